@@ -1,0 +1,48 @@
+# make, or make help, lists the targets.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X slipway.io/slipway/cmd.version=$(VERSION)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the static binary bin/slipway
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/slipway ./cmd/slipway
+
+.PHONY: test
+test: ## Run the unit tests with the race detector; no root, no containers, no network
+	go test -race ./...
+
+.PHONY: lint
+lint: ## Check format (gofumpt), go vet, staticcheck, shellcheck
+	@unformatted=$$(go tool gofumpt -l .) || exit 1; if [ -n "$$unformatted" ]; then \
+		echo "not formatted, run make format:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+	@command -v shellcheck >/dev/null || { \
+		echo "shellcheck is missing; on Debian: apt-get install shellcheck"; exit 1; }
+	.ci/shell-files | xargs shellcheck
+
+.PHONY: format
+format: ## Format all Go files with gofumpt
+	go tool gofumpt -w .
+
+.PHONY: e2e
+e2e: build ## Prove it on real clusters: machine containers, faults (root, Debian; see CONTRIBUTING.md)
+	e2e/run
+
+.PHONY: lab
+lab: build ## Bring up a lab in machine containers, with a bundle built from source (root, Debian)
+	e2e/lab.sh
+
+.PHONY: bench-lab
+bench-lab: build ## Measure a lab of its own, made, applied once more, taken down (root, Debian)
+	e2e/lab.sh bench
+
+.PHONY: clean
+clean: ## Remove bin/; a lab is taken down with bin/slipway lab down
+	rm -rf bin

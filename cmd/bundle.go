@@ -1,0 +1,150 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/report"
+	"slipway.io/slipway/provision/workflow"
+)
+
+func newBundle(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "bundle",
+		Short: "Make and check bundles: all binaries and images of a cluster in one folder",
+		Long: `A bundle is a folder with all binaries and images that a cluster needs, each with
+its sha256. Make one ahead for machines, or a workshop, without the internet, and
+name it in the inventory as artifacts.bundle.`,
+	}
+	cmd.AddCommand(newBundleCreate(a), newBundleVerify(a), newBundleList(a))
+	return cmd
+}
+
+func newBundleCreate(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "create DIR",
+		Short: "Download a bundle from the release servers",
+		Long: `Download every file once, check it against the sha256 that slipway has for it, and
+make a bundle of them. Downloads that were interrupted go on.`,
+		Example: `  slipway bundle create ./bundle
+  slipway bundle create ./bundle --kubernetes v1.36.4 --arch amd64,arm64
+  slipway bundle create ./bundle --mirror https://dl.k8s.io/=https://mirror.example/k8s/ --registry registry.k8s.io=mirror.example:5000`,
+		Args: oneArg("the folder of the bundle"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			b, err := bundle.Create(cmd.Context(), bundle.CreateOptions{
+				Dir: args[0], Kubernetes: a.settings.GetString("kubernetes"), Arches: a.settings.GetStringSlice("arch"),
+				Rewrites:        a.settings.GetStringMapString("mirror"),
+				RegistryMirrors: a.settings.GetStringMapString("registry"),
+				Progress:        a.showDownload,
+			})
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(a.out, "%s\n", b.Dir())
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.String("kubernetes", config.DefaultKubernetesVersion, "the Kubernetes version")
+	flags.StringSlice("arch", []string{runtime.GOARCH}, "the architectures of the machines")
+	flags.StringToString("mirror", nil, "download from elsewhere, URL-PREFIX=URL-PREFIX")
+	flags.StringToString("registry", nil, "pull images from elsewhere, REGISTRY=REGISTRY[/PATH]")
+	return cmd
+}
+
+func newBundleVerify(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "verify DIR",
+		Short:   "Check every file of a bundle against its sha256",
+		Example: "  slipway bundle verify ./bundle",
+		Args:    oneArg("the folder of the bundle"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			b, err := bundle.Open(args[0])
+			if err != nil {
+				return err
+			}
+			if err := b.Verify(cmd.Context()); err != nil {
+				return err
+			}
+			m := b.Manifest()
+			fmt.Fprintf(a.out, "%s: Kubernetes %s, %d files and %d images are as they should be\n", b.Dir(), m.Kubernetes, len(m.Files), len(m.Images))
+			return nil
+		},
+	}
+}
+
+func newBundleList(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "list DIR",
+		Short:   "List what a bundle holds",
+		Example: "  slipway bundle list ./bundle -o json",
+		Args:    oneArg("the folder of the bundle"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			b, err := bundle.Open(args[0])
+			if err != nil {
+				return err
+			}
+			m := b.Manifest()
+			if a.json() {
+				return a.printJSON(m)
+			}
+			var rows []report.Row
+			for _, f := range m.Files {
+				rows = append(rows, report.Row{Cells: []string{"file", f.Name, f.Version, f.Arch, megabytes(f.Size), strings.Join(f.Roles, ", ")}})
+			}
+			for _, i := range m.Images {
+				rows = append(rows, report.Row{Cells: []string{"image", i.Name, "", i.Arch, megabytes(i.Size), strings.Join(i.Roles, ", ")}})
+			}
+			return report.Table(a.out, []string{"KIND", "NAME", "VERSION", "ARCH", "SIZE", "ROLES"}, rows)
+		},
+	}
+}
+
+func megabytes(size int64) string { return fmt.Sprintf("%.1f MB", float64(size)/1e6) }
+
+// oneArg takes one argument, with a usage error that says what it is.
+func oneArg(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return &usageError{fmt.Errorf("%s takes one argument, %s", cmd.CommandPath(), what)}
+		}
+		return nil
+	}
+}
+
+// cachedBundle is the bundle of a version in the user's cache folder; it is
+// made there if there is none.
+func (a *app) cachedBundle(ctx context.Context, version string) (*bundle.Bundle, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, fmt.Errorf("cache folder: %w", err)
+	}
+	dir := filepath.Join(cache, "slipway", "bundles", version+"-"+runtime.GOARCH)
+	b, err := bundle.Open(dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return b, err
+	}
+	fmt.Fprintf(a.err, "no bundle in the inventory: making one in %s\n", dir)
+	b, err = bundle.Create(ctx, bundle.CreateOptions{Dir: dir, Kubernetes: version, Progress: a.showDownload})
+	return b, workflow.WithHint(err, "without access to the release servers, make a bundle elsewhere with `slipway bundle create` and set artifacts.bundle")
+}
+
+// showDownload prints what was downloaded.
+func (a *app) showDownload(p bundle.Progress) {
+	switch {
+	case p.Cached:
+		fmt.Fprintf(a.err, "  cached      %s\n", p.Name)
+	case p.Done:
+		fmt.Fprintf(a.err, "  downloaded  %s, %s\n", p.Name, megabytes(p.Bytes))
+	}
+}

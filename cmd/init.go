@@ -1,0 +1,60 @@
+package cmd
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"slipway.io/slipway/provision/config"
+)
+
+func newInit(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Write a commented inventory to begin with",
+		Long: `Print a commented inventory. Each --host is NAME=ADDRESS[,ROLE...], where ROLE is
+control-plane or worker (the default).`,
+		Example: `  slipway init > inventory.yaml
+  slipway init --name lab --host cp-1=192.0.2.10,control-plane --host w-1=192.0.2.11 > inventory.yaml`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			// Not through viper: a host may hold commas.
+			given, err := cmd.Flags().GetStringArray("host")
+			if err != nil {
+				return err
+			}
+			options := config.StarterOptions{Name: a.settings.GetString("name")}
+			for _, text := range given {
+				host, err := parseHost(text)
+				if err != nil {
+					return &usageError{err}
+				}
+				options.Hosts = append(options.Hosts, host)
+			}
+			starter, err := config.Starter(options)
+			if err != nil {
+				return err
+			}
+			_, err = a.out.Write(starter)
+			return err
+		},
+	}
+	flags := cmd.Flags()
+	flags.String("name", "", "the cluster's name")
+	flags.StringArray("host", nil, "a host, NAME=ADDRESS[,ROLE...]; may be given several times")
+	return cmd
+}
+
+func parseHost(text string) (config.Host, error) {
+	name, rest, ok := strings.Cut(text, "=")
+	words := strings.Split(rest, ",")
+	if !ok || name == "" || words[0] == "" {
+		return config.Host{}, fmt.Errorf("--host %q: it is NAME=ADDRESS[,ROLE...]", text)
+	}
+	host := config.Host{Name: name, Address: words[0]}
+	for _, role := range words[1:] {
+		host.Roles = append(host.Roles, config.Role(role))
+	}
+	return host, nil
+}

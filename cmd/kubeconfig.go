@@ -1,0 +1,83 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/kube"
+	"slipway.io/slipway/provision/workflow"
+)
+
+func newKubeconfig(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "kubeconfig",
+		Short: "Print the cluster's kubeconfig, or merge it into yours",
+		Long: `Fetch the administrator's kubeconfig from the first control plane. It is printed,
+or with --merge put into ~/.kube/config (or the first file of KUBECONFIG), where
+the other clusters stay as they are.`,
+		Example: `  slipway kubeconfig > cluster.conf
+  slipway kubeconfig --merge && kubectl get nodes`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cluster, path, err := a.inventory()
+			if err != nil {
+				return err
+			}
+			conf, err := a.adminConf(cmd.Context(), cluster, path)
+			if err != nil {
+				return err
+			}
+			if !a.settings.GetBool("merge") {
+				_, err = a.out.Write(conf)
+				return err
+			}
+			return a.mergeKubeconfig(cluster, conf)
+		},
+	}
+	connectionFlags(cmd)
+	flags := cmd.Flags()
+	flags.Bool("merge", false, "merge it into the kubeconfig of kubectl")
+	flags.Bool("force", false, "with --merge: replace another cluster's entry of the same name")
+	flags.String("server", "", "the API server's address for this kubeconfig (default: the cluster's endpoint)")
+	return cmd
+}
+
+// adminConf fetches the kubeconfig and makes it one that works from here.
+func (a *app) adminConf(ctx context.Context, cluster *config.Cluster, path string) ([]byte, error) {
+	fleet, closeAll, err := a.fleet(cluster, path)
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll()
+	first := fleet.FirstControlPlane()
+	conf, err := first.Host.ReadFile(ctx, workflow.AdminConf)
+	if err != nil {
+		return nil, workflow.WithHint(err, "install the cluster with `slipway apply`")
+	}
+	server := a.settings.GetString("server")
+	if server == "" && cluster.ControlPlane.Endpoint == "" {
+		// The address by which SSH reaches it is in the certificate too, and is
+		// the one that is known to work from here.
+		server = "https://" + cluster.Endpoint(first.Spec.Address)
+	}
+	return kube.Rewrite(conf, server, cluster.Metadata.Name)
+}
+
+func (a *app) mergeKubeconfig(cluster *config.Cluster, conf []byte) error {
+	target, err := kube.DefaultKubeconfig()
+	if err != nil {
+		return err
+	}
+	result, err := kube.Merge(target, conf, kube.MergeOptions{SetCurrent: true, Force: a.settings.GetBool("force")})
+	if err != nil {
+		return workflow.WithHint(err, "give this cluster another metadata.name, or replace the entry with --force")
+	}
+	if result.Backup != "" {
+		fmt.Fprintf(a.err, "the file as it was: %s\n", result.Backup)
+	}
+	fmt.Fprintf(a.err, "%s: context %s\n", target, cluster.Metadata.Name)
+	return nil
+}

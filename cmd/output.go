@@ -1,0 +1,98 @@
+package cmd
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"slipway.io/slipway/provision/report"
+)
+
+// output is where the events of a run go: the terminal or JSON lines, a log
+// file with everything, and an HTML page with the timeline.
+type output struct {
+	report.Sink
+	app      *app
+	screen   report.SinkCloser
+	recorder *report.Recorder
+	plan     bool
+	log      *os.File
+	html     string
+	failed   atomic.Bool
+}
+
+func (a *app) output(run string, plan bool) (*output, error) {
+	o := &output{app: a, recorder: &report.Recorder{}, plan: plan}
+	switch {
+	case a.json():
+		o.screen = report.JSON(a.out)
+	default:
+		o.screen = report.Text(a.err, report.Options{Verbose: a.settings.GetBool("verbose")})
+	}
+	sinks := []report.Sink{o.screen, o.recorder}
+	dir, err := runsDir()
+	if err != nil {
+		return nil, err
+	}
+	name := filepath.Join(dir, time.Now().Format("20060102-150405")+"-"+run)
+	if o.log, err = os.OpenFile(name+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+		return nil, fmt.Errorf("log file: %w", err)
+	}
+	o.html = name + ".html"
+	o.Sink = report.Multi(append(sinks, report.Log(o.log))...)
+	return o, nil
+}
+
+// runsDir keeps the log and the report of each run.
+func runsDir() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("cache folder: %w", err)
+	}
+	dir := filepath.Join(cache, "slipway", "runs")
+	return dir, os.MkdirAll(dir, 0o700)
+}
+
+// Event passes an event on.
+func (o *output) Event(e report.Event) {
+	if e.Kind == report.PhaseFailed {
+		o.failed.Store(true)
+	}
+	o.Sink.Event(e)
+}
+
+// told says whether a failure has been shown already.
+func (o *output) told() bool { return o.failed.Load() }
+
+// close ends the view, and writes the report and the summaries.
+func (o *output) close() error {
+	err := o.screen.Close()
+	events := o.recorder.Events()
+	page, openErr := os.OpenFile(o.html, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if openErr != nil {
+		return openErr
+	}
+	if e := report.HTML(page, events); e != nil && err == nil {
+		err = e
+	}
+	if e := page.Close(); e != nil && err == nil {
+		err = e
+	}
+	if e := o.log.Close(); e != nil && err == nil {
+		err = e
+	}
+	if o.app.json() {
+		return err
+	}
+	summary := report.Timeline
+	if o.plan {
+		summary = report.Plan
+	}
+	if e := summary(o.app.out, events); e != nil && err == nil {
+		err = e
+	}
+	fmt.Fprintf(o.app.err, "log: %s\nreport: %s\n", o.log.Name(), o.html)
+	return err
+}

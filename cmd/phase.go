@@ -1,0 +1,104 @@
+package cmd
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"slipway.io/slipway/phases"
+	"slipway.io/slipway/provision/report"
+	"slipway.io/slipway/provision/workflow"
+)
+
+func newPhase(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "phase",
+		Short: "List the phases of an installation, or run some of them",
+	}
+	cmd.AddCommand(newPhaseList(a), newPhaseRun(a))
+	return cmd
+}
+
+// phaseInfo is a phase as `phase list -o json` shows it.
+type phaseInfo struct {
+	Name     string   `json:"name"`
+	Title    string   `json:"title"`
+	Why      string   `json:"why"`
+	Where    string   `json:"where"`
+	Needs    []string `json:"needs"`
+	NeedsAll []string `json:"needsAll"`
+	ReadOnly bool     `json:"readOnly"`
+}
+
+func newPhaseList(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Short:   "List the phases of apply in their order, with where they run and what they need",
+		Example: "  slipway phase list\n  slipway phase list -o json",
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			var infos []phaseInfo
+			var rows []report.Row
+			for _, p := range phases.Apply().Phases {
+				infos = append(infos, phaseInfo{
+					Name: p.Name, Title: p.Title, Why: p.Why, Where: p.On.String(),
+					Needs: slices.Concat([]string{}, p.Needs), NeedsAll: slices.Concat([]string{}, p.NeedsAll), ReadOnly: p.ReadOnly,
+				})
+				needs := slices.Clone(p.Needs)
+				for _, n := range p.NeedsAll {
+					needs = append(needs, n+" (everywhere)")
+				}
+				rows = append(rows, report.Row{Cells: []string{p.Name, p.On.String(), p.Title, strings.Join(needs, ", ")}})
+			}
+			if a.json() {
+				return a.printJSON(infos)
+			}
+			return report.Table(a.out, []string{"PHASE", "RUNS ON", "WHAT IT DOES", "NEEDS"}, rows)
+		},
+	}
+}
+
+func newPhaseRun(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run NAME...",
+		Short: "Run single phases of apply; what they need must be done already",
+		Example: `  slipway phase run kernel
+  slipway phase run containerd images --hosts w-3`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return &usageError{fmt.Errorf("which phase? see `slipway phase list`")}
+			}
+			return nil
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return phaseNames(phases.Apply()), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			selection := workflow.Selection{Only: append(args, "lock"), Hosts: a.settings.GetStringSlice("hosts")}
+			return a.run(cmd.Context(), phases.Apply(), selection, a.settings.GetBool("plan"))
+		},
+	}
+	connectionFlags(cmd)
+	flags := cmd.Flags()
+	flags.StringSlice("hosts", nil, "the hosts to work on, by name (default: all)")
+	flags.Int("parallel", 20, "how many steps may be under way at once, over all hosts")
+	flags.Bool("plan", false, "say what would be done, and do nothing")
+	return cmd
+}
+
+func phaseNames(w workflow.Workflow) []string {
+	var names []string
+	for _, p := range w.Phases {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+func (a *app) printJSON(v any) error {
+	enc := json.NewEncoder(a.out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}

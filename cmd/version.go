@@ -1,0 +1,44 @@
+package cmd
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"slipway.io/slipway/provision/config"
+)
+
+// version is set when a release is built (-ldflags -X).
+var version = "development"
+
+func newVersion(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print slipway's version and the Kubernetes versions it installs",
+		Args:  noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if a.json() {
+				return a.printJSON(map[string]any{
+					"version": version, "go": runtime.Version(), "kubernetes": config.SupportedMinors(),
+					"defaultKubernetes": config.DefaultKubernetesVersion,
+				})
+			}
+			fmt.Fprintf(a.out, "slipway %s (%s), Kubernetes %v, default %s\n", version, runtime.Version(), config.SupportedMinors(), config.DefaultKubernetesVersion)
+			return nil
+		},
+	}
+}
+
+func newSchema(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "schema",
+		Short:   "Print the JSON Schema of the inventory, for editors",
+		Example: "  slipway schema > inventory.schema.json",
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := a.out.Write(config.Schema())
+			return err
+		},
+	}
+}

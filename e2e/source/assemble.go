@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"slipway.io/slipway/provision/bundle"
+)
+
+// keyFile holds the key of a bundle that was built here.
+const keyFile = "source.key"
+
+// bundle returns the bundle of the builder's key: the one that is there already, or a new one.
+func (b *builder) bundle(ctx context.Context) (*bundle.Bundle, error) {
+	target := b.out
+	if target == "" {
+		target = filepath.Join(b.options.cache, "bundles", b.key[:16])
+	}
+	if made, err := b.existing(ctx, target); err == nil {
+		b.say("the bundle is there already and whole: %s", made.Dir())
+		return made, nil
+	} else if !errors.Is(err, os.ErrNotExist) {
+		b.say("%s is not used: %v", target, err)
+	}
+	programs, err := b.programs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkKubeadm(ctx, filepath.Join(programs["kubernetes"], "kubeadm"), b.release); err != nil {
+		return nil, err
+	}
+	made, err := b.assemble(ctx, target, programs)
+	if err != nil {
+		return nil, err
+	}
+	b.say("done: %s", made.Dir())
+	return made, nil
+}
+
+// existing opens the bundle in target if it was built from the same key and is whole.
+func (b *builder) existing(ctx context.Context, target string) (*bundle.Bundle, error) {
+	key, err := os.ReadFile(filepath.Join(target, keyFile))
+	if err != nil {
+		return nil, err
+	}
+	if strings.TrimSpace(string(key)) != b.key {
+		return nil, errors.New("it was built from something else")
+	}
+	found, err := bundle.Open(target)
+	if err != nil {
+		return nil, err
+	}
+	return found, found.Verify(ctx)
+}
+
+// programs builds every component, one after the other because each uses all processors, and returns their folders.
+func (b *builder) programs(ctx context.Context) (map[string]string, error) {
+	dirs := map[string]string{}
+	for _, c := range components() {
+		dir, err := b.cache.entry(c.name, b.keys[c.name], func(dir string) error {
+			b.say("%s %s: building %d commands", c.name, b.versions[c.name], len(c.packages))
+			return compile(ctx, c, b.moduleDir(c), b.versions[c.name], b.tc.arch, dir)
+		})
+		if err != nil {
+			return nil, err
+		}
+		dirs[c.name] = dir
+	}
+	source := filepath.Join(b.dir, "pause", "pause.c")
+	sum, err := fileSum(source)
+	if err != nil {
+		return nil, err
+	}
+	dirs["pause"], err = b.cache.entry("pause", digest(sum, b.tc.c, b.tc.arch), func(dir string) error {
+		return compilePause(ctx, source, filepath.Join(dir, "pause"))
+	})
+	return dirs, err
+}
+
+// assemble writes the bundle.
+func (b *builder) assemble(ctx context.Context, target string, programs map[string]string) (*bundle.Bundle, error) {
+	w, err := bundle.NewWriter(target, b.release.Kubernetes, bundle.OriginSource)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(b.addFiles(ctx, w, programs), b.addImages(ctx, w, programs)); err != nil {
+		return nil, errors.Join(err, w.Abort())
+	}
+	b.say("verifying the bundle")
+	made, err := w.Commit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return made, os.WriteFile(filepath.Join(made.Dir(), keyFile), []byte(b.key+"\n"), 0o644)
+}
+
+// addFiles adds the binaries that the catalogue has for the release.
+func (b *builder) addFiles(ctx context.Context, w *bundle.Writer, programs map[string]string) error {
+	b.say("adding binaries")
+	for _, name := range slices.Sorted(maps.Keys(b.release.Components)) {
+		component, err := b.catalogue.Component(name)
+		if err != nil {
+			return err
+		}
+		for _, file := range component.Files() {
+			local := filepath.Join(programs[builtFrom(name)], path.Base(file))
+			f, err := os.Open(local)
+			if err != nil {
+				return err
+			}
+			err = w.AddFile(ctx, bundle.File{
+				Name: file, Version: b.release.Components[name], OS: "linux", Arch: b.tc.arch,
+				Path: bundle.BinPath("linux", b.tc.arch, file), Roles: component.Roles,
+			}, f)
+			if err := errors.Join(err, f.Close()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// addImages makes the images of the release and adds them.
+func (b *builder) addImages(ctx context.Context, w *bundle.Writer, programs map[string]string) error {
+	tmp, err := os.MkdirTemp("", "slipway-source-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	bases, err := b.baseLayers(ctx, tmp)
+	if err != nil {
+		return err
+	}
+	specs := imageSpecs()
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(2) // compressing uses several processors itself
+	for i, image := range b.release.Images {
+		spec, ok := specFor(specs, image.Name)
+		if !ok {
+			return fmt.Errorf("image %s: nobody said what it is made of", image.Name)
+		}
+		g.Go(func() error {
+			layer, err := newLayer(spec.layer(programs), tmp, fmt.Sprint(i))
+			if err != nil {
+				return err
+			}
+			made, err := newImage(spec, b.tc.arch, bases.labels[spec.debian], bases.layers[spec.debian], layer)
+			if err != nil {
+				return err
+			}
+			if err := w.AddImage(ctx, image.Name, b.tc.arch, image.Roles, made); err != nil {
+				return err
+			}
+			b.say("image %s", image.Name)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// bases are the lowest layers of images, without Debian's packages (false) and with them (true).
+type bases struct {
+	layers map[bool]v1.Layer
+	labels map[bool]map[string]string
+}
+
+func (b *builder) baseLayers(ctx context.Context, tmp string) (bases, error) {
+	made := bases{layers: map[bool]v1.Layer{}, labels: map[bool]map[string]string{}}
+	dir, err := b.debianBase(ctx)
+	if err != nil {
+		return bases{}, err
+	}
+	packages, err := os.ReadFile(filepath.Join(dir, debianList))
+	if err != nil {
+		return bases{}, err
+	}
+	made.labels[true] = map[string]string{"io.slipway.debian-packages": strings.Join(strings.Fields(string(packages)), " ")}
+	if made.layers[true], err = layerOf(filepath.Join(dir, debianTar)); err != nil {
+		return bases{}, err
+	}
+	made.layers[false], err = newLayer(foundation(), tmp, "foundation")
+	return made, err
+}

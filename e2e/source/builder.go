@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"slipway.io/slipway/provision/bundle"
+)
+
+// builder knows what goes into a bundle before anything is built.
+type builder struct {
+	options
+	// dir is the folder of this program.
+	dir       string
+	tc        toolchain
+	catalogue bundle.Catalogue
+	release   bundle.Release
+	// versions and keys are those of the components, by name.
+	versions, keys map[string]string
+	// key is that of the bundle.
+	key   string
+	cache cache
+	say   func(format string, args ...any)
+}
+
+func newBuilder(ctx context.Context, o options, log io.Writer) (*builder, error) {
+	b := &builder{options: o, say: newProgress(log).say, versions: map[string]string{}, keys: map[string]string{}}
+	b.cache = cache{dir: filepath.Join(o.cache, "builds"), say: b.say}
+	var err error
+	if b.tc, err = installTools(ctx, o.install, b.say); err != nil {
+		return nil, err
+	}
+	if b.dir, err = output(ctx, "go", "list", "-f", "{{.Dir}}", "slipway.io/slipway/e2e/source"); err != nil {
+		return nil, fmt.Errorf("run this inside of slipway's source: %w", err)
+	}
+	if b.catalogue, err = bundle.LoadCatalogue(); err != nil {
+		return nil, err
+	}
+	for _, c := range components() {
+		if b.versions[c.name], err = moduleVersion(b.moduleDir(c), c.module); err != nil {
+			return nil, err
+		}
+		if b.keys[c.name], err = componentKey(c, b.moduleDir(c), b.versions[c.name], b.tc); err != nil {
+			return nil, err
+		}
+	}
+	if b.release, err = b.catalogue.Release(b.versions["kubernetes"]); err != nil {
+		return nil, err
+	}
+	if err := checkPins(b.release, b.versions); err != nil {
+		return nil, err
+	}
+	code, err := builderDigest(b.dir)
+	if err != nil {
+		return nil, err
+	}
+	b.key = bundleKey(code, b.tc, b.keys)
+	return b, nil
+}
+
+func (b *builder) moduleDir(c component) string { return filepath.Join(b.dir, "modules", c.name) }

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/modfile"
+)
+
+// digest hashes a list of strings so that no two lists give the same sum.
+func digest(parts ...string) string {
+	h := sha256.New()
+	for _, part := range parts {
+		fmt.Fprintf(h, "%d:%s\n", len(part), part)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// componentKey changes with everything that can change the component's binaries.
+func componentKey(c component, moduleDir, version string, tc toolchain) (string, error) {
+	files, err := filesDigest(moduleDir, func(string) bool { return true })
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", c.name, err)
+	}
+	parts := []string{"component 1", c.name, files, tc.golang, tc.arch}
+	if c.cgo {
+		parts = append(parts, tc.c)
+	}
+	parts = append(parts, c.arguments(version)...)
+	return digest(append(parts, c.environment(tc.arch)...)...), nil
+}
+
+// filesDigest hashes the names and contents of the files under dir that are wanted.
+func filesDigest(dir string, want func(slashPath string) bool) (string, error) {
+	var parts []string
+	err := fs.WalkDir(os.DirFS(dir), ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !want(p) {
+			return err
+		}
+		sum, err := fileSum(filepath.Join(dir, filepath.FromSlash(p)))
+		parts = append(parts, p, sum)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	if len(parts) == 0 {
+		return "", fmt.Errorf("%s holds no files", dir)
+	}
+	return digest(parts...), nil
+}
+
+// fileSum is the sha256 of a file, in hex.
+func fileSum(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// builderDigest hashes the code that puts a bundle together: a change in it makes another bundle.
+func builderDigest(sourceDir string) (string, error) {
+	goFiles := func(p string) bool {
+		return strings.HasSuffix(p, ".go") && !strings.HasSuffix(p, "_test.go") && !strings.HasPrefix(p, "modules/")
+	}
+	var parts []string
+	for _, dir := range []string{sourceDir, filepath.Join(sourceDir, "..", "..", "provision", "bundle")} {
+		sum, err := filesDigest(dir, func(p string) bool {
+			return goFiles(p) || p == "pause/pause.c" || p == "catalogue.yaml"
+		})
+		if err != nil {
+			return "", err
+		}
+		parts = append(parts, sum)
+	}
+	return digest(parts...), nil
+}
+
+// bundleKey changes with everything that can change the bundle.
+func bundleKey(builder string, tc toolchain, components map[string]string) string {
+	parts := []string{"bundle 1", builder, tc.golang, tc.c, tc.debian, tc.arch}
+	names := make([]string, 0, len(components))
+	for name := range components {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		parts = append(parts, name, components[name])
+	}
+	return digest(parts...)
+}
+
+// moduleVersion is the version of a module that the go.mod in moduleDir requires.
+func moduleVersion(moduleDir, module string) (string, error) {
+	file := filepath.Join(moduleDir, "go.mod")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	mod, err := modfile.Parse(file, data, nil)
+	if err != nil {
+		return "", err
+	}
+	for _, r := range mod.Require {
+		if r.Mod.Path == module {
+			return r.Mod.Version, nil
+		}
+	}
+	return "", fmt.Errorf("%s does not require %s", file, module)
+}

@@ -1,0 +1,84 @@
+// Command source builds a bundle from pinned Go modules: the same binaries and images that "slipway bundle create"
+// downloads, for places where neither the release servers nor an image registry can be reached.
+//
+//	go run ./e2e/source -out DIR
+//
+// Each component is a Go module of its own under modules/, with its go.mod and go.sum. What was built is kept in a
+// cache, keyed by everything that went into it, and checked against its sum before it is used again.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "source:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the command line.
+type options struct {
+	out      string
+	cache    string
+	printKey bool
+	install  bool
+}
+
+func parse(args []string, stderr io.Writer) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("source", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&o.out, "out", "", "folder of the bundle (default: in the cache, named by its key)")
+	flags.StringVar(&o.cache, "cache", "", "folder of what was built (default: slipway/source in the user's cache)")
+	flags.BoolVar(&o.printKey, "print-key", false, "print the key of the bundle that would be built, and stop")
+	flags.BoolVar(&o.install, "install", false, "install missing Debian packages with apt-get")
+	if err := flags.Parse(args); err != nil {
+		return options{}, err
+	}
+	if flags.NArg() > 0 {
+		return options{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if o.cache == "" {
+		dir, err := os.UserCacheDir()
+		if err != nil {
+			return options{}, fmt.Errorf("no cache folder: %w: give one with -cache", err)
+		}
+		o.cache = filepath.Join(dir, "slipway", "source")
+	}
+	cache, err := filepath.Abs(o.cache)
+	o.cache = cache
+	return o, err
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	o, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	b, err := newBuilder(ctx, o, stderr)
+	if err != nil {
+		return err
+	}
+	if o.printKey {
+		_, err := fmt.Fprintln(stdout, b.key)
+		return err
+	}
+	made, err := b.bundle(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(stdout, made.Dir())
+	return err
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+)
+
+// toolchain is what turns source into binaries, as far as it changes their bytes.
+type toolchain struct {
+	// golang is the version of Go: go1.26.8.
+	golang string
+	// c is the C compiler's version and that of libseccomp, which runc is linked with.
+	c string
+	// debian is the release whose packages the images with iptables are made of: "debian 12".
+	debian string
+	arch   string
+}
+
+// tool is a program or a file that a build needs, and the Debian package that has it.
+type tool struct{ name, pkg string }
+
+func tools() []tool {
+	return []tool{
+		{"gcc", "gcc"}, {"pkg-config", "pkg-config"},
+		{"apt-get", "apt"}, {"dpkg-deb", "dpkg"},
+	}
+}
+
+// MissingError names the Debian packages that must be installed first.
+type MissingError struct{ Packages []string }
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("packages are missing: run \"apt-get install %s\", or use -install as root",
+		strings.Join(e.Packages, " "))
+}
+
+// lookTools finds what the toolchain is, or which packages are missing.
+func lookTools(ctx context.Context) (toolchain, error) {
+	missing := &MissingError{}
+	for _, t := range tools() {
+		if _, err := exec.LookPath(t.name); err != nil {
+			missing.Packages = append(missing.Packages, t.pkg)
+		}
+	}
+	if len(missing.Packages) > 0 {
+		return toolchain{}, missing
+	}
+	seccomp, err := output(ctx, "pkg-config", "--modversion", "libseccomp")
+	if err != nil {
+		missing.Packages = append(missing.Packages, "libseccomp-dev")
+		return toolchain{}, missing
+	}
+	gcc, err := output(ctx, "gcc", "-dumpfullversion")
+	if err != nil {
+		return toolchain{}, err
+	}
+	golang, err := output(ctx, "go", "env", "GOVERSION")
+	if err != nil {
+		return toolchain{}, err
+	}
+	release, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		return toolchain{}, fmt.Errorf("which distribution is this: %w", err)
+	}
+	return toolchain{
+		golang: golang,
+		c:      "gcc " + gcc + " libseccomp " + seccomp,
+		debian: osRelease(string(release)),
+		arch:   runtime.GOARCH,
+	}, nil
+}
+
+// osRelease is the ID and VERSION_ID of an os-release file.
+func osRelease(text string) string {
+	values := map[string]string{}
+	for line := range strings.Lines(text) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		values[key] = strings.Trim(value, `"`)
+	}
+	return strings.TrimSpace(values["ID"] + " " + values["VERSION_ID"])
+}
+
+// installTools looks for the tools and installs those that are missing, if the user allowed it.
+func installTools(ctx context.Context, install bool, say func(string, ...any)) (toolchain, error) {
+	// Two rounds find everything: pkg-config must be there before libseccomp can be looked for.
+	for range 2 {
+		tc, err := lookTools(ctx)
+		var missing *MissingError
+		if !errors.As(err, &missing) || !install {
+			return tc, err
+		}
+		say("installing %s", strings.Join(missing.Packages, " "))
+		if _, err := output(ctx, "apt-get", "update"); err != nil {
+			return toolchain{}, err
+		}
+		args := append([]string{"install", "--yes", "--no-install-recommends"}, missing.Packages...)
+		if _, err := output(ctx, "apt-get", args...); err != nil {
+			return toolchain{}, err
+		}
+	}
+	return lookTools(ctx)
+}
+
+// output runs a program and returns what it prints, trimmed. The error carries what it said.
+func output(ctx context.Context, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, tail(stderr.String(), 20))
+	}
+	return strings.TrimSpace(stdout.String()), nil
+}
+
+// tail keeps the last lines of a program's output.
+func tail(text string, lines int) string {
+	all := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}

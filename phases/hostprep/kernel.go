@@ -1,0 +1,135 @@
+package hostprep
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"slipway.io/slipway/provision/facts"
+	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/templates"
+)
+
+const (
+	modulesConf = "/etc/modules-load.d/slipway.conf"
+	sysctlConf  = "/etc/sysctl.d/90-slipway.conf"
+)
+
+// modules are loaded now and at each boot. kubeadm does not look for
+// br_netfilter since 1.30, and Flannel fails without it.
+var modules = []string{"overlay", "br_netfilter"}
+
+// setting is a sysctl with the value it must have, or at least have.
+type setting struct {
+	Key     string
+	Value   int
+	atLeast bool
+}
+
+// settings: forwarding and bridged traffic through netfilter are what pod
+// networking needs; the inotify limits are what many kubelets' watches need
+// (k0s#8113).
+var settings = []setting{
+	{Key: "net.ipv4.ip_forward", Value: 1},
+	{Key: "net.bridge.bridge-nf-call-iptables", Value: 1},
+	{Key: "net.bridge.bridge-nf-call-ip6tables", Value: 1},
+	{Key: "fs.inotify.max_user_instances", Value: 8192, atLeast: true},
+	{Key: "fs.inotify.max_user_watches", Value: 524288, atLeast: true},
+}
+
+// Kernel loads the modules and sets the sysctls, now and for each boot.
+func Kernel() workflow.Phase {
+	return workflow.Phase{
+		Name:  "kernel",
+		Title: "load kernel modules and set sysctls",
+		Why: "Pods on different nodes reach each other only where the kernel forwards, and Services work only where " +
+			"bridged packets pass through netfilter; both must hold after a reboot too.",
+		On:    workflow.EachHost,
+		Needs: []string{"lock"},
+		Do:    setKernel,
+	}
+}
+
+func setKernel(ctx context.Context, s *workflow.Step) error {
+	if _, err := s.WriteFile(ctx, remote.File{Path: modulesConf, Content: templates.File("hostprep/modules.conf")}); err != nil {
+		return err
+	}
+	var missing []string
+	for _, module := range modules {
+		if !s.Facts().Module(module) {
+			missing = append(missing, module)
+		}
+	}
+	if len(missing) > 0 {
+		cmd := remote.Cmd{Argv: append([]string{"modprobe", "--all"}, missing...), Sudo: true}
+		if _, err := s.Run(ctx, cmd); err != nil {
+			return err
+		}
+	}
+	wanted := wantedSettings(s.Facts())
+	content, err := templates.Render("hostprep/sysctl.conf.tmpl", struct{ Settings []setting }{wanted})
+	if err != nil {
+		return err
+	}
+	if _, err := s.WriteFile(ctx, remote.File{Path: sysctlConf, Content: content}); err != nil {
+		return err
+	}
+	return applySettings(ctx, s, wanted)
+}
+
+// wantedSettings keeps a limit that is higher already.
+func wantedSettings(f *facts.Facts) []setting {
+	var wanted []setting
+	for _, set := range settings {
+		if have, err := strconv.Atoi(f.Sysctls[set.Key]); err == nil && set.atLeast && have > set.Value {
+			set.Value = have
+		}
+		wanted = append(wanted, set)
+	}
+	return wanted
+}
+
+// applySettings sets those that differ, each with its old value to go back to,
+// and reads all of them back: some are refused without an error.
+func applySettings(ctx context.Context, s *workflow.Step, wanted []setting) error {
+	changed := false
+	for _, set := range wanted {
+		old, known := s.Facts().Sysctls[set.Key]
+		want := strconv.Itoa(set.Value)
+		if old == want {
+			continue
+		}
+		cmd := remote.Cmd{Argv: []string{"sysctl", "-q", "-w", set.Key + "=" + want}, Sudo: true}
+		if known {
+			cmd.Undo = []string{"sysctl", "-q", "-w", set.Key + "=" + old}
+		}
+		if _, err := s.Run(ctx, cmd); err != nil {
+			return err
+		}
+		changed = true
+	}
+	if !changed || s.Planning() {
+		return nil
+	}
+	return readBack(ctx, s, wanted)
+}
+
+func readBack(ctx context.Context, s *workflow.Step, wanted []setting) error {
+	argv := []string{"sysctl", "-n"}
+	expected := ""
+	for _, set := range wanted {
+		argv = append(argv, set.Key)
+		expected += strconv.Itoa(set.Value) + "\n"
+	}
+	res, err := s.Query(ctx, remote.Cmd{Argv: argv, Sudo: true})
+	if err != nil {
+		return err
+	}
+	if string(res.Stdout) != expected {
+		return workflow.WithHint(
+			fmt.Errorf("sysctls %v read back as %q, not as %q", argv[2:], res.Stdout, expected),
+			"look for another file in /etc/sysctl.d that sets them, or a container that may not")
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+package hostprep
+
+import (
+	"bytes"
+	"context"
+	"strings"
+
+	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/templates"
+)
+
+const (
+	fstab         = "/etc/fstab"
+	zramGenerator = "/etc/systemd/zram-generator.conf"
+	// commentedOut heads a line of /etc/fstab that reset brings back.
+	commentedOut = "# slipway: swap off: "
+)
+
+// SwapOff turns swap off for good, each kind by its own mechanism.
+func SwapOff() workflow.Phase {
+	return workflow.Phase{
+		Name:  "swap-off",
+		Title: "turn swap off for good",
+		Why: "kubelet does not start while swap is on (failSwapOn), and swap comes back with the next boot " +
+			"from /etc/fstab, systemd's swap units or zram, unless each is told.",
+		On:    workflow.EachHost,
+		Needs: []string{"lock"},
+		Done: func(_ context.Context, s *workflow.Step) (bool, error) {
+			wanted, set := s.Cluster().Kubernetes.KubeletConfiguration["failSwapOn"].(bool)
+			return s.Facts().Swap.Off() || set && !wanted, nil
+		},
+		Do: swapOff,
+	}
+}
+
+func swapOff(ctx context.Context, s *workflow.Step) error {
+	swap := s.Facts().Swap
+	if len(swap.Fstab) > 0 {
+		content, err := s.ReadFile(ctx, fstab)
+		if err != nil {
+			return err
+		}
+		if _, err := s.WriteFile(ctx, remote.File{Path: fstab, Content: withoutSwap(content)}); err != nil {
+			return err
+		}
+	}
+	if len(swap.Zram) > 0 {
+		file := remote.File{Path: zramGenerator, Content: templates.File("hostprep/zram-generator.conf")}
+		if _, err := s.WriteFile(ctx, file); err != nil {
+			return err
+		}
+	}
+	for _, device := range swap.Active {
+		cmd := remote.Cmd{Argv: []string{"swapoff", device}, Undo: []string{"swapon", device}, Sudo: true}
+		if _, err := s.Run(ctx, cmd); err != nil {
+			return err
+		}
+	}
+	if _, err := s.Run(ctx, remote.Cmd{Argv: []string{"systemctl", "daemon-reload"}, Sudo: true}); err != nil {
+		return err
+	}
+	return maskUnits(ctx, s)
+}
+
+// maskUnits masks the swap units that are left once those that systemd makes
+// of /etc/fstab have gone.
+func maskUnits(ctx context.Context, s *workflow.Step) error {
+	list := []string{"systemctl", "list-units", "--all", "--plain", "--no-legend", "--type=swap"}
+	res, err := s.Query(ctx, remote.Cmd{Argv: list})
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(res.Stdout)) {
+		words := strings.Fields(line)
+		if len(words) < 2 || words[1] != "loaded" {
+			continue
+		}
+		cmd := remote.Cmd{
+			Argv: []string{"systemctl", "mask", "--now", words[0]},
+			Undo: []string{"systemctl", "unmask", words[0]},
+			Sudo: true,
+		}
+		if _, err := s.Run(ctx, cmd); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withoutSwap comments the swap lines of an fstab out.
+func withoutSwap(content []byte) []byte {
+	var out bytes.Buffer
+	for line := range bytes.Lines(content) {
+		words := bytes.Fields(line)
+		if len(words) > 2 && !bytes.HasPrefix(words[0], []byte("#")) && string(words[2]) == "swap" {
+			out.WriteString(commentedOut)
+		}
+		out.Write(line)
+	}
+	return out.Bytes()
+}

@@ -1,0 +1,128 @@
+package nodes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"slipway.io/slipway/provision/install"
+	"slipway.io/slipway/provision/kubeadm"
+	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/workflow"
+)
+
+const (
+	// tokenTTL is how long the token of a join lives if nothing revokes it.
+	tokenTTL = 15 * time.Minute
+	// joinTimeout bounds a join; kubeadm's own timeouts come before it.
+	joinTimeout = 10 * time.Minute
+
+	discoveryFile = kubeadm.Dir + "/discovery.conf"
+	joinFile      = kubeadm.Dir + "/join.yaml"
+)
+
+// resumable are kubeadm's checks that an earlier try of ours does not pass.
+var resumable = "FileAvailable--etc-kubernetes-kubelet.conf,FileAvailable--etc-kubernetes-bootstrap-kubelet.conf," +
+	"FileAvailable--etc-kubernetes-pki-ca.crt,Port-10250,DirAvailable--etc-kubernetes-manifests"
+
+// Join makes each worker join, all of them at once.
+func Join() workflow.Phase {
+	return workflow.Phase{
+		Name:  "join",
+		Title: "join the cluster",
+		Why: "Each machine joins with a token of its own, made just before and revoked after, and knows the cluster by a " +
+			"CA that came over SSH: no token expires, and nothing is trusted on first use.",
+		On:    workflow.Workers,
+		Needs: []string{"swap-off", "kernel", "hosts-file", "images", "kubelet", "kubeadm-init"},
+		Done:  joined,
+		Do:    join,
+	}
+}
+
+// joined says whether the machine has a kubelet with the cluster's credentials
+// that runs, and the cluster a Node for it.
+func joined(ctx context.Context, s *workflow.Step) (bool, error) {
+	if !s.Facts().Exists("/etc/kubernetes/kubelet.conf") {
+		return false, nil
+	}
+	running := remote.Cmd{Argv: []string{"systemctl", "is-active", "--quiet", service}}
+	if _, err := s.Query(ctx, running); err != nil {
+		var exit *remote.ExitError
+		if errors.As(err, &exit) {
+			return false, nil
+		}
+		return false, err
+	}
+	client, err := s.Kube(ctx)
+	if err != nil {
+		return false, err
+	}
+	_, err = client.Clientset().CoreV1().Nodes().Get(ctx, s.Machine.Spec.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func join(ctx context.Context, s *workflow.Step) error {
+	ip, err := s.Machine.NodeIP()
+	if err != nil {
+		return err
+	}
+	first := s.Fleet().FirstControlPlane()
+	firstIP, err := first.NodeIP()
+	if err != nil {
+		return err
+	}
+	ca, err := s.On(first).ReadFile(ctx, "/etc/kubernetes/pki/ca.crt")
+	if err != nil {
+		return err
+	}
+	discovery, err := kubeadm.Discovery(s.Cluster().Endpoint(firstIP.String()), ca)
+	if err != nil {
+		return err
+	}
+	client, err := s.Kube(ctx)
+	if err != nil {
+		return err
+	}
+	token, err := client.CreateBootstrapToken(ctx, tokenTTL)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		// Also after Ctrl-C: a token that could not be revoked expires.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		if err := client.DeleteBootstrapToken(ctx, token); err != nil {
+			s.Note("the join token could not be revoked, it expires after %s: %v", tokenTTL, err)
+		}
+	}()
+	document, err := kubeadm.Join(s.Cluster(), kubeadm.Node{Spec: s.Machine.Spec, IP: ip}, discoveryFile, token)
+	if err != nil {
+		return err
+	}
+	for _, file := range []remote.File{
+		{Path: discoveryFile, Content: discovery, Mode: 0o600},
+		{Path: joinFile, Content: document, Mode: 0o600, Secret: true},
+	} {
+		if _, err := s.WriteFile(ctx, file); err != nil {
+			return err
+		}
+	}
+	_, err = remote.RunUnit(ctx, s, remote.Unit{
+		Name:    "kubeadm-join",
+		Argv:    []string{install.BinDir + "/kubeadm", "join", "--config", joinFile, "--ignore-preflight-errors", resumable},
+		Secret:  []string{token},
+		Output:  s.Output(),
+		Timeout: joinTimeout,
+	})
+	if err != nil {
+		return workflow.WithHint(err, fmt.Sprintf("look at `journalctl -u kubelet` on %s, then run apply again: it goes on from here", s.Machine.Spec.Name))
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+// Package nodes makes a machine a node: kubelet and its tools, the join, its
+// labels and taints.
+package nodes
+
+import (
+	"context"
+	"io/fs"
+	"strings"
+
+	"slipway.io/slipway/provision/install"
+	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/templates"
+)
+
+const (
+	service     = "kubelet.service"
+	serviceFile = "/etc/systemd/system/kubelet.service"
+	dropIn      = "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf"
+)
+
+// folders belong to Kubernetes alone: reset removes them with all they hold.
+var folders = []string{
+	"/etc/kubernetes", "/etc/kubernetes/manifests", "/etc/cni", "/etc/cni/net.d", "/opt/cni", "/opt/cni/bin",
+	"/var/lib/kubelet", "/var/lib/etcd", "/var/lib/cni", "/usr/libexec/kubernetes",
+}
+
+// Kubelet installs kubelet, kubeadm, on control planes kubectl, and the CNI
+// plugins. kubeadm starts kubelet.
+func Kubelet() workflow.Phase {
+	return workflow.Phase{
+		Name:  "kubelet",
+		Title: "install kubelet, kubeadm and the CNI plugins",
+		Why: "They come from the bundle and not from a package repository, so that no expired key stops an installation " +
+			"and no unattended upgrade replaces a running kubelet.",
+		On:    workflow.EachHost,
+		Needs: []string{"lock"},
+		Do:    installKubelet,
+	}
+}
+
+func installKubelet(ctx context.Context, s *workflow.Step) error {
+	for _, path := range folders {
+		// etcd insists on 0700 for its data; all the others are public.
+		mode := fs.ModeDir | 0o755
+		if path == "/var/lib/etcd" {
+			mode = fs.ModeDir | 0o700
+		}
+		if _, err := s.WriteFile(ctx, remote.File{Path: path, Mode: mode}); err != nil {
+			return err
+		}
+	}
+	var names []string
+	for _, file := range s.Bundle().Files(install.Role(s.Machine.Spec), s.Facts().Arch) {
+		if strings.HasPrefix(file.Name, "kube") || strings.HasPrefix(file.Name, "cni/") {
+			names = append(names, file.Name)
+		}
+	}
+	if err := install.Binaries(ctx, s, names); err != nil {
+		return err
+	}
+	changed := false
+	for _, file := range []remote.File{
+		{Path: serviceFile, Content: templates.File("kubelet/kubelet.service")},
+		{Path: dropIn, Content: templates.File("kubelet/10-kubeadm.conf")},
+	} {
+		wrote, err := s.WriteFile(ctx, file)
+		if err != nil {
+			return err
+		}
+		changed = changed || wrote
+	}
+	if !changed && enabled(ctx, s) {
+		return nil
+	}
+	enable := remote.Script("enable.sh", templates.Script("service/enable.sh"), service)
+	enable.Undo = []string{"systemctl", "disable", "--quiet", "--now", service}
+	_, err := s.Run(ctx, enable)
+	return err
+}
+
+// enabled says whether systemd starts kubelet at boot.
+func enabled(ctx context.Context, s *workflow.Step) bool {
+	_, err := s.Query(ctx, remote.Cmd{Argv: []string{"systemctl", "is-enabled", "--quiet", service}})
+	return err == nil
+}

@@ -1,0 +1,115 @@
+// Package reset takes back what the journal of a machine says was done.
+package reset
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"slipway.io/slipway/provision/kubeadm"
+	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/templates"
+)
+
+// configFile is on a file system that is empty after a boot.
+const configFile = "/run/slipway/reset.yaml"
+
+// notOurs says that the machine has no journal: there is nothing to take back.
+func notOurs(_ context.Context, s *workflow.Step) (bool, error) {
+	return !s.Facts().Exists(workflow.JournalDir), nil
+}
+
+// Stop stops kubelet, all pods and containerd.
+func Stop() workflow.Phase {
+	return workflow.Phase{
+		Name:  "stop",
+		Title: "stop kubelet, the pods and containerd",
+		Why:   "Files are taken away only when nothing uses them any more.",
+		On:    workflow.EachHost,
+		Needs: []string{"lock"},
+		Done:  notOurs,
+		Do: func(ctx context.Context, s *workflow.Step) error {
+			document, err := kubeadm.Reset()
+			if err != nil {
+				return err
+			}
+			if _, err := s.Unjournaled().WriteFile(ctx, remote.File{Path: configFile, Content: document}); err != nil {
+				return err
+			}
+			stop := remote.Script("stop.sh", templates.Script("reset/stop.sh"), configFile)
+			stop.Output = s.Output()
+			_, err = s.Unjournaled().Run(ctx, stop)
+			return err
+		},
+	}
+}
+
+// Network removes the cluster's links and packet filter chains.
+func Network() workflow.Phase {
+	return workflow.Phase{
+		Name:  "network",
+		Title: "remove the cluster's links and packet filter chains",
+		Why:   "Only chains and links that Kubernetes and its CNI name are removed: a foreign firewall stays as it is.",
+		On:    workflow.EachHost,
+		Needs: []string{"stop"},
+		Done:  notOurs,
+		Do: func(ctx context.Context, s *workflow.Step) error {
+			_, err := s.Unjournaled().Run(ctx, remote.Script("network.sh", templates.Script("reset/network.sh")))
+			return err
+		},
+	}
+}
+
+// Undo takes back, the last first, what the journal has, and closes it.
+func Undo() workflow.Phase {
+	return workflow.Phase{
+		Name:  "undo",
+		Title: "put back what was there before",
+		Why:   "Each file that was changed comes back as it was, each that was made goes, swap and services are as before.",
+		On:    workflow.EachHost,
+		Needs: []string{"network"},
+		Done:  notOurs,
+		Do:    undo,
+	}
+}
+
+func undo(ctx context.Context, s *workflow.Step) error {
+	entries, err := workflow.ReadJournal(ctx, s)
+	if err != nil {
+		return err
+	}
+	machine := s.Unjournaled()
+	var paths []string
+	flush := func() error {
+		if len(paths) == 0 {
+			return nil
+		}
+		args := append([]string{workflow.JournalDir}, paths...)
+		paths = nil
+		_, err := machine.Run(ctx, remote.Script("undo.sh", templates.Script("reset/undo.sh"), args...))
+		return err
+	}
+	for _, e := range slices.Backward(entries) {
+		switch {
+		case e.Kind == "file" || e.Kind == "dir":
+			paths = append(paths, e.Kind, strconv.FormatBool(e.Existed), e.Path, e.Made)
+		case len(e.Undo) > 0:
+			if err := flush(); err != nil {
+				return err
+			}
+			if _, err := machine.Run(ctx, remote.Cmd{Argv: e.Undo, Sudo: true}); err != nil {
+				// A service that is gone cannot be disabled: said, not fatal.
+				s.Note("%s: %v", strings.Join(e.Undo, " "), err)
+			}
+		}
+	}
+	if err := flush(); err != nil {
+		return err
+	}
+	archive := workflow.JournalDir + "-" + time.Now().UTC().Format("20060102T150405Z")
+	_, err = machine.Run(ctx, remote.Script("archive.sh", templates.Script("reset/archive.sh"), workflow.JournalDir, archive))
+	return err
+}

@@ -1,0 +1,103 @@
+// Package runtime installs containerd with a configuration that slipway owns
+// whole, and brings the images.
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"slipway.io/slipway/provision/install"
+	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/templates"
+)
+
+const (
+	configFile  = "/etc/containerd/config.toml"
+	serviceFile = "/etc/systemd/system/containerd.service"
+	service     = "containerd.service"
+	certsDir    = "/etc/containerd/certs.d"
+)
+
+// binaries are what containerd is made of, as the bundle names them.
+var binaries = []string{"containerd", "containerd-shim-runc-v2", "ctr", "runc"}
+
+// folders belong to containerd alone: reset removes them with all they hold.
+var folders = []string{"/etc/containerd", "/var/lib/containerd", "/opt/containerd"}
+
+// Containerd installs and starts it.
+func Containerd() workflow.Phase {
+	return workflow.Phase{
+		Name:  "containerd",
+		Title: "install containerd",
+		Why: "A distribution's containerd is often too old, has CRI switched off or another cgroup driver than kubelet; " +
+			"this one is of a pinned version, with one configuration, whose effect is read back.",
+		On:    workflow.EachHost,
+		Needs: []string{"lock", "kernel"},
+		Do:    installContainerd,
+	}
+}
+
+func installContainerd(ctx context.Context, s *workflow.Step) error {
+	want, err := settingsOf(s)
+	if err != nil {
+		return err
+	}
+	config, err := want.render(s.Cluster().Containerd.Config)
+	if err != nil {
+		return err
+	}
+	if err := install.Binaries(ctx, s, binaries); err != nil {
+		return err
+	}
+	for _, path := range folders {
+		if _, err := s.WriteFile(ctx, remote.File{Path: path, Mode: fs.ModeDir}); err != nil {
+			return err
+		}
+	}
+	files := []remote.File{
+		{Path: configFile, Content: config},
+		{Path: serviceFile, Content: templates.File("runtime/containerd.service")},
+	}
+	mirrors, err := mirrorFiles(s.Cluster().Containerd.Mirrors)
+	if err != nil {
+		return err
+	}
+	for _, file := range append(files, mirrors...) {
+		if _, err := s.WriteFile(ctx, file); err != nil {
+			return err
+		}
+	}
+	// Mirrors are read without a restart, everything else at the start.
+	if err := install.Service(ctx, s, service, configFile, serviceFile, install.BinDir+"/containerd"); err != nil {
+		return err
+	}
+	return want.assert(ctx, s)
+}
+
+// assert reads the configuration that containerd really has: a key of another
+// version is ignored without an error.
+func (w settings) assert(ctx context.Context, s *workflow.Step) error {
+	dump := remote.Cmd{Argv: []string{install.BinDir + "/containerd", "--config", configFile, "config", "dump"}, Sudo: true}
+	res, err := s.Query(ctx, dump)
+	if err != nil {
+		return err
+	}
+	problems := w.compare(res.Stdout)
+	if len(problems) == 0 {
+		return nil
+	}
+	return workflow.WithHint(
+		fmt.Errorf("containerd does not have the configuration of %s: %s", configFile, strings.Join(problems, "; ")),
+		"look at containerd.config in the inventory, which is merged over it")
+}
+
+// failed says whether a query ran and exited with an error, as one does whose
+// program is not installed yet.
+func failed(err error) bool {
+	var exit *remote.ExitError
+	return errors.As(err, &exit)
+}

@@ -1,0 +1,100 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/install"
+	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/templates"
+)
+
+// pinned is the label with which kubelet's garbage collection leaves an image
+// alone (containerd, internal/cri/labels: PinnedImageLabelKey).
+const pinned = "io.cri-containerd.pinned=pinned"
+
+// Images brings the images that the machine's role needs.
+func Images() workflow.Phase {
+	return workflow.Phase{
+		Name:  "images",
+		Title: "import the images",
+		Why: "kubeadm times out where images are pulled slowly, and thirty machines behind one address are refused by a " +
+			"registry; each image comes once to the installer and from there to each machine, before init starts. " +
+			"They are pinned, so that no garbage collection takes what cannot be had again.",
+		On:    workflow.EachHost,
+		Needs: []string{"containerd"},
+		Do:    importImages,
+	}
+}
+
+func importImages(ctx context.Context, s *workflow.Step) error {
+	missing, err := missingImages(ctx, s)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	// The stream is made while it is sent: no copy on either side's disk.
+	read, write := io.Pipe()
+	defer read.Close()
+	done := make(chan error, 1)
+	go func() {
+		err := s.Bundle().WriteImages(ctx, write, missing)
+		write.CloseWithError(err)
+		done <- err
+	}()
+	var names []string
+	for _, image := range missing {
+		names = append(names, image.Name)
+	}
+	cmd := remote.Cmd{
+		Name: fmt.Sprintf("import %d images: %s", len(missing), strings.Join(names, " ")),
+		Argv: ctr("images", "import", "--digests=false", "-"),
+		Sudo: true, Stdin: read,
+	}
+	if _, err := s.Run(ctx, cmd); err != nil {
+		read.CloseWithError(err)
+		return firstOf(<-done, err)
+	}
+	pin := remote.Script("pin-images.sh", templates.Script("runtime/pin-images.sh"), append([]string{pinned}, names...)...)
+	_, err = s.Run(ctx, pin)
+	return err
+}
+
+// firstOf is the cause: a stream that could not be made breaks the import.
+func firstOf(stream, run error) error {
+	if stream != nil && !strings.Contains(stream.Error(), run.Error()) {
+		return fmt.Errorf("%w (%w)", run, stream)
+	}
+	return run
+}
+
+// missingImages are those that the machine has not, or not pinned, under the
+// digest of the bundle.
+func missingImages(ctx context.Context, s *workflow.Step) ([]bundle.Image, error) {
+	res, err := s.Query(ctx, remote.Cmd{Argv: ctr("images", "list"), Sudo: true})
+	if err != nil && !failed(err) {
+		return nil, err
+	}
+	have := map[string]string{}
+	for line := range strings.Lines(string(res.Stdout)) {
+		// REF TYPE DIGEST SIZE PLATFORMS LABELS
+		if words := strings.Fields(line); len(words) > 3 && strings.Contains(line, pinned) {
+			have[words[0]] = words[2]
+		}
+	}
+	var missing []bundle.Image
+	for _, image := range s.Bundle().Images(install.Role(s.Machine.Spec), s.Facts().Arch) {
+		if have[image.Name] != image.Digest {
+			missing = append(missing, image)
+		}
+	}
+	return missing, nil
+}
+
+// ctr is containerd's own client in the namespace of Kubernetes.
+func ctr(args ...string) []string {
+	return append([]string{install.BinDir + "/ctr", "--namespace", "k8s.io"}, args...)
+}

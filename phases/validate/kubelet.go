@@ -1,0 +1,50 @@
+package validate
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// The API server reaches kubelet at the node's address for exec and logs:
+// both break where nodes have registered with a wrong one, as in machines
+// behind NAT, while everything else seems to work.
+
+// execTasks run a command in each test pod.
+func execTasks(r *run) []task {
+	return r.onEachNode(func(ctx context.Context, node bedNode) (string, error) {
+		out, err := r.bed.prober.exec(ctx, node.pod, "/agnhost", "--version")
+		if err != nil {
+			return "", err
+		}
+		if strings.TrimSpace(out) == "" {
+			return "", fmt.Errorf("/agnhost --version in %s printed nothing", node.pod)
+		}
+		return "/agnhost --version: " + strings.TrimSpace(out), nil
+	})
+}
+
+// logTasks read the log of each test pod.
+func logTasks(r *run) []task {
+	return r.onEachNode(func(ctx context.Context, node bedNode) (string, error) {
+		text, err := r.bed.prober.logs(ctx, node.pod)
+		if err != nil {
+			return "", err
+		}
+		// What agnhost netexec logs when it starts.
+		_, line, found := strings.Cut(text, "Started HTTP server")
+		if !found {
+			return "", fmt.Errorf("the log of %s lacks agnhost's first line: %q", node.pod, head(text, 200))
+		}
+		line, _, _ = strings.Cut(line, "\n")
+		return "log of " + node.pod + ": Started HTTP server" + line, nil
+	})
+}
+
+// head is the beginning of a text, in bytes.
+func head(text string, length int) string {
+	if len(text) <= length {
+		return text
+	}
+	return strings.ToValidUTF8(text[:length], "") + "…"
+}

@@ -1,0 +1,199 @@
+package validate
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"slipway.io/slipway/provision/kube"
+	validatetmpl "slipway.io/slipway/templates/validate"
+)
+
+const (
+	namespacePrefix = "slipway-validate-"
+	// ownNamespaces selects the namespaces of all validations; see
+	// templates/validate/namespace.yaml.tmpl.
+	ownNamespaces = "app.kubernetes.io/managed-by=slipway,slipway.io/purpose=validate"
+	// leftoverAge is the age from which a namespace is one that a killed run
+	// left behind: no run takes that long.
+	leftoverAge = 15 * time.Minute
+
+	probeName      = "slipway-probe"
+	probeContainer = "agnhost"
+
+	// podTimeout is how long the test pods may take to start.
+	podTimeout = 60 * time.Second
+	podPoll    = 200 * time.Millisecond
+)
+
+// namespaceBed is the testbed in a real cluster: a namespace of its own.
+type namespaceBed struct {
+	client *kube.Client
+	image  string
+	// namespace is empty until it may exist.
+	namespace string
+}
+
+// lay makes the namespace and what is in it.
+func (n *namespaceBed) lay(ctx context.Context, say func(string)) (*bed, error) {
+	nodes, err := n.client.Clientset().CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list nodes: %w", err)
+	}
+	data := validatetmpl.Data{
+		Namespace: namespacePrefix + strings.ToLower(rand.Text())[:8],
+		Name:      probeName, Container: probeContainer, Image: n.image,
+		HTTPPort: httpPort, UDPPort: udpPort, ServicePort: servicePort,
+	}
+	if err := n.apply(ctx, data, say); err != nil {
+		return nil, err
+	}
+	b := &bed{
+		prober:    &podProber{client: n.client, namespace: n.namespace, unreachable: map[string]string{}},
+		namespace: n.namespace, service: probeName,
+	}
+	if err := n.addresses(ctx, b); err != nil {
+		return nil, err
+	}
+	b.nodes, err = n.pods(ctx, nodes.Items, say)
+	return b, err
+}
+
+func (n *namespaceBed) apply(ctx context.Context, data validatetmpl.Data, say func(string)) error {
+	namespace, err := validatetmpl.Namespace(data)
+	if err != nil {
+		return err
+	}
+	probe, err := validatetmpl.Probe(data)
+	if err != nil {
+		return err
+	}
+	n.namespace = data.Namespace
+	if _, err := n.client.Apply(ctx, namespace); err != nil {
+		return err
+	}
+	// Pods made earlier are refused, and the DaemonSet's controller then takes
+	// its time to try again.
+	err = n.client.WaitFor(ctx, kube.ServiceAccountExists(n.namespace, "default"), kube.WaitOptions{Timeout: podTimeout, Progress: say})
+	if err != nil {
+		return err
+	}
+	_, err = n.client.Apply(ctx, probe)
+	return err
+}
+
+// addresses reads where the Services answer.
+func (n *namespaceBed) addresses(ctx context.Context, b *bed) error {
+	services := n.client.Clientset().CoreV1().Services(n.namespace)
+	service, err := services.Get(ctx, probeName, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	b.clusterIP = service.Spec.ClusterIP
+	onNodes, err := services.Get(ctx, probeName+"-node-port", metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if len(onNodes.Spec.Ports) == 0 || onNodes.Spec.Ports[0].NodePort == 0 {
+		return errors.New("the NodePort service got no port")
+	}
+	b.nodePort = int(onNodes.Spec.Ports[0].NodePort)
+	return nil
+}
+
+// pods waits until there is a ready test pod on each node, or the time is up;
+// what is missing then is the trouble of its node.
+func (n *namespaceBed) pods(ctx context.Context, nodes []corev1.Node, say func(string)) ([]bedNode, error) {
+	ctx, cancel := context.WithTimeout(ctx, podTimeout)
+	defer cancel()
+	last := ""
+	found := place(nodes, nil)
+	for {
+		pods, err := n.client.Clientset().CoreV1().Pods(n.namespace).List(ctx, metav1.ListOptions{})
+		message := ""
+		if err == nil {
+			found = place(nodes, pods.Items)
+			ready := len(slices.DeleteFunc(slices.Clone(found), func(node bedNode) bool { return node.trouble != "" }))
+			if ready == len(found) {
+				return found, nil
+			}
+			message = fmt.Sprintf("test pods: %d of %d ready", ready, len(found))
+		} else if ctx.Err() == nil {
+			message = "test pods: " + err.Error()
+		}
+		if message != "" && message != last {
+			say(message)
+			last = message
+		}
+		if !pause(ctx, podPoll) {
+			return found, nil
+		}
+	}
+}
+
+// place puts each pod on its node.
+func place(nodes []corev1.Node, pods []corev1.Pod) []bedNode {
+	var found []bedNode
+	for i := range nodes {
+		node := bedNode{name: nodes[i].Name, address: internalIP(&nodes[i]), trouble: "no test pod was made for this node"}
+		for j := range pods {
+			pod := &pods[j]
+			if pod.Spec.NodeName != node.name || pod.DeletionTimestamp != nil {
+				continue
+			}
+			node.pod, node.podIP, node.trouble = pod.Name, pod.Status.PodIP, ""
+			if ready, why := kube.PodIsReady(pod); !ready {
+				node.trouble = fmt.Sprintf("test pod %s: %s", pod.Name, why)
+			}
+		}
+		found = append(found, node)
+	}
+	return found
+}
+
+// clear deletes the namespace, in the background, and those that killed runs
+// have left behind.
+func (n *namespaceBed) clear(ctx context.Context) error {
+	err := n.sweep(ctx)
+	if n.namespace != "" {
+		err = errors.Join(n.delete(ctx, n.namespace), err)
+	}
+	return err
+}
+
+func (n *namespaceBed) sweep(ctx context.Context) error {
+	namespaces, err := n.client.Clientset().CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: ownNamespaces})
+	if err != nil {
+		return fmt.Errorf("list namespaces of earlier validations: %w", err)
+	}
+	var errs []error
+	for _, namespace := range namespaces.Items {
+		old := time.Since(namespace.CreationTimestamp.Time) > leftoverAge
+		if old && namespace.DeletionTimestamp == nil && strings.HasPrefix(namespace.Name, namespacePrefix) {
+			errs = append(errs, n.delete(ctx, namespace.Name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// delete repeats until the API server has taken it: this is the last chance.
+func (n *namespaceBed) delete(ctx context.Context, name string) error {
+	background := metav1.DeletePropagationBackground
+	for {
+		err := n.client.Clientset().CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &background})
+		if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) { // a conflict: it is being deleted
+			return nil
+		}
+		if apierrors.IsForbidden(err) || !pause(ctx, retryPause) {
+			return fmt.Errorf("delete namespace %s: %w", name, err)
+		}
+	}
+}

@@ -1,0 +1,240 @@
+package validate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// parallel bounds the probes that run at a time: what the API server and
+	// a small machine's pods answer without queueing.
+	parallel = 24
+	// probeTimeout is how long a probe is tried again: EndpointSlices, DNS
+	// and kube-proxy's rules follow new pods within seconds.
+	probeTimeout = 20 * time.Second
+	// attemptTimeout bounds one try, which may be several requests; agnhost
+	// gives one of them 5 s.
+	attemptTimeout = 12 * time.Second
+	retryPause     = 250 * time.Millisecond
+	// cleanupTimeout bounds the deletion of the namespace after a run that
+	// may have been interrupted.
+	cleanupTimeout = 15 * time.Second
+)
+
+// task is one probe to run.
+type task struct {
+	target string
+	// once tries one time; it is repeated until it has no error, the error is
+	// final, or the time is up.
+	once func(ctx context.Context) (evidence string, err error)
+}
+
+// finalError is not worth another try.
+type finalError struct{ reason string }
+
+func (e finalError) Error() string { return e.reason }
+
+// skipError: the probe cannot be run, for the reason that it says.
+type skipError struct{ reason string }
+
+func (e skipError) Error() string { return e.reason }
+
+// skipped is the one task of a kind of probe that cannot be run.
+func skipped(reason string) []task {
+	return []task{{once: func(context.Context) (string, error) { return "", skipError{reason} }}}
+}
+
+// run is a validation under way.
+type run struct {
+	options  Options
+	progress *progress
+	// bed is where the probes in pods are run; nil if it could not be made,
+	// for the reason in noBed.
+	bed   *bed
+	noBed string
+}
+
+// all runs the probes of the API while the test pods start, and then those in
+// the pods. It removes what it made, also when the context has ended, and says
+// why it could not.
+func (r *run) all(ctx context.Context, b testbed, chosen []definition) (found map[string][]Probe, leftover string) {
+	var inPods, outside []definition
+	for _, d := range chosen {
+		if d.inCluster {
+			inPods = append(inPods, d)
+		} else {
+			outside = append(outside, d)
+		}
+	}
+	if len(inPods) == 0 {
+		return r.perform(ctx, outside), ""
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+		defer cancel()
+		if err := b.clear(ctx); err != nil {
+			leftover = err.Error()
+		}
+	}()
+	var others sync.WaitGroup
+	others.Go(func() { found = r.perform(ctx, outside) })
+	made, err := b.lay(ctx, r.progress.tell)
+	if err != nil {
+		r.noBed = err.Error()
+	} else {
+		r.bed = made
+	}
+	fromPods := r.perform(ctx, inPods)
+	others.Wait()
+	maps.Copy(found, fromPods)
+	return found, ""
+}
+
+// perform runs kinds of probes, a bounded number of probes at a time.
+func (r *run) perform(ctx context.Context, definitions []definition) map[string][]Probe {
+	found := make(map[string][]Probe)
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	for _, d := range definitions {
+		tasks := d.tasks(r)
+		probes := make([]Probe, len(tasks))
+		found[d.name] = probes
+		r.progress.add(len(tasks))
+		for i, t := range tasks {
+			group.Go(func() error {
+				probes[i] = prove(ctx, d, t)
+				r.progress.done(probes[i])
+				return nil
+			})
+		}
+	}
+	_ = group.Wait() // a failed probe is a finding, not an error
+	return found
+}
+
+// prove runs one probe to its end.
+func prove(ctx context.Context, d definition, t task) (p Probe) {
+	start := time.Now()
+	p = Probe{Name: d.name, Title: d.title, Target: t.target, Status: Failed}
+	defer func() {
+		// A panic here would leave the test namespace behind.
+		if reason := recover(); reason != nil {
+			p.Status, p.Error = Failed, fmt.Sprintf("panic: %v", reason)
+		}
+		p.DurationMS = time.Since(start).Milliseconds()
+	}()
+	evidence, err := persist(ctx, t)
+	var skip skipError
+	switch {
+	case errors.As(err, &skip):
+		p.Status, p.Evidence = Skipped, skip.reason
+	case err != nil:
+		p.Error = err.Error()
+	default:
+		p.Status, p.Evidence = Passed, evidence
+	}
+	return p
+}
+
+// persist tries a task until it succeeds, cannot any more, or the time is up;
+// the error is then the last one that says something.
+func persist(ctx context.Context, t task) (evidence string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	var last error
+	for {
+		if ctx.Err() != nil {
+			return "", errors.Join(last, ctx.Err())
+		}
+		evidence, err = attempt(ctx, t)
+		var final finalError
+		var skip skipError
+		if err == nil || errors.As(err, &final) || errors.As(err, &skip) {
+			return evidence, err
+		}
+		// A try that the end cut short says only that.
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
+		if !pause(ctx, retryPause) {
+			return "", last
+		}
+	}
+}
+
+func attempt(ctx context.Context, t task) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	return t.once(ctx)
+}
+
+// pause waits, and says false if the context ended first.
+func pause(ctx context.Context, duration time.Duration) bool {
+	timer := time.NewTimer(duration)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// progress tells how far a run is. It is safe for concurrent use.
+type progress struct {
+	mu                     sync.Mutex
+	say                    func(string)
+	total, finished, wrong int
+}
+
+func (p *progress) tell(message string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.say != nil {
+		p.say(message)
+	}
+}
+
+func (p *progress) add(count int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.total += count
+}
+
+func (p *progress) done(probe Probe) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.finished++
+	if probe.Status == Failed {
+		p.wrong++
+	}
+	if p.say == nil {
+		return
+	}
+	message := fmt.Sprintf("%d of %d probes done", p.finished, p.total)
+	if p.wrong > 0 {
+		message += fmt.Sprintf(", %d failed", p.wrong)
+	}
+	p.say(message)
+}
+
+// byInventory sorts names in the inventory's order, others behind.
+func byInventory(names, inventory []string) {
+	slices.SortStableFunc(names, func(a, b string) int {
+		return rank(a, inventory) - rank(b, inventory)
+	})
+}
+
+func rank(name string, inventory []string) int {
+	if i := slices.Index(inventory, name); i >= 0 {
+		return i
+	}
+	return len(inventory)
+}

@@ -1,0 +1,90 @@
+package bundle
+
+import (
+	"archive/tar"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// WriteImages writes a tar archive in OCI layout form that holds exactly these images, each blob once, for
+// "ctr images import -". The same images give the same bytes whatever their order. The sum of each blob is checked
+// while it is written: on a *CorruptError the archive is incomplete, and what reads it must be told so.
+func (b *Bundle) WriteImages(ctx context.Context, w io.Writer, images []Image) error {
+	images = slices.Clone(images)
+	slices.SortFunc(images, func(x, y Image) int {
+		return cmp.Or(strings.Compare(x.Name, y.Name), strings.Compare(x.Arch, y.Arch))
+	})
+	manifests := map[string]v1.Descriptor{}
+	blobs := map[string]int64{}
+	for _, image := range images {
+		list, err := b.blobs(image)
+		if err != nil {
+			return fmt.Errorf("write images: %w", err)
+		}
+		manifests[image.Digest] = list[0]
+		for _, d := range list {
+			blobs[d.Digest.Hex] = d.Size
+		}
+	}
+	index, err := indexJSON(images, manifests)
+	if err != nil {
+		return fmt.Errorf("write images: %w", err)
+	}
+	tw := tar.NewWriter(w)
+	for _, text := range []struct{ name, text string }{{layoutFile, layoutText}, {indexFile, string(index)}} {
+		if err := writeEntry(tw, text.name, int64(len(text.text)), strings.NewReader(text.text)); err != nil {
+			return fmt.Errorf("write images: %w", err)
+		}
+	}
+	for _, sum := range slices.Sorted(maps.Keys(blobs)) {
+		if err := b.writeBlob(ctx, tw, sum, blobs[sum]); err != nil {
+			return fmt.Errorf("write images: %w", err)
+		}
+	}
+	if err := tw.Close(); err != nil {
+		return fmt.Errorf("write images: %w", err)
+	}
+	return nil
+}
+
+func (b *Bundle) writeBlob(ctx context.Context, tw *tar.Writer, sum string, size int64) error {
+	p := blobPath("sha256:" + sum)
+	f, err := b.open(p)
+	if err != nil {
+		return missing(p, "sha256:"+sum, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() != size {
+		return &CorruptError{Path: p, Want: fmt.Sprintf("%d bytes", size), Got: fmt.Sprintf("%d bytes", info.Size())}
+	}
+	h := sha256.New()
+	if err := writeEntry(tw, blobsDir+"/"+sum, size, io.TeeReader(withContext(ctx, f), h)); err != nil {
+		return fmt.Errorf("%s: %w", p, err)
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != sum {
+		return &CorruptError{Path: p, Want: "sha256:" + sum, Got: "sha256:" + got}
+	}
+	return nil
+}
+
+// writeEntry writes a file whose header says nothing but name and size, so that the archive is always the same.
+func writeEntry(tw *tar.Writer, name string, size int64, r io.Reader) error {
+	if err := tw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o644}); err != nil {
+		return err
+	}
+	_, err := io.Copy(tw, r)
+	return err
+}

@@ -1,0 +1,150 @@
+package bundle
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// How patient a download is.
+const (
+	attempts = 4
+	// pause is what is waited before the second attempt; it doubles with each.
+	pause = time.Second
+	// stall ends an attempt that brought nothing for that long.
+	stall = time.Minute
+)
+
+// fetcher downloads what has a known sha256 into a cache.
+type fetcher struct {
+	cache    string
+	client   *http.Client
+	rewrites map[string]string
+	mirrors  map[string]string
+	progress func(Progress)
+	pause    time.Duration
+	stall    time.Duration
+	// once keeps two images from downloading the layer that they share twice.
+	once *singleflight.Group
+}
+
+func newFetcher(o CreateOptions) *fetcher {
+	return &fetcher{
+		cache: filepath.Join(o.Cache, "sha256"), client: o.Client, rewrites: o.Rewrites, mirrors: o.RegistryMirrors,
+		progress: o.Progress, pause: pause, stall: stall, once: &singleflight.Group{},
+	}
+}
+
+// source writes the content of what is fetched to the end of part, which may hold the beginning of it already.
+type source func(ctx context.Context, part *os.File) error
+
+// errRetry marks errors of attempts that may be repeated.
+var errRetry = errors.New("it may work the next time")
+
+// get returns the local path of what has this sum, from the cache or from the source.
+func (f *fetcher) get(ctx context.Context, name, sum string, from source) (string, error) {
+	path, err, _ := f.once.Do(sum, func() (any, error) { return f.getOnce(ctx, name, sum, from) })
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	return path.(string), nil
+}
+
+func (f *fetcher) getOnce(ctx context.Context, name, sum string, from source) (string, error) {
+	file := filepath.Join(f.cache, sum)
+	switch got, size, err := hashFile(ctx, file); {
+	case err == nil && got == sum:
+		f.progress(Progress{Name: name, Bytes: size, Total: size, Cached: true, Done: true})
+		return file, nil
+	case err == nil: // damaged: as good as not there
+		if err := os.Remove(file); err != nil {
+			return "", err
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", err
+	}
+	if err := os.MkdirAll(f.cache, 0o755); err != nil {
+		return "", err
+	}
+	wait := f.pause
+	for n := 1; ; n++ {
+		err := f.attempt(ctx, name, sum, file+".part", from)
+		if err == nil {
+			return file, os.Rename(file+".part", file)
+		}
+		if n == attempts || !errors.Is(err, errRetry) || ctx.Err() != nil {
+			return "", err
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(wait):
+		}
+		wait *= 2
+	}
+}
+
+// attempt completes the file part and checks its sum. A part that is wrong is removed.
+func (f *fetcher) attempt(ctx context.Context, name, sum, part string, from source) error {
+	file, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	begun, err := file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	if err := from(ctx, file); err != nil {
+		return err
+	}
+	got, size, err := hashFile(ctx, part)
+	if err != nil {
+		return err
+	}
+	if got != sum {
+		err := fmt.Errorf("%w; it was not used", &CorruptError{Path: name, Want: "sha256:" + sum, Got: "sha256:" + got})
+		if begun > 0 { // the beginning may be what is wrong
+			err = fmt.Errorf("%w; %w", err, errRetry)
+		}
+		return errors.Join(err, os.Remove(part))
+	}
+	f.progress(Progress{Name: name, Bytes: size, Total: size, Done: true})
+	return nil
+}
+
+func hashFile(ctx context.Context, path string) (sum string, size int64, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", 0, err
+	}
+	defer file.Close()
+	h := sha256.New()
+	size, err = io.Copy(h, withContext(ctx, file))
+	return hex.EncodeToString(h.Sum(nil)), size, err
+}
+
+// rewrite replaces the beginning of a URL by that of a mirror.
+func (f *fetcher) rewrite(url string) string {
+	best := ""
+	for prefix := range f.rewrites {
+		if strings.HasPrefix(url, prefix) && len(prefix) > len(best) {
+			best = prefix
+		}
+	}
+	if best == "" {
+		return url
+	}
+	return f.rewrites[best] + strings.TrimPrefix(url, best)
+}

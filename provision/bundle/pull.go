@@ -1,0 +1,140 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// addReleaseImage pulls one image for one architecture and adds it under its own name, wherever it was pulled from.
+func addReleaseImage(ctx context.Context, f *fetcher, w *Writer, image ReleaseImage, arch string) error {
+	pulled, err := f.pull(ctx, image.Name, arch)
+	if err != nil {
+		return fmt.Errorf("pull %s for %s: %w", image.Name, arch, err)
+	}
+	if want, pinned := image.Digests[arch]; pinned {
+		got, err := pulled.Digest()
+		if err != nil {
+			return fmt.Errorf("pull %s for %s: %w", image.Name, arch, err)
+		}
+		if got.String() != want {
+			return fmt.Errorf("pull %s for %s: %w", image.Name, arch, &CorruptError{Path: "image manifest", Want: want, Got: got.String()})
+		}
+	}
+	return w.AddImage(ctx, image.Name, arch, image.Roles, pulled)
+}
+
+// pull finds the image in its registry or the mirror of it. Its layers are downloaded when they are read.
+func (f *fetcher) pull(ctx context.Context, reference, arch string) (v1.Image, error) {
+	ref, err := name.ParseReference(f.mirrored(reference))
+	if err != nil {
+		return nil, err
+	}
+	options := []remote.Option{
+		remote.WithContext(ctx),
+		remote.WithPlatform(v1.Platform{OS: "linux", Architecture: arch}),
+		remote.WithAuthFromKeychain(authn.DefaultKeychain),
+	}
+	if f.client.Transport != nil {
+		options = append(options, remote.WithTransport(f.client.Transport))
+	}
+	image, err := remote.Image(ref, options...)
+	if err != nil {
+		return nil, err
+	}
+	// An image that is not an index is pulled whatever it was built for.
+	config, err := image.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	if config.OS != "linux" || config.Architecture != arch {
+		return nil, fmt.Errorf("the registry has it for %s/%s only", config.OS, config.Architecture)
+	}
+	return &cachedImage{Image: image, ctx: ctx, name: reference + " " + arch, fetcher: f}, nil
+}
+
+// mirrored is where an image is pulled from.
+func (f *fetcher) mirrored(reference string) string {
+	registry, rest, _ := strings.Cut(reference, "/")
+	if mirror, ok := f.mirrors[registry]; ok {
+		return strings.TrimSuffix(mirror, "/") + "/" + rest
+	}
+	return reference
+}
+
+// cachedImage reads layers through the fetcher's cache.
+type cachedImage struct {
+	v1.Image
+	//nolint:containedctx // v1.Image's methods take none, and the image lives as long as the call that pulled it.
+	ctx     context.Context
+	name    string
+	fetcher *fetcher
+}
+
+// LayerByDigest returns a layer whose Compressed downloads at most once.
+func (i *cachedImage) LayerByDigest(digest v1.Hash) (v1.Layer, error) {
+	layer, err := i.Image.LayerByDigest(digest)
+	if err != nil {
+		return nil, err
+	}
+	return &cachedLayer{Layer: layer, image: i, digest: digest}, nil
+}
+
+type cachedLayer struct {
+	v1.Layer
+	image  *cachedImage
+	digest v1.Hash
+}
+
+// Compressed opens the layer in the cache, after a download if it must be.
+func (l *cachedLayer) Compressed() (io.ReadCloser, error) {
+	f := l.image.fetcher
+	label := l.image.name + " layer " + l.digest.Hex[:12]
+	local, err := f.get(l.image.ctx, label, l.digest.Hex, func(ctx context.Context, part *os.File) error {
+		// Registries need not answer ranges: a layer is fetched whole.
+		if err := errors.Join(part.Truncate(0), seekStart(part)); err != nil {
+			return err
+		}
+		size, err := l.Layer.Size()
+		if err != nil {
+			return err
+		}
+		r, err := l.Layer.Compressed()
+		if err != nil {
+			return retryable(err)
+		}
+		defer r.Close()
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		stop := context.AfterFunc(ctx, func() { r.Close() })
+		defer stop()
+		return f.copy(ctx, cancel, part, r, Progress{Name: label, Total: size})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return os.Open(local)
+}
+
+func seekStart(f *os.File) error {
+	_, err := f.Seek(0, io.SeekStart)
+	return err
+}
+
+// retryable marks the errors of a registry that may pass.
+func retryable(err error) error {
+	var answer *transport.Error
+	if errors.As(err, &answer) && answer.StatusCode < 500 && answer.StatusCode != 429 {
+		return err
+	}
+	return fmt.Errorf("%w; %w", err, errRetry)
+}

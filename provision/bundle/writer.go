@@ -1,0 +1,181 @@
+package bundle
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// Writer makes a bundle in a temporary folder beside its target. Nothing is seen at the target before Commit, and
+// then the whole bundle is. Its methods may be called concurrently.
+type Writer struct {
+	target, dir string
+
+	mu        sync.Mutex
+	manifest  Manifest
+	manifests map[string]v1.Descriptor
+}
+
+// NewWriter begins a bundle that will be in the folder target. The caller must call Commit or Abort.
+func NewWriter(target, kubernetes, origin string) (*Writer, error) {
+	abs, err := filepath.Abs(target)
+	if err != nil {
+		return nil, fmt.Errorf("make bundle: %w", err)
+	}
+	if err := replaceable(abs); err != nil {
+		return nil, fmt.Errorf("make bundle: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(abs), 0o755); err != nil {
+		return nil, fmt.Errorf("make bundle: %w", err)
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(abs), "."+filepath.Base(abs)+".making-")
+	if err != nil {
+		return nil, fmt.Errorf("make bundle: %w", err)
+	}
+	// MkdirTemp makes it private; the bundle is as readable as any other folder.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return nil, errors.Join(fmt.Errorf("make bundle: %w", err), os.RemoveAll(dir))
+	}
+	return &Writer{
+		target:    abs,
+		dir:       dir,
+		manifest:  Manifest{APIVersion: APIVersion, Kind: Kind, Kubernetes: kubernetes, Origin: origin},
+		manifests: map[string]v1.Descriptor{},
+	}, nil
+}
+
+// replaceable refuses a target that holds something else than a bundle.
+func replaceable(target string) error {
+	entries, err := os.ReadDir(target)
+	if errors.Is(err, fs.ErrNotExist) || (err == nil && len(entries) == 0) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(target, ManifestName)); err != nil {
+		return fmt.Errorf("%s is not empty and no bundle: give another folder", target)
+	}
+	return nil
+}
+
+// AddFile copies r into the bundle as f.Path; f.SHA256 and f.Size are filled in. The file is executable.
+func (w *Writer) AddFile(ctx context.Context, f File, r io.Reader) error {
+	if err := checkPath(f.Path); err != nil {
+		return fmt.Errorf("add %s: %q %w", f.Name, f.Path, err)
+	}
+	sum, size, err := w.put(ctx, f.Path, 0o755, r)
+	if err != nil {
+		return fmt.Errorf("add %s: %w", f.Name, err)
+	}
+	f.SHA256, f.Size = sum, size
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.manifest.Files = append(w.manifest.Files, f)
+	return nil
+}
+
+// put writes a file through a temporary one, and returns its sum and size.
+func (w *Writer) put(ctx context.Context, slashPath string, mode fs.FileMode, r io.Reader) (sum string, size int64, err error) {
+	file := filepath.Join(w.dir, filepath.FromSlash(slashPath))
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return "", 0, err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(file), ".tmp-")
+	if err != nil {
+		return "", 0, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, tmp.Close(), os.Remove(tmp.Name()))
+		}
+	}()
+	h := sha256.New()
+	if size, err = io.Copy(io.MultiWriter(tmp, h), withContext(ctx, r)); err != nil {
+		return "", 0, err
+	}
+	if err := tmp.Chmod(mode); err != nil {
+		return "", 0, err
+	}
+	if err := tmp.Close(); err != nil {
+		return "", 0, err
+	}
+	if err := os.Rename(tmp.Name(), file); err != nil {
+		return "", 0, err
+	}
+	return hex.EncodeToString(h.Sum(nil)), size, nil
+}
+
+// Commit writes bundle.yaml, verifies the bundle and puts it in place of whatever bundle was at the target.
+func (w *Writer) Commit(ctx context.Context) (*Bundle, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.finish(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("make bundle: %w", err), os.RemoveAll(w.dir))
+	}
+	return Open(w.target)
+}
+
+func (w *Writer) finish(ctx context.Context) error {
+	slices.SortFunc(w.manifest.Files, func(x, y File) int { return strings.Compare(x.Path, y.Path) })
+	slices.SortFunc(w.manifest.Images, func(x, y Image) int {
+		return cmp.Or(strings.Compare(x.Name, y.Name), strings.Compare(x.Arch, y.Arch))
+	})
+	index, err := indexJSON(w.manifest.Images, w.manifests)
+	if err != nil {
+		return err
+	}
+	text, err := w.manifest.encode()
+	if err != nil {
+		return err
+	}
+	for name, data := range map[string][]byte{
+		imagesDir + "/" + layoutFile: []byte(layoutText),
+		imagesDir + "/" + indexFile:  index,
+		ManifestName:                 text,
+	} {
+		if _, _, err := w.put(ctx, name, 0o644, bytes.NewReader(data)); err != nil {
+			return err
+		}
+	}
+	made, err := Open(w.dir)
+	if err != nil {
+		return err
+	}
+	if err := made.Verify(ctx); err != nil {
+		return err
+	}
+	return w.swap()
+}
+
+// swap puts the finished folder in the target's place. What was there is moved aside first and removed last.
+func (w *Writer) swap() error {
+	if err := replaceable(w.target); err != nil {
+		return err
+	}
+	old := w.dir + ".old"
+	err := os.Rename(w.target, old)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Rename(w.dir, w.target); err != nil {
+		return errors.Join(err, os.Rename(old, w.target))
+	}
+	return os.RemoveAll(old)
+}
+
+// Abort removes what was written. After Commit it does nothing.
+func (w *Writer) Abort() error { return os.RemoveAll(w.dir) }

@@ -1,0 +1,120 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// Prefix lengths that bound the subnets.
+const (
+	// nodeSubnetBits: the controller manager gives each node a /24
+	// (node-cidr-mask-size).
+	nodeSubnetBits = 24
+	// minPodBits: no more than 16 bits above that (kubeadm,
+	// PodSubnetNodeMaskMaxDiff).
+	minPodBits = nodeSubnetBits - 16
+	// minServiceBits: kubeadm's MaximumBitsForServiceSubnet is 20.
+	minServiceBits = 12
+	// maxServiceBits leaves room for the 10th address, the cluster's DNS.
+	maxServiceBits = 28
+)
+
+// subnet is a range of the cluster that could be parsed.
+type subnet struct {
+	field  string
+	prefix netip.Prefix
+}
+
+func (v *validator) network() {
+	n := v.c.Network
+	if len(validation.IsDNS1123Subdomain(n.DNSDomain)) > 0 {
+		v.report("network.dnsDomain", "write a domain such as cluster.local", "%q is not a DNS name", n.DNSDomain)
+	}
+	if n.CNI.Name == CNINone && n.CNI.Backend != "" {
+		v.report("network.cni.backend", "remove it", "only flannel has a backend")
+	}
+	if n.CNI.Name == CNINone && n.CNI.MTU != 0 {
+		v.report("network.cni.mtu", "remove it, and set it in the pod network that you install", "slipway sets up no pod network")
+	}
+	pods, podsOK := v.subnet("network.podSubnet", n.PodSubnet)
+	services, servicesOK := v.subnet("network.serviceSubnet", n.ServiceSubnet)
+	if podsOK {
+		v.podSize(pods.prefix)
+		v.addressesOutside(pods)
+	}
+	if servicesOK {
+		v.serviceSize(services.prefix)
+		v.addressesOutside(services)
+	}
+	if podsOK && servicesOK && pods.prefix.Overlaps(services.prefix) {
+		v.report(services.field, "choose two ranges that have nothing in common",
+			"%s overlaps network.podSubnet %s", services.prefix, pods.prefix)
+	}
+}
+
+// subnet parses an IPv4 range and reports what is wrong with it.
+func (v *validator) subnet(field, text string) (subnet, bool) {
+	prefix, err := netip.ParsePrefix(text)
+	switch {
+	case strings.Contains(text, ","):
+		v.report(field, "write one IPv4 range", "two ranges (dual stack) are not supported yet")
+	case err != nil:
+		v.report(field, "write address/bits, such as 10.244.0.0/16", "%q is not a range of addresses", text)
+	case !prefix.Addr().Is4():
+		v.report(field, "write an IPv4 range", "IPv6 is not supported yet")
+	case prefix != prefix.Masked():
+		v.report(field, fmt.Sprintf("the network that holds it is %s", prefix.Masked()),
+			"%s is an address within a network, not its first one", text)
+	case !prefix.Addr().IsGlobalUnicast() || prefix.Bits() == 0:
+		v.report(field, "choose a private range, such as one in 10.0.0.0/8", "%s cannot be given to pods or services", text)
+	default:
+		return subnet{field, prefix}, true
+	}
+	return subnet{}, false
+}
+
+// podSize: each host takes a /24.
+func (v *validator) podSize(p netip.Prefix) {
+	const field = "network.podSubnet"
+	need := nodeSubnetBits
+	for 1<<(nodeSubnetBits-need) < len(v.c.Hosts) && need > minPodBits {
+		need--
+	}
+	switch {
+	case p.Bits() < minPodBits:
+		v.report(field, fmt.Sprintf("use /%d or smaller", minPodBits), "%s is too large for kubeadm", p)
+	case p.Bits() > need:
+		v.report(field, fmt.Sprintf("use /%d or larger", need), "%s is too small: each of %d host(s) takes a /%d of it",
+			p, len(v.c.Hosts), nodeSubnetBits)
+	}
+}
+
+func (v *validator) serviceSize(p netip.Prefix) {
+	const field = "network.serviceSubnet"
+	switch {
+	case p.Bits() < minServiceBits:
+		v.report(field, fmt.Sprintf("use /%d or smaller", minServiceBits), "%s is too large for the API server", p)
+	case p.Bits() > maxServiceBits:
+		v.report(field, fmt.Sprintf("use /%d or larger", maxServiceBits),
+			"%s is too small: its %dth address is the cluster's DNS", p, dnsIndex)
+	}
+}
+
+// addressesOutside reports hosts, and the endpoint, within a range that
+// belongs to pods or services: packets for them would not leave the machine.
+func (v *validator) addressesOutside(s subnet) {
+	check := func(field, address string) {
+		addr, err := netip.ParseAddr(address)
+		if err == nil && s.prefix.Contains(addr.Unmap()) {
+			v.report(field, fmt.Sprintf("choose another %s", s.field), "%s lies within %s %s", address, s.field, s.prefix)
+		}
+	}
+	for i, h := range v.c.Hosts {
+		check(item("hosts", i)+".address", h.Address)
+		check(item("hosts", i)+".nodeIP", h.NodeIP)
+	}
+	check("controlPlane.endpoint", endpointHost(v.c.ControlPlane.Endpoint))
+}

@@ -1,0 +1,191 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// valid is the Cluster that each case edits.
+func valid() *Cluster {
+	c := &Cluster{
+		APIVersion: APIVersion, Kind: Kind,
+		Hosts: []Host{
+			{Name: "a", Address: "192.0.2.11", Roles: []Role{RoleControlPlane}},
+			{Name: "b", Address: "192.0.2.12"},
+		},
+	}
+	c.SetDefaults()
+	return c
+}
+
+func addControlPlanes(c *Cluster, n int) {
+	for i := range n {
+		c.Hosts = append(c.Hosts, Host{
+			Name: fmt.Sprintf("cp-%d", i), Address: fmt.Sprintf("198.51.100.%d", i+1), Roles: []Role{RoleControlPlane},
+		})
+	}
+}
+
+func TestValidateAccepts(t *testing.T) {
+	t.Parallel()
+	for name, edit := range map[string]func(*Cluster){
+		"the smallest inventory": func(*Cluster) {},
+		"three control planes with an endpoint": func(c *Cluster) {
+			addControlPlanes(c, 2)
+			c.ControlPlane.Endpoint = "api.example"
+		},
+		"two control planes when the check is ignored": func(c *Cluster) {
+			addControlPlanes(c, 1)
+			c.ControlPlane.Endpoint = "203.0.113.1:8443"
+			c.Preflight.Ignore = []IgnoredCheck{{CheckEvenEtcd, "the third one comes next week"}}
+		},
+		"one address with a port for each host": func(c *Cluster) {
+			c.Hosts[0].Address, c.Hosts[1].Address = "127.0.0.1", "127.0.0.1"
+			c.Hosts[0].SSH.Port, c.Hosts[1].SSH.Port = 2200, 2201
+		},
+		"SSH over IPv6 with an IPv4 node": func(c *Cluster) {
+			c.Hosts[0].Address, c.Hosts[0].NodeIP = "2001:db8::1", "192.0.2.11"
+		},
+		"a pod subnet with a /24 for each host": func(c *Cluster) { c.Network.PodSubnet = "10.1.0.0/23" },
+		"the largest service subnet":            func(c *Cluster) { c.Network.ServiceSubnet = "10.96.0.0/12" },
+		"the smallest service subnet":           func(c *Cluster) { c.Network.ServiceSubnet = "10.96.0.0/28" },
+		"the oldest minor":                      func(c *Cluster) { c.Kubernetes.Version = "v1.35.0" },
+		"a chain of jump hosts":                 func(c *Cluster) { c.SSH.Bastion = "a@one.example:2222,192.0.2.9" },
+		"no jump host":                          func(c *Cluster) { c.Hosts[0].SSH.Bastion = "none" },
+		"a mirror for all registries": func(c *Cluster) {
+			c.Containerd.Mirrors = []Mirror{{Registry: "_default", Endpoints: []string{"http://192.0.2.9:5000/v2"}}}
+		},
+		"a wildcard in the certificate": func(c *Cluster) { c.ControlPlane.CertSANs = []string{"*.api.example", "192.0.2.1"} },
+		"the settings of a machine container": func(c *Cluster) {
+			c.Containerd.CgroupDriver = "cgroupfs"
+			c.Kubernetes.KubeletConfiguration = map[string]any{
+				"failCgroupV1": false, "imageGCHighThresholdPercent": 100,
+				"evictionHard": map[string]any{"imagefs.available": "0%"},
+			}
+			c.Kubernetes.KubeProxyConfiguration = map[string]any{"conntrack": map[string]any{"maxPerCore": 0, "min": 0}}
+			c.Kubernetes.InitConfiguration = map[string]any{
+				"nodeRegistration": map[string]any{"ignorePreflightErrors": []any{"SystemVerification"}},
+			}
+		},
+		"kubeadm's v1beta4 fields": func(c *Cluster) {
+			c.Kubernetes.ClusterConfiguration = map[string]any{
+				"apiServer":                 map[string]any{"extraArgs": []any{map[string]any{"name": "v", "value": "4"}}},
+				"etcd":                      map[string]any{"local": map[string]any{"dataDir": "/data/etcd"}},
+				"certificateValidityPeriod": "8760h", "proxy": map[string]any{"disabled": true},
+			}
+		},
+		"a null that removes a field": func(c *Cluster) {
+			c.Kubernetes.KubeletConfiguration = map[string]any{"resolvConf": nil}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := valid()
+			edit(c)
+			if err := c.Validate(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestValidateRefuses wants exactly one problem a case, whose text begins as
+// given, so that a mistake is neither missed nor reported in two ways.
+func TestValidateRefuses(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		edit func(*Cluster)
+		want string
+	}{
+		"a cluster name in capitals":      {func(c *Cluster) { c.Metadata.Name = "Lab" }, `metadata.name: "Lab" is not a DNS label`},
+		"no hosts":                        {func(c *Cluster) { c.Hosts = nil }, "hosts: is missing"},
+		"an empty list of hosts":          {func(c *Cluster) { c.Hosts = []Host{} }, "hosts: is missing"},
+		"no control plane":                {func(c *Cluster) { c.Hosts[0].Roles = []Role{RoleWorker} }, "hosts: no host is a control plane"},
+		"an unknown role":                 {func(c *Cluster) { c.Hosts[0].Roles = []Role{"controlplane"} }, `hosts[0].roles[0]: "controlplane" is not known; did you mean control-plane?`},
+		"a role twice":                    {func(c *Cluster) { c.Hosts[1].Roles = []Role{"worker", "worker"} }, "hosts[1].roles[1]: worker is there twice"},
+		"an even number of them":          {func(c *Cluster) { addControlPlanes(c, 1); c.ControlPlane.Endpoint = "api.example" }, "hosts: 2 control planes survive the loss of no more machines than 1 do"},
+		"three without endpoint":          {func(c *Cluster) { addControlPlanes(c, 2) }, "controlPlane.endpoint: 3 control planes need one endpoint"},
+		"an endpoint that is a URL":       {func(c *Cluster) { c.ControlPlane.Endpoint = "https://api.example:6443" }, `controlPlane.endpoint: "https://api.example:6443" is a URL`},
+		"an endpoint without host":        {func(c *Cluster) { c.ControlPlane.Endpoint = ":6443" }, `controlPlane.endpoint: ":6443" is not a host`},
+		"an endpoint with a port of text": {func(c *Cluster) { c.ControlPlane.Endpoint = "api.example:https" }, `controlPlane.endpoint: "api.example:https" is not`},
+		"an endpoint on loopback":         {func(c *Cluster) { c.ControlPlane.Endpoint = "127.0.0.1:6443" }, "controlPlane.endpoint: 127.0.0.1 is of no use"},
+		"an endpoint among the pods":      {func(c *Cluster) { c.ControlPlane.Endpoint = "10.244.0.1:6443" }, "controlPlane.endpoint: 10.244.0.1 lies within network.podSubnet"},
+		"an endpoint in IPv6":             {func(c *Cluster) { c.ControlPlane.Endpoint = "[2001:db8::1]:6443" }, "controlPlane.endpoint: IPv6 is not supported yet"},
+		"a SAN with a port":               {func(c *Cluster) { c.ControlPlane.CertSANs = []string{"api.example:6443"} }, `controlPlane.certSANs[0]: "api.example:6443" is neither`},
+		"the same name twice":             {func(c *Cluster) { c.Hosts[1].Name = "a" }, "hosts[1].name: a is already that of hosts[0].name"},
+		"the same address twice":          {func(c *Cluster) { c.Hosts[1].Address = "192.0.2.11" }, "hosts[1].address: 192.0.2.11:22 is already that of hosts[0].address"},
+		"the same nodeIP twice":           {func(c *Cluster) { c.Hosts[0].NodeIP, c.Hosts[1].NodeIP = "192.0.2.1", "192.0.2.1" }, "hosts[1].nodeIP: 192.0.2.1 is already that of hosts[0].nodeIP"},
+		"a host without name":             {func(c *Cluster) { c.Hosts[0].Name = "" }, "hosts[0].name: is missing"},
+		"a host without address":          {func(c *Cluster) { c.Hosts[0].Address = "" }, "hosts[0].address: is missing"},
+		"an address with a port":          {func(c *Cluster) { c.Hosts[0].Address = "192.0.2.1:2222" }, `hosts[0].address: "192.0.2.1:2222" is not an address; write address: 192.0.2.1 and ssh: {port: 2222}`},
+		"an address with a slip":          {func(c *Cluster) { c.Hosts[0].Address = "192.0.2.1111" }, `hosts[0].address: "192.0.2.1111" is neither`},
+		"an address of no machine":        {func(c *Cluster) { c.Hosts[0].Address = "0.0.0.0" }, "hosts[0].address: 0.0.0.0 is not the address of one machine"},
+		"an IPv6 address without nodeIP":  {func(c *Cluster) { c.Hosts[0].Address = "2001:db8::1" }, "hosts[0].address: the cluster's IPv6 is not supported yet; add nodeIP"},
+		"a nodeIP with bits":              {func(c *Cluster) { c.Hosts[0].NodeIP = "192.0.2.1/24" }, `hosts[0].nodeIP: "192.0.2.1/24" is not an IP address`},
+		"a nodeIP on loopback":            {func(c *Cluster) { c.Hosts[0].NodeIP = "127.0.1.1" }, "hosts[0].nodeIP: 127.0.1.1 is of no use"},
+		"a nodeIP in IPv6":                {func(c *Cluster) { c.Hosts[0].NodeIP = "2001:db8::1" }, "hosts[0].nodeIP: IPv6 is not supported yet"},
+		"a host among the pods":           {func(c *Cluster) { c.Hosts[0].Address = "10.244.3.1" }, "hosts[0].address: 10.244.3.1 lies within network.podSubnet 10.244.0.0/16"},
+		"a nodeIP among the services":     {func(c *Cluster) { c.Hosts[0].NodeIP = "10.100.0.1" }, "hosts[0].nodeIP: 10.100.0.1 lies within network.serviceSubnet 10.96.0.0/12"},
+		"ranges that overlap":             {func(c *Cluster) { c.Network.PodSubnet = "10.97.0.0/16" }, "network.serviceSubnet: 10.96.0.0/12 overlaps network.podSubnet 10.97.0.0/16"},
+		"a range without bits":            {func(c *Cluster) { c.Network.PodSubnet = "10.244.0.0" }, `network.podSubnet: "10.244.0.0" is not a range`},
+		"a range that is no network":      {func(c *Cluster) { c.Network.PodSubnet = "10.244.7.0/16" }, "network.podSubnet: 10.244.7.0/16 is an address within a network, not its first one; the network that holds it is 10.244.0.0/16"},
+		"a range in IPv6":                 {func(c *Cluster) { c.Network.PodSubnet = "fd00::/56" }, "network.podSubnet: IPv6 is not supported yet"},
+		"two ranges":                      {func(c *Cluster) { c.Network.PodSubnet = "10.244.0.0/16,fd00::/56" }, "network.podSubnet: two ranges (dual stack)"},
+		"a range of loopback":             {func(c *Cluster) { c.Network.PodSubnet = "127.0.0.0/16" }, "network.podSubnet: 127.0.0.0/16 cannot be given to pods"},
+		"too few pod subnets":             {func(c *Cluster) { c.Network.PodSubnet = "10.1.0.0/24" }, "network.podSubnet: 10.1.0.0/24 is too small: each of 2 host(s) takes a /24 of it; use /23 or larger"},
+		"too many pods":                   {func(c *Cluster) { c.Network.PodSubnet = "20.0.0.0/7" }, "network.podSubnet: 20.0.0.0/7 is too large"},
+		"too many services":               {func(c *Cluster) { c.Network.ServiceSubnet = "10.0.0.0/11" }, "network.serviceSubnet: 10.0.0.0/11 is too large for the API server; use /12"},
+		"too few services":                {func(c *Cluster) { c.Network.ServiceSubnet = "10.96.0.0/29" }, "network.serviceSubnet: 10.96.0.0/29 is too small"},
+		"a domain with a blank":           {func(c *Cluster) { c.Network.DNSDomain = "my cluster" }, `network.dnsDomain: "my cluster" is not a DNS name`},
+		"an unknown CNI":                  {func(c *Cluster) { c.Network.CNI = CNI{Name: "weave"} }, `network.cni.name: "weave" is not known; use flannel or none`},
+		"an unknown backend":              {func(c *Cluster) { c.Network.CNI.Backend = "hostgw" }, `network.cni.backend: "hostgw" is not known; did you mean host-gw?`},
+		"a backend of no CNI":             {func(c *Cluster) { c.Network.CNI.Name = "none" }, "network.cni.backend: only flannel has a backend"},
+		"an MTU out of range":             {func(c *Cluster) { c.Network.CNI.MTU = 70000 }, "network.cni.mtu: 70000 is out of range; use 576 to 65535"},
+		"an unknown cgroup driver":        {func(c *Cluster) { c.Containerd.CgroupDriver = "system" }, `containerd.cgroupDriver: "system" is not known; did you mean systemd?`},
+		"a port out of range":             {func(c *Cluster) { c.Hosts[0].SSH.Port = -1 }, "hosts[0].ssh.port: -1 is out of range"},
+		"a user with a host":              {func(c *Cluster) { c.SSH.User = "me@there" }, `ssh.user: "me@there" is not the name of a user`},
+		"a jump host of nothing":          {func(c *Cluster) { c.SSH.Bastion = "a@one.example," }, `ssh.bastion: "" is not a jump host`},
+		"a mirror that is an image": {func(c *Cluster) {
+			c.Containerd.Mirrors = []Mirror{{Registry: "docker.io/library", Endpoints: []string{"https://m.example"}}}
+		}, `containerd.mirrors[0].registry: "docker.io/library" is not the name of a registry`},
+		"a mirror without scheme": {func(c *Cluster) {
+			c.Containerd.Mirrors = []Mirror{{Registry: "docker.io", Endpoints: []string{"m.example:5000"}}}
+		}, `containerd.mirrors[0].endpoints[0]: "m.example:5000" is not a URL`},
+		"a registry twice": {func(c *Cluster) {
+			c.Containerd.Mirrors = slices.Repeat([]Mirror{{Registry: "ghcr.io", Endpoints: []string{"https://m.example"}}}, 2)
+		}, "containerd.mirrors[1].registry: ghcr.io has mirrors already, in containerd.mirrors[0]"},
+		"a label with a blank":           {func(c *Cluster) { c.Hosts[0].Labels = map[string]string{"a b": ""} }, `hosts[0].labels["a b"]: "a b" is not the key of a label`},
+		"a label with a bad value":       {func(c *Cluster) { c.Hosts[0].Labels = map[string]string{"example.com/a": "-"} }, `hosts[0].labels["example.com/a"]: "-" is not the value of a label`},
+		"a taint without effect":         {func(c *Cluster) { c.Hosts[0].Taints = []Taint{{Key: "a"}} }, "hosts[0].taints[0].effect: is missing"},
+		"a taint with an unknown effect": {func(c *Cluster) { c.Hosts[0].Taints = []Taint{{Key: "a", Effect: "Never"}} }, `hosts[0].taints[0].effect: "Never" is not known; use NoSchedule, PreferNoSchedule or NoExecute`},
+		"a taint twice": {func(c *Cluster) {
+			c.Hosts[0].Taints = slices.Repeat([]Taint{{Key: "a", Effect: "NoExecute"}}, 2)
+		}, "hosts[0].taints[1].key: a:NoExecute is there twice"},
+		"a taint with a bad key":        {func(c *Cluster) { c.Hosts[0].Taints = []Taint{{Key: "/", Effect: "NoExecute"}} }, `hosts[0].taints[0].key: "/" is not the key of a taint`},
+		"a taint with a bad value":      {func(c *Cluster) { c.Hosts[0].Taints = []Taint{{Key: "a", Value: "b c", Effect: "NoExecute"}} }, `hosts[0].taints[0].value: "b c" is not the value of a taint`},
+		"a version that is none":        {func(c *Cluster) { c.Kubernetes.Version = "latest" }, `kubernetes.version: "latest" is not a version of the form v1.2.3; write all three parts of one of 1.35, 1.36, such as v1.36.4`},
+		"a version without patch level": {func(c *Cluster) { c.Kubernetes.Version = "v1.36" }, `kubernetes.version: "v1.36" is not a version of the form v1.2.3`},
+		"a version too old":             {func(c *Cluster) { c.Kubernetes.Version = "v1.34.9" }, "kubernetes.version: Kubernetes 1.34 is not supported; use one of 1.35, 1.36"},
+		"a check without reason":        {func(c *Cluster) { c.Preflight.Ignore = []IgnoredCheck{{Check: "swap-returns"}} }, "preflight.ignore[0].reason: is missing"},
+		"a check with an empty reason":  {func(c *Cluster) { c.Preflight.Ignore = []IgnoredCheck{{"swap-returns", "  "}} }, "preflight.ignore[0].reason: is empty"},
+		"a reason without check":        {func(c *Cluster) { c.Preflight.Ignore = []IgnoredCheck{{Reason: "so"}} }, "preflight.ignore[0].check: is missing"},
+		"a check twice":                 {func(c *Cluster) { c.Preflight.Ignore = slices.Repeat([]IgnoredCheck{{"mtu", "so"}}, 2) }, "preflight.ignore[1].check: mtu is there twice"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := valid()
+			test.edit(c)
+			err := c.Validate()
+			var invalid *Invalid
+			if !errors.As(err, &invalid) {
+				t.Fatalf("want an *Invalid, got %v", err)
+			}
+			if len(invalid.Problems) != 1 || !strings.HasPrefix(err.Error(), test.want) {
+				t.Errorf("want one problem that begins with\n%s\ngot\n%v", test.want, err)
+			}
+		})
+	}
+}

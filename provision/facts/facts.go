@@ -1,0 +1,134 @@
+// Package facts is what a machine looks like: read once at the start of a run,
+// by one script in one round trip, and never written.
+package facts
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Facts of one machine.
+type Facts struct {
+	// Hostname as the kernel has it; Arch as Go and Kubernetes call it
+	// (amd64, arm64); Kernel is uname -r.
+	Hostname, Arch, Kernel string
+	OS                     OS
+	// CPUs is the number online, MemoryMiB the total.
+	CPUs, MemoryMiB int
+	// CgroupVersion is 1 or 2, by the file system of /sys/fs/cgroup.
+	CgroupVersion int
+	// Init is the name of process 1: systemd on every supported machine.
+	Init string
+	// MachineID, ProductUUID and MACs tell machines apart.
+	MachineID, ProductUUID string
+	MACs                   []string
+	// Skew is how far the machine's clock is ahead of the installer's, give or
+	// take half the round trip.
+	Skew time.Duration
+
+	Addresses []Address
+	Routes    []Route
+	Resolvers []netip.Addr
+
+	Swap Swap
+	// Modules are loaded or built in; Loadable ones modprobe would find.
+	Modules, Loadable []string
+	// Sysctls has the values that were asked for; a missing one does not exist.
+	Sysctls map[string]string
+	// Disks is the free space of the paths that were asked for.
+	Disks []Disk
+	// Listeners are the TCP ports that something listens on.
+	Listeners []Listener
+	// CRISockets are the sockets of container runtimes that exist.
+	CRISockets []string
+	// Existing are those of the paths that Kubernetes or slipway leave behind.
+	Existing []string
+	// Commands are those of the needed programs that are on the PATH.
+	Commands []string
+}
+
+// OS is the distribution, from /etc/os-release.
+type OS struct {
+	// ID is debian, ubuntu, rocky, …; Like the families in ID_LIKE.
+	ID, Version, Name string
+	Like              []string
+}
+
+// Address is an address of an interface.
+type Address struct {
+	Interface string
+	Prefix    netip.Prefix
+	// Dynamic: it was leased, and may change.
+	Dynamic bool
+}
+
+// Route is an entry of the main IPv4 routing table.
+type Route struct {
+	// Destination is 0.0.0.0/0 for the default route.
+	Destination netip.Prefix
+	Interface   string
+	// Source is the preferred source address; invalid where none is set.
+	Source netip.Addr
+}
+
+// Swap is everything that turns swap on, now or at the next boot.
+type Swap struct {
+	// Active are the devices and files in /proc/swaps, Fstab the first fields
+	// of /etc/fstab's swap lines, Units the systemd units that are loaded.
+	Active, Fstab, Units []string
+	// Zram are the configuration files of zram-generator.
+	Zram []string
+}
+
+// Off says whether nothing turns swap on.
+func (s Swap) Off() bool {
+	return len(s.Active) == 0 && len(s.Fstab) == 0 && len(s.Units) == 0 && len(s.Zram) == 0
+}
+
+// Disk is the file system that holds a path, or would.
+type Disk struct {
+	Path, MountPoint string
+	// SizeMiB and FreeMiB are what an unprivileged process may use.
+	SizeMiB, FreeMiB int
+}
+
+// Listener is a listening TCP port.
+type Listener struct {
+	Port int
+	// Process is the program's name; empty if it cannot be seen.
+	Process string
+}
+
+// Module says whether the kernel has the module now.
+func (f *Facts) Module(name string) bool { return slices.Contains(f.Modules, name) }
+
+// Exists says whether one of the known paths was there.
+func (f *Facts) Exists(path string) bool { return slices.Contains(f.Existing, path) }
+
+// Command says whether the program is on the PATH.
+func (f *Facts) Command(name string) bool { return slices.Contains(f.Commands, name) }
+
+// DefaultAddress is the machine's IPv4 address on its default route; invalid
+// if there is no such route.
+func (f *Facts) DefaultAddress() netip.Addr {
+	for _, r := range f.Routes {
+		if r.Destination.Bits() != 0 {
+			continue
+		}
+		if r.Source.IsValid() {
+			return r.Source
+		}
+		for _, a := range f.Addresses {
+			if a.Interface == r.Interface && a.Prefix.Addr().Is4() {
+				return a.Prefix.Addr()
+			}
+		}
+	}
+	return netip.Addr{}
+}
+
+// HasAddress says whether the address is on one of the machine's interfaces.
+func (f *Facts) HasAddress(addr netip.Addr) bool {
+	return slices.ContainsFunc(f.Addresses, func(a Address) bool { return a.Prefix.Addr() == addr })
+}

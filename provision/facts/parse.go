@@ -1,0 +1,201 @@
+package facts
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Parse reads what templates/facts/facts.sh printed. The two times are the
+// installer's, before and after the script ran: the skew is measured against
+// the middle of them.
+func Parse(output []byte, before, after time.Time) (*Facts, error) {
+	f := &Facts{Sysctls: map[string]string{}}
+	lines := bufio.NewScanner(bytes.NewReader(output))
+	for lines.Scan() {
+		key, value, ok := strings.Cut(lines.Text(), "\t")
+		if !ok {
+			continue
+		}
+		if key == "time" {
+			now, err := parseTime(value)
+			if err != nil {
+				return nil, fmt.Errorf("facts: %w", err)
+			}
+			f.Skew = now.Sub(before.Add(after.Sub(before) / 2))
+			continue
+		}
+		if err := f.set(key, value); err != nil {
+			return nil, fmt.Errorf("facts: %s %q: %w", key, value, err)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("facts: %w", err)
+	}
+	if f.Arch == "" || f.Kernel == "" {
+		return nil, fmt.Errorf("facts: incomplete: the script printed %d bytes without arch and kernel", len(output))
+	}
+	return f, nil
+}
+
+func (f *Facts) set(key, value string) (err error) {
+	words := strings.Fields(value)
+	switch key {
+	case "hostname":
+		f.Hostname = value
+	case "arch":
+		f.Arch = goArch(value)
+	case "kernel":
+		f.Kernel = value
+	case "cpus":
+		f.CPUs, err = strconv.Atoi(value)
+	case "memoryKiB":
+		f.MemoryMiB, err = atoiMiB(value)
+	case "cgroup":
+		f.CgroupVersion = 1
+		if value == "cgroup2fs" {
+			f.CgroupVersion = 2
+		}
+	case "systemd":
+		f.Init = value
+	case "machineID":
+		f.MachineID = value
+	case "productUUID":
+		f.ProductUUID = strings.ToLower(value)
+	case "osID":
+		f.OS.ID = value
+	case "osLike":
+		f.OS.Like = words
+	case "osVersion":
+		f.OS.Version = value
+	case "osName":
+		f.OS.Name = value
+	case "swapActive":
+		f.Swap.Active = append(f.Swap.Active, value)
+	case "swapFstab":
+		f.Swap.Fstab = append(f.Swap.Fstab, value)
+	case "swapUnit":
+		f.Swap.Units = append(f.Swap.Units, value)
+	case "zram":
+		f.Swap.Zram = append(f.Swap.Zram, value)
+	case "module":
+		f.Modules = append(f.Modules, value)
+	case "loadable":
+		f.Loadable = append(f.Loadable, value)
+	case "criSocket":
+		f.CRISockets = append(f.CRISockets, value)
+	case "exists":
+		f.Existing = append(f.Existing, value)
+	case "command":
+		f.Commands = append(f.Commands, value)
+	case "sysctl":
+		name, val, _ := strings.Cut(value, " ")
+		f.Sysctls[name] = strings.Join(strings.Fields(val), " ")
+	case "resolver":
+		if addr, err := netip.ParseAddr(value); err == nil {
+			f.Resolvers = append(f.Resolvers, addr)
+		}
+	default:
+		err = f.setNetwork(key, words)
+	}
+	return err
+}
+
+// setNetwork sets the facts whose values have several words.
+func (f *Facts) setNetwork(key string, words []string) error {
+	switch {
+	case key == "mac" && len(words) == 2:
+		f.MACs = append(f.MACs, words[1])
+	case key == "address" && len(words) >= 2:
+		prefix, err := netip.ParsePrefix(words[1])
+		if err != nil {
+			return err
+		}
+		f.Addresses = append(f.Addresses, Address{Interface: words[0], Prefix: prefix, Dynamic: len(words) > 2})
+	case key == "route" && len(words) >= 1:
+		return f.setRoute(words)
+	case key == "disk" && len(words) == 4:
+		size, err := atoiMiB(words[1])
+		if err != nil {
+			return err
+		}
+		free, err := atoiMiB(words[2])
+		if err != nil {
+			return err
+		}
+		f.Disks = append(f.Disks, Disk{Path: words[0], SizeMiB: size, FreeMiB: free, MountPoint: words[3]})
+	case key == "listen" && len(words) >= 1:
+		port, err := strconv.Atoi(words[0])
+		if err != nil {
+			return err
+		}
+		l := Listener{Port: port}
+		if len(words) > 1 {
+			l.Process = words[1]
+		}
+		f.Listeners = append(f.Listeners, l)
+	}
+	// A key that this version does not know is no error: the script may say more.
+	return nil
+}
+
+// setRoute reads a line of `ip -4 route`. Routes that lead nowhere
+// (unreachable, blackhole) have no interface.
+func (f *Facts) setRoute(words []string) error {
+	r := Route{}
+	switch dest := words[0]; {
+	case dest == "default":
+		r.Destination = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	case strings.Contains(dest, "/"):
+		prefix, err := netip.ParsePrefix(dest)
+		if err != nil {
+			return err
+		}
+		r.Destination = prefix
+	default:
+		addr, err := netip.ParseAddr(dest)
+		if err != nil {
+			return nil // "unreachable", "blackhole" and the like
+		}
+		r.Destination = netip.PrefixFrom(addr, addr.BitLen())
+	}
+	for i := 1; i+1 < len(words); i++ {
+		switch words[i] {
+		case "dev":
+			r.Interface = words[i+1]
+		case "src":
+			r.Source, _ = netip.ParseAddr(words[i+1])
+		}
+	}
+	f.Routes = append(f.Routes, r)
+	return nil
+}
+
+func parseTime(s string) (time.Time, error) {
+	sec, nsec, _ := strings.Cut(s, ".")
+	whole, err := strconv.ParseInt(sec, 10, 64)
+	if err != nil {
+		return time.Time{}, err
+	}
+	frac, _ := strconv.ParseInt(nsec, 10, 64)
+	return time.Unix(whole, frac), nil
+}
+
+func atoiMiB(kib string) (int, error) {
+	n, err := strconv.Atoi(kib)
+	return n / 1024, err
+}
+
+func goArch(machine string) string {
+	switch machine {
+	case "x86_64":
+		return "amd64"
+	case "aarch64":
+		return "arm64"
+	}
+	return machine
+}

@@ -1,0 +1,92 @@
+// Package install brings programs of the bundle to a machine and keeps its
+// services running with them.
+package install
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/templates"
+)
+
+const (
+	// BinDir is where programs go: before /usr/bin on the PATH, and never
+	// touched by a package manager.
+	BinDir = "/usr/local/bin"
+	// CNIDir is where kubelet's runtime looks for CNI plugins.
+	CNIDir = "/opt/cni/bin"
+)
+
+// Role is what the bundle sorts its content by.
+func Role(h config.Host) string {
+	if h.Has(config.RoleControlPlane) {
+		return string(config.RoleControlPlane)
+	}
+	return string(config.RoleWorker)
+}
+
+// Binaries brings files of the bundle, by name, to the machine. Which are
+// there already is asked in one round trip.
+func Binaries(ctx context.Context, s *workflow.Step, names []string) error {
+	var blobs []remote.Blob
+	var paths []string
+	for _, name := range names {
+		file, err := s.Bundle().File(name, s.Facts().Arch)
+		if err != nil {
+			return err
+		}
+		blobs = append(blobs, remote.Blob{
+			Path: Path(name), Source: s.Bundle().Path(file), SHA256: file.SHA256, Size: file.Size, Mode: 0o755,
+		})
+		paths = append(paths, Path(name))
+	}
+	have, err := remote.Sums(ctx, s, paths)
+	if err != nil {
+		return err
+	}
+	// A few at once fill the connection; more only share it.
+	uploads, ctx := errgroup.WithContext(ctx)
+	uploads.SetLimit(3)
+	for _, blob := range blobs {
+		if have[blob.Path] == blob.SHA256 {
+			continue
+		}
+		uploads.Go(func() error {
+			_, err := s.Upload(ctx, blob)
+			return err
+		})
+	}
+	return uploads.Wait()
+}
+
+// Path is where a file of the bundle goes: cni/bridge to the CNI's folder,
+// everything else to BinDir.
+func Path(name string) string {
+	if plugin, ok := strings.CutPrefix(name, "cni/"); ok {
+		return CNIDir + "/" + plugin
+	}
+	return BinDir + "/" + name
+}
+
+// Service enables a systemd service and (re)starts it unless it runs already
+// and was started after each of the files was written.
+func Service(ctx context.Context, s *workflow.Step, service string, files ...string) error {
+	args := append([]string{service}, files...)
+	res, err := s.Query(ctx, remote.Script("state.sh", templates.Script("service/state.sh"), args...))
+	if err != nil {
+		return fmt.Errorf("%s: %w", service, err)
+	}
+	if strings.TrimSpace(string(res.Stdout)) == "ok" {
+		return nil
+	}
+	start := remote.Script("start.sh", templates.Script("service/start.sh"), service)
+	start.Undo = []string{"systemctl", "disable", "--quiet", "--now", service}
+	_, err = s.Run(ctx, start)
+	return err
+}

@@ -1,0 +1,221 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/dynamic"
+)
+
+// Action is what Apply or Delete did to an object, or would do.
+type Action string
+
+// The actions.
+const (
+	Created   Action = "created"
+	Changed   Action = "changed"
+	Unchanged Action = "unchanged"
+	Deleted   Action = "deleted"
+	// Absent: there was nothing to delete.
+	Absent Action = "absent"
+)
+
+// Change is one object's part of an Apply or Delete.
+type Change struct {
+	// Kind, Namespace (empty for a cluster-wide object) and Name say which.
+	Kind, Namespace, Name string
+	// Action is what was done, or with DryRun what would be.
+	Action Action
+	// Diff has a line for each field that differs, "path: old -> new", in
+	// the order of the paths. Only a dry run fills it; the values of a Secret
+	// are left out.
+	Diff []string
+}
+
+// ApplyOptions tune an Apply.
+type ApplyOptions struct {
+	// DryRun asks the server what would change, and changes nothing. An
+	// object whose namespace or kind does not exist yet counts as Created:
+	// the server cannot be asked about it.
+	DryRun bool
+}
+
+// crdTimeout bounds the wait for new kinds to be served.
+const crdTimeout = 60 * time.Second
+
+// Apply makes the cluster have the objects of a YAML stream by server-side
+// apply as FieldManager, taking over fields that others manage. Namespaces
+// and CustomResourceDefinitions go first, the latter are waited for.
+//
+// The changes are in the order in which they were made; with an error, they
+// are those made before it.
+func (c *Client) Apply(ctx context.Context, manifests []byte, options ...ApplyOptions) ([]Change, error) {
+	var dryRun bool
+	for _, o := range options {
+		dryRun = dryRun || o.DryRun
+	}
+	objects, err := decode(manifests)
+	if err != nil {
+		return nil, err
+	}
+	first, rest := split(objects)
+	changes, err := c.applyAll(ctx, first, dryRun)
+	if err != nil {
+		return changes, err
+	}
+	if !dryRun {
+		if err := c.waitEstablished(ctx, first); err != nil {
+			return changes, err
+		}
+	}
+	more, err := c.applyAll(ctx, rest, dryRun)
+	return append(changes, more...), err
+}
+
+func (c *Client) applyAll(ctx context.Context, objects []*unstructured.Unstructured, dryRun bool) ([]Change, error) {
+	var changes []Change
+	for _, object := range objects {
+		var change Change
+		err := retryTransient(ctx, func() (err error) {
+			change, err = c.applyOne(ctx, object, dryRun)
+			return err
+		})
+		if err != nil {
+			return changes, fmt.Errorf("apply %s: %w", title(object), err)
+		}
+		changes = append(changes, change)
+	}
+	return changes, nil
+}
+
+func (c *Client) applyOne(ctx context.Context, object *unstructured.Unstructured, dryRun bool) (Change, error) {
+	change := Change{Kind: object.GetKind(), Namespace: object.GetNamespace(), Name: object.GetName(), Action: Created}
+	resource, err := c.resourceFor(object)
+	if dryRun && meta.IsNoMatchError(err) {
+		return change, nil
+	}
+	if err != nil {
+		return change, err
+	}
+	change.Namespace = object.GetNamespace()
+	before, err := resource.Get(ctx, object.GetName(), metav1.GetOptions{})
+	exists := err == nil
+	if err != nil && !apierrors.IsNotFound(err) {
+		return change, err
+	}
+	applied := metav1.ApplyOptions{FieldManager: FieldManager, Force: true}
+	if dryRun {
+		applied.DryRun = []string{metav1.DryRunAll}
+	}
+	after, err := resource.Apply(ctx, object.GetName(), object, applied)
+	switch {
+	case dryRun && !exists && apierrors.IsNotFound(err): // its namespace is missing
+	case err != nil:
+		return change, err
+	case !exists:
+	case dryRun:
+		change.Diff = diffObjects(before, after)
+		change.Action = actionOf(len(change.Diff) > 0)
+	default:
+		// The server leaves the resource version alone when nothing differs.
+		change.Action = actionOf(before.GetResourceVersion() != after.GetResourceVersion())
+	}
+	return change, nil
+}
+
+func actionOf(changed bool) Action {
+	if changed {
+		return Changed
+	}
+	return Unchanged
+}
+
+// Delete removes the objects of a YAML stream, last one first, in the
+// background: it does not wait until they and what they own are gone. What is
+// not there, or is of a kind that the cluster does not know, is Absent.
+func (c *Client) Delete(ctx context.Context, manifests []byte) ([]Change, error) {
+	objects, err := decode(manifests)
+	if err != nil {
+		return nil, err
+	}
+	first, rest := split(objects)
+	objects = append(first, rest...)
+	var changes []Change
+	for i := len(objects) - 1; i >= 0; i-- {
+		var change Change
+		err := retryTransient(ctx, func() (err error) {
+			change, err = c.deleteOne(ctx, objects[i])
+			return err
+		})
+		if err != nil {
+			return changes, fmt.Errorf("delete %s: %w", title(objects[i]), err)
+		}
+		changes = append(changes, change)
+	}
+	return changes, nil
+}
+
+func (c *Client) deleteOne(ctx context.Context, object *unstructured.Unstructured) (Change, error) {
+	change := Change{Kind: object.GetKind(), Namespace: object.GetNamespace(), Name: object.GetName(), Action: Absent}
+	resource, err := c.resourceFor(object)
+	if meta.IsNoMatchError(err) {
+		return change, nil
+	}
+	if err != nil {
+		return change, err
+	}
+	change.Namespace = object.GetNamespace()
+	background := metav1.DeletePropagationBackground
+	err = resource.Delete(ctx, object.GetName(), metav1.DeleteOptions{PropagationPolicy: &background})
+	if apierrors.IsNotFound(err) {
+		return change, nil
+	}
+	change.Action = Deleted
+	return change, err
+}
+
+// resourceFor finds the API of an object's kind, and puts a namespaced object
+// that names no namespace into "default", as kubectl does.
+func (c *Client) resourceFor(object *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
+	kind := object.GroupVersionKind()
+	mapping, err := c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	if meta.IsNoMatchError(err) {
+		// A CRD may have come since the cache was filled.
+		c.mapper.Reset()
+		mapping, err = c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	}
+	if err != nil {
+		return nil, err
+	}
+	resource := c.dynamic.Resource(mapping.Resource)
+	if mapping.Scope.Name() != meta.RESTScopeNameNamespace {
+		object.SetNamespace("")
+		return resource, nil
+	}
+	if object.GetNamespace() == "" {
+		object.SetNamespace(metav1.NamespaceDefault)
+	}
+	return resource.Namespace(object.GetNamespace()), nil
+}
+
+func (c *Client) waitEstablished(ctx context.Context, objects []*unstructured.Unstructured) error {
+	found := false
+	for _, object := range objects {
+		if !isCRD(object) {
+			continue
+		}
+		found = true
+		if err := c.WaitFor(ctx, crdEstablished(object.GetName()), WaitOptions{Timeout: crdTimeout}); err != nil {
+			return err
+		}
+	}
+	if found {
+		c.mapper.Reset()
+	}
+	return nil
+}

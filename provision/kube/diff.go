@@ -1,0 +1,98 @@
+package kube
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// valueWidth is how much of a value a line of a diff shows, in bytes.
+const valueWidth = 120
+
+// diffObjects has a line for each field that an apply would change. What the
+// server keeps for itself is no difference.
+func diffObjects(before, after *unstructured.Unstructured) []string {
+	d := differ{secret: before.GetKind() == "Secret"}
+	d.maps("", cleaned(before), cleaned(after))
+	slices.Sort(d.lines)
+	return d.lines
+}
+
+func cleaned(object *unstructured.Unstructured) map[string]any {
+	object = object.DeepCopy()
+	for _, field := range []string{"managedFields", "resourceVersion", "generation"} {
+		unstructured.RemoveNestedField(object.Object, "metadata", field)
+	}
+	unstructured.RemoveNestedField(object.Object, "status")
+	return object.Object
+}
+
+type differ struct {
+	secret bool
+	lines  []string
+}
+
+func (d *differ) maps(path string, before, after map[string]any) {
+	for key, old := range before {
+		d.values(join(path, key), old, after[key])
+	}
+	for key, value := range after {
+		if _, both := before[key]; !both {
+			d.values(join(path, key), nil, value)
+		}
+	}
+}
+
+func (d *differ) values(path string, before, after any) {
+	if reflect.DeepEqual(before, after) {
+		return
+	}
+	beforeMap, ok1 := before.(map[string]any)
+	afterMap, ok2 := after.(map[string]any)
+	if ok1 && ok2 {
+		d.maps(path, beforeMap, afterMap)
+		return
+	}
+	beforeList, ok1 := before.([]any)
+	afterList, ok2 := after.([]any)
+	if ok1 && ok2 && len(beforeList) == len(afterList) {
+		for i := range beforeList {
+			d.values(path+"["+strconv.Itoa(i)+"]", beforeList[i], afterList[i])
+		}
+		return
+	}
+	d.lines = append(d.lines, fmt.Sprintf("%s: %s -> %s", path, d.show(path, before), d.show(path, after)))
+}
+
+func (d *differ) show(path string, value any) string {
+	if value == nil {
+		return "(none)"
+	}
+	if d.secret && (strings.HasPrefix(path, "data") || strings.HasPrefix(path, "stringData")) {
+		return "(secret)"
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Sprint(value)
+	}
+	if len(text) > valueWidth {
+		return strings.ToValidUTF8(string(text[:valueWidth]), "") + "…"
+	}
+	return string(text)
+}
+
+// join appends a key to a field path; a key with dots is quoted.
+func join(path, key string) string {
+	if strings.ContainsAny(key, "./") {
+		return path + "[" + strconv.Quote(key) + "]"
+	}
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}

@@ -1,0 +1,161 @@
+// Package kubetest is an API server in memory, over TLS on the loopback, for
+// tests of what client-go's fakes get wrong: discovery, server-side apply with
+// dry run, resource versions that change only with the object, namespaces that
+// must exist, and requests that are no objects.
+//
+// It knows no schema: lists are replaced as a whole, and nothing is defaulted.
+// Requests in protobuf, watches and finalizers are not there.
+package kubetest
+
+import (
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+)
+
+// Object is an API object as decoded JSON.
+type Object = map[string]any
+
+// Server is the API server of one test.
+type Server struct {
+	// Intercept, if not nil, is asked first and says whether it has answered:
+	// for /readyz, pod proxies, logs, exec, and errors to inject.
+	Intercept func(w http.ResponseWriter, r *http.Request) bool
+	// OnCreate, if not nil, is called after an object has been created, in the
+	// place of controllers. It may call Put.
+	OnCreate func(object Object)
+
+	server *httptest.Server
+
+	mu      sync.Mutex
+	kinds   []kind
+	objects map[string]Object // by API path
+	applied map[string]Object // what was applied last, by API path and manager
+	version int
+	// requests that were answered, "PATCH /api/v1/…?query".
+	requests []string
+}
+
+// New starts a server that ends with the test.
+func New(t testing.TB) *Server {
+	t.Helper()
+	s := &Server{kinds: builtin(), objects: make(map[string]Object), applied: make(map[string]Object)}
+	s.server = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	s.server.EnableHTTP2 = true
+	s.server.StartTLS()
+	t.Cleanup(s.server.Close)
+	return s
+}
+
+// URL is where the server answers: "https://127.0.0.1:port".
+func (s *Server) URL() string { return s.server.URL }
+
+// CA is the server's certificate in PEM.
+func (s *Server) CA() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.server.Certificate().Raw})
+}
+
+// Kubeconfig names the server, or server ("https://host:port") if not empty,
+// and a token.
+func (s *Server) Kubeconfig(server string) []byte {
+	if server == "" {
+		server = s.URL()
+	}
+	config, err := yaml.Marshal(Object{
+		"apiVersion": "v1", "kind": "Config", "current-context": "admin@test",
+		"clusters": []Object{{"name": "test", "cluster": Object{"server": server, "certificate-authority-data": s.CA()}}},
+		"users":    []Object{{"name": "admin", "user": Object{"token": "test-token"}}},
+		"contexts": []Object{{"name": "admin@test", "context": Object{"cluster": "test", "user": "admin"}}},
+	})
+	if err != nil {
+		panic(err)
+	}
+	return config
+}
+
+// Put stores objects in YAML, as a controller would.
+func (s *Server) Put(manifests string) {
+	for _, document := range strings.Split(manifests, "\n---\n") {
+		var object Object
+		if err := yaml.Unmarshal([]byte(document), &object); err != nil {
+			panic(err)
+		}
+		s.mu.Lock()
+		path, err := s.pathOf(object)
+		if err != nil {
+			s.mu.Unlock()
+			panic(err)
+		}
+		s.store(path, object)
+		s.mu.Unlock()
+	}
+}
+
+// Get gives a copy of the object at an API path, nil if there is none.
+func (s *Server) Get(path string) Object {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.objects[path] == nil {
+		return nil
+	}
+	return clone(s.objects[path])
+}
+
+// Requests are the requests so far that write, "METHOD path?query".
+func (s *Server) Requests() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.requests...)
+}
+
+// Answer writes an object, or anything that encodes as JSON.
+func Answer(w http.ResponseWriter, code int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(body) // the client may be gone
+}
+
+// Refuse writes a Status such as API servers send with errors.
+func Refuse(w http.ResponseWriter, code int, reason, message string) {
+	Answer(w, code, Object{
+		"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message,
+	})
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	if s.Intercept != nil && s.Intercept(w, r) {
+		return
+	}
+	s.mu.Lock()
+	if r.Method != http.MethodGet {
+		s.requests = append(s.requests, r.Method+" "+r.URL.RequestURI())
+	}
+	created := s.answer(w, r)
+	s.mu.Unlock()
+	if created != nil && s.OnCreate != nil {
+		s.OnCreate(created)
+	}
+}
+
+func notFound(w http.ResponseWriter, path string) {
+	Refuse(w, http.StatusNotFound, "NotFound", fmt.Sprintf("%s not found", path))
+}
+
+func clone(object Object) Object {
+	text, err := json.Marshal(object)
+	if err != nil {
+		panic(err)
+	}
+	var copied Object
+	if err := json.Unmarshal(text, &copied); err != nil {
+		panic(err)
+	}
+	return copied
+}

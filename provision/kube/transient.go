@@ -1,0 +1,62 @@
+package kube
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+)
+
+const (
+	// transientFor is how long an API that is briefly away is waited for:
+	// etcd elects a leader, an API server restarts, a webhook's Pod starts.
+	transientFor = 30 * time.Second
+	pollInterval = 200 * time.Millisecond
+)
+
+// retryTransient repeats f while its error is one that passes by itself.
+func retryTransient(ctx context.Context, f func() error) error {
+	bounded, cancel := context.WithTimeout(ctx, transientFor)
+	defer cancel()
+	for {
+		err := f()
+		if err == nil || !transient(err) {
+			return err
+		}
+		if !pause(bounded, pollInterval) {
+			return err
+		}
+	}
+}
+
+// transient says whether the same request may well succeed in a moment.
+// Wrong objects and missing rights do not pass by themselves.
+func transient(err error) bool {
+	switch {
+	case utilnet.IsConnectionRefused(err), utilnet.IsConnectionReset(err), utilnet.IsProbableEOF(err),
+		utilnet.IsHTTP2ConnectionLost(err):
+		return true
+	case apierrors.IsServerTimeout(err), apierrors.IsTimeout(err), apierrors.IsTooManyRequests(err),
+		apierrors.IsServiceUnavailable(err):
+		return true
+	case apierrors.IsInternalError(err):
+		// Both come as 500: there is no reason code to go by.
+		return strings.Contains(err.Error(), "etcdserver:") || strings.Contains(err.Error(), "failed calling webhook")
+	default:
+		return false
+	}
+}
+
+// pause waits, and says false if the context ended first.
+func pause(ctx context.Context, duration time.Duration) bool {
+	timer := time.NewTimer(duration)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

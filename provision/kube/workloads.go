@@ -1,0 +1,153 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// PodReady: the Pod reports Ready.
+func PodReady(namespace, name string) Condition {
+	what := fmt.Sprintf("pod %s/%s", namespace, name)
+	return Condition{Name: what + " ready", Check: func(ctx context.Context, c *Client) (bool, string, error) {
+		pod, err := c.clientset.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return false, what + " does not exist", nil
+		}
+		if err != nil {
+			return false, "", err
+		}
+		ready, why := PodIsReady(pod)
+		return ready, why, nil
+	}}
+}
+
+// DaemonSetReady: the current revision of the DaemonSet is available on each
+// node where it belongs, and it belongs on one at least.
+func DaemonSetReady(namespace, name string) Condition {
+	what := fmt.Sprintf("daemon set %s/%s", namespace, name)
+	return Condition{Name: what + " ready", Check: func(ctx context.Context, c *Client) (bool, string, error) {
+		set, err := c.clientset.AppsV1().DaemonSets(namespace).Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return false, what + " does not exist", nil
+		}
+		if err != nil {
+			return false, "", err
+		}
+		status := set.Status
+		if status.ObservedGeneration < set.Generation {
+			return false, "its controller has not seen it yet", nil
+		}
+		wanted := status.DesiredNumberScheduled
+		seen := fmt.Sprintf("%d of %d pods available", status.NumberAvailable, wanted)
+		if status.UpdatedNumberScheduled < wanted {
+			seen += fmt.Sprintf(", %d of them up to date", status.UpdatedNumberScheduled)
+		}
+		if wanted > 0 && status.UpdatedNumberScheduled == wanted && status.NumberAvailable == wanted {
+			return true, seen, nil
+		}
+		return false, seen + c.podTrouble(ctx, namespace, set.Spec.Selector), nil
+	}}
+}
+
+// DeploymentReady: all replicas of the Deployment's current revision are
+// available, and those of older ones are gone. A Deployment scaled to zero is
+// ready.
+func DeploymentReady(namespace, name string) Condition {
+	what := fmt.Sprintf("deployment %s/%s", namespace, name)
+	return Condition{Name: what + " ready", Check: func(ctx context.Context, c *Client) (bool, string, error) {
+		deployment, err := c.clientset.AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return false, what + " does not exist", nil
+		}
+		if err != nil {
+			return false, "", err
+		}
+		wanted := int32(1)
+		if deployment.Spec.Replicas != nil {
+			wanted = *deployment.Spec.Replicas
+		}
+		status := deployment.Status
+		if status.ObservedGeneration < deployment.Generation {
+			return false, "its controller has not seen it yet", nil
+		}
+		seen := fmt.Sprintf("%d of %d replicas available", status.AvailableReplicas, wanted)
+		if status.UpdatedReplicas < wanted || status.Replicas > status.UpdatedReplicas {
+			seen += fmt.Sprintf(", %d of %d up to date", status.UpdatedReplicas, status.Replicas)
+		} else if status.AvailableReplicas >= wanted {
+			return true, seen, nil
+		}
+		return false, seen + c.podTrouble(ctx, namespace, deployment.Spec.Selector), nil
+	}}
+}
+
+// podTrouble adds why the first Pod that is not ready is not: the status of a
+// DaemonSet or Deployment only counts them. What cannot be read is left out.
+func (c *Client) podTrouble(ctx context.Context, namespace string, selector *metav1.LabelSelector) string {
+	pods, err := c.clientset.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{
+		LabelSelector: metav1.FormatLabelSelector(selector),
+	})
+	if err != nil {
+		return ""
+	}
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		if ready, why := PodIsReady(pod); !ready {
+			return fmt.Sprintf("; %s: %s", podPlace(pod), why)
+		}
+	}
+	return ""
+}
+
+func podPlace(pod *corev1.Pod) string {
+	if pod.Spec.NodeName == "" {
+		return pod.Name
+	}
+	return pod.Name + " on " + pod.Spec.NodeName
+}
+
+// PodIsReady reads a Pod's Ready condition; why says what it is waiting for.
+func PodIsReady(pod *corev1.Pod) (ready bool, why string) {
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue {
+			return true, "Ready"
+		}
+		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
+			return false, fmt.Sprintf("%s: %s", condition.Reason, condition.Message)
+		}
+	}
+	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
+		for _, status := range statuses {
+			if trouble := containerTrouble(status); trouble != "" {
+				return false, trouble
+			}
+		}
+	}
+	if pod.Status.Phase == "" {
+		return false, "not started yet"
+	}
+	return false, "not Ready, phase " + string(pod.Status.Phase)
+}
+
+// containerTrouble says why a container does not run: "agnhost:
+// ImagePullBackOff: …".
+func containerTrouble(status corev1.ContainerStatus) string {
+	if waiting := status.State.Waiting; waiting != nil {
+		return describe(status.Name, waiting.Reason, waiting.Message)
+	}
+	if ended := status.State.Terminated; ended != nil && ended.ExitCode != 0 {
+		return describe(status.Name, fmt.Sprintf("%s (exit code %d)", ended.Reason, ended.ExitCode), ended.Message)
+	}
+	return ""
+}
+
+func describe(name, reason, message string) string {
+	text := name + ": " + reason
+	if message != "" {
+		text += ": " + message
+	}
+	return text
+}

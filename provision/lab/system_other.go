@@ -1,0 +1,21 @@
+//go:build !linux
+
+package lab
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+)
+
+const capSysResource = 24
+
+var errLinuxOnly = errors.New("machine containers need Linux: use the vagrant lab")
+
+func requireRoot() error      { return errLinuxOnly }
+func lockFile(*os.File) error { return errLinuxOnly }
+func ownSession(*exec.Cmd)    {}
+func ownGroup(*exec.Cmd)      {}
+func terminate(int) error     { return errLinuxOnly }
+func kill(int) error          { return errLinuxOnly }
+func unmount(string) error    { return errLinuxOnly }

@@ -1,0 +1,4 @@
+package remote
+
+// RunUnitIn is RunUnit with another folder than UnitsDir.
+var RunUnitIn = runUnit

@@ -1,0 +1,216 @@
+package ssh
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	gossh "golang.org/x/crypto/ssh"
+
+	"slipway.io/slipway/provision/remote"
+)
+
+// Query runs a command that only reads. If the connection breaks, it is made
+// again and the command repeated, once.
+func (h *Host) Query(ctx context.Context, cmd remote.Cmd) (remote.Result, error) {
+	return h.command(ctx, cmd, true)
+}
+
+// Run runs a command that changes the machine. It is never started twice: if
+// the connection breaks after the start, the error wraps
+// remote.ErrOutcomeUnknown.
+func (h *Host) Run(ctx context.Context, cmd remote.Cmd) (remote.Result, error) {
+	return h.command(ctx, cmd, false)
+}
+
+func (h *Host) command(ctx context.Context, cmd remote.Cmd, repeatable bool) (remote.Result, error) {
+	fail := func(err error) (remote.Result, error) {
+		return remote.Result{}, fmt.Errorf("%s: %s: %w", h, describe(cmd), err)
+	}
+	if err := cmd.Check(); err != nil {
+		return fail(err)
+	}
+	rewind := rewinder(cmd.Stdin)
+	for try := 1; ; try++ {
+		c, err := h.connection(ctx)
+		if err != nil {
+			return remote.Result{}, err
+		}
+		result, err := h.attempt(ctx, c, cmd)
+		var lost *lostError
+		switch {
+		case err == nil:
+			return result, nil
+		case errors.As(err, new(*remote.ExitError)):
+			return result, err
+		case !errors.As(err, &lost):
+			return fail(err)
+		case ctx.Err() != nil:
+			return fail(ctx.Err())
+		case lost.started && !repeatable:
+			return fail(fmt.Errorf("%w: %w", remote.ErrOutcomeUnknown, err))
+		case try > 1 || !rewind():
+			return fail(fmt.Errorf("%w: %w", remote.ErrUnreachable, err))
+		}
+	}
+}
+
+// describe names a command in an error: a script by its name, since its argv
+// says nothing.
+func describe(cmd remote.Cmd) string {
+	if cmd.Name != "" {
+		return cmd.Name
+	}
+	if len(cmd.Argv) == 0 {
+		return "command"
+	}
+	return remote.Quote(remote.RedactArgv(cmd.Argv, cmd.Secret))
+}
+
+// rewinder gives a function that brings an input back to where it is now, and
+// says whether it could.
+func rewinder(input io.Reader) func() bool {
+	if input == nil {
+		return func() bool { return true }
+	}
+	seeker, ok := input.(io.Seeker)
+	if !ok {
+		return func() bool { return false }
+	}
+	start, err := seeker.Seek(0, io.SeekCurrent)
+	return func() bool {
+		if err != nil {
+			return false
+		}
+		_, err := seeker.Seek(start, io.SeekStart)
+		return err == nil
+	}
+}
+
+func (h *Host) attempt(ctx context.Context, c *conn, cmd remote.Cmd) (remote.Result, error) {
+	by := noSudo
+	if cmd.Sudo {
+		var err error
+		if by, err = h.rights.of(ctx, c); err != nil {
+			return remote.Result{}, notStarted(err)
+		}
+	}
+	return c.run(ctx, cmd, by)
+}
+
+// notStarted: what was lost was the probe, not the command.
+func notStarted(err error) error {
+	var lost *lostError
+	if errors.As(err, &lost) {
+		return &lostError{err: lost.err}
+	}
+	return err
+}
+
+// mark is in the environment of everything that a command starts: see stop.
+const mark = "SLIPWAY_COMMAND"
+
+// run runs one command in a session of its own.
+func (c *conn) run(ctx context.Context, cmd remote.Cmd, by sudo) (remote.Result, error) {
+	session, err := c.openSession(ctx)
+	if err != nil {
+		return remote.Result{}, err
+	}
+	defer c.sessions.release()
+	defer func() { _ = session.Close() }()
+
+	var stdout, stderr bytes.Buffer
+	session.Stdout, session.Stderr = &stdout, &stderr
+	if cmd.Output != nil {
+		gate := &gate{w: cmd.Output}
+		defer gate.close()
+		combined := remote.NewRedactWriter(gate, cmd.Secret)
+		session.Stdout, session.Stderr = io.MultiWriter(&stdout, combined), io.MultiWriter(&stderr, combined)
+		defer func() {
+			if !c.isLost() { // What RunUnit resumes must not hold half a line.
+				combined.Flush()
+			}
+		}()
+	}
+	label := mark + "=" + rand.Text()
+	ended := make(chan error, 1)
+	go func() { ended <- execute(session, by.line(cmd.Argv, label), by.input(cmd.Stdin)) }()
+
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		c.stop(ctx, session, by, label)
+		return remote.Result{}, ctx.Err()
+	}
+	if err == nil {
+		return remote.Result{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}, nil
+	}
+	return remote.Result{}, c.explain(err, cmd, by, stdout.String(), stderr.String())
+}
+
+// gate keeps a session that is slow to end from writing to the caller's Output
+// after the call has returned.
+type gate struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (g *gate) Write(p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.w == nil {
+		return len(p), nil
+	}
+	return g.w.Write(p)
+}
+
+func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.w = nil
+}
+
+// execute starts a command line and waits for its end. It does not wait for the
+// input: a command may end without reading all of it.
+func execute(session *gossh.Session, line string, input io.Reader) error {
+	pipe, err := session.StdinPipe()
+	if err != nil {
+		return err
+	}
+	if err := session.Start(line); err != nil {
+		return err
+	}
+	go func() {
+		_, _ = io.Copy(pipe, input)
+		_ = pipe.Close()
+	}()
+	return session.Wait()
+}
+
+// explain makes a typed error of how a session ended.
+func (c *conn) explain(err error, cmd remote.Cmd, by sudo, stdout, stderr string) error {
+	var exit *gossh.ExitError
+	if !errors.As(err, &exit) {
+		// No exit code: the connection broke, or sshd ended the session.
+		return &lostError{started: true, err: c.reason(err)}
+	}
+	failed := &remote.ExitError{
+		Host:   c.options.Name,
+		Argv:   remote.RedactArgv(cmd.Argv, cmd.Secret),
+		Code:   exit.ExitStatus(),
+		Signal: exit.Signal(),
+		Stdout: remote.Redact(stdout, cmd.Secret),
+		Stderr: remote.Redact(stderr, cmd.Secret),
+	}
+	if failed.Signal != "" {
+		failed.Code = -1
+	}
+	if denied := by.denied(failed); denied != nil {
+		return denied
+	}
+	return failed
+}

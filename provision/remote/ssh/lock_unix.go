@@ -1,0 +1,11 @@
+//go:build unix
+
+package ssh
+
+import (
+	"os"
+	"syscall"
+)
+
+// lockFile waits for the file's lock. Closing the file releases it.
+func lockFile(file *os.File) error { return syscall.Flock(int(file.Fd()), syscall.LOCK_EX) }

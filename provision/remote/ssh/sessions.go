@@ -1,0 +1,186 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	gossh "golang.org/x/crypto/ssh"
+)
+
+// sessions bounds how many are open at once on a connection, and learns when
+// the server allows less (MaxSessions in sshd_config, 10 by default).
+type sessions struct {
+	lost <-chan struct{}
+	// makeRoom closes an idle session that is only kept for later, and says
+	// whether it did.
+	makeRoom func() bool
+
+	mu      sync.Mutex
+	limit   int
+	used    int
+	waiting int
+	changed chan struct{}
+}
+
+func newSessions(limit int, lost <-chan struct{}) *sessions {
+	return &sessions{lost: lost, limit: limit, changed: make(chan struct{})}
+}
+
+// acquire waits for the right to open a session.
+func (s *sessions) acquire(ctx context.Context) error {
+	if free, _ := s.take(); free {
+		return nil
+	}
+	s.queue(1)
+	defer s.queue(-1)
+	for {
+		free, changed := s.take()
+		if free {
+			return nil
+		}
+		if s.makeRoom() {
+			continue
+		}
+		if err := s.wait(ctx, changed); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *sessions) take() (bool, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.used >= s.limit {
+		return false, s.changed
+	}
+	s.used++
+	return true, nil
+}
+
+func (s *sessions) queue(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting += n
+	if s.waiting == 0 {
+		s.broadcast() // Those who stood behind may go on.
+	}
+}
+
+func (s *sessions) wait(ctx context.Context, changed <-chan struct{}) error {
+	select {
+	case <-changed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.lost:
+		return &lostError{err: errors.New("connection lost")}
+	}
+}
+
+func (s *sessions) release() {
+	s.mu.Lock()
+	s.used--
+	s.broadcast()
+	s.mu.Unlock()
+}
+
+// broadcast wakes all who wait, to look again. The lock is held.
+func (s *sessions) broadcast() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// nudge is for when makeRoom may now have something to close.
+func (s *sessions) nudge() {
+	s.mu.Lock()
+	s.broadcast()
+	s.mu.Unlock()
+}
+
+// crowded: somebody waits for a session.
+func (s *sessions) crowded() (bool, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waiting > 0, s.changed
+}
+
+// refused gives a session back that the server did not allow, and lowers the
+// bound to what is open. It says whether others were.
+func (s *sessions) refused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used--
+	s.limit = max(1, min(s.limit, s.used))
+	s.broadcast()
+	return s.used > 0
+}
+
+// openSession opens a session within the bound. Give it back with
+// sessions.release after closing it.
+func (c *conn) openSession(ctx context.Context) (*gossh.Session, error) {
+	pause := 20 * time.Millisecond
+	deadline := time.Now().Add(c.options.Timeouts.Connect)
+	for {
+		if err := c.sessions.acquire(ctx); err != nil {
+			return nil, err
+		}
+		session, err := c.newSession(ctx)
+		var refused *gossh.OpenChannelError
+		if err == nil {
+			return session, nil
+		}
+		if !errors.As(err, &refused) || refused.Reason == gossh.UnknownChannelType {
+			c.sessions.release()
+			return nil, c.asLost(err, false)
+		}
+		if c.sessions.refused() {
+			continue // and wait until one of the others ends.
+		}
+		// None of ours is open: the server still counts one that just ended.
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("the server allows no session: %w", err)
+		}
+		if err := waitFor(ctx, pause); err != nil {
+			return nil, err
+		}
+		pause = min(2*pause, time.Second)
+	}
+}
+
+// newSession is client.NewSession that ends with the context.
+func (c *conn) newSession(ctx context.Context) (*gossh.Session, error) {
+	type opened struct {
+		session *gossh.Session
+		err     error
+	}
+	result := make(chan opened, 1)
+	go func() {
+		session, err := c.client.NewSession()
+		result <- opened{session, err}
+	}()
+	select {
+	case r := <-result:
+		return r.session, r.err
+	case <-ctx.Done():
+		go func() { // It may still be opened: close it then.
+			if r := <-result; r.err == nil {
+				_ = r.session.Close()
+			}
+		}()
+		return nil, ctx.Err()
+	}
+}
+
+func waitFor(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,371 @@
+package remote_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/remote"
+)
+
+// What the script needs of systemd, for machines without one.
+const (
+	fakeSystemdRun = `#!/bin/sh
+set -eu
+while :; do
+	case $1 in
+	--unit=*) unit=${1#--unit=} ;;
+	--*) ;;
+	*) break ;;
+	esac
+	echo "$1" >>"$FAKE_SYSTEMD/options"
+	shift
+done
+echo "$unit" >>"$FAKE_SYSTEMD/starts"
+# A parent that reaps it, as PID 1 does.
+pid=$FAKE_SYSTEMD/$unit.pid
+rm -f "$pid"
+setsid sh -c 'pid=$0; "$@" & echo $! >"$pid.new"; mv "$pid.new" "$pid"; wait' "$pid" "$@" </dev/null >/dev/null 2>&1 9>&- &
+while ! [ -e "$pid" ]; do sleep 0.01; done
+`
+	fakeSystemctl = `#!/bin/sh
+set -eu
+[ "$1" = show ] || exit 0
+pid=$(cat "$FAKE_SYSTEMD/$4.pid" 2>/dev/null || echo 0)
+[ "$pid" -gt 0 ] && kill -0 "$pid" 2>/dev/null || pid=0
+case $2 in
+--property=ActiveState) if [ "$pid" -gt 0 ]; then echo active; else echo inactive; fi ;;
+--property=MainPID) echo "$pid" ;;
+--property=Result) echo oom-kill ;;
+esac
+`
+)
+
+// unitMachine is this machine with a fake systemd.
+type unitMachine struct {
+	localHost
+	dir, systemd string
+
+	mu   sync.Mutex
+	runs []string // the AGE argument of each Run
+	// meddle may replace a Run by something else.
+	meddle func(ctx context.Context, n int, cmd remote.Cmd) (remote.Result, error, bool)
+}
+
+func newUnitMachine(t *testing.T) *unitMachine {
+	t.Helper()
+	programs, systemd := t.TempDir(), t.TempDir()
+	program(t, programs, "systemd-run", fakeSystemdRun)
+	program(t, programs, "systemctl", fakeSystemctl)
+	return &unitMachine{
+		localHost: localHost{programs: programs, env: []string{"FAKE_SYSTEMD=" + systemd}},
+		dir:       t.TempDir(), systemd: systemd,
+	}
+}
+
+func (m *unitMachine) Run(ctx context.Context, cmd remote.Cmd) (remote.Result, error) {
+	m.mu.Lock()
+	m.runs = append(m.runs, cmd.Argv[5])
+	n := len(m.runs)
+	m.mu.Unlock()
+	if m.meddle != nil {
+		if result, err, instead := m.meddle(ctx, n, cmd); instead {
+			return result, err
+		}
+	}
+	return m.localHost.Run(ctx, cmd)
+}
+
+func (m *unitMachine) run(t *testing.T, u remote.Unit) (remote.Result, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	return remote.RunUnitIn(ctx, m, u, m.dir)
+}
+
+func (m *unitMachine) starts(t *testing.T) int {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(m.systemd, "starts"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return strings.Count(string(content), "\n")
+}
+
+func sh(script string, args ...string) []string {
+	return append([]string{"sh", "-c", script, "sh"}, args...)
+}
+
+func TestUnitGivesTheOutputOfItsCommand(t *testing.T) {
+	t.Parallel()
+	m := newUnitMachine(t)
+	var log strings.Builder
+	result, err := m.run(t, remote.Unit{Name: "init", Argv: sh("echo out; echo err >&2"), Output: &log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, got := range []string{string(result.Stdout), log.String()} {
+		if diff := cmp.Diff("out\nerr\n", got); diff != "" {
+			t.Error(diff)
+		}
+	}
+	kept, err := os.ReadFile(filepath.Join(m.dir, "init", "log"))
+	if err != nil || string(kept) != "out\nerr\n" {
+		t.Errorf("the machine keeps %q, %v", kept, err)
+	}
+}
+
+func TestUnitGivesTheCommandItsExactWords(t *testing.T) {
+	t.Parallel()
+	m := newUnitMachine(t)
+	words := []string{"$HOME", "a b", "", "it's", "new\nline", "%n", `\n`, "*"}
+	result, err := m.run(t, remote.Unit{Name: "words", Argv: append([]string{"printf", "%s|"}, words...)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Join(words, "|")+"|", string(result.Stdout)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestUnitThatFailsTellsItsOwnCommandAndTheEndOfItsLog(t *testing.T) {
+	t.Parallel()
+	m := newUnitMachine(t)
+	_, err := m.run(t, remote.Unit{
+		Name: "fail", Argv: sh("i=0; while [ $i -lt 50 ]; do echo line $i; i=$((i+1)); done; exit 7", "s3cret"),
+		Secret: []string{"s3cret"},
+	})
+	var exit *remote.ExitError
+	if !errors.As(err, &exit) {
+		t.Fatalf("want an ExitError, got %v", err)
+	}
+	if exit.Code != 7 || exit.Argv[0] != "sh" || exit.Argv[4] != remote.Redacted {
+		t.Errorf("code %d, argv %q", exit.Code, exit.Argv)
+	}
+	if !strings.HasPrefix(exit.Stderr, "line 30\n") || !strings.HasSuffix(exit.Stderr, "line 49") {
+		t.Errorf("stderr is not the last 20 lines of the log: %q", exit.Stderr)
+	}
+}
+
+func TestUnitThatIsKilledSaysWhoEndedIt(t *testing.T) {
+	t.Parallel()
+	m := newUnitMachine(t)
+	_, err := m.run(t, remote.Unit{Name: "killed", Argv: sh(`kill -9 $(ps -o ppid= -p $$) $$`)})
+	var exit *remote.ExitError
+	if !errors.As(err, &exit) || !strings.Contains(exit.Stderr, "oom-kill") {
+		t.Errorf("want systemd's result in the error, got %v", err)
+	}
+}
+
+func TestUnitHandsItsTimeoutToSystemd(t *testing.T) {
+	t.Parallel()
+	m := newUnitMachine(t)
+	if _, err := m.run(t, remote.Unit{Name: "limit", Argv: []string{"true"}, Timeout: 1500 * time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	options, err := os.ReadFile(filepath.Join(m.systemd, "options"))
+	if err != nil || !strings.Contains(string(options), "--property=RuntimeMaxSec=2\n") {
+		t.Errorf("options %s, %v", options, err)
+	}
+}
+
+func TestUnitThatRunsAlreadyIsFollowed(t *testing.T) {
+	t.Parallel()
+	m := newUnitMachine(t)
+	flag := filepath.Join(t.TempDir(), "flag")
+	u := remote.Unit{Name: "once", Argv: sh(`echo begin; while ! [ -e "$1" ]; do sleep 0.05; done; echo end`, flag)}
+	type outcome struct {
+		result remote.Result
+		err    error
+	}
+	outcomes := make(chan outcome, 2)
+	for range 2 {
+		go func() {
+			result, err := m.run(t, u)
+			outcomes <- outcome{result, err}
+		}()
+	}
+	waitUntil(t, "the unit runs", func() bool { return m.starts(t) == 1 })
+	if err := os.WriteFile(flag, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if o := <-outcomes; o.err != nil || string(o.result.Stdout) != "begin\nend\n" {
+			t.Errorf("got %q, %v", o.result.Stdout, o.err)
+		}
+	}
+	if n := m.starts(t); n != 1 {
+		t.Errorf("started %d times", n)
+	}
+}
+
+func TestUnitIsStartedAfreshByALaterCall(t *testing.T) {
+	t.Parallel()
+	m := newUnitMachine(t)
+	for range 2 {
+		if _, err := m.run(t, remote.Unit{Name: "again", Argv: []string{"true"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := m.starts(t); n != 2 {
+		t.Errorf("started %d times, want 2", n)
+	}
+}
+
+func TestUnitIsFoundAgainAfterALostConnection(t *testing.T) {
+	t.Parallel()
+	lost := fmt.Errorf("local: %w", remote.ErrOutcomeUnknown)
+	for name, test := range map[string]struct {
+		// cut says how the first Run is lost.
+		cut func(m *unitMachine, ctx context.Context, cmd remote.Cmd) error
+	}{
+		"while it ran": {func(m *unitMachine, ctx context.Context, cmd remote.Cmd) error {
+			ctx, cancel := context.WithCancel(ctx)
+			output := cmd.Output
+			cmd.Output = writerFunc(func(p []byte) {
+				_, _ = output.Write(p)
+				cancel()
+			})
+			_, _ = m.localHost.Run(ctx, cmd)
+			return lost
+		}},
+		"after it had ended": {func(m *unitMachine, ctx context.Context, cmd remote.Cmd) error {
+			_, _ = m.localHost.Run(ctx, cmd)
+			return lost
+		}},
+		"before it was started": {func(*unitMachine, context.Context, remote.Cmd) error { return lost }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newUnitMachine(t)
+			m.meddle = func(ctx context.Context, n int, cmd remote.Cmd) (remote.Result, error, bool) {
+				switch n {
+				case 1:
+					return remote.Result{}, test.cut(m, ctx, cmd), true
+				case 2:
+					return remote.Result{}, fmt.Errorf("local: %w", remote.ErrUnreachable), true
+				default:
+					return remote.Result{}, nil, false
+				}
+			}
+			var log strings.Builder
+			result, err := m.run(t, remote.Unit{Name: "drop", Argv: sh("echo a; sleep 0.5; echo b"), Output: &log})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(result.Stdout) != "a\nb\n" || log.String() != "a\nb\n" {
+				t.Errorf("result %q, streamed %q", result.Stdout, log.String())
+			}
+			if n := m.starts(t); n != 1 {
+				t.Errorf("started %d times", n)
+			}
+			if len(m.runs) != 3 || m.runs[0] != "0" || m.runs[2] == "0" {
+				t.Errorf("ages %q", m.runs)
+			}
+		})
+	}
+}
+
+func TestUnitDoesNotTakeAnOlderResultForItsOwn(t *testing.T) {
+	t.Parallel()
+	m := newUnitMachine(t)
+	if _, err := m.run(t, remote.Unit{Name: "old", Argv: []string{"echo", "first"}}); err != nil {
+		t.Fatal(err)
+	}
+	m.meddle = func(_ context.Context, n int, _ remote.Cmd) (remote.Result, error, bool) {
+		return remote.Result{}, fmt.Errorf("local: %w", remote.ErrOutcomeUnknown), n == 2
+	}
+	// The same name but another command, whose start got lost.
+	result, err := m.run(t, remote.Unit{Name: "old", Argv: []string{"echo", "second"}})
+	if err != nil || string(result.Stdout) != "second\n" {
+		t.Errorf("got %q, %v", result.Stdout, err)
+	}
+}
+
+func TestUnitDoesNotTakeAnOlderResultOfTheSameCommandForItsOwn(t *testing.T) {
+	t.Parallel()
+	m := newUnitMachine(t)
+	u := remote.Unit{Name: "old", Argv: []string{"echo", "x"}}
+	if _, err := m.run(t, u); err != nil {
+		t.Fatal(err)
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		t.Skip("no Linux")
+	}
+	started := strings.TrimSpace(string(boot)) + " -3600\n" // an hour before boot
+	if err := os.WriteFile(filepath.Join(m.dir, "old", "started"), []byte(started), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.meddle = func(_ context.Context, n int, _ remote.Cmd) (remote.Result, error, bool) {
+		return remote.Result{}, fmt.Errorf("local: %w", remote.ErrOutcomeUnknown), n == 2
+	}
+	if _, err := m.run(t, u); err != nil {
+		t.Fatal(err)
+	}
+	if n := m.starts(t); n != 2 {
+		t.Errorf("started %d times, want 2", n)
+	}
+}
+
+func TestUnitOfAnUnreachableMachineIsNotTriedAgain(t *testing.T) {
+	t.Parallel()
+	m := newUnitMachine(t)
+	m.meddle = func(context.Context, int, remote.Cmd) (remote.Result, error, bool) {
+		return remote.Result{}, fmt.Errorf("local: %w", remote.ErrUnreachable), true
+	}
+	_, err := m.run(t, remote.Unit{Name: "far", Argv: []string{"true"}})
+	if !errors.Is(err, remote.ErrUnreachable) || len(m.runs) != 1 {
+		t.Errorf("%d runs, %v", len(m.runs), err)
+	}
+}
+
+func TestUnitEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	m := newUnitMachine(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	m.meddle = func(context.Context, int, remote.Cmd) (remote.Result, error, bool) {
+		cancel()
+		return remote.Result{}, fmt.Errorf("local: %w", remote.ErrOutcomeUnknown), true
+	}
+	_, err := remote.RunUnitIn(ctx, m, remote.Unit{Name: "ctx", Argv: []string{"true"}}, m.dir)
+	if err == nil || len(m.runs) != 1 {
+		t.Errorf("%d runs, %v", len(m.runs), err)
+	}
+}
+
+func TestUnitNameMustFitSystemd(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"", "../x", "A", "a b", "-x", "x@y"} {
+		m := newUnitMachine(t)
+		if _, err := m.run(t, remote.Unit{Name: name, Argv: []string{"true"}}); err == nil || len(m.runs) > 0 {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
+
+func waitUntil(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(20 * time.Second)
+	for !done() {
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}

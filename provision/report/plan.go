@@ -1,0 +1,149 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/charmbracelet/x/ansi"
+)
+
+// Plan writes what a plan found: the changes of each host by phase, hosts with
+// the same changes together, then how many there are on each host. The
+// messages of Change events come with their marker: "+ path" is new, "~ path"
+// differs, "- path" goes, "run argv" runs.
+func Plan(w io.Writer, events []Event) error {
+	colors := paletteFor(w)
+	p := newPlanned(events)
+	var b strings.Builder
+	for _, group := range p.groups() {
+		b.WriteString(colors.bold(strings.Join(group.hosts, ", ")) + "\n")
+		for _, phase := range group.phases {
+			b.WriteString("  " + phase.title() + "\n")
+			for _, message := range phase.changes {
+				b.WriteString("    " + newFormat(colors).change(message) + "\n")
+			}
+			for _, line := range phase.failure {
+				b.WriteString("    " + colors.red(line) + "\n")
+			}
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString(p.summary(colors))
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// planned is a plan by host and phase, in the order of the events.
+type planned struct {
+	hosts  []string
+	phases map[string][]*plannedPhase // by host
+	total  int
+	failed bool
+}
+
+type plannedPhase struct {
+	name, message    string
+	changes, failure []string
+}
+
+func (p *plannedPhase) title() string {
+	if p.message == "" {
+		return p.name
+	}
+	return p.name + ": " + p.message
+}
+
+func newPlanned(events []Event) *planned {
+	p := &planned{phases: map[string][]*plannedPhase{}}
+	titles := map[string]string{}
+	for _, e := range events {
+		e.Host = cmp.Or(clean(e.Host), wholeCluster)
+		switch e.Kind {
+		case PhaseStarted:
+			titles[e.Phase] = clean(e.Message)
+			p.host(e.Host)
+		case Change:
+			phase := p.phase(e, titles)
+			phase.changes = append(phase.changes, clean(e.Message))
+			p.total++
+		case PhaseFailed:
+			phase := p.phase(e, titles)
+			phase.failure = append(phase.failure, cleanLines("unknown: "+e.Error)...)
+			p.failed = true
+		}
+	}
+	return p
+}
+
+func (p *planned) host(name string) {
+	if !slices.Contains(p.hosts, name) {
+		p.hosts = append(p.hosts, name)
+	}
+}
+
+func (p *planned) phase(e Event, titles map[string]string) *plannedPhase {
+	p.host(e.Host)
+	for _, phase := range p.phases[e.Host] {
+		if phase.name == clean(e.Phase) {
+			return phase
+		}
+	}
+	phase := &plannedPhase{name: clean(e.Phase), message: titles[e.Phase]}
+	p.phases[e.Host] = append(p.phases[e.Host], phase)
+	return phase
+}
+
+// planGroup is a number of hosts with the same changes.
+type planGroup struct {
+	hosts  []string
+	phases []*plannedPhase
+}
+
+func (p *planned) groups() []planGroup {
+	var groups []planGroup
+	for _, host := range p.hosts {
+		phases := p.phases[host]
+		if len(phases) == 0 {
+			continue
+		}
+		same := slices.IndexFunc(groups, func(g planGroup) bool { return slices.EqualFunc(g.phases, phases, samePhase) })
+		if same >= 0 {
+			groups[same].hosts = append(groups[same].hosts, host)
+		} else {
+			groups = append(groups, planGroup{hosts: []string{host}, phases: phases})
+		}
+	}
+	return groups
+}
+
+func samePhase(x, y *plannedPhase) bool {
+	return x.name == y.name && slices.Equal(x.changes, y.changes) && slices.Equal(x.failure, y.failure)
+}
+
+// summary is the counts by host, and their sum.
+func (p *planned) summary(colors palette) string {
+	var b strings.Builder
+	widest := 0
+	for _, host := range p.hosts {
+		widest = max(widest, ansi.StringWidth(host))
+	}
+	for _, host := range p.hosts {
+		n := 0
+		for _, phase := range p.phases[host] {
+			n += len(phase.changes)
+		}
+		b.WriteString(pad(host, widest) + "  " + count(n, "change") + "\n")
+	}
+	switch {
+	case p.failed:
+		b.WriteString(colors.red(fmt.Sprintf("The plan is not complete: %s found before it failed.", count(p.total, "change"))) + "\n")
+	case p.total == 0:
+		b.WriteString(colors.green("Nothing to change.") + "\n")
+	default:
+		b.WriteString(colors.bold(count(p.total, "change")+" in all.") + "\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,69 @@
+package workflow
+
+import (
+	"fmt"
+	"slices"
+)
+
+// node is one phase on one host.
+type node struct {
+	phase   Phase
+	machine *Machine // nil on the installer
+	needs   []*node
+	skip    bool // left out by the selection: counts as done
+	done    chan struct{}
+	err     error // set before done is closed
+}
+
+func (n *node) host() string {
+	if n.machine == nil {
+		return ""
+	}
+	return n.machine.Spec.Name
+}
+
+// build makes the graph of the workflow over the fleet, in an order in which
+// each node stands after what it needs.
+func build(w Workflow, fleet *Fleet, selection Selection) ([]*node, error) {
+	if err := selection.check(w, fleet.Names()); err != nil {
+		return nil, err
+	}
+	var nodes []*node
+	byPhase := map[string][]*node{}
+	for i, phase := range w.Phases {
+		if byPhase[phase.Name] != nil {
+			return nil, fmt.Errorf("workflow %s: two phases are called %s", w.Name, phase.Name)
+		}
+		for _, m := range fleet.at(phase.On) {
+			n := &node{phase: phase, machine: m, done: make(chan struct{})}
+			n.skip = !selection.phase(w, i) || !selection.host(phase, n.host())
+			if err := n.link(byPhase); err != nil {
+				return nil, fmt.Errorf("workflow %s: %w", w.Name, err)
+			}
+			nodes = append(nodes, n)
+			byPhase[phase.Name] = append(byPhase[phase.Name], n)
+		}
+		// A phase for which there is no host (no worker) is known all the same.
+		if byPhase[phase.Name] == nil {
+			byPhase[phase.Name] = []*node{}
+		}
+	}
+	return nodes, nil
+}
+
+// link finds the nodes that n needs among those of the phases before it.
+func (n *node) link(byPhase map[string][]*node) error {
+	for _, name := range slices.Concat(n.phase.Needs, n.phase.NeedsAll) {
+		of, ok := byPhase[name]
+		if !ok {
+			return fmt.Errorf("phase %s needs %s, which does not stand before it", n.phase.Name, name)
+		}
+		for _, other := range of {
+			everywhere := slices.Contains(n.phase.NeedsAll, name)
+			if everywhere || other.phase.On.once() || other.machine == n.machine {
+				n.needs = append(n.needs, other)
+			}
+		}
+	}
+	return nil
+}

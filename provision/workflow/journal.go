@@ -1,0 +1,133 @@
+package workflow
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"time"
+
+	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/templates"
+)
+
+// JournalDir is where a machine keeps what runs did to it: entries.jsonl, and
+// below before/ the files that were there first, at their own paths.
+const JournalDir = "/var/lib/slipway/journal"
+
+// Entry is a line of the journal.
+type Entry struct {
+	Time  string `json:"time"`
+	Phase string `json:"phase"`
+	// Kind is "file" or "dir" for a path that was written, "run" for a command.
+	Kind string `json:"kind"`
+	// Path is what was written; Existed says that something was there before,
+	// and for a file is kept; Made is the topmost parent folder that had to be
+	// made for it.
+	Path    string `json:"path,omitempty"`
+	Existed bool   `json:"existed,omitempty"`
+	Made    string `json:"made,omitempty"`
+	// Run is a command, for people; Undo takes it back.
+	Run  string   `json:"run,omitempty"`
+	Undo []string `json:"undo,omitempty"`
+}
+
+// journaler is a machine in a run: what changes it is written to its journal
+// first, and counted.
+type journaler struct {
+	counter
+}
+
+// plainPath is what the journal's script can write into JSON as it stands.
+var plainPath = regexp.MustCompile(`^(/[A-Za-z0-9._@:+-]+)+$`)
+
+// Run journals the command with what takes it back, and runs it.
+func (j *journaler) Run(ctx context.Context, cmd remote.Cmd) (remote.Result, error) {
+	entry := Entry{
+		Time: time.Now().UTC().Format(time.RFC3339), Phase: j.step.phase.Name,
+		Kind: "run", Run: describe(cmd), Undo: cmd.Undo,
+	}
+	line, err := json.Marshal(entry)
+	if err != nil {
+		return remote.Result{}, err
+	}
+	// A command with an undo is kept once: taking it back twice is no use.
+	same := string(line)
+	if len(cmd.Undo) > 0 {
+		undo, err := json.Marshal(cmd.Undo)
+		if err != nil {
+			return remote.Result{}, err
+		}
+		same = `"undo":` + string(undo)
+	}
+	if err := j.write(ctx, "journal-append.sh", string(line), same); err != nil {
+		return remote.Result{}, err
+	}
+	return j.counter.Run(ctx, cmd)
+}
+
+// WriteFile journals a file that changes, with a copy of the old one.
+func (j *journaler) WriteFile(ctx context.Context, file remote.File) (bool, error) {
+	differs, err := remote.Differs(ctx, j.Host, file)
+	if err != nil || !differs {
+		return false, err
+	}
+	kind := "file"
+	if file.Mode.IsDir() {
+		kind = "dir"
+	}
+	if err := j.path(ctx, kind, file.Path); err != nil {
+		return false, err
+	}
+	return j.counter.WriteFile(ctx, file)
+}
+
+// Upload journals the file. The caller has looked which files are missing, so
+// that one that is there is the exception.
+func (j *journaler) Upload(ctx context.Context, blob remote.Blob) (bool, error) {
+	if err := j.path(ctx, "file", blob.Path); err != nil {
+		return false, err
+	}
+	return j.counter.Upload(ctx, blob)
+}
+
+func (j *journaler) path(ctx context.Context, kind, path string) error {
+	if !plainPath.MatchString(path) {
+		return fmt.Errorf("%s: the journal cannot hold the path %q", j.Host, path)
+	}
+	return j.write(ctx, "journal-file.sh", j.step.phase.Name, kind, path)
+}
+
+func (j *journaler) write(ctx context.Context, script string, args ...string) error {
+	cmd := remote.Script(script, templates.Script("workflow/"+script), append([]string{JournalDir}, args...)...)
+	if _, err := j.Host.Run(ctx, cmd); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
+}
+
+// ReadJournal reads a machine's journal; one that has none gives no entries.
+func ReadJournal(ctx context.Context, h remote.Host) ([]Entry, error) {
+	content, err := h.ReadFile(ctx, JournalDir+"/entries.jsonl")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var entries []Entry
+	lines := bufio.NewScanner(bytes.NewReader(content))
+	lines.Buffer(nil, len(content)+1)
+	for n := 1; lines.Scan(); n++ {
+		var e Entry
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			return nil, fmt.Errorf("%s: journal line %d: %w", h, n, err)
+		}
+		entries = append(entries, e)
+	}
+	return entries, lines.Err()
+}

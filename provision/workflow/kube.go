@@ -1,0 +1,100 @@
+package workflow
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"slipway.io/slipway/provision/kube"
+	"slipway.io/slipway/provision/remote"
+)
+
+// AdminConf is where kubeadm puts the administrator's kubeconfig.
+const AdminConf = "/etc/kubernetes/admin.conf"
+
+// kube connects to the API server with the administrator's rights, through
+// the SSH connection of the first control plane: what the installer reaches by
+// SSH is enough, whatever stands between.
+func (r *Run) kube(ctx context.Context, s *Step) (*kube.Client, error) {
+	r.kubes.Lock()
+	defer r.kubes.Unlock()
+	if r.kubes.client != nil {
+		return r.kubes.client, nil
+	}
+	first := r.Fleet.FirstControlPlane()
+	conf, err := s.On(first).ReadFile(ctx, AdminConf)
+	if err != nil {
+		return nil, fmt.Errorf("the cluster's kubeconfig: %w", err)
+	}
+	client, err := kube.New(conf, dialer(first.Host))
+	if err != nil {
+		return nil, err
+	}
+	r.kubes.client = client
+	return client, nil
+}
+
+func dialer(h remote.Host) func(context.Context, string, string) (net.Conn, error) {
+	if d, ok := h.(remote.Dialer); ok {
+		return d.DialContext
+	}
+	return nil
+}
+
+// Apply makes the cluster have the objects of a YAML stream, and counts what
+// changed. A plan asks the API server what would.
+func (s *Step) Apply(ctx context.Context, manifests []byte) error {
+	client, err := s.Kube(ctx)
+	if err != nil {
+		return err
+	}
+	changes, err := client.Apply(ctx, manifests, kube.ApplyOptions{DryRun: s.run.Plan})
+	for _, c := range changes {
+		if c.Action != kube.Unchanged {
+			s.Changed("%s %s %s", c.Action, strings.ToLower(c.Kind), objectName(c))
+		}
+	}
+	return err
+}
+
+func objectName(c kube.Change) string {
+	if c.Namespace == "" {
+		return c.Name
+	}
+	return c.Namespace + "/" + c.Name
+}
+
+// SetNode makes the machine's Node carry the labels and taints, and counts
+// that if it changed something.
+func (s *Step) SetNode(ctx context.Context, labels map[string]string, taints []corev1.Taint) error {
+	client, err := s.Kube(ctx)
+	if err != nil {
+		return err
+	}
+	name := s.Machine.Spec.Name
+	set := client.SetNode
+	if s.run.Plan {
+		set = client.PlanNode
+	}
+	changed, err := set(ctx, name, labels, taints)
+	if changed {
+		s.Changed("set the labels and taints of node %s", name)
+	}
+	return err
+}
+
+// WaitFor waits for a condition of the cluster, its observations shown.
+func (s *Step) WaitFor(ctx context.Context, condition kube.Condition, timeout time.Duration) error {
+	client, err := s.Kube(ctx)
+	if err != nil {
+		return err
+	}
+	return client.WaitFor(ctx, condition, kube.WaitOptions{
+		Timeout:  timeout,
+		Progress: func(seen string) { s.Waiting(condition.Name + ": " + seen) },
+	})
+}

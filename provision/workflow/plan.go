@@ -1,0 +1,95 @@
+package workflow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"slipway.io/slipway/provision/remote"
+)
+
+// planner is a machine in a plan: it is asked as it is, and what would change
+// it is reported instead of done.
+type planner struct {
+	remote.Host
+	step    *Step
+	machine *Machine
+}
+
+// Query asks the machine. If it fails after changes were recorded, these may
+// be why: the answer depends on them.
+func (p *planner) Query(ctx context.Context, cmd remote.Cmd) (remote.Result, error) {
+	res, err := p.Host.Query(ctx, cmd)
+	var exit *remote.ExitError
+	if errors.As(err, &exit) && p.machine.planned.Load() {
+		err = fmt.Errorf("%w: %w", err, remote.ErrPlanned)
+	}
+	return res, err
+}
+
+// ReadFile reads the file. A missing one may be one that would be made.
+func (p *planner) ReadFile(ctx context.Context, path string) ([]byte, error) {
+	content, err := p.Host.ReadFile(ctx, path)
+	if errors.Is(err, fs.ErrNotExist) && p.machine.planned.Load() {
+		err = fmt.Errorf("%w: %w", err, remote.ErrPlanned)
+	}
+	return content, err
+}
+
+// Run records the command.
+func (p *planner) Run(_ context.Context, cmd remote.Cmd) (remote.Result, error) {
+	p.record("run %s", describe(cmd))
+	return remote.Result{}, nil
+}
+
+// WriteFile records the file if it would change.
+func (p *planner) WriteFile(ctx context.Context, file remote.File) (bool, error) {
+	differs, err := remote.Differs(ctx, p.Host, file)
+	if err != nil || !differs {
+		return false, err
+	}
+	what := "write"
+	if file.Mode.IsDir() {
+		what = "make folder"
+	}
+	p.record("%s %s", what, file.Path)
+	return true, nil
+}
+
+// Upload records the file if the machine lacks it.
+func (p *planner) Upload(ctx context.Context, blob remote.Blob) (bool, error) {
+	sums, err := remote.Sums(ctx, p.Host, []string{blob.Path})
+	if err != nil || sums[blob.Path] == blob.SHA256 {
+		return false, err
+	}
+	p.record("upload %s (%.1f MB)", blob.Path, float64(blob.Size)/1e6)
+	return true, nil
+}
+
+func (p *planner) record(format string, args ...any) {
+	p.machine.planned.Store(true)
+	p.step.Changed(format, args...)
+}
+
+// describe is a command for people, secrets replaced.
+func describe(cmd remote.Cmd) string {
+	words := cmd.Argv
+	if cmd.Name != "" {
+		words = append([]string{cmd.Name}, scriptArgs(cmd.Argv)...)
+	}
+	text := strings.Join(words, " ")
+	for _, secret := range cmd.Secret {
+		text = strings.ReplaceAll(text, secret, "<secret>")
+	}
+	return text
+}
+
+// scriptArgs are the arguments of a script run by `sh -s --`.
+func scriptArgs(argv []string) []string {
+	if len(argv) >= 3 && argv[0] == "sh" && argv[1] == "-s" {
+		return argv[3:]
+	}
+	return nil
+}

@@ -1,0 +1,22 @@
+#!/bin/sh
+# Removes the links and the packet filter chains of the cluster's network, and
+# no other: chains that kubelet, kube-proxy, Flannel and the CNI plugins name.
+set -eu
+for link in cni0 flannel.1; do
+	ip link show "$link" >/dev/null 2>&1 && ip link delete "$link"
+done
+for ns in $(ip netns list 2>/dev/null | awk '$1 ~ /^cni-/ { print $1 }'); do
+	ip netns delete "$ns" || true
+done
+ours='KUBE-|FLANNEL-|CNI-'
+for family in iptables ip6tables; do
+	command -v "$family-save" >/dev/null 2>&1 || continue
+	rules=$("$family-save" 2>/dev/null) || continue
+	printf '%s\n' "$rules" | grep -qE "^(:|-A )($ours)" || continue
+	# One transaction: rules of ours go, chains of ours go, others are
+	# written back as they are.
+	printf '%s\n' "$rules" | grep -vE "^:($ours)|^-A ($ours)|^-A .* -j ($ours)|--comment \"?flanneld|-A .* -m comment --comment \"?kubernetes" |
+		"$family-restore"
+done
+rm -rf /run/flannel
+exit 0

@@ -1,0 +1,9 @@
+#!/bin/sh
+# Labels images so that garbage collection leaves them alone.
+# Arguments: label, image...
+set -eu
+label=$1
+shift
+for image in "$@"; do
+	/usr/local/bin/ctr --namespace k8s.io images label "$image" "$label" >/dev/null
+done
