@@ -54,8 +54,10 @@ func components() []component {
 			packages: under("github.com/containerd/containerd/v2/cmd/",
 				"containerd", "containerd-shim-runc-v2", "ctr"),
 			// The snapshotters left out need C libraries or file systems that no cluster of slipway's has.
-			tags: []string{"netgo", "osusergo", "static_build", "urfave_cli_no_docs",
-				"no_btrfs", "no_devmapper", "no_zfs"},
+			tags: []string{
+				"netgo", "osusergo", "static_build", "urfave_cli_no_docs",
+				"no_btrfs", "no_devmapper", "no_zfs",
+			},
 			ldflags: setVersion("github.com/containerd/containerd/v2/version.Version"),
 		},
 		{
@@ -111,8 +113,10 @@ func kubernetesFlags(version string) []string {
 	minor, _, _ := strings.Cut(rest, ".")
 	var flags []string
 	for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
-		for _, set := range []string{"gitVersion=" + version, "gitMajor=" + major, "gitMinor=" + minor,
-			"gitTreeState=clean", "buildDate=" + kubernetesDate} {
+		for _, set := range []string{
+			"gitVersion=" + version, "gitMajor=" + major, "gitMinor=" + minor,
+			"gitTreeState=clean", "buildDate=" + kubernetesDate,
+		} {
 			flags = append(flags, "-X", pkg+"."+set)
 		}
 	}
@@ -141,8 +145,10 @@ func (c component) environment(arch string) []string {
 	if c.cgo {
 		cgo = "CGO_ENABLED=1"
 	}
-	return []string{cgo, "GOOS=linux", "GOARCH=" + arch, "GOFLAGS=-mod=readonly", "GOWORK=off", "GOTOOLCHAIN=local",
-		"GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0", "CGO_CFLAGS=-O2", "CGO_LDFLAGS="}
+	return []string{
+		cgo, "GOOS=linux", "GOARCH=" + arch, "GOFLAGS=-mod=readonly", "GOWORK=off", "GOTOOLCHAIN=local",
+		"GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0", "CGO_CFLAGS=-O2", "CGO_LDFLAGS=",
+	}
 }
 
 // commandName is what "go build" calls the command of an import path: its last element that is no major version.

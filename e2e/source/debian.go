@@ -25,7 +25,7 @@ func debianOnlyForInstalling() []string { return []string{"debconf", "gcc-12-bas
 
 // isUnneeded tells what an image has no use for.
 var isUnneeded = regexp.MustCompile(`^usr/share/(doc|man|info|locale|lintian|bug|bash-completion|doc-base)/|` +
-	`^usr/lib/[^/]+/gconv/|^usr/share/tabset/|^var/|^etc/(init\.d|logrotate\.d|default)/`).MatchString
+	`^usr/lib/[^/]+/(gconv|tc)/|^usr/share/tabset/|^var/|^etc/(init\.d|logrotate\.d|default)/`).MatchString
 
 // mergedUsr are the folders that Debian replaced by links into /usr.
 func mergedUsr() []string { return []string{"bin", "sbin", "lib", "lib64"} }

@@ -24,7 +24,14 @@ func newLayer(t tree, dir, name string) (v1.Layer, error) {
 	return layerOf(file)
 }
 
-// layerOf makes a layer of a tar archive.
+// layerOf makes a layer of a tar archive, compressed with zstd, which containerd unpacks itself. Measured with "ctr
+// images import" of the three control-plane images on a busy machine with two cores:
+//
+//	zstd          64 MB, containerd's processor time 3.8 s
+//	gzip          75 MB, 5.5 s
+//	uncompressed 212 MB, 4.4 to 6.7 s: every byte is written twice, as a blob and as a file
+//
+// and each byte crosses an SSH connection to every host first.
 func layerOf(file string) (v1.Layer, error) {
 	layer, err := tarball.LayerFromFile(file,
 		tarball.WithCompression(compression.ZStd), tarball.WithMediaType(types.OCILayerZStd), tarball.WithCompressedCaching)

@@ -131,8 +131,10 @@ func TestModulesArePinnedCompletely(t *testing.T) {
 func TestKubernetesFlagsSetTheVersionEverywhere(t *testing.T) {
 	t.Parallel()
 	flags := strings.Join(kubernetesFlags("v1.36.4"), " ")
-	for _, want := range []string{"k8s.io/component-base/version.gitVersion=v1.36.4", "k8s.io/client-go/pkg/version.gitVersion=v1.36.4",
-		"version.gitMajor=1 ", "version.gitMinor=36 ", "version.gitTreeState=clean", "version.buildDate=" + kubernetesDate} {
+	for _, want := range []string{
+		"k8s.io/component-base/version.gitVersion=v1.36.4", "k8s.io/client-go/pkg/version.gitVersion=v1.36.4",
+		"version.gitMajor=1 ", "version.gitMinor=36 ", "version.gitTreeState=clean", "version.buildDate=" + kubernetesDate,
+	} {
 		if !strings.Contains(flags, want) {
 			t.Errorf("%q lacks %s", flags, want)
 		}

@@ -27,8 +27,10 @@ type tool struct{ name, pkg string }
 
 func tools() []tool {
 	return []tool{
-		{"gcc", "gcc"}, {"pkg-config", "pkg-config"},
-		{"apt-get", "apt"}, {"dpkg-deb", "dpkg"},
+		{"gcc", "gcc"},
+		{"pkg-config", "pkg-config"},
+		{"apt-get", "apt"},
+		{"dpkg-deb", "dpkg"},
 	}
 }
 

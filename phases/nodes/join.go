@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"slipway.io/slipway/provision/install"
+	"slipway.io/slipway/provision/kube"
 	"slipway.io/slipway/provision/kubeadm"
 	"slipway.io/slipway/provision/remote"
 	"slipway.io/slipway/provision/workflow"
@@ -20,6 +21,8 @@ const (
 	tokenTTL = 15 * time.Minute
 	// joinTimeout bounds a join; kubeadm's own timeouts come before it.
 	joinTimeout = 10 * time.Minute
+	// registerTimeout bounds the wait for a Node of a kubelet that has joined.
+	registerTimeout = time.Minute
 
 	discoveryFile = kubeadm.Dir + "/discovery.conf"
 	joinFile      = kubeadm.Dir + "/join.yaml"
@@ -86,22 +89,11 @@ func join(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	client, err := s.Kube(ctx)
+	token, revoke, err := s.JoinToken(ctx, tokenTTL)
 	if err != nil {
 		return err
 	}
-	token, err := client.CreateBootstrapToken(ctx, tokenTTL)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		// Also after Ctrl-C: a token that could not be revoked expires.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		if err := client.DeleteBootstrapToken(ctx, token); err != nil {
-			s.Note("the join token could not be revoked, it expires after %s: %v", tokenTTL, err)
-		}
-	}()
+	defer revoke()
 	document, err := kubeadm.Join(s.Cluster(), kubeadm.Node{Spec: s.Machine.Spec, IP: ip}, discoveryFile, token)
 	if err != nil {
 		return err
@@ -124,5 +116,6 @@ func join(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return workflow.WithHint(err, fmt.Sprintf("look at `journalctl -u kubelet` on %s, then run apply again: it goes on from here", s.Machine.Spec.Name))
 	}
-	return nil
+	// kubelet registers its Node once it has its certificate, a moment later.
+	return s.WaitFor(ctx, kube.NodeRegistered(s.Machine.Spec.Name), registerTimeout)
 }

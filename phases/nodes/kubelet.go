@@ -5,8 +5,10 @@ package nodes
 import (
 	"context"
 	"io/fs"
+	"slices"
 	"strings"
 
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/install"
 	"slipway.io/slipway/provision/remote"
 	"slipway.io/slipway/provision/workflow"
@@ -52,7 +54,7 @@ func installKubelet(ctx context.Context, s *workflow.Step) error {
 	}
 	var names []string
 	for _, file := range s.Bundle().Files(install.Role(s.Machine.Spec), s.Facts().Arch) {
-		if strings.HasPrefix(file.Name, "kube") || strings.HasPrefix(file.Name, "cni/") {
+		if strings.HasPrefix(file.Name, "kube") || wantedPlugin(s.Cluster().Network.CNI.Name, file.Name) {
 			names = append(names, file.Name)
 		}
 	}
@@ -77,6 +79,18 @@ func installKubelet(ctx context.Context, s *workflow.Step) error {
 	enable.Undo = []string{"systemctl", "disable", "--quiet", "--now", service}
 	_, err := s.Run(ctx, enable)
 	return err
+}
+
+// flannelPlugins are what Flannel's configuration names and delegates to.
+var flannelPlugins = []string{"cni/bridge", "cni/host-local", "cni/loopback", "cni/portmap"}
+
+// wantedPlugin says whether the file is a CNI plugin that the machine needs: a
+// pod network of one's own may need any of them.
+func wantedPlugin(network, file string) bool {
+	if network == config.CNIFlannel {
+		return slices.Contains(flannelPlugins, file)
+	}
+	return strings.HasPrefix(file, "cni/")
 }
 
 // enabled says whether systemd starts kubelet at boot.

@@ -3,7 +3,6 @@ package validate
 import (
 	"context"
 	"fmt"
-	"strconv"
 )
 
 // testbed makes and removes what the probes in pods need.
@@ -115,7 +114,7 @@ func (r *run) onEachNode(once func(ctx context.Context, node bedNode) (string, e
 	return tasks
 }
 
-// testPodNames are the pods that may answer for a Service.
+// isTestPod says whether a pod may answer for the Services.
 func (b *bed) isTestPod(name string) bool {
 	for _, node := range b.nodes {
 		if name != "" && node.pod == name {
@@ -124,5 +123,3 @@ func (b *bed) isTestPod(name string) bool {
 	}
 	return false
 }
-
-func hostPort(host string, port int) string { return host + ":" + strconv.Itoa(port) }

@@ -2,6 +2,7 @@ package validate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -70,7 +71,7 @@ func (r *run) condition(target string, condition kube.Condition) task {
 	return task{target: target, once: func(ctx context.Context) (string, error) {
 		done, seen, err := condition.Check(ctx, r.options.Client)
 		if err == nil && !done {
-			err = fmt.Errorf("%s", seen)
+			err = errors.New(seen)
 		}
 		return seen, err
 	}}

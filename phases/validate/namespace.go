@@ -57,14 +57,14 @@ func (n *namespaceBed) lay(ctx context.Context, say func(string)) (*bed, error) 
 		return nil, err
 	}
 	b := &bed{
-		prober:    &podProber{client: n.client, namespace: n.namespace, unreachable: map[string]string{}},
+		prober:    newPodProber(n.client, n.namespace),
 		namespace: n.namespace, service: probeName,
 	}
 	if err := n.addresses(ctx, b); err != nil {
 		return nil, err
 	}
-	b.nodes, err = n.pods(ctx, nodes.Items, say)
-	return b, err
+	b.nodes = n.pods(ctx, nodes.Items, say)
+	return b, nil
 }
 
 func (n *namespaceBed) apply(ctx context.Context, data validatetmpl.Data, say func(string)) error {
@@ -111,7 +111,7 @@ func (n *namespaceBed) addresses(ctx context.Context, b *bed) error {
 
 // pods waits until there is a ready test pod on each node, or the time is up;
 // what is missing then is the trouble of its node.
-func (n *namespaceBed) pods(ctx context.Context, nodes []corev1.Node, say func(string)) ([]bedNode, error) {
+func (n *namespaceBed) pods(ctx context.Context, nodes []corev1.Node, say func(string)) []bedNode {
 	ctx, cancel := context.WithTimeout(ctx, podTimeout)
 	defer cancel()
 	last := ""
@@ -123,7 +123,7 @@ func (n *namespaceBed) pods(ctx context.Context, nodes []corev1.Node, say func(s
 			found = place(nodes, pods.Items)
 			ready := len(slices.DeleteFunc(slices.Clone(found), func(node bedNode) bool { return node.trouble != "" }))
 			if ready == len(found) {
-				return found, nil
+				return found
 			}
 			message = fmt.Sprintf("test pods: %d of %d ready", ready, len(found))
 		} else if ctx.Err() == nil {
@@ -134,7 +134,7 @@ func (n *namespaceBed) pods(ctx context.Context, nodes []corev1.Node, say func(s
 			last = message
 		}
 		if !pause(ctx, podPoll) {
-			return found, nil
+			return found
 		}
 	}
 }

@@ -2,6 +2,7 @@ package validate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,7 +35,7 @@ func (r *run) node(ctx context.Context, host config.Host) (string, error) {
 		return "", err
 	}
 	if ready, why := kube.NodeIsReady(node); !ready {
-		return "", fmt.Errorf("%s", why)
+		return "", errors.New(why)
 	}
 	version, address := node.Status.NodeInfo.KubeletVersion, internalIP(node)
 	if wanted := r.options.Cluster.Kubernetes.Version; wanted != "" && plain(wanted) != plain(version) {
@@ -68,7 +69,7 @@ func (r *run) noOtherNodes(ctx context.Context) (string, error) {
 		}
 	}
 	if len(others) > 0 {
-		return "", fmt.Errorf("registered, but not in the inventory: %s", strings.Join(others, ", "))
+		return "", finalError{"registered, but not in the inventory: " + strings.Join(others, ", ")}
 	}
 	return fmt.Sprintf("%d nodes, all in the inventory", len(nodes.Items)), nil
 }

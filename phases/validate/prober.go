@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientexec "k8s.io/client-go/util/exec"
 
 	"slipway.io/slipway/provision/kube"
@@ -37,9 +38,19 @@ type podProber struct {
 	namespace string
 
 	mu sync.Mutex
-	// unreachable has the pods that the API server could not reach, and why.
-	unreachable map[string]string
+	// misses counts, by pod, how often in a row the proxy did not reach it;
+	// why is the last reason.
+	misses map[string]int
+	why    map[string]string
 }
+
+func newPodProber(client *kube.Client, namespace string) *podProber {
+	return &podProber{client: client, namespace: namespace, misses: make(map[string]int), why: make(map[string]string)}
+}
+
+// tolerated is how many times the proxy may miss a pod before it is given up
+// for this pod: it may briefly know no route to a new one.
+const tolerated = 2
 
 // proxyError: the API server did not reach the pod.
 type proxyError struct{ err error }
@@ -50,49 +61,57 @@ func (e *proxyError) Error() string {
 func (e *proxyError) Unwrap() error { return e.err }
 
 func (p *podProber) ask(ctx context.Context, pod string, q question) (answer, error) {
-	if why := p.reason(pod); why != "" {
+	if why := p.givenUp(pod); why != "" {
 		return p.connect(ctx, pod, q, why)
 	}
 	got, err := p.dial(ctx, pod, q)
-	var broken *proxyError
-	// A large answer that does not pass is the finding, not a reason to ask
-	// for less.
-	if !errors.As(err, &broken) || q.whole {
-		return got, err
+	// A large answer that does not pass is a finding about the pod network,
+	// not a reason to ask for less.
+	if !q.whole {
+		p.count(pod, err)
 	}
-	got, connectErr := p.connect(ctx, pod, q, broken.Error())
-	if connectErr == nil {
-		p.remember(pod, broken.Error())
-	}
-	return got, connectErr
+	return got, err
 }
 
-func (p *podProber) reason(pod string) string {
+// givenUp says why the proxy is not used for a pod any more.
+func (p *podProber) givenUp(pod string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.unreachable[pod]
+	if p.misses[pod] < tolerated {
+		return ""
+	}
+	return p.why[pod]
 }
 
-func (p *podProber) remember(pod, why string) {
+func (p *podProber) count(pod string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.unreachable[pod] = why
+	var missed *proxyError
+	if !errors.As(err, &missed) {
+		p.misses[pod] = 0
+		return
+	}
+	p.misses[pod]++
+	p.why[pod] = missed.Error()
 }
 
 // dial has agnhost's /dial send the request.
-func (p *podProber) dial(ctx context.Context, pod string, q question) (answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, proxyTimeout)
+func (p *podProber) dial(parent context.Context, pod string, q question) (answer, error) {
+	ctx, cancel := context.WithTimeout(parent, proxyTimeout)
 	defer cancel()
 	body, err := p.client.Clientset().CoreV1().RESTClient().Get().
-		Namespace(p.namespace).Resource("pods").Name(hostPort(pod, httpPort)).SubResource("proxy").Suffix("dial").
+		Namespace(p.namespace).Resource("pods").Name(pod+":"+strconv.Itoa(httpPort)).SubResource("proxy").Suffix("dial").
 		Param("protocol", q.protocol).Param("host", q.host).Param("port", strconv.Itoa(q.port)).
 		Param("request", q.request).Param("tries", "1").
 		DoRaw(ctx)
 	if apierrors.IsBadRequest(err) { // agnhost's own answer: it could not resolve the host
 		return answer{}, refused(string(body))
 	}
+	if err != nil && parent.Err() != nil {
+		return answer{}, err // out of time here, which says nothing about the pod
+	}
 	if err != nil {
-		return answer{}, &proxyError{err}
+		return answer{}, &proxyError{explained(err, body)}
 	}
 	var dialed struct{ Responses, Errors []string }
 	if err := json.Unmarshal(body, &dialed); err != nil {
@@ -143,7 +162,22 @@ func (p *podProber) logs(ctx context.Context, pod string) (string, error) {
 	text, err := p.client.Clientset().CoreV1().Pods(p.namespace).
 		GetLogs(pod, &corev1.PodLogOptions{Container: probeContainer, LimitBytes: &limit}).DoRaw(ctx)
 	if err != nil {
-		return "", fmt.Errorf("log of %s/%s: %w", p.namespace, pod, err)
+		return "", fmt.Errorf("log of %s: %w", pod, explained(err, text))
 	}
 	return string(text), nil
+}
+
+// explained adds what the server has to say: for raw requests, client-go's
+// errors have the code alone, and "dial tcp 10.0.2.15:10250: i/o timeout" is
+// in the body.
+func explained(err error, body []byte) error {
+	var status metav1.Status
+	message := strings.TrimSpace(string(body))
+	if json.Unmarshal(body, &status) == nil {
+		message = status.Message
+	}
+	if message == "" || strings.Contains(err.Error(), message) {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, head(message, 400))
 }

@@ -16,9 +16,12 @@ const (
 	// parallel bounds the probes that run at a time: what the API server and
 	// a small machine's pods answer without queueing.
 	parallel = 24
-	// probeTimeout is how long a probe is tried again: EndpointSlices, DNS
-	// and kube-proxy's rules follow new pods within seconds.
-	probeTimeout = 20 * time.Second
+	// podPatience is how long a probe in a test pod is tried again:
+	// EndpointSlices, DNS and kube-proxy's rules follow new pods in seconds.
+	podPatience = 30 * time.Second
+	// apiPatience is the same for probes of the API: right after an
+	// installation, CoreDNS may have to wait for the CNI first.
+	apiPatience = 60 * time.Second
 	// attemptTimeout bounds one try, which may be several requests; agnhost
 	// gives one of them 5 s.
 	attemptTimeout = 12 * time.Second
@@ -89,6 +92,7 @@ func (r *run) all(ctx context.Context, b testbed, chosen []definition) (found ma
 	if err != nil {
 		r.noBed = err.Error()
 	} else {
+		sortNodes(made.nodes, r.hostNames())
 		r.bed = made
 	}
 	fromPods := r.perform(ctx, inPods)
@@ -130,7 +134,11 @@ func prove(ctx context.Context, d definition, t task) (p Probe) {
 		}
 		p.DurationMS = time.Since(start).Milliseconds()
 	}()
-	evidence, err := persist(ctx, t)
+	patience := apiPatience
+	if d.inCluster {
+		patience = podPatience
+	}
+	evidence, err := persist(ctx, t, patience)
 	var skip skipError
 	switch {
 	case errors.As(err, &skip):
@@ -145,28 +153,23 @@ func prove(ctx context.Context, d definition, t task) (p Probe) {
 
 // persist tries a task until it succeeds, cannot any more, or the time is up;
 // the error is then the last one that says something.
-func persist(ctx context.Context, t task) (evidence string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+func persist(ctx context.Context, t task, patience time.Duration) (evidence string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var last error
-	for {
-		if ctx.Err() != nil {
-			return "", errors.Join(last, ctx.Err())
-		}
+	last := errors.New("there was no time for it")
+	for ctx.Err() == nil {
 		evidence, err = attempt(ctx, t)
 		var final finalError
 		var skip skipError
 		if err == nil || errors.As(err, &final) || errors.As(err, &skip) {
 			return evidence, err
 		}
-		// A try that the end cut short says only that.
-		if last == nil || ctx.Err() == nil {
+		if ctx.Err() == nil { // else the try was cut short, and says only that
 			last = err
 		}
-		if !pause(ctx, retryPause) {
-			return "", last
-		}
+		pause(ctx, retryPause)
 	}
+	return "", last
 }
 
 func attempt(ctx context.Context, t task) (string, error) {
@@ -225,10 +228,10 @@ func (p *progress) done(probe Probe) {
 	p.say(message)
 }
 
-// byInventory sorts names in the inventory's order, others behind.
-func byInventory(names, inventory []string) {
-	slices.SortStableFunc(names, func(a, b string) int {
-		return rank(a, inventory) - rank(b, inventory)
+// sortNodes puts nodes into the inventory's order, others behind.
+func sortNodes(nodes []bedNode, inventory []string) {
+	slices.SortStableFunc(nodes, func(a, b bedNode) int {
+		return rank(a.name, inventory) - rank(b.name, inventory)
 	})
 }
 

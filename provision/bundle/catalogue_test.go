@@ -37,8 +37,10 @@ func TestCatalogueHasEverythingForItsReleases(t *testing.T) {
 			}
 			files = append(files, component.Files()...)
 		}
-		for _, must := range []string{"kubeadm", "kubelet", "kubectl", "containerd", "containerd-shim-runc-v2", "ctr", "runc",
-			"cni/bridge", "cni/loopback", "cni/host-local", "cni/portmap"} {
+		for _, must := range []string{
+			"kubeadm", "kubelet", "kubectl", "containerd", "containerd-shim-runc-v2", "ctr", "runc",
+			"cni/bridge", "cni/loopback", "cni/host-local", "cni/portmap",
+		} {
 			if !slices.Contains(files, must) {
 				t.Errorf("%s lacks %s", version, must)
 			}

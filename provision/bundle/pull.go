@@ -74,7 +74,7 @@ func (f *fetcher) mirrored(reference string) string {
 // cachedImage reads layers through the fetcher's cache.
 type cachedImage struct {
 	v1.Image
-	//nolint:containedctx // v1.Image's methods take none, and the image lives as long as the call that pulled it.
+	// A context in a struct: v1.Image's methods take none, and the image lives as long as the call that pulled it.
 	ctx     context.Context
 	name    string
 	fetcher *fetcher

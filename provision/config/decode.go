@@ -14,7 +14,7 @@ import (
 
 // maxNodes bounds what a document may hold once its aliases are followed, so
 // that a small file cannot take all memory.
-const maxNodes = 100_000
+const maxNodes = 50_000
 
 // maxDepth bounds how deep it may nest: aliases can nest without an end.
 const maxDepth = 100

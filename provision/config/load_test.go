@@ -136,7 +136,7 @@ func TestWhatIsNoInventoryAtAll(t *testing.T) {
 		"an alias within itself":   {good + "metadata: &m {name: *m}\n", "x:4: metadata.name: must be text, not a mapping"},
 		"a merge within itself":    {good + "metadata: &m {<<: *m}\n", "x:4: metadata: the alias *m holds itself"},
 		"aliases without an end":   {good + "containerd: {config: &m {a: {<<: *m}}}\n", "nests deeper than 100"},
-		"aliases that multiply":    {good + laughs(), "holds more than 100000 values"},
+		"aliases that multiply":    {good + laughs(), "holds more than 50000 values"},
 		"a key that is a list":     {good + "[a]: b\n", "x:4: a key must be text"},
 		"a number that is no text": {good + "metadata: {name: 0x10}\n", `x:4: metadata.name: must be text, not the number 0x10; write it in quotes: "0x10"`},
 		"infinity":                 {good + "containerd: {config: {a: .inf}}\n", "x:4: containerd.config.a: .inf is not a number"},
@@ -245,7 +245,6 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	f.Add([]byte(laughs()))
 	f.Add([]byte("kubernetes: {kubeletConfiguration: &a {<<: [*a, {x: yes}], 1: .nan, ? [a] : !!binary x}}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse("fuzz.yaml", data)

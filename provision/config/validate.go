@@ -99,6 +99,8 @@ func (v *validator) missing(at string, f reflect.StructField) {
 		remedy = fmt.Sprintf("add %s: %s", name, first)
 	} else if example := f.Tag.Get("example"); example != "" {
 		remedy = fmt.Sprintf("add it, such as %s: %s", name, example)
+	} else if f.Type.Kind() == reflect.Slice {
+		remedy = "list at least one, with " + strings.Join(fieldNames(f.Type.Elem()), ", ")
 	}
 	v.report(at, remedy, "is missing")
 }

@@ -101,7 +101,7 @@ func TestValidateRefuses(t *testing.T) {
 		want string
 	}{
 		"a cluster name in capitals":      {func(c *Cluster) { c.Metadata.Name = "Lab" }, `metadata.name: "Lab" is not a DNS label`},
-		"no hosts":                        {func(c *Cluster) { c.Hosts = nil }, "hosts: is missing"},
+		"no hosts":                        {func(c *Cluster) { c.Hosts = nil }, "hosts: is missing; list at least one, with name, address, roles, "},
 		"an empty list of hosts":          {func(c *Cluster) { c.Hosts = []Host{} }, "hosts: is missing"},
 		"no control plane":                {func(c *Cluster) { c.Hosts[0].Roles = []Role{RoleWorker} }, "hosts: no host is a control plane"},
 		"an unknown role":                 {func(c *Cluster) { c.Hosts[0].Roles = []Role{"controlplane"} }, `hosts[0].roles[0]: "controlplane" is not known; did you mean control-plane?`},

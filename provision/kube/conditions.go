@@ -41,6 +41,20 @@ func failedChecks(body string) string {
 	return strings.Join(failed, ", ")
 }
 
+// NodeRegistered: there is a Node of that name, ready or not.
+func NodeRegistered(name string) Condition {
+	return Condition{
+		Name: "node " + name + " registered",
+		Check: func(ctx context.Context, c *Client) (bool, string, error) {
+			_, err := c.clientset.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				return false, "not there yet", nil
+			}
+			return err == nil, "there", err
+		},
+	}
+}
+
 // NodeReady: the Node is registered and its kubelet reports Ready.
 func NodeReady(name string) Condition {
 	return Condition{Name: "node " + name + " ready", Check: func(ctx context.Context, c *Client) (bool, string, error) {

@@ -52,7 +52,9 @@ func tunnelled(t *testing.T, server *kubetest.Server) (*Client, *atomic.Int32) {
 
 func isExec(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/pods/probe/exec") }
 
-func isWebSocket(r *http.Request) bool { return strings.EqualFold(r.Header.Get("Upgrade"), "websocket") }
+func isWebSocket(r *http.Request) bool {
+	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+}
 
 // overWebSocket answers exec as an API server does: a byte with the channel's
 // number before each message.

@@ -80,7 +80,7 @@ func (s *session) ensureBase(ctx context.Context, spec Spec) (string, error) {
 	if complete(dir, key) {
 		return filepath.Join(dir, "tree"), nil
 	}
-	held, err := awaitLock(ctx, dir+".lock", "no other lab makes the base tree")
+	held, err := s.awaitLock(ctx, dir+".lock", "no other lab makes the base tree")
 	if err != nil {
 		return "", err
 	}
@@ -101,15 +101,13 @@ func complete(dir, key string) bool {
 }
 
 // buildBase makes the tree beside its place and renames it when it is whole.
-func (s *session) buildBase(ctx context.Context, b base, dir, key string) (err error) {
-	temp := dir + ".partial"
-	tree := filepath.Join(temp, "tree")
-	for _, old := range []string{temp, dir} {
-		if err := removeTree(old); err != nil {
-			return err
-		}
+func (s *session) buildBase(ctx context.Context, b base, dir, key string) error {
+	temp, err := freshDir(dir)
+	if err != nil {
+		return err
 	}
-	if err := os.MkdirAll(tree, 0o755); err != nil {
+	tree := filepath.Join(temp, "tree")
+	if err := os.Mkdir(tree, 0o755); err != nil {
 		return err
 	}
 	log, err := os.Create(filepath.Join(temp, "build.log"))
@@ -145,6 +143,10 @@ func (s *session) buildBase(ctx context.Context, b base, dir, key string) (err e
 		return fmt.Errorf("still mounted: %s", strings.Join(left, ", "))
 	}
 	if err := writeFile(filepath.Join(temp, "complete"), []byte(key+"\n"), 0o644); err != nil {
+		return err
+	}
+	// One without its marker is not a base.
+	if err := removeTree(dir); err != nil {
 		return err
 	}
 	return os.Rename(temp, dir)

@@ -83,7 +83,7 @@ func (s *session) ensureRunning(ctx context.Context, m *machine, timeout time.Du
 // start runs the machine's supervisor in a session of its own, so that it
 // outlives this process, and records it.
 func (s *session) start(ctx context.Context, m *machine) error {
-	if err := s.removeCgroups(ctx, m); err != nil {
+	if err := s.clearCgroups(ctx, m); err != nil {
 		return err
 	}
 	if err := s.makeCgroups(m); err != nil {
@@ -165,7 +165,7 @@ func (s *session) stop(ctx context.Context, m *machine) error {
 			}
 		}
 	}
-	if err := s.removeCgroups(ctx, m); err != nil {
+	if err := s.clearCgroups(ctx, m); err != nil {
 		return err
 	}
 	if m.Process == nil {
@@ -181,8 +181,7 @@ func (s *session) awaitOff(ctx context.Context, m *machine, timeout time.Duratio
 	})
 }
 
-// kill ends the processes that run a machine. The machine's own ones end with
-// systemd-nspawn, whose child its init is.
+// kill ends the processes that run a machine; clearCgroups ends the machine's.
 func (s *session) kill(ctx context.Context, m *machine) error {
 	pids := proc.runners(s.treePath(m))
 	if proc.alive(m.Process) {

@@ -133,9 +133,22 @@ func (h hierarchy) delegate() {
 	}
 }
 
-// removeCgroups waits until the machine's last process is gone and removes its
-// recorded cgroups, with those that the machine made in them.
-func (s *session) removeCgroups(ctx context.Context, m *machine) error {
+// clearCgroups ends what is left of a machine that nobody runs any more, and
+// removes its recorded cgroups with those that it made in them. Its init
+// outlives a systemd-nspawn that was killed.
+func (s *session) clearCgroups(ctx context.Context, m *machine) error {
+	err := await(ctx, "its last process has ended", 10*time.Second, func(context.Context) (bool, string, error) {
+		left := proc.members(s.containerName(m))
+		for _, pid := range left {
+			if err := kill(pid); err != nil {
+				return false, "", fmt.Errorf("kill process %d: %w", pid, err)
+			}
+		}
+		return len(left) == 0, fmt.Sprint("left: ", left), nil
+	})
+	if err != nil {
+		return err
+	}
 	for _, dir := range m.Cgroups {
 		err := await(ctx, "the cgroup "+dir+" is empty", 10*time.Second, func(context.Context) (bool, string, error) {
 			err := removeCgroup(dir)

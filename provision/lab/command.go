@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"time"
 )
@@ -29,6 +30,8 @@ func run(ctx context.Context, argv ...string) ([]byte, error) {
 
 func (t tool) run(ctx context.Context) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, t.argv[0], t.argv[1:]...)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	ownGroup(cmd)
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Env = append(append(os.Environ(), "LC_ALL=C"), t.env...)

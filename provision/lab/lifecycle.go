@@ -2,7 +2,6 @@ package lab
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 )
@@ -13,7 +12,7 @@ func (s *session) plan(ctx context.Context, spec Spec) error {
 	subnet := s.state.Subnet
 	switch {
 	case !subnet.IsValid():
-		held, err := awaitLock(ctx, filepath.Join(filepath.Dir(s.dir), "subnets.lock"), "no other lab chooses its subnet")
+		held, err := s.awaitLock(ctx, filepath.Join(filepath.Dir(s.dir), "subnets.lock"), "no other lab chooses its subnet")
 		if err != nil {
 			return err
 		}
@@ -48,8 +47,11 @@ func (s *session) remove(ctx context.Context) error {
 		}
 		return removeTree(s.machineDir(m))
 	})
-	if err := errors.Join(err, s.removeBridge(ctx)); err != nil {
+	if err != nil {
 		return err
+	}
+	if err := s.removeBridge(ctx); err != nil {
+		return fmt.Errorf("bridge %s: %w", s.state.Bridge, err)
 	}
 	if err := removeTree(s.dir); err != nil {
 		return err

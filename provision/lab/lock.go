@@ -52,12 +52,17 @@ func acquire(path string) (*lock, error) {
 	}
 }
 
-// awaitLock waits for what another lab does for both.
-func awaitLock(ctx context.Context, path, condition string) (*lock, error) {
+// awaitLock waits for what another lab does for both, and says so.
+func (s *session) awaitLock(ctx context.Context, path, condition string) (*lock, error) {
 	var held *lock
+	var told bool
 	err := await(ctx, condition, 30*time.Minute, func(context.Context) (bool, string, error) {
 		var err error
 		if held, err = acquire(path); errors.Is(err, errLocked) {
+			if !told {
+				s.say("", "waits until %s: %v", condition, err)
+				told = true
+			}
 			return false, err.Error(), nil
 		}
 		return err == nil, "", err

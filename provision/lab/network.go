@@ -113,6 +113,15 @@ func (s *session) ensureBridge(ctx context.Context) error {
 		return err
 	}
 	if !there {
+		// Since the subnet was chosen, the outer machine may have got a route,
+		// say that of a VPN.
+		routes, err := readRoutes(ctx)
+		if err != nil {
+			return err
+		}
+		if r, found := collision(s.state.Subnet, routes); found {
+			return fmt.Errorf("its subnet %s overlaps the route to %s on %s", s.state.Subnet, r.Destination, r.Device)
+		}
 		// A fixed address: a bridge takes one of its ports' otherwise, and
 		// changes it with them. The first byte says locally administered.
 		sum := s.digest()

@@ -59,23 +59,47 @@ func (p procfs) alive(rec *process) bool {
 // of one lab, so that nobody else has a reason to. They are found by argv for
 // the case that a crash came between their start and its record.
 func (p procfs) runners(tree string) []int {
+	return p.find(func(pid int) bool {
+		cmdline, err := os.ReadFile(p.path(pid, "cmdline"))
+		if err != nil {
+			return false // it ended meanwhile
+		}
+		argv := strings.Split(string(bytes.TrimRight(cmdline, "\x00")), "\x00")
+		program := filepath.Base(argv[0])
+		return (program == "systemd-nspawn" || program == "sh") && slices.Contains(argv[1:], "--directory="+tree)
+	})
+}
+
+// members are the processes in the machine's cgroup, with whichever hierarchy.
+// The name of the container is in no other lab, since it holds a digest of the
+// lab's folder.
+func (p procfs) members(container string) []int {
+	// How systemd-machined names the scope of a machine, systemd.unit(5).
+	scope := "machine-" + strings.ReplaceAll(container, "-", `\x2d`) + ".scope"
+	return p.find(func(pid int) bool {
+		cgroups, err := os.ReadFile(p.path(pid, "cgroup"))
+		if err != nil {
+			return false // it ended meanwhile
+		}
+		for line := range strings.Lines(string(cgroups)) {
+			elements := strings.Split(strings.TrimSpace(line), "/")
+			if slices.Contains(elements, container) || slices.Contains(elements, scope) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// find lists the processes that match.
+func (p procfs) find(match func(pid int) bool) []int {
 	entries, err := os.ReadDir(string(p))
 	if err != nil {
 		return nil
 	}
 	var pids []int
 	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		cmdline, err := os.ReadFile(p.path(pid, "cmdline"))
-		if err != nil {
-			continue // it ended meanwhile
-		}
-		argv := strings.Split(string(bytes.TrimRight(cmdline, "\x00")), "\x00")
-		program := filepath.Base(argv[0])
-		if (program == "systemd-nspawn" || program == "sh") && slices.Contains(argv[1:], "--directory="+tree) {
+		if pid, err := strconv.Atoi(e.Name()); err == nil && match(pid) {
 			pids = append(pids, pid)
 		}
 	}

@@ -29,9 +29,12 @@ func lockFile(file *os.File) error {
 // ownSession makes a command outlive this process and its terminal.
 func ownSession(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
 
-// ownGroup makes the end of a context end a command with all its children.
+// ownGroup makes the end of a context end a command with all its children, and
+// the end of this process end the command: what a killed run left behind must
+// not write under the hands of the next one. The kernel looks at the thread
+// that started the command, so that the caller must stay on its own.
 func ownGroup(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 }
 

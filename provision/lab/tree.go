@@ -21,10 +21,11 @@ func (s *session) ensureTree(ctx context.Context, base string, m *machine, sudoP
 	if _, err := os.Stat(tree); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	partial := tree + ".partial"
-	if err := removeTree(partial); err != nil {
+	temp, err := freshDir(tree)
+	if err != nil {
 		return err
 	}
+	partial := filepath.Join(temp, "tree")
 	s.say(m.Name, "copies the base tree")
 	if _, err := run(ctx, "cp", "--archive", "--reflink=auto", base, partial); err != nil {
 		return err
@@ -38,7 +39,26 @@ func (s *session) ensureTree(ctx context.Context, base string, m *machine, sudoP
 			return fmt.Errorf("set the sudo password: %w", err)
 		}
 	}
-	return os.Rename(partial, tree)
+	if err := os.Rename(partial, tree); err != nil {
+		return err
+	}
+	return os.Remove(temp)
+}
+
+// freshDir makes a temporary folder beside path, and removes those of attempts
+// that were cut short. Each attempt gets another one, since a program that a
+// killed attempt had started may still write to its own.
+func freshDir(path string) (string, error) {
+	old, err := filepath.Glob(path + ".partial-*")
+	if err != nil {
+		return "", err
+	}
+	for _, dir := range old {
+		if err := removeTree(dir); err != nil {
+			return "", err
+		}
+	}
+	return os.MkdirTemp(filepath.Dir(path), filepath.Base(path)+".partial-*")
 }
 
 // personalise gives a fresh copy what differs between machines.

@@ -34,36 +34,46 @@ func build(w Workflow, fleet *Fleet, selection Selection) ([]*node, error) {
 		if byPhase[phase.Name] != nil {
 			return nil, fmt.Errorf("workflow %s: two phases are called %s", w.Name, phase.Name)
 		}
+		if err := phase.checkNeeds(byPhase); err != nil {
+			return nil, fmt.Errorf("workflow %s: %w", w.Name, err)
+		}
+		// A phase for which there is no host (no worker) is known all the same.
+		byPhase[phase.Name] = []*node{}
 		for _, m := range fleet.at(phase.On) {
 			n := &node{phase: phase, machine: m, done: make(chan struct{})}
 			n.skip = !selection.phase(w, i) || !selection.host(phase, n.host())
-			if err := n.link(byPhase); err != nil {
-				return nil, fmt.Errorf("workflow %s: %w", w.Name, err)
-			}
+			n.link(byPhase)
 			nodes = append(nodes, n)
 			byPhase[phase.Name] = append(byPhase[phase.Name], n)
-		}
-		// A phase for which there is no host (no worker) is known all the same.
-		if byPhase[phase.Name] == nil {
-			byPhase[phase.Name] = []*node{}
 		}
 	}
 	return nodes, nil
 }
 
-// link finds the nodes that n needs among those of the phases before it.
-func (n *node) link(byPhase map[string][]*node) error {
-	for _, name := range slices.Concat(n.phase.Needs, n.phase.NeedsAll) {
-		of, ok := byPhase[name]
+// checkNeeds refuses needs that are not among the phases before, or are void:
+// the installer is no host on which a phase could have run.
+func (p Phase) checkNeeds(before map[string][]*node) error {
+	for _, name := range slices.Concat(p.Needs, p.NeedsAll) {
+		of, ok := before[name]
 		if !ok {
-			return fmt.Errorf("phase %s needs %s, which does not stand before it", n.phase.Name, name)
+			return fmt.Errorf("phase %s needs %s, which does not stand before it", p.Name, name)
 		}
-		for _, other := range of {
+		onHosts := len(of) > 0 && !of[0].phase.On.once()
+		if p.On == Installer && onHosts && !slices.Contains(p.NeedsAll, name) {
+			return fmt.Errorf("phase %s runs on no host, it can need %s only everywhere", p.Name, name)
+		}
+	}
+	return nil
+}
+
+// link finds the nodes that n needs among those of the phases before it.
+func (n *node) link(byPhase map[string][]*node) {
+	for _, name := range slices.Concat(n.phase.Needs, n.phase.NeedsAll) {
+		for _, other := range byPhase[name] {
 			everywhere := slices.Contains(n.phase.NeedsAll, name)
 			if everywhere || other.phase.On.once() || other.machine == n.machine {
 				n.needs = append(n.needs, other)
 			}
 		}
 	}
-	return nil
 }

@@ -120,11 +120,17 @@ func ReadJournal(ctx context.Context, h remote.Host) ([]Entry, error) {
 		return nil, err
 	}
 	var entries []Entry
+	var torn *json.SyntaxError
 	lines := bufio.NewScanner(bytes.NewReader(content))
 	lines.Buffer(nil, len(content)+1)
 	for n := 1; lines.Scan(); n++ {
 		var e Entry
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+		err := json.Unmarshal(lines.Bytes(), &e)
+		if errors.As(err, &torn) {
+			// A full disk cut it off: what it announces was not done.
+			continue
+		}
+		if err != nil {
 			return nil, fmt.Errorf("%s: journal line %d: %w", h, n, err)
 		}
 		entries = append(entries, e)

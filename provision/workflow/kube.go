@@ -16,6 +16,9 @@ import (
 // AdminConf is where kubeadm puts the administrator's kubeconfig.
 const AdminConf = "/etc/kubernetes/admin.conf"
 
+// revokeTimeout bounds the revocation of a token after a run was interrupted.
+const revokeTimeout = 10 * time.Second
+
 // kube connects to the API server with the administrator's rights, through
 // the SSH connection of the first control plane: what the installer reaches by
 // SSH is enough, whatever stands between.
@@ -85,6 +88,30 @@ func (s *Step) SetNode(ctx context.Context, labels map[string]string, taints []c
 		s.Changed("set the labels and taints of node %s", name)
 	}
 	return err
+}
+
+// JoinToken makes a bootstrap token that lives for ttl at most; revoke ends it
+// earlier. A plan makes none: the rest of a join depends on it.
+func (s *Step) JoinToken(ctx context.Context, ttl time.Duration) (token string, revoke func(), err error) {
+	client, err := s.Kube(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	if s.run.Plan {
+		return "", nil, remote.ErrPlanned
+	}
+	token, err = client.CreateBootstrapToken(ctx, ttl)
+	if err != nil {
+		return "", nil, err
+	}
+	return token, func() {
+		// Also after Ctrl-C.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTimeout)
+		defer cancel()
+		if err := client.DeleteBootstrapToken(ctx, token); err != nil {
+			s.Note("the join token could not be revoked, it expires after %s: %v", ttl, err)
+		}
+	}, nil
 }
 
 // WaitFor waits for a condition of the cluster, its observations shown.

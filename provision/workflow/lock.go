@@ -15,6 +15,9 @@ import (
 )
 
 const (
+	// lockDir is on a file system that is empty after a boot: no lock outlives
+	// one.
+	lockDir = "/run/slipway"
 	// lockExpiry is after how long without renewal a lock counts as a dead
 	// installer's, by the machine's own clock.
 	lockExpiry = 60 * time.Second
@@ -65,12 +68,12 @@ func (r *Run) lock(ctx context.Context, m *Machine) error {
 		Token: rand.Text(), Holder: r.Holder, Run: r.name, Since: time.Now().Format(time.RFC3339),
 	}}
 	if err := l.script(ctx, m, "take"); err != nil {
-		return err
+		return l.untaken(ctx, m, err)
 	}
 	// Renewals go on while the run stops on Ctrl-C: unlock ends them.
 	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
-	l.renewal.Go(func() { l.renew(renewing, m) })
+	l.renewal.Go(func() { l.renew(renewing, m, r.stop) })
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.locks == nil {
@@ -80,7 +83,22 @@ func (r *Run) lock(ctx context.Context, m *Machine) error {
 	return nil
 }
 
-func (l *locked) renew(ctx context.Context, m *Machine) {
+// untaken frees a lock of which it is not known whether it was taken, since
+// the run was stopped or the connection lost meanwhile: the next run would be
+// refused by it.
+func (l *locked) untaken(ctx context.Context, m *Machine, err error) error {
+	if ctx.Err() == nil && !errors.Is(err, remote.ErrOutcomeUnknown) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockRenewal)
+	defer cancel()
+	_ = l.script(ctx, m, "free") // else it expires
+	return err
+}
+
+// renew renews the lock until ctx ends. A lock that was taken over ends the
+// run: this machine slept for so long that it counted as dead.
+func (l *locked) renew(ctx context.Context, m *Machine, stop context.CancelCauseFunc) {
 	tick := time.NewTicker(lockRenewal)
 	defer tick.Stop()
 	for {
@@ -90,7 +108,11 @@ func (l *locked) renew(ctx context.Context, m *Machine) {
 		case <-tick.C:
 			// A renewal that fails is tried again with the next tick. While the
 			// machine cannot be reached, nobody else works on it from here.
-			_ = l.script(ctx, m, "take")
+			var other *LockedError
+			if err := l.script(ctx, m, "take"); errors.As(err, &other) {
+				stop(err)
+				return
+			}
 		}
 	}
 }
@@ -125,7 +147,7 @@ func (l *locked) script(ctx context.Context, m *Machine, verb string) error {
 		return err
 	}
 	expiry := strconv.Itoa(int(lockExpiry / time.Second))
-	cmd := remote.Script("lock.sh", templates.Script("workflow/lock.sh"), verb, l.Token, expiry, string(line))
+	cmd := remote.Script("lock.sh", templates.Script("workflow/lock.sh"), lockDir, verb, l.Token, expiry, string(line))
 	_, err = m.Host.Run(ctx, cmd)
 	var exit *remote.ExitError
 	if !errors.As(err, &exit) || exit.Code != lockHeld {

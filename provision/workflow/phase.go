@@ -26,6 +26,9 @@ type Phase struct {
 	// ReadOnly phases look and change nothing. They take part in every run,
 	// whatever is selected, and in plans.
 	ReadOnly bool
+	// Always: it takes part whichever phases are selected, on the hosts that
+	// are. For the lock, without which no part of a workflow may run.
+	Always bool
 	// Done probes whether there is nothing to do. Nil: Do finds out by itself,
 	// since all it does is idempotent.
 	Done func(context.Context, *Step) (bool, error)

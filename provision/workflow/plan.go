@@ -79,11 +79,7 @@ func describe(cmd remote.Cmd) string {
 	if cmd.Name != "" {
 		words = append([]string{cmd.Name}, scriptArgs(cmd.Argv)...)
 	}
-	text := strings.Join(words, " ")
-	for _, secret := range cmd.Secret {
-		text = strings.ReplaceAll(text, secret, "<secret>")
-	}
-	return text
+	return remote.Redact(strings.Join(words, " "), cmd.Secret)
 }
 
 // scriptArgs are the arguments of a script run by `sh -s --`.

@@ -31,6 +31,7 @@ type Run struct {
 	Holder string
 
 	name  string
+	stop  context.CancelCauseFunc
 	locks map[*Machine]*locked
 	kubes struct {
 		sync.Mutex
@@ -69,8 +70,9 @@ func (r *Run) Do(ctx context.Context, w Workflow) error {
 	start := time.Now()
 	r.emit(report.Event{Kind: report.RunStarted, Message: fmt.Sprintf("%d hosts, %d phases", len(r.Fleet.Machines), len(w.Phases))})
 
-	work, end := context.WithCancel(ctx)
-	defer end()
+	work, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	r.stop = stop
 	slots := make(chan struct{}, max(r.Parallel, 1))
 	var all sync.WaitGroup
 	var changes int
@@ -89,12 +91,12 @@ func (r *Run) Do(ctx context.Context, w Workflow) error {
 		})
 	}
 	all.Wait()
-	failures = append(failures, r.unlock(ctx))
-	if ctx.Err() != nil {
-		failures = append(failures, context.Cause(ctx))
+	if work.Err() != nil {
+		failures = append(failures, context.Cause(work))
 	}
+	failures = append(failures, r.unlock(ctx))
 	err = errors.Join(failures...)
-	finished := report.Event{Kind: report.RunFinished, Changes: changes, Seconds: since(start)}
+	finished := report.Event{Kind: report.RunFinished, Changes: changes, Seconds: since(start), Hint: Hint(err)}
 	if err != nil {
 		finished.Error = err.Error()
 	}
@@ -108,6 +110,8 @@ func (r *Run) node(ctx context.Context, n *node, slots chan struct{}) (changes i
 		select {
 		case <-need.done:
 		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
 			return 0, errSkipped
 		}
 		if need.err != nil {
@@ -125,6 +129,9 @@ func (r *Run) node(ctx context.Context, n *node, slots chan struct{}) (changes i
 	case slots <- struct{}{}:
 		defer func() { <-slots }()
 	case <-ctx.Done():
+	}
+	// Both may have been ready: nothing new begins after Ctrl-C.
+	if ctx.Err() != nil {
 		return 0, errSkipped
 	}
 	return r.phase(ctx, n)

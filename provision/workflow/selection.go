@@ -42,8 +42,8 @@ func (s Selection) check(w Workflow, hosts []string) error {
 		}
 	}
 	for _, name := range s.Skip {
-		if p, ok := w.Phase(name); ok && p.ReadOnly {
-			problems = append(problems, fmt.Sprintf("phase %q cannot be skipped: it changes nothing, and others build on it", name))
+		if p, ok := w.Phase(name); ok && (p.ReadOnly || p.Always) {
+			problems = append(problems, fmt.Sprintf("phase %q cannot be skipped: others build on it", name))
 		}
 	}
 	if len(problems) > 0 {
@@ -60,7 +60,7 @@ func (e *SelectionError) Error() string { return strings.Join(e.Problems, "\n") 
 // phase says whether the i-th phase of the workflow is selected.
 func (s Selection) phase(w Workflow, i int) bool {
 	name := w.Phases[i].Name
-	if w.Phases[i].ReadOnly {
+	if w.Phases[i].ReadOnly || w.Phases[i].Always {
 		return true
 	}
 	index := func(of string) int {

@@ -4,8 +4,11 @@
 set -eu
 journal=$1 entry=$2 same=$3
 (umask 077 && mkdir -p "$journal")
-exec 9>>"$journal/entries.jsonl"
+entries=$journal/entries.jsonl
+exec 9>>"$entries"
 flock 9
-grep -qsF -- "$same" "$journal/entries.jsonl" && exit 0
+# A line that a full disk cut off does not end in "}", and counts as none.
+[ -z "$(tail -c 1 "$entries")" ] || echo >&9
+grep -sF -- "$same" "$entries" | grep -q '}$' && exit 0
 printf '%s\n' "$entry" >&9
-sync "$journal/entries.jsonl"
+sync "$entries"

@@ -6,10 +6,13 @@ set -eu
 journal=$1 phase=$2 kind=$3 path=$4
 
 (umask 077 && mkdir -p "$journal")
-exec 9>>"$journal/entries.jsonl"
+entries=$journal/entries.jsonl
+exec 9>>"$entries"
 flock 9
+# A line that a full disk cut off does not end in "}", and counts as none.
+[ -z "$(tail -c 1 "$entries")" ] || echo >&9
 
-grep -qsF "\"kind\":\"$kind\",\"path\":\"$path\"" "$journal/entries.jsonl" && exit 0
+grep -sF "\"kind\":\"$kind\",\"path\":\"$path\"" "$entries" | grep -q '}$' && exit 0
 
 existed=false
 if [ -e "$path" ] || [ -L "$path" ]; then
@@ -31,4 +34,4 @@ done
 
 printf '{"time":"%s","phase":"%s","kind":"%s","path":"%s","existed":%s,"made":"%s"}\n' \
 	"$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$phase" "$kind" "$path" "$existed" "$made" >&9
-sync "$journal/entries.jsonl"
+sync "$entries"

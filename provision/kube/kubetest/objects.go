@@ -1,6 +1,7 @@
 package kubetest
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/yaml"
 )
 
@@ -75,6 +78,15 @@ func readBody(r *http.Request) (Object, error) {
 	text, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, err
+	}
+	if strings.HasSuffix(r.Header.Get("Content-Type"), "protobuf") { // what typed clients send
+		object, err := runtime.Decode(scheme.Codecs.UniversalDeserializer(), text)
+		if err != nil {
+			return nil, err
+		}
+		if text, err = json.Marshal(object); err != nil {
+			return nil, err
+		}
 	}
 	var body Object
 	err = yaml.Unmarshal(text, &body)

@@ -4,7 +4,7 @@
 // must exist, and requests that are no objects.
 //
 // It knows no schema: lists are replaced as a whole, and nothing is defaulted.
-// Requests in protobuf, watches and finalizers are not there.
+// Watches and finalizers are not there.
 package kubetest
 
 import (
@@ -87,15 +87,19 @@ func (s *Server) Put(manifests string) {
 		if err := yaml.Unmarshal([]byte(document), &object); err != nil {
 			panic(err)
 		}
-		s.mu.Lock()
-		path, err := s.pathOf(object)
-		if err != nil {
-			s.mu.Unlock()
-			panic(err)
-		}
-		s.store(path, object)
-		s.mu.Unlock()
+		s.PutObject(object)
 	}
+}
+
+// PutObject stores an object.
+func (s *Server) PutObject(object Object) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	path, err := s.pathOf(object)
+	if err != nil {
+		panic(err)
+	}
+	s.store(path, object)
 }
 
 // Get gives a copy of the object at an API path, nil if there is none.

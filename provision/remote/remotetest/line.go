@@ -1,7 +1,6 @@
 package remotetest
 
 import (
-	"encoding/pem"
 	"io"
 	"net"
 	"sync"
@@ -77,5 +76,3 @@ func (l *line) pump(to io.WriteCloser, from io.ReadCloser, oneWay time.Duration)
 	}
 	_ = to.Close()
 }
-
-func encodePEM(block *pem.Block) []byte { return pem.EncodeToMemory(block) }

@@ -1,17 +1,20 @@
 package remotetest
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -27,6 +30,8 @@ import (
 type ServerConfig struct {
 	// HostKeyTypes are of "ed25519", "ecdsa" and "rsa"; default ed25519.
 	HostKeyTypes []string
+	// AuthorizedKeys are accepted besides that of Server.KeyFile.
+	AuthorizedKeys []ssh.PublicKey
 	// RefuseAll refuses every key.
 	RefuseAll bool
 	// MaxSessions a connection; 0 is no limit.
@@ -102,9 +107,11 @@ func (s *Server) configure() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	keys := append([]ssh.PublicKey{allowed.PublicKey()}, s.config.AuthorizedKeys...)
 	s.ssh = &ssh.ServerConfig{
 		PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-			if s.config.RefuseAll || string(key.Marshal()) != string(allowed.PublicKey().Marshal()) {
+			same := func(other ssh.PublicKey) bool { return bytes.Equal(key.Marshal(), other.Marshal()) }
+			if s.config.RefuseAll || !slices.ContainsFunc(keys, same) {
 				return nil, errors.New("key refused")
 			}
 			return nil, nil
@@ -148,6 +155,9 @@ func (s *Server) KnownHosts(types ...string) string {
 
 // Connections is how many were accepted up to now.
 func (s *Server) Connections() int { return int(s.opened.Load()) }
+
+// Sessions is how many are open now.
+func (s *Server) Sessions() int { return int(s.sessions.Load()) }
 
 // MostSessions is how many sessions were open at once at most.
 func (s *Server) MostSessions() int { return int(s.most.Load()) }
@@ -203,22 +213,12 @@ func NewKeyFile(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return WriteKeyFile(t, key, "")
-}
-
-// WriteKeyFile writes a private key in OpenSSH's format, with a passphrase
-// unless it is empty.
-func WriteKeyFile(t testing.TB, key any, passphrase string) string {
-	t.Helper()
 	block, err := ssh.MarshalPrivateKey(key, "test")
-	if passphrase != "" {
-		block, err = ssh.MarshalPrivateKeyWithPassphrase(key, "test", []byte(passphrase))
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "id_test")
-	if err := os.WriteFile(path, encodePEM(block), 0o600); err != nil {
+	if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path

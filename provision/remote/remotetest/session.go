@@ -130,9 +130,14 @@ func (p *peer) session(open ssh.NewChannel) {
 	}
 	p.server.count(1)
 	p.wg.Go(func() {
-		defer p.server.count(-1)
 		defer p.leave()
-		p.handle(channel, requests)
+		code := p.handle(channel, requests)
+		// Before the client learns of the end, and opens another one.
+		p.server.count(-1)
+		if code != nil {
+			exit(channel, *code)
+		}
+		_ = channel.Close()
 	})
 }
 
@@ -148,36 +153,37 @@ func (s *Server) count(n int64) {
 	}
 }
 
-func (p *peer) handle(channel ssh.Channel, requests <-chan *ssh.Request) {
-	defer func() { _ = channel.Close() }()
+// handle gives the exit code, or nil if nothing was run.
+func (p *peer) handle(channel ssh.Channel, requests <-chan *ssh.Request) *int {
+	code := 127
 	for request := range requests {
 		var payload struct{ Value string }
 		_ = ssh.Unmarshal(request.Payload, &payload)
 		config := p.server.config
+		isSFTP := request.Type == "subsystem" && payload.Value == "sftp" ||
+			request.Type == "exec" && strings.Contains(payload.Value, "/sftp-server")
 		switch {
-		case request.Type == "subsystem" && payload.Value == "sftp" && config.SFTP,
-			request.Type == "exec" && config.SFTP && strings.Contains(payload.Value, "/sftp-server"):
+		case config.SFTP && isSFTP:
 			_ = request.Reply(true, nil)
 			go answerRequests(requests)
 			if strings.Contains(payload.Value, " -S ") {
 				skipLine(channel) // sudo would have read the password.
 			}
 			serveSFTP(channel)
-			exit(channel, 0)
-			return
+			code = 0
+			return &code
 		case request.Type == "exec":
 			_ = request.Reply(true, nil)
 			go answerRequests(requests)
-			code := 127
 			if config.Exec != nil {
 				code = config.Exec(p.ctx, Exec{payload.Value, channel, channel, channel.Stderr()})
 			}
-			exit(channel, code)
-			return
+			return &code
 		default:
 			_ = request.Reply(false, nil)
 		}
 	}
+	return nil
 }
 
 func skipLine(r io.Reader) {

@@ -174,6 +174,9 @@ func (g *gate) close() {
 	g.w = nil
 }
 
+// errNotStarted: the server answered that it does not run the command.
+var errNotStarted = errors.New("the server refuses to run commands")
+
 // execute starts a command line and waits for its end. It does not wait for the
 // input: a command may end without reading all of it.
 func execute(session *gossh.Session, line string, input io.Reader) error {
@@ -182,7 +185,10 @@ func execute(session *gossh.Session, line string, input io.Reader) error {
 		return err
 	}
 	if err := session.Start(line); err != nil {
-		return err
+		if isBroken(err) {
+			return err
+		}
+		return fmt.Errorf("%w: %w", errNotStarted, err)
 	}
 	go func() {
 		_, _ = io.Copy(pipe, input)
@@ -194,9 +200,12 @@ func execute(session *gossh.Session, line string, input io.Reader) error {
 // explain makes a typed error of how a session ended.
 func (c *conn) explain(err error, cmd remote.Cmd, by sudo, stdout, stderr string) error {
 	var exit *gossh.ExitError
+	if errors.Is(err, errNotStarted) && !c.isLost() {
+		return errNotStarted // gossh's text holds the whole command line, secrets too.
+	}
 	if !errors.As(err, &exit) {
 		// No exit code: the connection broke, or sshd ended the session.
-		return &lostError{started: true, err: c.reason(err)}
+		return c.lose(err, true)
 	}
 	failed := &remote.ExitError{
 		Host:   c.options.Name,

@@ -3,11 +3,13 @@ package ssh
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/pkg/sftp"
 	gossh "golang.org/x/crypto/ssh"
 )
 
@@ -161,11 +163,34 @@ type lostError struct {
 func (e *lostError) Error() string { return e.err.Error() }
 func (e *lostError) Unwrap() error { return e.err }
 
-// asLost makes a lostError of err if the connection has ended.
+// settle is how long a broken line may take to be known as such: the reader
+// and the writer of a connection learn of it at different moments.
+const settle = time.Second
+
+// asLost makes a lostError of err if the connection has ended, or broke.
 func (c *conn) asLost(err error, started bool) error {
 	var lost *lostError
-	if err == nil || errors.As(err, &lost) || !c.isLost() {
+	if err == nil || errors.As(err, &lost) || !c.isLost() && !isBroken(err) {
 		return err
 	}
+	return c.lose(err, started)
+}
+
+// lose makes a lostError of err, and waits until the connection is known to be
+// lost, so that the next try does not use it.
+func (c *conn) lose(err error, started bool) error {
+	timer := time.NewTimer(settle)
+	defer timer.Stop()
+	select {
+	case <-c.lost:
+	case <-timer.C: // Only a session broke. That is as bad for its command.
+	}
 	return &lostError{started: started, err: c.reason(err)}
+}
+
+// isBroken: the error is about the line, and no answer of the machine.
+func isBroken(err error) bool {
+	var network *net.OpError
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, sftp.ErrSSHFxConnectionLost) || errors.As(err, &network)
 }

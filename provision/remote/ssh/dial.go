@@ -31,12 +31,11 @@ func dial(ctx context.Context, o Options) (*conn, error) {
 }
 
 func dialVia(ctx context.Context, o Options, via *conn) (*conn, error) {
-	bounded, cancel := context.WithTimeoutCause(ctx, o.Timeouts.Connect,
-		fmt.Errorf("no answer within %s", o.Timeouts.Connect))
-	defer cancel()
+	bounded, patience := withPatience(ctx, o.Timeouts.Connect)
+	defer patience.end()
 
 	keys := &hostKeys{options: o}
-	client, wire, err := handshake(bounded, o, via, keys)
+	client, wire, err := handshake(bounded, patience, o, via, keys)
 	switch {
 	case err == nil:
 		return newConn(o, client, wire, via), nil
@@ -62,12 +61,14 @@ func hostKeyError(o Options, err error) error {
 
 // handshake gives a client, and the connection below it, whose close ends
 // everything at once.
-func handshake(ctx context.Context, o Options, via *conn, keys *hostKeys) (*gossh.Client, *watchedConn, error) {
+func handshake(
+	ctx context.Context, p *patience, o Options, via *conn, keys *hostKeys,
+) (*gossh.Client, *watchedConn, error) {
 	algorithms, err := keys.algorithms()
 	if err != nil {
 		return nil, nil, err
 	}
-	ring, err := newKeyring(ctx, o)
+	ring, err := newKeyring(ctx, o, p)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", remote.ErrAuth, err)
 	}

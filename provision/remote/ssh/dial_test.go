@@ -3,8 +3,6 @@ package ssh_test
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/rsa"
 	"errors"
 	"net"
 	"os"
@@ -219,24 +217,49 @@ func TestDialNamesTheBastionThatFails(t *testing.T) {
 	}
 }
 
+// lockedKey has the passphrase "open sesame", and only one round of bcrypt.
+const lockedKey = "testdata/locked_ed25519"
+
+// lockedOptions are for a server that takes the locked key only.
+func lockedOptions(t testing.TB, refuse bool) ssh.Options {
+	t.Helper()
+	s := remotetest.NewServer(t, remotetest.ServerConfig{
+		RefuseAll: refuse, AuthorizedKeys: []gossh.PublicKey{unlocked(t).PublicKey()},
+	})
+	o := optionsFor(s)
+	o.IdentityFile = lockedKey
+	return o
+}
+
+func unlocked(t testing.TB) gossh.Signer {
+	t.Helper()
+	content, err := os.ReadFile(lockedKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := gossh.ParsePrivateKeyWithPassphrase(content, []byte("open sesame"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer
+}
+
 func TestDialUnlocksAKeyOnlyWhenTheServerTakesIt(t *testing.T) {
 	t.Parallel()
 	for name, refuse := range map[string]bool{"accepted": false, "refused": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := remotetest.NewServer(t, remotetest.ServerConfig{RefuseAll: refuse})
-			o := optionsFor(s)
-			o.IdentityFile = remotetest.WriteKeyFile(t, privateKey(t, s.KeyFile), "open sesame")
+			o := lockedOptions(t, refuse)
 			asked := 0
 			o.Passphrase = func(_ context.Context, file string) ([]byte, error) {
 				asked++
-				if file != o.IdentityFile {
+				if file != lockedKey {
 					t.Errorf("asked for %s", file)
 				}
 				return []byte("open sesame"), nil
 			}
 			h, err := ssh.Dial(t.Context(), o)
-			if (err != nil) != refuse || asked == 1 == refuse {
+			if (err != nil) != refuse || (asked == 1) == refuse {
 				t.Errorf("asked %d times, %v", asked, err)
 			}
 			if err == nil {
@@ -246,24 +269,32 @@ func TestDialUnlocksAKeyOnlyWhenTheServerTakesIt(t *testing.T) {
 	}
 }
 
-func TestDialSignsWithALockedRSAKey(t *testing.T) {
+func TestDialDoesNotCountTheTimeThatAPersonTypes(t *testing.T) {
 	t.Parallel()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
+	o := lockedOptions(t, false)
+	o.Timeouts.Connect = 3 * time.Second
+	o.Passphrase = func(ctx context.Context, _ string) ([]byte, error) {
+		select {
+		case <-time.After(3500 * time.Millisecond):
+			return []byte("open sesame"), nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
-	o := optionsFor(remotetest.NewServer(t, remotetest.ServerConfig{RefuseAll: true}))
-	o.IdentityFile = remotetest.WriteKeyFile(t, key, "x")
-	if _, err := ssh.Dial(t.Context(), o); !errors.Is(err, remote.ErrAuth) || !strings.Contains(err.Error(), "ssh-add") {
-		t.Errorf("without a passphrase: %v", err)
+	dial(t, o)
+}
+
+func TestDialSaysWhyALockedKeyWasNotOffered(t *testing.T) {
+	t.Parallel()
+	if _, err := ssh.Dial(t.Context(), lockedOptions(t, false)); !errors.Is(err, remote.ErrAuth) ||
+		!strings.Contains(err.Error(), "ssh-add") {
+		t.Errorf("got %v", err)
 	}
 }
 
 func TestDialTreatsAWrongPassphraseAsRefusal(t *testing.T) {
 	t.Parallel()
-	s := remotetest.NewServer(t, remotetest.ServerConfig{})
-	o := optionsFor(s)
-	o.IdentityFile = remotetest.WriteKeyFile(t, privateKey(t, s.KeyFile), "right")
+	o := lockedOptions(t, false)
 	o.Passphrase = func(context.Context, string) ([]byte, error) { return []byte("wrong"), nil }
 	if _, err := ssh.Dial(t.Context(), o); !errors.Is(err, remote.ErrAuth) {
 		t.Errorf("got %v", err)
@@ -272,12 +303,11 @@ func TestDialTreatsAWrongPassphraseAsRefusal(t *testing.T) {
 
 func TestDialUsesTheAgent(t *testing.T) {
 	t.Parallel()
-	s := remotetest.NewServer(t, remotetest.ServerConfig{})
 	ring := agent.NewKeyring()
-	if err := ring.Add(agent.AddedKey{PrivateKey: privateKey(t, s.KeyFile)}); err != nil {
+	if err := ring.Add(agent.AddedKey{PrivateKey: privateKey(t)}); err != nil {
 		t.Fatal(err)
 	}
-	o := optionsFor(s)
+	o := lockedOptions(t, false)
 	o.AgentSocket = serveAgent(t, ring)
 	o.IdentityFile = ""
 	dial(t, o)
@@ -287,7 +317,7 @@ func TestDialUsesTheAgent(t *testing.T) {
 		t.Errorf("IdentitiesOnly: %v", err)
 	}
 	// The locked file's key is in the agent: no passphrase is needed.
-	o.IdentityFile = remotetest.WriteKeyFile(t, privateKey(t, s.KeyFile), "locked")
+	o.IdentityFile = lockedKey
 	dial(t, o)
 }
 
@@ -340,13 +370,13 @@ func TestClosedHostRefusesWork(t *testing.T) {
 	}
 }
 
-func privateKey(t testing.TB, path string) *ed25519.PrivateKey {
+func privateKey(t testing.TB) *ed25519.PrivateKey {
 	t.Helper()
-	content, err := os.ReadFile(path)
+	content, err := os.ReadFile(lockedKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := gossh.ParseRawPrivateKey(content)
+	key, err := gossh.ParseRawPrivateKeyWithPassphrase(content, []byte("open sesame"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,7 @@ func withFiles[T any](ctx context.Context, h *Host, c *conn, work func(*sftp.Cli
 		defer c.files.release(s)
 		value, err := work(s.Client)
 		if err != nil && s.isDead() {
-			err = &lostError{started: true, err: c.reason(err)}
+			err = c.lose(err, true)
 		}
 		done <- outcome{value, c.asLost(err, true)}
 	}()
@@ -236,10 +236,7 @@ func (c *conn) startSFTP(ctx context.Context, by sudo, start startFunc) (*sftpSe
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	if c.isLost() {
-		return nil, c.asLost(err, false)
-	}
-	return nil, err
+	return nil, c.asLost(err, false)
 }
 
 // begin starts the server program and greets it.

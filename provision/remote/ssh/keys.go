@@ -26,11 +26,13 @@ type keyring struct {
 	// the others is accepted.
 	skipped []string
 	agent   net.Conn
+	// patience is how long the handshake may take.
+	patience *patience
 }
 
 // newKeyring gathers the keys. Close it after authentication.
-func newKeyring(ctx context.Context, o Options) (*keyring, error) {
-	k := &keyring{options: o}
+func newKeyring(ctx context.Context, o Options, p *patience) (*keyring, error) {
+	k := &keyring{options: o, patience: p}
 	fromAgent := k.dialAgent(ctx)
 	if o.IdentityFile != "" {
 		if err := k.addFile(ctx, o.IdentityFile, fromAgent); err != nil {
@@ -115,7 +117,7 @@ func (k *keyring) addFile(ctx context.Context, path string, fromAgent []gossh.Si
 	if k.options.Passphrase == nil {
 		return fmt.Errorf("%s: the key has a passphrase: add it to the agent (ssh-add)", path)
 	}
-	key := &lockedKey{ctx: ctx, path: path, content: content, public: public, passphrase: k.options.Passphrase}
+	key := &lockedKey{ctx: ctx, path: path, content: content, public: public, passphrase: k.passphrase}
 	if public == nil {
 		signer, err := key.unlock()
 		if err != nil {
@@ -126,6 +128,13 @@ func (k *keyring) addFile(ctx context.Context, path string, fromAgent []gossh.Si
 	}
 	k.add(key)
 	return nil
+}
+
+// passphrase asks a person, who may take his time.
+func (k *keyring) passphrase(ctx context.Context, path string) ([]byte, error) {
+	k.patience.pause()
+	defer k.patience.resume()
+	return k.options.Passphrase(ctx, path)
 }
 
 func publicFile(path string) gossh.PublicKey {

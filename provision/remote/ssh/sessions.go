@@ -132,9 +132,12 @@ func (c *conn) openSession(ctx context.Context) (*gossh.Session, error) {
 		if err == nil {
 			return session, nil
 		}
-		if !errors.As(err, &refused) || refused.Reason == gossh.UnknownChannelType {
+		if !errors.As(err, &refused) {
 			c.sessions.release()
-			return nil, c.asLost(err, false)
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			return nil, c.lose(err, false)
 		}
 		if c.sessions.refused() {
 			continue // and wait until one of the others ends.

@@ -1,0 +1,169 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// binary is the slipway under test.
+type binary struct {
+	path string
+	// env is what it sees: nothing of the user's settings, agent or kubeconfig.
+	env []string
+}
+
+func newBinary(path, scratch string) binary {
+	b := binary{path: path}
+	for _, setting := range os.Environ() {
+		name, _, _ := strings.Cut(setting, "=")
+		if !strings.HasPrefix(name, "SLIPWAY_") && name != "SSH_AUTH_SOCK" {
+			b.env = append(b.env, setting)
+		}
+	}
+	b.env = append(b.env, "XDG_CONFIG_HOME="+scratch+"/config", "KUBECONFIG="+scratch+"/kubeconfig")
+	return b
+}
+
+// result is how a run of the binary ended.
+type result struct {
+	args           []string
+	code           int
+	stdout, stderr string
+	took           time.Duration
+}
+
+func (r result) String() string {
+	return fmt.Sprintf("slipway %s: exit code %d after %.1f s\nstderr:\n%s\nend of stdout:\n%s",
+		strings.Join(r.args, " "), r.code, r.took.Seconds(), r.stderr, tail(r.stdout, 30))
+}
+
+func tail(text string, lines int) string {
+	all := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+func (b binary) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, b.path, args...)
+	cmd.Env = b.env
+	// As a person would end it; what does not stop is killed.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 30 * time.Second
+	return cmd
+}
+
+// run runs the binary to its end, whatever its exit code is.
+func (b binary) run(ctx context.Context, t *testing.T, args ...string) result {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd := b.command(ctx, args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	start := time.Now()
+	err := cmd.Run()
+	r := result{args: args, stdout: stdout.String(), stderr: stderr.String(), took: time.Since(start)}
+	r.code = exitCode(t, err)
+	return r
+}
+
+// must runs the binary and fails the test unless it succeeds.
+func (b binary) must(ctx context.Context, t *testing.T, args ...string) result {
+	t.Helper()
+	r := b.run(ctx, t, args...)
+	if r.code != 0 {
+		t.Fatal(r)
+	}
+	return r
+}
+
+// exitCode is -1 for a process that a signal ended.
+func exitCode(t *testing.T, err error) int {
+	t.Helper()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return exit.ExitCode()
+	}
+	t.Fatal(err)
+	return -1
+}
+
+// event is a line of `-o json`, as far as the tests look at it.
+type event struct {
+	Kind    string  `json:"kind"`
+	Run     string  `json:"run"`
+	Host    string  `json:"host"`
+	Phase   string  `json:"phase"`
+	Message string  `json:"message"`
+	Changes int     `json:"changes"`
+	Seconds float64 `json:"seconds"`
+	Error   string  `json:"error"`
+}
+
+// events decodes the lines; one that is no event fails the test.
+func events(t *testing.T, output string) []event {
+	t.Helper()
+	var all []event
+	for line := range strings.Lines(output) {
+		var e event
+		if err := json.Unmarshal([]byte(line), &e); err != nil || e.Kind == "" {
+			t.Fatalf("not an event (%v): %s", err, line)
+		}
+		all = append(all, e)
+	}
+	if len(all) == 0 || all[0].Kind != "run-started" || all[len(all)-1].Kind != "run-finished" {
+		t.Fatalf("a run must begin with run-started and end with run-finished:\n%s", tail(output, 10))
+	}
+	return all
+}
+
+// interrupt runs the binary with `-o json` and sends it a signal at the first
+// event that is the moment. A run that ends before it fails the test.
+func (b binary) interrupt(ctx context.Context, t *testing.T, signal syscall.Signal, moment func(event) bool, args ...string) result {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd := b.command(ctx, args...)
+	cmd.Stderr = &stderr
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var signalled time.Time
+	lines := bufio.NewScanner(pipe)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		stdout.Write(append(lines.Bytes(), '\n'))
+		var e event
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			continue // the end of a killed run may be half a line
+		}
+		if signalled.IsZero() && moment(e) {
+			signalled = time.Now()
+			if err := cmd.Process.Signal(signal); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	err = cmd.Wait()
+	r := result{args: args, stdout: stdout.String(), stderr: stderr.String(), took: time.Since(signalled)}
+	r.code = exitCode(t, err)
+	if signalled.IsZero() {
+		t.Fatalf("it ended before the moment came to interrupt it\n%s", r)
+	}
+	return r
+}

@@ -1,0 +1,91 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"sigs.k8s.io/yaml"
+)
+
+// kubectl asks the cluster as its administrator would: with the kubeconfig that
+// slipway gives, and the bundle's kubectl.
+func (s *scenario) kubectl(ctx context.Context, t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	conf := s.slipway.run(ctx, t, s.on("kubeconfig")...)
+	if conf.code != 0 {
+		return "", fmt.Errorf("%s", conf)
+	}
+	path := filepath.Join(s.scratch, "admin.conf")
+	write(t, path, conf.stdout)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	program := filepath.Join(s.bundle, s.bundled(t, "kubectl"))
+	cmd := exec.CommandContext(ctx, program, append([]string{"--kubeconfig", path, "--request-timeout=10s"}, args...)...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, stderr.String())
+	}
+	return stdout.String(), nil
+}
+
+// node is what the API server says of a Node.
+type node struct{ ready, version string }
+
+func (s *scenario) nodes(ctx context.Context, t *testing.T) map[string]node {
+	t.Helper()
+	out, err := s.kubectl(ctx, t, "get", "nodes", "-o", "json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list struct {
+		Items []struct {
+			Metadata struct{ Name string }
+			Status   struct {
+				Conditions []struct{ Type, Status string }
+				NodeInfo   struct{ KubeletVersion string }
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &list); err != nil {
+		t.Fatal(err)
+	}
+	nodes := map[string]node{}
+	for _, item := range list.Items {
+		n := node{version: item.Status.NodeInfo.KubeletVersion}
+		for _, c := range item.Status.Conditions {
+			if c.Type == "Ready" {
+				n.ready = c.Status
+			}
+		}
+		nodes[item.Metadata.Name] = n
+	}
+	return nodes
+}
+
+// version is the bundle's Kubernetes.
+func (s *scenario) version(t *testing.T) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(s.bundle, "bundle.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var manifest struct{ Kubernetes string }
+	if err := yaml.Unmarshal(content, &manifest); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(manifest.Kubernetes, "v1.36.") {
+		t.Fatalf("the bundle is of %s", manifest.Kubernetes)
+	}
+	return manifest.Kubernetes
+}

@@ -1,0 +1,108 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// lab is what `slipway lab status -o json` tells.
+type lab struct {
+	Name, Dir, Subnet, Bridge string
+	Machines                  []machine
+}
+
+type machine struct {
+	Name, Address string
+	// Tree is its root file system, as it is seen from outside.
+	Tree, Log, State string
+	PID              int
+}
+
+func (l lab) inventory() string { return filepath.Join(l.Dir, "inventory.yaml") }
+
+// machine finds a machine that the scenario knows is there.
+func (l lab) machine(name string) machine {
+	for _, m := range l.Machines {
+		if m.Name == name {
+			return m
+		}
+	}
+	panic("no machine " + name)
+}
+
+func (l lab) names() []string {
+	var names []string
+	for _, m := range l.Machines {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
+// status asks for the lab as it is now.
+func (s *scenario) status(ctx context.Context, t *testing.T) lab {
+	t.Helper()
+	r := s.slipway.must(ctx, t, "lab", "status", "--name", s.lab.Name, "-o", "json")
+	var l lab
+	if err := json.Unmarshal([]byte(r.stdout), &l); err != nil {
+		t.Fatalf("%v\n%s", err, r)
+	}
+	return l
+}
+
+func (s *scenario) machinesComeUp(ctx context.Context, t *testing.T) {
+	r := s.slipway.must(ctx, t, "lab", "up", "--name", s.lab.Name, "--machines-only", "--bundle", s.bundle)
+	s.took("lab up --machines-only", r.took)
+	s.lab = s.status(ctx, t)
+	if diff := cmp.Diff([]string{"cp1", "w1", "w2"}, s.lab.names()); diff != "" {
+		t.Fatalf("machines (-want +got):\n%s", diff)
+	}
+	for _, m := range s.lab.Machines {
+		if m.State != "running" || m.PID == 0 {
+			t.Errorf("%s is %s with process %d", m.Name, m.State, m.PID)
+		}
+	}
+	hostname := s.slipway.must(ctx, t, "lab", "ssh", "--name", s.lab.Name, "w2", "--", "hostname")
+	if strings.TrimSpace(hostname.stdout) != "w2" {
+		t.Errorf("lab ssh w2 leads to %q", hostname.stdout)
+	}
+	r = s.slipway.must(ctx, t, s.on("preflight", "-o", "json")...)
+	var findings []any
+	if err := json.Unmarshal([]byte(r.stdout), &findings); err != nil {
+		t.Errorf("preflight -o json: %v\n%s", err, r)
+	}
+}
+
+// ssh runs a script as root on a machine, beside slipway, and gives its output.
+func (s *scenario) ssh(ctx context.Context, machine, script string) (string, error) {
+	cmd := exec.CommandContext(ctx, "ssh", "-F", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
+		"-o", "IdentitiesOnly=yes", "-i", filepath.Join(s.lab.Dir, "id_ed25519"),
+		"-o", "StrictHostKeyChecking=yes", "-o", "UserKnownHostsFile="+filepath.Join(s.lab.Dir, "known_hosts"),
+		"-l", "slipway", s.lab.machine(machine).Address, "sudo", "sh", "-s")
+	cmd.Stdin = strings.NewReader("set -eu\n" + script)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("%s: %s: %w: %s", machine, script, err, stderr.String())
+	}
+	return stdout.String(), nil
+}
+
+// mustSSH is ssh that fails the test if the script fails.
+func (s *scenario) mustSSH(ctx context.Context, t *testing.T, machine, script string) string {
+	t.Helper()
+	out, err := s.ssh(ctx, machine, script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}

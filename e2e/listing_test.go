@@ -1,0 +1,205 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// own is what a running machine writes by itself, whatever an installer does.
+// What is mounted inside (/run, /tmp, /proc, …) is not in its tree anyway.
+var own = []struct{ path, why string }{
+	{`/var/log(/.*)?`, "journald, sshd and the like log all the time; logs may stay after a reset"},
+	{`/var/lib/systemd/random-seed`, "written at each shutdown"},
+	{`/var/lib/systemd/timers(/.*)?`, "stamps of timers that ran"},
+	{`/var/tmp(/systemd-private-.*)?`, "systemd makes and removes the private folders of services at each boot"},
+}
+
+// journal is what a reset leaves on purpose: what was done, for people.
+var journal = regexp.MustCompile(`^/var/lib/slipway(/.*)?$`)
+
+// maxHashed is the size up to which content is compared; above it, size and
+// mtime have to do.
+const maxHashed = 1 << 20
+
+// entry is what is compared of a file or folder.
+type entry struct {
+	mode     fs.FileMode
+	uid, gid uint32
+	// size is 0 for folders: how many blocks ext4 gives them depends on the past.
+	size   int64
+	mtime  time.Time
+	sha256 string
+	link   string
+}
+
+// listing is all that is on the machines, by "machine:path".
+type listing map[string]entry
+
+// lister lists trees. It reads a file again only if its inode says that it was
+// written to: the kernel sets ctime, and nobody else can.
+type lister struct {
+	own  *regexp.Regexp
+	sums map[string]hashed
+}
+
+type hashed struct {
+	inode uint64
+	ctime syscall.Timespec
+	sum   string
+}
+
+func newLister() *lister {
+	var patterns []string
+	for _, o := range own {
+		patterns = append(patterns, o.path)
+	}
+	return &lister{own: regexp.MustCompile("^(" + strings.Join(patterns, "|") + ")$"), sums: map[string]hashed{}}
+}
+
+// list reads the trees of all machines.
+func (l *lister) list(t *testing.T, machines []machine) listing {
+	t.Helper()
+	all := listing{}
+	for _, m := range machines {
+		err := filepath.WalkDir(m.Tree, func(path string, d fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // gone since its folder was read
+			}
+			if err != nil {
+				return err
+			}
+			inside := strings.TrimPrefix(path, m.Tree)
+			if l.own.MatchString(inside) {
+				return nil
+			}
+			e, err := l.entry(path, d)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			all[m.Name+":"+inside] = e
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+func (l *lister) entry(path string, d fs.DirEntry) (entry, error) {
+	info, err := d.Info()
+	if err != nil {
+		return entry{}, err
+	}
+	stat := info.Sys().(*syscall.Stat_t)
+	e := entry{mode: info.Mode(), uid: stat.Uid, gid: stat.Gid, mtime: info.ModTime()}
+	switch {
+	case info.Mode().IsRegular():
+		e.size = info.Size()
+		if e.size < maxHashed {
+			e.sha256, err = l.sum(path, stat)
+		}
+	case info.Mode()&fs.ModeSymlink != 0:
+		e.link, err = os.Readlink(path)
+	}
+	return e, err
+}
+
+func (l *lister) sum(path string, stat *syscall.Stat_t) (string, error) {
+	if known, ok := l.sums[path]; ok && known.inode == stat.Ino && known.ctime == stat.Ctim {
+		return known.sum, nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, file); err != nil {
+		return "", err
+	}
+	sum := hex.EncodeToString(hash.Sum(nil))
+	l.sums[path] = hashed{inode: stat.Ino, ctime: stat.Ctim, sum: sum}
+	return sum, nil
+}
+
+// differences names what is another in one listing than in the other.
+func differences(before, after listing) []string {
+	var all []string
+	for _, path := range slices.Sorted(maps.Keys(before)) {
+		old := before[path]
+		e, there := after[path]
+		switch {
+		case !there:
+			all = append(all, fmt.Sprintf("- %s (%s)", path, old))
+		case !old.mtime.Equal(e.mtime) || old.withoutTime() != e.withoutTime():
+			all = append(all, fmt.Sprintf("~ %s (%s → %s)", path, old, e))
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(after)) {
+		if _, there := before[path]; !there {
+			all = append(all, fmt.Sprintf("+ %s (%s)", path, after[path]))
+		}
+	}
+	return all
+}
+
+func (e entry) withoutTime() entry {
+	e.mtime = time.Time{}
+	return e
+}
+
+func (e entry) String() string {
+	text := fmt.Sprintf("%s %d:%d %d B %s", e.mode, e.uid, e.gid, e.size, e.mtime.Format("15:04:05.000"))
+	if e.sha256 != "" {
+		text += " " + e.sha256[:8]
+	}
+	return text + e.link
+}
+
+// afterReset is a listing as a reset must leave it: the journal's archive may
+// be there, and a folder tells by its mtime that something came and went.
+func (l listing) afterReset() listing {
+	rest := listing{}
+	for path, e := range l {
+		_, inside, _ := strings.Cut(path, ":")
+		if journal.MatchString(inside) {
+			continue
+		}
+		if e.mode.IsDir() {
+			e.mtime = time.Time{}
+		}
+		rest[path] = e
+	}
+	return rest
+}
+
+// unchanged fails the test if the machines are not as they were.
+func (s *scenario) unchanged(t *testing.T, before listing) {
+	t.Helper()
+	same(t, before, s.lister.list(t, s.lab.Machines))
+}
+
+func same(t *testing.T, before, after listing) {
+	t.Helper()
+	const shown = 60
+	if diff := differences(before, after); len(diff) > 0 {
+		more := max(0, len(diff)-shown)
+		t.Errorf("%d paths differ on the machines:\n%s\n(and %d more)", len(diff), strings.Join(diff[:len(diff)-more], "\n"), more)
+	}
+}

@@ -1,0 +1,142 @@
+package validate
+
+import (
+	"strings"
+	"testing"
+
+	"slipway.io/slipway/provision/config"
+)
+
+// failing gives the error of the first try of the task with that target, empty
+// if it passes.
+func failing(t *testing.T, tasks []task, target string) string {
+	t.Helper()
+	for _, task := range tasks {
+		if task.target == target {
+			_, err := task.once(t.Context())
+			if err != nil {
+				return err.Error()
+			}
+			return ""
+		}
+	}
+	t.Fatalf("no task %q", target)
+	return ""
+}
+
+func TestNodesAreComparedWithTheInventory(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, target, objects string
+		change                func(*config.Cluster)
+		want                  string
+	}{
+		{"a node that is right", "cp-1", "", nil, ""},
+		{"a node that is missing", "w-9", "", func(c *config.Cluster) { c.Hosts = append(c.Hosts, config.Host{Name: "w-9"}) }, "host w-9 is not registered as a node"},
+		{"another version", "cp-1", "", func(c *config.Cluster) { c.Kubernetes.Version = "v1.37.1" }, "kubelet is v1.36.4, the inventory wants v1.37.1"},
+		{"an address of NAT", "cp-1", "", func(c *config.Cluster) { c.Hosts[0].NodeIP = "192.0.2.9" }, "InternalIP is 192.0.2.1, expected 192.0.2.9"},
+		{
+			"a node that is not ready", "cp-1",
+			"{apiVersion: v1, kind: Node, metadata: {name: cp-1}, status: {conditions: [{type: Ready, status: 'False', reason: R, message: m}]}}",
+			nil, "not Ready: R: m",
+		},
+		{"no node too many", "no others", "", nil, ""},
+		{
+			"a node that is not in the inventory", "no others", "{apiVersion: v1, kind: Node, metadata: {name: stray}}", nil,
+			"registered, but not in the inventory: stray",
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c := newTestCluster(t)
+			if test.objects != "" {
+				c.Put(test.objects)
+			}
+			r := &run{options: c.options()}
+			if test.change != nil {
+				test.change(r.options.Cluster)
+			}
+			if got := failing(t, nodeTasks(r), test.target); got != test.want {
+				t.Errorf("%q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestTheAddressFromTheFactsIsExpectedWhereTheInventoryHasNone(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t)
+	r := &run{options: c.options()}
+	r.options.NodeIPs["w-1"] = "192.0.2.7"
+	if got := failing(t, nodeTasks(r), "w-1"); got != "InternalIP is 192.0.2.2, expected 192.0.2.7" {
+		t.Error(got)
+	}
+}
+
+func TestControlPlanePods(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, target, objects, want string }{
+		{"etcd runs", "etcd on cp-1", "", ""},
+		{
+			"the scheduler crashes", "kube-scheduler on cp-1",
+			`{apiVersion: v1, kind: Pod, metadata: {name: kube-scheduler-cp-1, namespace: kube-system}, status: {phase: Running,
+			  containerStatuses: [{name: s, restartCount: 7, state: {waiting: {reason: CrashLoopBackOff}}}]}}`,
+			"s: CrashLoopBackOff, 7 restarts",
+		},
+		{
+			"kube-proxy is not everywhere", "kube-proxy",
+			`{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: kube-proxy, namespace: kube-system}, spec: {selector: {matchLabels: {a: b}}},
+			  status: {desiredNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 1}}`,
+			"1 of 2 pods available",
+		},
+		{
+			"CoreDNS is not available", "coredns",
+			`{apiVersion: apps/v1, kind: Deployment, metadata: {name: coredns, namespace: kube-system}, spec: {replicas: 2, selector: {matchLabels: {a: b}}},
+			  status: {replicas: 2, updatedReplicas: 2}}`,
+			"0 of 2 replicas available",
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c := newTestCluster(t)
+			if test.objects != "" {
+				c.Put(test.objects)
+			}
+			if got := failing(t, controlPlaneTasks(&run{options: c.options()}), test.target); got != test.want {
+				t.Errorf("%q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestAControlPlanePodThatIsMissing(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t)
+	r := &run{options: c.options()}
+	r.options.Cluster.Hosts[1].Roles = []config.Role{config.RoleControlPlane}
+	if got := failing(t, controlPlaneTasks(r), "etcd on w-1"); got != "pod kube-system/etcd-w-1 does not exist" {
+		t.Error(got)
+	}
+}
+
+func TestWhatIsExpectedFollowsTheInventory(t *testing.T) {
+	t.Parallel()
+	targets := func(cluster *config.Cluster) string {
+		var targets []string
+		for _, task := range controlPlaneTasks(&run{options: Options{Cluster: cluster}}) {
+			targets = append(targets, task.target)
+		}
+		return strings.Join(targets, ", ")
+	}
+	cluster := &config.Cluster{Network: config.Network{CNI: config.CNI{Name: "none"}}}
+	if got := targets(cluster); got != "kube-proxy, coredns" {
+		t.Errorf("without a CNI of ours: %s", got)
+	}
+	cluster.Hosts = []config.Host{{Name: "cp", Roles: []config.Role{config.RoleControlPlane}}}
+	cluster.Kubernetes.ClusterConfiguration = map[string]any{"etcd": map[string]any{"external": map[string]any{}}}
+	if got := targets(cluster); strings.Contains(got, "etcd") {
+		t.Errorf("with an external etcd: %s", got)
+	}
+}

@@ -1,0 +1,159 @@
+package validate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/kube/kubetest"
+)
+
+func newTestProber(t *testing.T) (*podProber, *testCluster) {
+	t.Helper()
+	c := newTestCluster(t)
+	return newPodProber(c.options().Client, "ns"), c
+}
+
+var service = question{protocol: "http", host: "10.96.7.7", port: 80, request: "hostname"}
+
+func TestAgnhostsAnswersAreRead(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name       string
+		code       int
+		body       string
+		want       answer
+		err        string
+		noSuchName bool
+	}{
+		{"an answer", 200, `{"responses":["probe-a"]}`, answer{body: "probe-a"}, "", false},
+		{"no connection", 200, `{"errors":["dial tcp: i/o timeout"]}`, answer{}, "dial tcp: i/o timeout", false},
+		{"no such name", 400, "host and/or port param are invalid. lookup x: no such host\n", answer{}, "host and/or port param are invalid. lookup x: no such host", true},
+		{"no resolver", 400, "host and/or port param are invalid. lookup x: i/o timeout\n", answer{}, "host and/or port param are invalid. lookup x: i/o timeout", false},
+		{"something else listens there", 200, "<html>", answer{}, `answer of agnhost: invalid character '<' looking for beginning of value: "<html>"`, false},
+		{"the proxy fails", 503, "error trying to reach service: timeout", answer{}, "the API server cannot reach the pod through its proxy: the server is currently unable to handle the request (get pods probe-a:8080): error trying to reach service: timeout", false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			p, c := newTestProber(t)
+			c.proxy = func(w http.ResponseWriter, pod string, r *http.Request) bool {
+				if pod != "probe-a" || r.FormValue("port") != "80" || r.FormValue("protocol") != "http" {
+					t.Errorf("pod %s is asked for %s", pod, r.URL.RawQuery)
+				}
+				w.Header().Set("Content-Type", "text/plain")
+				w.WriteHeader(test.code)
+				fmt.Fprint(w, test.body)
+				return true
+			}
+			got, err := p.ask(t.Context(), "probe-a", service)
+			if got != test.want || errors.Is(err, errNoSuchName) != test.noSuchName {
+				t.Errorf("%+v, %v", got, err)
+			}
+			if text := fmt.Sprint(err); test.err != "" && text != test.err || test.err == "" && err != nil {
+				t.Errorf("error %q, want %q", text, test.err)
+			}
+		})
+	}
+}
+
+func TestAPodThatTheAPIServerCannotReachIsAskedThroughItsKubelet(t *testing.T) {
+	t.Parallel()
+	p, c := newTestProber(t)
+	c.proxy = func(w http.ResponseWriter, pod string, _ *http.Request) bool {
+		if pod == "probe-b" {
+			return false
+		}
+		kubetest.Refuse(w, http.StatusServiceUnavailable, "ServiceUnavailable", "no route to host")
+		return true
+	}
+	for range tolerated {
+		if _, err := p.ask(t.Context(), "probe-a", service); err == nil || !strings.Contains(err.Error(), "no route to host") {
+			t.Fatalf("error %v", err)
+		}
+	}
+	udp := service
+	udp.protocol = "udp"
+	for _, q := range []question{service, udp} {
+		got, err := p.ask(t.Context(), "probe-a", q)
+		if err != nil || !strings.Contains(got.connectedOnly, "no route to host") {
+			t.Errorf("%+v, %v", got, err)
+		}
+	}
+	absent := service
+	absent.host = "no-such-service."
+	if _, err := p.ask(t.Context(), "probe-a", absent); !errors.Is(err, errNoSuchName) {
+		t.Errorf("error %v, want no such name", err)
+	}
+	want := []string{
+		"/agnhost connect 10.96.7.7:80 --protocol=tcp --timeout=3s",
+		"/agnhost connect 10.96.7.7:80 --protocol=udp --timeout=3s",
+		"/agnhost connect no-such-service.:80 --protocol=tcp --timeout=3s",
+	}
+	if diff := cmp.Diff(want, c.executed); diff != "" {
+		t.Error(diff)
+	}
+	// Others are not given up for that.
+	if got, err := p.ask(t.Context(), "probe-b", service); err != nil || got.body != "slipway-probe-0" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestALargeAnswerThatDoesNotComeIsNoReasonToGiveUpTheProxy(t *testing.T) {
+	t.Parallel()
+	p, c := newTestProber(t)
+	c.proxy = func(w http.ResponseWriter, _ string, r *http.Request) bool {
+		if !strings.HasPrefix(r.FormValue("request"), "echo") {
+			return false
+		}
+		kubetest.Refuse(w, http.StatusServiceUnavailable, "ServiceUnavailable", "timeout")
+		return true
+	}
+	large := service
+	large.request, large.whole = "echo?msg=xxx", true
+	for range 2 * tolerated {
+		if _, err := p.ask(t.Context(), "probe-a", large); err == nil {
+			t.Error("no error")
+		}
+	}
+	if got, err := p.ask(t.Context(), "probe-a", service); err != nil || got.connectedOnly != "" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestTimeThatIsUpHereSaysNothingAboutThePod(t *testing.T) {
+	t.Parallel()
+	p, c := newTestProber(t)
+	c.proxy = func(_ http.ResponseWriter, _ string, r *http.Request) bool {
+		<-r.Context().Done()
+		return true
+	}
+	for range tolerated {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		if _, err := p.ask(ctx, "probe-a", service); err == nil {
+			t.Error("no error")
+		}
+		cancel()
+	}
+	if why := p.givenUp("probe-a"); why != "" {
+		t.Errorf("the proxy was given up: %s", why)
+	}
+}
+
+func TestTheServersWordsAreInTheErrorOfALog(t *testing.T) {
+	t.Parallel()
+	p, c := newTestProber(t)
+	c.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
+		kubetest.Refuse(w, http.StatusInternalServerError, "InternalError", "dial tcp 10.0.2.15:10250: i/o timeout")
+		return true
+	}
+	if _, err := p.logs(t.Context(), "probe-a"); err == nil || !strings.Contains(err.Error(), "dial tcp 10.0.2.15:10250: i/o timeout") {
+		t.Errorf("error %v", err)
+	}
+}

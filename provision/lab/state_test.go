@@ -1,0 +1,160 @@
+package lab
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"slipway.io/slipway/provision/config"
+)
+
+func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+func addr(s string) netip.Addr     { return netip.MustParseAddr(s) }
+
+// testSession is a session on an empty lab below a temporary folder.
+func testSession(t *testing.T) *session {
+	t.Helper()
+	s, err := Containers{Dir: t.TempDir()}.session("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestStateIsReadAsItWasWritten(t *testing.T) {
+	t.Parallel()
+	s := testSession(t)
+	want := state{
+		Version: stateVersion,
+		Subnet:  prefix("10.88.77.0/24"),
+		Bridge:  "slw01234567",
+		Machines: []*machine{{
+			Name: "cp1", Roles: []config.Role{config.RoleControlPlane}, Address: addr("10.88.77.11"),
+			Process: &process{PID: 7, Start: 8, BootID: "b"}, Cgroups: []string{"/sys/fs/cgroup/x"}, Ready: true,
+		}},
+	}
+	if err := s.record(func() { s.state = want }); err != nil {
+		t.Fatal(err)
+	}
+	again := session{name: s.name, dir: s.dir}
+	if err := again.load(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, again.state, cmpopts.EquateComparable(netip.Prefix{}, netip.Addr{})); diff != "" {
+		t.Error(diff)
+	}
+	if left, _ := filepath.Glob(filepath.Join(s.dir, ".*")); len(left) > 0 {
+		t.Errorf("temporary files stay: %v", left)
+	}
+}
+
+func TestLoadRefusesWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ name, content, want string }{
+		{"a newer layout", `{"version": 99}`, "version 99"},
+		{"half a file", `{"version": 1`, "unexpected end"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s := testSession(t)
+			if err := os.WriteFile(s.statePath(), []byte(tc.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.load(); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("load: %v, want %q", err, tc.want)
+			}
+		})
+	}
+	if err := testSession(t).load(); !errors.Is(err, ErrNotFound) {
+		t.Errorf("load without a state file: %v, want ErrNotFound", err)
+	}
+}
+
+func TestMachinesHaveNamesRolesAndAddresses(t *testing.T) {
+	t.Parallel()
+	type brief struct {
+		Name, Address string
+		Roles         []config.Role
+	}
+	cp, worker := config.RoleControlPlane, config.RoleWorker
+	for _, tc := range []struct {
+		name string
+		spec Spec
+		want []brief
+	}{
+		{
+			"control planes come first, workers far behind them",
+			Spec{ControlPlanes: 2, Workers: 1},
+			[]brief{
+				{"cp1", "10.88.77.11", []config.Role{cp}},
+				{"cp2", "10.88.77.12", []config.Role{cp}},
+				{"w1", "10.88.77.101", []config.Role{worker}},
+			},
+		},
+		{
+			"a control plane alone takes work",
+			Spec{ControlPlanes: 1},
+			[]brief{{"cp1", "10.88.77.11", []config.Role{cp, worker}}},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			var got []brief
+			for _, m := range machinesOf(tc.spec, prefix("10.88.77.0/24")) {
+				got = append(got, brief{m.Name, m.Address.String(), m.Roles})
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestMergeKeepsWhatIsThereAndAddsToIt(t *testing.T) {
+	t.Parallel()
+	subnet := prefix("10.88.77.0/24")
+	have := machinesOf(Spec{ControlPlanes: 1}, subnet)
+	have[0].Process = &process{PID: 7}
+
+	got, err := merge(have, machinesOf(Spec{ControlPlanes: 1, Workers: 1}, subnet))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 2 || got[0].Process == nil || got[0].Process.PID != 7 || got[1].Name != "w1" {
+		t.Errorf("merge lost what was recorded: %+v", got)
+	}
+	if len(got[0].Roles) != 1 {
+		t.Errorf("cp1 still takes work: %v", got[0].Roles)
+	}
+
+	_, err = merge(got, machinesOf(Spec{ControlPlanes: 1}, subnet))
+	if err == nil || !strings.Contains(err.Error(), "w1") {
+		t.Errorf("a smaller lab: %v, want an error that names w1", err)
+	}
+}
+
+func TestStatusAndDownOfALabThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	c := Containers{Dir: t.TempDir()}
+	if _, err := c.Status(t.Context(), "nothing"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("Status: %v, want ErrNotFound", err)
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("Down needs root")
+	}
+	if err := c.Down(t.Context(), "nothing"); err != nil {
+		t.Errorf("Down: %v", err)
+	}
+	if _, err := c.Boot(t.Context(), "nothing"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("Boot: %v, want ErrNotFound", err)
+	}
+}

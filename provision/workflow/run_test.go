@@ -1,0 +1,263 @@
+package workflow
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/report"
+)
+
+func TestPhasesRunAfterWhatTheyNeed(t *testing.T) {
+	t.Parallel()
+	d := &diary{}
+	r, _ := runOf(fleetOf("cp"))
+	do(t, r, d.phase("a", EachHost), d.phase("b", FirstControlPlane, "a"), d.phase("c", Installer, "b"), d.phase("d", EachHost, "c"))
+	if diff := cmp.Diff([]string{"a cp", "b cp", "c ", "d cp"}, d.lines); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A barrier between the phases would be a deadlock here, which synctest sees.
+func TestASlowHostDelaysOnlyItself(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		through := make(chan struct{})
+		r, _ := runOf(fleetOf("cp", "w"))
+		do(t, r,
+			Phase{Name: "prepare", Do: func(_ context.Context, s *Step) error {
+				if s.hostName() == "cp" {
+					<-through
+				}
+				return nil
+			}},
+			Phase{Name: "install", Needs: []string{"prepare"}, Do: func(context.Context, *Step) error { return nil }},
+			Phase{Name: "finish", On: Workers, Needs: []string{"install"}, Do: func(context.Context, *Step) error {
+				close(through)
+				return nil
+			}})
+	})
+}
+
+func TestAPhaseThatNeedsAllWaitsForEveryHost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var done atomic.Int32
+		r, _ := runOf(fleetOf("cp", "w1", "w2"))
+		do(t, r,
+			Phase{Name: "look", Do: func(_ context.Context, s *Step) error {
+				if s.hostName() == "w1" {
+					<-time.After(time.Hour)
+				}
+				done.Add(1)
+				return nil
+			}},
+			Phase{Name: "act", NeedsAll: []string{"look"}, Do: func(_ context.Context, s *Step) error {
+				if n := done.Load(); n != 3 {
+					t.Errorf("%s acts after %d of 3 looked", s.hostName(), n)
+				}
+				return nil
+			}})
+	})
+}
+
+func TestParallelBoundsWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var now, most atomic.Int32
+		r, _ := runOf(fleetOf("cp", "w1", "w2", "w3", "w4"))
+		r.Parallel = 2
+		busy := func(context.Context, *Step) error {
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			<-time.After(time.Minute)
+			now.Add(-1)
+			return nil
+		}
+		start := time.Now()
+		do(t, r, Phase{Name: "a", Do: busy}, Phase{Name: "b", Needs: []string{"a"}, Do: busy})
+		if most.Load() != 2 || time.Since(start) != 5*time.Minute {
+			t.Errorf("%d at once at most, %s for ten minutes of work; want 2 and 5 minutes", most.Load(), time.Since(start))
+		}
+	})
+}
+
+func TestAFailureStopsOnlyItsOwnChainAndWhatNeedsIt(t *testing.T) {
+	t.Parallel()
+	d := &diary{}
+	broken := errors.New("broken")
+	everywhere := d.phase("ready", FirstControlPlane)
+	everywhere.NeedsAll = []string{"b"}
+	fail := d.phase("a", EachHost)
+	fail.Do = func(_ context.Context, s *Step) error {
+		if strings.HasPrefix(s.hostName(), "w") {
+			return WithHint(broken, "mend it")
+		}
+		return nil
+	}
+	r, events := runOf(fleetOf("cp", "w1", "w2"))
+	err := r.Do(t.Context(), Workflow{Name: "test", Phases: []Phase{fail, d.phase("b", EachHost, "a"), everywhere}})
+
+	if diff := cmp.Diff([]string{"b cp"}, d.sorted()); diff != "" {
+		t.Error(diff)
+	}
+	want := []string{
+		"cp a phase-unchanged", "cp b phase-unchanged", "cp ready phase-skipped",
+		"w1 a phase-failed", "w1 b phase-skipped", "w2 a phase-failed", "w2 b phase-skipped",
+	}
+	if diff := cmp.Diff(want, kinds(events)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"a on w1: broken", "a on w2: broken"}, failures(t, err)); diff != "" {
+		t.Error(diff)
+	}
+	if !errors.Is(err, broken) || Hint(err) != "mend it" {
+		t.Errorf("the cause or its hint is lost: %v, hint %q", err, Hint(err))
+	}
+}
+
+// failures are the texts of a run's error, each a *PhaseError, sorted.
+func failures(t *testing.T, err error) []string {
+	t.Helper()
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		t.Fatalf("got %v, want joined errors", err)
+	}
+	var texts []string
+	for _, one := range joined.Unwrap() {
+		var failed *PhaseError
+		if !errors.As(one, &failed) {
+			t.Errorf("%v is no *PhaseError", one)
+		}
+		texts = append(texts, one.Error())
+	}
+	return slices.Sorted(slices.Values(texts))
+}
+
+func TestPhaseErrorNamesTheHostOnce(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		err  PhaseError
+		want string
+	}{
+		{"on a host", PhaseError{"lock", "w1", errors.New("no")}, "lock on w1: no"},
+		{"on a host that the error names", PhaseError{"lock", "w1", errors.New("w1: no")}, "lock on w1: no"},
+		{"about another host", PhaseError{"lock", "w1", errors.New("w2: no")}, "lock on w1: w2: no"},
+		{"on the installer", PhaseError{"bundle", "", errors.New("no")}, "bundle: no"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if got := test.err.Error(); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestAPhaseThatIsDoneIsNotDoneAgain(t *testing.T) {
+	t.Parallel()
+	r, events := runOf(fleetOf("cp", "w"))
+	unsure := errors.New("cannot tell")
+	err := r.Do(t.Context(), Workflow{Name: "test", Phases: []Phase{
+		{
+			Name: "a",
+			Done: func(_ context.Context, s *Step) (bool, error) { return s.hostName() == "cp", nil },
+			Do: func(_ context.Context, s *Step) error {
+				s.Changed("changed %s", s.hostName())
+				s.Changed("and again")
+				return nil
+			},
+		},
+		{
+			Name: "b", On: Workers,
+			Done: func(context.Context, *Step) (bool, error) { return false, unsure },
+			Do:   func(context.Context, *Step) error { t.Error("done without knowing whether it was"); return nil },
+		},
+	}})
+	if !errors.Is(err, unsure) {
+		t.Errorf("got %v, want what Done said", err)
+	}
+	if diff := cmp.Diff([]string{"cp a phase-unchanged", "w a phase-changed", "w b phase-failed"}, kinds(events)); diff != "" {
+		t.Error(diff)
+	}
+	all := events.Events()
+	if last := all[len(all)-1]; last.Kind != report.RunFinished || last.Changes != 2 || last.Error == "" {
+		t.Errorf("the last event is %+v, want the end of the run with 2 changes and an error", last)
+	}
+}
+
+func TestEventsTellWhatHappens(t *testing.T) {
+	t.Parallel()
+	r, events := runOf(fleetOf("cp"))
+	do(t, r, Phase{Name: "a", Title: "do it", Do: func(_ context.Context, s *Step) error {
+		s.Waiting("for it")
+		s.Note("%d things", 2)
+		_, err := s.Output().Write([]byte("one\r\ntw"))
+		return err
+	}}, Phase{Name: "b", On: Installer, Do: func(_ context.Context, s *Step) error {
+		out := s.Output()
+		for _, part := range []string{"o", "ne\nt", "wo\n"} {
+			if _, err := out.Write([]byte(part)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, NeedsAll: []string{"a"}})
+	var got []string
+	for _, e := range events.Events() {
+		if e.Run != "test" || e.Time.IsZero() {
+			t.Errorf("%+v has no run or no time", e)
+		}
+		got = append(got, strings.Join([]string{string(e.Kind), e.Host, e.Phase, e.Message}, "|"))
+	}
+	want := []string{
+		"run-started|||1 hosts, 2 phases",
+		"phase-started|cp|a|do it", "waiting|cp|a|for it", "note|cp|a|2 things", "output|cp|a|one", "phase-unchanged|cp|a|do it",
+		"phase-started||b|", "output||b|one", "output||b|two", "phase-unchanged||b|",
+		"run-finished|||",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestCtrlCLetsNothingNewBegin(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		interrupted := errors.New("interrupt signal received")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		d := &diary{}
+		r, events := runOf(fleetOf("cp", "w"))
+		r.Parallel = 1
+		err := r.Do(ctx, Workflow{Name: "test", Phases: []Phase{
+			{Name: "a", Do: func(ctx context.Context, s *Step) error {
+				cancel(interrupted)
+				<-ctx.Done()
+				d.write("a ended")
+				return ctx.Err()
+			}},
+			d.phase("b", EachHost, "a"),
+		}})
+		if err == nil || err.Error() != interrupted.Error() {
+			t.Errorf("got %v, want just what the signal said", err)
+		}
+		if diff := cmp.Diff([]string{"a ended"}, d.lines); diff != "" {
+			t.Errorf("what was under way ends, nothing else begins: %s", diff)
+		}
+		for _, kind := range kinds(events) {
+			if !strings.HasSuffix(kind, " a phase-skipped") {
+				t.Errorf("unexpected %s", kind)
+			}
+		}
+	})
+}

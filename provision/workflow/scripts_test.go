@@ -1,0 +1,315 @@
+package workflow
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"slipway.io/slipway/templates"
+)
+
+// sh runs a script as machines do, and gives its output and exit code.
+func sh(t *testing.T, script string, args ...string) (string, int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-s", "--"}, args...)...)
+	cmd.Stdin = bytes.NewReader(templates.Script("workflow/" + script))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Error(err)
+	}
+	if stderr.Len() > 0 {
+		t.Logf("%s: %s", script, stderr.String())
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+func mustSh(t *testing.T, script string, args ...string) {
+	t.Helper()
+	if out, code := sh(t, script, args...); code != 0 || out != "" {
+		t.Fatalf("%s %q: exit code %d: %s", script, args, code, out)
+	}
+}
+
+// entries are those of a journal folder, without their times.
+func entries(t *testing.T, journal string) []Entry {
+	t.Helper()
+	var all []Entry
+	for line := range strings.Lines(read(t, journal+"/entries.jsonl")) {
+		var e Entry
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		if _, err := time.Parse(time.RFC3339, e.Time); err != nil {
+			t.Error(err)
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o640); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var noTime = cmpopts.IgnoreFields(Entry{}, "Time")
+
+func TestJournalScriptKeepsWhatWasThere(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	journal := root + "/lib/journal"
+	write(t, root+"/fstab", "swap")
+	if err := os.Symlink("fstab", root+"/link"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(root+"/there", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	mustSh(t, "journal-file.sh", journal, "swap-off", "file", root+"/fstab")
+	mustSh(t, "journal-file.sh", journal, "swap-off", "file", root+"/link")
+	mustSh(t, "journal-file.sh", journal, "kernel", "file", root+"/etc/sysctl.d/90.conf")
+	mustSh(t, "journal-file.sh", journal, "kubelet", "dir", root+"/there")
+	mustSh(t, "journal-file.sh", journal, "kubelet", "dir", root+"/new")
+
+	want := []Entry{
+		{Phase: "swap-off", Kind: "file", Path: root + "/fstab", Existed: true},
+		{Phase: "swap-off", Kind: "file", Path: root + "/link", Existed: true},
+		{Phase: "kernel", Kind: "file", Path: root + "/etc/sysctl.d/90.conf", Made: root + "/etc"},
+		{Phase: "kubelet", Kind: "dir", Path: root + "/there", Existed: true},
+		{Phase: "kubelet", Kind: "dir", Path: root + "/new"},
+	}
+	if diff := cmp.Diff(want, entries(t, journal), noTime); diff != "" {
+		t.Error(diff)
+	}
+	if got := read(t, journal+"/before"+root+"/fstab"); got != "swap" {
+		t.Errorf("kept %q", got)
+	}
+	if kept, err := os.Stat(journal + "/before" + root + "/fstab"); err != nil || kept.Mode().Perm() != 0o640 {
+		t.Errorf("kept with mode %v, %v", kept.Mode(), err)
+	}
+	if target, err := os.Readlink(journal + "/before" + root + "/link"); err != nil || target != "fstab" {
+		t.Errorf("the link leads to %q, %v", target, err)
+	}
+	for _, private := range []string{journal, journal + "/before"} {
+		if dir, err := os.Stat(private); err != nil || dir.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v: anybody can read what is kept there", private, dir.Mode(), err)
+		}
+	}
+}
+
+func TestJournalScriptKeepsTheFirstStateOnly(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	journal, path := root+"/journal", root+"/hosts"
+	write(t, path, "first")
+	mustSh(t, "journal-file.sh", journal, "hosts-file", "file", path)
+	write(t, path, "second")
+	mustSh(t, "journal-file.sh", journal, "hosts-file", "file", path)
+	// Another file whose name begins the same.
+	mustSh(t, "journal-file.sh", journal, "hosts-file", "file", root+"/host")
+
+	if got := read(t, journal+"/before"+path); got != "first" {
+		t.Errorf("kept %q, want the first state", got)
+	}
+	want := []Entry{
+		{Phase: "hosts-file", Kind: "file", Path: path, Existed: true},
+		{Phase: "hosts-file", Kind: "file", Path: root + "/host"},
+	}
+	if diff := cmp.Diff(want, entries(t, journal), noTime); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestJournalAppendsACommandOnce(t *testing.T) {
+	t.Parallel()
+	journal := t.TempDir() + "/journal"
+	line := func(e Entry) string {
+		text, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	first := Entry{Time: "2026-01-01T00:00:00Z", Kind: "run", Run: "swapoff -- '$x' \"y\"", Undo: []string{"swapon", "-a"}}
+	again, other := first, first
+	again.Time, other.Undo = "2026-01-02T00:00:00Z", []string{"swapon", "-a", "b"}
+	for _, e := range []Entry{first, again, other} {
+		undo, err := json.Marshal(e.Undo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustSh(t, "journal-append.sh", journal, line(e), `"undo":`+string(undo))
+	}
+	if diff := cmp.Diff([]Entry{first, other}, entries(t, journal)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What a full disk cut off is neither an entry nor part of the next one.
+func TestJournalGoesOnAfterALineThatWasCutOff(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	path := root + "/hosts"
+	whole := `{"time":"2026-01-01T00:00:00Z","phase":"hosts-file","kind":"file","path":"` + path + `","existed":false,"made":""}`
+	for name, next := range map[string]func(journal string){
+		"a file":    func(journal string) { mustSh(t, "journal-file.sh", journal, "hosts-file", "file", path) },
+		"a command": func(journal string) { mustSh(t, "journal-append.sh", journal, whole, whole[:len(whole)-20]) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			journal := t.TempDir()
+			write(t, journal+"/entries.jsonl", whole[:len(whole)-12])
+			next(journal)
+			lines := strings.Split(read(t, journal+"/entries.jsonl"), "\n")
+			if len(lines) != 3 || lines[0] != whole[:len(whole)-12] || len(lines[1]) != len(whole) || lines[2] != "" {
+				t.Errorf("the journal is %q", lines)
+			}
+		})
+	}
+}
+
+func TestJournalIsWrittenByManyAtOnce(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	journal := root + "/journal"
+	var all sync.WaitGroup
+	for i := range 20 {
+		all.Go(func() {
+			// Each path twice.
+			if out, code := sh(t, "journal-file.sh", journal, "kubelet", "file", fmt.Sprintf("%s/bin/%d", root, i/2)); code != 0 {
+				t.Errorf("exit code %d: %s", code, out)
+			}
+		})
+	}
+	all.Wait()
+	if got := entries(t, journal); len(got) != 10 {
+		t.Errorf("%d entries, want 10: %v", len(got), got)
+	}
+}
+
+func TestLockScript(t *testing.T) {
+	t.Parallel()
+	const (
+		mine   = `{"token":"aa","holder":"me@here"}`
+		theirs = `{"token":"bb","holder":"you@there"}`
+	)
+	at := func(age time.Duration) func(t *testing.T, dir string) {
+		return func(t *testing.T, dir string) {
+			t.Helper()
+			write(t, dir+"/lock", theirs+"\n")
+			then := time.Now().Add(-age)
+			if err := os.Chtimes(dir+"/lock", then, then); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	tests := []struct {
+		name, verb string
+		before     func(t *testing.T, dir string)
+		code       int
+		out, after string
+	}{
+		{"a free lock is taken", "take", nil, 0, "", mine + "\n"},
+		{"one's own lock is renewed", "take", func(t *testing.T, dir string) { write(t, dir+"/lock", mine+"\n") }, 0, "", mine + "\n"},
+		{"another's lock is held, and says by whom", "take", at(0), 75, theirs + "\n", theirs + "\n"},
+		{"another's lock is held until it expires", "take", at(50 * time.Second), 75, theirs + "\n", theirs + "\n"},
+		{"a lock that expired is taken over", "take", at(61 * time.Second), 0, "", mine + "\n"},
+		{"a lock is held though the clock was set back a little", "take", at(-30 * time.Second), 75, theirs + "\n", theirs + "\n"},
+		{"a lock from the future is taken over", "take", at(-time.Hour), 0, "", mine + "\n"},
+		{"an empty lock is none", "take", func(t *testing.T, dir string) { write(t, dir+"/lock", "") }, 0, "", mine + "\n"},
+		{"one's own lock is freed", "free", func(t *testing.T, dir string) { write(t, dir+"/lock", mine+"\n") }, 0, "", ""},
+		{"another's lock is not freed", "free", at(0), 0, "", theirs + "\n"},
+		{"another's lock is not freed though it expired", "free", at(time.Hour), 0, "", theirs + "\n"},
+		{"what is free can be freed", "free", nil, 0, "", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "run")
+			if test.before != nil {
+				if err := os.Mkdir(dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				test.before(t, dir)
+			}
+			out, code := sh(t, "lock.sh", dir, test.verb, "aa", "60", mine)
+			if code != test.code || out != test.out {
+				t.Errorf("exit code %d and %q, want %d and %q", code, out, test.code, test.out)
+			}
+			after, err := os.ReadFile(dir + "/lock")
+			if err != nil && !os.IsNotExist(err) {
+				t.Fatal(err)
+			}
+			if string(after) != test.after {
+				t.Errorf("the lock is %q, want %q", after, test.after)
+			}
+		})
+	}
+}
+
+func TestARenewedLockIsAsFreshAsANewOne(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const mine, theirs = `{"token":"aa"}`, `{"token":"bb"}`
+	mustSh(t, "lock.sh", dir, "take", "aa", "60", mine)
+	old := time.Now().Add(-55 * time.Second)
+	if err := os.Chtimes(dir+"/lock", old, old); err != nil {
+		t.Fatal(err)
+	}
+	mustSh(t, "lock.sh", dir, "take", "aa", "60", mine)
+	if _, code := sh(t, "lock.sh", dir, "take", "bb", "6", theirs); code != 75 {
+		t.Errorf("exit code %d, want 75: the renewal did not count", code)
+	}
+}
+
+func TestOfManyInstallersOneGetsTheLock(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "run")
+	var all sync.WaitGroup
+	var won []string
+	var mu sync.Mutex
+	for i := range 10 {
+		token := fmt.Sprintf("t%d", i)
+		all.Go(func() {
+			_, code := sh(t, "lock.sh", dir, "take", token, "60", `{"token":"`+token+`"}`)
+			mu.Lock()
+			defer mu.Unlock()
+			switch code {
+			case 0:
+				won = append(won, token)
+			case 75:
+			default:
+				t.Errorf("exit code %d", code)
+			}
+		})
+	}
+	all.Wait()
+	if len(won) != 1 || !strings.Contains(read(t, dir+"/lock"), won[0]) {
+		t.Errorf("%v have the lock, which says %s", won, read(t, dir+"/lock"))
+	}
+}

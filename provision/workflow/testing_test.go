@@ -1,0 +1,99 @@
+package workflow
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/report"
+)
+
+// fleetOf makes a fleet without machines behind it. Hosts whose names begin
+// with cp are control planes.
+func fleetOf(names ...string) *Fleet {
+	f := &Fleet{}
+	for _, name := range names {
+		role := config.RoleWorker
+		if strings.HasPrefix(name, "cp") {
+			role = config.RoleControlPlane
+		}
+		f.Machines = append(f.Machines, &Machine{Spec: config.Host{Name: name, Roles: []config.Role{role}}})
+	}
+	return f
+}
+
+// diary is what phases write in as they begin and end.
+type diary struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (d *diary) write(format string, args ...any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lines = append(d.lines, fmt.Sprintf(format, args...))
+}
+
+func (d *diary) sorted() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Sorted(slices.Values(d.lines))
+}
+
+// phase is one that only writes its name and host.
+func (d *diary) phase(name string, on Place, needs ...string) Phase {
+	return Phase{Name: name, On: on, Needs: needs, Do: func(_ context.Context, s *Step) error {
+		d.write("%s %s", name, s.hostName())
+		return nil
+	}}
+}
+
+// runOf makes a run whose events are kept.
+func runOf(fleet *Fleet) (*Run, *report.Recorder) {
+	events := &report.Recorder{}
+	return &Run{Fleet: fleet, Sink: events, Parallel: 10, Holder: "me@here"}, events
+}
+
+// kinds lists how each phase ended on each host, sorted.
+func kinds(events *report.Recorder) []string {
+	var ends []string
+	for _, e := range events.Events() {
+		switch e.Kind {
+		case report.PhaseChanged, report.PhaseUnchanged, report.PhaseSkipped, report.PhaseFailed:
+			ends = append(ends, strings.Join([]string{e.Host, e.Phase, string(e.Kind)}, " "))
+		}
+	}
+	return slices.Sorted(slices.Values(ends))
+}
+
+// scripted is a machine that answers Run with a function.
+type scripted struct {
+	remote.Host
+	run func(ctx context.Context, cmd remote.Cmd) (remote.Result, error)
+}
+
+func (s scripted) String() string { return "scripted" }
+
+func (s scripted) Run(ctx context.Context, cmd remote.Cmd) (remote.Result, error) {
+	return s.run(ctx, cmd)
+}
+
+// step makes a step of a run on a machine, for tests of what it hands out.
+func step(r *Run, m *Machine, phase string) *Step {
+	s := &Step{Machine: m, run: r, phase: Phase{Name: phase}}
+	s.Host = r.wrap(s, m)
+	return s
+}
+
+// do runs a workflow of these phases and fails the test if that fails.
+func do(t *testing.T, r *Run, phases ...Phase) {
+	t.Helper()
+	if err := r.Do(t.Context(), Workflow{Name: "test", Phases: phases}); err != nil {
+		t.Fatal(err)
+	}
+}
