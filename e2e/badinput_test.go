@@ -25,33 +25,37 @@ type attempt struct {
 	within time.Duration
 }
 
-// quickly is for what needs no machine, or one that refuses at once.
-const quickly = 10 * time.Second
+const (
+	// atOnce is for what needs no machine.
+	atOnce = 5 * time.Second
+	// quickly is for machines that refuse at once, or not at all.
+	quickly = 20 * time.Second
+)
 
 func attempts() []attempt {
 	return []attempt{
 		{
-			name: "an unknown field", code: 3, within: quickly,
+			name: "an unknown field", code: 3, within: atOnce,
 			arrange: edited("ssh:\n", "colour: blue\nssh:\n"),
 			says:    []string{"INVENTORY:{colour: blue}: colour", "unknown field"},
 		},
 		{
-			name: "two hosts of one name", code: 3, within: quickly,
+			name: "two hosts of one name", code: 3, within: atOnce,
 			arrange: edited(`name: "w2"`, `name: "w1"`),
 			says:    []string{"hosts[2].name", "INVENTORY:", "w1"},
 		},
 		{
-			name: "overlapping subnets", code: 3, within: quickly,
+			name: "overlapping subnets", code: 3, within: atOnce,
 			arrange: edited("ssh:\n", "network:\n  podSubnet: 10.100.0.0/16\nssh:\n"),
 			says:    []string{"INVENTORY:", "network.serviceSubnet", "10.96.0.0/12", "network.podSubnet", "10.100.0.0/16"},
 		},
 		{
-			name: "an unsupported version", code: 3, within: quickly,
+			name: "an unsupported version", code: 3, within: atOnce,
 			arrange: edited("kubernetes:\n", "kubernetes:\n  version: v1.20.0\n"),
 			says:    []string{"INVENTORY:{version: v1.20.0}: kubernetes.version", "1.20", "1.36"},
 		},
 		{
-			name: "an unreachable host", code: 4, within: 20 * time.Second,
+			name: "an unreachable host", code: 4, within: quickly,
 			arrange: unreachable,
 			says:    []string{"w2", ".250:22", "unreachable"},
 		},
@@ -86,7 +90,7 @@ func attempts() []attempt {
 			says:    []string{"kubelet", "sha256"},
 		},
 		{
-			name: "a bundle that is none", code: 8, within: quickly,
+			name: "a bundle that is none", code: 8, within: atOnce,
 			arrange: noBundle,
 			says:    []string{"bundle.yaml"},
 		},

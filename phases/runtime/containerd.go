@@ -26,7 +26,12 @@ const (
 var binaries = []string{"containerd", "containerd-shim-runc-v2", "ctr", "runc"}
 
 // folders belong to containerd alone: reset removes them with all they hold.
-var folders = []string{"/etc/containerd", "/var/lib/containerd", "/opt/containerd"}
+// containerd itself closes its state to others.
+var folders = []remote.File{
+	{Path: "/etc/containerd", Mode: fs.ModeDir | 0o755},
+	{Path: "/var/lib/containerd", Mode: fs.ModeDir | 0o700},
+	{Path: "/opt/containerd", Mode: fs.ModeDir | 0o755},
+}
 
 // Containerd installs and starts it.
 func Containerd() workflow.Phase {
@@ -53,8 +58,8 @@ func installContainerd(ctx context.Context, s *workflow.Step) error {
 	if err := install.Binaries(ctx, s, binaries); err != nil {
 		return err
 	}
-	for _, path := range folders {
-		if _, err := s.WriteFile(ctx, remote.File{Path: path, Mode: fs.ModeDir}); err != nil {
+	for _, folder := range folders {
+		if _, err := s.WriteFile(ctx, folder); err != nil {
 			return err
 		}
 	}

@@ -179,8 +179,8 @@ func TestARunEndsWhenItsLockWasTakenOver(t *testing.T) {
 		if !errors.As(err, &locked) || locked.Holder != "you@there" || time.Since(start) != lockRenewal {
 			t.Errorf("got %v after %s", err, time.Since(start))
 		}
-		if diff := cmp.Diff([]string{"take", "free"}, other.verbs); diff != "" {
-			t.Errorf("the other machine's lock: %s", diff)
+		if last := other.verbs[len(other.verbs)-1]; last != "free" {
+			t.Errorf("the other machine's lock is not freed: %v", other.verbs)
 		}
 	})
 }

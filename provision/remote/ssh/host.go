@@ -72,7 +72,7 @@ func (h *Host) DialContext(ctx context.Context, network, addr string) (net.Conn,
 	if err != nil {
 		return nil, fmt.Errorf("%s: dial %s: %w", h, addr, err)
 	}
-	return out, nil
+	return withDeadlines(out), nil
 }
 
 // connection gives the live connection, or makes one.

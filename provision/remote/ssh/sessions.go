@@ -121,8 +121,9 @@ func (s *sessions) refused() bool {
 // openSession opens a session within the bound. Give it back with
 // sessions.release after closing it.
 func (c *conn) openSession(ctx context.Context) (*gossh.Session, error) {
-	pause := 20 * time.Millisecond
-	deadline := time.Now().Add(c.options.Timeouts.Connect)
+	const firstPause = 20 * time.Millisecond
+	pause := firstPause
+	var alone time.Time // since when the server allows not even one
 	for {
 		if err := c.sessions.acquire(ctx); err != nil {
 			return nil, err
@@ -140,10 +141,14 @@ func (c *conn) openSession(ctx context.Context) (*gossh.Session, error) {
 			return nil, c.lose(err, false)
 		}
 		if c.sessions.refused() {
+			alone, pause = time.Time{}, firstPause
 			continue // and wait until one of the others ends.
 		}
 		// None of ours is open: the server still counts one that just ended.
-		if time.Now().After(deadline) {
+		if alone.IsZero() {
+			alone = time.Now()
+		}
+		if time.Since(alone) > c.options.Timeouts.Connect {
 			return nil, fmt.Errorf("the server allows no session: %w", err)
 		}
 		if err := waitFor(ctx, pause); err != nil {
