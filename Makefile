@@ -40,8 +40,8 @@ lab: build ## Bring up a lab in machine containers, with a bundle built from sou
 	e2e/lab.sh
 
 .PHONY: bench-lab
-bench-lab: build ## Measure a lab of its own, made, applied once more, taken down (root, Debian)
-	e2e/lab.sh bench
+bench-lab: build ## Time slipway apply against a shell script over OpenSSH, on fresh machines (root, Debian)
+	e2e/bench/run
 
 .PHONY: clean
 clean: ## Remove bin/; a lab is taken down with bin/slipway lab down

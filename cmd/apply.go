@@ -77,7 +77,7 @@ func (a *app) run(ctx context.Context, w workflow.Workflow, selection workflow.S
 	defer closeAll()
 	run := &workflow.Run{
 		Cluster: cluster, Fleet: fleet, Selection: selection, Plan: plan,
-		Parallel: max(a.settings.GetInt("parallel"), 1), Holder: holder(),
+		Parallel: max(a.settings.GetInt("parallel"), 1), Holder: holder(), Hint: hintFor,
 	}
 	if _, needs := w.Phase("bundle"); needs {
 		if run.Bundle, err = a.bundle(ctx, cluster); err != nil {

@@ -41,11 +41,17 @@ make a bundle of them. Downloads that were interrupted go on.`,
   slipway bundle create ./bundle --mirror https://dl.k8s.io/=https://mirror.example/k8s/ --registry registry.k8s.io=mirror.example:5000`,
 		Args: oneArg("the folder of the bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			mirrors, err := cmd.Flags().GetStringToString("mirror")
+			if err != nil {
+				return err
+			}
+			registries, err := cmd.Flags().GetStringToString("registry")
+			if err != nil {
+				return err
+			}
 			b, err := bundle.Create(cmd.Context(), bundle.CreateOptions{
 				Dir: args[0], Kubernetes: a.settings.GetString("kubernetes"), Arches: a.settings.GetStringSlice("arch"),
-				Rewrites:        a.settings.GetStringMapString("mirror"),
-				RegistryMirrors: a.settings.GetStringMapString("registry"),
-				Progress:        a.showDownload,
+				Rewrites: mirrors, RegistryMirrors: registries, Progress: a.showDownload,
 			})
 			if err != nil {
 				return err
@@ -69,7 +75,7 @@ func newBundleVerify(a *app) *cobra.Command {
 		Example: "  slipway bundle verify ./bundle",
 		Args:    oneArg("the folder of the bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			b, err := bundle.Open(args[0])
+			b, err := openBundle(args[0])
 			if err != nil {
 				return err
 			}
@@ -90,7 +96,7 @@ func newBundleList(a *app) *cobra.Command {
 		Example: "  slipway bundle list ./bundle -o json",
 		Args:    oneArg("the folder of the bundle"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			b, err := bundle.Open(args[0])
+			b, err := openBundle(args[0])
 			if err != nil {
 				return err
 			}
@@ -120,6 +126,19 @@ func oneArg(what string) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// bundleError is a folder that cannot be used as a bundle.
+type bundleError struct{ error }
+
+func (e *bundleError) Unwrap() error { return e.error }
+
+func openBundle(dir string) (*bundle.Bundle, error) {
+	b, err := bundle.Open(dir)
+	if err != nil {
+		return nil, &bundleError{err}
+	}
+	return b, nil
 }
 
 // cachedBundle is the bundle of a version in the user's cache folder; it is

@@ -43,6 +43,7 @@ func exitCode(err error) int {
 		invalid  *config.Invalid
 		hostKey  *remote.HostKeyError
 		locked   *workflow.LockedError
+		unusable *bundleError
 		corrupt  *bundle.CorruptError
 		missing  *bundle.NotFoundError
 		findings *preflight.FindingsError
@@ -64,7 +65,7 @@ func exitCode(err error) int {
 		return exitValidation
 	case errors.As(err, &locked):
 		return exitLocked
-	case errors.As(err, &corrupt), errors.As(err, &missing):
+	case errors.As(err, &unusable), errors.As(err, &corrupt), errors.As(err, &missing):
 		return exitBundle
 	}
 	return exitFailed

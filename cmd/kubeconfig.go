@@ -66,6 +66,19 @@ func (a *app) adminConf(ctx context.Context, cluster *config.Cluster, path strin
 	return kube.Rewrite(conf, server, cluster.Metadata.Name)
 }
 
+// forgetKubeconfig takes a cluster that is gone out of the user's kubeconfig.
+func (a *app) forgetKubeconfig(name string) error {
+	target, err := kube.DefaultKubeconfig()
+	if err != nil {
+		return err
+	}
+	removed, err := kube.Remove(target, name)
+	if removed {
+		fmt.Fprintf(a.err, "%s: context %s removed\n", target, name)
+	}
+	return err
+}
+
 func (a *app) mergeKubeconfig(cluster *config.Cluster, conf []byte) error {
 	target, err := kube.DefaultKubeconfig()
 	if err != nil {

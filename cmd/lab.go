@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"slipway.io/slipway/phases"
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/lab"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/workflow"
@@ -121,11 +122,15 @@ Its inventory: %s
 func newLabDown(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "down",
-		Short:   "Power the machines off and remove all that belongs to the lab",
+		Short:   "Power the machines off and remove all that belongs to the lab, its kubeconfig entry too",
 		Example: "  slipway lab down",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.containers().Down(cmd.Context(), a.settings.GetString("name"))
+			name := a.settings.GetString("name")
+			if err := a.containers().Down(cmd.Context(), name); err != nil {
+				return err
+			}
+			return a.forgetKubeconfig(name)
 		},
 	}
 }
@@ -168,7 +173,7 @@ func newLabStatus(a *app) *cobra.Command {
 				return workflow.WithHint(err, "make one with `slipway lab up`")
 			}
 			if a.json() {
-				return a.printJSON(l)
+				return a.printJSON(labInfo(l))
 			}
 			var rows []report.Row
 			for _, m := range l.Machines {
@@ -181,6 +186,29 @@ func newLabStatus(a *app) *cobra.Command {
 			return report.Table(a.out, []string{"MACHINE", "ROLES", "ADDRESS", "STATE"}, rows)
 		},
 	}
+}
+
+// labStatus is a lab as `lab status -o json` shows it.
+type labStatus struct {
+	Name      string          `json:"name"`
+	Inventory string          `json:"inventory"`
+	Subnet    string          `json:"subnet"`
+	Machines  []machineStatus `json:"machines"`
+}
+
+type machineStatus struct {
+	Name    string        `json:"name"`
+	Roles   []config.Role `json:"roles"`
+	Address string        `json:"address"`
+	State   string        `json:"state"`
+}
+
+func labInfo(l *lab.Lab) labStatus {
+	status := labStatus{Name: l.Name, Inventory: l.InventoryFile(), Subnet: l.Subnet.String(), Machines: []machineStatus{}}
+	for _, m := range l.Machines {
+		status.Machines = append(status.Machines, machineStatus{m.Name, m.Roles, m.Address.String(), string(m.State)})
+	}
+	return status
 }
 
 func newLabSSH(a *app) *cobra.Command {

@@ -31,7 +31,7 @@ func (a *app) output(run string, plan bool) (*output, error) {
 	default:
 		o.screen = report.Text(a.err, report.Options{Verbose: a.settings.GetBool("verbose")})
 	}
-	sinks := []report.Sink{o.screen, o.recorder}
+	sinks := []report.Sink{o.visible(), o.recorder}
 	dir, err := runsDir()
 	if err != nil {
 		return nil, err
@@ -43,6 +43,19 @@ func (a *app) output(run string, plan bool) (*output, error) {
 	o.html = name + ".html"
 	o.Sink = report.Multi(append(sinks, report.Log(o.log))...)
 	return o, nil
+}
+
+// visible is what the screen shows of a run. The changes of a plan are its
+// result, and come once, by host, at the end.
+func (o *output) visible() report.Sink {
+	if !o.plan || o.app.json() {
+		return o.screen
+	}
+	return report.SinkFunc(func(e report.Event) {
+		if e.Kind != report.Change {
+			o.screen.Event(e)
+		}
+	})
 }
 
 // runsDir keeps the log and the report of each run.

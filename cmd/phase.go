@@ -77,7 +77,7 @@ func newPhaseRun(a *app) *cobra.Command {
 			return phaseNames(phases.Apply()), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			selection := workflow.Selection{Only: append(args, "lock"), Hosts: a.settings.GetStringSlice("hosts")}
+			selection := workflow.Selection{Only: args, Hosts: a.settings.GetStringSlice("hosts")}
 			return a.run(cmd.Context(), phases.Apply(), selection, a.settings.GetBool("plan"))
 		},
 	}

@@ -107,7 +107,7 @@ func fixed(password string) func(context.Context) (string, error) {
 // version and cached.
 func (a *app) bundle(ctx context.Context, cluster *config.Cluster) (*bundle.Bundle, error) {
 	if cluster.Artifacts.Bundle != "" {
-		return bundle.Open(cluster.Artifacts.Bundle)
+		return openBundle(cluster.Artifacts.Bundle)
 	}
 	return a.cachedBundle(ctx, cluster.Kubernetes.Version)
 }

@@ -24,7 +24,7 @@ func (s *scenario) edit(t *testing.T, replacements ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range []string{"inventory.yaml", "id_ed25519", "known_hosts"} {
-		content, err := os.ReadFile(filepath.Join(s.lab.Dir, name))
+		content, err := os.ReadFile(filepath.Join(s.lab.dir(), name))
 		if err != nil {
 			t.Fatal(err)
 		}

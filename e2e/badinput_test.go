@@ -107,7 +107,7 @@ func (s *scenario) badInput(ctx context.Context, t *testing.T) {
 // refused makes the attempt and looks at what came of it.
 func (s *scenario) refused(ctx context.Context, t *testing.T, a attempt) {
 	inventory, flags := a.arrange(ctx, t, s)
-	before := s.lister.list(t, s.lab.Machines)
+	before := s.lister.list(t, s.lab)
 	r := s.slipway.run(ctx, t, append([]string{"apply", "--inventory", inventory}, flags...)...)
 	if r.code != a.code {
 		t.Errorf("exit code %d, want %d\n%s", r.code, a.code, r)
@@ -142,7 +142,7 @@ func (s *scenario) expand(t *testing.T, want, inventory string) string {
 func (s *scenario) hostKeysRecorded(ctx context.Context, t *testing.T) {
 	inventory, _ := unknownHostKey(ctx, t, s)
 	known := filepath.Join(filepath.Dir(inventory), "known_hosts")
-	before := s.lister.list(t, s.lab.Machines)
+	before := s.lister.list(t, s.lab)
 	s.slipway.must(ctx, t, "preflight", "--inventory", inventory, "--accept-new-host-keys")
 	s.unchanged(t, before)
 	content, err := os.ReadFile(known)
@@ -161,7 +161,7 @@ func (s *scenario) hostKeysRecorded(ctx context.Context, t *testing.T) {
 // hostKey is a machine's, from the lab's own record of it.
 func (s *scenario) hostKey(t *testing.T, machine string) ssh.PublicKey {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join(s.lab.Dir, "machines", machine, "ssh_host_ed25519_key.pub"))
+	content, err := os.ReadFile(filepath.Join(s.lab.dir(), "machines", machine, "ssh_host_ed25519_key.pub"))
 	if err != nil {
 		t.Fatal(err)
 	}

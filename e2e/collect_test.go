@@ -43,10 +43,10 @@ func (s *scenario) collect(t *testing.T, step string) {
 			out, err := s.ssh(ctx, m.Name, script)
 			keep(m.Name+"-"+name+".log", out, err)
 		}
-		console, err := os.ReadFile(m.Log)
+		console, err := os.ReadFile(s.lab.console(m.Name))
 		keep(m.Name+"-console.log", string(console), err)
 	}
-	if s.lab.Dir != "" {
+	if s.lab.Inventory != "" {
 		for name, args := range map[string][]string{
 			"pods":     {"get", "pods", "-A", "-o", "wide"},
 			"describe": {"describe", "nodes,pods", "-A"},

@@ -18,7 +18,7 @@ const fast = 5 * time.Second
 const validationBound = 90 * time.Second
 
 func (s *scenario) plan(ctx context.Context, t *testing.T) {
-	before := s.lister.list(t, s.lab.Machines)
+	before := s.lister.list(t, s.lab)
 	r := s.slipway.must(ctx, t, s.on("plan", "-o", "json")...)
 	s.took("plan", r.took)
 	planned := map[string]int{}

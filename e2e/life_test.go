@@ -121,7 +121,7 @@ func (s *scenario) reset(ctx context.Context, t *testing.T) {
 	r := s.slipway.must(ctx, t, s.on("reset", "--yes", "-o", "json")...)
 	s.took("reset", r.took)
 	events(t, r.stdout)
-	same(t, s.bare.afterReset(), s.lister.list(t, s.lab.Machines).afterReset())
+	same(t, s.bare.afterReset(), s.lister.list(t, s.lab).afterReset())
 	for _, m := range s.lab.names() {
 		s.nothingLeft(ctx, t, m)
 	}

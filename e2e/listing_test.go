@@ -72,18 +72,19 @@ func newLister() *lister {
 }
 
 // list reads the trees of all machines.
-func (l *lister) list(t *testing.T, machines []machine) listing {
+func (l *lister) list(t *testing.T, lab lab) listing {
 	t.Helper()
 	all := listing{}
-	for _, m := range machines {
-		err := filepath.WalkDir(m.Tree, func(path string, d fs.DirEntry, err error) error {
+	for _, name := range lab.names() {
+		tree := lab.tree(name)
+		err := filepath.WalkDir(tree, func(path string, d fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil // gone since its folder was read
 			}
 			if err != nil {
 				return err
 			}
-			inside := strings.TrimPrefix(path, m.Tree)
+			inside := strings.TrimPrefix(path, tree)
 			if l.own.MatchString(inside) {
 				return nil
 			}
@@ -91,7 +92,7 @@ func (l *lister) list(t *testing.T, machines []machine) listing {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
 			}
-			all[m.Name+":"+inside] = e
+			all[name+":"+inside] = e
 			return err
 		})
 		if err != nil {
@@ -192,7 +193,7 @@ func (l listing) afterReset() listing {
 // unchanged fails the test if the machines are not as they were.
 func (s *scenario) unchanged(t *testing.T, before listing) {
 	t.Helper()
-	same(t, before, s.lister.list(t, s.lab.Machines))
+	same(t, before, s.lister.list(t, s.lab))
 }
 
 func same(t *testing.T, before, after listing) {

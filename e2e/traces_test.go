@@ -35,15 +35,18 @@ func (s *scenario) labDown(ctx context.Context, t *testing.T) {
 
 func (s *scenario) traces(t *testing.T) traces {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join(s.lab.Dir, "lab.json"))
+	content, err := os.ReadFile(filepath.Join(s.lab.dir(), "lab.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var state struct{ Machines []struct{ Cgroups []string } }
+	var state struct {
+		Bridge   string
+		Machines []struct{ Cgroups []string }
+	}
 	if err := json.Unmarshal(content, &state); err != nil {
 		t.Fatal(err)
 	}
-	had := traces{dir: s.lab.Dir, bridge: s.lab.Bridge}
+	had := traces{dir: s.lab.dir(), bridge: state.Bridge}
 	for _, m := range state.Machines {
 		had.cgroups = append(had.cgroups, m.Cgroups...)
 	}

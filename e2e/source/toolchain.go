@@ -15,7 +15,8 @@ import (
 type toolchain struct {
 	// golang is the version of Go: go1.26.8.
 	golang string
-	// c is the C compiler's version and that of libseccomp, which runc is linked with.
+	// c is the C compiler's version and those of the libraries that programs are linked with: the C library, and
+	// libseccomp for runc.
 	c string
 	// debian is the release whose packages the images with iptables are made of: "debian 12".
 	debian string
@@ -62,6 +63,10 @@ func lookTools(ctx context.Context) (toolchain, error) {
 	if err != nil {
 		return toolchain{}, err
 	}
+	libc, err := output(ctx, "getconf", "GNU_LIBC_VERSION")
+	if err != nil {
+		return toolchain{}, err
+	}
 	golang, err := output(ctx, "go", "env", "GOVERSION")
 	if err != nil {
 		return toolchain{}, err
@@ -72,7 +77,7 @@ func lookTools(ctx context.Context) (toolchain, error) {
 	}
 	return toolchain{
 		golang: golang,
-		c:      "gcc " + gcc + " libseccomp " + seccomp,
+		c:      "gcc " + gcc + ", " + libc + ", libseccomp " + seccomp,
 		debian: osRelease(string(release)),
 		arch:   runtime.GOARCH,
 	}, nil

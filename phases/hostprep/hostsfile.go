@@ -3,6 +3,7 @@ package hostprep
 import (
 	"bytes"
 	"context"
+	"slices"
 
 	"slipway.io/slipway/provision/remote"
 	"slipway.io/slipway/provision/workflow"
@@ -49,24 +50,22 @@ func HostsFile() workflow.Phase {
 	}
 }
 
-// withBlock puts the block first, in the place of an earlier one. The block's
-// own first and last line mark it.
+// withBlock puts the block first, and takes earlier ones away. The block's own
+// first and last line mark it; a first one whose last is lost is only a line.
 func withBlock(old, block []byte) []byte {
 	lines := bytes.SplitAfter(bytes.TrimRight(block, "\n"), []byte("\n"))
 	first, last := marker(lines[0]), marker(lines[len(lines)-1])
-	var rest bytes.Buffer
-	inside := false
-	for line := range bytes.Lines(old) {
-		switch {
-		case bytes.HasPrefix(line, first):
-			inside = true
-		case inside && bytes.HasPrefix(line, last):
-			inside = false
-		case !inside:
-			rest.Write(line)
+	out := bytes.Clone(block)
+	rest := slices.Collect(bytes.Lines(old))
+	for i := 0; i < len(rest); i++ {
+		if !bytes.HasPrefix(rest[i], first) {
+			out = append(out, rest[i]...)
+			continue
 		}
+		length := slices.IndexFunc(rest[i:], func(l []byte) bool { return bytes.HasPrefix(l, last) })
+		i += max(length, 0)
 	}
-	return append(append([]byte{}, block...), rest.Bytes()...)
+	return out
 }
 
 // marker is a marking line up to where its comment starts.

@@ -55,6 +55,9 @@ func setKernel(ctx context.Context, s *workflow.Step) error {
 	if _, err := s.WriteFile(ctx, remote.File{Path: modulesConf, Content: templates.File("hostprep/modules.conf")}); err != nil {
 		return err
 	}
+	if err := modulesFolder(ctx, s); err != nil {
+		return err
+	}
 	var missing []string
 	for _, module := range modules {
 		if !s.Facts().Module(module) {
@@ -76,6 +79,20 @@ func setKernel(ctx context.Context, s *workflow.Step) error {
 		return err
 	}
 	return applySettings(ctx, s, wanted)
+}
+
+// modulesFolder makes /lib/modules where a machine has none, as a container
+// without a kernel of its own: kube-proxy's pod mounts it.
+func modulesFolder(ctx context.Context, s *workflow.Step) error {
+	if s.Facts().Exists("/lib/modules") {
+		return nil
+	}
+	_, err := s.Run(ctx, remote.Cmd{
+		Argv: []string{"mkdir", "-p", "/lib/modules"},
+		Undo: []string{"rmdir", "--ignore-fail-on-non-empty", "/lib/modules"},
+		Sudo: true,
+	})
+	return err
 }
 
 // wantedSettings keeps a limit that is higher already.

@@ -16,6 +16,7 @@ func Lock() workflow.Phase {
 		Why:      "Two installers at once on one machine leave it in a state that neither of them knows.",
 		On:       workflow.EachHost,
 		NeedsAll: []string{"preflight"},
+		Always:   true,
 		Do:       func(ctx context.Context, s *workflow.Step) error { return s.Lock(ctx) },
 	}
 }

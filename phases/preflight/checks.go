@@ -115,13 +115,13 @@ var needMiB = map[string]int{
 }
 
 func diskSpace(_ config.Host, f *facts.Facts) []Finding {
-	needed := map[string]int{}
-	for _, d := range f.Disks {
-		needed[d.MountPoint] += needMiB[d.Path]
-	}
 	// What is installed already needs no room any more.
 	if f.Exists("/var/lib/kubelet/config.yaml") {
 		return nil
+	}
+	needed := map[string]int{}
+	for _, d := range f.Disks {
+		needed[d.MountPoint] += needMiB[d.Path]
 	}
 	var found []Finding
 	said := map[string]bool{}
@@ -240,7 +240,7 @@ func cidrOverlap(l *look) []Finding {
 			continue // the inventory's validation has said so
 		}
 		for _, m := range l.fleet.Machines {
-			for _, what := range meets(prefix, m.Facts()) {
+			for _, what := range meets(prefix, m.Facts(), l.cluster.Network.CNI.Backend) {
 				found = append(found, Finding{
 					Host:     m.Spec.Name,
 					Evidence: fmt.Sprintf("%s %s overlaps %s", r.field, prefix, what),
@@ -252,13 +252,11 @@ func cidrOverlap(l *look) []Finding {
 	return found
 }
 
-// meets says what of a machine lies in a range. Routes of a cluster of ours
-// (over the CNI's interfaces) do not count.
-func meets(prefix netip.Prefix, f *facts.Facts) []string {
+// meets says what of a machine lies in a range.
+func meets(prefix netip.Prefix, f *facts.Facts, backend string) []string {
 	var all []string
 	for _, r := range f.Routes {
-		cni := strings.HasPrefix(r.Interface, "cni") || strings.HasPrefix(r.Interface, "flannel") || strings.HasPrefix(r.Interface, "cali")
-		if r.Destination.Bits() > 0 && !cni && r.Destination.Overlaps(prefix) {
+		if r.Destination.Bits() > 0 && r.Destination.Overlaps(prefix) && !ours(r, prefix, f, backend) {
 			all = append(all, fmt.Sprintf("the route to %s over %s", r.Destination, r.Interface))
 		}
 	}
@@ -268,4 +266,16 @@ func meets(prefix netip.Prefix, f *facts.Facts) []string {
 		}
 	}
 	return all
+}
+
+// ours says whether a cluster of ours made the route: one over the CNI's
+// interfaces, or host-gw's to another node's part of the range.
+func ours(r facts.Route, prefix netip.Prefix, f *facts.Facts, backend string) bool {
+	for _, name := range []string{"cni", "flannel", "cali"} {
+		if strings.HasPrefix(r.Interface, name) {
+			return true
+		}
+	}
+	within := prefix.Contains(r.Destination.Addr()) && r.Destination.Bits() > prefix.Bits()
+	return backend == config.BackendHostGW && within && f.Exists(workflow.JournalDir)
 }

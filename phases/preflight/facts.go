@@ -58,7 +58,7 @@ func Bundle() workflow.Phase {
 		On:       workflow.Installer,
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			return workflow.WithHint(s.Bundle().Verify(ctx),
+			return workflow.WithHint(s.Bundle().VerifyChanged(ctx),
 				"make the bundle anew with `slipway bundle create`; nothing has been changed on any machine")
 		},
 	}

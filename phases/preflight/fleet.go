@@ -69,7 +69,10 @@ func duplicates(what, fix string, values func(*facts.Facts) []string) func(*look
 				if hosts[value] == nil {
 					order = append(order, value)
 				}
-				hosts[value] = append(hosts[value], m.Spec.Name)
+				// Bridges and VLANs share the MAC of the interface below them.
+				if !slices.Contains(hosts[value], m.Spec.Name) {
+					hosts[value] = append(hosts[value], m.Spec.Name)
+				}
 			}
 		}
 		var found []Finding

@@ -2,7 +2,6 @@ package preflight
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -113,10 +112,4 @@ func reason(cluster *config.Cluster, check string) string {
 		}
 	}
 	return ""
-}
-
-// IsFindings says whether the error is that checks found errors.
-func IsFindings(err error) bool {
-	var f *FindingsError
-	return errors.As(err, &f)
 }

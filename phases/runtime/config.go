@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"fmt"
-	"math"
 	"strings"
 
 	goversion "github.com/hashicorp/go-version"
@@ -75,7 +74,7 @@ func (w settings) render(overrides map[string]any) ([]byte, error) {
 	if err := toml.Unmarshal(text, &base); err != nil {
 		return nil, fmt.Errorf("%s: %w", w.plugins().template, err)
 	}
-	merged, err := toml.Marshal(integers(config.Merge(base, overrides)))
+	merged, err := toml.Marshal(config.Merge(base, overrides))
 	if err != nil {
 		return nil, fmt.Errorf("containerd.config: %w", err)
 	}
@@ -133,28 +132,4 @@ func mirrorFiles(mirrors []config.Mirror) ([]remote.File, error) {
 		files = append(files, remote.File{Path: certsDir + "/" + m.Registry + "/hosts.toml", Content: content})
 	}
 	return files, nil
-}
-
-// integers makes whole numbers of an inventory integers again: JSON, through
-// which it was decoded, knows only one kind of number, and TOML two.
-func integers(value any) any {
-	switch v := value.(type) {
-	case map[string]any:
-		out := make(map[string]any, len(v))
-		for key, item := range v {
-			out[key] = integers(item)
-		}
-		return out
-	case []any:
-		out := make([]any, 0, len(v))
-		for _, item := range v {
-			out = append(out, integers(item))
-		}
-		return out
-	case float64:
-		if v == math.Trunc(v) {
-			return int64(v)
-		}
-	}
-	return value
 }

@@ -84,8 +84,11 @@ func installContainerd(ctx context.Context, s *workflow.Step) error {
 }
 
 // assert reads the configuration that containerd really has: a key of another
-// version is ignored without an error.
+// version is ignored without an error. A plan has not written it.
 func (w settings) assert(ctx context.Context, s *workflow.Step) error {
+	if s.Planning() {
+		return nil
+	}
 	dump := remote.Cmd{Argv: []string{install.BinDir + "/containerd", "--config", configFile, "config", "dump"}, Sudo: true}
 	res, err := s.Query(ctx, dump)
 	if err != nil {

@@ -44,6 +44,9 @@ type namespaceBed struct {
 
 // lay makes the namespace and what is in it.
 func (n *namespaceBed) lay(ctx context.Context, say func(string)) (*bed, error) {
+	if n.image == "" {
+		return nil, errors.New("no test image is known")
+	}
 	nodes, err := n.client.Clientset().CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list nodes: %w", err)

@@ -60,7 +60,7 @@ func (f *Facts) set(key, value string) (err error) {
 		if value == "cgroup2fs" {
 			f.CgroupVersion = 2
 		}
-	case "systemd":
+	case "init":
 		f.Init = value
 	case "machineID":
 		f.MachineID = value
@@ -111,7 +111,7 @@ func (f *Facts) setNetwork(key string, words []string) error {
 	case key == "mac" && len(words) == 2:
 		f.MACs = append(f.MACs, words[1])
 	case key == "address" && len(words) >= 2:
-		prefix, err := netip.ParsePrefix(words[1])
+		prefix, err := parseAddress(words[1])
 		if err != nil {
 			return err
 		}
@@ -141,6 +141,15 @@ func (f *Facts) setNetwork(key string, words []string) error {
 	}
 	// A key that this version does not know is no error: the script may say more.
 	return nil
+}
+
+// parseAddress reads an address with its prefix length; one of a link with a
+// peer (WireGuard, PPP) has none.
+func parseAddress(s string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	return netip.ParsePrefix(s)
 }
 
 // setRoute reads a line of `ip -4 route`. Routes that lead nowhere

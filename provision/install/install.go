@@ -46,7 +46,7 @@ func Binaries(ctx context.Context, s *workflow.Step, names []string) error {
 		})
 		paths = append(paths, Path(name))
 	}
-	have, err := remote.Sums(ctx, s, paths)
+	have, err := s.Sums(ctx, paths)
 	if err != nil {
 		return err
 	}

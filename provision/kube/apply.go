@@ -31,8 +31,8 @@ type Change struct {
 	Kind, Namespace, Name string
 	// Action is what was done, or with DryRun what would be.
 	Action Action
-	// Diff has a line for each field that differs, "path: old -> new", in
-	// the order of the paths. Only a dry run fills it; the values of a Secret
+	// Diff of a Changed object has a line for each field that differs,
+	// "path: old -> new", in the order of the paths. The values of a Secret
 	// are left out.
 	Diff []string
 }
@@ -118,21 +118,16 @@ func (c *Client) applyOne(ctx context.Context, object *unstructured.Unstructured
 	case err != nil:
 		return change, err
 	case !exists:
-	case dryRun:
-		change.Diff = diffObjects(before, after)
-		change.Action = actionOf(len(change.Diff) > 0)
 	default:
-		// The server leaves the resource version alone when nothing differs.
-		change.Action = actionOf(before.GetResourceVersion() != after.GetResourceVersion())
+		// Not the resource version: a controller may write the status between
+		// the two requests, and the second apply of a Namespace, which the
+		// server labels, moves nothing but managed fields.
+		change.Action = Unchanged
+		if change.Diff = diffObjects(before, after); len(change.Diff) > 0 {
+			change.Action = Changed
+		}
 	}
 	return change, nil
-}
-
-func actionOf(changed bool) Action {
-	if changed {
-		return Changed
-	}
-	return Unchanged
 }
 
 // Delete removes the objects of a YAML stream, last one first, in the

@@ -168,6 +168,31 @@ func TestDryRunChangesNothingAndShowsTheDifference(t *testing.T) {
 	}
 }
 
+func TestAStatusWrittenMeanwhileIsNoChange(t *testing.T) {
+	t.Parallel()
+	server := kubetest.New(t)
+	client := testClient(t, server)
+	const namespace = "{apiVersion: v1, kind: Namespace, metadata: {name: harbour}}"
+	if _, err := client.Apply(t.Context(), []byte(namespace)); err != nil {
+		t.Fatal(err)
+	}
+	server.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPatch {
+			object := server.Get("/api/v1/namespaces/harbour") // a controller, between Get and Apply
+			object["status"] = kubetest.Object{"phase": "Active"}
+			server.PutObject(object)
+		}
+		return false
+	}
+	changes, err := client.Apply(t.Context(), []byte(namespace))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"unchanged Namespace harbour"}, actions(changes)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestApplyRetriesWhatPassesAndNotWhatDoesNot(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

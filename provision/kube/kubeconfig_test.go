@@ -119,21 +119,27 @@ func TestMerge(t *testing.T) {
 		{"beside another cluster", foreignConfig, MergeOptions{}, map[string]string{"current": "work", "work": work, "lab": lab("ca-1")}, false, ""},
 		{"as the current one", foreignConfig, MergeOptions{SetCurrent: true}, map[string]string{"current": "lab", "work": work, "lab": lab("ca-1")}, false, ""},
 		{
-			"over another cluster of that name", strings.ReplaceAll(foreignConfig, "work", "lab"), MergeOptions{}, nil, false,
+			"over another cluster of that name", strings.ReplaceAll(foreignConfig, "work", "lab"),
+			MergeOptions{},
+			nil, false,
 			`"lab" is there already, for another cluster (https://lab:6443)`,
 		},
 		{
-			"over another cluster of that name, by force", strings.ReplaceAll(foreignConfig, "work", "lab"), MergeOptions{Force: true},
-			map[string]string{"current": "lab", "lab": lab("ca-1")}, true, "",
+			"over another cluster of that name, by force", strings.ReplaceAll(foreignConfig, "work", "lab"),
+			MergeOptions{Force: true},
+			map[string]string{"current": "lab", "lab": lab("ca-1")},
+			true, "",
 		},
 		{
 			"over a context of that name for another cluster",
 			strings.ReplaceAll(strings.ReplaceAll(foreignConfig, "context: work", "context: lab"), "- {name: work, context", "- {name: lab, context"),
-			MergeOptions{}, nil, false, `"lab" is there already, for another cluster (https://work:6443)`,
+			MergeOptions{},
+			nil, false, `"lab" is there already, for another cluster (https://work:6443)`,
 		},
 		{
 			"over a user of that name", strings.ReplaceAll(strings.ReplaceAll(foreignConfig, "name: me", "name: lab-admin"), "user: me", "user: lab-admin"),
-			MergeOptions{}, nil, false, `"lab-admin" is there already, for another cluster`,
+			MergeOptions{},
+			nil, false, `"lab-admin" is there already, for another cluster`,
 		},
 	}
 	for _, test := range tests {

@@ -31,20 +31,23 @@ type Node struct {
 	IP   netip.Addr
 }
 
-// document is a template with the inventory's overrides for it.
+// document is a template with what is merged over it, one after the other: a
+// null of the inventory's removes a field of the template's.
 type document struct {
-	template  string
-	overrides map[string]any
+	template string
+	layers   []map[string]any
 }
+
+func layered(template string, layers ...map[string]any) document { return document{template, layers} }
 
 // Init is what `kubeadm init --config` reads: InitConfiguration,
 // ClusterConfiguration, KubeletConfiguration and KubeProxyConfiguration.
 func Init(c *config.Cluster, node Node) ([]byte, error) {
 	return render(values(c, node),
-		document{"kubeadm/init.yaml.tmpl", config.Merge(taintsOf(c, node), c.Kubernetes.InitConfiguration)},
-		document{"kubeadm/cluster.yaml.tmpl", c.Kubernetes.ClusterConfiguration},
-		document{"kubeadm/kubelet.yaml.tmpl", c.Kubernetes.KubeletConfiguration},
-		document{"kubeadm/kube-proxy.yaml.tmpl", c.Kubernetes.KubeProxyConfiguration},
+		layered("kubeadm/init.yaml.tmpl", taintsOf(c, node), c.Kubernetes.InitConfiguration),
+		layered("kubeadm/cluster.yaml.tmpl", c.Kubernetes.ClusterConfiguration),
+		layered("kubeadm/kubelet.yaml.tmpl", c.Kubernetes.KubeletConfiguration),
+		layered("kubeadm/kube-proxy.yaml.tmpl", c.Kubernetes.KubeProxyConfiguration),
 	)
 }
 
@@ -52,7 +55,7 @@ func Init(c *config.Cluster, node Node) ([]byte, error) {
 func Join(c *config.Cluster, node Node, discovery, token string) ([]byte, error) {
 	data := values(c, node)
 	data.Discovery, data.Token = discovery, token
-	return render(data, document{"kubeadm/join.yaml.tmpl", config.Merge(taintsOf(c, node), c.Kubernetes.JoinConfiguration)})
+	return render(data, layered("kubeadm/join.yaml.tmpl", taintsOf(c, node), c.Kubernetes.JoinConfiguration))
 }
 
 // Discovery is the file by which a machine that joins knows the cluster. Its
@@ -116,21 +119,23 @@ func render(d data, documents ...document) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(doc.overrides) > 0 {
-			if text, err = override(text, doc.overrides); err != nil {
-				return nil, fmt.Errorf("%s: %w", doc.template, err)
-			}
+		if text, err = merge(text, doc.layers); err != nil {
+			return nil, fmt.Errorf("%s: %w", doc.template, err)
 		}
 		out.Write(text)
 	}
 	return out.Bytes(), nil
 }
 
-// override merges as RFC 7396 (JSON merge patch) says.
-func override(text []byte, overrides map[string]any) ([]byte, error) {
-	var base map[string]any
-	if err := yaml.Unmarshal(text, &base); err != nil {
+// merge merges as RFC 7396 (JSON merge patch) says. All documents go through
+// it, so that one with an override differs from one without in that only.
+func merge(text []byte, layers []map[string]any) ([]byte, error) {
+	var document map[string]any
+	if err := yaml.Unmarshal(text, &document); err != nil {
 		return nil, err
 	}
-	return yaml.Marshal(config.Merge(base, overrides))
+	for _, layer := range layers {
+		document = config.Merge(document, layer)
+	}
+	return yaml.Marshal(document)
 }

@@ -12,8 +12,13 @@ import (
 	templates "slipway.io/slipway/templates/lab"
 )
 
-// haltTimeout is how long a machine may take to power off before it is killed.
-const haltTimeout = 100 * time.Second
+// How long a machine may take to power off before it is killed: a little more
+// than systemd gives a unit that hangs (DefaultTimeoutStopSec, 90 s), or only a
+// while if its disk is thrown away in any case.
+const (
+	haltTimeout = 100 * time.Second
+	downTimeout = 20 * time.Second
+)
 
 // containerName is the machine's name among all containers of the outer machine.
 func (s *session) containerName(m *machine) string { return s.state.Bridge + "-" + m.Name }
@@ -149,17 +154,17 @@ func (s *session) ready(ctx context.Context, m *machine) (bool, string, error) {
 }
 
 // stop powers a machine off, and kills it if it does not end in time.
-func (s *session) stop(ctx context.Context, m *machine) error {
+func (s *session) stop(ctx context.Context, m *machine, timeout time.Duration) error {
 	if pid := s.pidOf(m); pid != 0 {
 		s.say(m.Name, "powers off")
 		if err := terminate(pid); err != nil {
 			return fmt.Errorf("power off: %w", err)
 		}
-		if err := s.awaitOff(ctx, m, haltTimeout); err != nil {
+		if err := s.awaitOff(ctx, m, timeout); err != nil {
 			if ctx.Err() != nil {
 				return err
 			}
-			s.say(m.Name, "is killed: it did not power off within %s", haltTimeout)
+			s.say(m.Name, "is killed: it did not power off within %s", timeout)
 			if err := s.kill(ctx, m); err != nil {
 				return err
 			}

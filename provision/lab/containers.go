@@ -40,9 +40,10 @@ func (c Containers) Up(ctx context.Context, spec Spec) (*Lab, error) {
 		if err := s.plan(ctx, spec); err != nil {
 			return nil, err
 		}
-		base, err := s.baseIfNeeded(ctx, spec)
-		if err != nil {
-			return nil, fmt.Errorf("base tree: %w", err)
+		// The bridge comes before what takes long: its route keeps others off
+		// the subnet.
+		if err := s.ensureBridge(ctx); err != nil {
+			return nil, fmt.Errorf("bridge %s: %w", s.state.Bridge, err)
 		}
 		if err := s.keepSysctls(); err != nil {
 			return nil, err
@@ -50,8 +51,9 @@ func (c Containers) Up(ctx context.Context, spec Spec) (*Lab, error) {
 		if err := s.ensureKeys(); err != nil {
 			return nil, err
 		}
-		if err := s.ensureBridge(ctx); err != nil {
-			return nil, fmt.Errorf("bridge %s: %w", s.state.Bridge, err)
+		base, err := s.baseIfNeeded(ctx, spec)
+		if err != nil {
+			return nil, fmt.Errorf("base tree: %w", err)
 		}
 		err = s.eachMachine(func(m *machine) error {
 			if err := s.ensureTree(ctx, base, m, spec.SudoPassword); err != nil {
@@ -87,7 +89,7 @@ func (c Containers) Boot(ctx context.Context, name string) (*Lab, error) {
 // Halt powers off all machines of a lab, in order, and keeps their disks.
 func (c Containers) Halt(ctx context.Context, name string) (*Lab, error) {
 	return c.hold(name, false, func(s *session) (*Lab, error) {
-		err := s.eachMachine(func(m *machine) error { return s.stop(ctx, m) })
+		err := s.eachMachine(func(m *machine) error { return s.stop(ctx, m, haltTimeout) })
 		return s.lab(), err
 	})
 }

@@ -19,7 +19,9 @@ type inventory struct {
 	Endpoint, Bundle             string
 	// CgroupV1 and NoSysResource are what the outer machine cannot give.
 	CgroupV1, NoSysResource bool
-	Hosts                   []inventoryHost
+	// EvenEtcd: there is an even number of control planes.
+	EvenEtcd bool
+	Hosts    []inventoryHost
 }
 
 type inventoryHost struct {
@@ -52,6 +54,7 @@ func inventoryOf(l *Lab, spec Spec) (inventory, error) {
 		IdentityFile:   filepath.Base(l.IdentityFile()),
 		KnownHostsFile: filepath.Base(l.KnownHostsFile()),
 		Endpoint:       spec.Endpoint,
+		EvenEtcd:       spec.ControlPlanes > 0 && spec.ControlPlanes%2 == 0,
 	}
 	if data.Endpoint == "" && spec.ControlPlanes > 1 {
 		data.Endpoint = l.Machines[0].Address.String()

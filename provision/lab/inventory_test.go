@@ -5,16 +5,15 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"sigs.k8s.io/yaml"
 
 	"slipway.io/slipway/provision/config"
 )
 
-func TestInventoryDecodesStrictly(t *testing.T) {
+func TestInventoryIsAValidOne(t *testing.T) {
 	t.Parallel()
 	for _, cgroupV1 := range []bool{false, true} {
 		for _, noSysResource := range []bool{false, true} {
-			data := testInventory(t, Spec{ControlPlanes: 2, Workers: 1, Bundle: "/bundles/a: b"})
+			data := testInventory(t, Spec{ControlPlanes: 3, Workers: 1})
 			data.CgroupV1, data.NoSysResource = cgroupV1, noSysResource
 			cluster := decode(t, data)
 
@@ -36,17 +35,24 @@ func TestInventoryHasWhatTheLabIs(t *testing.T) {
 	t.Parallel()
 	cluster := decode(t, testInventory(t, Spec{ControlPlanes: 2, Workers: 1, Bundle: "/bundles/a: b"}))
 	cp, worker := []config.Role{config.RoleControlPlane}, []config.Role{config.RoleWorker}
-	wantHosts := []config.Host{
-		{Name: "cp1", Address: "10.88.77.11", Roles: cp},
-		{Name: "cp2", Address: "10.88.77.12", Roles: cp},
-		{Name: "w1", Address: "10.88.77.101", Roles: worker},
+	type host struct {
+		Name, Address string
+		Roles         []config.Role
 	}
-	if diff := cmp.Diff(wantHosts, cluster.Hosts); diff != "" {
+	var got []host
+	for _, h := range cluster.Hosts {
+		got = append(got, host{h.Name, h.Address, h.Roles})
+	}
+	want := []host{{"cp1", "10.88.77.11", cp}, {"cp2", "10.88.77.12", cp}, {"w1", "10.88.77.101", worker}}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	wantSSH := config.SSH{User: "slipway", IdentityFile: "id_ed25519", KnownHostsFile: "known_hosts"}
-	if diff := cmp.Diff(wantSSH, cluster.SSH); diff != "" {
-		t.Error(diff)
+	ssh := cluster.SSH
+	if ssh.User != "slipway" || ssh.IdentityFile != "/labs/test/id_ed25519" || ssh.KnownHostsFile != "/labs/test/known_hosts" {
+		t.Errorf("ssh: %+v", ssh)
+	}
+	if len(cluster.Preflight.Ignore) != 1 || cluster.Preflight.Ignore[0].Check != "even-etcd" {
+		t.Errorf("ignored for two control planes: %v", cluster.Preflight.Ignore)
 	}
 	if cluster.APIVersion != config.APIVersion || cluster.Kind != config.Kind || cluster.Metadata.Name != "test" {
 		t.Errorf("head: %+v", cluster.Metadata)
@@ -79,14 +85,14 @@ func testInventory(t *testing.T, spec Spec) inventory {
 	return data
 }
 
-func decode(t *testing.T, data inventory) config.Cluster {
+func decode(t *testing.T, data inventory) *config.Cluster {
 	t.Helper()
 	content, err := data.render()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var cluster config.Cluster
-	if err := yaml.UnmarshalStrict(content, &cluster); err != nil {
+	cluster, err := config.Parse("/labs/test/inventory.yaml", content)
+	if err != nil {
 		t.Fatalf("%v\n%s", err, content)
 	}
 	if strings.Contains(string(content), "<no value>") {

@@ -95,27 +95,28 @@ func (s Spec) validate() error {
 
 // Lab is what is there.
 type Lab struct {
-	Name string
+	Name string `json:"name"`
 	// Dir holds all that belongs to the lab.
-	Dir string
+	Dir string `json:"dir"`
 	// Subnet and Bridge are its network; Gateway is the outer machine in it.
-	Subnet  netip.Prefix
-	Bridge  string
-	Gateway netip.Addr
+	Subnet  netip.Prefix `json:"subnet"`
+	Bridge  string       `json:"bridge"`
+	Gateway netip.Addr   `json:"gateway"`
 	// Machines, control planes first.
-	Machines []Machine
+	Machines []Machine `json:"machines"`
 }
 
 // Machine is one machine of a lab.
 type Machine struct {
-	Name    string
-	Roles   []config.Role
-	Address netip.Addr
+	Name    string        `json:"name"`
+	Roles   []config.Role `json:"roles"`
+	Address netip.Addr    `json:"address"`
 	// Tree is its root file system, Log what it wrote to its console.
-	Tree, Log string
-	State     MachineState
+	Tree  string       `json:"tree"`
+	Log   string       `json:"log"`
+	State MachineState `json:"state"`
 	// PID is the process that runs it; 0 if none does.
-	PID int
+	PID int `json:"pid"`
 }
 
 // MachineState says whether a machine is there and runs.

@@ -42,7 +42,7 @@ func (s *session) plan(ctx context.Context, spec Spec) error {
 // then the folder with the trees and the state itself.
 func (s *session) remove(ctx context.Context) error {
 	err := s.eachMachine(func(m *machine) error {
-		if err := s.stop(ctx, m); err != nil {
+		if err := s.stop(ctx, m, downTimeout); err != nil {
 			return err
 		}
 		return removeTree(s.machineDir(m))

@@ -56,7 +56,8 @@ type Unit struct {
 // themselves. A lost connection is made again, and the unit is found again.
 //
 // It is one Run, so that a plan records it. Another exit code than 0 is an
-// *ExitError with the unit's own argv, and the last lines of its log as Stderr.
+// *ExitError with the unit's own argv, and the last lines of its log as Stderr;
+// so is an end from outside (timeout, systemctl stop, reboot), with code 255.
 // When the context ends, the unit goes on running on the machine.
 func RunUnit(ctx context.Context, h Host, u Unit) (Result, error) {
 	return runUnit(ctx, h, u, UnitsDir)
@@ -104,16 +105,25 @@ func (u Unit) command(dir string, age int, output io.Writer) Cmd {
 	return cmd
 }
 
-// explain tells an exit code of the unit's command, which the script announces
-// on its last line, from a failure of the script.
+// explain tells an end of the unit's command, which the script announces on its
+// last line, from a failure of the script.
 func (u Unit) explain(err error) error {
 	exit := (*ExitError)(nil)
-	if !errors.As(err, &exit) || lastLine(exit.Stderr) != fmt.Sprintf("slipway-%s ended with %d", u.Name, exit.Code) {
+	if !errors.As(err, &exit) {
+		return err
+	}
+	last, log := lastLine(exit.Stderr), lastLines(exit.Stdout, tailLines)
+	switch {
+	case last == fmt.Sprintf("slipway-%s ended with %d", u.Name, exit.Code):
+	case strings.HasPrefix(last, "slipway-"+u.Name+" was ended from outside: "):
+		// By its timeout, by systemctl stop, by the kernel, by a reboot.
+		log = strings.TrimPrefix(log+"\n"+last, "\n")
+	default:
 		return err
 	}
 	return &ExitError{
 		Host: exit.Host, Argv: RedactArgv(u.Argv, u.Secret), Code: exit.Code,
-		Stdout: exit.Stdout, Stderr: lastLines(exit.Stdout, tailLines),
+		Stdout: exit.Stdout, Stderr: log,
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,90 +14,6 @@ import (
 
 	"slipway.io/slipway/provision/remote"
 )
-
-// What the script needs of systemd, for machines without one.
-const (
-	fakeSystemdRun = `#!/bin/sh
-set -eu
-while :; do
-	case $1 in
-	--unit=*) unit=${1#--unit=} ;;
-	--*) ;;
-	*) break ;;
-	esac
-	echo "$1" >>"$FAKE_SYSTEMD/options"
-	shift
-done
-echo "$unit" >>"$FAKE_SYSTEMD/starts"
-# A parent that reaps it, as PID 1 does.
-pid=$FAKE_SYSTEMD/$unit.pid
-rm -f "$pid"
-setsid sh -c 'pid=$0; "$@" & echo $! >"$pid.new"; mv "$pid.new" "$pid"; wait' "$pid" "$@" </dev/null >/dev/null 2>&1 9>&- &
-while ! [ -e "$pid" ]; do sleep 0.01; done
-`
-	fakeSystemctl = `#!/bin/sh
-set -eu
-[ "$1" = show ] || exit 0
-pid=$(cat "$FAKE_SYSTEMD/$4.pid" 2>/dev/null || echo 0)
-[ "$pid" -gt 0 ] && kill -0 "$pid" 2>/dev/null || pid=0
-case $2 in
---property=ActiveState) if [ "$pid" -gt 0 ]; then echo active; else echo inactive; fi ;;
---property=MainPID) echo "$pid" ;;
---property=Result) echo oom-kill ;;
-esac
-`
-)
-
-// unitMachine is this machine with a fake systemd.
-type unitMachine struct {
-	localHost
-	dir, systemd string
-
-	mu   sync.Mutex
-	runs []string // the AGE argument of each Run
-	// meddle may replace a Run by something else.
-	meddle func(ctx context.Context, n int, cmd remote.Cmd) (remote.Result, error, bool)
-}
-
-func newUnitMachine(t *testing.T) *unitMachine {
-	t.Helper()
-	programs, systemd := t.TempDir(), t.TempDir()
-	program(t, programs, "systemd-run", fakeSystemdRun)
-	program(t, programs, "systemctl", fakeSystemctl)
-	return &unitMachine{
-		localHost: localHost{programs: programs, env: []string{"FAKE_SYSTEMD=" + systemd}},
-		dir:       t.TempDir(), systemd: systemd,
-	}
-}
-
-func (m *unitMachine) Run(ctx context.Context, cmd remote.Cmd) (remote.Result, error) {
-	m.mu.Lock()
-	m.runs = append(m.runs, cmd.Argv[5])
-	n := len(m.runs)
-	m.mu.Unlock()
-	if m.meddle != nil {
-		if result, err, instead := m.meddle(ctx, n, cmd); instead {
-			return result, err
-		}
-	}
-	return m.localHost.Run(ctx, cmd)
-}
-
-func (m *unitMachine) run(t *testing.T, u remote.Unit) (remote.Result, error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	return remote.RunUnitIn(ctx, m, u, m.dir)
-}
-
-func (m *unitMachine) starts(t *testing.T) int {
-	t.Helper()
-	content, err := os.ReadFile(filepath.Join(m.systemd, "starts"))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		t.Fatal(err)
-	}
-	return strings.Count(string(content), "\n")
-}
 
 func sh(script string, args ...string) []string {
 	return append([]string{"sh", "-c", script, "sh"}, args...)
@@ -158,10 +73,14 @@ func TestUnitThatFailsTellsItsOwnCommandAndTheEndOfItsLog(t *testing.T) {
 func TestUnitThatIsKilledSaysWhoEndedIt(t *testing.T) {
 	t.Parallel()
 	m := newUnitMachine(t)
-	_, err := m.run(t, remote.Unit{Name: "killed", Argv: sh(`kill -9 $(ps -o ppid= -p $$) $$`)})
+	const script = `echo begin; kill -9 $(ps -o ppid= -p $$) $$`
+	_, err := m.run(t, remote.Unit{Name: "killed", Argv: sh(script)})
 	var exit *remote.ExitError
-	if !errors.As(err, &exit) || !strings.Contains(exit.Stderr, "oom-kill") {
-		t.Errorf("want systemd's result in the error, got %v", err)
+	if !errors.As(err, &exit) {
+		t.Fatalf("want an ExitError, got %v", err)
+	}
+	if exit.Stderr != "begin\nslipway-killed was ended from outside: oom-kill" || exit.Code != 255 || exit.Argv[2] != script {
+		t.Errorf("want the log and systemd's result in the error, got %+v", exit)
 	}
 }
 
@@ -186,14 +105,18 @@ func TestUnitThatRunsAlreadyIsFollowed(t *testing.T) {
 		result remote.Result
 		err    error
 	}
-	outcomes := make(chan outcome, 2)
+	outcomes, following := make(chan outcome, 2), make(chan struct{}, 10)
 	for range 2 {
+		u := u
+		u.Output = writerFunc(func([]byte) { following <- struct{}{} })
 		go func() {
 			result, err := m.run(t, u)
 			outcomes <- outcome{result, err}
 		}()
 	}
-	waitUntil(t, "the unit runs", func() bool { return m.starts(t) == 1 })
+	for range 2 { // Each has seen the beginning.
+		<-following
+	}
 	if err := os.WriteFile(flag, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -355,17 +278,3 @@ func TestUnitNameMustFitSystemd(t *testing.T) {
 type writerFunc func([]byte)
 
 func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
-
-func waitUntil(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	ticker := time.NewTicker(10 * time.Millisecond)
-	defer ticker.Stop()
-	deadline := time.After(20 * time.Second)
-	for !done() {
-		select {
-		case <-ticker.C:
-		case <-deadline:
-			t.Fatalf("not within 20 s: %s", what)
-		}
-	}
-}

@@ -64,6 +64,9 @@ func (l *lines) shows(e Event) bool {
 		return l.verbose
 	case Change:
 		return l.verbose || e.Run == planRun
+	case PhaseSkipped:
+		// One failure skips many: the last line counts them.
+		return l.verbose
 	default:
 		return true
 	}

@@ -92,7 +92,11 @@ func (j *journaler) Upload(ctx context.Context, blob remote.Blob) (bool, error) 
 	if err := j.path(ctx, "file", blob.Path); err != nil {
 		return false, err
 	}
-	return j.counter.Upload(ctx, blob)
+	changed, err := j.counter.Upload(ctx, blob)
+	if err != nil {
+		return changed, err
+	}
+	return changed, j.noteSum(ctx, blob)
 }
 
 func (j *journaler) path(ctx context.Context, kind, path string) error {

@@ -27,6 +27,9 @@ type Run struct {
 	Plan bool
 	// Parallel bounds how many nodes of the graph are at work at once.
 	Parallel int
+	// Hint says what to do about an error that comes without advice of its own;
+	// nil says nothing.
+	Hint func(error) string
 	// Holder says who runs this, for the lock: user@machine.
 	Holder string
 
@@ -156,7 +159,7 @@ func (r *Run) phase(ctx context.Context, n *node) (int, error) {
 		err = errSkipped
 	case err != nil:
 		event = event.WithError(err)
-		event.Kind, event.Hint = report.PhaseFailed, Hint(err)
+		event.Kind, event.Hint = report.PhaseFailed, r.hint(err)
 		err = &PhaseError{Phase: n.phase.Name, Host: n.host(), Err: err}
 	case event.Changes == 0:
 		event.Kind = report.PhaseUnchanged
@@ -165,6 +168,13 @@ func (r *Run) phase(ctx context.Context, n *node) (int, error) {
 	}
 	r.emit(event)
 	return event.Changes, err
+}
+
+func (r *Run) hint(err error) string {
+	if hint := Hint(err); hint != "" || r.Hint == nil {
+		return hint
+	}
+	return r.Hint(err)
 }
 
 func (r *Run) perform(ctx context.Context, step *Step) error {

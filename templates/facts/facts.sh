@@ -5,17 +5,17 @@
 # counts.
 set -u
 
-fact() { printf '%s\t%s\n' "$1" "$2"; }
+fact() { [ -z "$2" ] || printf '%s\t%s\n' "$1" "$2"; }
 file() { [ -r "$2" ] && fact "$1" "$(head -n 1 "$2")"; }
 
 fact time "$(date +%s.%N)"
-fact hostname "$(hostname)"
+fact hostname "$(uname -n)"
 fact arch "$(uname -m)"
 fact kernel "$(uname -r)"
 fact cpus "$(getconf _NPROCESSORS_ONLN)"
 fact memoryKiB "$(awk '$1 == "MemTotal:" { print $2 }' /proc/meminfo)"
 fact cgroup "$(stat -fc %T /sys/fs/cgroup)"
-fact systemd "$(ps -o comm= -p 1)"
+file init /proc/1/comm
 file machineID /etc/machine-id
 file productUUID /sys/class/dmi/id/product_uuid
 
@@ -38,7 +38,6 @@ for conf in /etc/systemd/zram-generator.conf /usr/lib/systemd/zram-generator.con
 	grep -qs '^\[zram' "$conf" && fact zram "$conf"
 	break
 done
-
 
 # A module is there if it is loaded or built in (both have a folder, or, for
 # those without parameters, a line), or can be loaded.
@@ -73,7 +72,7 @@ for socket in /run/containerd/containerd.sock /run/crio/crio.sock /run/cri-docke
 	[ -S "$socket" ] && fact criSocket "$socket"
 done
 for path in /etc/kubernetes/admin.conf /etc/kubernetes/kubelet.conf /etc/kubernetes/manifests/kube-apiserver.yaml \
-	/var/lib/etcd/member /var/lib/slipway/journal /var/lib/kubelet/config.yaml; do
+	/var/lib/etcd/member /var/lib/slipway/journal /var/lib/kubelet/config.yaml /lib/modules; do
 	[ -e "$path" ] && fact exists "$path"
 done
 for command in iptables nft conntrack modprobe mount systemd-run sha256sum tail; do

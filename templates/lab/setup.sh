@@ -14,6 +14,10 @@ rm -f /var/lib/dbus/machine-id
 ln -s /etc/machine-id /var/lib/dbus/machine-id
 rm -f /etc/hostname
 
+# It comes with every kernel; kube-proxy mounts it, and the container runtime
+# would make it where it is missing.
+mkdir -p /usr/lib/modules
+
 systemctl enable slipway-lab-machine.service slipway-lab-network.service
 
 # Nothing reaches a package mirror from a lab, and there is no console.

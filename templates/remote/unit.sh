@@ -69,13 +69,16 @@ main() {
 	else
 		cat "$state/log"
 	fi
+	# The last line on standard error tells the caller that it was the command,
+	# and not this script, that failed.
 	if ! [ -s "$state/code" ]; then
-		echo "$unit was ended before its command could tell an exit code:" \
-			"$(systemctl show --property=Result --value "$unit")" >&2
+		echo "slipway-$name was ended from outside: $(systemctl show --property=Result --value "$unit")" >&2
 		exit 255
 	fi
 	code=$(cat "$state/code")
-	echo "slipway-$name ended with $code" >&2
+	if [ "$code" -ne 0 ]; then
+		echo "slipway-$name ended with $code" >&2
+	fi
 	exit "$code"
 }
 

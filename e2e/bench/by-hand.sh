@@ -1,0 +1,103 @@
+#!/bin/sh
+# Installs a cluster as a skilled administrator would by hand: OpenSSH with one
+# multiplexed connection a host, all hosts at once at each stage.
+#
+#   by-hand.sh SITE BUNDLE
+#
+# SITE is what he has written beforehand, the very files that slipway renders:
+#   hosts        a line a host: name role; the control plane first
+#   ssh_config   how to reach them
+#   root/        files for every host, at their paths
+#   hosts-block  lines for /etc/hosts
+#   init.yaml    for kubeadm init
+#   join-NAME.yaml   for kubeadm join, with TOKEN and HASH in their places
+#   flannel.yaml
+#   ROLE.tar     the images of a role, as ctr imports them
+#   ROLE.pins    their names
+#   ROLE.bin, plugins   the programs of a role and the CNI plugins, below BUNDLE
+set -eu
+site=$1 bundle=$2
+ssh_config=$site/ssh_config
+admin=/etc/kubernetes/admin.conf
+
+on() { ssh -F "$ssh_config" "$@"; }
+
+names() { cut -d' ' -f1 "$site/hosts"; }
+workers() { names | tail -n +2; }
+
+close() {
+	for name in $(names); do
+		on -O exit "$name" 2>/dev/null || true
+	done
+}
+trap close EXIT
+
+# await PID... waits for all of them and fails if one failed.
+await() {
+	failed=
+	for pid in "$@"; do
+		wait "$pid" || failed=$pid
+	done
+	[ -z "$failed" ]
+}
+
+# prepare NAME ROLE makes a host ready for kubeadm.
+prepare() {
+	tar -C "$bundle" -cf - -T "$site/$2.bin" |
+		on "$1" 'sudo tar -C /usr/local/bin --no-same-owner --transform "s|.*/||" -xf -'
+	tar -C "$bundle" -cf - -T "$site/plugins" |
+		on "$1" 'sudo mkdir -p /opt/cni/bin && sudo tar -C /opt/cni/bin --no-same-owner --transform "s|.*/||" -xf -'
+	(cd "$site/root" && find . -type f | tar -cf - -T -) |
+		on "$1" 'sudo tar -C / --no-same-owner -xf -'
+	on "$1" 'sudo tee -a /etc/hosts >/dev/null' <"$site/hosts-block"
+	on "$1" sudo sh -eu <<-'END'
+		sed -i '/^[^#].*[[:space:]]swap[[:space:]]/s/^/# /' /etc/fstab
+		swapoff -a
+		# Where they are built in, there is nothing to load.
+		modprobe --all overlay br_netfilter 2>/dev/null || true
+		sysctl --quiet --load /etc/sysctl.d/90-kubernetes.conf
+		systemctl daemon-reload
+		systemctl enable --quiet --now containerd
+		systemctl enable --quiet kubelet
+	END
+	on "$1" sudo ctr --namespace k8s.io images import --digests=false - <"$site/$2.tar"
+	# What garbage collection takes cannot be pulled again.
+	on "$1" 'xargs -I{} sudo ctr --namespace k8s.io images label {} io.cri-containerd.pinned=pinned' <"$site/$2.pins"
+}
+
+# join NAME TOKEN HASH
+join() {
+	sed "s|TOKEN|$2|; s|HASH|$3|" "$site/join-$1.yaml" |
+		on "$1" 'sudo tee /etc/kubernetes/join.yaml >/dev/null && sudo kubeadm join --config /etc/kubernetes/join.yaml'
+}
+
+first=$(names | head -n 1)
+
+pids=
+while read -r name role; do
+	prepare "$name" "$role" </dev/null &
+	pids="$pids $!"
+done <"$site/hosts"
+# The lists are split into their words on purpose, here and below.
+# shellcheck disable=SC2086
+await $pids
+
+on "$first" 'sudo tee /etc/kubernetes/init.yaml >/dev/null && sudo kubeadm init --config /etc/kubernetes/init.yaml' <"$site/init.yaml"
+on "$first" sudo kubectl --kubeconfig "$admin" apply -f - <"$site/flannel.yaml"
+
+# kubeadm join ENDPOINT --token TOKEN --discovery-token-ca-cert-hash HASH
+command=$(on "$first" sudo kubeadm token create --print-join-command)
+# shellcheck disable=SC2086
+set -- $command
+token=$5 hash=$7
+pids=
+for name in $(workers); do
+	join "$name" "$token" "$hash" &
+	pids="$pids $!"
+done
+# shellcheck disable=SC2086
+await $pids
+
+# shellcheck disable=SC2046
+on "$first" sudo kubectl --kubeconfig "$admin" label node $(workers) node-role.kubernetes.io/worker=
+on "$first" sudo kubectl --kubeconfig "$admin" wait --for=condition=Ready --timeout=240s node --all

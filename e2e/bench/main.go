@@ -1,0 +1,128 @@
+// Command bench times `slipway apply` against by-hand.sh, a shell script that does the same steps over OpenSSH, on fresh
+// machine containers of the same kind: one control plane, two workers.
+//
+//	go run ./e2e/bench -slipway bin/slipway -bundle DIR
+//
+// It needs root. The exit code is 1 if slipway is slower.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the command line.
+type options struct {
+	slipway, bundle, script, lab string
+	pairs                        int
+	most                         float64
+}
+
+func parse(args []string, stderr io.Writer) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&o.slipway, "slipway", "bin/slipway", "the binary")
+	flags.StringVar(&o.bundle, "bundle", "", "the bundle that both install from")
+	flags.StringVar(&o.script, "script", "e2e/bench/by-hand.sh", "what slipway is compared with")
+	flags.StringVar(&o.lab, "lab", fmt.Sprintf("bench-%d", os.Getpid()), "name of the lab, made anew for each run")
+	flags.IntVar(&o.pairs, "pairs", 2, "how often each of the two is run")
+	flags.Float64Var(&o.most, "most", 1.0, "the ratio that slipway may have")
+	if err := flags.Parse(args); err != nil {
+		return options{}, err
+	}
+	if flags.NArg() > 0 || o.bundle == "" || o.pairs < 1 {
+		return options{}, errors.New("a bundle, at least one pair and no argument: see -h")
+	}
+	// Both run in other folders.
+	for _, path := range []*string{&o.slipway, &o.bundle, &o.script} {
+		abs, err := filepath.Abs(*path)
+		if err != nil {
+			return options{}, err
+		}
+		*path = abs
+	}
+	return o, nil
+}
+
+// contender is a way to install a cluster on a lab's machines. What prepare
+// returns is timed.
+type contender struct {
+	name    string
+	prepare func(*bench, context.Context) (install func(context.Context) error, err error)
+	took    []time.Duration
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	o, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	scratch, err := os.MkdirTemp("", "bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch)
+	b := &bench{options: o, scratch: scratch, log: stderr}
+	if err := b.warm(ctx); err != nil {
+		return err
+	}
+	slipway := &contender{name: "slipway apply", prepare: (*bench).slipwayApply}
+	byHand := &contender{name: "by hand", prepare: (*bench).byHand}
+	for pair := range o.pairs {
+		order := []*contender{slipway, byHand}
+		if pair%2 == 1 {
+			slices.Reverse(order) // neither is always the first
+		}
+		for _, c := range order {
+			took, err := b.measure(ctx, c)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			c.took = append(c.took, took)
+			fmt.Fprintf(stdout, "pair %d  %-14s %6.1f s\n", pair+1, c.name, took.Seconds())
+		}
+	}
+	return verdict(stdout, slipway.took, byHand.took, o.most)
+}
+
+// verdict prints the ratio of the medians; one above the most is an error.
+func verdict(w io.Writer, slipway, byHand []time.Duration, most float64) error {
+	ours, theirs := median(slipway), median(byHand)
+	ratio := ours.Seconds() / theirs.Seconds()
+	fmt.Fprintf(w, "median  slipway apply %.1f s, by hand %.1f s; ratio slipway/by-hand %.2f\n", ours.Seconds(), theirs.Seconds(), ratio)
+	if ratio > most {
+		return fmt.Errorf("slipway is slower than by hand: ratio %.2f, at most %.2f", ratio, most)
+	}
+	return nil
+}
+
+// median of an even number is the mean of the middle two.
+func median(all []time.Duration) time.Duration {
+	sorted := slices.Sorted(slices.Values(all))
+	upper := len(sorted) / 2
+	lower := (len(sorted) - 1) / 2
+	return (sorted[lower] + sorted[upper]) / 2
+}

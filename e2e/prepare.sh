@@ -1,0 +1,45 @@
+#!/bin/sh
+# Looks for what machine containers need on this machine, makes or reuses a
+# bundle built from source, and prints its path.
+#
+#   e2e/prepare.sh [--install]    --install installs missing Debian packages
+#
+# With SLIPWAY_BUNDLE set, that bundle is used and none is made.
+set -eu
+cd "$(dirname "$0")/.."
+install=${1-}
+
+if [ "$(id -u)" -ne 0 ]; then
+	echo "machine containers need root: run this with sudo" >&2
+	exit 1
+fi
+
+missing=
+for package in debootstrap systemd-container iproute2 openssh-client; do
+	status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || status=absent
+	[ "$status" = installed ] || missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+	if [ "$install" != --install ]; then
+		echo "packages are missing; as root: apt-get install$missing" >&2
+		exit 1
+	fi
+	# The list is split into its words on purpose; standard output is the path.
+	apt-get update -q >&2
+	# shellcheck disable=SC2086
+	DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing >&2
+fi
+
+if [ -n "${SLIPWAY_BUNDLE-}" ]; then
+	printf '%s\n' "$SLIPWAY_BUNDLE"
+	exit
+fi
+if ! command -v go >/dev/null; then
+	echo "go is missing; the version that is needed stands in go.mod: https://go.dev/dl" >&2
+	exit 1
+fi
+# What was built before comes from its cache.
+if [ "$install" = --install ]; then
+	exec go run ./e2e/source -install
+fi
+exec go run ./e2e/source

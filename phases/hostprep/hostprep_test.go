@@ -1,0 +1,285 @@
+package hostprep
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/facts"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+const two = `
+metadata: {name: lab}
+hosts:
+  - {name: cp-1, address: 192.0.2.11, roles: [control-plane]}
+  - {name: w-1, address: 192.0.2.21}
+`
+
+const one = "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n"
+
+func TestWithoutSwap(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, fstab, want string }{
+		{"a swap line is commented out", "UUID=x / ext4 defaults 0 1\nUUID=y none swap sw 0 0\n", "UUID=x / ext4 defaults 0 1\n# slipway: swap off: UUID=y none swap sw 0 0\n"},
+		{"tabs count, and a line without an end", "/swapfile\tswap\tswap\tdefaults", "# slipway: swap off: /swapfile\tswap\tswap\tdefaults"},
+		{"comments stay, its own too", "# /swapfile none swap sw 0 0\n# slipway: swap off: a b swap\n#a b swap\n", "# /swapfile none swap sw 0 0\n# slipway: swap off: a b swap\n#a b swap\n"},
+		{"what is only called swap stays", "/dev/swap /swap ext4 swap 0 0\nswap swap\n\n", "/dev/swap /swap ext4 swap 0 0\nswap swap\n\n"},
+		{"nothing stays nothing", "", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			got := string(withoutSwap([]byte(test.fstab)))
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Error(diff)
+			}
+			if again := string(withoutSwap([]byte(got))); again != got {
+				t.Errorf("a second time changes it to %q", again)
+			}
+		})
+	}
+}
+
+func TestSwapOffUsesTheMechanismOfEachKind(t *testing.T) {
+	t.Parallel()
+	bed := workflowtest.New(t, one)
+	bed.Facts("cp-1").Swap = facts.Swap{
+		Active: []string{"/dev/sda2", "/dev/zram0"}, Fstab: []string{"UUID=y"}, Units: []string{"dev-sda2.swap"}, Zram: []string{"/usr/lib/systemd/zram-generator.conf"},
+	}
+	machine := bed.Machine("cp-1")
+	machine.Put("/etc/fstab", "UUID=y none swap sw 0 0\n")
+	machine.ExpectRun("swapoff", "/dev/sda2")
+	machine.ExpectRun("swapoff", "/dev/zram0")
+	machine.ExpectRun("systemctl", "daemon-reload")
+	machine.ExpectQuery("systemctl", "list-units", "--all", "--plain", "--no-legend", "--type=swap").Returns(
+		"dev-sda2.swap loaded active active /dev/sda2\nmasked.swap masked inactive dead masked.swap\nshort\n")
+	machine.ExpectRun("systemctl", "mask", "--now", "dev-sda2.swap")
+	bed.MustApply(SwapOff())
+
+	if fstab, _ := machine.File("/etc/fstab"); !strings.HasPrefix(string(fstab.Content), "# slipway: ") {
+		t.Errorf("fstab is %q", fstab.Content)
+	}
+	if zram, ok := machine.File("/etc/systemd/zram-generator.conf"); !ok || strings.Contains(string(zram.Content), "\n[") {
+		t.Errorf("zram-generator's configuration is %q, %v", zram.Content, ok)
+	}
+	want := []string{"swapon /dev/sda2", "swapon /dev/zram0", "systemctl unmask dev-sda2.swap"}
+	if diff := cmp.Diff(want, bed.Undo("cp-1")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSwapIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, more string
+		swap       facts.Swap
+	}{
+		{"where there is none", "", facts.Swap{}},
+		{"where kubelet may run with it", "kubernetes: {kubeletConfiguration: {failSwapOn: false}}\n", facts.Swap{Active: []string{"/dev/sda2"}}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			bed := workflowtest.New(t, one+test.more)
+			bed.Facts("cp-1").Swap = test.swap
+			bed.MustApply(SwapOff())
+			if asked := bed.Machine("cp-1").Transcript(); asked != "" {
+				t.Errorf("the machine was asked: %s", asked)
+			}
+		})
+	}
+}
+
+func TestSwapGoesWhereFailSwapOnIsSaidToBeOn(t *testing.T) {
+	t.Parallel()
+	bed := workflowtest.New(t, one+"kubernetes: {kubeletConfiguration: {failSwapOn: true}}\n")
+	bed.Facts("cp-1").Swap = facts.Swap{Active: []string{"/swapfile"}}
+	machine := bed.Machine("cp-1")
+	machine.ExpectRun("swapoff", "/swapfile")
+	machine.ExpectRun("systemctl", "daemon-reload")
+	machine.ExpectQuery("systemctl", "list-units", "--all", "--plain", "--no-legend", "--type=swap")
+	bed.MustApply(SwapOff())
+}
+
+func TestWithBlock(t *testing.T) {
+	t.Parallel()
+	const block = "# slipway lab begin: the nodes\n192.0.2.11 cp-1\n# slipway lab end\n"
+	const before = "127.0.0.1 localhost\n"
+	tests := []struct{ name, old, want string }{
+		{"stands first", before, block + before},
+		{"makes a file of nothing", "", block},
+		{"takes the place of an earlier one", before + "# slipway lab begin: other words\n192.0.2.9 old\n# slipway lab end\n::1 localhost\n", block + before + "::1 localhost\n"},
+		{"leaves the block of another cluster", "# slipway lab-2 begin: x\n192.0.2.9 other\n# slipway lab-2 end\n", block + "# slipway lab-2 begin: x\n192.0.2.9 other\n# slipway lab-2 end\n"},
+		{"takes no more than its first line where its last is lost", "# slipway lab begin: x\n192.0.2.9 old\n" + before, block + "192.0.2.9 old\n" + before},
+		{"keeps a last line without an end", before + "::1 localhost", block + before + "::1 localhost"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			got := string(withBlock([]byte(test.old), []byte(block)))
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Error(diff)
+			}
+			if again := string(withBlock([]byte(got), []byte(block))); again != got {
+				t.Errorf("a second time changes it to %q", again)
+			}
+		})
+	}
+}
+
+func TestEveryNodeIsNamedOnEveryMachine(t *testing.T) {
+	t.Parallel()
+	bed := workflowtest.New(t, two)
+	for _, name := range []string{"cp-1", "w-1"} {
+		bed.Machine(name).Put("/etc/hosts", "127.0.1.1 "+name+"\n")
+	}
+	bed.MustApply(HostsFile())
+	for _, name := range []string{"cp-1", "w-1"} {
+		got, _ := bed.Machine(name).File("/etc/hosts")
+		want := "# slipway lab begin: the cluster's nodes; kept up to date by slipway\n" +
+			"192.0.2.11 cp-1\n192.0.2.21 w-1\n# slipway lab end\n127.0.1.1 " + name + "\n"
+		if diff := cmp.Diff(want, string(got.Content)); diff != "" {
+			t.Error(diff)
+		}
+	}
+	bed.MustApply(HostsFile())
+	if again := bed.Changes(); len(again) > 0 {
+		t.Errorf("a second time changes %v", again)
+	}
+}
+
+func TestWantedSettingsKeepALimitThatIsHigher(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, key, have string
+		want            int
+	}{
+		{"a limit that is lower is raised", "fs.inotify.max_user_watches", "8192", 524288},
+		{"a limit that is higher stays", "fs.inotify.max_user_watches", "1048576", 1048576},
+		{"a limit that is not known is set", "fs.inotify.max_user_instances", "", 8192},
+		{"a switch is set whatever it is", "net.ipv4.ip_forward", "2", 1},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			for _, set := range wantedSettings(&facts.Facts{Sysctls: map[string]string{test.key: test.have}}) {
+				if set.Key == test.key && set.Value != test.want {
+					t.Errorf("got %d, want %d", set.Value, test.want)
+				}
+			}
+		})
+	}
+}
+
+// kernelBed has one machine whose sysctls are those of a fresh Debian.
+func kernelBed(t *testing.T) *workflowtest.Bed {
+	t.Helper()
+	bed := workflowtest.New(t, one)
+	f := bed.Facts("cp-1")
+	f.Existing = []string{"/lib/modules"}
+	f.Modules = []string{"overlay"}
+	f.Loadable = []string{"br_netfilter"}
+	f.Sysctls = map[string]string{
+		"net.ipv4.ip_forward": "0", "fs.inotify.max_user_instances": "128", "fs.inotify.max_user_watches": "524288",
+	}
+	return bed
+}
+
+var readBackArgv = []string{
+	"sysctl", "-n", "net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables",
+	"fs.inotify.max_user_instances", "fs.inotify.max_user_watches",
+}
+
+func TestKernelIsSetNowAndForTheNextBoot(t *testing.T) {
+	t.Parallel()
+	bed := kernelBed(t)
+	machine := bed.Machine("cp-1")
+	machine.ExpectRun("modprobe", "--all", "br_netfilter")
+	for _, set := range []string{
+		"net.ipv4.ip_forward=1", "net.bridge.bridge-nf-call-iptables=1", "net.bridge.bridge-nf-call-ip6tables=1", "fs.inotify.max_user_instances=8192",
+	} {
+		machine.ExpectRun("sysctl", "-q", "-w", set)
+	}
+	machine.ExpectQuery(readBackArgv...).Returns("1\n1\n1\n8192\n524288\n")
+	bed.MustApply(Kernel())
+
+	conf, _ := machine.File("/etc/sysctl.d/90-slipway.conf")
+	for _, line := range []string{"\nnet.ipv4.ip_forward = 1\n", "\nfs.inotify.max_user_watches = 524288\n"} {
+		if !strings.Contains(string(conf.Content), line) {
+			t.Errorf("the file lacks %q:\n%s", line, conf.Content)
+		}
+	}
+	if modules, _ := machine.File("/etc/modules-load.d/slipway.conf"); !strings.HasSuffix(string(modules.Content), "\noverlay\nbr_netfilter\n") {
+		t.Errorf("modules at boot: %q", modules.Content)
+	}
+	// What did not exist before has nothing to go back to.
+	want := []string{"sysctl -q -w net.ipv4.ip_forward=0", "sysctl -q -w fs.inotify.max_user_instances=128"}
+	if diff := cmp.Diff(want, bed.Undo("cp-1")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestKernelThatIsAsItShallBeIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	bed := kernelBed(t)
+	f := bed.Facts("cp-1")
+	f.Modules = append(f.Modules, "br_netfilter")
+	f.Sysctls = map[string]string{
+		"net.ipv4.ip_forward": "1", "net.bridge.bridge-nf-call-iptables": "1", "net.bridge.bridge-nf-call-ip6tables": "1",
+		"fs.inotify.max_user_instances": "8192", "fs.inotify.max_user_watches": "1048576",
+	}
+	bed.MustApply(Kernel())
+	if diff := cmp.Diff([]string{"write /etc/modules-load.d/slipway.conf", "write /etc/sysctl.d/90-slipway.conf"}, bed.Changes()); diff != "" {
+		t.Error(diff)
+	}
+	bed.MustApply(Kernel())
+	if again := bed.Changes(); len(again) > 0 {
+		t.Errorf("a second time changes %v", again)
+	}
+}
+
+func TestASettingThatDoesNotTakeEffectIsSaid(t *testing.T) {
+	t.Parallel()
+	bed := kernelBed(t)
+	f := bed.Facts("cp-1")
+	f.Modules = append(f.Modules, "br_netfilter")
+	f.Sysctls = map[string]string{
+		"net.ipv4.ip_forward": "0", "net.bridge.bridge-nf-call-iptables": "1", "net.bridge.bridge-nf-call-ip6tables": "1",
+		"fs.inotify.max_user_instances": "8192", "fs.inotify.max_user_watches": "524288",
+	}
+	machine := bed.Machine("cp-1")
+	machine.ExpectRun("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+	machine.ExpectQuery(readBackArgv...).Returns("0\n1\n1\n8192\n524288\n")
+	err := bed.Apply(Kernel())
+	if err == nil || !strings.Contains(err.Error(), "net.ipv4.ip_forward") || workflow.Hint(err) == "" {
+		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
+	}
+}
+
+func TestAPlanOfTheKernelSetsNothing(t *testing.T) {
+	t.Parallel()
+	bed := kernelBed(t)
+	bed.Machine("cp-1").StrictFiles()
+	bed.MustPlan(Kernel())
+	want := []string{
+		"write /etc/modules-load.d/slipway.conf", "run modprobe --all br_netfilter", "write /etc/sysctl.d/90-slipway.conf",
+		"run sysctl -q -w net.ipv4.ip_forward=1", "run sysctl -q -w net.bridge.bridge-nf-call-iptables=1",
+		"run sysctl -q -w net.bridge.bridge-nf-call-ip6tables=1", "run sysctl -q -w fs.inotify.max_user_instances=8192",
+	}
+	if diff := cmp.Diff(want, bed.Changes()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestModulesFolderIsMadeWhereThereIsNone(t *testing.T) {
+	t.Parallel()
+	bed := kernelBed(t)
+	bed.Facts("cp-1").Existing = nil
+	bed.MustPlan(Kernel())
+	if got := bed.Changes(); len(got) < 2 || got[1] != "run mkdir -p /lib/modules" {
+		t.Errorf("got %v", got)
+	}
+}

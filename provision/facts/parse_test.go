@@ -1,0 +1,236 @@
+package facts
+
+import (
+	"bytes"
+	"net/netip"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"slipway.io/slipway/templates"
+)
+
+// least is what a machine must tell.
+const least = "arch\tx86_64\nkernel\t6.1.0\n"
+
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+var comparable = cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, output string
+		want         Facts
+	}{
+		{"the least", "", Facts{}},
+		{"names", "hostname\tcp-1\ninit\tsystemd\nmachineID\tabc\nproductUUID\tAB-12\n", Facts{Hostname: "cp-1", Init: "systemd", MachineID: "abc", ProductUUID: "ab-12"}},
+		{"sizes", "cpus\t4\nmemoryKiB\t2048000\n", Facts{CPUs: 4, MemoryMiB: 2000}},
+		{"cgroup v2", "cgroup\tcgroup2fs\n", Facts{CgroupVersion: 2}},
+		{"cgroup v1", "cgroup\ttmpfs\n", Facts{CgroupVersion: 1}},
+		{
+			"the distribution", "osID\tubuntu\nosLike\tdebian foo\nosVersion\t24.04\nosName\tUbuntu 24.04 LTS\n",
+			Facts{OS: OS{ID: "ubuntu", Like: []string{"debian", "foo"}, Version: "24.04", Name: "Ubuntu 24.04 LTS"}},
+		},
+		{
+			"all kinds of swap", "swapActive\t/dev/sda2\nswapActive\t/swapfile\nswapFstab\tUUID=x\nswapUnit\tdev-sda2.swap\nzram\t/etc/zram\n",
+			Facts{Swap: Swap{Active: []string{"/dev/sda2", "/swapfile"}, Fstab: []string{"UUID=x"}, Units: []string{"dev-sda2.swap"}, Zram: []string{"/etc/zram"}}},
+		},
+		{
+			"lists", "module\toverlay\nloadable\tvxlan\ncriSocket\t/run/a\nexists\t/etc/b\ncommand\tmount\nmac\teth0 aa:bb\n",
+			Facts{Modules: []string{"overlay"}, Loadable: []string{"vxlan"}, CRISockets: []string{"/run/a"}, Existing: []string{"/etc/b"}, Commands: []string{"mount"}, MACs: []string{"aa:bb"}},
+		},
+		{
+			"sysctls, one of several values", "sysctl\tnet.ipv4.ip_forward 1\nsysctl\tnet.ipv4.tcp_rmem 4096\t131072\t6291456\n",
+			Facts{Sysctls: map[string]string{"net.ipv4.ip_forward": "1", "net.ipv4.tcp_rmem": "4096 131072 6291456"}},
+		},
+		{
+			"addresses: leased, of IPv6, with a peer", "address\teth0 10.0.2.15/24 dynamic\naddress\teth1 fd00::1/64\naddress\twg0 10.8.0.1\n",
+			Facts{Addresses: []Address{
+				{"eth0", netip.MustParsePrefix("10.0.2.15/24"), true},
+				{"eth1", netip.MustParsePrefix("fd00::1/64"), false},
+				{"wg0", netip.MustParsePrefix("10.8.0.1/32"), false},
+			}},
+		},
+		{
+			"routes",
+			"route\tdefault via 10.0.2.2 dev eth0 proto dhcp src 10.0.2.15 metric 100\nroute\t10.0.2.0/24 dev eth0 scope link\n" +
+				"route\t192.0.2.7 via 10.0.2.2 dev eth0\nroute\tunreachable 10.9.0.0/16\nroute\tdefault proto static metric 200\n" +
+				"route\t\tnexthop via 10.0.2.3 dev eth1 weight 1\n",
+			Facts{Routes: []Route{
+				{netip.MustParsePrefix("0.0.0.0/0"), "eth0", netip.MustParseAddr("10.0.2.15")},
+				{netip.MustParsePrefix("10.0.2.0/24"), "eth0", netip.Addr{}},
+				{netip.MustParsePrefix("192.0.2.7/32"), "eth0", netip.Addr{}},
+				{netip.MustParsePrefix("0.0.0.0/0"), "", netip.Addr{}},
+			}},
+		},
+		{
+			"name servers, those that are no address left out", "resolver\t127.0.0.53\nresolver\tfd00::53\nresolver\tdns.example\n",
+			Facts{Resolvers: []netip.Addr{netip.MustParseAddr("127.0.0.53"), netip.MustParseAddr("fd00::53")}},
+		},
+		{
+			"disks", "disk\t/var/lib/etcd 102400 51200 /\n",
+			Facts{Disks: []Disk{{Path: "/var/lib/etcd", MountPoint: "/", SizeMiB: 100, FreeMiB: 50}}},
+		},
+		{
+			"listeners, one of a program that cannot be seen", "listen\t22 sshd\nlisten\t6443 \n",
+			Facts{Listeners: []Listener{{22, "sshd"}, {6443, ""}}},
+		},
+		{"lines of a newer script, and a login message", "Welcome!\n\nfuture\tx y z\nfuture\t\n", Facts{}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := Parse([]byte(least+test.output), noon, noon)
+			if err != nil {
+				t.Fatal(err)
+			}
+			test.want.Arch, test.want.Kernel = "amd64", "6.1.0"
+			if test.want.Sysctls == nil {
+				test.want.Sysctls = map[string]string{}
+			}
+			if diff := cmp.Diff(&test.want, got, comparable); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, output, want string }{
+		{"nothing", "", "facts: incomplete"},
+		{"a script that was cut off", "time\t1.0\nhostname\tx\n", "facts: incomplete"},
+		{"a number that is none", least + "cpus\tmany\n", `facts: cpus "many"`},
+		{"a size that is none", least + "memoryKiB\t1 GB\n", `facts: memoryKiB "1 GB"`},
+		{"a time that is none", least + "time\tnow\n", "facts: "},
+		{"an address that is none", least + "address\teth0 10.0.0.300/24\n", `facts: address "eth0 10.0.0.300/24"`},
+		{"a route that is none", least + "route\t10.0.0.0/99 dev eth0\n", `facts: route "10.0.0.0/99 dev eth0"`},
+		{"a port that is none", least + "listen\thttp nginx\n", `facts: listen "http nginx"`},
+		{"a disk's size that is none", least + "disk\t/ - 1 /\n", `facts: disk "/ - 1 /"`},
+		{"a disk's free space that is none", least + "disk\t/ 1 - /\n", `facts: disk "/ 1 - /"`},
+		{"a line without an end", least + strings.Repeat("x", 100_000), "facts: "},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := Parse([]byte(test.output), noon, noon)
+			if err == nil || !strings.HasPrefix(err.Error(), test.want) {
+				t.Errorf("got %v, want %s…", err, test.want)
+			}
+		})
+	}
+}
+
+func TestArchitecturesAreNamedAsGoDoes(t *testing.T) {
+	t.Parallel()
+	for machine, want := range map[string]string{"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"} {
+		f, err := Parse([]byte("kernel\t6\narch\t"+machine+"\n"), noon, noon)
+		if err != nil || f.Arch != want {
+			t.Errorf("%s: got %+v, %v, want %s", machine, f, err, want)
+		}
+	}
+}
+
+func TestSkewIsMeasuredAgainstTheMiddleOfTheRoundTrip(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, time string
+		took       time.Duration
+		want       time.Duration
+	}{
+		{"a clock that is right", "1767268801.000000000", 2 * time.Second, 0},
+		{"a clock that is ahead", "1767268860.500000000", 0, time.Minute + 500*time.Millisecond},
+		{"a clock that is behind", "1767268700", 0, -100 * time.Second},
+		{"a machine whose date knows no fractions", "1767268801.%N", 0, time.Second},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			f, err := Parse([]byte(least+"time\t"+test.time+"\n"), noon, noon.Add(test.took))
+			if err != nil || f.Skew != test.want {
+				t.Errorf("got %v, %v, want %s", f, err, test.want)
+			}
+		})
+	}
+}
+
+func TestTheScriptTellsAboutThisMachine(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), "sh", "-s", "--", "kernel.ostype", "no.such.sysctl", "--", "/proc/self", "/var/lib/no/such/folder")
+	cmd.Stdin = bytes.NewReader(templates.Script("facts/facts.sh"))
+	var complaints bytes.Buffer
+	cmd.Stderr = &complaints
+	before := time.Now()
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, complaints.String())
+	}
+	f, err := Parse(out, before, time.Now())
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, out)
+	}
+	if f.Hostname == "" || f.Init == "" || f.CPUs < 1 || f.MemoryMiB < 64 || f.OS.ID == "" || f.CgroupVersion == 0 {
+		t.Errorf("incomplete: %+v\n%s", f, complaints.String())
+	}
+	if f.Skew.Abs() > time.Minute {
+		t.Errorf("this machine's clock is %s off itself", f.Skew)
+	}
+	if len(f.Disks) != 2 || f.Disks[1].Path != "/var/lib/no/such/folder" || f.Disks[1].SizeMiB == 0 || !strings.HasPrefix(f.Disks[1].MountPoint, "/") {
+		t.Errorf("disks %+v", f.Disks)
+	}
+	if !f.Command("tail") {
+		t.Errorf("tail is missing among %v", f.Commands)
+	}
+	if _, exists := f.Sysctls["no.such.sysctl"]; exists {
+		t.Errorf("a sysctl that does not exist has a value: %v", f.Sysctls)
+	}
+	for line := range strings.Lines(string(out)) {
+		if key, value, _ := strings.Cut(line, "\t"); strings.TrimSpace(value) == "" {
+			t.Errorf("%s is told without a value", key)
+		}
+	}
+}
+
+func TestDefaultAddress(t *testing.T) {
+	t.Parallel()
+	eth := Address{Interface: "eth0", Prefix: netip.MustParsePrefix("10.0.2.15/24")}
+	six := Address{Interface: "eth0", Prefix: netip.MustParsePrefix("fd00::1/64")}
+	all := netip.MustParsePrefix("0.0.0.0/0")
+	tests := []struct {
+		name   string
+		routes []Route
+		want   string
+	}{
+		{"the route's source", []Route{{all, "eth0", netip.MustParseAddr("10.0.2.99")}}, "10.0.2.99"},
+		{"the interface's IPv4 address", []Route{{Destination: netip.MustParsePrefix("10.0.2.0/24"), Interface: "eth9"}, {Destination: all, Interface: "eth0"}}, "10.0.2.15"},
+		{"the next default route's where the first has no address", []Route{{Destination: all, Interface: "ppp0"}, {Destination: all, Interface: "eth0"}}, "10.0.2.15"},
+		{"none without a default route", []Route{{Destination: netip.MustParsePrefix("10.0.2.0/24"), Interface: "eth0"}}, "invalid IP"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			f := Facts{Addresses: []Address{six, eth}, Routes: test.routes}
+			if got := f.DefaultAddress().String(); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestSwapIsOffOnlyIfNothingTurnsItOn(t *testing.T) {
+	t.Parallel()
+	one := []string{"x"}
+	for name, swap := range map[string]Swap{"active": {Active: one}, "fstab": {Fstab: one}, "units": {Units: one}, "zram": {Zram: one}} {
+		if swap.Off() {
+			t.Errorf("%s: swap counts as off", name)
+		}
+	}
+	if !(Swap{}).Off() {
+		t.Error("no swap counts as on")
+	}
+}

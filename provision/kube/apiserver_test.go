@@ -1,0 +1,235 @@
+package kube
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	validatetmpl "slipway.io/slipway/templates/validate"
+)
+
+// realAPIServer starts kube-apiserver and etcd on the loopback, from the
+// binaries that SLIPWAY_APISERVER and SLIPWAY_ETCD name.
+func realAPIServer(t *testing.T) *Client {
+	t.Helper()
+	apiserver, etcd := os.Getenv("SLIPWAY_APISERVER"), os.Getenv("SLIPWAY_ETCD")
+	if apiserver == "" || etcd == "" {
+		t.Skip("SLIPWAY_APISERVER and SLIPWAY_ETCD name no binaries")
+	}
+	dir, ports := t.TempDir(), freePorts(t, 3)
+	etcdURL := "http://127.0.0.1:" + ports[0]
+	start(t, etcd, "--data-dir="+filepath.Join(dir, "etcd"), "--unsafe-no-fsync", "--log-level=error",
+		"--listen-client-urls="+etcdURL, "--advertise-client-urls="+etcdURL, "--listen-peer-urls=http://127.0.0.1:"+ports[1])
+	key, tokens := filepath.Join(dir, "key.pem"), filepath.Join(dir, "tokens.csv")
+	writeKey(t, key)
+	if err := os.WriteFile(tokens, []byte("test-token,admin,1,system:masters\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	certs := filepath.Join(dir, "certs")
+	start(t, apiserver, "--etcd-servers="+etcdURL, "--bind-address=127.0.0.1", "--secure-port="+ports[2], "--cert-dir="+certs,
+		"--service-cluster-ip-range=10.96.0.0/16", "--token-auth-file="+tokens, "--authorization-mode=RBAC",
+		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file="+key, "--service-account-signing-key-file="+key,
+		"--endpoint-reconciler-type=none")
+
+	ca := filepath.Join(certs, "apiserver.crt")
+	await(t, func() bool { _, err := os.Stat(ca); return err == nil })
+	kubeconfig := fmt.Sprintf(`{apiVersion: v1, kind: Config, current-context: a, clusters: [{name: a, cluster: {server: "https://127.0.0.1:%s", certificate-authority: %q}}],
+users: [{name: a, user: {token: test-token}}], contexts: [{name: a, context: {cluster: a, user: a}}]}`, ports[2], ca)
+	client, err := New([]byte(kubeconfig), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.WaitFor(t.Context(), APIReady(), WaitOptions{Timeout: 2 * time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// start runs a program until the test ends; a failed test shows its output.
+func start(t *testing.T, program string, args ...string) {
+	t.Helper()
+	var output strings.Builder
+	command := exec.Command(program, args...)
+	command.Stdout, command.Stderr = &output, &output
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+		if t.Failed() {
+			t.Logf("%s: %s", filepath.Base(program), output.String()[max(0, output.Len()-4000):])
+		}
+	})
+}
+
+func freePorts(t *testing.T, count int) []string {
+	t.Helper()
+	var ports []string
+	for range count {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close() // only after all are chosen, so that they differ
+		_, port, err := net.SplitHostPort(listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ports = append(ports, port)
+	}
+	return ports
+}
+
+func writeKey(t *testing.T, path string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func await(t *testing.T, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !done(); {
+		if time.Now().After(deadline) || !pause(t.Context(), pollInterval) {
+			t.Fatal("it did not come")
+		}
+	}
+}
+
+func TestAgainstARealAPIServer(t *testing.T) {
+	t.Parallel()
+	client := realAPIServer(t)
+	t.Run("kinds and namespaces go first, and a second apply changes nothing", func(t *testing.T) {
+		crd := strings.Replace(manifest, "{name: v1, served: true, storage: true}",
+			"{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}", 1)
+		crd = strings.Replace(crd, "kind: Boat}", "kind: Boat, singular: boat, listKind: BoatList}", 1)
+		realApply(t, client, []byte(crd))
+	})
+	t.Run("the manifests of a validation are accepted", func(t *testing.T) {
+		data := validatetmpl.Data{Namespace: "slipway-validate-x", Name: "probe", Container: "agnhost", Image: "agnhost:1", HTTPPort: 8080, UDPPort: 8081, ServicePort: 80}
+		namespace, err := validatetmpl.Namespace(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		probe, err := validatetmpl.Probe(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		realApply(t, client, slices.Concat(namespace, []byte("\n---\n"), probe))
+		changed := strings.Replace(string(probe), "periodSeconds: 1", "periodSeconds: 2", 1)
+		for _, dryRun := range []bool{true, false} {
+			changes, err := client.Apply(t.Context(), []byte(changed), ApplyOptions{DryRun: dryRun})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if changes[0].Action != Changed || changes[1].Action != Unchanged {
+				t.Errorf("dry run %v: %v", dryRun, actions(changes))
+			}
+			want := []string{"spec.template.spec.containers[0].readinessProbe.periodSeconds: 1 -> 2"}
+			if diff := cmp.Diff(want, dropAnnotations(changes[0].Diff)); diff != "" {
+				t.Error(diff)
+			}
+		}
+	})
+	t.Run("labels and taints follow the inventory", func(t *testing.T) { realNode(t, client) })
+	t.Run("a token is taken", func(t *testing.T) {
+		token, err := client.CreateBootstrapToken(t.Context(), time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := client.DeleteBootstrapToken(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// dropAnnotations leaves out the revision that the server counts in a
+// DaemonSet's deprecated annotation.
+func dropAnnotations(diff []string) []string {
+	return slices.DeleteFunc(diff, func(line string) bool { return strings.HasPrefix(line, "metadata.annotations") })
+}
+
+// realApply plans, applies and applies again.
+func realApply(t *testing.T, client *Client, manifests []byte) {
+	t.Helper()
+	for _, step := range []struct {
+		options ApplyOptions
+		want    Action
+	}{{ApplyOptions{DryRun: true}, Created}, {ApplyOptions{}, Created}, {ApplyOptions{}, Unchanged}, {ApplyOptions{DryRun: true}, Unchanged}} {
+		changes, err := client.Apply(t.Context(), manifests, step.options)
+		if err != nil {
+			t.Fatalf("%+v: %v", step.options, err)
+		}
+		for _, change := range changes {
+			if change.Action != step.want {
+				t.Errorf("%+v: %s %s is %s, want %s: %v", step.options, change.Kind, change.Name, change.Action, step.want, change.Diff)
+			}
+		}
+	}
+}
+
+func realNode(t *testing.T, client *Client) {
+	nodes := client.Clientset().CoreV1().Nodes()
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"theirs": "x"}}}
+	if _, err := nodes.Create(t.Context(), node, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	taint := corev1.Taint{Key: "gpu", Effect: corev1.TaintEffectNoSchedule}
+	for i, step := range []struct {
+		labels  map[string]string
+		taints  []corev1.Taint
+		changed bool
+	}{
+		{map[string]string{"a": "1"}, []corev1.Taint{taint}, true},
+		{map[string]string{"a": "1"}, []corev1.Taint{taint}, false},
+		{map[string]string{"b": "2"}, nil, true},
+		{map[string]string{"b": "2"}, nil, false},
+	} {
+		changed, err := client.SetNode(t.Context(), "n", step.labels, step.taints)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if changed != step.changed {
+			t.Errorf("step %d: changed = %v", i, changed)
+		}
+		got, err := nodes.Get(t.Context(), "n", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{"theirs": "x"}
+		for key, value := range step.labels {
+			want[key] = value
+		}
+		if diff := cmp.Diff(want, got.Labels); diff != "" {
+			t.Errorf("step %d: %s", i, diff)
+		}
+		// The admission plugin adds not-ready to a new Node.
+		if ours := slices.ContainsFunc(got.Spec.Taints, func(t corev1.Taint) bool { return t.Key == "gpu" }); ours != (step.taints != nil) {
+			t.Errorf("step %d: taints %v", i, got.Spec.Taints)
+		}
+	}
+}

@@ -1,0 +1,172 @@
+// Package workflowtest runs single phases on strict fakes, for the tests of
+// phases.
+package workflowtest
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/facts"
+	"slipway.io/slipway/provision/kube/kubetest"
+	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/remote/remotetest"
+	"slipway.io/slipway/provision/report"
+	"slipway.io/slipway/provision/workflow"
+)
+
+// Bed is an inventory with a fake machine for each host, and what phases ask of
+// a run. What the journal does on the machines is kept apart: see Undo.
+type Bed struct {
+	Cluster *config.Cluster
+	Fleet   *workflow.Fleet
+	// Bundle is that of NewBundle, unless the test sets another one.
+	Bundle *bundle.Bundle
+	// Events is what the last run told.
+	Events *report.Recorder
+
+	t        testing.TB
+	machines map[string]*machine
+}
+
+// New makes a bed of an inventory, whose apiVersion and kind may be left out.
+// Machines have ordinary facts, with the host's address on eth0.
+func New(t testing.TB, inventory string) *Bed {
+	t.Helper()
+	cluster, err := config.Parse("inventory.yaml", []byte("apiVersion: slipway.io/v1alpha1\nkind: Cluster\n"+inventory))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &Bed{t: t, Cluster: cluster, Fleet: &workflow.Fleet{}, machines: map[string]*machine{}}
+	for i, spec := range cluster.Hosts {
+		fake := &machine{Fake: remotetest.NewFake(t, spec.Name)}
+		b.machines[spec.Name] = fake
+		m := &workflow.Machine{Spec: spec, Host: fake}
+		m.SetFacts(Facts(spec, i))
+		b.Fleet.Machines = append(b.Fleet.Machines, m)
+	}
+	return b
+}
+
+// Facts are those of an ordinary machine without anything of Kubernetes, the
+// i-th of its kind.
+func Facts(spec config.Host, i int) *facts.Facts {
+	id := string(rune('a' + i))
+	f := &facts.Facts{
+		Hostname: spec.Name, Arch: "amd64", Kernel: "6.1.0", CPUs: 2, MemoryMiB: 4096, CgroupVersion: 2, Init: "systemd",
+		MachineID: strings.Repeat(id, 32), ProductUUID: "uuid-" + id, MACs: []string{"02:00:00:00:00:" + id + id},
+		Modules: []string{"overlay", "br_netfilter", "nf_conntrack", "vxlan"}, Sysctls: map[string]string{},
+		Routes: []facts.Route{{Destination: netip.MustParsePrefix("0.0.0.0/0"), Interface: "eth0"}},
+	}
+	for _, path := range []string{"/var/lib/containerd", "/var/lib/etcd", "/usr/local/bin", "/var/lib/kubelet"} {
+		f.Disks = append(f.Disks, facts.Disk{Path: path, MountPoint: "/", SizeMiB: 50_000, FreeMiB: 40_000})
+	}
+	if addr, err := netip.ParseAddr(spec.Address); err == nil {
+		f.Addresses = []facts.Address{{Interface: "eth0", Prefix: netip.PrefixFrom(addr, 24)}}
+	}
+	return f
+}
+
+// Machine is the fake of a host.
+func (b *Bed) Machine(name string) *remotetest.Fake { return b.machines[name].Fake }
+
+// Facts of a host, to be changed by the test.
+func (b *Bed) Facts(name string) *facts.Facts {
+	for _, m := range b.Fleet.Machines {
+		if m.Spec.Name == name {
+			return m.Facts()
+		}
+	}
+	b.t.Fatalf("no host %s", name)
+	return nil
+}
+
+// Serve gives the first control plane the kubeconfig of an API server.
+func (b *Bed) Serve(server *kubetest.Server) {
+	first := b.Fleet.FirstControlPlane().Spec.Name
+	b.machines[first].Put(workflow.AdminConf, string(server.Kubeconfig("")))
+}
+
+// Apply runs one phase on its hosts, as if what it needs were done. Its Always
+// and ReadOnly make no difference.
+func (b *Bed) Apply(phase workflow.Phase) error { return b.run(phase, false) }
+
+// Plan runs it in a plan.
+func (b *Bed) Plan(phase workflow.Phase) error { return b.run(phase, true) }
+
+func (b *Bed) run(phase workflow.Phase, plan bool) error {
+	b.t.Helper()
+	phase.Needs, phase.NeedsAll = nil, nil
+	b.Events = &report.Recorder{}
+	run := &workflow.Run{
+		Cluster: b.Cluster, Fleet: b.Fleet, Bundle: b.Bundle, Sink: b.Events, Plan: plan, Parallel: 10, Holder: "test",
+	}
+	return run.Do(b.t.Context(), workflow.Workflow{Name: "test", Phases: []workflow.Phase{phase}})
+}
+
+// MustApply is Apply, and an error fails the test.
+func (b *Bed) MustApply(phase workflow.Phase) {
+	b.t.Helper()
+	if err := b.Apply(phase); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// MustPlan is Plan, and an error fails the test.
+func (b *Bed) MustPlan(phase workflow.Phase) {
+	b.t.Helper()
+	if err := b.Plan(phase); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// Changes are what the last run changed, or would have.
+func (b *Bed) Changes() []string { return b.messages(report.Change) }
+
+// Notes are what the last run told people.
+func (b *Bed) Notes() []string { return b.messages(report.Note) }
+
+func (b *Bed) messages(kind report.Kind) []string {
+	var all []string
+	for _, e := range b.Events.Events() {
+		if e.Kind == kind {
+			all = append(all, e.Message)
+		}
+	}
+	return all
+}
+
+// Undo is what the journal of a host got for taking commands back.
+func (b *Bed) Undo(name string) []string {
+	m := b.machines[name]
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.undo)
+}
+
+// machine is a fake whose journal and lock take nothing that must be expected.
+type machine struct {
+	*remotetest.Fake
+
+	mu   sync.Mutex
+	undo []string
+}
+
+// Run keeps the journal's and the lock's scripts to itself.
+func (m *machine) Run(ctx context.Context, cmd remote.Cmd) (remote.Result, error) {
+	switch cmd.Name {
+	case "journal-append.sh", "journal-file.sh", "lock.sh":
+		return remote.Result{}, ctx.Err()
+	}
+	if len(cmd.Undo) > 0 {
+		m.mu.Lock()
+		m.undo = append(m.undo, remote.Quote(cmd.Undo))
+		m.mu.Unlock()
+	}
+	return m.Fake.Run(ctx, cmd)
+}
