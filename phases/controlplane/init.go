@@ -20,11 +20,13 @@ import (
 
 const (
 	initFile = kubeadm.Dir + "/init.yaml"
+	// apiServerManifest is what kubelet runs the API server from.
+	apiServerManifest = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 	// initTimeout bounds init; kubeadm's own (4 minutes for the control plane
 	// to come up) come before it.
 	initTimeout = 15 * time.Minute
 	// apiTimeout is for an API server that was stopped and starts again.
-	apiTimeout = 10 * time.Second
+	apiTimeout = 60 * time.Second
 )
 
 // resumable are kubeadm's checks that an earlier try of ours does not pass.
@@ -52,6 +54,9 @@ func Init() workflow.Phase {
 // initialised says whether init went through to its end: the API server
 // answers, and has what the last of kubeadm's phases leave there.
 func initialised(ctx context.Context, s *workflow.Step) (bool, error) {
+	if !s.Facts().Exists(apiServerManifest) {
+		return false, nil
+	}
 	client, err := s.Kube(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -88,13 +93,20 @@ func initialised(ctx context.Context, s *workflow.Step) (bool, error) {
 			return err
 		},
 	} {
-		if err := get(); apierrors.IsNotFound(err) {
+		if err := get(); unfinished(err) {
 			return false, nil
 		} else if err != nil {
 			return false, err
 		}
 	}
 	return true, nil
+}
+
+// unfinished says whether the API server's answer is one that init, killed
+// half-way, leaves: something is not there yet, or admin.conf has no rights,
+// since the binding that gives them is made late.
+func unfinished(err error) bool {
+	return apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err)
 }
 
 func initialise(ctx context.Context, s *workflow.Step) error {

@@ -29,6 +29,8 @@ const (
 	probeName      = "slipway-probe"
 	probeContainer = "agnhost"
 
+	// apiTimeout is how long the API server may take to answer.
+	apiTimeout = 60 * time.Second
 	// podTimeout is how long the test pods may take to start.
 	podTimeout = 60 * time.Second
 	podPoll    = 200 * time.Millisecond
@@ -46,6 +48,11 @@ type namespaceBed struct {
 func (n *namespaceBed) lay(ctx context.Context, say func(string)) (*bed, error) {
 	if n.image == "" {
 		return nil, errors.New("no test image is known")
+	}
+	// After a reboot of its machine the API server is a moment behind sshd.
+	wait := kube.WaitOptions{Timeout: apiTimeout, Progress: say}
+	if err := n.client.WaitFor(ctx, kube.APIReady(), wait); err != nil {
+		return nil, err
 	}
 	nodes, err := n.client.Clientset().CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {

@@ -24,7 +24,7 @@ func (s *session) hostKeyPath(m *machine) string {
 // ensureKeys makes the key of the lab's user and a host key for each machine,
 // and writes known_hosts from them: no machine is trusted on first use.
 func (s *session) ensureKeys() error {
-	if err := ensureKey(s.lab().IdentityFile(), "slipway lab "+s.name); err != nil {
+	if err := ensureKey(s.identityPath(), "slipway lab "+s.name); err != nil {
 		return fmt.Errorf("key of the lab: %w", err)
 	}
 	var known strings.Builder
@@ -41,7 +41,7 @@ func (s *session) ensureKeys() error {
 		}
 		fmt.Fprintf(&known, "%s %s\n", m.Address, strings.TrimSpace(string(public)))
 	}
-	return writeFile(s.lab().KnownHostsFile(), []byte(known.String()), 0o644)
+	return writeFile(s.knownHostsPath(), []byte(known.String()), 0o644)
 }
 
 // ensureKey makes an ed25519 key pair at path and path.pub, as ssh-keygen does.

@@ -23,7 +23,7 @@ type client struct {
 // dial logs in as anybody with the lab's key would. The connection ends with
 // the context.
 func (s *session) dial(ctx context.Context, m *machine) (*client, error) {
-	private, err := os.ReadFile(s.lab().IdentityFile())
+	private, err := os.ReadFile(s.identityPath())
 	if err != nil {
 		return nil, err
 	}

@@ -47,6 +47,9 @@ func (s *session) supervisorPath(m *machine) string {
 	return filepath.Join(s.machineDir(m), "supervise.sh")
 }
 
+func (s *session) identityPath() string   { return (&Lab{Dir: s.dir}).IdentityFile() }
+func (s *session) knownHostsPath() string { return (&Lab{Dir: s.dir}).KnownHostsFile() }
+
 // load reads the state file. A missing one is ErrNotFound.
 func (s *session) load() error {
 	content, err := os.ReadFile(s.statePath())
@@ -147,7 +150,8 @@ func merge(have, want []*machine) ([]*machine, error) {
 	return want, nil
 }
 
-// lab is what callers see of the state.
+// lab is what callers see of the state. It looks at all machines: not while
+// work on them is under way.
 func (s *session) lab() *Lab {
 	l := &Lab{
 		Name: s.name, Dir: s.dir, Bridge: s.state.Bridge,

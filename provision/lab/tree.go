@@ -76,7 +76,7 @@ func (s *session) personalise(tree string, m *machine, sudoWithoutPassword bool)
 	if err != nil {
 		return err
 	}
-	userPublic, err := os.ReadFile(s.lab().IdentityFile() + ".pub")
+	userPublic, err := os.ReadFile(s.identityPath() + ".pub")
 	if err != nil {
 		return err
 	}

@@ -138,6 +138,7 @@ func TestTheJournalHasPathsThatChange(t *testing.T) {
 	fake.ExpectRunScript("journal-file.sh", JournalDir, "swap-off", "file", "/etc/other")
 	fake.ExpectRunScript("journal-file.sh", JournalDir, "swap-off", "dir", "/etc/new")
 	fake.ExpectRunScript("journal-file.sh", JournalDir, "swap-off", "file", "/bin/new")
+	fake.ExpectRunScript("sums-add.sh", JournalDir, "aa", "/bin/new")
 	for _, file := range []remote.File{
 		{Path: "/etc/same", Content: []byte("same")},
 		{Path: "/etc/other", Content: []byte("new")},

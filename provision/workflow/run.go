@@ -99,9 +99,9 @@ func (r *Run) Do(ctx context.Context, w Workflow) error {
 	}
 	failures = append(failures, r.unlock(ctx))
 	err = errors.Join(failures...)
-	finished := report.Event{Kind: report.RunFinished, Changes: changes, Seconds: since(start), Hint: Hint(err)}
+	finished := report.Event{Kind: report.RunFinished, Changes: changes, Seconds: since(start)}
 	if err != nil {
-		finished.Error = err.Error()
+		finished.Error, finished.Hint = err.Error(), r.hint(err)
 	}
 	r.emit(finished)
 	return err

@@ -261,3 +261,37 @@ func TestCtrlCLetsNothingNewBegin(t *testing.T) {
 		}
 	})
 }
+
+func TestAnErrorWithoutAdviceGetsThatOfTheRun(t *testing.T) {
+	t.Parallel()
+	own, kind := errors.New("own"), errors.New("kind")
+	tests := []struct {
+		name, want string
+		err        error
+		hint       func(error) string
+	}{
+		{"its own advice", "do this", WithHint(own, "do this"), func(error) string { return "do that" }},
+		{"that of the run", "do that", kind, func(err error) string {
+			if errors.Is(err, kind) {
+				return "do that"
+			}
+			return ""
+		}},
+		{"none", "", kind, nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			r, events := runOf(fleetOf("cp"))
+			r.Hint = test.hint
+			if err := r.Do(t.Context(), Workflow{Name: "test", Phases: []Phase{{Name: "a", Do: func(context.Context, *Step) error { return test.err }}}}); err == nil {
+				t.Fatal("no error")
+			}
+			for _, e := range events.Events() {
+				if (e.Kind == report.PhaseFailed || e.Kind == report.RunFinished) && e.Hint != test.want {
+					t.Errorf("%s: hint %q, want %q", e.Kind, e.Hint, test.want)
+				}
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -311,5 +312,51 @@ func TestOfManyInstallersOneGetsTheLock(t *testing.T) {
 	all.Wait()
 	if len(won) != 1 || !strings.Contains(read(t, dir+"/lock"), won[0]) {
 		t.Errorf("%v have the lock, which says %s", won, read(t, dir+"/lock"))
+	}
+}
+
+func TestSumsScriptsHashWhatWasWrittenSince(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	journal := root + "/journal"
+	if err := os.Mkdir(journal, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	sum := func(content string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(content))) }
+	noted, other, missing := root+"/noted", root+"/other", root+"/missing"
+	write(t, noted, "one")
+	write(t, other, "two")
+	// A sum that is not the file's shows that it is believed.
+	const believed = "believed"
+	mustSh(t, "sums-add.sh", journal, believed, noted)
+	ask := func() string {
+		t.Helper()
+		out, code := sh(t, "sums.sh", journal, noted, missing, root, other)
+		if code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+		return out
+	}
+	if got, want := ask(), believed+"  "+noted+"\n"+sum("two")+"  "+other+"\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	write(t, noted, "six")
+	// Who sets the modification time back cannot set the change time.
+	info, err := os.Stat(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(noted, info.ModTime(), info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := ask(), sum("six")+"  "+noted+"\n"+sum("two")+"  "+other+"\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	mustSh(t, "sums-add.sh", journal, "newer", noted)
+	if got := ask(); !strings.HasPrefix(got, "newer  "+noted+"\n") {
+		t.Errorf("the last note does not count: %q", got)
+	}
+	if out, code := sh(t, "sums.sh", journal, missing); code != 0 || out != "" {
+		t.Errorf("of nothing there is %q, exit code %d", out, code)
 	}
 }

@@ -157,10 +157,27 @@ type machine struct {
 	undo []string
 }
 
+// Query answers sums.sh from the fake's files.
+func (m *machine) Query(ctx context.Context, cmd remote.Cmd) (remote.Result, error) {
+	if cmd.Name != "sums.sh" {
+		return m.Fake.Query(ctx, cmd)
+	}
+	// sh -s -- JOURNAL PATH...
+	paths := cmd.Argv[4:]
+	sums, err := remote.Sums(ctx, m.Fake, paths)
+	var out strings.Builder
+	for _, path := range paths {
+		if sum, ok := sums[path]; ok {
+			out.WriteString(sum + "  " + path + "\n")
+		}
+	}
+	return remote.Result{Stdout: []byte(out.String())}, err
+}
+
 // Run keeps the journal's and the lock's scripts to itself.
 func (m *machine) Run(ctx context.Context, cmd remote.Cmd) (remote.Result, error) {
 	switch cmd.Name {
-	case "journal-append.sh", "journal-file.sh", "lock.sh":
+	case "journal-append.sh", "journal-file.sh", "sums-add.sh", "lock.sh":
 		return remote.Result{}, ctx.Err()
 	}
 	if len(cmd.Undo) > 0 {

@@ -1,0 +1,76 @@
+package phases
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/workflow"
+)
+
+var update = flag.Bool("update", false, "write docs/phases.md anew")
+
+func TestDocsListEveryPhase(t *testing.T) {
+	t.Parallel()
+	const path = "../docs/phases.md"
+	want := phasesPage()
+	if *update {
+		if err := os.WriteFile(path, want, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(have)); diff != "" {
+		t.Errorf("docs/phases.md is not what the phases say; run go test ./phases -update (-want +have):\n%s", diff)
+	}
+}
+
+func phasesPage() []byte {
+	var b bytes.Buffer
+	b.WriteString(`# Phases
+
+Made from the code by ` + "`go test ./phases -update`" + `. A phase starts on a host as soon as the phases that it needs are done
+there; "everywhere" means on all hosts. Run single ones with ` + "`slipway phase run`" + `, leave some out with
+` + "`--skip-phases`" + `, or take a part with ` + "`--from` and `--until`" + `.
+`)
+	for _, w := range []workflow.Workflow{Apply(), Reset()} {
+		fmt.Fprintf(&b, "\n## slipway %s\n", w.Name)
+		for _, p := range w.Phases {
+			fmt.Fprintf(&b, "\n### %s\n\n%s, on %s%s. %s\n", p.Name, upper(p.Title), where(p.On), needs(p), p.Why)
+		}
+	}
+	return b.Bytes()
+}
+
+func upper(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+
+func where(p workflow.Place) string {
+	switch p {
+	case workflow.FirstControlPlane, workflow.Installer:
+		return "the " + p.String()
+	default:
+		return p.String()
+	}
+}
+
+func needs(p workflow.Phase) string {
+	var list []string
+	for _, name := range p.Needs {
+		list = append(list, "`"+name+"`")
+	}
+	for _, name := range p.NeedsAll {
+		list = append(list, "`"+name+"` everywhere")
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return ", after " + strings.Join(list, ", ")
+}

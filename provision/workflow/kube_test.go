@@ -1,0 +1,209 @@
+package workflow_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+
+	"slipway.io/slipway/provision/kube"
+	"slipway.io/slipway/provision/kube/kubetest"
+	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/report"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+const one = "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n"
+
+const node = "apiVersion: v1\nkind: Node\nmetadata: {name: cp-1}\n"
+
+const manifests = `apiVersion: v1
+kind: Namespace
+metadata: {name: x}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: c, namespace: x}
+data: {a: b}
+`
+
+// served is a bed whose control plane has the kubeconfig of an API server.
+func served(t *testing.T) (*workflowtest.Bed, *kubetest.Server) {
+	t.Helper()
+	bed, server := workflowtest.New(t, one), kubetest.New(t)
+	bed.Serve(server)
+	return bed, server
+}
+
+func phase(do func(context.Context, *workflow.Step) error) workflow.Phase {
+	return workflow.Phase{Name: "test", Title: "do it", On: workflow.FirstControlPlane, Do: do}
+}
+
+func TestApplyCountsWhatChanges(t *testing.T) {
+	t.Parallel()
+	bed, server := served(t)
+	apply := phase(func(ctx context.Context, s *workflow.Step) error { return s.Apply(ctx, []byte(manifests)) })
+	bed.MustPlan(apply)
+	want := []string{"created namespace x", "created configmap x/c"}
+	if diff := cmp.Diff(want, bed.Changes()); diff != "" {
+		t.Error(diff)
+	}
+	if server.Get("/api/v1/namespaces/x") != nil {
+		t.Error("a plan has made the namespace")
+	}
+	bed.MustApply(apply)
+	if diff := cmp.Diff(want, bed.Changes()); diff != "" {
+		t.Error(diff)
+	}
+	bed.MustApply(apply)
+	if again := bed.Changes(); len(again) > 0 {
+		t.Errorf("a second time changes %v", again)
+	}
+}
+
+func TestSetNodeCountsWhatChanges(t *testing.T) {
+	t.Parallel()
+	bed, server := served(t)
+	server.Put(node)
+	set := phase(func(ctx context.Context, s *workflow.Step) error {
+		return s.SetNode(ctx, map[string]string{"a": "b"}, []corev1.Taint{{Key: "k", Effect: "NoSchedule"}})
+	})
+	want := []string{"set the labels and taints of node cp-1"}
+	bed.MustPlan(set)
+	if diff := cmp.Diff(want, bed.Changes()); diff != "" {
+		t.Error(diff)
+	}
+	if metadata := server.Get("/api/v1/nodes/cp-1")["metadata"].(map[string]any); metadata["labels"] != nil {
+		t.Errorf("a plan has set %v", metadata["labels"])
+	}
+	bed.MustApply(set)
+	if diff := cmp.Diff(want, bed.Changes()); diff != "" {
+		t.Error(diff)
+	}
+	bed.MustApply(set)
+	if again := bed.Changes(); len(again) > 0 {
+		t.Errorf("a second time changes %v", again)
+	}
+}
+
+func TestWithoutAKubeconfigThereIsNoCluster(t *testing.T) {
+	t.Parallel()
+	bed := workflowtest.New(t, one)
+	err := bed.Apply(phase(func(ctx context.Context, s *workflow.Step) error { return s.Apply(ctx, []byte(manifests)) }))
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v, want a file that does not exist", err)
+	}
+}
+
+// Of a cluster that the plan would make nobody can be asked.
+func TestAPlanCountsWhatNeedsAClusterThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	bed := workflowtest.New(t, one)
+	bed.MustPlan(phase(func(ctx context.Context, s *workflow.Step) error {
+		if _, err := s.Run(ctx, remote.Cmd{Argv: []string{"kubeadm", "init"}}); err != nil {
+			return err
+		}
+		return s.Apply(ctx, []byte(manifests))
+	}))
+	if diff := cmp.Diff([]string{"run kubeadm init", "do it"}, bed.Changes()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestJoinTokenIsRevoked(t *testing.T) {
+	t.Parallel()
+	bed, server := served(t)
+	bed.MustApply(phase(func(ctx context.Context, s *workflow.Step) error {
+		token, revoke, err := s.JoinToken(ctx, time.Minute)
+		if err != nil {
+			return err
+		}
+		id, _, _ := strings.Cut(token, ".")
+		path := "/api/v1/namespaces/kube-system/secrets/bootstrap-token-" + id
+		if server.Get(path) == nil {
+			t.Errorf("there is no secret for %s", id)
+		}
+		revoke()
+		if server.Get(path) != nil {
+			t.Error("it is not revoked")
+		}
+		return nil
+	}))
+}
+
+func TestJoinTokenIsRevokedAfterCtrlC(t *testing.T) {
+	t.Parallel()
+	bed, server := served(t)
+	bed.MustApply(phase(func(ctx context.Context, s *workflow.Step) error {
+		ctx, cancel := context.WithCancel(ctx)
+		_, revoke, err := s.JoinToken(ctx, time.Minute)
+		cancel()
+		revoke()
+		return err
+	}))
+	var deleted int
+	for _, request := range server.Requests() {
+		if strings.HasPrefix(request, "DELETE ") {
+			deleted++
+		}
+	}
+	if deleted != 1 {
+		t.Errorf("requests %v", server.Requests())
+	}
+}
+
+func TestAPlanMakesNoJoinToken(t *testing.T) {
+	t.Parallel()
+	bed, server := served(t)
+	bed.MustPlan(phase(func(ctx context.Context, s *workflow.Step) error {
+		_, _, err := s.JoinToken(ctx, time.Minute)
+		return err
+	}))
+	if got := server.Requests(); len(got) > 0 {
+		t.Errorf("the plan wrote: %v", got)
+	}
+	if diff := cmp.Diff([]string{"do it"}, bed.Changes()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWaitForShowsWhatIsSeen(t *testing.T) {
+	t.Parallel()
+	bed, _ := served(t)
+	looks := 0
+	bed.MustApply(phase(func(ctx context.Context, s *workflow.Step) error {
+		return s.WaitFor(ctx, kube.Condition{Name: "the node", Check: func(context.Context, *kube.Client) (bool, string, error) {
+			looks++
+			return looks > 2, "not there", nil
+		}}, time.Minute)
+	}))
+	var seen []string
+	for _, e := range bed.Events.Events() {
+		if e.Kind == report.Waiting {
+			seen = append(seen, e.Message)
+		}
+	}
+	if diff := cmp.Diff([]string{"the node: not there"}, seen); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSumsAreThoseOfTheMachine(t *testing.T) {
+	t.Parallel()
+	bed := workflowtest.New(t, one)
+	bed.Machine("cp-1").Put("/a", "")
+	bed.MustPlan(phase(func(ctx context.Context, s *workflow.Step) error {
+		sums, err := s.Sums(ctx, []string{"/a", "/b"})
+		want := map[string]string{"/a": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}
+		if diff := cmp.Diff(want, sums); diff != "" {
+			t.Error(diff)
+		}
+		return err
+	}))
+}
