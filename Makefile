@@ -22,7 +22,9 @@ lint: ## Check format (gofumpt), go vet, staticcheck, shellcheck
 	@unformatted=$$(go tool gofumpt -l .) || exit 1; if [ -n "$$unformatted" ]; then \
 		echo "not formatted, run make format:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
+	go vet -tags e2e ./e2e
 	go tool staticcheck ./...
+	go tool staticcheck -tags e2e ./e2e
 	@command -v shellcheck >/dev/null || { \
 		echo "shellcheck is missing; on Debian: apt-get install shellcheck"; exit 1; }
 	.ci/shell-files | xargs shellcheck

@@ -23,8 +23,8 @@ func selectionFlags(cmd *cobra.Command) {
 func (a *app) selection() workflow.Selection {
 	v := a.settings
 	return workflow.Selection{
-		Skip: v.GetStringSlice("skip-phases"), From: v.GetString("from"), Until: v.GetString("until"),
-		Hosts: v.GetStringSlice("hosts"),
+		Skip: a.list("skip-phases"), From: v.GetString("from"), Until: v.GetString("until"),
+		Hosts: a.list("hosts"),
 	}
 }
 

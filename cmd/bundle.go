@@ -19,15 +19,14 @@ import (
 )
 
 func newBundle(a *app) *cobra.Command {
-	cmd := &cobra.Command{
+	return group(&cobra.Command{
 		Use:   "bundle",
 		Short: "Make and check bundles: all binaries and images of a cluster in one folder",
 		Long: `A bundle is a folder with all binaries and images that a cluster needs, each with
 its sha256. Make one ahead for machines, or a workshop, without the internet, and
 name it in the inventory as artifacts.bundle.`,
-	}
-	cmd.AddCommand(newBundleCreate(a), newBundleVerify(a), newBundleList(a))
-	return cmd
+		Example: "  slipway bundle create ./bundle\n  slipway bundle verify ./bundle",
+	}, newBundleCreate(a), newBundleVerify(a), newBundleList(a))
 }
 
 func newBundleCreate(a *app) *cobra.Command {
@@ -50,7 +49,7 @@ make a bundle of them. Downloads that were interrupted go on.`,
 				return err
 			}
 			b, err := bundle.Create(cmd.Context(), bundle.CreateOptions{
-				Dir: args[0], Kubernetes: a.settings.GetString("kubernetes"), Arches: a.settings.GetStringSlice("arch"),
+				Dir: args[0], Kubernetes: a.settings.GetString("kubernetes"), Arches: a.list("arch"),
 				Rewrites: mirrors, RegistryMirrors: registries, Progress: a.showDownload,
 			})
 			if err != nil {
@@ -154,7 +153,9 @@ func (a *app) cachedBundle(ctx context.Context, version string) (*bundle.Bundle,
 		return b, err
 	}
 	fmt.Fprintf(a.err, "no bundle in the inventory: making one in %s\n", dir)
-	b, err = bundle.Create(ctx, bundle.CreateOptions{Dir: dir, Kubernetes: version, Progress: a.showDownload})
+	b, err = bundle.Create(ctx, bundle.CreateOptions{
+		Dir: dir, Kubernetes: version, Arches: []string{runtime.GOARCH}, Progress: a.showDownload,
+	})
 	return b, workflow.WithHint(err, "without access to the release servers, make a bundle elsewhere with `slipway bundle create` and set artifacts.bundle")
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/exec"
 
 	"slipway.io/slipway/phases/preflight"
 	"slipway.io/slipway/provision/bundle"
@@ -47,6 +48,7 @@ func exitCode(err error) int {
 		corrupt  *bundle.CorruptError
 		missing  *bundle.NotFoundError
 		findings *preflight.FindingsError
+		child    *exec.ExitError
 	)
 	switch {
 	case err == nil:
@@ -67,6 +69,8 @@ func exitCode(err error) int {
 		return exitLocked
 	case errors.As(err, &unusable), errors.As(err, &corrupt), errors.As(err, &missing):
 		return exitBundle
+	case errors.As(err, &child) && child.ExitCode() > 0:
+		return child.ExitCode() // of ssh, for slipway lab ssh
 	}
 	return exitFailed
 }

@@ -1,9 +1,6 @@
 package cmd
 
 import (
-	"fmt"
-	"strings"
-
 	"github.com/spf13/cobra"
 
 	"slipway.io/slipway/provision/config"
@@ -26,7 +23,7 @@ control-plane or worker (the default).`,
 			}
 			options := config.StarterOptions{Name: a.settings.GetString("name")}
 			for _, text := range given {
-				host, err := parseHost(text)
+				host, err := config.ParseHost(text)
 				if err != nil {
 					return &usageError{err}
 				}
@@ -34,7 +31,7 @@ control-plane or worker (the default).`,
 			}
 			starter, err := config.Starter(options)
 			if err != nil {
-				return err
+				return &usageError{err}
 			}
 			_, err = a.out.Write(starter)
 			return err
@@ -44,17 +41,4 @@ control-plane or worker (the default).`,
 	flags.String("name", "", "the cluster's name")
 	flags.StringArray("host", nil, "a host, NAME=ADDRESS[,ROLE...]; may be given several times")
 	return cmd
-}
-
-func parseHost(text string) (config.Host, error) {
-	name, rest, ok := strings.Cut(text, "=")
-	words := strings.Split(rest, ",")
-	if !ok || name == "" || words[0] == "" {
-		return config.Host{}, fmt.Errorf("--host %q: it is NAME=ADDRESS[,ROLE...]", text)
-	}
-	host := config.Host{Name: name, Address: words[0]}
-	for _, role := range words[1:] {
-		host.Roles = append(host.Roles, config.Role(role))
-	}
-	return host, nil
 }

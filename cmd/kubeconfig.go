@@ -2,7 +2,9 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -45,6 +47,15 @@ the other clusters stay as they are.`,
 	return cmd
 }
 
+// readAdminConf reads the kubeconfig as kubeadm made it.
+func readAdminConf(ctx context.Context, first *workflow.Machine) ([]byte, error) {
+	conf, err := first.Host.ReadFile(ctx, workflow.AdminConf)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, workflow.WithHint(fmt.Errorf("%s has no %s: there is no cluster yet", first.Spec.Name, workflow.AdminConf), "install it with `slipway apply`")
+	}
+	return conf, err
+}
+
 // adminConf fetches the kubeconfig and makes it one that works from here.
 func (a *app) adminConf(ctx context.Context, cluster *config.Cluster, path string) ([]byte, error) {
 	fleet, closeAll, err := a.fleet(cluster, path)
@@ -53,9 +64,9 @@ func (a *app) adminConf(ctx context.Context, cluster *config.Cluster, path strin
 	}
 	defer closeAll()
 	first := fleet.FirstControlPlane()
-	conf, err := first.Host.ReadFile(ctx, workflow.AdminConf)
+	conf, err := readAdminConf(ctx, first)
 	if err != nil {
-		return nil, workflow.WithHint(err, "install the cluster with `slipway apply`")
+		return nil, err
 	}
 	server := a.settings.GetString("server")
 	if server == "" && cluster.ControlPlane.Endpoint == "" {
@@ -85,8 +96,12 @@ func (a *app) mergeKubeconfig(cluster *config.Cluster, conf []byte) error {
 		return err
 	}
 	result, err := kube.Merge(target, conf, kube.MergeOptions{SetCurrent: true, Force: a.settings.GetBool("force")})
-	if err != nil {
+	var taken *kube.NameTakenError
+	if errors.As(err, &taken) {
 		return workflow.WithHint(err, "give this cluster another metadata.name, or replace the entry with --force")
+	}
+	if err != nil {
+		return err
 	}
 	if result.Backup != "" {
 		fmt.Fprintf(a.err, "the file as it was: %s\n", result.Backup)

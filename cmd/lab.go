@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,10 +25,10 @@ func newLab(a *app) *cobra.Command {
 		Long: `A lab is a few machines on this computer: systemd-nspawn machine containers with a
 real systemd and a real sshd, on a network that leads nowhere else. It needs Linux
 and root.`,
+		Example: "  slipway lab up\n  slipway lab ssh cp1\n  slipway lab down",
 	}
 	cmd.PersistentFlags().String("name", "lab", "the lab's name")
-	cmd.AddCommand(newLabUp(a), newLabDown(a), newLabStatus(a), newLabSSH(a), newLabHalt(a), newLabResume(a))
-	return cmd
+	return group(cmd, newLabUp(a), newLabDown(a), newLabStatus(a), newLabSSH(a), newLabHalt(a), newLabResume(a))
 }
 
 func (a *app) containers() lab.Containers {
@@ -127,8 +128,13 @@ func newLabDown(a *app) *cobra.Command {
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			name := a.settings.GetString("name")
+			_, err := a.containers().Status(cmd.Context(), name)
+			there := !errors.Is(err, lab.ErrNotFound)
 			if err := a.containers().Down(cmd.Context(), name); err != nil {
 				return err
+			}
+			if !there {
+				return nil // a cluster of that name is not the lab's
 			}
 			return a.forgetKubeconfig(name)
 		},
@@ -233,7 +239,12 @@ func newLabSSH(a *app) *cobra.Command {
 			}
 			child := exec.CommandContext(cmd.Context(), argv[0], argv[1:]...)
 			child.Stdin, child.Stdout, child.Stderr = os.Stdin, a.out, a.err
-			return child.Run()
+			err = child.Run()
+			var exit *exec.ExitError
+			if errors.As(err, &exit) {
+				return reported{err} // what ran there has said why
+			}
+			return err
 		},
 	}
 }

@@ -70,7 +70,7 @@ func runsDir() (string, error) {
 
 // Event passes an event on.
 func (o *output) Event(e report.Event) {
-	if e.Kind == report.PhaseFailed {
+	if e.Kind == report.PhaseFailed || e.Kind == report.RunFinished && e.Error != "" {
 		o.failed.Store(true)
 	}
 	o.Sink.Event(e)

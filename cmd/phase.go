@@ -14,12 +14,11 @@ import (
 )
 
 func newPhase(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "phase",
-		Short: "List the phases of an installation, or run some of them",
-	}
-	cmd.AddCommand(newPhaseList(a), newPhaseRun(a))
-	return cmd
+	return group(&cobra.Command{
+		Use:     "phase",
+		Short:   "List the phases of an installation, or run some of them",
+		Example: "  slipway phase list\n  slipway phase run kernel",
+	}, newPhaseList(a), newPhaseRun(a))
 }
 
 // phaseInfo is a phase as `phase list -o json` shows it.
@@ -77,7 +76,7 @@ func newPhaseRun(a *app) *cobra.Command {
 			return phaseNames(phases.Apply()), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			selection := workflow.Selection{Only: args, Hosts: a.settings.GetStringSlice("hosts")}
+			selection := workflow.Selection{Only: args, Hosts: a.list("hosts")}
 			return a.run(cmd.Context(), phases.Apply(), selection, a.settings.GetBool("plan"))
 		},
 	}

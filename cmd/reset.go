@@ -22,7 +22,7 @@ cluster is lost.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if plan := a.settings.GetBool("plan"); plan || a.settings.GetBool("yes") {
-				selection := workflow.Selection{Hosts: a.settings.GetStringSlice("hosts")}
+				selection := workflow.Selection{Hosts: a.list("hosts")}
 				return a.run(cmd.Context(), phases.Reset(), selection, plan)
 			}
 			cluster, path, err := a.inventory()

@@ -72,6 +72,7 @@ Settings come from flags, then from the environment (SLIPWAY_INVENTORY for
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
 	})
+	group(root)
 	root.AddGroup(
 		&cobra.Group{ID: "cluster", Title: "Clusters:"},
 		&cobra.Group{ID: "prepare", Title: "Preparation:"},
@@ -88,6 +89,27 @@ Settings come from flags, then from the environment (SLIPWAY_INVENTORY for
 	}
 	root.AddCommand(newVersion(a))
 	return root
+}
+
+// group makes a command that only holds others: alone it prints its help, and a
+// word that is none of them is a mistake.
+func group(cmd *cobra.Command, members ...*cobra.Command) *cobra.Command {
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		text := fmt.Sprintf("%q is no command of %s; ", args[0], cmd.CommandPath())
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			text += "did you mean " + strings.Join(near, " or ") + "?"
+		} else {
+			text += "see `" + cmd.CommandPath() + " --help`"
+		}
+		return &usageError{errors.New(text)}
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	cmd.AddCommand(members...)
+	return cmd
 }
 
 // loadSettings fills flags that were not given from the environment and the
@@ -112,6 +134,16 @@ func (a *app) loadSettings(cmd *cobra.Command) error {
 	default:
 		return &usageError{fmt.Errorf("--output %q: it is text or json", format)}
 	}
+}
+
+// list is a setting of several values; in the environment there are commas
+// between them, as on the command line.
+func (a *app) list(name string) []string {
+	var values []string
+	for _, value := range a.settings.GetStringSlice(name) {
+		values = append(values, strings.Split(value, ",")...)
+	}
+	return values
 }
 
 func (a *app) json() bool { return a.settings.GetString("output") == "json" }

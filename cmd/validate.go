@@ -2,9 +2,7 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 
@@ -63,7 +61,7 @@ func (a *app) validate(ctx context.Context, cluster *config.Cluster, path string
 	found, err := validate.Run(ctx, validate.Options{
 		Client: client, Cluster: cluster, AgnhostImage: image, NodeIPs: nodeIPs(cluster),
 		Timeout: a.settings.GetDuration("timeout"),
-		Only:    a.settings.GetStringSlice("only"), Skip: a.settings.GetStringSlice("skip"),
+		Only:    a.list("only"), Skip: a.list("skip"),
 		Progress: func(message string) {
 			if a.settings.GetBool("verbose") {
 				fmt.Fprintln(a.err, message)
@@ -88,10 +86,7 @@ func (a *app) validate(ctx context.Context, cluster *config.Cluster, path string
 // connect makes a client of the cluster through the first control plane.
 func connect(ctx context.Context, fleet *workflow.Fleet) (*kube.Client, error) {
 	first := fleet.FirstControlPlane()
-	conf, err := first.Host.ReadFile(ctx, workflow.AdminConf)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, workflow.WithHint(fmt.Errorf("%s has no %s: there is no cluster yet", first.Spec.Name, workflow.AdminConf), "install it with `slipway apply`")
-	}
+	conf, err := readAdminConf(ctx, first)
 	if err != nil {
 		return nil, err
 	}

@@ -14,9 +14,10 @@ var version = "development"
 
 func newVersion(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Print slipway's version and the Kubernetes versions it installs",
-		Args:  noArgs,
+		Use:     "version",
+		Short:   "Print slipway's version and the Kubernetes versions it installs",
+		Example: "  slipway version -o json",
+		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if a.json() {
 				return a.printJSON(map[string]any{

@@ -59,6 +59,7 @@ prepare() {
 		systemctl daemon-reload
 		systemctl enable --quiet --now containerd
 		systemctl enable --quiet kubelet
+		mkdir -p /etc/kubernetes
 	END
 	on "$1" sudo ctr --namespace k8s.io images import --digests=false - <"$site/$2.tar"
 	# What garbage collection takes cannot be pulled again.

@@ -52,9 +52,25 @@ func Kernel() workflow.Phase {
 }
 
 func setKernel(ctx context.Context, s *workflow.Step) error {
-	if _, err := s.WriteFile(ctx, remote.File{Path: modulesConf, Content: templates.File("hostprep/modules.conf")}); err != nil {
+	wanted := wantedSettings(s.Facts())
+	sysctls, err := templates.Render("hostprep/sysctl.conf.tmpl", struct{ Settings []setting }{wanted})
+	if err != nil {
 		return err
 	}
+	if _, err := s.WriteFiles(ctx,
+		remote.File{Path: modulesConf, Content: templates.File("hostprep/modules.conf")},
+		remote.File{Path: sysctlConf, Content: sysctls},
+	); err != nil {
+		return err
+	}
+	if err := loadModules(ctx, s); err != nil {
+		return err
+	}
+	return applySettings(ctx, s, wanted)
+}
+
+// loadModules loads those that the kernel does not have yet.
+func loadModules(ctx context.Context, s *workflow.Step) error {
 	if err := modulesFolder(ctx, s); err != nil {
 		return err
 	}
@@ -64,21 +80,11 @@ func setKernel(ctx context.Context, s *workflow.Step) error {
 			missing = append(missing, module)
 		}
 	}
-	if len(missing) > 0 {
-		cmd := remote.Cmd{Argv: append([]string{"modprobe", "--all"}, missing...), Sudo: true}
-		if _, err := s.Run(ctx, cmd); err != nil {
-			return err
-		}
+	if len(missing) == 0 {
+		return nil
 	}
-	wanted := wantedSettings(s.Facts())
-	content, err := templates.Render("hostprep/sysctl.conf.tmpl", struct{ Settings []setting }{wanted})
-	if err != nil {
-		return err
-	}
-	if _, err := s.WriteFile(ctx, remote.File{Path: sysctlConf, Content: content}); err != nil {
-		return err
-	}
-	return applySettings(ctx, s, wanted)
+	_, err := s.Run(ctx, remote.Cmd{Argv: append([]string{"modprobe", "--all"}, missing...), Sudo: true})
+	return err
 }
 
 // modulesFolder makes /lib/modules where a machine has none, as a container
@@ -110,24 +116,26 @@ func wantedSettings(f *facts.Facts) []setting {
 // applySettings sets those that differ, each with its old value to go back to,
 // and reads all of them back: some are refused without an error.
 func applySettings(ctx context.Context, s *workflow.Step, wanted []setting) error {
-	changed := false
-	for _, set := range wanted {
-		old, known := s.Facts().Sysctls[set.Key]
-		want := strconv.Itoa(set.Value)
+	set := remote.Cmd{Argv: []string{"sysctl", "-q", "-w"}, Sudo: true}
+	for _, w := range wanted {
+		old, known := s.Facts().Sysctls[w.Key]
+		want := strconv.Itoa(w.Value)
 		if old == want {
 			continue
 		}
-		cmd := remote.Cmd{Argv: []string{"sysctl", "-q", "-w", set.Key + "=" + want}, Sudo: true}
+		set.Argv = append(set.Argv, w.Key+"="+want)
 		if known {
-			cmd.Undo = []string{"sysctl", "-q", "-w", set.Key + "=" + old}
+			set.Undo = append(set.Undo, w.Key+"="+old)
 		}
-		if _, err := s.Run(ctx, cmd); err != nil {
-			return err
-		}
-		changed = true
 	}
-	if !changed || s.Planning() {
+	if len(set.Argv) == 3 {
 		return nil
+	}
+	if len(set.Undo) > 0 {
+		set.Undo = append([]string{"sysctl", "-q", "-w"}, set.Undo...)
+	}
+	if _, err := s.Run(ctx, set); err != nil || s.Planning() {
+		return err
 	}
 	return readBack(ctx, s, wanted)
 }

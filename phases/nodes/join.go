@@ -98,13 +98,11 @@ func join(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	for _, file := range []remote.File{
-		{Path: discoveryFile, Content: discovery, Mode: 0o600},
-		{Path: joinFile, Content: document, Mode: 0o600, Secret: true},
-	} {
-		if _, err := s.WriteFile(ctx, file); err != nil {
-			return err
-		}
+	if _, err := s.WriteFiles(ctx,
+		remote.File{Path: discoveryFile, Content: discovery, Mode: 0o600},
+		remote.File{Path: joinFile, Content: document, Mode: 0o600, Secret: true},
+	); err != nil {
+		return err
 	}
 	_, err = remote.RunUnit(ctx, s, remote.Unit{
 		Name:    "kubeadm-join",

@@ -22,9 +22,16 @@ const (
 )
 
 // folders belong to Kubernetes alone: reset removes them with all they hold.
-var folders = []string{
-	"/etc/kubernetes", "/etc/kubernetes/manifests", "/etc/cni", "/etc/cni/net.d", "/opt/cni", "/opt/cni/bin",
-	"/var/lib/kubelet", "/var/lib/etcd", "/var/lib/cni", "/usr/libexec/kubernetes",
+// etcd insists on 0700 for its data.
+func folders() []remote.File {
+	folders := []remote.File{{Path: "/var/lib/etcd", Mode: fs.ModeDir | 0o700}}
+	for _, path := range []string{
+		"/etc/kubernetes", "/etc/kubernetes/manifests", "/etc/cni", "/etc/cni/net.d", "/opt/cni", "/opt/cni/bin",
+		"/var/lib/kubelet", "/var/lib/cni", "/usr/libexec/kubernetes",
+	} {
+		folders = append(folders, remote.File{Path: path, Mode: fs.ModeDir | 0o755})
+	}
+	return folders
 }
 
 // Kubelet installs kubelet, kubeadm, on control planes kubectl, and the CNI
@@ -42,16 +49,6 @@ func Kubelet() workflow.Phase {
 }
 
 func installKubelet(ctx context.Context, s *workflow.Step) error {
-	for _, path := range folders {
-		// etcd insists on 0700 for its data; all the others are public.
-		mode := fs.ModeDir | 0o755
-		if path == "/var/lib/etcd" {
-			mode = fs.ModeDir | 0o700
-		}
-		if _, err := s.WriteFile(ctx, remote.File{Path: path, Mode: mode}); err != nil {
-			return err
-		}
-	}
 	var names []string
 	for _, file := range s.Bundle().Files(install.Role(s.Machine.Spec), s.Facts().Arch) {
 		if strings.HasPrefix(file.Name, "kube") || wantedPlugin(s.Cluster().Network.CNI.Name, file.Name) {
@@ -61,23 +58,19 @@ func installKubelet(ctx context.Context, s *workflow.Step) error {
 	if err := install.Binaries(ctx, s, names); err != nil {
 		return err
 	}
-	changed := false
-	for _, file := range []remote.File{
-		{Path: serviceFile, Content: templates.File("kubelet/kubelet.service")},
-		{Path: dropIn, Content: templates.File("kubelet/10-kubeadm.conf")},
-	} {
-		wrote, err := s.WriteFile(ctx, file)
-		if err != nil {
-			return err
-		}
-		changed = changed || wrote
+	changed, err := s.WriteFiles(ctx, append(folders(),
+		remote.File{Path: serviceFile, Content: templates.File("kubelet/kubelet.service")},
+		remote.File{Path: dropIn, Content: templates.File("kubelet/10-kubeadm.conf")},
+	)...)
+	if err != nil {
+		return err
 	}
 	if !changed && enabled(ctx, s) {
 		return nil
 	}
 	enable := remote.Script("enable.sh", templates.Script("service/enable.sh"), service)
 	enable.Undo = []string{"systemctl", "disable", "--quiet", "--now", service}
-	_, err := s.Run(ctx, enable)
+	_, err = s.Run(ctx, enable)
 	return err
 }
 

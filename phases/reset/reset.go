@@ -3,6 +3,7 @@ package reset
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,9 +101,13 @@ func undo(ctx context.Context, s *workflow.Step) error {
 			if err := flush(); err != nil {
 				return err
 			}
-			if _, err := machine.Run(ctx, remote.Cmd{Argv: e.Undo, Sudo: true}); err != nil {
+			_, err := machine.Run(ctx, remote.Cmd{Argv: e.Undo, Sudo: true})
+			var exit *remote.ExitError
+			if errors.As(err, &exit) {
 				// A service that is gone cannot be disabled: said, not fatal.
 				s.Note("%s: %v", strings.Join(e.Undo, " "), err)
+			} else if err != nil {
+				return err
 			}
 		}
 	}

@@ -27,10 +27,12 @@ var binaries = []string{"containerd", "containerd-shim-runc-v2", "ctr", "runc"}
 
 // folders belong to containerd alone: reset removes them with all they hold.
 // containerd itself closes its state to others.
-var folders = []remote.File{
-	{Path: "/etc/containerd", Mode: fs.ModeDir | 0o755},
-	{Path: "/var/lib/containerd", Mode: fs.ModeDir | 0o700},
-	{Path: "/opt/containerd", Mode: fs.ModeDir | 0o755},
+func folders() []remote.File {
+	return []remote.File{
+		{Path: "/etc/containerd", Mode: fs.ModeDir | 0o755},
+		{Path: "/var/lib/containerd", Mode: fs.ModeDir | 0o700},
+		{Path: "/opt/containerd", Mode: fs.ModeDir | 0o755},
+	}
 }
 
 // Containerd installs and starts it.
@@ -58,23 +60,16 @@ func installContainerd(ctx context.Context, s *workflow.Step) error {
 	if err := install.Binaries(ctx, s, binaries); err != nil {
 		return err
 	}
-	for _, folder := range folders {
-		if _, err := s.WriteFile(ctx, folder); err != nil {
-			return err
-		}
-	}
-	files := []remote.File{
-		{Path: configFile, Content: config},
-		{Path: serviceFile, Content: templates.File("runtime/containerd.service")},
-	}
+	files := append(folders(),
+		remote.File{Path: configFile, Content: config},
+		remote.File{Path: serviceFile, Content: templates.File("runtime/containerd.service")},
+	)
 	mirrors, err := mirrorFiles(s.Cluster().Containerd.Mirrors)
 	if err != nil {
 		return err
 	}
-	for _, file := range append(files, mirrors...) {
-		if _, err := s.WriteFile(ctx, file); err != nil {
-			return err
-		}
+	if _, err := s.WriteFiles(ctx, append(files, mirrors...)...); err != nil {
+		return err
 	}
 	// Mirrors are read without a restart, everything else at the start.
 	if err := install.Service(ctx, s, service, configFile, serviceFile, install.BinDir+"/containerd"); err != nil {

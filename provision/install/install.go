@@ -5,9 +5,8 @@ package install
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
-
-	"golang.org/x/sync/errgroup"
 
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/remote"
@@ -50,19 +49,8 @@ func Binaries(ctx context.Context, s *workflow.Step, names []string) error {
 	if err != nil {
 		return err
 	}
-	// A few at once fill the connection; more only share it.
-	uploads, ctx := errgroup.WithContext(ctx)
-	uploads.SetLimit(3)
-	for _, blob := range blobs {
-		if have[blob.Path] == blob.SHA256 {
-			continue
-		}
-		uploads.Go(func() error {
-			_, err := s.Upload(ctx, blob)
-			return err
-		})
-	}
-	return uploads.Wait()
+	missing := slices.DeleteFunc(blobs, func(b remote.Blob) bool { return have[b.Path] == b.SHA256 })
+	return s.Uploads(ctx, missing...)
 }
 
 // Path is where a file of the bundle goes: cni/bridge to the CNI's folder,

@@ -191,9 +191,9 @@ func TestNamesStayText(t *testing.T) {
 			}
 			documents := append(split(t, initText), split(t, joinText)...)
 			for what, got := range map[string]any{
-				"the node's name at init":   documents[0]["nodeRegistration"].(map[string]any)["name"],
-				"the cluster's name":        documents[1]["clusterName"],
-				"the node's name at join":   documents[4]["nodeRegistration"].(map[string]any)["name"],
+				"the node's name at init": documents[0]["nodeRegistration"].(map[string]any)["name"],
+				"the cluster's name":      documents[1]["clusterName"],
+				"the node's name at join": documents[4]["nodeRegistration"].(map[string]any)["name"],
 			} {
 				if got != name {
 					t.Errorf("%s is %#v, want %q", what, got, name)

@@ -72,38 +72,39 @@ func (j *journaler) Run(ctx context.Context, cmd remote.Cmd) (remote.Result, err
 
 // WriteFile journals a file that changes, with a copy of the old one.
 func (j *journaler) WriteFile(ctx context.Context, file remote.File) (bool, error) {
-	differs, err := remote.Differs(ctx, j.Host, file)
-	if err != nil || !differs {
-		return false, err
-	}
-	kind := "file"
-	if file.Mode.IsDir() {
-		kind = "dir"
-	}
-	if err := j.path(ctx, kind, file.Path); err != nil {
-		return false, err
-	}
-	return j.counter.WriteFile(ctx, file)
+	return j.writeFiles(ctx, []remote.File{file})
 }
 
 // Upload journals the file. The caller has looked which files are missing, so
 // that one that is there is the exception.
 func (j *journaler) Upload(ctx context.Context, blob remote.Blob) (bool, error) {
-	if err := j.path(ctx, "file", blob.Path); err != nil {
+	if err := j.files(ctx, remote.File{Path: blob.Path}); err != nil {
 		return false, err
 	}
 	changed, err := j.counter.Upload(ctx, blob)
 	if err != nil {
 		return changed, err
 	}
-	return changed, j.noteSum(ctx, blob)
+	return changed, j.noteSums(ctx, blob)
 }
 
-func (j *journaler) path(ctx context.Context, kind, path string) error {
-	if !plainPath.MatchString(path) {
-		return fmt.Errorf("%s: the journal cannot hold the path %q", j.Host, path)
+// files journals that files and folders are about to be written.
+func (j *journaler) files(ctx context.Context, files ...remote.File) error {
+	if len(files) == 0 {
+		return nil
 	}
-	return j.write(ctx, "journal-file.sh", j.step.phase.Name, kind, path)
+	args := []string{j.step.phase.Name}
+	for _, file := range files {
+		if !plainPath.MatchString(file.Path) {
+			return fmt.Errorf("%s: the journal cannot hold the path %q", j.Host, file.Path)
+		}
+		kind := "file"
+		if file.Mode.IsDir() {
+			kind = "dir"
+		}
+		args = append(args, kind, file.Path)
+	}
+	return j.write(ctx, "journal-file.sh", args...)
 }
 
 func (j *journaler) write(ctx context.Context, script string, args ...string) error {

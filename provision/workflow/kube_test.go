@@ -37,6 +37,7 @@ data: {a: b}
 func served(t *testing.T) (*workflowtest.Bed, *kubetest.Server) {
 	t.Helper()
 	bed, server := workflowtest.New(t, one), kubetest.New(t)
+	server.Put("apiVersion: v1\nkind: Namespace\nmetadata: {name: kube-system}\n")
 	bed.Serve(server)
 	return bed, server
 }
@@ -144,8 +145,11 @@ func TestJoinTokenIsRevokedAfterCtrlC(t *testing.T) {
 		ctx, cancel := context.WithCancel(ctx)
 		_, revoke, err := s.JoinToken(ctx, time.Minute)
 		cancel()
+		if err != nil {
+			return err
+		}
 		revoke()
-		return err
+		return nil
 	}))
 	var deleted int
 	for _, request := range server.Requests() {

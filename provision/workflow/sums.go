@@ -28,12 +28,11 @@ func (s *Step) Sums(ctx context.Context, paths []string) (map[string]string, err
 	return sums, nil
 }
 
-// noteSum makes Sums quick for a file that was just uploaded and verified.
-func (j *journaler) noteSum(ctx context.Context, blob remote.Blob) error {
-	args := []string{JournalDir, blob.SHA256, blob.Path}
-	cmd := remote.Script("sums-add.sh", templates.Script("workflow/sums-add.sh"), args...)
-	if _, err := j.Host.Run(ctx, cmd); err != nil {
-		return fmt.Errorf("journal: %w", err)
+// noteSums makes Sums quick for files that were just uploaded and verified.
+func (j *journaler) noteSums(ctx context.Context, blobs ...remote.Blob) error {
+	var args []string
+	for _, blob := range blobs {
+		args = append(args, blob.SHA256, blob.Path)
 	}
-	return nil
+	return j.write(ctx, "sums-add.sh", args...)
 }

@@ -59,9 +59,12 @@ func (s *Server) pathOf(object Object) (string, error) {
 	return "", fmt.Errorf("kubetest: no kind %v %v", object["apiVersion"], object["kind"])
 }
 
-// discover answers /api, /apis and the lists of resources below them.
+// discover answers /readyz, /api, /apis and the lists of resources below them.
 func (s *Server) discover(w http.ResponseWriter, path string) bool {
 	switch path {
+	case "/readyz":
+		_, _ = w.Write([]byte("ok"))
+		return true
 	case "/api":
 		Answer(w, http.StatusOK, Object{"kind": "APIVersions", "versions": []string{"v1"}})
 		return true

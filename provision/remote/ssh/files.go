@@ -144,12 +144,15 @@ func (f *files) closeIdle() bool {
 }
 
 // dispose ends a session that nobody uses, and gives its place back once the
-// server program has ended.
+// server program has ended: until then sshd counts it.
 func (f *files) dispose(s *sftpSession) {
 	_ = s.Close()
+	timer := time.NewTimer(settle)
+	defer timer.Stop()
 	select {
-	case <-s.dead:
+	case <-s.exited:
 	case <-f.conn.lost:
+	case <-timer.C:
 	}
 	_ = s.session.Close()
 	f.conn.sessions.release()

@@ -29,23 +29,24 @@ func newSessions(limit int, lost <-chan struct{}) *sessions {
 	return &sessions{lost: lost, limit: limit, changed: make(chan struct{})}
 }
 
-// acquire waits for the right to open a session.
-func (s *sessions) acquire(ctx context.Context) error {
+// acquire waits for the right to open a session. It says whether it had to
+// wait.
+func (s *sessions) acquire(ctx context.Context) (waited bool, err error) {
 	if free, _ := s.take(); free {
-		return nil
+		return false, nil
 	}
 	s.queue(1)
 	defer s.queue(-1)
 	for {
 		free, changed := s.take()
 		if free {
-			return nil
+			return true, nil
 		}
 		if s.makeRoom() {
 			continue
 		}
 		if err := s.wait(ctx, changed); err != nil {
-			return err
+			return true, err
 		}
 	}
 }
@@ -125,8 +126,12 @@ func (c *conn) openSession(ctx context.Context) (*gossh.Session, error) {
 	pause := firstPause
 	var alone time.Time // since when the server allows not even one
 	for {
-		if err := c.sessions.acquire(ctx); err != nil {
+		waited, err := c.sessions.acquire(ctx)
+		if err != nil {
 			return nil, err
+		}
+		if waited {
+			alone, pause = time.Time{}, firstPause
 		}
 		session, err := c.newSession(ctx)
 		var refused *gossh.OpenChannelError
@@ -141,7 +146,6 @@ func (c *conn) openSession(ctx context.Context) (*gossh.Session, error) {
 			return nil, c.lose(err, false)
 		}
 		if c.sessions.refused() {
-			alone, pause = time.Time{}, firstPause
 			continue // and wait until one of the others ends.
 		}
 		// None of ours is open: the server still counts one that just ended.

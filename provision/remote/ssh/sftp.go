@@ -33,8 +33,10 @@ type sftpSession struct {
 	*sftp.Client
 	session *gossh.Session
 	users   int
-	// dead is closed when the server program has ended.
-	dead chan struct{}
+	// dead is closed when the client has ended, exited when the program has, as
+	// exit says.
+	dead, exited chan struct{}
+	exit         error
 }
 
 func (s *sftpSession) isDead() bool {
@@ -71,7 +73,7 @@ func (c *conn) startSFTP(ctx context.Context, by sudo, start startFunc) (*sftpSe
 	if err != nil {
 		return nil, err
 	}
-	s := &sftpSession{session: session, dead: make(chan struct{})}
+	s := &sftpSession{session: session, dead: make(chan struct{}), exited: make(chan struct{})}
 	stderr := &headBuffer{}
 	opened := make(chan error, 1)
 	go func() { opened <- s.begin(start, by, stderr) }()
@@ -105,6 +107,10 @@ func (s *sftpSession) begin(start startFunc, by sudo, stderr *headBuffer) error 
 	if err := start(s.session); err != nil {
 		return err
 	}
+	go func() {
+		s.exit = s.session.Wait()
+		close(s.exited)
+	}()
 	if by.withPassword {
 		if _, err := io.WriteString(stdin, by.password+"\n"); err != nil {
 			return err
@@ -124,8 +130,9 @@ func (s *sftpSession) begin(start startFunc, by sudo, stderr *headBuffer) error 
 
 // whyNot: the greeting failed since the program, or the connection, ended.
 func (s *sftpSession) whyNot(err error, by sudo, stderr *headBuffer) error {
+	<-s.exited
 	var exit *gossh.ExitError
-	if !errors.As(s.session.Wait(), &exit) {
+	if !errors.As(s.exit, &exit) {
 		return err
 	}
 	failed := &remote.ExitError{Argv: []string{"sftp-server"}, Code: exit.ExitStatus(), Stderr: stderr.String()}

@@ -36,11 +36,15 @@ func NewBundle(t testing.TB) *bundle.Bundle {
 	}
 	controlPlane := []string{string(config.RoleControlPlane)}
 	for _, f := range []bundle.File{
-		{Name: "containerd", Version: Containerd}, {Name: "containerd-shim-runc-v2", Version: Containerd},
-		{Name: "ctr", Version: Containerd}, {Name: "runc", Version: "v1.4.0"},
-		{Name: "kubelet", Version: Kubernetes}, {Name: "kubeadm", Version: Kubernetes},
+		{Name: "containerd", Version: Containerd},
+		{Name: "containerd-shim-runc-v2", Version: Containerd},
+		{Name: "ctr", Version: Containerd},
+		{Name: "runc", Version: "v1.4.0"},
+		{Name: "kubelet", Version: Kubernetes},
+		{Name: "kubeadm", Version: Kubernetes},
 		{Name: "kubectl", Version: Kubernetes, Roles: controlPlane},
-		{Name: "cni/bridge", Version: "v1.9.1"}, {Name: "cni/portmap", Version: "v1.9.1"},
+		{Name: "cni/bridge", Version: "v1.9.1"},
+		{Name: "cni/portmap", Version: "v1.9.1"},
 	} {
 		f.OS, f.Arch, f.Path = "linux", "amd64", bundle.BinPath("linux", "amd64", f.Name)
 		if err := w.AddFile(t.Context(), f, strings.NewReader("the program "+f.Name)); err != nil {

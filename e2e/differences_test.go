@@ -1,0 +1,106 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A listing that saw nothing would let every test pass that compares two.
+func TestListingSeesEveryChange(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		change func(tree string) error
+		// want begins the one difference; empty for none.
+		want, wantAfterReset string
+	}{
+		"nothing": {func(string) error { return nil }, "", ""},
+		"content of the same size, with the old time": {func(tree string) error {
+			path := filepath.Join(tree, "etc/fstab")
+			info, err := os.Stat(path)
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(path, []byte("ABC"), 0o644); err != nil {
+				return err
+			}
+			return os.Chtimes(path, info.ModTime(), info.ModTime())
+		}, "~ m:/etc/fstab", "~ m:/etc/fstab"},
+		"a mode": {func(tree string) error {
+			return os.Chmod(filepath.Join(tree, "etc/fstab"), 0o640)
+		}, "~ m:/etc/fstab", "~ m:/etc/fstab"},
+		"the owner of a folder": {func(tree string) error {
+			return os.Chown(filepath.Join(tree, "etc"), 1, 1)
+		}, "~ m:/etc ", "~ m:/etc "},
+		"where a link leads": {func(tree string) error {
+			path := filepath.Join(tree, "etc/link")
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+			return os.Symlink("elsewhere", path)
+		}, "~ m:/etc", "~ m:/etc/link"},
+		"a folder that something came to and went from": {func(tree string) error {
+			return os.Chtimes(filepath.Join(tree, "etc"), time.Time{}, time.Unix(1, 0))
+		}, "~ m:/etc ", ""},
+		"an empty folder more": {func(tree string) error {
+			return os.MkdirAll(filepath.Join(tree, "opt/cni"), 0o755)
+		}, "+ m:/opt", "+ m:/opt"},
+		"the archive of the journal": {func(tree string) error {
+			return os.MkdirAll(filepath.Join(tree, "var/lib/slipway"), 0o755)
+		}, "+ m:/var", "+ m:/var"},
+		"a log": {func(tree string) error {
+			return os.MkdirAll(filepath.Join(tree, "var/log/journal"), 0o755)
+		}, "+ m:/var", "+ m:/var"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := lab{Inventory: filepath.Join(t.TempDir(), "inventory.yaml"), Machines: []machine{{Name: "m"}}}
+			tree := l.tree("m")
+			if err := os.MkdirAll(filepath.Join(tree, "etc"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			write(t, filepath.Join(tree, "etc/fstab"), "abc")
+			if err := os.Symlink("fstab", filepath.Join(tree, "etc/link")); err != nil {
+				t.Fatal(err)
+			}
+			lister := newLister()
+			before := lister.list(t, l)
+			if err := test.change(tree); err != nil {
+				t.Fatal(err)
+			}
+			after := lister.list(t, l)
+			sees(t, test.want, differences(before, after))
+			sees(t, test.wantAfterReset, differences(before.afterReset(), after.afterReset()))
+		})
+	}
+}
+
+// sees wants a difference that begins so, or none.
+func sees(t *testing.T, want string, got []string) {
+	t.Helper()
+	if want == "" && len(got) > 0 {
+		t.Errorf("it sees %q", got)
+	}
+	if want != "" && (len(got) == 0 || !strings.HasPrefix(got[len(got)-1], want) && !strings.HasPrefix(got[0], want)) {
+		t.Errorf("it sees %q, not %q", got, want)
+	}
+}
+
+func TestListingLeavesOutWhatMachinesWriteThemselves(t *testing.T) {
+	t.Parallel()
+	lister := newLister()
+	for path, leftOut := range map[string]bool{
+		"/var/log": true, "/var/log/journal/x": true, "/var/lib/systemd/random-seed": true,
+		"/var/tmp/systemd-private-1-x": true, "/var/tmp/slipway": false,
+		"/etc/fstab": false, "/var/lib/kubelet": false, "/var/logs": false, "": false,
+	} {
+		if got := lister.own.MatchString(path); got != leftOut {
+			t.Errorf("%q: left out %v, want %v", path, got, leftOut)
+		}
+	}
+}

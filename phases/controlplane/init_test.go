@@ -1,0 +1,147 @@
+package controlplane
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/kube/kubetest"
+	"slipway.io/slipway/provision/remote/remotetest"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+const one = "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n"
+
+// finished is what kubeadm init leaves in the cluster, by API path.
+var finished = map[string]string{
+	"/api/v1/nodes/cp-1": "apiVersion: v1\nkind: Node\nmetadata: {name: cp-1}\n",
+	"/api/v1/namespaces/kube-system/configmaps/kubeadm-config":   "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: kubeadm-config, namespace: kube-system}\n",
+	"/api/v1/namespaces/kube-public/configmaps/cluster-info":     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cluster-info, namespace: kube-public}\n",
+	"/apis/apps/v1/namespaces/kube-system/deployments/coredns":   "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: coredns, namespace: kube-system}\n",
+	"/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy": "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: kube-proxy, namespace: kube-system}\n",
+}
+
+// begun is a bed on whose machine init was begun, with an API server that has
+// all but what is left out.
+func begun(t *testing.T, leftOut string) (*workflowtest.Bed, *remotetest.Fake, *kubetest.Server) {
+	t.Helper()
+	bed, server := workflowtest.New(t, one), kubetest.New(t)
+	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/readyz" {
+			return false
+		}
+		_, _ = w.Write([]byte("ok"))
+		return true
+	}
+	for path, object := range finished {
+		if path != leftOut {
+			server.Put(object)
+		}
+	}
+	bed.Facts("cp-1").Existing = []string{apiServerManifest, workflow.AdminConf}
+	bed.Serve(server)
+	return bed, bed.Machine("cp-1"), server
+}
+
+func expectInit(machine *remotetest.Fake) *remotetest.Expectation {
+	return machine.ExpectUnitTimeout("kubeadm-init", 900,
+		"/usr/local/bin/kubeadm", "init", "--config", "/etc/kubernetes/slipway/init.yaml", "--ignore-preflight-errors", resumable)
+}
+
+func TestInitRunsOnAFreshMachine(t *testing.T) {
+	t.Parallel()
+	bed := workflowtest.New(t, one)
+	machine := bed.Machine("cp-1")
+	expectInit(machine).Returns("[init] Using Kubernetes version\n")
+	bed.MustApply(Init())
+	document, ok := machine.File("/etc/kubernetes/slipway/init.yaml")
+	if !ok || document.Mode.Perm() != 0o600 || !strings.Contains(string(document.Content), "advertiseAddress: 192.0.2.11\n") {
+		t.Errorf("the configuration is %v\n%s", document.Mode, document.Content)
+	}
+}
+
+func TestAClusterThatIsThereIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	bed, _, server := begun(t, "")
+	bed.MustApply(Init())
+	if got := bed.Changes(); len(got) > 0 {
+		t.Errorf("changes %v", got)
+	}
+	if got := server.Requests(); len(got) > 0 {
+		t.Errorf("the probe wrote: %v", got)
+	}
+}
+
+func TestInitGoesOnWhereItWasKilled(t *testing.T) {
+	t.Parallel()
+	for path := range finished {
+		t.Run("without "+path, func(t *testing.T) {
+			t.Parallel()
+			bed, machine, _ := begun(t, path)
+			expectInit(machine)
+			bed.MustApply(Init())
+		})
+	}
+	t.Run("before its kubeconfig", func(t *testing.T) {
+		t.Parallel()
+		bed, machine, _ := begun(t, "")
+		machine.Remove(workflow.AdminConf)
+		expectInit(machine)
+		bed.MustApply(Init())
+	})
+	t.Run("before the administrator had rights", func(t *testing.T) {
+		t.Parallel()
+		bed, machine, server := begun(t, "")
+		ready := server.Intercept
+		server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+			if ready(w, r) {
+				return true
+			}
+			kubetest.Refuse(w, http.StatusForbidden, "Forbidden", "no rights")
+			return true
+		}
+		expectInit(machine)
+		bed.MustApply(Init())
+	})
+}
+
+// It is not init that mends an API server in trouble.
+func TestWhatCannotBeProbedIsNotInitialisedAgain(t *testing.T) {
+	t.Parallel()
+	bed, _, server := begun(t, "")
+	ready := server.Intercept
+	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		if ready(w, r) {
+			return true
+		}
+		kubetest.Refuse(w, http.StatusInternalServerError, "InternalError", "etcd is on fire")
+		return true
+	}
+	if err := bed.Apply(Init()); err == nil || !strings.Contains(err.Error(), "etcd is on fire") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestInitThatFailsSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	bed := workflowtest.New(t, one)
+	expectInit(bed.Machine("cp-1")).Returns("[ERROR NumCPU]\n").FailsUnit(1)
+	err := bed.Apply(Init())
+	if err == nil || !strings.Contains(err.Error(), "[ERROR NumCPU]") || !strings.Contains(workflow.Hint(err), "cp-1") {
+		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
+	}
+}
+
+func TestAPlanOfInitSaysSo(t *testing.T) {
+	t.Parallel()
+	bed := workflowtest.New(t, one)
+	bed.Machine("cp-1").StrictFiles()
+	bed.MustPlan(Init())
+	got := bed.Changes()
+	if len(got) != 2 || got[0] != "write /etc/kubernetes/slipway/init.yaml" || !strings.Contains(got[1], "kubeadm init") {
+		t.Error(cmp.Diff([]string{"write …", "… kubeadm init …"}, got))
+	}
+}

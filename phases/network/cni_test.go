@@ -1,0 +1,101 @@
+package network
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/kube/kubetest"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+const one = "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n"
+
+func served(t *testing.T, inventory string) (*workflowtest.Bed, *kubetest.Server) {
+	t.Helper()
+	bed, server := workflowtest.New(t, inventory), kubetest.New(t)
+	bed.Bundle = workflowtest.NewBundle(t)
+	bed.Serve(server)
+	return bed, server
+}
+
+func TestFlannelIsAppliedOnce(t *testing.T) {
+	t.Parallel()
+	bed, server := served(t, one)
+	bed.MustApply(CNI())
+	if got := len(bed.Changes()); got != 6 {
+		t.Errorf("changes %v", bed.Changes())
+	}
+	if server.Get("/apis/apps/v1/namespaces/kube-flannel/daemonsets/kube-flannel-ds") == nil {
+		t.Error("there is no DaemonSet")
+	}
+	bed.MustApply(CNI())
+	if again := bed.Changes(); len(again) > 0 {
+		t.Errorf("a second time changes %v", again)
+	}
+}
+
+func TestFlannelIsThatOfTheInventoryAndTheBundle(t *testing.T) {
+	t.Parallel()
+	bed, server := served(t, one+`
+network: {podSubnet: 10.32.0.0/16, cni: {backend: host-gw, mtu: 1400}}
+controlPlane: {endpoint: api.example}
+`)
+	bed.MustApply(CNI())
+	daemons := server.Get("/apis/apps/v1/namespaces/kube-flannel/daemonsets/kube-flannel-ds")
+	pod := daemons["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)
+	container := pod["containers"].([]any)[0].(map[string]any)
+	if container["image"] != workflowtest.FlannelImage {
+		t.Errorf("the image is %v", container["image"])
+	}
+	if plugin := pod["initContainers"].([]any)[0].(map[string]any); plugin["image"] != workflowtest.FlannelPluginImage {
+		t.Errorf("the plugin's image is %v", plugin["image"])
+	}
+	env := map[string]any{}
+	for _, entry := range container["env"].([]any) {
+		entry := entry.(map[string]any)
+		env[entry["name"].(string)] = entry["value"]
+	}
+	if env["KUBERNETES_SERVICE_HOST"] != "api.example" || env["KUBERNETES_SERVICE_PORT"] != "6443" {
+		t.Errorf("the API server is asked at %v", env)
+	}
+	config := server.Get("/api/v1/namespaces/kube-flannel/configmaps/kube-flannel-cfg")["data"].(map[string]any)["net-conf.json"].(string)
+	if !strings.Contains(config, `"Network": "10.32.0.0/16"`) || !strings.Contains(config, `"Type": "host-gw"`) {
+		t.Errorf("the configuration is %s", config)
+	}
+}
+
+func TestNoPodNetworkIsInstalledWhereNoneIsWanted(t *testing.T) {
+	t.Parallel()
+	bed := workflowtest.New(t, one+"network: {cni: {name: none}}\n")
+	bed.MustApply(CNI())
+	if got := bed.Changes(); len(got) > 0 {
+		t.Errorf("changes %v", got)
+	}
+}
+
+func TestABundleWithoutFlannelIsSaid(t *testing.T) {
+	t.Parallel()
+	bed, _ := served(t, one)
+	bed.Facts("cp-1").Arch = "arm64"
+	err := bed.Apply(CNI())
+	var missing *bundle.NotFoundError
+	if !errors.As(err, &missing) || !strings.Contains(missing.Name, "flannel") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAPlanOfTheNetworkAsksOnly(t *testing.T) {
+	t.Parallel()
+	bed, server := served(t, one)
+	bed.MustPlan(CNI())
+	if diff := cmp.Diff(6, len(bed.Changes())); diff != "" {
+		t.Error(bed.Changes())
+	}
+	if server.Get("/api/v1/namespaces/kube-flannel") != nil {
+		t.Error("the plan has made the namespace")
+	}
+}

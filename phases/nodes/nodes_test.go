@@ -1,0 +1,272 @@
+package nodes
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/kube/kubetest"
+	"slipway.io/slipway/provision/remote/remotetest"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+const two = `
+hosts:
+  - {name: cp-1, address: 192.0.2.11, roles: [control-plane]}
+  - name: w-1
+    address: 192.0.2.21
+    labels: {example.com/rack: a}
+    taints: [{key: example.com/dedicated, value: db, effect: NoExecute}]
+`
+
+func TestKubeletAndItsToolsAreInstalled(t *testing.T) {
+	t.Parallel()
+	bed := workflowtest.New(t, two)
+	bed.Bundle = workflowtest.NewBundle(t)
+	for _, name := range []string{"cp-1", "w-1"} {
+		bed.Machine(name).ExpectRunScript("enable.sh", "kubelet.service")
+	}
+	bed.MustApply(Kubelet())
+
+	common := []string{
+		"/etc/systemd/system/kubelet.service", "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf", "/opt/cni/bin/bridge",
+		"/opt/cni/bin/portmap", "/usr/local/bin/kubeadm", "/usr/local/bin/kubelet",
+	}
+	want := map[string][]string{"cp-1": append(slices.Clone(common), "/usr/local/bin/kubectl"), "w-1": common}
+	for name, files := range want {
+		all := slices.Clone(files)
+		for _, folder := range folders() {
+			all = append(all, folder.Path)
+		}
+		slices.Sort(all)
+		if diff := cmp.Diff(all, bed.Machine(name).Paths()); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		if diff := cmp.Diff([]string{"systemctl disable --quiet --now kubelet.service"}, bed.Undo(name)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		if etcd, _ := bed.Machine(name).File("/var/lib/etcd"); etcd.Mode.Perm() != 0o700 {
+			t.Errorf("%s: etcd's folder has mode %v, and etcd refuses it", name, etcd.Mode)
+		}
+	}
+
+	// A second time, systemd has it.
+	for _, name := range []string{"cp-1", "w-1"} {
+		bed.Machine(name).ExpectQuery("systemctl", "is-enabled", "--quiet", "kubelet.service")
+	}
+	bed.MustApply(Kubelet())
+	if again := bed.Changes(); len(again) > 0 {
+		t.Errorf("a second time changes %v", again)
+	}
+}
+
+func TestKubeletThatIsNotEnabledIsEnabled(t *testing.T) {
+	t.Parallel()
+	bed := workflowtest.New(t, "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n")
+	bed.Bundle = workflowtest.NewBundle(t)
+	machine := bed.Machine("cp-1")
+	machine.ExpectRunScript("enable.sh", "kubelet.service").Times(2)
+	bed.MustApply(Kubelet())
+	machine.ExpectQuery("systemctl", "is-enabled", "--quiet", "kubelet.service").Fails(1, "")
+	bed.MustApply(Kubelet())
+}
+
+func TestWantedPlugin(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		network, file string
+		want          bool
+	}{
+		{"flannel", "cni/bridge", true},
+		{"flannel", "cni/macvlan", false},
+		{"flannel", "kubelet", false},
+		{"none", "cni/macvlan", true},
+		{"none", "kubelet", false},
+	}
+	for _, test := range tests {
+		if got := wantedPlugin(test.network, test.file); got != test.want {
+			t.Errorf("with %s, %s: got %v", test.network, test.file, got)
+		}
+	}
+}
+
+// joining is a bed whose control plane serves; the worker is fresh.
+func joining(t *testing.T) (*workflowtest.Bed, *remotetest.Fake, *kubetest.Server) {
+	t.Helper()
+	bed, server := workflowtest.New(t, two), kubetest.New(t)
+	server.Put("apiVersion: v1\nkind: Namespace\nmetadata: {name: kube-system}\n---\napiVersion: v1\nkind: Node\nmetadata: {name: cp-1}\n")
+	bed.Serve(server)
+	bed.Machine("cp-1").Put("/etc/kubernetes/pki/ca.crt", "the CA")
+	return bed, bed.Machine("w-1"), server
+}
+
+const workerNode = "apiVersion: v1\nkind: Node\nmetadata: {name: w-1}\n"
+
+func expectJoin(machine *remotetest.Fake) *remotetest.Expectation {
+	return machine.ExpectUnitTimeout("kubeadm-join", 600,
+		"/usr/local/bin/kubeadm", "join", "--config", "/etc/kubernetes/slipway/join.yaml", "--ignore-preflight-errors", resumable)
+}
+
+func TestAWorkerJoinsWithATokenOfItsOwn(t *testing.T) {
+	t.Parallel()
+	bed, machine, server := joining(t)
+	expectJoin(machine).Then(func() {
+		document, _ := machine.File("/etc/kubernetes/slipway/join.yaml")
+		_, rest, _ := strings.Cut(string(document.Content), "tlsBootstrapToken: ")
+		id, _, _ := strings.Cut(rest, ".")
+		if server.Get("/api/v1/namespaces/kube-system/secrets/bootstrap-token-"+id) == nil {
+			t.Errorf("the cluster does not know the token %q", id)
+		}
+		server.Put(workerNode)
+	})
+	bed.MustApply(Join())
+
+	for path, want := range map[string]string{
+		"/etc/kubernetes/slipway/join.yaml":      "value: 192.0.2.21\n",
+		"/etc/kubernetes/slipway/discovery.conf": `server: "https://192.0.2.11:6443"`,
+	} {
+		if file, _ := machine.File(path); file.Mode.Perm() != 0o600 || !strings.Contains(string(file.Content), want) {
+			t.Errorf("%s is %v:\n%s", path, file.Mode, file.Content)
+		}
+	}
+	var wrote []string
+	for _, request := range server.Requests() {
+		method, _, _ := strings.Cut(request, " ")
+		wrote = append(wrote, method)
+	}
+	if diff := cmp.Diff([]string{"POST", "DELETE"}, wrote); diff != "" {
+		t.Errorf("the token is made and revoked: %s", diff)
+	}
+}
+
+func TestAJoinThatFailsRevokesItsToken(t *testing.T) {
+	t.Parallel()
+	bed, machine, server := joining(t)
+	expectJoin(machine).Returns("error: timed out\n").FailsUnit(1)
+	err := bed.Apply(Join())
+	if err == nil || !strings.Contains(err.Error(), "timed out") || !strings.Contains(workflow.Hint(err), "w-1") {
+		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
+	}
+	if got := server.Requests(); len(got) != 2 || !strings.HasPrefix(got[1], "DELETE ") {
+		t.Errorf("requests %v", got)
+	}
+}
+
+func TestAWorkerThatHasJoinedIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name             string
+		conf, runs, node bool
+		left             bool
+	}{
+		{"with its kubeconfig, kubelet and Node", true, true, true, true},
+		{"not without its kubeconfig", false, true, true, false},
+		{"not without kubelet", true, false, true, false},
+		{"not without its Node", true, true, false, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			bed, machine, server := joining(t)
+			active := machine.ExpectQuery("systemctl", "is-active", "--quiet", "kubelet.service").AnyTimes()
+			if test.conf {
+				bed.Facts("w-1").Existing = []string{"/etc/kubernetes/kubelet.conf"}
+			}
+			if !test.runs {
+				active.Fails(3, "")
+			}
+			if test.node {
+				server.Put(workerNode)
+			}
+			if !test.left {
+				expectJoin(machine).Then(func() { server.Put(workerNode) })
+			}
+			bed.MustApply(Join())
+			if left := len(bed.Changes()) == 0; left != test.left {
+				t.Errorf("changes %v", bed.Changes())
+			}
+		})
+	}
+}
+
+func TestAPlanOfAJoinMakesNoToken(t *testing.T) {
+	t.Parallel()
+	bed, machine, server := joining(t)
+	machine.StrictFiles()
+	bed.MustPlan(Join())
+	if diff := cmp.Diff([]string{"join the cluster"}, bed.Changes()); diff != "" {
+		t.Error(diff)
+	}
+	if got := server.Requests(); len(got) > 0 {
+		t.Errorf("the plan wrote %v", got)
+	}
+}
+
+func TestLabelsAndTaintsFollowTheInventory(t *testing.T) {
+	t.Parallel()
+	bed, _, server := joining(t)
+	server.Put(workerNode)
+	bed.MustApply(Metadata())
+	type node struct {
+		Labels map[string]any
+		Taints []any
+	}
+	of := func(name string) node {
+		object := server.Get("/api/v1/nodes/" + name)
+		var n node
+		n.Labels, _ = object["metadata"].(map[string]any)["labels"].(map[string]any)
+		if spec, ok := object["spec"].(map[string]any); ok {
+			n.Taints, _ = spec["taints"].([]any)
+		}
+		return n
+	}
+	want := map[string]node{
+		"cp-1": {nil, []any{map[string]any{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}}},
+		"w-1": {
+			map[string]any{"example.com/rack": "a", "node-role.kubernetes.io/worker": ""},
+			[]any{map[string]any{"key": "example.com/dedicated", "value": "db", "effect": "NoExecute"}},
+		},
+	}
+	for name, wanted := range want {
+		if diff := cmp.Diff(wanted, of(name)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+	bed.MustApply(Metadata())
+	if again := bed.Changes(); len(again) > 0 {
+		t.Errorf("a second time changes %v", again)
+	}
+}
+
+func ready(name string) string {
+	return "apiVersion: v1\nkind: Node\nmetadata: {name: " + name + "}\nstatus: {conditions: [{type: Ready, status: \"True\"}]}\n"
+}
+
+func TestReadyWaitsForEveryNode(t *testing.T) {
+	t.Parallel()
+	bed, _, server := joining(t)
+	server.Put(ready("cp-1"))
+	looks := 0
+	server.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+		if looks++; looks == 2 {
+			server.Put(ready("w-1"))
+		}
+		return false
+	}
+	bed.MustApply(Ready())
+	if looks < 2 {
+		t.Errorf("looked %d times, and w-1 came with the second", looks)
+	}
+}
+
+func TestNobodyWaitsForNodesThatCannotBeReady(t *testing.T) {
+	t.Parallel()
+	bed := workflowtest.New(t, two+"network: {cni: {name: none}}\n")
+	bed.MustApply(Ready())
+	bed = workflowtest.New(t, two)
+	bed.MustPlan(Ready())
+}

@@ -1,0 +1,152 @@
+package reset
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/remote/remotetest"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+const one = "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n"
+
+// entries is a journal with what apply does to a machine, in its order.
+var entries = []workflow.Entry{
+	{Kind: "file", Path: "/etc/fstab", Existed: true},
+	{Kind: "run", Run: "swapoff /dev/sda2", Undo: []string{"swapon", "/dev/sda2"}},
+	{Kind: "run", Run: "systemctl daemon-reload"},
+	{Kind: "dir", Path: "/etc/containerd", Made: "/etc/containerd"},
+	{Kind: "file", Path: "/etc/containerd/config.toml"},
+	{Kind: "run", Run: "start.sh containerd.service", Undo: []string{"systemctl", "disable", "--now", "containerd.service"}},
+	{Kind: "file", Path: "/usr/local/bin/kubelet"},
+}
+
+// used is a bed whose machine has that journal.
+func used(t *testing.T) (*workflowtest.Bed, *remotetest.Fake) {
+	t.Helper()
+	bed := workflowtest.New(t, one)
+	bed.Facts("cp-1").Existing = []string{workflow.JournalDir}
+	var journal strings.Builder
+	for _, e := range entries {
+		line, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		journal.Write(append(line, '\n'))
+	}
+	machine := bed.Machine("cp-1")
+	machine.Put(workflow.JournalDir+"/entries.jsonl", journal.String())
+	return bed, machine
+}
+
+// steps is what undo does, in its order. The clock of synctest stands still.
+func steps(machine *remotetest.Fake) []*remotetest.Expectation {
+	const journal = workflow.JournalDir
+	return []*remotetest.Expectation{
+		machine.ExpectRunScript("undo.sh", journal, "file", "false", "/usr/local/bin/kubelet", ""),
+		machine.ExpectRun("systemctl", "disable", "--now", "containerd.service"),
+		machine.ExpectRunScript("undo.sh", journal,
+			"file", "false", "/etc/containerd/config.toml", "", "dir", "false", "/etc/containerd", "/etc/containerd"),
+		machine.ExpectRun("swapon", "/dev/sda2"),
+		machine.ExpectRunScript("undo.sh", journal, "file", "true", "/etc/fstab", ""),
+		machine.ExpectRunScript("archive.sh", journal, journal+"-20000101T000000Z"),
+	}
+}
+
+func TestTheLastIsTakenBackFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		bed, machine := used(t)
+		steps(machine)
+		bed.MustApply(Undo())
+		var order []string
+		for line := range strings.Lines(machine.Transcript()) {
+			if rest, ok := strings.CutPrefix(line, "run "); ok {
+				order = append(order, strings.Fields(strings.NewReplacer("sudo sh -s -- ", "", "sudo ", "").Replace(rest))[0])
+			}
+		}
+		if diff := cmp.Diff([]string{"[undo.sh]", "systemctl", "[undo.sh]", "swapon", "[undo.sh]", "[archive.sh]"}, order); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestACommandThatCannotBeTakenBackIsSaid(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		bed, machine := used(t)
+		steps(machine)[1].Fails(1, "Unit containerd.service does not exist.")
+		bed.MustApply(Undo())
+		if got := bed.Notes(); len(got) != 1 || !strings.Contains(got[0], "does not exist") {
+			t.Errorf("notes %v", got)
+		}
+	})
+}
+
+// The journal is closed only when all of it was taken back.
+func TestALostConnectionKeepsTheJournal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		bed, machine := used(t)
+		for i, step := range steps(machine) {
+			if i == 3 {
+				step.Error(remote.ErrUnreachable)
+			}
+			if i > 3 {
+				step.AnyTimes()
+			}
+		}
+		if err := bed.Apply(Undo()); !errors.Is(err, remote.ErrUnreachable) {
+			t.Errorf("got %v", err)
+		}
+		if asked := machine.Transcript(); strings.Contains(asked, "archive.sh") || strings.Contains(asked, "/etc/fstab") {
+			t.Errorf("goes on: %s", asked)
+		}
+	})
+}
+
+func TestAPlanOfUndoChangesNothing(t *testing.T) {
+	t.Parallel()
+	bed, machine := used(t)
+	machine.StrictFiles()
+	bed.MustPlan(Undo())
+	if got := bed.Changes(); len(got) != 6 || got[3] != "run swapon /dev/sda2" {
+		t.Errorf("changes %q", got)
+	}
+}
+
+func TestStopHandsKubeadmItsConfiguration(t *testing.T) {
+	t.Parallel()
+	bed, machine := used(t)
+	machine.ExpectRunScript("stop.sh", configFile).Returns("[reset] Stopping the kubelet service\n")
+	bed.MustApply(Stop())
+	if file, _ := machine.File(configFile); !strings.Contains(string(file.Content), "kind: ResetConfiguration") {
+		t.Errorf("%s is %q", configFile, file.Content)
+	}
+}
+
+func TestTheNetworkIsRemoved(t *testing.T) {
+	t.Parallel()
+	bed, machine := used(t)
+	machine.ExpectRunScript("network.sh")
+	bed.MustApply(Network())
+}
+
+func TestAMachineThatSlipwayNeverHadIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	bed := workflowtest.New(t, one)
+	bed.Facts("cp-1").Existing = []string{"/etc/kubernetes/admin.conf"}
+	for _, phase := range []workflow.Phase{Stop(), Network(), Undo()} {
+		bed.MustApply(phase)
+	}
+	if asked := bed.Machine("cp-1").Transcript(); asked != "" {
+		t.Errorf("the machine was asked: %s", asked)
+	}
+}
