@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/exec"
 
 	"slipway.io/slipway/phases/preflight"
 	"slipway.io/slipway/provision/bundle"
@@ -37,6 +36,11 @@ type reported struct{ error }
 
 func (r reported) Unwrap() error { return r.error }
 
+// childExit is the exit code of a program that ran in slipway's place: ssh.
+type childExit int
+
+func (c childExit) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
 func exitCode(err error) int {
 	var (
 		usage    *usageError
@@ -48,7 +52,7 @@ func exitCode(err error) int {
 		corrupt  *bundle.CorruptError
 		missing  *bundle.NotFoundError
 		findings *preflight.FindingsError
-		child    *exec.ExitError
+		child    childExit
 	)
 	switch {
 	case err == nil:
@@ -69,8 +73,8 @@ func exitCode(err error) int {
 		return exitLocked
 	case errors.As(err, &unusable), errors.As(err, &corrupt), errors.As(err, &missing):
 		return exitBundle
-	case errors.As(err, &child) && child.ExitCode() > 0:
-		return child.ExitCode() // of ssh, for slipway lab ssh
+	case errors.As(err, &child):
+		return int(child)
 	}
 	return exitFailed
 }

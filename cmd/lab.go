@@ -241,8 +241,8 @@ func newLabSSH(a *app) *cobra.Command {
 			child.Stdin, child.Stdout, child.Stderr = os.Stdin, a.out, a.err
 			err = child.Run()
 			var exit *exec.ExitError
-			if errors.As(err, &exit) {
-				return reported{err} // what ran there has said why
+			if errors.As(err, &exit) && exit.ExitCode() > 0 {
+				return reported{childExit(exit.ExitCode())} // what ran there has said why
 			}
 			return err
 		},

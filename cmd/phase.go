@@ -44,7 +44,7 @@ func newPhaseList(a *app) *cobra.Command {
 			for _, p := range phases.Apply().Phases {
 				infos = append(infos, phaseInfo{
 					Name: p.Name, Title: p.Title, Why: p.Why, Where: p.On.String(),
-					Needs: slices.Concat([]string{}, p.Needs), NeedsAll: slices.Concat([]string{}, p.NeedsAll), ReadOnly: p.ReadOnly,
+					Needs: append([]string{}, p.Needs...), NeedsAll: append([]string{}, p.NeedsAll...), ReadOnly: p.ReadOnly,
 				})
 				needs := slices.Clone(p.Needs)
 				for _, n := range p.NeedsAll {

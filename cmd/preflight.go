@@ -39,7 +39,8 @@ func (a *app) preflight(ctx context.Context) error {
 	if err := run.Do(ctx, phases.Preflight()); err != nil {
 		return err
 	}
-	findings := preflight.Run(cluster, fleet, cluster.Kubernetes.Version)
+	// Never nil: programs get an empty list, not null.
+	findings := append([]preflight.Finding{}, preflight.Run(cluster, fleet, cluster.Kubernetes.Version)...)
 	if a.json() {
 		if err := a.printJSON(findings); err != nil {
 			return err

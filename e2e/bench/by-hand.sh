@@ -22,6 +22,10 @@ admin=/etc/kubernetes/admin.conf
 
 on() { ssh -F "$ssh_config" "$@"; }
 
+# reached WHAT says when that was.
+began=$(date +%s)
+reached() { echo "after $(($(date +%s) - began)) s: $*"; }
+
 names() { cut -d' ' -f1 "$site/hosts"; }
 workers() { names | tail -n +2; }
 
@@ -61,6 +65,7 @@ prepare() {
 		systemctl enable --quiet kubelet
 		mkdir -p /etc/kubernetes
 	END
+	reached "$1 runs containerd"
 	on "$1" sudo ctr --namespace k8s.io images import --digests=false - <"$site/$2.tar"
 	# What garbage collection takes cannot be pulled again.
 	on "$1" 'xargs -I{} sudo ctr --namespace k8s.io images label {} io.cri-containerd.pinned=pinned' <"$site/$2.pins"
@@ -82,9 +87,11 @@ done <"$site/hosts"
 # The lists are split into their words on purpose, here and below.
 # shellcheck disable=SC2086
 await $pids
+reached "hosts are prepared"
 
 on "$first" 'sudo tee /etc/kubernetes/init.yaml >/dev/null && sudo kubeadm init --config /etc/kubernetes/init.yaml' <"$site/init.yaml"
 on "$first" sudo kubectl --kubeconfig "$admin" apply -f - <"$site/flannel.yaml"
+reached "the control plane is up"
 
 # kubeadm join ENDPOINT --token TOKEN --discovery-token-ca-cert-hash HASH
 command=$(on "$first" sudo kubeadm token create --print-join-command)
@@ -98,7 +105,9 @@ for name in $(workers); do
 done
 # shellcheck disable=SC2086
 await $pids
+reached "workers have joined"
 
 # shellcheck disable=SC2046
 on "$first" sudo kubectl --kubeconfig "$admin" label node $(workers) node-role.kubernetes.io/worker=
 on "$first" sudo kubectl --kubeconfig "$admin" wait --for=condition=Ready --timeout=240s node --all
+reached "all nodes are ready"

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -111,16 +112,20 @@ func (b *bench) nodesReady(ctx context.Context) error {
 	return nil
 }
 
-// quietly runs a program, whose output is only shown if it fails.
+// quietly runs a program. Its output is kept, and shown if it fails.
 func (b *bench) quietly(ctx context.Context, program string, args ...string) error {
 	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stdout, cmd.Stderr = &output, &output
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 30 * time.Second
-	if err := cmd.Run(); err != nil {
+	err := cmd.Run()
+	if err != nil {
 		fmt.Fprintf(b.log, "%s\n", output.Bytes())
+	}
+	if b.logs == "" {
 		return err
 	}
-	return nil
+	name := fmt.Sprintf("bench-%s-%s.log", time.Now().Format("150405"), filepath.Base(program))
+	return errors.Join(err, os.MkdirAll(b.logs, 0o755), os.WriteFile(filepath.Join(b.logs, name), output.Bytes(), 0o644))
 }

@@ -35,9 +35,9 @@ func main() {
 
 // options are the command line.
 type options struct {
-	slipway, bundle, script, lab string
-	pairs                        int
-	most                         float64
+	slipway, bundle, script, lab, logs string
+	pairs                              int
+	most                               float64
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
@@ -48,6 +48,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.bundle, "bundle", "", "the bundle that both install from")
 	flags.StringVar(&o.script, "script", "e2e/bench/by-hand.sh", "what slipway is compared with")
 	flags.StringVar(&o.lab, "lab", fmt.Sprintf("bench-%d", os.Getpid()), "name of the lab, made anew for each run")
+	flags.StringVar(&o.logs, "logs", "", "folder for what each run prints (default: shown if it fails)")
 	flags.IntVar(&o.pairs, "pairs", 2, "how often each of the two is run")
 	flags.Float64Var(&o.most, "most", 1.0, "the ratio that slipway may have")
 	if err := flags.Parse(args); err != nil {
@@ -57,7 +58,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return options{}, errors.New("a bundle, at least one pair and no argument: see -h")
 	}
 	// Both run in other folders.
-	for _, path := range []*string{&o.slipway, &o.bundle, &o.script} {
+	for _, path := range []*string{&o.slipway, &o.bundle, &o.script, &o.logs} {
+		if *path == "" {
+			continue
+		}
 		abs, err := filepath.Abs(*path)
 		if err != nil {
 			return options{}, err

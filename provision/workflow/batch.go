@@ -91,8 +91,18 @@ func (j *journaler) uploads(ctx context.Context, blobs []remote.Blob) error {
 	if err := j.files(ctx, files...); err != nil {
 		return err
 	}
-	if err := uploadAll(ctx, &j.counter, blobs); err != nil {
+	// A machine without tar takes them one by one.
+	if f := j.step.Facts(); f == nil || !f.Command("tar") {
+		if err := uploadAll(ctx, &j.counter, blobs); err != nil {
+			return err
+		}
+		return j.noteSums(ctx, blobs...)
+	}
+	if err := j.step.run.sender.Send(ctx, j.Host, blobs); err != nil {
 		return err
+	}
+	for _, blob := range blobs {
+		j.step.Changed("upload %s", blob.Path)
 	}
 	return j.noteSums(ctx, blobs...)
 }

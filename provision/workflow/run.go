@@ -40,7 +40,8 @@ type Run struct {
 		sync.Mutex
 		client *kube.Client
 	}
-	mu sync.Mutex
+	sender remote.Sender
+	mu     sync.Mutex
 }
 
 // PhaseError is the failure of a phase on a host.

@@ -360,3 +360,19 @@ func TestSumsScriptsHashWhatWasWrittenSince(t *testing.T) {
 		t.Errorf("of nothing there is %q, exit code %d", out, code)
 	}
 }
+
+func TestJournalScriptTakesManyPathsAtOnce(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	journal := root + "/journal"
+	write(t, root+"/old", "old")
+	mustSh(t, "journal-file.sh", journal, "kubelet", "file", root+"/old", "dir", root+"/etc/new", "file", root+"/etc/new/file", "file", root+"/old")
+	want := []Entry{
+		{Phase: "kubelet", Kind: "file", Path: root + "/old", Existed: true},
+		{Phase: "kubelet", Kind: "dir", Path: root + "/etc/new", Made: root + "/etc"},
+		{Phase: "kubelet", Kind: "file", Path: root + "/etc/new/file", Made: root + "/etc"},
+	}
+	if diff := cmp.Diff(want, entries(t, journal), noTime); diff != "" {
+		t.Error(diff)
+	}
+}

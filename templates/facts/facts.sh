@@ -75,7 +75,7 @@ for path in /etc/kubernetes/admin.conf /etc/kubernetes/kubelet.conf /etc/kuberne
 	/var/lib/etcd/member /var/lib/slipway/journal /var/lib/kubelet/config.yaml /lib/modules; do
 	[ -e "$path" ] && fact exists "$path"
 done
-for command in iptables nft conntrack modprobe mount systemd-run sha256sum tail; do
+for command in iptables nft conntrack modprobe mount systemd-run sha256sum tail tar; do
 	command -v "$command" >/dev/null 2>&1 && fact command "$command"
 done
 exit 0

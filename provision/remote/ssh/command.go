@@ -34,12 +34,14 @@ func (h *Host) command(ctx context.Context, cmd remote.Cmd, repeatable bool) (re
 	if err := cmd.Check(); err != nil {
 		return fail(err)
 	}
-	rewind := rewinder(cmd.Stdin)
+	stdin := newInput(cmd.Stdin)
+	defer stdin.close()
 	for try := 1; ; try++ {
 		c, err := h.connection(ctx)
 		if err != nil {
 			return remote.Result{}, err
 		}
+		cmd.Stdin = stdin.reader()
 		result, err := h.attempt(ctx, c, cmd)
 		var lost *lostError
 		switch {
@@ -53,7 +55,7 @@ func (h *Host) command(ctx context.Context, cmd remote.Cmd, repeatable bool) (re
 			return fail(ctx.Err())
 		case lost.started && !repeatable:
 			return fail(fmt.Errorf("%w: %w", remote.ErrOutcomeUnknown, err))
-		case try > 1 || !rewind():
+		case try > 1 || !stdin.rewind():
 			return fail(fmt.Errorf("%w: %w", remote.ErrUnreachable, err))
 		}
 	}
@@ -69,26 +71,6 @@ func describe(cmd remote.Cmd) string {
 		return "command"
 	}
 	return remote.Quote(remote.RedactArgv(cmd.Argv, cmd.Secret))
-}
-
-// rewinder gives a function that brings an input back to where it is now, and
-// says whether it could.
-func rewinder(input io.Reader) func() bool {
-	if input == nil {
-		return func() bool { return true }
-	}
-	seeker, ok := input.(io.Seeker)
-	if !ok {
-		return func() bool { return false }
-	}
-	start, err := seeker.Seek(0, io.SeekCurrent)
-	return func() bool {
-		if err != nil {
-			return false
-		}
-		_, err := seeker.Seek(start, io.SeekStart)
-		return err == nil
-	}
 }
 
 func (h *Host) attempt(ctx context.Context, c *conn, cmd remote.Cmd) (remote.Result, error) {

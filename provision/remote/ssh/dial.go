@@ -43,8 +43,8 @@ func dialVia(ctx context.Context, o Options, via *conn) (*conn, error) {
 		return nil, fmt.Errorf("%s: connect to %s: %w", o.Name, o.hostPort(), ctx.Err())
 	case bounded.Err() != nil:
 		return nil, fmt.Errorf("%s: connect to %s: %w: %w", o.Name, o.hostPort(), remote.ErrUnreachable, context.Cause(bounded))
-	case keys.verdict != nil:
-		return nil, hostKeyError(o, keys.verdict)
+	case keys.refused.Load() != nil:
+		return nil, hostKeyError(o, *keys.refused.Load())
 	default:
 		return nil, fmt.Errorf("%s: connect to %s: %w", o.Name, o.hostPort(), err)
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/skeema/knownhosts"
 	gossh "golang.org/x/crypto/ssh"
@@ -22,9 +23,9 @@ import (
 // hostKeys decides on the key that a machine offers, and keeps the decision:
 // the handshake's own error does not always carry it.
 type hostKeys struct {
-	options  Options
-	verdict  error
-	accepted bool
+	options Options
+	// refused is nil until a key was refused.
+	refused atomic.Pointer[error]
 }
 
 // algorithms are the key types to ask for: those that known_hosts has for this
@@ -62,9 +63,11 @@ func (k *hostKeys) load() (*knownhosts.HostKeyDB, error) {
 
 // check is the gossh.HostKeyCallback.
 func (k *hostKeys) check(address string, addr net.Addr, key gossh.PublicKey) error {
-	k.verdict = k.decide(address, addr, key)
-	k.accepted = k.verdict == nil
-	return k.verdict
+	err := k.decide(address, addr, key)
+	if err != nil {
+		k.refused.Store(&err)
+	}
+	return err
 }
 
 func (k *hostKeys) decide(address string, addr net.Addr, key gossh.PublicKey) error {

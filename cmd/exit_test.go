@@ -1,0 +1,125 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"slipway.io/slipway/phases/preflight"
+	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/workflow"
+)
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	inPhase := func(err error) error {
+		return errors.Join(errors.New("another one"), &workflow.PhaseError{Phase: "p", Host: "h", Err: workflow.WithHint(err, "hint")})
+	}
+	tests := []struct {
+		name string
+		err  error
+		want int
+	}{
+		{"no error", nil, 0},
+		{"some error", errors.New("x"), 1},
+		{"a command that failed", inPhase(&remote.ExitError{Code: 7}), 1},
+		{"a mistake on the command line", &usageError{errors.New("x")}, 2},
+		{"a selection that there is not", &workflow.SelectionError{Problems: []string{"x"}}, 2},
+		{"an inventory that is not valid", &config.Invalid{Problems: []config.Problem{{Message: "x"}}}, 3},
+		{"an unknown host key", inPhase(&remote.HostKeyError{}), 4},
+		{"a machine that cannot be reached", inPhase(fmt.Errorf("dial: %w", remote.ErrUnreachable)), 4},
+		{"a machine that refuses the key", inPhase(remote.ErrAuth), 4},
+		{"a machine that refuses sudo", inPhase(remote.ErrSudo), 4},
+		{"checks that found errors", inPhase(&preflight.FindingsError{}), 5},
+		{"a cluster that is not valid", errInvalidCluster, 6},
+		{"a lock that another holds", inPhase(&workflow.LockedError{}), 7},
+		{"a bundle that is damaged", inPhase(&bundle.CorruptError{}), 8},
+		{"a bundle that lacks something", inPhase(&bundle.NotFoundError{}), 8},
+		{"a folder that is no bundle", &bundleError{os.ErrNotExist}, 8},
+		{"Ctrl-C", errors.Join(context.Canceled), 130},
+		{"Ctrl-C while a machine could not be reached", errors.Join(inPhase(remote.ErrUnreachable), context.Canceled), 130},
+		{"the exit code of ssh", reported{childExit(3)}, 3},
+		{"an error that was told", reported{inPhase(&workflow.LockedError{})}, 7},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if got := exitCode(test.err); got != test.want {
+				t.Errorf("got %d, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+func TestExitCodesAreDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/exit-codes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, code := range []int{
+		exitOK, exitFailed, exitUsage, exitInventory, exitConnection, exitPreflight, exitValidation, exitLocked, exitBundle, exitInterrupted,
+	} {
+		if !strings.Contains(string(page), "\n| "+strconv.Itoa(code)+" | ") {
+			t.Errorf("docs/exit-codes.md lacks %d", code)
+		}
+	}
+}
+
+func TestAnErrorIsToldOnceWithWhatToDo(t *testing.T) {
+	t.Parallel()
+	plain := errors.New("it broke")
+	tests := []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"nothing", nil, ""},
+		{"without advice", plain, "slipway: it broke\n"},
+		{"with its own advice", workflow.WithHint(plain, "mend it"), "slipway: it broke\nnext: mend it\n"},
+		{"with its own advice and that of its kind", workflow.WithHint(remote.ErrAuth, "mend it"), "slipway: authentication refused\nnext: mend it\n"},
+		{"with the same advice twice", errors.Join(workflow.WithHint(plain, "mend it"), workflow.WithHint(plain, "mend it")), "slipway: it broke\nit broke\nnext: mend it\n"},
+		{"that the run has told", reported{workflow.WithHint(plain, "mend it")}, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			explain(&out, test.err)
+			if got := out.String(); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestEveryKindOfConnectionErrorHasAdvice(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, want string
+		err        error
+	}{
+		{"an unknown host key", "--accept-new-host-keys", &remote.HostKeyError{}},
+		{"a changed host key", "ssh-keygen -R", &remote.HostKeyError{Changed: true}},
+		{"a refused key", "ssh.identityFile", remote.ErrAuth},
+		{"refused sudo", "--ask-sudo-password", remote.ErrSudo},
+		{"no answer", "sshd answers", remote.ErrUnreachable},
+		{"another error", "", errors.New("x")},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			got := hintFor(fmt.Errorf("w-1: %w", test.err))
+			if (got == "") != (test.want == "") || !strings.Contains(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,383 @@
+package cmd
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+	"github.com/spf13/viper"
+
+	"slipway.io/slipway/phases"
+	"slipway.io/slipway/provision/config"
+)
+
+// slipway runs a command line and gives what it printed and its exit code.
+func slipway(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	code = Main(args, strings.NewReader(""), &out, &errOut)
+	return out.String(), errOut.String(), code
+}
+
+// alone gives the test a home without settings, caches or kubeconfigs, and an
+// environment without slipway's variables.
+func alone(t *testing.T) (home string) {
+	t.Helper()
+	home = t.TempDir()
+	for _, name := range []string{"HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"} {
+		t.Setenv(name, filepath.Join(home, strings.ToLower(name)))
+	}
+	t.Setenv("KUBECONFIG", "")
+	for _, entry := range os.Environ() {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "SLIPWAY_") {
+			t.Setenv(name, "")
+		}
+	}
+	t.Chdir(home)
+	return home
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// commands are all of them, but for those that cobra adds.
+func commands(t *testing.T) []*cobra.Command {
+	t.Helper()
+	var all []*cobra.Command
+	var walk func(*cobra.Command)
+	walk = func(c *cobra.Command) {
+		all = append(all, c)
+		for _, child := range c.Commands() {
+			walk(child)
+		}
+	}
+	walk(newRoot(&app{settings: viper.New()}))
+	if len(all) < 15 {
+		t.Fatalf("only %d commands", len(all))
+	}
+	return all
+}
+
+func TestEveryCommandExplainsItself(t *testing.T) {
+	t.Parallel()
+	for _, c := range commands(t) {
+		if c.Short == "" || strings.HasSuffix(c.Short, ".") || strings.ToUpper(c.Short[:1]) != c.Short[:1] {
+			t.Errorf("%s: the short text is %q", c.CommandPath(), c.Short)
+		}
+		if !strings.HasPrefix(c.Example, "  slipway ") {
+			t.Errorf("%s: the example is %q", c.CommandPath(), c.Example)
+		}
+		for line := range strings.Lines(c.Example) {
+			if !strings.Contains(line, c.CommandPath()) && c.HasParent() {
+				t.Errorf("%s: %q is no example of it", c.CommandPath(), line)
+			}
+		}
+	}
+}
+
+// Each line of an example is understood by the command that it names.
+func TestExamplesAreUnderstood(t *testing.T) {
+	t.Parallel()
+	for _, c := range commands(t) {
+		for line := range strings.Lines(c.Example) {
+			line, _, _ = strings.Cut(line, " > ")
+			line, _, _ = strings.Cut(line, " && ")
+			words := strings.Fields(line)[1:]
+			root := newRoot(&app{settings: viper.New()})
+			found, rest, err := root.Find(words)
+			if err != nil {
+				t.Errorf("%q: %v", line, err)
+				continue
+			}
+			if err := found.ParseFlags(rest); err != nil {
+				t.Errorf("%q: %v", line, err)
+			}
+			if err := found.ValidateArgs(found.Flags().Args()); err != nil {
+				t.Errorf("%q: %v", line, err)
+			}
+			if found.HasAvailableSubCommands() {
+				t.Errorf("%q does nothing", line)
+			}
+		}
+	}
+}
+
+func TestHelpIsPrintedByEveryCommand(t *testing.T) {
+	alone(t)
+	for _, c := range commands(t) {
+		args := append(strings.Fields(c.CommandPath())[1:], "--help")
+		out, complaints, code := slipway(t, args...)
+		if code != 0 || complaints != "" || !strings.Contains(out, "Examples:") || !strings.Contains(out, "Usage:") {
+			t.Errorf("slipway %v: exit code %d, %q\n%s", args, code, complaints, out)
+		}
+	}
+}
+
+func TestACommandOfCommandsPrintsItsHelp(t *testing.T) {
+	alone(t)
+	for _, args := range [][]string{nil, {"bundle"}, {"phase"}, {"lab"}} {
+		out, complaints, code := slipway(t, args...)
+		if code != 0 || complaints != "" || !strings.Contains(out, "Available Commands:") && !strings.Contains(out, "Clusters:") {
+			t.Errorf("slipway %v: exit code %d, %q\n%s", args, code, complaints, out)
+		}
+	}
+}
+
+func TestMistakesOnTheCommandLine(t *testing.T) {
+	home := alone(t)
+	write(t, home+"/inventory.yaml", single)
+	tests := []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"an unknown command", []string{"frobnicate"}, `"frobnicate" is no command of slipway; see`},
+		{"a misspelt command", []string{"aply"}, `"aply" is no command of slipway; did you mean apply?`},
+		{"a misspelt command of a command", []string{"bundle", "verfy"}, `"verfy" is no command of slipway bundle; did you mean verify?`},
+		{"an unknown flag", []string{"apply", "--frobnicate"}, "unknown flag: --frobnicate; see `slipway apply --help`"},
+		{"a flag without its value", []string{"apply", "--hosts"}, "flag needs an argument: --hosts"},
+		{"a value that is no number", []string{"apply", "--parallel", "many"}, "invalid argument"},
+		{"an argument too many", []string{"plan", "now"}, `"now": slipway plan takes no arguments`},
+		{"an argument too few", []string{"bundle", "verify"}, "slipway bundle verify takes one argument, the folder of the bundle"},
+		{"no phase to run", []string{"phase", "run"}, "which phase?"},
+		{"no machine to log in to", []string{"lab", "ssh"}, "which machine?"},
+		{"an output that there is not", []string{"version", "-o", "xml"}, `--output "xml": it is text or json`},
+		{"an inventory that is not there", []string{"apply", "-i", "none.yaml"}, "none.yaml: no such file or directory; name the inventory with -i"},
+		{"a host that init cannot read", []string{"init", "--host", "cp-1"}, `host "cp-1": write name=address`},
+		{"a role that there is not", []string{"init", "--host", "cp-1=192.0.2.1,master"}, `"master" is no role`},
+		{"hosts that make no inventory", []string{"init", "--host", "w-1=192.0.2.1"}, "control-plane"},
+		{"a reset that nobody confirmed", []string{"reset"}, `reset destroys the cluster "kubernetes" on the 1 hosts`},
+		{"a password file that is not there", []string{"apply", "--sudo-password-file", "none"}, "--sudo-password-file: "},
+		{"a password that nobody can type", []string{"apply", "--ask-sudo-password"}, "the standard input is no terminal"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			out, complaints, code := slipway(t, test.args...)
+			if code != exitUsage || out != "" || !strings.HasPrefix(complaints, "slipway: ") || !strings.Contains(complaints, test.want) {
+				t.Errorf("exit code %d, printed %q, said %q, want %q", code, out, complaints, test.want)
+			}
+		})
+	}
+}
+
+// single is the shortest inventory.
+const single = `apiVersion: slipway.io/v1alpha1
+kind: Cluster
+hosts:
+  - {name: cp-1, address: 127.0.0.1, roles: [control-plane]}
+`
+
+func TestAnInventoryThatIsNotValid(t *testing.T) {
+	home := alone(t)
+	write(t, home+"/inventory.yaml", strings.Replace(single, "address", "adress", 1))
+	_, complaints, code := slipway(t, "apply")
+	if code != exitInventory || !strings.Contains(complaints, "inventory.yaml:4: ") {
+		t.Errorf("exit code %d, %q", code, complaints)
+	}
+}
+
+func TestPhaseList(t *testing.T) {
+	alone(t)
+	out, _, code := slipway(t, "phase", "list", "-o", "json")
+	var infos []phaseInfo
+	if err := json.Unmarshal([]byte(out), &infos); err != nil || code != 0 {
+		t.Fatalf("exit code %d, %v: %s", code, err, out)
+	}
+	var names []string
+	for _, info := range infos {
+		names = append(names, info.Name)
+		if info.Title == "" || info.Why == "" || info.Where == "" || info.Needs == nil || info.NeedsAll == nil {
+			t.Errorf("%+v lacks something", info)
+		}
+	}
+	if diff := cmp.Diff(phaseNames(phases.Apply()), names); diff != "" {
+		t.Error(diff)
+	}
+	text, _, code := slipway(t, "phase", "list")
+	if code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	for _, name := range names {
+		if !strings.Contains(text, name) {
+			t.Errorf("the table lacks %s:\n%s", name, text)
+		}
+	}
+}
+
+func TestInitWritesAnInventory(t *testing.T) {
+	alone(t)
+	tests := []struct {
+		name  string
+		args  []string
+		title string
+		want  []config.Host
+	}{
+		{
+			"of hosts that are named",
+			[]string{"--name", "lab", "--host", "cp-1=192.0.2.10,control-plane,worker", "--host", "w-1=192.0.2.11"},
+			"lab",
+			[]config.Host{
+				{Name: "cp-1", Address: "192.0.2.10", Roles: []config.Role{config.RoleControlPlane, config.RoleWorker}},
+				{Name: "w-1", Address: "192.0.2.11", Roles: []config.Role{config.RoleWorker}},
+			},
+		},
+		{
+			"of example hosts", nil, "kubernetes",
+			[]config.Host{
+				{Name: "control-1", Address: "192.0.2.11", Roles: []config.Role{config.RoleControlPlane}},
+				{Name: "worker-1", Address: "192.0.2.21", Roles: []config.Role{config.RoleWorker}},
+				{Name: "worker-2", Address: "192.0.2.22", Roles: []config.Role{config.RoleWorker}},
+			},
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			out, complaints, code := slipway(t, append([]string{"init"}, test.args...)...)
+			if code != 0 || complaints != "" {
+				t.Fatalf("exit code %d, %q", code, complaints)
+			}
+			cluster, err := config.Parse("inventory.yaml", []byte(out))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, cluster.Hosts); diff != "" || cluster.Metadata.Name != test.title {
+				t.Errorf("name %s, hosts: %s", cluster.Metadata.Name, diff)
+			}
+		})
+	}
+}
+
+func TestSchemaAndVersion(t *testing.T) {
+	alone(t)
+	out, _, code := slipway(t, "schema")
+	if code != 0 || out != string(config.Schema()) {
+		t.Errorf("exit code %d, %d bytes of schema", code, len(out))
+	}
+	out, _, code = slipway(t, "version")
+	if code != 0 || !strings.Contains(out, version) || !strings.Contains(out, config.DefaultKubernetesVersion) {
+		t.Errorf("exit code %d, %q", code, out)
+	}
+	out, _, code = slipway(t, "version", "-o", "json")
+	var told map[string]any
+	if err := json.Unmarshal([]byte(out), &told); err != nil || code != 0 || told["version"] != version {
+		t.Errorf("exit code %d, %v, %q", code, err, out)
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	alone(t)
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		out, complaints, code := slipway(t, "completion", shell)
+		if code != 0 || complaints != "" || !strings.Contains(out, "__complete") {
+			t.Errorf("%s: exit code %d, %q, %d bytes", shell, code, complaints, len(out))
+		}
+	}
+	// What the script asks for.
+	out, _, code := slipway(t, "__complete", "phase", "run", "kube")
+	if code != 0 || !strings.Contains(out, "kubelet\n") || !strings.Contains(out, "kubeadm-init\n") {
+		t.Errorf("phases: exit code %d, %q", code, out)
+	}
+	out, _, code = slipway(t, "__complete", "app")
+	if code != 0 || !strings.HasPrefix(out, "apply\t") {
+		t.Errorf("commands: exit code %d, %q", code, out)
+	}
+}
+
+// A setting comes from the flag, else the environment, else the settings file,
+// else the default.
+func TestSettings(t *testing.T) {
+	tests := []struct {
+		name, file, env string
+		args            []string
+		want            string
+	}{
+		{"the default", "", "", nil, "inventory.yaml"},
+		{"the settings file", "inventory: file.yaml\n", "", nil, "file.yaml"},
+		{"the environment before the file", "inventory: file.yaml\n", "env.yaml", nil, "env.yaml"},
+		{"the flag before the environment", "inventory: file.yaml\n", "env.yaml", []string{"-i", "flag.yaml"}, "flag.yaml"},
+		{"the flag before the file", "inventory: file.yaml\n", "", []string{"--inventory", "flag.yaml"}, "flag.yaml"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			home := alone(t)
+			if test.file != "" {
+				write(t, home+"/xdg_config_home/slipway/config.yaml", test.file)
+			}
+			if test.env != "" {
+				t.Setenv("SLIPWAY_INVENTORY", test.env)
+			}
+			_, complaints, code := slipway(t, append([]string{"plan"}, test.args...)...)
+			if code != exitUsage || !strings.Contains(complaints, "open "+test.want+": ") {
+				t.Errorf("exit code %d, %q, want %s to be opened", code, complaints, test.want)
+			}
+		})
+	}
+}
+
+func TestSettingsFileThatCannotBeRead(t *testing.T) {
+	home := alone(t)
+	write(t, home+"/xdg_config_home/slipway/config.yaml", "inventory: [\n")
+	if _, complaints, code := slipway(t, "version"); code != exitUsage || !strings.Contains(complaints, "settings: ") {
+		t.Errorf("exit code %d, %q", code, complaints)
+	}
+}
+
+// set reads a command's flags as it does before it runs.
+func set(t *testing.T, args ...string) *app {
+	t.Helper()
+	a := &app{settings: viper.New()}
+	found, rest, err := newRoot(a).Find(args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := found.ParseFlags(rest); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.loadSettings(found); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func TestSelectionIsThatOfTheFlags(t *testing.T) {
+	home := alone(t)
+	a := set(t, "apply", "--skip-phases", "cni,join", "--skip-phases", "kernel", "--from", "lock", "--until", "images", "--hosts", "cp-1,w-1")
+	got := a.selection()
+	if !slices.Equal(got.Skip, []string{"cni", "join", "kernel"}) || got.From != "lock" || got.Until != "images" || !slices.Equal(got.Hosts, []string{"cp-1", "w-1"}) {
+		t.Errorf("flags: %+v", got)
+	}
+	t.Setenv("SLIPWAY_HOSTS", "cp-1,w-1")
+	t.Setenv("SLIPWAY_SKIP_PHASES", "cni")
+	if got := set(t, "apply").selection(); !slices.Equal(got.Hosts, []string{"cp-1", "w-1"}) || !slices.Equal(got.Skip, []string{"cni"}) {
+		t.Errorf("environment: %+v", got)
+	}
+	t.Setenv("SLIPWAY_HOSTS", "")
+	write(t, home+"/xdg_config_home/slipway/config.yaml", "hosts: [cp-1, w-1]\nparallel: 3\n")
+	a = set(t, "apply")
+	if got := a.selection(); !slices.Equal(got.Hosts, []string{"cp-1", "w-1"}) || a.settings.GetInt("parallel") != 3 {
+		t.Errorf("file: %+v", got)
+	}
+	if got := set(t, "plan"); got.settings.GetInt("parallel") != 3 {
+		t.Error("file: parallel is lost")
+	}
+}
+
+func TestNothingIsSelectedByDefault(t *testing.T) {
+	alone(t)
+	if diff := cmp.Diff(0, len(set(t, "apply").selection().Hosts)); diff != "" {
+		t.Error(diff)
+	}
+}

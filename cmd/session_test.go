@@ -1,0 +1,319 @@
+package cmd
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/viper"
+
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/kube"
+	"slipway.io/slipway/provision/kube/kubetest"
+	"slipway.io/slipway/provision/remote/remotetest"
+	"slipway.io/slipway/provision/report"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+// inventoryOf writes one with a host for each SSH server.
+func inventoryOf(t *testing.T, home, more string, knownHosts string, servers ...*remotetest.Server) {
+	t.Helper()
+	var text strings.Builder
+	text.WriteString("apiVersion: slipway.io/v1alpha1\nkind: Cluster\n" + more)
+	fmt.Fprintf(&text, "ssh: {user: me, knownHostsFile: %s, identityFile: %s}\nhosts:\n", knownHosts, servers[0].KeyFile)
+	for i, s := range servers {
+		role := "worker"
+		if i == 0 {
+			role = "control-plane"
+		}
+		fmt.Fprintf(&text, "  - {name: node-%d, address: %s, roles: [%s], ssh: {port: %d}}\n", i, s.Address, role, s.Port)
+	}
+	write(t, home+"/inventory.yaml", text.String())
+}
+
+func TestAMachineThatCannotBeUsedIsToldOnce(t *testing.T) {
+	bundle := workflowtest.NewBundle(t).Dir()
+	tests := []struct {
+		name   string
+		config remotetest.ServerConfig
+		known  bool
+		hint   string
+	}{
+		{"since its host key is unknown", remotetest.ServerConfig{}, false, "--accept-new-host-keys"},
+		{"since it refuses the key", remotetest.ServerConfig{RefuseAll: true}, true, "authorized_keys"},
+	}
+	for _, test := range tests {
+		for _, command := range [][]string{{"apply"}, {"plan"}, {"preflight"}, {"kubeconfig"}} {
+			t.Run(strings.Join(command, " ")+" "+test.name, func(t *testing.T) {
+				home := alone(t)
+				server := remotetest.NewServer(t, test.config)
+				known := filepath.Join(home, "known_hosts")
+				write(t, known, "")
+				if test.known {
+					known = server.KnownHosts()
+				}
+				inventoryOf(t, home, "artifacts: {bundle: "+bundle+"}\n", known, server)
+				out, complaints, code := slipway(t, command...)
+				if code != exitConnection {
+					t.Errorf("exit code %d", code)
+				}
+				if got := strings.Count(complaints, test.hint); got != 1 {
+					t.Errorf("the advice is given %d times:\n%s", got, complaints)
+				}
+				if strings.Contains(out, test.hint) {
+					t.Errorf("the advice is among the results:\n%s", out)
+				}
+				if !strings.Contains(complaints, "node-0") {
+					t.Errorf("the machine is not named:\n%s", complaints)
+				}
+			})
+		}
+	}
+}
+
+// What each of several machines says of it is advice that all share.
+func TestTheSameAdviceForTwoMachinesIsGivenOnce(t *testing.T) {
+	home := alone(t)
+	a, b := remotetest.NewServer(t, remotetest.ServerConfig{}), remotetest.NewServer(t, remotetest.ServerConfig{})
+	write(t, home+"/known_hosts", "")
+	inventoryOf(t, home, "artifacts: {bundle: "+workflowtest.NewBundle(t).Dir()+"}\n", home+"/known_hosts", a, b)
+	_, complaints, code := slipway(t, "apply")
+	if code != exitConnection || strings.Count(complaints, "--accept-new-host-keys") != 1 {
+		t.Errorf("exit code %d:\n%s", code, complaints)
+	}
+	for _, name := range []string{"node-0", "node-1"} {
+		if !strings.Contains(complaints, name) {
+			t.Errorf("%s is not named:\n%s", name, complaints)
+		}
+	}
+}
+
+func TestARunLeavesALogAndAReport(t *testing.T) {
+	home := alone(t)
+	server := remotetest.NewServer(t, remotetest.ServerConfig{RefuseAll: true})
+	inventoryOf(t, home, "artifacts: {bundle: "+workflowtest.NewBundle(t).Dir()+"}\n", server.KnownHosts(), server)
+	_, complaints, _ := slipway(t, "plan")
+	for _, kind := range []string{"log", "html"} {
+		found, err := filepath.Glob(filepath.Join(home, "xdg_cache_home", "slipway", "runs", "*-apply."+kind))
+		if err != nil || len(found) != 1 || !strings.Contains(complaints, found[0]) {
+			t.Errorf("%s: %v, %v, said:\n%s", kind, found, err, complaints)
+			continue
+		}
+		if info, err := os.Stat(found[0]); err != nil || info.Size() == 0 || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", kind, info, err)
+		}
+	}
+}
+
+func TestEventsAreJSONLines(t *testing.T) {
+	home := alone(t)
+	server := remotetest.NewServer(t, remotetest.ServerConfig{RefuseAll: true})
+	inventoryOf(t, home, "artifacts: {bundle: "+workflowtest.NewBundle(t).Dir()+"}\n", server.KnownHosts(), server)
+	out, _, code := slipway(t, "apply", "-o", "json")
+	if code != exitConnection {
+		t.Errorf("exit code %d", code)
+	}
+	var kinds []string
+	for line := range strings.Lines(out) {
+		var e report.Event
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		kinds = append(kinds, string(e.Kind))
+	}
+	if len(kinds) < 3 || kinds[0] != "run-started" || kinds[len(kinds)-1] != "run-finished" {
+		t.Errorf("events %v", kinds)
+	}
+}
+
+func TestABundleThatIsNone(t *testing.T) {
+	home := alone(t)
+	write(t, home+"/inventory.yaml", single+"artifacts: {bundle: none}\n")
+	if _, complaints, code := slipway(t, "apply"); code != exitBundle || !strings.Contains(complaints, home+"/none") {
+		t.Errorf("exit code %d, %q", code, complaints)
+	}
+	for _, command := range []string{"verify", "list"} {
+		if _, _, code := slipway(t, "bundle", command, "none"); code != exitBundle {
+			t.Errorf("bundle %s: exit code %d", command, code)
+		}
+	}
+}
+
+func TestBundleVerifyAndList(t *testing.T) {
+	alone(t)
+	b := workflowtest.NewBundle(t)
+	out, _, code := slipway(t, "bundle", "verify", b.Dir())
+	if code != 0 || !strings.Contains(out, "9 files and 4 images") {
+		t.Errorf("exit code %d, %q", code, out)
+	}
+	out, _, code = slipway(t, "bundle", "list", b.Dir(), "-o", "json")
+	var listed struct{ Kubernetes string }
+	if err := json.Unmarshal([]byte(out), &listed); err != nil || code != 0 || listed.Kubernetes != workflowtest.Kubernetes {
+		t.Errorf("exit code %d, %v, %q", code, err, out)
+	}
+	out, _, code = slipway(t, "bundle", "list", b.Dir())
+	if code != 0 || !strings.Contains(out, "cni/bridge") || !strings.Contains(out, workflowtest.PauseImage) {
+		t.Errorf("exit code %d, %q", code, out)
+	}
+	file, err := b.File("kubelet", "amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, b.Path(file), "damaged")
+	if _, complaints, code := slipway(t, "bundle", "verify", b.Dir()); code != exitBundle || !strings.Contains(complaints, "kubelet") {
+		t.Errorf("damaged: exit code %d, %q", code, complaints)
+	}
+}
+
+func TestASelectionOfWhatThereIsNotIsAMistake(t *testing.T) {
+	home := alone(t)
+	write(t, home+"/inventory.yaml", single+"artifacts: {bundle: "+workflowtest.NewBundle(t).Dir()+"}\n")
+	for _, args := range [][]string{
+		{"phase", "run", "nonsense"}, {"apply", "--skip-phases", "nonsense"}, {"plan", "--hosts", "nobody"}, {"apply", "--skip-phases", "lock"},
+	} {
+		if _, complaints, code := slipway(t, args...); code != exitUsage || strings.Count(complaints, "slipway: ") != 1 {
+			t.Errorf("%v: exit code %d, %q", args, code, complaints)
+		}
+	}
+}
+
+func TestSudoPassword(t *testing.T) {
+	tests := []struct {
+		name, file, env string
+		want            string
+	}{
+		{"none", "", "", ""},
+		{"from the environment", "", "secret", "secret"},
+		{"from a file, without its end of line", "from file\n", "", "from file"},
+		{"from a file before the environment", "from file\r\n", "secret", "from file"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			home := alone(t)
+			args := []string{"apply"}
+			if test.file != "" {
+				write(t, home+"/password", test.file)
+				args = append(args, "--sudo-password-file", home+"/password")
+			}
+			if test.env != "" {
+				t.Setenv("SLIPWAY_SUDO_PASSWORD", test.env)
+			}
+			ask, err := set(t, args...).sudoPassword()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (ask == nil) != (test.want == "") {
+				t.Fatal("a password where there is none, or none where there is one")
+			}
+			if ask == nil {
+				return
+			}
+			if got, err := ask(t.Context()); err != nil || got != test.want {
+				t.Errorf("got %q, %v, want %q", got, err, test.want)
+			}
+		})
+	}
+}
+
+func TestAdminConfThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	fake := remotetest.NewFake(t, "cp-1")
+	first := &workflow.Machine{Spec: config.Host{Name: "cp-1"}, Host: fake}
+	_, err := readAdminConf(t.Context(), first)
+	if err == nil || !strings.Contains(err.Error(), "there is no cluster yet") || !strings.Contains(workflow.Hint(err), "slipway apply") {
+		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
+	}
+	lost := errors.New("lost")
+	fake.ExpectRead(workflow.AdminConf).Error(lost)
+	if _, err := readAdminConf(t.Context(), first); !errors.Is(err, lost) || workflow.Hint(err) != "" {
+		t.Errorf("got %v with the hint %q, which is no help", err, workflow.Hint(err))
+	}
+	fake.Put(workflow.AdminConf, "the kubeconfig")
+	if got, err := readAdminConf(t.Context(), first); err != nil || string(got) != "the kubeconfig" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestKubeconfigIsMerged(t *testing.T) {
+	home := alone(t)
+	target := home + "/kubeconfig"
+	t.Setenv("KUBECONFIG", target)
+	cluster := &config.Cluster{Metadata: config.Metadata{Name: "lab"}}
+	conf := func() []byte {
+		rewritten, err := kube.Rewrite(kubetest.New(t).Kubeconfig(""), "", "lab")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rewritten
+	}
+	var said bytes.Buffer
+	a := &app{err: &said, settings: viper.New()}
+	mine := conf()
+	if err := a.mergeKubeconfig(cluster, mine); err != nil || !strings.Contains(said.String(), target+": context lab\n") {
+		t.Errorf("%v, said %q", err, said.String())
+	}
+	if err := a.mergeKubeconfig(cluster, mine); err != nil {
+		t.Errorf("a second time: %v", err)
+	}
+	if err := a.forgetKubeconfig("other"); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(target); err != nil || !strings.Contains(string(text), "name: lab") {
+		t.Errorf("it has gone with another one: %v", err)
+	}
+	if err := a.forgetKubeconfig("lab"); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(target); err != nil || strings.Contains(string(text), "name: lab") {
+		t.Errorf("it is still there, %v", err)
+	}
+}
+
+func TestAFileThatCannotBeMergedIntoIsNoMatterOfNames(t *testing.T) {
+	home := alone(t)
+	write(t, home+"/kubeconfig", "no: [yaml\n")
+	t.Setenv("KUBECONFIG", home+"/kubeconfig")
+	conf, err := kube.Rewrite(kubetest.New(t).Kubeconfig(""), "", "lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &app{err: &bytes.Buffer{}, settings: viper.New()}
+	if err := a.mergeKubeconfig(&config.Cluster{Metadata: config.Metadata{Name: "lab"}}, conf); err == nil || workflow.Hint(err) != "" {
+		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
+	}
+}
+
+func TestHolderNamesPersonMachineAndProcess(t *testing.T) {
+	t.Parallel()
+	got := holder()
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(got, "@"+host+" (pid ") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestLabThatIsNotThere(t *testing.T) {
+	home := alone(t)
+	t.Setenv("KUBECONFIG", home+"/kubeconfig")
+	const other = "apiVersion: v1\nkind: Config\nclusters: [{name: prod, cluster: {server: https://prod.example}}]\n" +
+		"users: [{name: prod-admin, user: {token: x}}]\ncontexts: [{name: prod, context: {cluster: prod, user: prod-admin}}]\n"
+	write(t, home+"/kubeconfig", other)
+	if _, complaints, code := slipway(t, "lab", "status", "--name", "prod"); code == 0 || !strings.Contains(complaints, "next: make one with `slipway lab up`") {
+		t.Errorf("status: exit code %d, %q", code, complaints)
+	}
+	if _, complaints, code := slipway(t, "lab", "down", "--name", "prod"); code != 0 {
+		t.Errorf("down: exit code %d, %q", code, complaints)
+	}
+	if text, err := os.ReadFile(home + "/kubeconfig"); err != nil || string(text) != other {
+		t.Errorf("the kubeconfig of a cluster that is no lab has become %q, %v", text, err)
+	}
+}
