@@ -10,9 +10,11 @@ import (
 	"io"
 	"os"
 	"path"
+	"strings"
 	"sync"
 
 	"golang.org/x/crypto/blake2b"
+	"golang.org/x/sync/errgroup"
 
 	remotescripts "slipway.io/slipway/templates/remote"
 )
@@ -56,17 +58,10 @@ func (s *Sender) Send(ctx context.Context, h Host, blobs []Blob) error {
 
 func (s *Sender) send(ctx context.Context, h Host, folder string, blobs []Blob) error {
 	argv := []string{"sh", "-c", remotescripts.Receive, "receive.sh", folder}
-	for _, blob := range blobs {
-		have, err := s.sumsOf(blob)
-		if err != nil {
-			return err
-		}
-		argv = append(argv, have.blake2b, have.sha256, path.Base(blob.Path))
-	}
 	read, write := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		err := archive(ctx, write, blobs)
+		err := s.archive(ctx, write, blobs)
 		write.CloseWithError(err)
 		done <- err
 	}()
@@ -123,8 +118,17 @@ func hashFile(name string) (sums, error) {
 	return sums{hex.EncodeToString(sha.Sum(nil)), hex.EncodeToString(blake.Sum(nil))}, nil
 }
 
-// archive writes the blobs as a tar archive, under their base names.
-func archive(ctx context.Context, w io.Writer, blobs []Blob) error {
+// archive writes the blobs as a tar archive, under their base names, and last
+// the files with their sums: they are hashed while they are sent.
+func (s *Sender) archive(ctx context.Context, w io.Writer, blobs []Blob) error {
+	var hashing errgroup.Group
+	found := make([]sums, len(blobs))
+	for i, blob := range blobs {
+		hashing.Go(func() (err error) {
+			found[i], err = s.sumsOf(blob)
+			return err
+		})
+	}
 	out := tar.NewWriter(w)
 	for _, blob := range blobs {
 		if err := ctx.Err(); err != nil {
@@ -134,7 +138,31 @@ func archive(ctx context.Context, w io.Writer, blobs []Blob) error {
 			return fmt.Errorf("%s: %w", blob.Source, err)
 		}
 	}
+	// An archive without sums is refused: nothing is put in place.
+	if err := hashing.Wait(); err != nil {
+		return err
+	}
+	var blake, sha strings.Builder
+	for i, blob := range blobs {
+		fmt.Fprintf(&blake, "%s  %s\n", found[i].blake2b, path.Base(blob.Path))
+		fmt.Fprintf(&sha, "%s  %s\n", found[i].sha256, path.Base(blob.Path))
+	}
+	if err := archiveText(out, ".b2sum", blake.String()); err != nil {
+		return err
+	}
+	if err := archiveText(out, ".sha256sum", sha.String()); err != nil {
+		return err
+	}
 	return out.Close()
+}
+
+func archiveText(out *tar.Writer, name, text string) error {
+	header := &tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(text)), Mode: 0o600}
+	if err := out.WriteHeader(header); err != nil {
+		return err
+	}
+	_, err := io.WriteString(out, text)
+	return err
 }
 
 func archiveFile(out *tar.Writer, blob Blob) error {

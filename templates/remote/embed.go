@@ -23,8 +23,7 @@ var SFTPServer string
 var Stop []byte
 
 // Receive puts the files of a tar archive on its standard input in place, once
-// they are verified. It is given to `sh -c`. Arguments: folder, then for each
-// file its BLAKE2b and SHA-256 sums and its name.
+// they are verified. It is given to `sh -c`. Argument: folder.
 //
 //go:embed receive.sh
 var Receive string
