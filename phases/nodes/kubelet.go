@@ -43,6 +43,7 @@ func Kubelet() workflow.Phase {
 		Why: "They come from the bundle and not from a package repository, so that no expired key stops an installation " +
 			"and no unattended upgrade replaces a running kubelet.",
 		On:    workflow.EachHost,
+		Bulk:  true,
 		Needs: []string{"lock"},
 		Do:    installKubelet,
 	}

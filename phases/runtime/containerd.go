@@ -43,6 +43,7 @@ func Containerd() workflow.Phase {
 		Why: "A distribution's containerd is often too old, has CRI switched off or another cgroup driver than kubelet; " +
 			"this one is of a pinned version, with one configuration, whose effect is read back.",
 		On:    workflow.EachHost,
+		Bulk:  true,
 		Needs: []string{"lock", "kernel"},
 		Do:    installContainerd,
 	}

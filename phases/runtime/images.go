@@ -26,6 +26,7 @@ func Images() workflow.Phase {
 			"registry; each image comes once to the installer and from there to each machine, before init starts. " +
 			"They are pinned, so that no garbage collection takes what cannot be had again.",
 		On:    workflow.EachHost,
+		Bulk:  true,
 		Needs: []string{"containerd"},
 		Do:    importImages,
 	}

@@ -129,6 +129,13 @@ func (r *Run) node(ctx context.Context, n *node, slots chan struct{}) (changes i
 	if n.skip {
 		return 0, nil
 	}
+	for _, other := range n.after {
+		select {
+		case <-other.done:
+		case <-ctx.Done():
+			return 0, errSkipped
+		}
+	}
 	select {
 	case slots <- struct{}{}:
 		defer func() { <-slots }()

@@ -10,15 +10,21 @@ marked() {
 	grep -lF -e "$1" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3
 }
 
-signal() {
-	for pid in $(marked "$2"); do
-		kill -s "$1" "$pid" 2>/dev/null || true
+# Looked for again and again: one that was just being started has the mark too.
+i=0
+while [ "$i" -lt 40 ]; do
+	pids=$(marked "$1")
+	[ -n "$pids" ] || exit 0
+	case $i in
+	0 | 10) signal=TERM ;;
+	2? | 3?) signal=KILL ;;
+	*) signal= ;;
+	esac
+	for pid in $pids; do
+		[ -z "$signal" ] || kill -s "$signal" "$pid" 2>/dev/null || true
 	done
-}
-
-signal TERM "$1"
-for _ in 1 2; do
-	[ -n "$(marked "$1")" ] || exit 0
-	sleep 1
+	i=$((i + 1))
+	sleep 0.1 2>/dev/null || sleep 1 # POSIX knows whole seconds only
 done
-signal KILL "$1"
+echo "still running: $pids" >&2
+exit 1

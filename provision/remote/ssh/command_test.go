@@ -282,3 +282,18 @@ func TestCommandThatFailsUnderSudoIsNoDenial(t *testing.T) {
 type writerFunc func([]byte)
 
 func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
+
+func TestInputIsLeftAloneOnceTheCommandHasEnded(t *testing.T) {
+	t.Parallel()
+	h, _ := shellHost(t, remotetest.ServerConfig{})
+	input := bytes.NewReader(make([]byte, 8<<20)) // more than a session's window
+	for range 20 {
+		if _, err := h.Query(t.Context(), remote.Cmd{Argv: []string{"true"}, Stdin: input}); err != nil {
+			t.Fatal(err)
+		}
+		// The race detector sees a reader that goes on.
+		if _, err := input.Seek(0, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

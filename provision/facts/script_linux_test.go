@@ -1,0 +1,48 @@
+package facts
+
+import (
+	"bytes"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"slipway.io/slipway/templates"
+)
+
+func TestTheScriptTellsAboutThisMachine(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), "sh", "-s", "--", "kernel.ostype", "no.such.sysctl", "--", "/proc/self", "/var/lib/no/such/folder")
+	cmd.Stdin = bytes.NewReader(templates.Script("facts/facts.sh"))
+	var complaints bytes.Buffer
+	cmd.Stderr = &complaints
+	before := time.Now()
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, complaints.String())
+	}
+	f, err := Parse(out, before, time.Now())
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, out)
+	}
+	if f.Hostname == "" || f.Init == "" || f.CPUs < 1 || f.MemoryMiB < 64 || f.OS.ID == "" || f.CgroupVersion == 0 {
+		t.Errorf("incomplete: %+v\n%s", f, complaints.String())
+	}
+	if f.Skew.Abs() > time.Minute {
+		t.Errorf("this machine's clock is %s off itself", f.Skew)
+	}
+	if len(f.Disks) != 2 || f.Disks[1].Path != "/var/lib/no/such/folder" || f.Disks[1].SizeMiB == 0 || !strings.HasPrefix(f.Disks[1].MountPoint, "/") {
+		t.Errorf("disks %+v", f.Disks)
+	}
+	if !f.Command("tail") {
+		t.Errorf("tail is missing among %v", f.Commands)
+	}
+	if _, exists := f.Sysctls["no.such.sysctl"]; exists {
+		t.Errorf("a sysctl that does not exist has a value: %v", f.Sysctls)
+	}
+	for line := range strings.Lines(string(out)) {
+		if key, value, _ := strings.Cut(line, "\t"); strings.TrimSpace(value) == "" {
+			t.Errorf("%s is told without a value", key)
+		}
+	}
+}
