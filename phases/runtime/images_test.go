@@ -1,0 +1,160 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/remote/remotetest"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+const list = "REF TYPE DIGEST SIZE PLATFORMS LABELS\n"
+
+func line(image bundle.Image, labels string) string {
+	return image.Name + " application/vnd.oci.image.manifest.v1+json " + image.Digest + " 12.3 MiB linux/amd64 " + labels + "\n"
+}
+
+func listImages(machine *remotetest.Fake) *remotetest.Expectation {
+	return machine.ExpectQuery("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "list")
+}
+
+func TestMissingImages(t *testing.T) {
+	t.Parallel()
+	content := workflowtest.NewBundle(t)
+	all := content.Images("control-plane", "amd64")
+	var listed strings.Builder
+	for _, image := range all {
+		listed.WriteString(line(image, "io.cri-containerd.image=managed,"+pinned))
+	}
+	pause, err := content.Image("registry.k8s.io/pause", "amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := pause
+	older.Digest = "sha256:" + strings.Repeat("0", 64)
+	whole := listed.String()
+	tests := []struct {
+		name, host, listed string
+		fails              bool
+		want               []string
+	}{
+		{"none where all are there", "cp-1", list + whole, false, nil},
+		{"all where ctr is not there yet", "cp-1", "", true, names(all)},
+		{"all where there are none", "cp-1", list, false, names(all)},
+		{"one that is not pinned", "cp-1", list + strings.Replace(whole, line(pause, "io.cri-containerd.image=managed,"+pinned), line(pause, "io.cri-containerd.image=managed"), 1), false, []string{pause.Name}},
+		{"one that is another under this name", "cp-1", list + strings.Replace(whole, line(pause, "io.cri-containerd.image=managed,"+pinned), line(older, pinned), 1), false, []string{pause.Name}},
+		{"of a worker, those of workers", "w-1", list, false, names(content.Images("worker", "amd64"))},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			bed := workflowtest.New(t, "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}, {name: w-1, address: 192.0.2.21}]\n")
+			bed.Bundle = content
+			answer := listImages(bed.Machine(test.host)).Returns(test.listed)
+			if test.fails {
+				answer.Fails(127, "not found")
+			}
+			var got []string
+			look := workflow.Phase{Name: "look", Do: func(ctx context.Context, s *workflow.Step) error {
+				if s.Machine.Spec.Name != test.host {
+					return nil
+				}
+				missing, err := missingImages(ctx, s)
+				got = names(missing)
+				return err
+			}}
+			bed.MustApply(look)
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func names(images []bundle.Image) []string {
+	var all []string
+	for _, image := range images {
+		all = append(all, image.Name)
+	}
+	return all
+}
+
+func TestImagesAreStreamedAndPinned(t *testing.T) {
+	t.Parallel()
+	bed, machine := installed(t, one, "ok\n")
+	all := names(bed.Bundle.Images("control-plane", "amd64"))
+	var archive strings.Builder
+	if err := bed.Bundle.WriteImages(t.Context(), &archive, bed.Bundle.Images("control-plane", "amd64")); err != nil {
+		t.Fatal(err)
+	}
+	listImages(machine).Returns(list)
+	machine.ExpectRun("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "import", "--digests=false", "-").Stdin(archive.String())
+	machine.ExpectRunScript("pin-images.sh", append([]string{pinned}, all...)...)
+	bed.MustApply(Images())
+}
+
+func TestImagesThatAreThereAreNotSentAgain(t *testing.T) {
+	t.Parallel()
+	bed, machine := installed(t, one, "ok\n")
+	var listed strings.Builder
+	for _, image := range bed.Bundle.Images("control-plane", "amd64") {
+		listed.WriteString(line(image, pinned))
+	}
+	listImages(machine).Returns(listed.String())
+	bed.MustApply(Images())
+	if got := bed.Changes(); len(got) > 0 {
+		t.Errorf("changes %v", got)
+	}
+}
+
+func TestAnImportThatFailsIsAnError(t *testing.T) {
+	t.Parallel()
+	bed, machine := installed(t, one, "ok\n")
+	listImages(machine).Returns(list)
+	machine.ExpectRun("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "import", "--digests=false", "-").Fails(1, "ctr: no space left on device")
+	err := bed.Apply(Images())
+	var exit *remote.ExitError
+	if !errors.As(err, &exit) || exit.Code != 1 {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What is wrong with the bundle is the cause, and says so.
+func TestADamagedImageStopsTheImport(t *testing.T) {
+	t.Parallel()
+	bed, machine := installed(t, one, "ok\n")
+	pause, err := bed.Bundle.Image("registry.k8s.io/pause", "amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob := filepath.Join(bed.Bundle.Dir(), "images", "blobs", "sha256", strings.TrimPrefix(pause.Digest, "sha256:"))
+	if err := os.WriteFile(blob, []byte("damaged"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	listImages(machine).Returns(list)
+	err = bed.Apply(Images())
+	var corrupt *bundle.CorruptError
+	if !errors.As(err, &corrupt) {
+		t.Errorf("got %v, want a *bundle.CorruptError", err)
+	}
+}
+
+func TestAPlanSendsNoImages(t *testing.T) {
+	t.Parallel()
+	bed, machine := installed(t, one, "ok\n")
+	listImages(machine).Fails(127, "not found")
+	bed.MustPlan(Images())
+	got := bed.Changes()
+	if len(got) != 2 || !strings.HasPrefix(got[0], "run import 4 images: ") || !strings.HasPrefix(got[1], "run pin-images.sh ") {
+		t.Errorf("got %q", got)
+	}
+}
