@@ -271,7 +271,8 @@ func TestLabThatIsNotThere(t *testing.T) {
 	if _, complaints, code := slipway(t, "lab", "status", "--name", "prod"); code == 0 || !strings.Contains(complaints, "next: make one with `slipway lab up`") {
 		t.Errorf("status: exit code %d, %q", code, complaints)
 	}
-	if _, complaints, code := slipway(t, "lab", "down", "--name", "prod"); code != 0 {
+	// Without root it is refused, and changes as little.
+	if _, complaints, code := slipway(t, "lab", "down", "--name", "prod"); code != 0 && os.Geteuid() == 0 {
 		t.Errorf("down: exit code %d, %q", code, complaints)
 	}
 	if text, err := os.ReadFile(home + "/kubeconfig"); err != nil || string(text) != other {

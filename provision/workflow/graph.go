@@ -10,8 +10,7 @@ type node struct {
 	phase   Phase
 	machine *Machine // nil on the installer
 	needs   []*node
-	after   []*node // to be waited for, however they end
-	skip    bool    // left out by the selection: counts as done
+	skip    bool // left out by the selection: counts as done
 	done    chan struct{}
 	err     error // set before done is closed
 }
@@ -48,24 +47,7 @@ func build(w Workflow, fleet *Fleet, selection Selection) ([]*node, error) {
 			byPhase[phase.Name] = append(byPhase[phase.Name], n)
 		}
 	}
-	first := fleet.FirstControlPlane()
-	for _, n := range nodes {
-		if n.phase.Bulk && n.machine != first {
-			n.after = bulkOf(nodes, first)
-		}
-	}
 	return nodes, nil
-}
-
-// bulkOf are the nodes of a machine that send much.
-func bulkOf(nodes []*node, m *Machine) []*node {
-	var bulk []*node
-	for _, n := range nodes {
-		if n.phase.Bulk && n.machine == m {
-			bulk = append(bulk, n)
-		}
-	}
-	return bulk
 }
 
 // checkNeeds refuses needs that are not among the phases before, or are void:

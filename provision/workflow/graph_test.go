@@ -117,27 +117,6 @@ func TestGraphRefuses(t *testing.T) {
 	}
 }
 
-func TestTheFirstControlPlaneIsSentItsBulkFirst(t *testing.T) {
-	t.Parallel()
-	bulk := Phase{Name: "images", On: EachHost, Bulk: true}
-	nodes, err := build(Workflow{Phases: []Phase{nothing("small", EachHost), bulk}}, fleetOf("cp", "w1", "w2"), Selection{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := map[string]int{"small cp": 0, "small w1": 0, "small w2": 0, "images cp": 0, "images w1": 1, "images w2": 1}
-	for _, n := range nodes {
-		name := n.phase.Name + " " + n.host()
-		if len(n.after) != want[name] {
-			t.Errorf("%s waits for %d nodes, want %d", name, len(n.after), want[name])
-		}
-		for _, other := range n.after {
-			if other.host() != "cp" || !other.phase.Bulk {
-				t.Errorf("%s waits for %s on %s", name, other.phase.Name, other.host())
-			}
-		}
-	}
-}
-
 func TestBulkThatFailsOnTheFirstControlPlaneStopsNoOtherHost(t *testing.T) {
 	t.Parallel()
 	var sent atomic.Int32

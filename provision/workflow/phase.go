@@ -29,10 +29,10 @@ type Phase struct {
 	// Always: it takes part whichever phases are selected, on the hosts that
 	// are. For the lock, without which no part of a workflow may run.
 	Always bool
-	// Bulk phases send much. What all machines share is the installer's uplink
-	// (and in a lab the processor), so that the first control plane, for which
-	// all others wait in the end, is served first: on another machine such a
-	// phase starts when those of the first control plane have ended, however.
+	// Bulk phases send much over what all machines share: the installer's
+	// uplink, and in a lab the processor. The first control plane, for which all
+	// others wait in the end, comes first: while such phases of it are not over,
+	// the other machines run theirs one at a time.
 	Bulk bool
 	// Done probes whether there is nothing to do. Nil: Do finds out by itself,
 	// since all it does is idempotent.
