@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +17,8 @@ import (
 func (s *scenario) collect(t *testing.T, step string) {
 	t.Helper()
 	dir := filepath.Join(s.artifacts, strings.ReplaceAll(step, " ", "-"))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	// What an earlier run left there would only confuse.
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
 		t.Error(err)
 		return
 	}

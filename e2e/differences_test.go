@@ -12,7 +12,6 @@ import (
 
 // A listing that saw nothing would let every test pass that compares two.
 func TestListingSeesEveryChange(t *testing.T) {
-	t.Parallel()
 	tests := map[string]struct {
 		change func(tree string) error
 		// want begins the one difference; empty for none.
@@ -58,7 +57,6 @@ func TestListingSeesEveryChange(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			l := lab{Inventory: filepath.Join(t.TempDir(), "inventory.yaml"), Machines: []machine{{Name: "m"}}}
 			tree := l.tree("m")
 			if err := os.MkdirAll(filepath.Join(tree, "etc"), 0o755); err != nil {
@@ -92,7 +90,6 @@ func sees(t *testing.T, want string, got []string) {
 }
 
 func TestListingLeavesOutWhatMachinesWriteThemselves(t *testing.T) {
-	t.Parallel()
 	lister := newLister()
 	for path, leftOut := range map[string]bool{
 		"/var/log": true, "/var/log/journal/x": true, "/var/lib/systemd/random-seed": true,

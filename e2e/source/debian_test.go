@@ -12,8 +12,8 @@ import (
 func TestParseURIs(t *testing.T) {
 	t.Parallel()
 	got := parseURIs(`NOTE: something else
-'http://deb.debian.org/debian/pool/main/z/zlib/zlib1g_1.2.13.dfsg-1_amd64.deb' zlib1g_1%3a1.2.13.dfsg-1_amd64.deb 86684 SHA256:x
-'http://deb.debian.org/debian/pool/main/n/netbase/netbase_6.4_all.deb' netbase_6.4_all.deb 12800 SHA256:x
+'http://deb.example.org/debian/pool/main/z/zlib/zlib1g_1.2.13.dfsg-1_amd64.deb' zlib1g_1%3a1.2.13.dfsg-1_amd64.deb 86684 SHA256:x
+'http://deb.example.org/debian/pool/main/n/netbase/netbase_6.4_all.deb' netbase_6.4_all.deb 12800 SHA256:x
 `)
 	if diff := cmp.Diff([]string{"zlib1g=1:1.2.13.dfsg-1", "netbase=6.4"}, got); diff != "" {
 		t.Errorf("packages (-want +got):\n%s", diff)
