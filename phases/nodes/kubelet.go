@@ -50,6 +50,14 @@ func Kubelet() workflow.Phase {
 }
 
 func installKubelet(ctx context.Context, s *workflow.Step) error {
+	// The folders come first: those that were absent are slipway's.
+	changed, err := s.WriteFiles(ctx, append(folders(),
+		remote.File{Path: serviceFile, Content: templates.File("kubelet/kubelet.service")},
+		remote.File{Path: dropIn, Content: templates.File("kubelet/10-kubeadm.conf")},
+	)...)
+	if err != nil {
+		return err
+	}
 	var names []string
 	for _, file := range s.Bundle().Files(install.Role(s.Machine.Spec), s.Facts().Arch) {
 		if strings.HasPrefix(file.Name, "kube") || wantedPlugin(s.Cluster().Network.CNI.Name, file.Name) {
@@ -57,13 +65,6 @@ func installKubelet(ctx context.Context, s *workflow.Step) error {
 		}
 	}
 	if err := install.Binaries(ctx, s, names); err != nil {
-		return err
-	}
-	changed, err := s.WriteFiles(ctx, append(folders(),
-		remote.File{Path: serviceFile, Content: templates.File("kubelet/kubelet.service")},
-		remote.File{Path: dropIn, Content: templates.File("kubelet/10-kubeadm.conf")},
-	)...)
-	if err != nil {
 		return err
 	}
 	if !changed && enabled(ctx, s) {
