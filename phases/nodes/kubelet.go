@@ -26,7 +26,7 @@ const (
 func folders() []remote.File {
 	folders := []remote.File{{Path: "/var/lib/etcd", Mode: fs.ModeDir | 0o700}}
 	for _, path := range []string{
-		"/etc/kubernetes", "/etc/kubernetes/manifests", "/etc/cni", "/etc/cni/net.d", "/opt/cni", "/opt/cni/bin",
+		"/etc/kubernetes", "/etc/kubernetes/manifests", "/opt/cni", "/opt/cni/bin",
 		"/var/lib/kubelet", "/var/lib/cni", "/usr/libexec/kubernetes",
 	} {
 		folders = append(folders, remote.File{Path: path, Mode: fs.ModeDir | 0o755})

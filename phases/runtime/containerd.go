@@ -32,6 +32,9 @@ func folders() []remote.File {
 		{Path: "/etc/containerd", Mode: fs.ModeDir | 0o755},
 		{Path: "/var/lib/containerd", Mode: fs.ModeDir | 0o700},
 		{Path: "/opt/containerd", Mode: fs.ModeDir | 0o755},
+		// It makes this one itself when it starts.
+		{Path: "/etc/cni", Mode: fs.ModeDir | 0o755},
+		{Path: "/etc/cni/net.d", Mode: fs.ModeDir | 0o755},
 	}
 }
 
