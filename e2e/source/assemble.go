@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
@@ -66,8 +67,15 @@ func (b *builder) existing(ctx context.Context, target string) (*bundle.Bundle, 
 // programs builds every component, one after the other because each uses all processors, and returns their folders.
 func (b *builder) programs(ctx context.Context) (map[string]string, error) {
 	dirs := map[string]string{}
-	for _, c := range components() {
+	fetching, stop := context.WithCancel(ctx)
+	var fetch sync.Once
+	var fetched sync.WaitGroup
+	defer fetched.Wait()
+	defer stop()
+	for i, c := range components() {
 		dir, err := b.cache.entry(c.name, b.keys[c.name], func(dir string) error {
+			// What the later ones are made of comes while this one is compiled.
+			fetch.Do(func() { fetched.Go(func() { b.fetch(fetching, components()[i+1:]) }) })
 			b.say("%s %s: building %d commands", c.name, b.versions[c.name], len(c.packages))
 			return compile(ctx, c, b.moduleDir(c), b.versions[c.name], b.tc.arch, dir)
 		})

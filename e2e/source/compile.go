@@ -14,18 +14,36 @@ import (
 func compile(ctx context.Context, c component, moduleDir, version, arch, out string) error {
 	args := c.arguments(version)
 	args = append([]string{args[0], "-o", out + string(os.PathSeparator)}, args[1:]...)
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = moduleDir
-	cmd.Env = append(os.Environ(), c.environment(arch)...)
+	cmd := goCommand(ctx, c, moduleDir, arch, args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	// Interrupted, the go command ends its compilers before it ends itself.
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 10 * time.Second
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("go build %s: %w: %s", strings.Join(c.packages, " "), err, tail(stderr.String(), 30))
 	}
 	return nil
+}
+
+// fetch downloads what components are made of, as far as it is missing. What
+// cannot be had is told by the build that needs it.
+func (b *builder) fetch(ctx context.Context, all []component) {
+	for _, c := range all {
+		args := append([]string{"list", "-deps", "-e"}, c.arguments(b.versions[c.name])[1:]...)
+		_ = goCommand(ctx, c, b.moduleDir(c), b.tc.arch, args...).Run()
+	}
+}
+
+// goCommand is the go command in the module of a component.
+func goCommand(ctx context.Context, c component, moduleDir, arch string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = moduleDir
+	// The compiler spends a good part of its time on garbage collection; the
+	// memory for doing without most of it is there. GOGC set by the caller wins.
+	cmd.Env = append([]string{"GOGC=400"}, os.Environ()...)
+	cmd.Env = append(cmd.Env, c.environment(arch)...)
+	// Interrupted, the go command ends its compilers before it ends itself.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	return cmd
 }
 
 // compilePause builds the program that holds a pod's namespaces open.

@@ -21,7 +21,9 @@ type inventory struct {
 	CgroupV1, NoSysResource bool
 	// EvenEtcd: there is an even number of control planes.
 	EvenEtcd bool
-	Hosts    []inventoryHost
+	// SharedUUID: the outer machine has a product UUID, which containers see.
+	SharedUUID bool
+	Hosts      []inventoryHost
 }
 
 type inventoryHost struct {
@@ -40,6 +42,8 @@ func (s *session) writeInventory(spec Spec) error {
 		return err
 	}
 	data.CgroupV1 = cgroupV1()
+	_, err = os.Stat("/sys/class/dmi/id/product_uuid")
+	data.SharedUUID = err == nil
 	data.NoSysResource = lacksCapability(string(status), capSysResource)
 	content, err := data.render()
 	if err != nil {
