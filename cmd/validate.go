@@ -135,12 +135,7 @@ func (a *app) printReport(r *validate.Report) error {
 		case validate.Skipped:
 			row.Status = report.StatusSkipped
 		}
-		seen := p.Evidence
-		if p.Error != "" {
-			seen = p.Error
-		}
-		took := time.Duration(p.DurationMS) * time.Millisecond
-		row.Cells = []string{p.Name, p.Target, took.String(), seen}
+		row.Cells = []string{p.Name, p.Target, p.Took().String(), p.Seen()}
 		rows = append(rows, row)
 	}
 	if err := report.Table(a.out, []string{"PROBE", "TARGET", "TIME", "EVIDENCE"}, rows); err != nil {

@@ -36,6 +36,18 @@ type Probe struct {
 	DurationMS int64 `json:"durationMs"`
 }
 
+// Seen is what a table shows of the probe: its evidence, or the error that
+// stands in for it.
+func (p Probe) Seen() string {
+	if p.Error != "" {
+		return p.Error
+	}
+	return p.Evidence
+}
+
+// Took is how long the probe took, retries included.
+func (p Probe) Took() time.Duration { return time.Duration(p.DurationMS) * time.Millisecond }
+
 // Report is the outcome of a validation.
 type Report struct {
 	// OK: no probe failed, and one at least passed.
@@ -66,12 +78,7 @@ func Columns() []string { return []string{"PROBE", "TARGET", "STATUS", "TIME", "
 func (r *Report) Rows() [][]string {
 	rows := make([][]string, 0, len(r.Probes))
 	for _, p := range r.Probes {
-		seen := p.Evidence
-		if p.Error != "" {
-			seen = p.Error
-		}
-		took := (time.Duration(p.DurationMS) * time.Millisecond).String()
-		rows = append(rows, []string{p.Name, p.Target, string(p.Status), took, seen})
+		rows = append(rows, []string{p.Name, p.Target, string(p.Status), p.Took().String(), p.Seen()})
 	}
 	return rows
 }
