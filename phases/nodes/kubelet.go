@@ -70,10 +70,7 @@ func installKubelet(ctx context.Context, s *workflow.Step) error {
 	if !changed && enabled(ctx, s) {
 		return nil
 	}
-	enable := remote.Script("enable.sh", templates.Script("service/enable.sh"), service)
-	enable.Undo = []string{"systemctl", "disable", "--quiet", "--now", service}
-	_, err = s.Run(ctx, enable)
-	return err
+	return install.Enable(ctx, s, service)
 }
 
 // flannelPlugins are what Flannel's configuration names and delegates to.

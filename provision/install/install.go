@@ -74,7 +74,20 @@ func Service(ctx context.Context, s *workflow.Step, service string, files ...str
 		return nil
 	}
 	start := remote.Script("start.sh", templates.Script("service/start.sh"), service)
-	start.Undo = []string{"systemctl", "disable", "--quiet", "--now", service}
+	start.Undo = disable(service)
 	_, err = s.Run(ctx, start)
 	return err
+}
+
+// Enable has a systemd service start at boot, and leaves it as it is now.
+func Enable(ctx context.Context, s *workflow.Step, service string) error {
+	enable := remote.Script("enable.sh", templates.Script("service/enable.sh"), service)
+	enable.Undo = disable(service)
+	_, err := s.Run(ctx, enable)
+	return err
+}
+
+// disable takes back what Service and Enable do.
+func disable(service string) []string {
+	return []string{"systemctl", "disable", "--quiet", "--now", service}
 }
