@@ -11,7 +11,7 @@ help: ## List the targets
 
 .PHONY: build
 build: ## Build the static binary bin/slipway
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/slipway ./cmd/slipway
+	GOGC=$${GOGC:-400} CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/slipway ./cmd/slipway
 
 .PHONY: test
 test: ## Run the unit tests with the race detector; no root, no containers, no network
