@@ -10,7 +10,14 @@ set -eu
 cd "$(dirname "$0")/.."
 name=${LAB:-lab}
 
+# The machines need no bundle: they are made while it is.
+e2e/prepare.sh --packages
+bin/slipway lab up --name "$name" --machines-only "$@" >/dev/null &
+machines=$!
+trap 'kill "$machines" 2>/dev/null || :' EXIT
 bundle=$(e2e/prepare.sh --install)
+wait "$machines"
+trap - EXIT
 bin/slipway lab up --name "$name" --bundle "$bundle" "$@"
 
 kubectl=$bundle/bin/linux-$(go env GOARCH)/kubectl

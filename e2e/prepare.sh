@@ -2,8 +2,9 @@
 # Looks for what machine containers need on this machine, makes or reuses a
 # bundle built from source, and prints its path.
 #
-#   e2e/prepare.sh [--install]    --install installs missing Debian packages
+#   e2e/prepare.sh [--install | --packages]
 #
+# --install installs missing Debian packages, --packages does nothing more.
 # With SLIPWAY_BUNDLE set, that bundle is used and none is made.
 set -eu
 cd "$(dirname "$0")/.."
@@ -20,7 +21,7 @@ for package in debootstrap systemd-container iproute2 openssh-client; do
 	[ "$status" = installed ] || missing="$missing $package"
 done
 if [ -n "$missing" ]; then
-	if [ "$install" != --install ]; then
+	if [ -z "$install" ]; then
 		echo "packages are missing; as root: apt-get install$missing" >&2
 		exit 1
 	fi
@@ -30,6 +31,9 @@ if [ -n "$missing" ]; then
 	DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing >&2
 fi
 
+if [ "$install" = --packages ]; then
+	exit
+fi
 if [ -n "${SLIPWAY_BUNDLE-}" ]; then
 	printf '%s\n' "$SLIPWAY_BUNDLE"
 	exit
