@@ -226,6 +226,18 @@ type Artifacts struct {
 type Preflight struct {
 	// Ignore names checks whose errors do not stop an apply, with the reason.
 	Ignore []IgnoredCheck `json:"ignore,omitempty"`
+	// Expect names what will be put onto the cluster later, by you: preflight
+	// looks for what it needs on the machines and between them.
+	Expect []Expected `json:"expect,omitempty"`
+}
+
+// Expected is a component that will be put onto the cluster later.
+type Expected struct {
+	// Name is that of the component.
+	Name string `json:"name" enum:"calico,ingress,ingress-nginx,load-balancer,longhorn,metrics-server"`
+	// Addresses are those of a load balancer's pool: an address, a range
+	// "192.0.2.240-192.0.2.250", or a CIDR.
+	Addresses []string `json:"addresses,omitempty" example:"192.0.2.240-192.0.2.250"`
 }
 
 // IgnoredCheck is a check that may fail.

@@ -54,6 +54,7 @@ func (v *validator) all() {
 	v.ssh("ssh", v.c.SSH)
 	v.hosts()
 	v.ignoredChecks()
+	v.expected()
 }
 
 // tags checks what the struct tags say: required, enum, minimum, maximum.

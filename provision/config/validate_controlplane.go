@@ -12,7 +12,7 @@ import (
 func (v *validator) controlPlane() {
 	v.countControlPlanes()
 	const endpoint = "controlPlane.endpoint"
-	host := endpointHost(v.c.ControlPlane.Endpoint)
+	host := v.c.EndpointHost()
 	ip, err := netip.ParseAddr(host)
 	switch {
 	case v.c.ControlPlane.Endpoint == "":
@@ -65,10 +65,10 @@ func (v *validator) countControlPlanes() {
 	}
 }
 
-// endpointHost is the host of "host[:port]".
-func endpointHost(endpoint string) string {
-	if host, _, err := net.SplitHostPort(endpoint); err == nil {
+// EndpointHost is the host of controlPlane.endpoint; empty if there is none.
+func (c *Cluster) EndpointHost() string {
+	if host, _, err := net.SplitHostPort(c.ControlPlane.Endpoint); err == nil {
 		return host
 	}
-	return endpoint
+	return c.ControlPlane.Endpoint
 }

@@ -116,5 +116,5 @@ func (v *validator) addressesOutside(s subnet) {
 		check(item("hosts", i)+".address", h.Address)
 		check(item("hosts", i)+".nodeIP", h.NodeIP)
 	}
-	check("controlPlane.endpoint", endpointHost(v.c.ControlPlane.Endpoint))
+	check("controlPlane.endpoint", v.c.EndpointHost())
 }

@@ -172,6 +172,10 @@ func TestValidateRefuses(t *testing.T) {
 		"a check without reason":        {func(c *Cluster) { c.Preflight.Ignore = []IgnoredCheck{{Check: "swap-returns"}} }, "preflight.ignore[0].reason: is missing"},
 		"a check with an empty reason":  {func(c *Cluster) { c.Preflight.Ignore = []IgnoredCheck{{"swap-returns", "  "}} }, "preflight.ignore[0].reason: is empty"},
 		"a reason without check":        {func(c *Cluster) { c.Preflight.Ignore = []IgnoredCheck{{Reason: "so"}} }, "preflight.ignore[0].check: is missing"},
+		"an expected component twice":   {func(c *Cluster) { c.Preflight.Expect = slices.Repeat([]Expected{{Name: "longhorn"}}, 2) }, "preflight.expect[1].name: longhorn is there twice"},
+		"an unknown component":          {func(c *Cluster) { c.Preflight.Expect = []Expected{{Name: "longhron"}} }, `preflight.expect[0].name: "longhron" is not known`},
+		"addresses of a storage":        {func(c *Cluster) { c.Preflight.Expect = []Expected{{"longhorn", []string{"192.0.2.1"}}} }, "preflight.expect[0].addresses: only load-balancer has addresses"},
+		"a pool that is none":           {func(c *Cluster) { c.Preflight.Expect = []Expected{{"load-balancer", []string{"192.0.2.1-"}}} }, `preflight.expect[0].addresses[0]: "192.0.2.1-" is no IPv4 address, range or CIDR`},
 		"a check twice":                 {func(c *Cluster) { c.Preflight.Ignore = slices.Repeat([]IgnoredCheck{{"mtu", "so"}}, 2) }, "preflight.ignore[1].check: mtu is there twice"},
 	} {
 		t.Run(name, func(t *testing.T) {

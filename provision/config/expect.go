@@ -1,0 +1,79 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Expects says whether that component will be put onto the cluster.
+func (c *Cluster) Expects(name string) bool {
+	return slices.ContainsFunc(c.Preflight.Expect, func(e Expected) bool { return e.Name == name })
+}
+
+// AddressRange is from one address to another, both of them in it.
+type AddressRange struct{ First, Last netip.Addr }
+
+// Contains says whether an address is in the range.
+func (r AddressRange) Contains(a netip.Addr) bool {
+	return a.Compare(r.First) >= 0 && a.Compare(r.Last) <= 0
+}
+
+// Overlaps says whether a prefix and the range have addresses in common.
+func (r AddressRange) Overlaps(p netip.Prefix) bool {
+	return p.Contains(r.First) || r.Contains(p.Masked().Addr())
+}
+
+// String is the range as an inventory writes it.
+func (r AddressRange) String() string {
+	if r.First == r.Last {
+		return r.First.String()
+	}
+	return r.First.String() + "-" + r.Last.String()
+}
+
+// ParseAddressRange reads "192.0.2.240", "192.0.2.240-192.0.2.250" or
+// "192.0.2.240/28".
+func ParseAddressRange(text string) (AddressRange, error) {
+	if prefix, err := netip.ParsePrefix(text); err == nil && prefix.Addr().Is4() {
+		return AddressRange{prefix.Masked().Addr(), lastAddress(prefix)}, nil
+	}
+	first, last, isRange := strings.Cut(text, "-")
+	if !isRange {
+		last = first
+	}
+	a, errA := netip.ParseAddr(strings.TrimSpace(first))
+	b, errB := netip.ParseAddr(strings.TrimSpace(last))
+	if errA != nil || errB != nil || !a.Is4() || !b.Is4() || b.Less(a) {
+		return AddressRange{}, fmt.Errorf("%q is no IPv4 address, range or CIDR", text)
+	}
+	return AddressRange{a, b}, nil
+}
+
+// lastAddress is the highest of an IPv4 prefix.
+func lastAddress(p netip.Prefix) netip.Addr {
+	bytes := p.Masked().Addr().As4()
+	for bit := p.Bits(); bit < 32; bit++ {
+		bytes[bit/8] |= 0x80 >> (bit % 8)
+	}
+	return netip.AddrFrom4(bytes)
+}
+
+// expected checks preflight.expect.
+func (v *validator) expected() {
+	for i, e := range v.c.Preflight.Expect {
+		at := item("preflight.expect", i)
+		if slices.ContainsFunc(v.c.Preflight.Expect[:i], func(o Expected) bool { return o.Name == e.Name }) {
+			v.report(at+".name", "remove one of them", "%s is there twice", e.Name)
+		}
+		if len(e.Addresses) > 0 && e.Name != "load-balancer" {
+			v.report(at+".addresses", "remove it", "only load-balancer has addresses")
+		}
+		for j, text := range e.Addresses {
+			if _, err := ParseAddressRange(text); err != nil {
+				v.report(item(at+".addresses", j), "write 192.0.2.240, 192.0.2.240-192.0.2.250 or 192.0.2.240/28", "%v", err)
+			}
+		}
+	}
+}
