@@ -39,6 +39,10 @@ type HostKeyError struct {
 	// in Known ("path:line").
 	Changed bool
 	Known   []string
+	// KnownTypes are the types of those keys. Without KeyType among them the
+	// machine may be the same one, which no longer offers the type that was
+	// recorded.
+	KnownTypes []string
 }
 
 func (e *HostKeyError) Error() string {

@@ -100,6 +100,7 @@ func (k *hostKeys) lookUp(address string, addr net.Addr, key gossh.PublicKey) er
 	}
 	for _, known := range unknown.Want {
 		refused.Known = append(refused.Known, known.Filename+":"+strconv.Itoa(known.Line))
+		refused.KnownTypes = append(refused.KnownTypes, known.Key.Type())
 	}
 	return refused
 }
