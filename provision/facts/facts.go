@@ -46,6 +46,23 @@ type Facts struct {
 	Existing []string
 	// Commands are those of the needed programs that are on the PATH.
 	Commands []string
+
+	// MTUs are those of the interfaces, in bytes, by name; Bridges the names of
+	// those that are one.
+	MTUs    map[string]int
+	Bridges []string
+	// Loopback are the names of the machine that /etc/hosts has on an address
+	// of the loopback: "127.0.1.1 node-1".
+	Loopback []string
+	// Firewalls are those that are active: ufw, firewalld, or iptables and
+	// nftables with a policy that drops.
+	Firewalls []string
+	// MaxSessions is sshd's; 0 where it cannot be had.
+	MaxSessions int
+	// ActiveUnits are those of the units that checks ask for.
+	ActiveUnits []string
+	// Software is what is installed already.
+	Software Software
 }
 
 // OS is the distribution, from /etc/os-release.
@@ -91,6 +108,11 @@ type Disk struct {
 	Path, MountPoint string
 	// SizeMiB and FreeMiB are what an unprivileged process may use.
 	SizeMiB, FreeMiB int
+	// Inodes and FreeInodes are 0 on a file system that does not count them.
+	Inodes, FreeInodes int
+	// ReadOnly: not even root can write there. NoExec: nothing there can be
+	// run.
+	ReadOnly, NoExec bool
 }
 
 // Listener is a listening TCP port.
@@ -126,6 +148,31 @@ func (f *Facts) DefaultAddress() netip.Addr {
 		}
 	}
 	return netip.Addr{}
+}
+
+// Active says whether one of the units is.
+func (f *Facts) Active(units ...string) bool {
+	return slices.ContainsFunc(units, func(u string) bool { return slices.Contains(f.ActiveUnits, u) })
+}
+
+// Interface is the name of the interface that has the address; empty if none
+// has.
+func (f *Facts) Interface(addr netip.Addr) string {
+	for _, a := range f.Addresses {
+		if a.Prefix.Addr() == addr {
+			return a.Interface
+		}
+	}
+	return ""
+}
+
+// MTU is that of the interface that has the address, in bytes; 1500 where it
+// is not known.
+func (f *Facts) MTU(addr netip.Addr) int {
+	if mtu := f.MTUs[f.Interface(addr)]; mtu > 0 {
+		return mtu
+	}
+	return 1500
 }
 
 // HasAddress says whether the address is on one of the machine's interfaces.

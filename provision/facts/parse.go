@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -99,7 +100,20 @@ func (f *Facts) set(key, value string) (err error) {
 		if addr, err := netip.ParseAddr(value); err == nil {
 			f.Resolvers = append(f.Resolvers, addr)
 		}
+	case "bridge":
+		f.Bridges = append(f.Bridges, value)
+	case "loopback":
+		f.Loopback = append(f.Loopback, value)
+	case "firewall":
+		f.Firewalls = append(f.Firewalls, value)
+	case "active":
+		f.ActiveUnits = append(f.ActiveUnits, value)
+	case "maxSessions":
+		f.MaxSessions, err = strconv.Atoi(value)
 	default:
+		if f.Software.set(key, value, words) {
+			return nil
+		}
 		err = f.setNetwork(key, words)
 	}
 	return err
@@ -118,16 +132,17 @@ func (f *Facts) setNetwork(key string, words []string) error {
 		f.Addresses = append(f.Addresses, Address{Interface: words[0], Prefix: prefix, Dynamic: len(words) > 2})
 	case key == "route" && len(words) >= 1:
 		return f.setRoute(words)
-	case key == "disk" && len(words) == 4:
-		size, err := atoiMiB(words[1])
+	case key == "mtu" && len(words) == 2:
+		mtu, err := strconv.Atoi(words[1])
 		if err != nil {
 			return err
 		}
-		free, err := atoiMiB(words[2])
-		if err != nil {
-			return err
+		if f.MTUs == nil {
+			f.MTUs = map[string]int{}
 		}
-		f.Disks = append(f.Disks, Disk{Path: words[0], SizeMiB: size, FreeMiB: free, MountPoint: words[3]})
+		f.MTUs[words[0]] = mtu
+	case key == "disk" && len(words) >= 6:
+		return f.setDisk(words)
 	case key == "listen" && len(words) >= 1:
 		port, err := strconv.Atoi(words[0])
 		if err != nil {
@@ -140,6 +155,25 @@ func (f *Facts) setNetwork(key string, words []string) error {
 		f.Listeners = append(f.Listeners, l)
 	}
 	// A key that this version does not know is no error: the script may say more.
+	return nil
+}
+
+// setDisk reads path, KiB, free KiB, mount point, inodes, free inodes, and
+// what is special about how it is mounted.
+func (f *Facts) setDisk(words []string) error {
+	var numbers [4]int
+	for i, at := range []int{1, 2, 4, 5} {
+		n, err := strconv.Atoi(words[at])
+		if err != nil && (i < 2 || words[at] != "-") { // some file systems count no inodes
+			return err
+		}
+		numbers[i] = n
+	}
+	f.Disks = append(f.Disks, Disk{
+		Path: words[0], MountPoint: words[3],
+		SizeMiB: numbers[0] / 1024, FreeMiB: numbers[1] / 1024, Inodes: numbers[2], FreeInodes: numbers[3],
+		ReadOnly: slices.Contains(words[6:], "ro"), NoExec: slices.Contains(words[6:], "noexec"),
+	})
 	return nil
 }
 

@@ -69,12 +69,34 @@ func TestParse(t *testing.T) {
 			Facts{Resolvers: []netip.Addr{netip.MustParseAddr("127.0.0.53"), netip.MustParseAddr("fd00::53")}},
 		},
 		{
-			"disks", "disk\t/var/lib/etcd 102400 51200 /\n",
-			Facts{Disks: []Disk{{Path: "/var/lib/etcd", MountPoint: "/", SizeMiB: 100, FreeMiB: 50}}},
+			"disks, one of them special, one without inodes",
+			"disk\t/var/lib/etcd 102400 51200 / 100 40  \ndisk\t/opt 2048 1024 /opt - - ro noexec\ndisk\t/usr 2048 1024 /usr 9 8  noexec\n",
+			Facts{Disks: []Disk{
+				{Path: "/var/lib/etcd", MountPoint: "/", SizeMiB: 100, FreeMiB: 50, Inodes: 100, FreeInodes: 40},
+				{Path: "/opt", MountPoint: "/opt", SizeMiB: 2, FreeMiB: 1, ReadOnly: true, NoExec: true},
+				{Path: "/usr", MountPoint: "/usr", SizeMiB: 2, FreeMiB: 1, Inodes: 9, FreeInodes: 8, NoExec: true},
+			}},
 		},
 		{
 			"listeners, one of a program that cannot be seen", "listen\t22 sshd\nlisten\t6443 \n",
 			Facts{Listeners: []Listener{{22, "sshd"}, {6443, ""}}},
+		},
+		{
+			"what the network is like", "mtu\teth0 1500\nbridge\tdocker0\nloopback\t127.0.1.1 cp-1\nfirewall\tufw\n",
+			Facts{MTUs: map[string]int{"eth0": 1500}, Bridges: []string{"docker0"}, Loopback: []string{"127.0.1.1 cp-1"}, Firewalls: []string{"ufw"}},
+		},
+		{"units and sessions", "active\tchrony.service\nmaxSessions\t10\n", Facts{ActiveUnits: []string{"chrony.service"}, MaxSessions: 10}},
+		{
+			"software",
+			"kubelet\tKubernetes v1.36.4\ncontainerd\tcontainerd github.com/containerd/containerd 1.6.20~ds1 abc\ncontainerdFile\t2\n" +
+				"containerdConfig\tversion = 3\ncontainerdConfig\t  x = 'a\tb'\npackage\tcontainerd 1.6.20~ds1\npackage\tkubelet 1.36.4-1.1 held\n" +
+				"packageLock\tapt-get (pid 7)\nproxy\thttp_proxy=http://p:3128\nproxy\tNO_PROXY=\"a,b\"\ncertificate\t/a.crt YWJj\nmultipathBlacklist\tyes\n",
+			Facts{Software: Software{
+				Kubelet: "v1.36.4", Containerd: "1.6.20~ds1", ContainerdFileVersion: "2", ContainerdConfig: "version = 3\n  x = 'a\tb'\n",
+				Packages:     []Package{{"containerd", "1.6.20~ds1", false}, {"kubelet", "1.36.4-1.1", true}},
+				PackageLocks: []string{"apt-get (pid 7)"}, Proxy: map[string]string{"http_proxy": "http://p:3128", "no_proxy": "a,b"},
+				Certificates: []Certificate{{"/a.crt", []byte("abc")}}, MultipathBlacklist: true,
+			}},
 		},
 		{"lines of a newer script, and a login message", "Welcome!\n\nfuture\tx y z\nfuture\t\n", Facts{}},
 	}
@@ -107,8 +129,8 @@ func TestParseRefuses(t *testing.T) {
 		{"an address that is none", least + "address\teth0 10.0.0.300/24\n", `facts: address "eth0 10.0.0.300/24"`},
 		{"a route that is none", least + "route\t10.0.0.0/99 dev eth0\n", `facts: route "10.0.0.0/99 dev eth0"`},
 		{"a port that is none", least + "listen\thttp nginx\n", `facts: listen "http nginx"`},
-		{"a disk's size that is none", least + "disk\t/ - 1 /\n", `facts: disk "/ - 1 /"`},
-		{"a disk's free space that is none", least + "disk\t/ 1 - /\n", `facts: disk "/ 1 - /"`},
+		{"a disk's size that is none", least + "disk\t/ - 1 / 1 1\n", `facts: disk "/ - 1 / 1 1"`},
+		{"a disk's free space that is none", least + "disk\t/ 1 - / 1 1\n", `facts: disk "/ 1 - / 1 1"`},
 		{"a line without an end", least + strings.Repeat("x", 100_000), "facts: "},
 	}
 	for _, test := range tests {

@@ -25,7 +25,14 @@ file productUUID /sys/class/dmi/id/product_uuid
 
 ip -o addr show scope global | awk '{ print "address\t" $2 " " $4 ($0 ~ / dynamic/ ? " dynamic" : "") }'
 ip -4 route show table main | sed 's/^/route\t/'
-ip -o link show | awk '$0 ~ /link\/ether/ { for (i = 1; i < NF; i++) if ($i == "link/ether") { sub(/[:@].*/, "", $2); print "mac\t" $2 " " $(i+1) } }'
+ip -o link show | awk '{ sub(/[:@].*/, "", $2)
+	for (i = 3; i < NF; i++) {
+		if ($i == "mtu") print "mtu\t" $2 " " $(i+1)
+		if ($i == "link/ether") print "mac\t" $2 " " $(i+1)
+	} }'
+for bridge in /sys/class/net/*/bridge; do
+	[ -e "$bridge" ] && bridge=${bridge%/bridge} && fact bridge "${bridge##*/}"
+done
 awk '$1 == "nameserver" { print "resolver\t" $2 }' /etc/resolv.conf 2>/dev/null
 
 awk 'NR > 1 { print "swapActive\t" $1 }' /proc/swaps
@@ -41,13 +48,21 @@ done
 
 # A module is there if it is loaded or built in (both have a folder, or, for
 # those without parameters, a line), or can be loaded.
-for module in overlay br_netfilter nf_conntrack vxlan; do
+for module in overlay br_netfilter nf_conntrack vxlan iscsi_tcp; do
 	if [ -d "/sys/module/$module" ] || grep -qs "/$module\.ko" "/lib/modules/$(uname -r)/modules.builtin"; then
 		fact module "$module"
 	elif modprobe --dry-run --quiet "$module" 2>/dev/null; then
 		fact loadable "$module"
 	fi
 done
+# In a container there is no /sys/module; the kernel's own configuration says
+# what is built in.
+{ zcat /proc/config.gz || cat "/boot/config-$(uname -r)"; } 2>/dev/null | awk -F= '
+	$0 == "CONFIG_OVERLAY_FS=y" { print "module\toverlay" }
+	$0 == "CONFIG_VXLAN=y" { print "module\tvxlan" }
+	$0 == "CONFIG_BRIDGE_NETFILTER=y" { print "module\tbr_netfilter" }
+	$0 == "CONFIG_NF_CONNTRACK=y" { print "module\tnf_conntrack" }
+	$0 == "CONFIG_ISCSI_TCP=y" { print "module\tiscsi_tcp" }'
 # These say that a built-in without a folder in /sys/module is at work.
 [ -e /proc/sys/net/bridge/bridge-nf-call-iptables ] && fact module br_netfilter
 [ -e /proc/sys/net/netfilter/nf_conntrack_max ] && fact module nf_conntrack
@@ -59,11 +74,17 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
 done
 [ $# -gt 0 ] && shift
 
-# Free KiB of the file system that holds, or would hold, each path.
+# The file system that holds, or would hold, each path: KiB, inodes, and how
+# it is mounted.
 for path in "$@"; do
 	at=$path
 	while [ ! -e "$at" ]; do at=$(dirname "$at"); done
-	df -Pk "$at" | awk -v path="$path" 'NR == 2 { print "disk\t" path " " $2 " " $4 " " $6 }'
+	mode=
+	[ -w "$at" ] || mode=ro
+	df -k --output=size,avail,target,itotal,iavail "$at" | awk -v path="$path" -v mode="$mode" '
+		FILENAME == "-" && FNR == 2 { size = $1 " " $2 " " $3 " " $4 " " $5; target = $3 }
+		FILENAME != "-" && $2 == target { noexec = $4 ~ /(^|,)noexec(,|$)/ ? "noexec" : "" }
+		END { print "disk\t" path " " size " " mode " " noexec }' - /proc/mounts
 done
 
 ss -Hltnp 2>/dev/null | awk '{ n = split($4, a, ":"); owner = $6; sub(/.*\(\("/, "", owner); sub(/".*/, "", owner); print "listen\t" a[n] " " owner }' | sort -u
@@ -72,10 +93,65 @@ for socket in /run/containerd/containerd.sock /run/crio/crio.sock /run/cri-docke
 	[ -S "$socket" ] && fact criSocket "$socket"
 done
 for path in /etc/kubernetes/admin.conf /etc/kubernetes/kubelet.conf /etc/kubernetes/manifests/kube-apiserver.yaml \
-	/var/lib/etcd/member /var/lib/slipway/journal /var/lib/kubelet/config.yaml /lib/modules; do
+	/var/lib/etcd/member /var/lib/slipway/journal /var/lib/kubelet/config.yaml /lib/modules \
+	/run/systemd/resolve/resolv.conf /etc/iscsi/initiatorname.iscsi /run/systemd/container; do
 	[ -e "$path" ] && fact exists "$path"
 done
-for command in iptables nft conntrack modprobe mount systemd-run sha256sum tail tar; do
+for command in iptables nft conntrack modprobe mount systemd-run sha256sum tail tar iscsiadm mount.nfs; do
 	command -v "$command" >/dev/null 2>&1 && fact command "$command"
 done
+
+# What sshd allows on one connection.
+fact maxSessions "$(sshd -T 2>/dev/null | awk '$1 == "maxsessions" { print $2 }')"
+
+# Units that matter, those that are active.
+units="iscsid.service iscsid.socket multipathd.service firewalld.service \
+systemd-timesyncd.service chrony.service chronyd.service ntp.service ntpd.service ntpsec.service"
+# shellcheck disable=SC2086
+systemctl show --property=Id,ActiveState $units 2>/dev/null |
+	awk -F= '$1 == "Id" { id = $2 } $1 == "ActiveState" { state = $2 } $0 == "" { if (state == "active") print "active\t" id } END { if (state == "active") print "active\t" id }'
+grep -qs '^ENABLED=yes' /etc/ufw/ufw.conf && fact firewall ufw
+{ iptables -S INPUT; nft list chains; } 2>/dev/null | awk '
+	$0 ~ /^-P INPUT (DROP|REJECT)/ { print "firewall\tiptables" }
+	/hook input/ && /policy drop/ { print "firewall\tnftables" }' | sort -u
+
+# The name of this machine on an address of the loopback, as Vagrant boxes have.
+awk -v name="$(uname -n)" '$1 ~ /^127\./ { for (i = 2; i <= NF; i++) if ($i == name) print "loopback\t" $1 " " $i }' /etc/hosts 2>/dev/null
+
+# The proxy of services and logins.
+{ systemctl show-environment; cat /etc/environment; } 2>/dev/null |
+	awk 'tolower($0) ~ /^(export )?(http|https|no)_proxy=/ { sub(/^export /, ""); print "proxy\t" $0 }' | sort -u
+
+# Who holds the package manager's lock.
+for lock in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/rpm/.rpm.lock; do
+	[ -e "$lock" ] && awk -v inode="$(stat -c %i "$lock")" '{ n = split($6, a, ":"); if (a[n] == inode && $5 > 0) print $5 }' /proc/locks |
+		while read -r pid; do fact packageLock "$(cat "/proc/$pid/comm") (pid $pid)"; done
+done
+
+# Packages that bring what slipway installs by itself, and whether they are held.
+names="kubelet kubeadm kubectl containerd containerd.io cri-o"
+# shellcheck disable=SC2086
+dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\n' $names 2>/dev/null |
+	awk '$1 ~ /^.i/ { print "package\t" $2 " " $3 ($1 ~ /^h/ ? " held" : "") }'
+if command -v rpm >/dev/null 2>&1; then
+	# shellcheck disable=SC2086
+	rpm -q --qf '%{NAME} %{VERSION}\n' $names 2>/dev/null | grep -v 'not installed' | while read -r name version; do
+		held=
+		grep -qs "$name" /etc/dnf/plugins/versionlock.list && held=held
+		fact package "$name $version $held"
+	done
+fi
+
+# What is installed already: its versions, containerd's configuration as it
+# takes effect, kubeadm's certificates.
+if command -v kubelet >/dev/null 2>&1; then fact kubelet "$(kubelet --version 2>/dev/null)"; fi
+if command -v containerd >/dev/null 2>&1; then
+	fact containerd "$(containerd --version 2>/dev/null)"
+	awk '$1 == "version" && $2 == "=" { print "containerdFile\t" $3; exit }' /etc/containerd/config.toml 2>/dev/null
+	containerd config dump 2>/dev/null | sed '/^[[:space:]]*$/d; s/^/containerdConfig\t/'
+fi
+for certificate in /etc/kubernetes/pki/*.crt /etc/kubernetes/pki/etcd/*.crt; do
+	[ -e "$certificate" ] && fact certificate "$certificate $(base64 -w 0 "$certificate")"
+done
+grep -Eqsr '^[[:space:]]*(devnode|protocol|property)' /etc/multipath.conf /etc/multipath/conf.d && fact multipathBlacklist yes
 exit 0

@@ -60,11 +60,11 @@ func Facts(spec config.Host, i int) *facts.Facts {
 	f := &facts.Facts{
 		Hostname: spec.Name, Arch: "amd64", Kernel: "6.1.0", CPUs: 2, MemoryMiB: 4096, CgroupVersion: 2, Init: "systemd",
 		MachineID: strings.Repeat(id, 32), ProductUUID: "uuid-" + id, MACs: []string{"02:00:00:00:00:" + id + id},
-		Modules: []string{"overlay", "br_netfilter", "nf_conntrack", "vxlan"}, Sysctls: map[string]string{},
+		Modules: []string{"overlay", "br_netfilter", "nf_conntrack", "vxlan"}, Sysctls: map[string]string{"net.ipv4.ip_forward": "1"},
 		Routes: []facts.Route{{Destination: netip.MustParsePrefix("0.0.0.0/0"), Interface: "eth0"}},
 	}
-	for _, path := range []string{"/var/lib/containerd", "/var/lib/etcd", "/usr/local/bin", "/var/lib/kubelet"} {
-		f.Disks = append(f.Disks, facts.Disk{Path: path, MountPoint: "/", SizeMiB: 50_000, FreeMiB: 40_000})
+	for _, path := range []string{"/var/lib/containerd", "/var/lib/etcd", "/usr/local/bin", "/opt/cni/bin", "/var/lib/kubelet"} {
+		f.Disks = append(f.Disks, facts.Disk{Path: path, MountPoint: "/", SizeMiB: 50_000, FreeMiB: 40_000, Inodes: 1000, FreeInodes: 900})
 	}
 	if addr, err := netip.ParseAddr(spec.Address); err == nil {
 		f.Addresses = []facts.Address{{Interface: "eth0", Prefix: netip.PrefixFrom(addr, 24)}}
