@@ -9,8 +9,21 @@ LDFLAGS := -s -w -X slipway.io/slipway/cmd.version=$(VERSION)
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# The program that measures between machines is brought there by slipway, which
+# embeds it.
+PROBES := $(foreach arch,amd64 arm64,provision/mesh/embedded/probe-linux-$(arch).gz)
+PROBE_SOURCES := $(filter-out %_test.go,$(wildcard provision/mesh/probe/*.go provision/mesh/wire/*.go)) go.mod
+
+provision/mesh/embedded/probe-linux-%.gz: $(PROBE_SOURCES)
+	@mkdir -p bin
+	CGO_ENABLED=0 GOOS=linux GOARCH=$* go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -o bin/probe-$* ./provision/mesh/probe
+	gzip -9 -n -c bin/probe-$* > $@.new && mv $@.new $@
+
+.PHONY: probe
+probe: $(PROBES) ## Build the program that measures between machines, for all architectures
+
 .PHONY: build
-build: ## Build the static binary bin/slipway
+build: $(PROBES) ## Build the static binary bin/slipway
 	GOGC=$${GOGC:-400} CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/slipway ./cmd/slipway
 
 .PHONY: test
@@ -47,4 +60,4 @@ bench-lab: build ## Time slipway apply against a shell script over OpenSSH, on f
 
 .PHONY: clean
 clean: ## Remove bin/; a lab is taken down with bin/slipway lab down
-	rm -rf bin
+	rm -rf bin $(PROBES)
