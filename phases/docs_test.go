@@ -39,12 +39,16 @@ func phasesPage() []byte {
 
 Made from the code by ` + "`go test ./phases -update`" + `. A phase starts on a host as soon as the phases that it needs are done
 there; "everywhere" means on all hosts. Run single ones with ` + "`slipway phase run`" + `, leave some out with
-` + "`--skip-phases`" + `, or take a part with ` + "`--from` and `--until`" + `.
+` + "`--skip-phases`" + `, or take a part with ` + "`--from` and `--until`" + `. Below each
+phase stand the commands with which a person would do it, or look; ` + "`slipway explain PHASE`" + ` prints them too.
 `)
 	for _, w := range []workflow.Workflow{Apply(), Reset()} {
 		fmt.Fprintf(&b, "\n## slipway %s\n", w.Name)
 		for _, p := range w.Phases {
-			fmt.Fprintf(&b, "\n### %s\n\n%s, on %s%s. %s\n", p.Name, upper(p.Title), where(p.On), needs(p), p.Why)
+			fmt.Fprintf(&b, "\n### %s\n\n%s, on %s%s. %s\n\n", p.Name, upper(p.Title), where(p.On), needs(p), p.Why)
+			for _, line := range p.Manual {
+				fmt.Fprintf(&b, "    %s\n", line)
+			}
 		}
 	}
 	return b.Bytes()

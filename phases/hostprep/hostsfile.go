@@ -22,8 +22,9 @@ func HostsFile() workflow.Phase {
 		Title: "name the nodes in /etc/hosts",
 		Why: "A machine whose own name leads to 127.0.1.1 (as Vagrant boxes have it) gives kubelet and etcd an address " +
 			"that no other machine can reach; the block stands first, so that its lines win.",
-		On:    workflow.EachHost,
-		Needs: []string{"lock"},
+		Manual: []string{"sed -i '1i NODE_IP NODE_NAME' /etc/hosts    # for each node"},
+		On:     workflow.EachHost,
+		Needs:  []string{"lock"},
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			var nodes []node
 			for _, m := range s.Fleet().Machines {

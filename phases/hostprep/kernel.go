@@ -45,6 +45,10 @@ func Kernel() workflow.Phase {
 		Title: "load kernel modules and set sysctls",
 		Why: "Pods on different nodes reach each other only where the kernel forwards, and Services work only where " +
 			"bridged packets pass through netfilter; both must hold after a reboot too.",
+		Manual: []string{
+			"printf 'overlay\\nbr_netfilter\\n' > /etc/modules-load.d/slipway.conf && modprobe -a overlay br_netfilter",
+			"printf 'net.ipv4.ip_forward = 1\\nnet.bridge.bridge-nf-call-iptables = 1\\nnet.bridge.bridge-nf-call-ip6tables = 1\\nfs.inotify.max_user_instances = 8192\\nfs.inotify.max_user_watches = 524288\\n' > /etc/sysctl.d/90-slipway.conf && sysctl --system",
+		},
 		On:    workflow.EachHost,
 		Needs: []string{"lock"},
 		Do:    setKernel,

@@ -14,6 +14,7 @@ func Lock() workflow.Phase {
 		Name:     "lock",
 		Title:    "keep other installers off the machine",
 		Why:      "Two installers at once on one machine leave it in a state that neither of them knows.",
+		Manual:   []string{"cat /run/slipway/lock    # who is at work there"},
 		On:       workflow.EachHost,
 		NeedsAll: []string{"preflight"},
 		Always:   true,

@@ -24,6 +24,12 @@ func SwapOff() workflow.Phase {
 		Title: "turn swap off for good",
 		Why: "kubelet does not start while swap is on (failSwapOn), and swap comes back with the next boot " +
 			"from /etc/fstab, systemd's swap units or zram, unless each is told.",
+		Manual: []string{
+			"swapoff -a",
+			"sed -i '/\\sswap\\s/s/^/# /' /etc/fstab",
+			"systemctl mask SWAP_UNIT    # each of: systemctl list-units --type=swap",
+			"touch /etc/systemd/zram-generator.conf    # where zram-generator is",
+		},
 		On:    workflow.EachHost,
 		Needs: []string{"lock"},
 		Done: func(_ context.Context, s *workflow.Step) (bool, error) {

@@ -24,8 +24,9 @@ func CNI() workflow.Phase {
 		Title: "install the pod network",
 		Why: "Nodes are not ready and pods have no addresses without one; it takes the interface that has the node's " +
 			"address, and not the NAT interface of a virtual machine.",
-		On:    workflow.FirstControlPlane,
-		Needs: []string{"kubeadm-init"},
+		Manual: []string{"kubectl apply --server-side -f kube-flannel.yml    # with net-conf.json's Network set to podSubnet"},
+		On:     workflow.FirstControlPlane,
+		Needs:  []string{"kubeadm-init"},
 		Done: func(_ context.Context, s *workflow.Step) (bool, error) {
 			return s.Cluster().Network.CNI.Name == "none", nil
 		},

@@ -39,6 +39,11 @@ func Join() workflow.Phase {
 		Title: "join the cluster",
 		Why: "Each machine joins with a token of its own, made just before and revoked after, and knows the cluster by a " +
 			"CA that came over SSH: no token expires, and nothing is trusted on first use.",
+		Manual: []string{
+			"kubeadm token create --ttl 10m    # on the control plane",
+			"kubeadm join --config join.yaml    # with discovery.file or discovery.bootstrapToken, criSocket, node-ip",
+			"kubeadm token delete TOKEN    # on the control plane",
+		},
 		On:    workflow.Workers,
 		Needs: []string{"swap-off", "kernel", "hosts-file", "images", "kubelet", "kubeadm-init"},
 		Done:  joined,

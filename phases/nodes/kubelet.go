@@ -42,6 +42,11 @@ func Kubelet() workflow.Phase {
 		Title: "install kubelet, kubeadm and the CNI plugins",
 		Why: "They come from the bundle and not from a package repository, so that no expired key stops an installation " +
 			"and no unattended upgrade replaces a running kubelet.",
+		Manual: []string{
+			"install -m 755 kubelet kubeadm kubectl /usr/local/bin/",
+			"mkdir -p /opt/cni/bin && install -m 755 CNI_PLUGINS /opt/cni/bin/",
+			"systemctl enable kubelet    # with a kubelet.service and kubeadm's drop-in 10-kubeadm.conf",
+		},
 		On:    workflow.EachHost,
 		Bulk:  true,
 		Needs: []string{"lock"},

@@ -25,6 +25,10 @@ func Metadata() workflow.Phase {
 		Name:  "node-metadata",
 		Title: "set the node's labels and taints",
 		Why:   "Labels and taints follow the inventory: what it no longer names is taken away, what others set stays.",
+		Manual: []string{
+			"kubectl label node NODE KEY=VALUE",
+			"kubectl taint node NODE KEY=VALUE:EFFECT",
+		},
 		On:    workflow.EachHost,
 		Needs: []string{"kubeadm-init", "join"},
 		Do: func(ctx context.Context, s *workflow.Step) error {
@@ -51,6 +55,7 @@ func Ready() workflow.Phase {
 		Name:     "nodes-ready",
 		Title:    "wait for every node to be ready",
 		Why:      "A run that ends well leaves a cluster that takes work.",
+		Manual:   []string{"kubectl wait --for=condition=Ready nodes --all --timeout=5m"},
 		On:       workflow.FirstControlPlane,
 		Needs:    []string{"cni"},
 		NeedsAll: []string{"node-metadata"},

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"slipway.io/slipway/provision/facts"
 	"slipway.io/slipway/provision/remote"
 	"slipway.io/slipway/provision/workflow"
@@ -22,7 +24,7 @@ var sysctls = []string{
 }
 
 // paths are where an installation needs free space.
-var paths = []string{"/var/lib/containerd", "/var/lib/etcd", "/usr/local/bin", "/var/lib/kubelet"}
+var paths = []string{"/var/lib/containerd", "/var/lib/etcd", "/usr/local/bin", "/opt/cni/bin", "/var/lib/kubelet"}
 
 // Facts reads what each machine looks like.
 func Facts() workflow.Phase {
@@ -30,23 +32,56 @@ func Facts() workflow.Phase {
 		Name:     "facts",
 		Title:    "read what the machine looks like",
 		Why:      "Every later decision is made from these facts, read at the start of each run and never remembered.",
+		Manual:   []string{"uname -a; nproc; free -m; df -h; ip addr; ip route; cat /etc/os-release /proc/swaps"},
 		On:       workflow.EachHost,
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			args := slices.Concat(sysctls, []string{"--"}, paths)
-			before := time.Now()
-			res, err := s.Query(ctx, remote.Script("facts.sh", templates.Script("facts/facts.sh"), args...))
-			if err != nil {
-				return err
+			found, err := read(ctx, s)
+			if err == nil {
+				s.Machine.SetFacts(found)
 			}
-			read, err := facts.Parse(res.Stdout, before, time.Now())
-			if err != nil {
-				return err
-			}
-			s.Machine.SetFacts(read)
-			return nil
+			return err
 		},
 	}
+}
+
+// read asks a machine what it looks like, in one round trip.
+func read(ctx context.Context, host remote.Host) (*facts.Facts, error) {
+	before := time.Now()
+	res, err := host.Query(ctx, remote.Script("facts.sh", templates.Script("facts/facts.sh"), factsArguments()...))
+	if err != nil {
+		return nil, err
+	}
+	return facts.Parse(res.Stdout, before, time.Now())
+}
+
+// factsArguments are those of facts.sh.
+func factsArguments() []string { return slices.Concat(sysctls, []string{"--"}, paths) }
+
+// atOnce bounds the machines that are connected at the same moment.
+const atOnce = 64
+
+// readAll asks all machines, and says why some gave no answer.
+func readAll(ctx context.Context, fleet *workflow.Fleet) map[string]error {
+	errs := make([]error, len(fleet.Machines))
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for i, m := range fleet.Machines {
+		group.Go(func() error {
+			found, err := read(ctx, m.Host)
+			m.SetFacts(found)
+			errs[i] = err
+			return nil
+		})
+	}
+	_ = group.Wait()
+	failed := map[string]error{}
+	for i, m := range fleet.Machines {
+		if errs[i] != nil {
+			failed[m.Spec.Name] = errs[i]
+		}
+	}
+	return failed
 }
 
 // Bundle verifies every file of the bundle before any of it is used.
@@ -55,6 +90,7 @@ func Bundle() workflow.Phase {
 		Name:     "bundle",
 		Title:    "verify the bundle",
 		Why:      "A damaged or altered file is found before a machine is changed, not when half of them have it.",
+		Manual:   []string{"slipway bundle verify BUNDLE"},
 		On:       workflow.Installer,
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {

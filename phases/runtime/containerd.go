@@ -45,6 +45,12 @@ func Containerd() workflow.Phase {
 		Title: "install containerd",
 		Why: "A distribution's containerd is often too old, has CRI switched off or another cgroup driver than kubelet; " +
 			"this one is of a pinned version, with one configuration, whose effect is read back.",
+		Manual: []string{
+			"install -m 755 containerd containerd-shim-runc-v2 ctr runc /usr/local/bin/",
+			"containerd config default > /etc/containerd/config.toml    # then set SystemdCgroup = true, and the pause image",
+			"systemctl enable --now containerd",
+			"containerd config dump | grep -E 'SystemdCgroup|sandbox'",
+		},
 		On:    workflow.EachHost,
 		Bulk:  true,
 		Needs: []string{"lock", "kernel"},

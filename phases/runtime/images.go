@@ -25,6 +25,10 @@ func Images() workflow.Phase {
 		Why: "kubeadm times out where images are pulled slowly, and thirty machines behind one address are refused by a " +
 			"registry; each image comes once to the installer and from there to each machine, before init starts. " +
 			"They are pinned, so that no garbage collection takes what cannot be had again.",
+		Manual: []string{
+			"ctr -n k8s.io images import IMAGE.tar",
+			"ctr -n k8s.io images label IMAGE io.cri-containerd.pinned=pinned",
+		},
 		On:    workflow.EachHost,
 		Bulk:  true,
 		Needs: []string{"containerd"},

@@ -16,6 +16,9 @@ type Phase struct {
 	Title string
 	// Why is a sentence or two: what goes wrong without it.
 	Why string
+	// Manual are the commands with which a person would do it on the machine,
+	// one an element; what stands in CAPITALS is to be filled in.
+	Manual []string
 	// On says where it runs.
 	On Place
 	// Needs names the phases that must be done before, on the same host; or

@@ -1,0 +1,94 @@
+package preflight
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"slipway.io/slipway/provision/check"
+	"slipway.io/slipway/provision/facts"
+	"slipway.io/slipway/provision/workflow"
+)
+
+// nodeAddress: the address that the cluster uses for a machine has to be one
+// of its own.
+func nodeAddress(l *look) []check.Finding {
+	var found []check.Finding
+	for _, m := range l.machines() {
+		addr, err := m.NodeIP()
+		switch {
+		case err != nil:
+			found = append(found, check.Finding{Host: m.Spec.Name, Evidence: strings.TrimPrefix(err.Error(), m.Spec.Name+": "), Fix: workflow.Hint(err)})
+		case !m.Facts().HasAddress(addr):
+			found = append(found, check.Finding{
+				Host:     m.Spec.Name,
+				Evidence: fmt.Sprintf("nodeIP %s is on none of the machine's interfaces (%s)", addr, addresses(m.Facts())),
+				Fix:      "set nodeIP to one of them",
+			})
+		}
+	}
+	return found
+}
+
+func addresses(f *facts.Facts) string {
+	var all []string
+	for _, a := range f.Addresses {
+		if a.Prefix.Addr().Is4() {
+			all = append(all, a.Prefix.Addr().String())
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+// natAddress: behind VirtualBox's NAT all machines have one address, 10.0.2.15,
+// on their default route. It says nothing while another one is the node's.
+func natAddress(l *look) []check.Finding {
+	nodes := map[netip.Addr][]string{}
+	var order []netip.Addr
+	for _, m := range l.machines() {
+		addr, err := m.NodeIP()
+		if err != nil {
+			continue
+		}
+		if nodes[addr] == nil {
+			order = append(order, addr)
+		}
+		nodes[addr] = append(nodes[addr], m.Spec.Name)
+	}
+	var found []check.Finding
+	for _, addr := range order {
+		if same := nodes[addr]; len(same) > 1 {
+			found = append(found, check.Finding{
+				Evidence: fmt.Sprintf("%s would all be the node %s", names(same), addr),
+				Fix:      "set nodeIP of each host in the inventory to its address in the network that they share",
+			})
+		}
+	}
+	return found
+}
+
+// flannelInterface: Flannel sends over the interface that has the node's
+// address; on the one of the default route alone, others cannot be reached
+// behind NAT.
+func flannelInterface(l *look) []check.Finding {
+	shared := map[netip.Addr]int{}
+	for _, m := range l.machines() {
+		shared[m.Facts().DefaultAddress()]++
+	}
+	var found []check.Finding
+	for _, m := range l.machines() {
+		f := m.Facts()
+		def := f.DefaultAddress()
+		addr, err := m.NodeIP()
+		if err != nil || !def.IsValid() || shared[def] < 2 || addr == def {
+			continue
+		}
+		found = append(found, check.Finding{
+			Host: m.Spec.Name,
+			Evidence: fmt.Sprintf("the default route leaves from %s, which %d machines have; the node is %s on %s",
+				def, shared[def], addr, f.Interface(addr)),
+			Fix: "nothing: slipway makes Flannel use the interface of nodeIP; a CNI of your own has to be told (flanneld --iface-regex, Calico's IP_AUTODETECTION_METHOD)",
+		})
+	}
+	return found
+}

@@ -1,0 +1,229 @@
+package preflight
+
+import (
+	"fmt"
+	"slices"
+
+	"slipway.io/slipway/provision/check"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/facts"
+)
+
+// componentChecks are about what the inventory expects on the cluster later.
+func componentChecks() []Check {
+	storage := expects("longhorn")
+	return []Check{
+		{
+			Description: check.Description{
+				Name: "iscsid", Title: "the iSCSI daemon runs", Kind: check.Host, Severity: check.Error,
+				Looks:  "The unit iscsid and the initiator's name, where Longhorn is expected.",
+				Why:    "Longhorn attaches volumes over iSCSI: without the daemon it \"can not connect to iSCSI daemon\".",
+				Manual: []string{"systemctl is-active iscsid; cat /etc/iscsi/initiatorname.iscsi", "apt-get install open-iscsi && systemctl enable --now iscsid    # iscsi-initiator-utils on RHEL-like systems"},
+			},
+			applies: storage, look: eachHost(iscsid),
+		},
+		{
+			Description: check.Description{
+				Name: "iscsi-tcp", Title: "the kernel has iSCSI over TCP", Kind: check.Host, Severity: check.Error,
+				Looks:  "The module iscsi_tcp, where Longhorn is expected.",
+				Why:    "Small cloud kernels lack it: \"could not find module iscsi_tcp\".",
+				Manual: []string{"modprobe -n -v iscsi_tcp", "echo iscsi_tcp > /etc/modules-load.d/longhorn.conf && modprobe iscsi_tcp"},
+			},
+			applies: storage, look: eachHost(iscsiTCP),
+		},
+		{
+			Description: check.Description{
+				Name: "multipathd", Title: "multipathd leaves Longhorn's devices alone", Kind: check.Host, Severity: check.Error,
+				Looks:  "The unit multipathd and its configuration, where Longhorn is expected.",
+				Why:    "multipathd takes the volumes for itself: \"already mounted or mount point busy\".",
+				Manual: []string{"systemctl is-active multipathd; multipath -t | grep -A9 blacklist", "printf 'blacklist {\\n  devnode \"^sd[a-z0-9]+\"\\n}\\n' > /etc/multipath/conf.d/longhorn.conf && systemctl restart multipathd"},
+			},
+			applies: storage, look: eachHost(multipathd),
+		},
+		{
+			Description: check.Description{
+				Name: "nfs-client", Title: "NFS can be mounted", Kind: check.Host, Severity: check.Warning,
+				Looks:  "The program mount.nfs, where Longhorn is expected.",
+				Why:    "Volumes that several pods share are mounted over NFS.",
+				Manual: []string{"command -v mount.nfs", "apt-get install nfs-common    # nfs-utils on RHEL-like systems"},
+			},
+			applies: storage, look: eachHost(nfsClient),
+		},
+		{
+			Description: check.Description{
+				Name: "replicas", Title: "as many nodes as replicas", Kind: check.Fleet, Severity: check.Warning,
+				Looks:  "The number of hosts that take work, where Longhorn is expected.",
+				Why:    "Longhorn makes three replicas on three nodes: with fewer, volumes are degraded for ever.",
+				Manual: []string{"kubectl get nodes", "# Longhorn's setting: defaultReplicaCount"},
+			},
+			applies: storage, look: replicas,
+		},
+		{
+			Description: check.Description{
+				Name: "ports-80-443", Title: "ports 80 and 443 are free", Kind: check.Host, Severity: check.Error,
+				Looks:  "Listeners on ports 80 and 443, where an ingress is expected.",
+				Why:    "An ingress that cannot have these ports is not reached by anybody.",
+				Manual: []string{"ss -ltnp 'sport = :80 or sport = :443'", "systemctl disable --now apache2 nginx"},
+			},
+			applies: expects("ingress", "ingress-nginx"), look: eachHost(webPorts),
+		},
+		{
+			Description: check.Description{
+				Name: "ingress-nginx-retired", Title: "the ingress controller is looked after", Kind: check.Fleet, Severity: check.Warning,
+				Looks:  "Whether ingress-nginx is expected.",
+				Why:    "ingress-nginx is retired: there are no fixes since March 2026, not of security either.",
+				Manual: []string{"kubectl get pods -A -l app.kubernetes.io/name=ingress-nginx"},
+			},
+			applies: expects("ingress-nginx"), look: ingressRetired,
+		},
+		{
+			Description: check.Description{
+				Name: "lb-pool", Title: "the load balancer's addresses are free", Kind: check.Fleet, Severity: check.Error,
+				Looks:  "The pool against the addresses of all hosts and the cluster's ranges; and who answers (ARP) for its first 16 addresses.",
+				Why:    "A pool that holds addresses of machines takes them off the network.",
+				Manual: []string{"arping -D -c 2 -I INTERFACE ADDRESS"},
+			},
+			applies: expects("load-balancer"), look: loadBalancerPool,
+		},
+		{
+			Description: check.Description{
+				Name: "exclude-lb", Title: "some node announces the load balancer's addresses", Kind: check.Fleet, Severity: check.Warning,
+				Looks:  "Whether any host is a worker alone, where a load balancer is expected.",
+				Why:    "kubeadm labels control planes node.kubernetes.io/exclude-from-external-load-balancers: MetalLB announces nothing from them.",
+				Manual: []string{"kubectl get nodes -l node.kubernetes.io/exclude-from-external-load-balancers", "kubectl label node NODE node.kubernetes.io/exclude-from-external-load-balancers-"},
+			},
+			applies: expects("load-balancer"), look: excludeLB,
+		},
+	}
+}
+
+// isRedHat says whether the distribution is of that family.
+func isRedHat(f *facts.Facts) bool {
+	return slices.Contains([]string{"rhel", "fedora", "centos", "rocky", "almalinux"}, f.OS.ID) || slices.Contains(f.OS.Like, "rhel")
+}
+
+// install is the command for a package of both families.
+func install(f *facts.Facts, debian, redHat string) string {
+	if isRedHat(f) {
+		return "dnf install -y " + redHat
+	}
+	return "apt-get install -y " + debian
+}
+
+func iscsid(_ config.Host, f *facts.Facts) []check.Finding {
+	fix := install(f, "open-iscsi", "iscsi-initiator-utils") + " && systemctl enable --now iscsid"
+	switch {
+	case !f.Command("iscsiadm"):
+		return []check.Finding{{Evidence: "iscsiadm is not installed", Fix: fix}}
+	case !f.Active("iscsid.service", "iscsid.socket"):
+		return []check.Finding{{Evidence: "iscsid does not run", Fix: "systemctl enable --now iscsid"}}
+	case !f.Exists("/etc/iscsi/initiatorname.iscsi"):
+		return []check.Finding{{Evidence: "the machine has no initiator name", Fix: "echo \"InitiatorName=$(iscsi-iname)\" > /etc/iscsi/initiatorname.iscsi && systemctl restart iscsid"}}
+	}
+	return nil
+}
+
+func iscsiTCP(_ config.Host, f *facts.Facts) []check.Finding {
+	if has(f, "iscsi_tcp") {
+		return nil
+	}
+	return []check.Finding{missing(f, "iscsi_tcp")}
+}
+
+func multipathd(_ config.Host, f *facts.Facts) []check.Finding {
+	if !f.Active("multipathd.service") || f.Software.MultipathBlacklist {
+		return nil
+	}
+	return []check.Finding{{
+		Evidence: "multipathd runs and takes every disk",
+		Fix:      `printf 'blacklist {\n  devnode "^sd[a-z0-9]+"\n}\n' > /etc/multipath/conf.d/longhorn.conf && systemctl restart multipathd`,
+	}}
+}
+
+func nfsClient(_ config.Host, f *facts.Facts) []check.Finding {
+	if f.Command("mount.nfs") {
+		return nil
+	}
+	return []check.Finding{{Evidence: "mount.nfs is not installed", Fix: install(f, "nfs-common", "nfs-utils")}}
+}
+
+// wantedReplicas is Longhorn's default.
+const wantedReplicas = 3
+
+func replicas(l *look) []check.Finding {
+	n := 0
+	for _, h := range l.cluster.Hosts {
+		if h.Has(config.RoleWorker) {
+			n++
+		}
+	}
+	if n >= wantedReplicas {
+		return nil
+	}
+	return []check.Finding{{
+		Evidence: fmt.Sprintf("%d hosts take work, Longhorn makes %d replicas", n, wantedReplicas),
+		Fix:      fmt.Sprintf("set Longhorn's defaultReplicaCount to %d, or add workers", max(n, 1)),
+	}}
+}
+
+func webPorts(_ config.Host, f *facts.Facts) []check.Finding {
+	var found []check.Finding
+	for _, l := range f.Listeners {
+		if l.Port == 80 || l.Port == 443 {
+			found = append(found, check.Finding{
+				Evidence: fmt.Sprintf("port %d is taken by %s", l.Port, l.Process),
+				Fix:      fmt.Sprintf("stop what listens there: ss -ltnp 'sport = :%d'", l.Port),
+			})
+		}
+	}
+	return found
+}
+
+func ingressRetired(*look) []check.Finding {
+	return []check.Finding{{
+		Evidence: "the inventory expects ingress-nginx, which gets no fixes any more",
+		Fix:      "use another controller, such as Traefik: name ingress in preflight.expect in place of ingress-nginx",
+	}}
+}
+
+func loadBalancerPool(l *look) []check.Finding {
+	var found []check.Finding
+	taken := func(host, evidence string) {
+		found = append(found, check.Finding{Host: host, Evidence: evidence, Fix: "choose other addresses in preflight.expect, outside of the DHCP server's range"})
+	}
+	for _, pool := range l.pools() {
+		for _, m := range l.machines() {
+			for _, a := range m.Facts().Addresses {
+				if pool.Contains(a.Prefix.Addr()) {
+					taken(m.Spec.Name, fmt.Sprintf("the pool %s holds %s of %s", pool, a.Prefix.Addr(), m.Spec.Name))
+				}
+			}
+		}
+		for _, r := range l.ranges() {
+			if pool.Overlaps(r.prefix) {
+				taken("", fmt.Sprintf("the pool %s overlaps %s %s", pool, r.field, r.prefix))
+			}
+		}
+	}
+	if l.mesh == nil {
+		return found
+	}
+	for _, n := range l.mesh.Neighbours {
+		if slices.ContainsFunc(l.pools(), func(r config.AddressRange) bool { return r.Contains(n.Address) }) && !l.isHosts(n.Address) {
+			taken(n.Node, fmt.Sprintf("%s answers for %s already", n.MAC, n.Address))
+		}
+	}
+	return found
+}
+
+func excludeLB(l *look) []check.Finding {
+	for _, h := range l.cluster.Hosts {
+		if !h.Has(config.RoleControlPlane) {
+			return nil
+		}
+	}
+	return []check.Finding{{
+		Evidence: "every host is a control plane, and kubeadm excludes those from load balancing",
+		Fix:      "kubectl label nodes --all node.kubernetes.io/exclude-from-external-load-balancers-",
+	}}
+}

@@ -1,0 +1,73 @@
+package preflight
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/check"
+	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+// connectionCase is what keeps w-1 from being looked at.
+type connectionCase struct {
+	name, check   string
+	err           error
+	evidence, fix string
+}
+
+func connectionCases() []connectionCase {
+	key := remote.HostKeyError{Host: "w-1", Address: "192.0.2.21:22", KeyType: "ssh-ed25519", Fingerprint: "SHA256:abc"}
+	changed, otherType := key, key
+	changed.Changed, changed.Known, changed.KnownTypes = true, []string{"known_hosts:7"}, []string{"ssh-ed25519"}
+	otherType.Changed, otherType.Known, otherType.KnownTypes = true, []string{"known_hosts:7"}, []string{"ssh-rsa"}
+	return []connectionCase{
+		{"nobody answers", "ssh-connect", fmt.Errorf("w-1: connect to 192.0.2.21:22: %w: refused", remote.ErrUnreachable), "connect to 192.0.2.21:22: unreachable: refused", "sshd answers there"},
+		{"the key is refused", "ssh-auth", fmt.Errorf("w-1: %w", remote.ErrAuth), "authentication refused", "ssh-copy-id"},
+		{"an unknown host key", "ssh-hostkey", &key, "SHA256:abc", "--accept-new-host-keys"},
+		{"a changed host key", "ssh-hostkey", &changed, "known_hosts:7 has another one", "ssh-keygen -R 192.0.2.21"},
+		{"a host key of another type", "ssh-hostkey-type", &otherType, "offers ssh-ed25519 SHA256:abc, but known_hosts:7 has only ssh-rsa", "ssh-keygen -R 192.0.2.21"},
+		{"sudo wants a password", "sudo-password", fmt.Errorf("w-1: %w: a password is required", remote.ErrSudo), "a password is required", "--ask-sudo-password"},
+		{"an account without a shell", "ssh-output", errors.New("w-1: facts: incomplete"), "facts: incomplete", "uname -m"},
+	}
+}
+
+func TestEachFailureOfTheConnectionHasItsCheck(t *testing.T) {
+	t.Parallel()
+	for _, test := range connectionCases() {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			bed := workflowtest.New(t, two)
+			bed.Fleet.Machines[1].SetFacts(nil)
+			l := &look{cluster: bed.Cluster, fleet: bed.Fleet, failed: map[string]error{"w-1": test.err}, noMesh: "no packets in this test"}
+			report := l.report(Selection{})
+			complete(t, report)
+			errs := report.Findings(check.Error)
+			if diff := cmp.Diff([]string{test.check + " w-1 error"}, toldOf(errs)); diff != "" {
+				t.Fatal(diff)
+			}
+			if !strings.Contains(errs[0].Evidence, test.evidence) || !strings.Contains(errs[0].Fix, test.fix) {
+				t.Errorf("got %+v", errs[0])
+			}
+			// Every check of single machines says that it could not be asked there.
+			for _, c := range report.Checks {
+				if c.Kind == check.Host && c.Status != check.Skipped && c.Status != check.Unknown && !isConnection(c.Name) {
+					t.Errorf("%s is %s", c.Name, c.Status)
+				}
+			}
+		})
+	}
+}
+
+func isConnection(name string) bool {
+	for _, c := range Checks() {
+		if c.Name == name {
+			return c.connection
+		}
+	}
+	return false
+}

@@ -1,0 +1,70 @@
+package preflight
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"slipway.io/slipway/provision/check"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/kube"
+)
+
+// etcdChecks are about the etcd of a cluster that is there already.
+func etcdChecks() []Check {
+	return []Check{{
+		Description: check.Description{
+			Name: "ghost-member", Title: "every member of etcd is a machine", Kind: check.Fleet, Severity: check.Error,
+			Looks: "The member list of a running etcd, and the control planes of the inventory.",
+			Why:   "A member that never started, or whose machine is gone, counts for the majority: the next loss stops the cluster.",
+			Manual: []string{
+				"kubectl -n kube-system exec etcd-NODE -- etcdctl --cacert /etc/kubernetes/pki/etcd/ca.crt --cert /etc/kubernetes/pki/etcd/peer.crt --key /etc/kubernetes/pki/etcd/peer.key member list",
+				"kubectl -n kube-system exec etcd-NODE -- etcdctl --cacert /etc/kubernetes/pki/etcd/ca.crt --cert /etc/kubernetes/pki/etcd/peer.crt --key /etc/kubernetes/pki/etcd/peer.key member remove ID",
+			},
+		},
+		look: ghostMember,
+	}}
+}
+
+// askEtcd reads the members of the etcd on the first control plane that has
+// one.
+func (l *look) askEtcd(ctx context.Context) {
+	for _, m := range l.machines() {
+		if m.Spec.Has(config.RoleControlPlane) && m.Facts().Exists("/var/lib/etcd/member") && installed(m) {
+			l.etcdHost = m.Spec.Name
+			l.members, l.membersErr = kube.EtcdMembers(ctx, m.Host)
+			return
+		}
+	}
+}
+
+func ghostMember(l *look) []check.Finding {
+	if l.membersErr != nil {
+		return []check.Finding{{
+			Host: l.etcdHost, Severity: check.Unknown,
+			Evidence: l.membersErr.Error(), Fix: "see that etcd runs there: ctr -n k8s.io containers list | grep etcd",
+		}}
+	}
+	var planes []string
+	for _, h := range l.cluster.ControlPlanes() {
+		planes = append(planes, h.Name)
+	}
+	var found []check.Finding
+	for _, m := range l.members {
+		f := check.Finding{
+			Host: l.etcdHost,
+			Fix:  fmt.Sprintf("if its machine is gone for good: etcdctl member remove %x", m.ID),
+		}
+		switch {
+		case m.Name == "":
+			f.Evidence = fmt.Sprintf("member %x (%s) never started", m.ID, names(m.PeerURLs))
+		case !slices.Contains(planes, m.Name):
+			f.Severity = check.Warning
+			f.Evidence = fmt.Sprintf("member %s (%x, %s) is no control plane of the inventory", m.Name, m.ID, names(m.PeerURLs))
+		default:
+			continue
+		}
+		found = append(found, f)
+	}
+	return found
+}

@@ -1,0 +1,337 @@
+package preflight
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/check"
+	"slipway.io/slipway/provision/facts"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+// fault is one that is planted into the facts of w-1, or into the inventory.
+type fault struct {
+	name string
+	// more is added to the inventory, with and without the fault.
+	more  string
+	plant func(*facts.Facts)
+	// want are the findings of the check: "severity".
+	want          []check.Severity
+	evidence, fix string
+}
+
+// hostFaults has for each check of single hosts the faults that it finds. The
+// facts without the fault are silent.
+func hostFaults(t *testing.T) map[string][]fault {
+	bad, warn, info, unknown := []check.Severity{check.Error}, []check.Severity{check.Warning}, []check.Severity{check.Info}, []check.Severity{check.Unknown}
+	longhorn := "preflight: {expect: [{name: longhorn}]}\n"
+	// ready is what longhorn needs; change takes something away.
+	ready := func(change func(*facts.Facts)) func(*facts.Facts) {
+		return func(f *facts.Facts) {
+			f.Commands = append(f.Commands, "iscsiadm", "mount.nfs")
+			f.ActiveUnits = append(f.ActiveUnits, "iscsid.service")
+			f.Existing = append(f.Existing, "/etc/iscsi/initiatorname.iscsi")
+			f.Modules = append(f.Modules, "iscsi_tcp")
+			change(f)
+		}
+	}
+	configured := func(text string, change func(*facts.Facts)) func(*facts.Facts) {
+		return func(f *facts.Facts) {
+			f.Software.Containerd, f.Software.ContainerdConfig = "2.3.4", text
+			change(f)
+		}
+	}
+	none := func(*facts.Facts) {}
+	const v3 = "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]\nSystemdCgroup = "
+	const v2 = "[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc.options]\nSystemdCgroup = "
+	return map[string][]fault{
+		"init-system":  {{"another init", "", func(f *facts.Facts) { f.Init = "runit" }, bad, `process 1 is "runit"`, "runs systemd"}},
+		"architecture": {{"another architecture", "", func(f *facts.Facts) { f.Arch = "riscv64" }, bad, "riscv64", "amd64 or arm64"}},
+		"cgroup-v1": {
+			{"cgroup v1", "", func(f *facts.Facts) { f.CgroupVersion = 1 }, bad, "cgroup v1", "failCgroupV1: false"},
+			{"cgroup v1 that kubelet accepts", "kubernetes: {kubeletConfiguration: {failCgroupV1: false}}\n", func(f *facts.Facts) { f.CgroupVersion = 1 }, nil, "", ""},
+		},
+		"package-lock": {{"an upgrade that runs", "", func(f *facts.Facts) { f.Software.PackageLocks = []string{"apt-get (pid 7)"} }, warn, "apt-get (pid 7) holds", "systemctl stop unattended-upgrades"}},
+		"package-hold": {
+			{"a containerd of the distribution", "", func(f *facts.Facts) { f.Software.Packages = []facts.Package{{Name: "containerd"}} }, warn, "containerd", "apt-mark hold containerd"},
+			{"one on Rocky", "", func(f *facts.Facts) { f.OS.ID, f.Software.Packages = "rocky", []facts.Package{{Name: "kubelet"}} }, warn, "kubelet", "dnf versionlock add kubelet"},
+			{"one that is held, and a tool", "", func(f *facts.Facts) {
+				f.Software.Packages = []facts.Package{{Name: "containerd", Held: true}, {Name: "kubectl"}}
+			}, nil, "", ""},
+		},
+		"hostname-loopback": {{"a Vagrant box", "", func(f *facts.Facts) { f.Loopback = []string{"127.0.1.1 w-1"} }, info, "127.0.1.1 w-1", "/etc/hosts"}},
+		"inotify":           {{"limits of a desktop", "", func(f *facts.Facts) { f.Sysctls["fs.inotify.max_user_instances"] = "128" }, info, "max_user_instances is 128", "8192"}},
+		"proxy": {
+			{"a proxy for everything", "", func(f *facts.Facts) { f.Software.Proxy = map[string]string{"http_proxy": "http://p:3128"} }, bad, "http://p:3128", "NO_PROXY=127.0.0.1,10.244.0.0/16,10.96.0.0/12,192.0.2.11,192.0.2.21"},
+			{"a proxy that leaves some out", "", func(f *facts.Facts) {
+				f.Software.Proxy = map[string]string{"https_proxy": "http://p:3128", "no_proxy": "127.0.0.0/8,10.0.0.0/8,192.0.2.11"}
+			}, bad, "used for 192.0.2.21 too", "NO_PROXY=127.0.0.0/8,10.0.0.0/8,192.0.2.11,192.0.2.21"},
+			{"a proxy that leaves all out", "", func(f *facts.Facts) {
+				f.Software.Proxy = map[string]string{"https_proxy": "http://p:3128", "no_proxy": "127.0.0.1, 10.0.0.0/8, 192.0.2.0/24"}
+			}, nil, "", ""},
+		},
+		"resources": {
+			{"little memory", "", func(f *facts.Facts) { f.MemoryMiB = 899 }, bad, "899 MiB of memory, 900 needed", "900 MiB"},
+			{"no CPU", "", func(f *facts.Facts) { f.CPUs = 0 }, bad, "0 CPU, 1 needed", "1 CPU"},
+		},
+		"disk-space": {
+			{"a file system that holds all and is full", "", func(f *facts.Facts) {
+				for i := range f.Disks {
+					f.Disks[i].SizeMiB, f.Disks[i].FreeMiB = 3300, 3199
+				}
+			}, bad, "3199 MiB free on /, 3200 needed", "free 1 MiB on /"},
+			{"a file system that just holds all", "", func(f *facts.Facts) {
+				for i := range f.Disks {
+					f.Disks[i].SizeMiB, f.Disks[i].FreeMiB = 3300, 3200
+				}
+			}, nil, "", ""},
+			{"a full one that is installed already", "", func(f *facts.Facts) {
+				journaled(f)
+				f.Existing = append(f.Existing, "/var/lib/kubelet/config.yaml")
+				f.Disks = []facts.Disk{{Path: "/var/lib/etcd", MountPoint: "/", FreeMiB: 1}}
+			}, nil, "", ""},
+		},
+		"disk-pressure": {
+			{"a large disk, fairly full", "", func(f *facts.Facts) { disk(f, "/var/lib/kubelet").FreeMiB = 4999 }, bad, "4999 of 50000 MiB free on /: below kubelet's nodefs.available of 10% (5000)", "evictionHard: {nodefs.available: SIZE}"},
+			{"few inodes", "", func(f *facts.Facts) { disk(f, "/var/lib/kubelet").FreeInodes = 49 }, bad, "49 of 1000 inodes", "nodefs.inodesFree"},
+			{"images that would be collected", "kubernetes: {kubeletConfiguration: {imageGCHighThresholdPercent: 15}}\n", func(f *facts.Facts) {}, []check.Severity{check.Error}, "20 % of / are used; kubelet collects images above 15 %", "imageGCHighThresholdPercent: 100"},
+			{"a threshold of one's own", "kubernetes: {kubeletConfiguration: {evictionHard: {nodefs.available: 5Gi}}}\n", func(f *facts.Facts) { disk(f, "/var/lib/kubelet").FreeMiB = 5119 }, bad, "5119 MiB free on /: below kubelet's nodefs.available of 5Gi", "evictionHard"},
+			{"thresholds that are off", "kubernetes: {kubeletConfiguration: {evictionHard: {nodefs.available: \"0%\"}}}\n", func(f *facts.Facts) { disk(f, "/var/lib/kubelet").FreeMiB = 1 }, nil, "", ""},
+		},
+		"root-fs": {
+			{"a file system that cannot be written", "", func(f *facts.Facts) { disk(f, "/var/lib/etcd").ReadOnly = true }, bad, "/var/lib/etcd, on /, cannot be written", "remount,rw /"},
+			{"programs that cannot be run", "", func(f *facts.Facts) { disk(f, "/usr/local/bin").NoExec = true }, bad, "mounted noexec", "remount,exec /"},
+			{"data that cannot be run", "", func(f *facts.Facts) { disk(f, "/var/lib/etcd").NoExec = true }, nil, "", ""},
+		},
+		"kernel": {
+			{"a kernel without a module", "", func(f *facts.Facts) { f.Modules = []string{"overlay", "br_netfilter", "nf_conntrack"} }, bad, "kernel 6.1.0 has no module vxlan", "full kernel package"},
+			{"a small kernel of Ubuntu", "", func(f *facts.Facts) {
+				f.OS.ID, f.Modules = "ubuntu", []string{"nf_conntrack", "br_netfilter", "vxlan"}
+			}, bad, "overlay", "linux-modules-extra-6.1.0"},
+			{"a module that is not needed", "network: {cni: {backend: host-gw}}\n", func(f *facts.Facts) { f.Modules = []string{"overlay", "br_netfilter", "nf_conntrack"} }, nil, "", ""},
+			{"a kernel that can load them", "", func(f *facts.Facts) {
+				f.Modules, f.Loadable = nil, []string{"overlay", "br_netfilter", "nf_conntrack", "vxlan"}
+			}, nil, "", ""},
+		},
+		"br-netfilter": {{"a kernel without it", "", func(f *facts.Facts) { f.Modules = []string{"overlay", "nf_conntrack", "vxlan"} }, bad, "no module br_netfilter", "kernel package"}},
+		"ip-forward": {
+			{"forwarding is off", "", func(f *facts.Facts) { f.Sysctls["net.ipv4.ip_forward"] = "0" }, info, "net.ipv4.ip_forward is 0", "slipway sets it"},
+			{"forwarding is off on a machine of the cluster", "", func(f *facts.Facts) { journaled(f); f.Sysctls["net.ipv4.ip_forward"] = "0" }, bad, "of the cluster", "slipway apply"},
+			{"forwarding is not known", "", func(f *facts.Facts) { delete(f.Sysctls, "net.ipv4.ip_forward") }, unknown, "cannot be read", "sysctl"},
+		},
+		"swap-returns": {{"swap by every way", "", func(f *facts.Facts) {
+			f.Swap = facts.Swap{Active: []string{"/dev/sda2"}, Fstab: []string{"UUID=x"}, Units: []string{"dev-sda2.swap"}, Zram: []string{"/etc/zram"}}
+		}, info, "on now: /dev/sda2; in /etc/fstab: UUID=x; units: dev-sda2.swap; zram-generator: /etc/zram", "reset puts it back"}},
+		"cri-disabled": {
+			{"Docker's configuration", "", configured("disabled_plugins = ['cri']\n", none), info, "disabled_plugins has cri", "owns the whole"},
+			{"drift", "", configured("disabled_plugins = ['io.containerd.grpc.v1.cri']\n", journaled), bad, "io.containerd.grpc.v1.cri", "slipway apply"},
+			{"another plugin", "", configured("disabled_plugins = ['io.containerd.internal.v1.opt']\n", none), nil, "", ""},
+		},
+		"cri-v1-missing": {
+			{"an old containerd", "", func(f *facts.Facts) { f.Software.Containerd = "1.5.9~ds1" }, info, "containerd 1.5.9~ds1 has no CRI v1", "its own containerd"},
+			{"one that is new enough", "", func(f *facts.Facts) { f.Software.Containerd = "v1.6.0" }, nil, "", ""},
+		},
+		"cgroup-driver": {
+			{"cgroupfs", "", configured(v3+"false\n", none), info, "SystemdCgroup is false, kubelet's cgroupDriver systemd", "its own"},
+			{"cgroupfs, by drift", "", configured(v2+"false\n", journaled), bad, "SystemdCgroup is false", "slipway apply"},
+			{"the right one", "", configured(v3+"true\n", journaled), nil, "", ""},
+			{"cgroupfs that is wanted", "containerd: {cgroupDriver: cgroupfs}\n", configured(v3+"false\n", journaled), nil, "", ""},
+		},
+		"containerd-config-version": {
+			{"version 3 for containerd 1", "", func(f *facts.Facts) { f.Software.Containerd, f.Software.ContainerdFileVersion = "1.7.2", "3" }, info, "containerd 1.7.2 does not know", "its own"},
+			{"version 3 for containerd 2", "", func(f *facts.Facts) { f.Software.Containerd, f.Software.ContainerdFileVersion = "2.0.0", "3" }, nil, "", ""},
+		},
+		"pause-image": {
+			{"another registry's", "", configured("[plugins.'io.containerd.cri.v1.images'.pinned_images]\nsandbox = 'mirror.example/pause:3.9'\n", none), info, "mirror.example/pause:3.9", "its own"},
+			{"another registry's, by drift", "", configured("[plugins.'io.containerd.grpc.v1.cri']\nsandbox_image = 'mirror.example/pause:3.9'\n", journaled), bad, "mirror.example/pause:3.9", "slipway apply"},
+			{"the right one", "", configured("[plugins.'io.containerd.cri.v1.images'.pinned_images]\nsandbox = 'registry.k8s.io/pause:3.10.2'\n", none), nil, "", ""},
+		},
+		"cri-sockets": {
+			{"another container runtime", "", func(f *facts.Facts) { f.CRISockets = []string{"/run/crio/crio.sock"} }, warn, "/run/crio/crio.sock", "systemctl disable --now crio;"},
+			{"another's containerd", "", func(f *facts.Facts) { f.CRISockets = []string{"/run/containerd/containerd.sock"} }, warn, "/run/containerd/containerd.sock", "disable --now containerd;"},
+			{"our containerd", "", func(f *facts.Facts) { journaled(f); f.CRISockets = []string{"/run/containerd/containerd.sock"} }, nil, "", ""},
+		},
+		"leftovers": {
+			{"another cluster's files", "", func(f *facts.Facts) { f.Existing = []string{"/etc/kubernetes/kubelet.conf", "/lib/modules"} }, bad, "/etc/kubernetes/kubelet.conf is there", "kubeadm reset"},
+			{"a port that is taken", "", func(f *facts.Facts) { f.Listeners = []facts.Listener{{Port: 10250, Process: "kubelet"}} }, bad, "port 10250 is taken by kubelet", "ss -ltnp"},
+			{"a control plane's port on a worker", "", func(f *facts.Facts) { f.Listeners = []facts.Listener{{Port: 6443, Process: "haproxy"}} }, nil, "", ""},
+			{"our own", "", func(f *facts.Facts) { journaled(f); f.Listeners = []facts.Listener{{Port: 10250, Process: "kubelet"}} }, nil, "", ""},
+		},
+		"skew": {
+			{"a newer kubelet", "", func(f *facts.Facts) { f.Software.Kubelet = "v1.37.1" }, bad, "kubelet v1.37.1 is newer", "set kubernetes.version to at least v1.37.1"},
+			{"a very old kubelet", "", func(f *facts.Facts) { f.Software.Kubelet = "v1.32.9" }, warn, "more than 3 minor versions behind", "remove that kubelet"},
+			{"an older kubelet", "", func(f *facts.Facts) { f.Software.Kubelet = "v1.33.0" }, nil, "", ""},
+		},
+		"cert-expiry": {
+			{"one that is over", "", certificate(t, -time.Hour), bad, "/etc/kubernetes/pki/apiserver.crt expired on", "kubeadm certs renew all"},
+			{"one that ends soon", "", certificate(t, 29*24*time.Hour+time.Hour), warn, "in 29 days", "kubeadm certs renew all"},
+			{"one that lasts", "", certificate(t, 31*24*time.Hour), nil, "", ""},
+			{"one that cannot be read", "", func(f *facts.Facts) {
+				f.Software.Certificates = []facts.Certificate{{Path: "/x.crt", PEM: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})}}
+			}, unknown, "/x.crt", "check-expiration"},
+		},
+		"firewall": {
+			{"ufw", "", func(f *facts.Facts) { f.Firewalls = []string{"ufw"} }, warn, "ufw is active", "ufw allow 30000:32767/tcp && ufw allow 10250/tcp && ufw allow 8472/udp"},
+			{"firewalld", "", func(f *facts.Facts) { f.ActiveUnits = []string{"firewalld.service"} }, warn, "firewalld is active", "--add-port=8472/udp && firewall-cmd --reload"},
+			{"a policy of iptables", "", func(f *facts.Facts) { f.Firewalls = []string{"iptables"} }, warn, "iptables is active", "iptables -I INPUT -p tcp --dport 10250 -j ACCEPT"},
+			{"a policy of nftables", "", func(f *facts.Facts) { f.Firewalls = []string{"nftables"} }, warn, "nftables is active", "nft insert rule inet filter input udp dport 8472 accept"},
+		},
+		"dhcp-address": {
+			{"a leased address", "", func(f *facts.Facts) { f.Addresses[0].Dynamic = true }, warn, "192.0.2.21 on eth0 was leased", "DHCP server"},
+			{"another address that is leased", "", func(f *facts.Facts) {
+				f.Addresses = append(f.Addresses, facts.Address{Interface: "eth1", Prefix: prefix("10.0.2.15/24"), Dynamic: true})
+			}, nil, "", ""},
+		},
+		"dns-loop": {
+			{"a name server on the loopback", "", func(f *facts.Facts) { f.Resolvers = append(f.Resolvers, prefix("127.0.0.1/32").Addr()) }, bad, "127.0.0.1", "resolvConf"},
+			{"systemd-resolved's", "", func(f *facts.Facts) {
+				f.Resolvers = append(f.Resolvers, prefix("127.0.0.53/32").Addr())
+				f.Existing = append(f.Existing, "/run/systemd/resolve/resolv.conf")
+			}, info, "127.0.0.53", "/run/systemd/resolve/resolv.conf"},
+			{"a file of one's own", "kubernetes: {kubeletConfiguration: {resolvConf: /etc/real.conf}}\n", func(f *facts.Facts) { f.Resolvers = append(f.Resolvers, prefix("127.0.0.1/32").Addr()) }, nil, "", ""},
+		},
+		"calico-interface": {{"Docker's bridge", "preflight: {expect: [{name: calico}]}\n", func(f *facts.Facts) {
+			f.Bridges = []string{"docker0"}
+			f.Addresses = append(f.Addresses, facts.Address{Interface: "docker0", Prefix: prefix("172.17.0.1/16")})
+		}, warn, "docker0 has 172.17.0.1", "IP_AUTODETECTION_METHOD"}},
+		"checksum-offload": {{"an old kernel", "", func(f *facts.Facts) { f.Kernel = "4.18.0-553.el8.x86_64" }, warn, "4.18.0-553.el8.x86_64", "tx-checksum-ip-generic off"}},
+		"ssh-sessions":     {{"one session", "", func(f *facts.Facts) { f.MaxSessions = 1 }, info, "MaxSessions is 1", "MaxSessions 10"}},
+		"iscsid": {
+			{"not installed", longhorn, ready(func(f *facts.Facts) { f.Commands = []string{"mount.nfs"} }), bad, "not installed", "apt-get install -y open-iscsi"},
+			{"not installed on Rocky", longhorn, ready(func(f *facts.Facts) { f.OS.ID, f.Commands = "rocky", []string{"mount.nfs"} }), bad, "not installed", "dnf install -y iscsi-initiator-utils"},
+			{"not running", longhorn, ready(func(f *facts.Facts) { f.ActiveUnits = nil }), bad, "does not run", "systemctl enable --now iscsid"},
+			{"without a name", longhorn, ready(func(f *facts.Facts) { f.Existing = nil }), bad, "no initiator name", "iscsi-iname"},
+			{"all is there", longhorn, ready(none), nil, "", ""},
+		},
+		"iscsi-tcp": {
+			{"a kernel without it", longhorn, ready(func(f *facts.Facts) { f.Modules = f.Modules[:4] }), bad, "no module iscsi_tcp", "kernel package"},
+			{"all is there", longhorn, ready(none), nil, "", ""},
+		},
+		"multipathd": {
+			{"it takes all", longhorn, ready(func(f *facts.Facts) { f.ActiveUnits = append(f.ActiveUnits, "multipathd.service") }), bad, "takes every disk", "blacklist"},
+			{"it leaves some", longhorn, ready(func(f *facts.Facts) {
+				f.ActiveUnits, f.Software.MultipathBlacklist = append(f.ActiveUnits, "multipathd.service"), true
+			}), nil, "", ""},
+		},
+		"nfs-client": {{"not installed", longhorn, ready(func(f *facts.Facts) { f.Commands = []string{"iscsiadm"} }), warn, "mount.nfs", "nfs-common"}},
+		"ports-80-443": {{"a web server", "preflight: {expect: [{name: ingress}]}\n", func(f *facts.Facts) {
+			f.Listeners = []facts.Listener{{Port: 443, Process: "nginx"}, {Port: 8080, Process: "java"}}
+		}, bad, "port 443 is taken by nginx", "ss -ltnp"}},
+	}
+}
+
+// disk is the one of that path.
+func disk(f *facts.Facts, path string) *facts.Disk {
+	for i := range f.Disks {
+		if f.Disks[i].Path == path {
+			return &f.Disks[i]
+		}
+	}
+	panic("no disk " + path)
+}
+
+// certificate plants one that ends after a time.
+func certificate(t *testing.T, left time.Duration) func(*facts.Facts) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(left)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(f *facts.Facts) {
+		f.Software.Certificates = []facts.Certificate{{
+			Path: "/etc/kubernetes/pki/apiserver.crt", PEM: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		}}
+	}
+}
+
+func TestEachCheckOfAHostFindsItsFaultAndNoOther(t *testing.T) {
+	t.Parallel()
+	faults := hostFaults(t)
+	for name, all := range faults {
+		for _, fault := range all {
+			t.Run(name+"/"+fault.name, func(t *testing.T) {
+				t.Parallel()
+				bed := workflowtest.New(t, two+fault.more)
+				fault.plant(bed.Facts("w-1"))
+				var found []check.Finding
+				for _, c := range looked(bed).Checks {
+					for _, f := range c.Findings {
+						if c.Name == name && (f.Host == "w-1" || f.Host == "") {
+							found = append(found, f)
+						}
+					}
+				}
+				var got []check.Severity
+				for _, f := range found {
+					got = append(got, f.Severity)
+					if !strings.Contains(f.Evidence, fault.evidence) || !strings.Contains(f.Fix, fault.fix) {
+						t.Errorf("got %+v", f)
+					}
+				}
+				if diff := cmp.Diff(fault.want, got); diff != "" {
+					t.Error(diff)
+				}
+			})
+		}
+	}
+}
+
+func TestOrdinaryMachinesGiveNothing(t *testing.T) {
+	t.Parallel()
+	bed := workflowtest.New(t, two)
+	if found := told(looked(bed)); len(found) > 0 {
+		t.Errorf("got %v", found)
+	}
+}
+
+// No check without a fault that lets it fire.
+func TestEachCheckHasAFault(t *testing.T) {
+	t.Parallel()
+	fires := map[string]bool{
+		"ghost-member":   true,                    // etcd_test.go
+		"control-planes": true, "even-etcd": true, // fleet_test.go
+	}
+	for name := range hostFaults(t) {
+		fires[name] = true
+	}
+	for _, c := range connectionCases() {
+		fires[c.check] = true
+	}
+	var wants []string
+	for _, c := range fleetCases() {
+		wants = append(wants, c.want...)
+	}
+	for _, c := range meshCases() {
+		wants = append(wants, c.want...)
+	}
+	for _, want := range wants {
+		name, _, _ := strings.Cut(want, " ")
+		fires[name] = true
+	}
+	known := map[string]bool{}
+	for _, c := range Checks() {
+		known[c.Name] = true
+		if !fires[c.Name] {
+			t.Errorf("no test lets %s fire", c.Name)
+		}
+	}
+	for name := range fires {
+		if !known[name] {
+			t.Errorf("there is no check %s", name)
+		}
+	}
+}

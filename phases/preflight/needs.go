@@ -1,0 +1,168 @@
+package preflight
+
+import (
+	"net/netip"
+
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/mesh"
+	"slipway.io/slipway/provision/workflow"
+)
+
+// Ports that the cluster's parts use between machines: the table "Ports and
+// Protocols" of the Kubernetes documentation, and those of the pod networks.
+const (
+	apiPort      = 6443
+	etcdClients  = 2379
+	etcdPeers    = 2380
+	kubeletPort  = 10250
+	nodePort     = 30000 // the first of 30000-32767, for all of them
+	flannelVXLAN = 8472
+	calicoVXLAN  = 4789
+	calicoBGP    = 179
+	memberlist   = 7946
+)
+
+// needs are the connections that this cluster's choices need.
+func (l *look) needs() []mesh.Need {
+	all := l.fleet.Names()
+	var planes []string
+	for _, h := range l.cluster.ControlPlanes() {
+		planes = append(planes, h.Name)
+	}
+	needs := []mesh.Need{
+		{Protocol: mesh.TCP, Port: apiPort, Use: "API server", From: all, To: planes},
+		{Protocol: mesh.TCP, Port: nodePort, Use: "NodePorts 30000-32767", From: all, To: all},
+	}
+	kubelet := mesh.Need{Protocol: mesh.TCP, Port: kubeletPort, Use: "kubelet: logs, exec", From: planes, To: all}
+	if l.cluster.Expects("metrics-server") {
+		kubelet.From, kubelet.Use = all, "kubelet: logs, exec, metrics"
+	}
+	needs = append(needs, kubelet)
+	if len(planes) > 1 {
+		needs = append(needs,
+			mesh.Need{Protocol: mesh.TCP, Port: etcdClients, Use: "etcd clients", From: planes, To: planes},
+			mesh.Need{Protocol: mesh.TCP, Port: etcdPeers, Use: "etcd peers", From: planes, To: planes})
+	}
+	if cni := l.cluster.Network.CNI; cni.Name == config.CNIFlannel && cni.Backend == config.BackendVXLAN {
+		needs = append(needs, mesh.Need{Protocol: mesh.UDP, Port: flannelVXLAN, Use: "VXLAN of Flannel", From: all, To: all})
+	}
+	if l.cluster.Expects("calico") {
+		needs = append(needs,
+			mesh.Need{Protocol: mesh.UDP, Port: calicoVXLAN, Use: "VXLAN of Calico", From: all, To: all},
+			mesh.Need{Protocol: mesh.TCP, Port: calicoBGP, Use: "BGP of Calico", From: all, To: all})
+	}
+	if l.cluster.Expects("load-balancer") {
+		needs = append(needs,
+			mesh.Need{Protocol: mesh.TCP, Port: memberlist, Use: "members of the load balancer", From: all, To: all},
+			mesh.Need{Protocol: mesh.UDP, Port: memberlist, Use: "members of the load balancer", From: all, To: all})
+	}
+	return needs
+}
+
+// nodes are the machines that can take part in the measurement.
+func (l *look) nodes() []mesh.Node {
+	var nodes []mesh.Node
+	for _, m := range l.machines() {
+		addr, err := m.NodeIP()
+		if err != nil || !m.Facts().HasAddress(addr) {
+			continue // node-address tells
+		}
+		node := mesh.Node{Name: m.Spec.Name, Host: m.Host, Arch: m.Facts().Arch, IP: addr, MTU: m.Facts().MTU(addr)}
+		if m.Spec.Has(config.RoleControlPlane) && !installed(m) {
+			node.DiskPath = "/var/lib"
+		}
+		nodes = append(nodes, node)
+	}
+	return nodes
+}
+
+// installed: kubelet has been set up there.
+func installed(m *workflow.Machine) bool { return m.Facts().Exists("/var/lib/kubelet/config.yaml") }
+
+// askedMost is how many addresses of a pool are asked for: each costs the
+// other machines a broadcast.
+const askedMost = 16
+
+// ask are addresses that nobody should answer for: the endpoint, as long as no
+// cluster is there, and the beginning of the load balancer's pools.
+func (l *look) ask() []netip.Addr {
+	var all []netip.Addr
+	if vip, ok := l.virtualAddress(); ok {
+		all = append(all, vip)
+	}
+	for _, pool := range l.pools() {
+		for a := pool.First; a.IsValid() && pool.Contains(a) && len(all) < askedMost; a = a.Next() {
+			if l.onLink(a) {
+				all = append(all, a)
+			}
+		}
+	}
+	return all
+}
+
+// onLink says whether the address is in a network of a machine's interfaces:
+// only there can it be asked for without a packet to anywhere else.
+func (l *look) onLink(a netip.Addr) bool {
+	for _, m := range l.machines() {
+		for _, own := range m.Facts().Addresses {
+			if own.Prefix.Contains(a) && own.Prefix.Bits() < 32 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// virtualAddress is the endpoint's, if it is an address of no host, and no
+// machine is installed yet.
+func (l *look) virtualAddress() (netip.Addr, bool) {
+	vip, err := netip.ParseAddr(l.cluster.EndpointHost())
+	if err != nil || !l.onLink(vip) {
+		return netip.Addr{}, false
+	}
+	for _, m := range l.machines() {
+		if m.Facts().HasAddress(vip) || installed(m) {
+			return netip.Addr{}, false
+		}
+	}
+	return vip, true
+}
+
+// pools are the load balancer's addresses.
+func (l *look) pools() []config.AddressRange {
+	var all []config.AddressRange
+	for _, e := range l.cluster.Preflight.Expect {
+		for _, text := range e.Addresses {
+			if r, err := config.ParseAddressRange(text); err == nil {
+				all = append(all, r)
+			}
+		}
+	}
+	return all
+}
+
+// clusterRange is a range of the cluster's own, with its field.
+type clusterRange struct {
+	field  string
+	prefix netip.Prefix
+}
+
+func (l *look) ranges() []clusterRange {
+	var all []clusterRange
+	for _, r := range [][2]string{{"network.podSubnet", l.cluster.Network.PodSubnet}, {"network.serviceSubnet", l.cluster.Network.ServiceSubnet}} {
+		if prefix, err := netip.ParsePrefix(r[1]); err == nil {
+			all = append(all, clusterRange{r[0], prefix})
+		}
+	}
+	return all
+}
+
+// isHosts says whether a machine of the inventory has the address.
+func (l *look) isHosts(a netip.Addr) bool {
+	for _, m := range l.machines() {
+		if m.Facts().HasAddress(a) {
+			return true
+		}
+	}
+	return false
+}

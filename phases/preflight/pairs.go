@@ -1,0 +1,278 @@
+package preflight
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"slipway.io/slipway/provision/check"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/mesh"
+)
+
+// What is too slow between two machines: Kubernetes works over slow lines,
+// etcd's peers lose their leader (its heartbeat is 100 ms by default).
+const (
+	slowLink  = 50 * time.Millisecond
+	slowPeers = 10 * time.Millisecond
+)
+
+// Times of fdatasync beyond which etcd suffers (etcd's documentation asks for
+// 10 ms in 99 of 100), and beyond which it loses its leader.
+const (
+	slowDisk    = 10 * time.Millisecond
+	tooSlowDisk = 100 * time.Millisecond
+)
+
+// vxlanOverhead is what VXLAN over IPv4 adds to a packet, in bytes.
+const vxlanOverhead = 50
+
+// pairChecks judge what was measured between the machines with real packets.
+func pairChecks() []Check {
+	return []Check{
+		{
+			Description: check.Description{
+				Name: "mesh", Title: "the machines reach each other on the ports that are needed", Kind: check.Pair, Severity: check.Error,
+				Looks: "A real TCP connection or UDP answer from each host to each other one, on every port that this cluster's choices need.",
+				Why:   "Firewalls of machines, hypervisors and clouds let a cluster come up and then lose its DNS, logs or pods.",
+				Manual: []string{
+					"nc -l PORT               # on the one machine; nc -u for UDP",
+					"nc -vz ADDRESS PORT      # on the other",
+					"ufw allow PORT/tcp       # or: firewall-cmd --permanent --add-port=PORT/tcp && firewall-cmd --reload",
+				},
+			},
+			measured: true, look: reached,
+		},
+		{
+			Description: check.Description{
+				Name: "mtu", Title: "full packets pass between the machines", Kind: check.Pair, Severity: check.Error,
+				Looks:  "UDP packets with the don't-fragment bit, as large as the interfaces say and smaller until one arrives.",
+				Why:    "Where large packets are lost, pings work, and TLS and image pulls stall.",
+				Manual: []string{"ping -M do -s 1472 ADDRESS    # 1472 and 28 bytes of headers are 1500", "ip link show"},
+			},
+			measured: true, look: mtu,
+			applies: func(c *config.Cluster) string {
+				if c.Network.CNI.Name != config.CNIFlannel || c.Network.CNI.Backend != config.BackendVXLAN {
+					return "the pod network is not slipway's VXLAN"
+				}
+				return ""
+			},
+		},
+		{
+			Description: check.Description{
+				Name: "latency", Title: "the machines are near each other", Kind: check.Pair, Severity: check.Warning,
+				Looks:  "The shortest round trip between each pair of hosts.",
+				Why:    "Control planes more than 10 ms apart lose etcd's leader under load; beyond 50 ms everything is slow.",
+				Manual: []string{"ping -c 10 ADDRESS"},
+			},
+			measured: true, look: latency,
+		},
+		{
+			Description: check.Description{
+				Name: "translated-address", Title: "addresses are not translated between the machines", Kind: check.Pair, Severity: check.Warning,
+				Looks:  "The source address under which each host sees the others.",
+				Why:    "Kubernetes wants nodes to reach each other without address translation: policies, logs and VXLAN go by the address.",
+				Manual: []string{"iptables -t nat -S POSTROUTING; nft list ruleset"},
+			},
+			measured: true, look: translated,
+		},
+		{
+			Description: check.Description{
+				Name: "vip-taken", Title: "the endpoint's address is free", Kind: check.Fleet, Severity: check.Warning,
+				Looks:  "Whether a machine answers (ARP) for controlPlane.endpoint before there is a cluster.",
+				Why:    "Two machines that answer for one virtual address take turns in losing connections.",
+				Manual: []string{"arping -D -c 3 -I INTERFACE ADDRESS"},
+			},
+			measured: true, look: vipTaken,
+			applies: func(c *config.Cluster) string {
+				if c.ControlPlane.Endpoint == "" {
+					return "the inventory has no controlPlane.endpoint"
+				}
+				return ""
+			},
+		},
+		{
+			Description: check.Description{
+				Name: "disk-latency", Title: "the disk is fast enough for etcd", Kind: check.Fleet, Severity: check.Error,
+				Looks:  "The time of fdatasync after small writes below /var/lib of each control plane without a cluster.",
+				Why:    "etcd waits for the disk with every change: over 10 ms it is slow, over 100 ms it loses its leader.",
+				Manual: []string{"fio --rw=write --ioengine=sync --fdatasync=1 --directory=/var/lib --size=2m --bs=2300 --name=etcd"},
+			},
+			measured: true, look: diskLatency,
+		},
+	}
+}
+
+// reached has a finding for each port of a machine that others do not reach.
+func reached(l *look) []check.Finding {
+	found := absent(l)
+	for _, need := range l.mesh.Needs {
+		for _, to := range need.To {
+			byStatus := map[mesh.Status][]mesh.Link{}
+			var order []mesh.Status
+			for _, link := range l.mesh.Links {
+				if link.To != to || link.Port != need.Port || link.Protocol != need.Protocol || link.Status == mesh.Reached {
+					continue
+				}
+				if byStatus[link.Status] == nil {
+					order = append(order, link.Status)
+				}
+				byStatus[link.Status] = append(byStatus[link.Status], link)
+			}
+			for _, status := range order {
+				if f, bad := l.unreached(need, to, status, byStatus[status]); bad {
+					found = append(found, f)
+				}
+			}
+		}
+	}
+	return found
+}
+
+func absent(l *look) []check.Finding {
+	var found []check.Finding
+	for _, name := range l.fleet.Names() {
+		if why := l.mesh.Absent[name]; why != "" {
+			found = append(found, check.Finding{
+				Host: name, Severity: check.Unknown,
+				Evidence: "the probe did not run there: " + why,
+				Fix:      "see that root may run a program from /run, /var/tmp or /tmp on " + name,
+			})
+		}
+	}
+	return found
+}
+
+func (l *look) unreached(need mesh.Need, to string, status mesh.Status, links []mesh.Link) (check.Finding, bool) {
+	var from []string
+	for _, link := range links {
+		from = append(from, link.From)
+	}
+	f := check.Finding{Host: to, Peer: strings.Join(from, ", ")}
+	what := fmt.Sprintf("%s %d (%s)", need.Protocol, need.Port, need.Use)
+	switch status {
+	case mesh.Occupied:
+		if m := l.machine(to); m != nil && installed(m) {
+			return f, false // our own cluster listens there
+		}
+		f.Severity = check.Unknown
+		f.Evidence = what + " could not be tried: something on the machine uses the port"
+		f.Fix = fmt.Sprintf("see who: ss -lnp 'sport = :%d'", need.Port)
+	case mesh.Elsewhere:
+		f.Evidence = fmt.Sprintf("%s: another machine answers %s: %s", what, names(from), links[0].Detail)
+		f.Fix = "give each machine an address of its own: ip -4 addr"
+	default:
+		f.Evidence = fmt.Sprintf("%s is not reached from %s: %s", what, names(from), status)
+		f.Fix = fmt.Sprintf("open it on %s: ufw allow %d/%s, or: firewall-cmd --permanent --add-port=%d/%s && firewall-cmd --reload; and in firewalls between",
+			to, need.Port, need.Protocol, need.Port, need.Protocol)
+	}
+	return f, true
+}
+
+func mtu(l *look) []check.Finding {
+	var found []check.Finding
+	for _, p := range l.mesh.Paths {
+		inner := l.cluster.Network.CNI.MTU
+		fits := p.MTU >= p.Wanted || inner != 0 && inner+vxlanOverhead <= p.MTU
+		if p.MTU == 0 || fits {
+			continue
+		}
+		found = append(found, check.Finding{
+			Host: p.To, Peer: p.From,
+			Evidence: fmt.Sprintf("from %s, packets of %d bytes are lost; up to %d they pass", p.From, p.Wanted, p.MTU),
+			Fix:      fmt.Sprintf("set in the inventory: network.cni.mtu: %d, or raise the MTU of what is between", l.smallestMTU()-vxlanOverhead),
+		})
+	}
+	return found
+}
+
+// smallestMTU is that of the whole mesh: all nodes get one setting.
+func (l *look) smallestMTU() int {
+	least := 0
+	for _, p := range l.mesh.Paths {
+		if p.MTU > 0 && (least == 0 || p.MTU < least) {
+			least = p.MTU
+		}
+	}
+	return least
+}
+
+func latency(l *look) []check.Finding {
+	var found []check.Finding
+	for _, p := range l.mesh.Paths {
+		from, to := l.machine(p.From), l.machine(p.To)
+		limit := slowLink
+		if from != nil && to != nil && from.Spec.Has(config.RoleControlPlane) && to.Spec.Has(config.RoleControlPlane) {
+			limit = slowPeers
+		}
+		if p.RoundTrip > limit {
+			found = append(found, check.Finding{
+				Host: p.To, Peer: p.From,
+				Evidence: fmt.Sprintf("the round trip from %s takes %s; %s is the limit", p.From, p.RoundTrip.Round(100*time.Microsecond), limit),
+				Fix:      "bring the machines nearer together; for far control planes raise etcd's heartbeat-interval and election-timeout",
+			})
+		}
+	}
+	return found
+}
+
+func translated(l *look) []check.Finding {
+	var found []check.Finding
+	var told []string
+	for _, link := range l.mesh.Links {
+		m := l.machine(link.From)
+		if m == nil || !link.SeenAs.IsValid() {
+			continue
+		}
+		addr, err := m.NodeIP()
+		pair := link.From + " " + link.To
+		if err != nil || link.SeenAs == addr || slices.Contains(told, pair) {
+			continue
+		}
+		told = append(told, pair)
+		found = append(found, check.Finding{
+			Host: link.To, Peer: link.From,
+			Evidence: fmt.Sprintf("%s sees %s as %s, not as %s", link.To, link.From, link.SeenAs, addr),
+			Fix:      "set nodeIP to an address that the machines reach without translation, or remove the masquerading between them",
+		})
+	}
+	return found
+}
+
+func vipTaken(l *look) []check.Finding {
+	vip, ok := l.virtualAddress()
+	if !ok {
+		return nil
+	}
+	for _, n := range l.mesh.Neighbours {
+		if n.Address == vip {
+			return []check.Finding{{
+				Host:     n.Node,
+				Evidence: fmt.Sprintf("%s answers for %s already", n.MAC, vip),
+				Fix:      "right if that is your load balancer; a virtual address has to be free: choose another controlPlane.endpoint",
+			}}
+		}
+	}
+	return nil
+}
+
+func diskLatency(l *look) []check.Finding {
+	var found []check.Finding
+	for _, d := range l.mesh.Disks {
+		f := check.Finding{Host: d.Node, Fix: "put /var/lib/etcd on a local SSD, or give the virtual machine a faster disk"}
+		switch {
+		case d.Error != "":
+			f.Severity, f.Evidence = check.Unknown, d.Path+": "+d.Error
+		case d.P99 > tooSlowDisk:
+			f.Evidence = fmt.Sprintf("fdatasync below %s takes up to %s (99 of 100); %s is too slow for etcd", d.Path, d.P99.Round(time.Millisecond), tooSlowDisk)
+		case d.P99 > slowDisk:
+			f.Severity = check.Warning
+			f.Evidence = fmt.Sprintf("fdatasync below %s takes up to %s (99 of 100); etcd wants %s", d.Path, d.P99.Round(100*time.Microsecond), slowDisk)
+		default:
+			continue
+		}
+		found = append(found, f)
+	}
+	return found
+}

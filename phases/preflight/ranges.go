@@ -1,0 +1,104 @@
+package preflight
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"slipway.io/slipway/provision/check"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/facts"
+	"slipway.io/slipway/provision/workflow"
+)
+
+// cidrOverlap: a range of the cluster that meets a route or a resolver of a
+// machine loses traffic to one of the two.
+func cidrOverlap(l *look) []check.Finding {
+	ranges := []struct {
+		field, cidr string
+		candidates  []string
+	}{
+		{"network.podSubnet", l.cluster.Network.PodSubnet, podRanges},
+		{"network.serviceSubnet", l.cluster.Network.ServiceSubnet, serviceRanges},
+	}
+	var found []check.Finding
+	for i, r := range ranges {
+		prefix, err := netip.ParsePrefix(r.cidr)
+		if err != nil {
+			continue // the inventory's validation has said so
+		}
+		other, _ := netip.ParsePrefix(ranges[1-i].cidr)
+		for _, m := range l.machines() {
+			for _, what := range meets(prefix, m.Facts(), l.cluster.Network.CNI.Backend) {
+				found = append(found, check.Finding{
+					Host:     m.Spec.Name,
+					Evidence: fmt.Sprintf("%s %s overlaps %s", r.field, prefix, what),
+					Fix:      l.propose(r.field, r.candidates, other),
+				})
+			}
+		}
+	}
+	return found
+}
+
+// The ranges that are proposed in place of one that is taken, the usual ones
+// of the field first.
+var (
+	podRanges     = []string{"10.244.0.0/16", "192.168.0.0/16", "10.42.0.0/16", "172.28.0.0/16", "10.200.0.0/16", "100.64.0.0/16"}
+	serviceRanges = []string{"10.96.0.0/12", "10.43.0.0/16", "172.30.0.0/16", "192.168.192.0/20", "10.201.0.0/16", "100.65.0.0/16"}
+)
+
+// propose is the first range that meets nothing on any machine.
+func (l *look) propose(field string, candidates []string, other netip.Prefix) string {
+	for _, text := range candidates {
+		if candidate := netip.MustParsePrefix(text); !candidate.Overlaps(other) && l.free(candidate) {
+			return "set in the inventory: " + field + ": " + text
+		}
+	}
+	return "choose another " + field + " in the inventory"
+}
+
+func (l *look) free(candidate netip.Prefix) bool {
+	for _, m := range l.machines() {
+		if len(meets(candidate, m.Facts(), "")) > 0 {
+			return false
+		}
+		if addr, err := netip.ParseAddr(m.Spec.Address); err == nil && candidate.Contains(addr) {
+			return false
+		}
+		for _, a := range m.Facts().Addresses {
+			if candidate.Contains(a.Prefix.Addr()) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// meets says what of a machine lies in a range.
+func meets(prefix netip.Prefix, f *facts.Facts, backend string) []string {
+	var all []string
+	for _, r := range f.Routes {
+		if r.Destination.Bits() > 0 && r.Destination.Overlaps(prefix) && !ownRoute(r, prefix, f, backend) {
+			all = append(all, fmt.Sprintf("the route to %s over %s", r.Destination, r.Interface))
+		}
+	}
+	for _, a := range f.Resolvers {
+		if prefix.Contains(a) {
+			all = append(all, "the name server "+a.String())
+		}
+	}
+	return all
+}
+
+// ownRoute says whether a cluster of ours made the route: one over the CNI's
+// interfaces, or host-gw's to another node's part of the range.
+func ownRoute(r facts.Route, prefix netip.Prefix, f *facts.Facts, backend string) bool {
+	for _, name := range []string{"cni", "flannel", "cali"} {
+		if strings.HasPrefix(r.Interface, name) {
+			return true
+		}
+	}
+	within := prefix.Contains(r.Destination.Addr()) && r.Destination.Bits() > prefix.Bits()
+	return backend == config.BackendHostGW && within && f.Exists(workflow.JournalDir)
+}

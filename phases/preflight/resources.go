@@ -1,0 +1,217 @@
+package preflight
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"slipway.io/slipway/provision/check"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/facts"
+)
+
+// resourceChecks are about how much of everything there is.
+func resourceChecks() []Check {
+	return []Check{
+		{
+			Description: check.Description{
+				Name: "resources", Title: "enough CPUs and memory", Kind: check.Host, Severity: check.Error,
+				Looks:  "The CPUs online and the memory, by role.",
+				Why:    "kubeadm wants 2 CPUs and 1700 MB on a control plane; with less, the API server starves.",
+				Manual: []string{"nproc; free -m"},
+			},
+			look: eachHost(resources),
+		},
+		{
+			Description: check.Description{
+				Name: "disk-space", Title: "room for binaries, images and etcd", Kind: check.Host, Severity: check.Error,
+				Looks:  "The free space where binaries, images, etcd and pods go, together where they share a file system.",
+				Why:    "A full disk stops an installation half-way.",
+				Manual: []string{"df -h /usr/local/bin /var/lib/containerd /var/lib/etcd /var/lib/kubelet"},
+			},
+			look: eachHost(diskSpace),
+		},
+		{
+			Description: check.Description{
+				Name: "disk-pressure", Title: "the disk is not so full that kubelet evicts", Kind: check.Host, Severity: check.Error,
+				Looks: "Free space and inodes of the file systems of kubelet and containerd against kubelet's evictionHard and imageGCHighThresholdPercent.",
+				Why:   "kubelet's limits are percentages: on a large, fairly full disk pods are evicted and images collected at once.",
+				Manual: []string{
+					"df -h /var/lib/kubelet /var/lib/containerd; df -i /var/lib/kubelet",
+					"# in the inventory: kubernetes.kubeletConfiguration.evictionHard: {nodefs.available: 5Gi, imagefs.available: 5Gi}",
+				},
+			},
+			look: diskPressure,
+		},
+		{
+			Description: check.Description{
+				Name: "root-fs", Title: "the folders can be written and run from", Kind: check.Host, Severity: check.Error,
+				Looks:  "Whether the file systems of the folders that are used are writable, and those of programs mounted without noexec.",
+				Why:    "A read-only or noexec file system stops an installation half-way.",
+				Manual: []string{"findmnt -T /usr/local/bin", "mount -o remount,rw,exec MOUNTPOINT"},
+			},
+			look: eachHost(rootFS),
+		},
+	}
+}
+
+// resources are kubeadm's own minimums: 2 CPUs and 1700 MB for a control plane.
+func resources(h config.Host, f *facts.Facts) []check.Finding {
+	cpus, memory := 1, 900
+	if h.Has(config.RoleControlPlane) {
+		cpus, memory = 2, 1700
+	}
+	var found []check.Finding
+	if f.CPUs < cpus {
+		found = append(found, check.Finding{Evidence: fmt.Sprintf("%d CPU, %d needed", f.CPUs, cpus), Fix: fmt.Sprintf("give the machine %d CPUs", cpus)})
+	}
+	if f.MemoryMiB < memory {
+		found = append(found, check.Finding{Evidence: fmt.Sprintf("%d MiB of memory, %d needed", f.MemoryMiB, memory), Fix: fmt.Sprintf("give the machine %d MiB of memory", memory)})
+	}
+	return found
+}
+
+// needMiB is the free space that an installation needs below each path: the
+// binaries are 300 MB, the images of a control plane unpack to 1 GB.
+var needMiB = map[string]int{
+	"/usr/local/bin": 400, "/opt/cni/bin": 100, "/var/lib/containerd": 2000, "/var/lib/etcd": 500, "/var/lib/kubelet": 200,
+}
+
+func diskSpace(_ config.Host, f *facts.Facts) []check.Finding {
+	// What is installed already needs no room any more.
+	if f.Exists("/var/lib/kubelet/config.yaml") {
+		return nil
+	}
+	needed := map[string]int{}
+	for _, d := range f.Disks {
+		needed[d.MountPoint] += needMiB[d.Path]
+	}
+	var found []check.Finding
+	said := map[string]bool{}
+	for _, d := range f.Disks {
+		if need := needed[d.MountPoint]; d.FreeMiB < need && !said[d.MountPoint] {
+			said[d.MountPoint] = true
+			found = append(found, check.Finding{
+				Evidence: fmt.Sprintf("%d MiB free on %s, %d needed", d.FreeMiB, d.MountPoint, need),
+				Fix:      fmt.Sprintf("free %d MiB on %s: du -xh --max-depth=2 %s | sort -h", need-d.FreeMiB, d.MountPoint, d.MountPoint),
+			})
+		}
+	}
+	return found
+}
+
+// threshold is one of kubelet's, and the path whose file system it is about.
+// The values are those that kubelet has without a setting of one's own
+// (kubelet.config.k8s.io/v1beta1, evictionHard).
+type threshold struct {
+	signal, path, value string
+	inodes              bool
+}
+
+var thresholds = []threshold{
+	{signal: "nodefs.available", path: "/var/lib/kubelet", value: "10%"},
+	{signal: "nodefs.inodesFree", path: "/var/lib/kubelet", value: "5%", inodes: true},
+	{signal: "imagefs.available", path: "/var/lib/containerd", value: "15%"},
+}
+
+// imageGCPercent is kubelet's imageGCHighThresholdPercent.
+const imageGCPercent = 85
+
+func diskPressure(l *look) []check.Finding {
+	kubelet := l.cluster.Kubernetes.KubeletConfiguration
+	own, _ := kubelet["evictionHard"].(map[string]any)
+	return eachHost(func(_ config.Host, f *facts.Facts) []check.Finding {
+		var found []check.Finding
+		for _, t := range thresholds {
+			if own != nil {
+				t.value, _ = own[t.signal].(string)
+			}
+			if below, told := t.crossed(f); below {
+				found = append(found, check.Finding{
+					Evidence: told,
+					Fix:      fmt.Sprintf("free some space there, or set kubernetes.kubeletConfiguration.evictionHard: {%s: SIZE}", t.signal),
+				})
+			}
+		}
+		percent := number(kubelet["imageGCHighThresholdPercent"], imageGCPercent)
+		for _, d := range f.Disks {
+			if d.Path != "/var/lib/containerd" || d.SizeMiB == 0 {
+				continue
+			}
+			if used := 100 - d.FreeMiB*100/d.SizeMiB; used > percent {
+				found = append(found, check.Finding{
+					Evidence: fmt.Sprintf("%d %% of %s are used; kubelet collects images above %d %%", used, d.MountPoint, percent),
+					Fix:      "free some space there, or set kubernetes.kubeletConfiguration.imageGCHighThresholdPercent: 100",
+				})
+			}
+		}
+		return found
+	})(l)
+}
+
+// number is a whole number of the inventory's YAML, or the one given.
+func number(value any, otherwise int) int {
+	switch n := value.(type) {
+	case int64:
+		return int(n)
+	case float64:
+		return int(n)
+	case int:
+		return n
+	}
+	return otherwise
+}
+
+// crossed says whether a machine has less than the threshold, and how it is
+// told.
+func (t threshold) crossed(f *facts.Facts) (bool, string) {
+	for _, d := range f.Disks {
+		free, size, unit := d.FreeMiB, d.SizeMiB, "MiB"
+		if t.inodes {
+			free, size, unit = d.FreeInodes, d.Inodes, "inodes"
+		}
+		if d.Path != t.path || size == 0 {
+			continue
+		}
+		if percent, ok := strings.CutSuffix(t.value, "%"); ok {
+			limit, err := strconv.ParseFloat(percent, 64)
+			least := int(limit * float64(size) / 100)
+			return err == nil && free < least, fmt.Sprintf(
+				"%d of %d %s free on %s: below kubelet's %s of %s (%d)", free, size, unit, d.MountPoint, t.signal, t.value, least)
+		}
+		least, ok := mebibytes(t.value)
+		return ok && !t.inodes && free < least, fmt.Sprintf(
+			"%d MiB free on %s: below kubelet's %s of %s", free, d.MountPoint, t.signal, t.value)
+	}
+	return false, ""
+}
+
+// mebibytes reads a quantity such as 5Gi or 500Mi.
+func mebibytes(text string) (int, bool) {
+	for suffix, factor := range map[string]int{"Ti": 1 << 20, "Gi": 1 << 10, "Mi": 1} {
+		if digits, ok := strings.CutSuffix(text, suffix); ok {
+			n, err := strconv.Atoi(digits)
+			return n * factor, err == nil
+		}
+	}
+	return 0, false
+}
+
+func rootFS(_ config.Host, f *facts.Facts) []check.Finding {
+	var found []check.Finding
+	for _, d := range f.Disks {
+		switch {
+		case d.ReadOnly:
+			found = append(found, check.Finding{
+				Evidence: fmt.Sprintf("%s, on %s, cannot be written", d.Path, d.MountPoint),
+				Fix:      "mount -o remount,rw " + d.MountPoint + ", and the same in /etc/fstab",
+			})
+		case d.NoExec && strings.HasSuffix(d.Path, "/bin"):
+			found = append(found, check.Finding{
+				Evidence: fmt.Sprintf("programs in %s cannot be run: %s is mounted noexec", d.Path, d.MountPoint),
+				Fix:      "mount -o remount,exec " + d.MountPoint + ", and the same in /etc/fstab",
+			})
+		}
+	}
+	return found
+}

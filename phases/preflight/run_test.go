@@ -1,0 +1,113 @@
+package preflight
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/check"
+	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+func TestEveryCheckIsDescribed(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, d := range Describe() {
+		if seen[d.Name] || !regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`).MatchString(d.Name) {
+			t.Errorf("%q is there twice, or no name", d.Name)
+		}
+		seen[d.Name] = true
+		if d.Title == "" || d.Looks == "" || d.Why == "" || len(d.Manual) == 0 || d.Docs != "docs/preflight.md#"+d.Name {
+			t.Errorf("%s is not described: %+v", d.Name, d)
+		}
+		if !strings.HasSuffix(d.Looks, ".") || !strings.HasSuffix(d.Why, ".") || strings.HasSuffix(d.Title, ".") {
+			t.Errorf("%s: Looks and Why are sentences, Title is none", d.Name)
+		}
+	}
+}
+
+func TestSelection(t *testing.T) {
+	t.Parallel()
+	bed := workflowtest.New(t, two)
+	bed.Facts("w-1").CPUs, bed.Facts("w-1").Arch = 0, "riscv64"
+	tests := []struct {
+		name      string
+		selection Selection
+		want      []string
+	}{
+		{"all", Selection{}, []string{"architecture w-1 error", "resources w-1 error", "os-mix  info"}},
+		{"one left out", Selection{Skip: []string{"architecture"}}, []string{"resources w-1 error", "os-mix  info"}},
+		{"one only", Selection{Only: []string{"architecture"}}, []string{"architecture w-1 error"}},
+		{"one of two only", Selection{Only: []string{"architecture", "resources"}, Skip: []string{"resources"}}, []string{"architecture w-1 error"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			l := &look{cluster: bed.Cluster, fleet: bed.Fleet, noMesh: "no packets in this test"}
+			if diff := cmp.Diff(test.want, told(l.report(test.selection))); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestASelectionNamesChecksThatThereAre(t *testing.T) {
+	t.Parallel()
+	if err := (Selection{Only: []string{"mesh"}, Skip: []string{"swap-returns"}}).Validate(); err != nil {
+		t.Error(err)
+	}
+	err := Selection{Only: []string{"swap"}, Skip: []string{"zzz"}}.Validate()
+	var unknown *workflow.SelectionError
+	if !errors.As(err, &unknown) || !strings.Contains(err.Error(), "did you mean swap-returns?") || !strings.Contains(err.Error(), `no check "zzz"`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A machine that cannot be looked at keeps no other from being looked at.
+func TestLookGoesOnWithoutAMachine(t *testing.T) {
+	t.Parallel()
+	bed := workflowtest.New(t, two)
+	for _, m := range bed.Fleet.Machines {
+		m.SetFacts(nil)
+	}
+	args := factsArguments()
+	bed.Machine("cp-1").ExpectQueryScript("facts.sh", args...).Returns("arch\triscv64\nkernel\t6.1\n")
+	bed.Machine("w-1").ExpectQueryScript("facts.sh", args...).Error(remote.ErrUnreachable)
+	report, err := Look(t.Context(), bed.Cluster, bed.Fleet, Options{NoPairs: true, Selection: Selection{Only: []string{"architecture", "ssh-connect"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"ssh-connect w-1 error", "architecture cp-1 error", "architecture w-1 unknown"}, told(report)); diff != "" {
+		t.Error(diff)
+	}
+	if report.Status() != check.Error || report.Seconds <= 0 || len(report.Hosts) != 2 {
+		t.Errorf("got %+v", report)
+	}
+}
+
+func TestLookEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	bed := workflowtest.New(t, two)
+	if _, err := Look(ctx, bed.Cluster, bed.Fleet, Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheInventoryIgnoresWithAReason(t *testing.T) {
+	t.Parallel()
+	bed := workflowtest.New(t, two+"preflight: {ignore: [{check: architecture, reason: an experiment}]}\n")
+	bed.Facts("w-1").Arch = "riscv64"
+	for _, c := range looked(bed).Checks {
+		if c.Name == "architecture" && (c.Status != check.OK || c.Findings[0].Ignored != "an experiment") {
+			t.Errorf("got %+v", c)
+		}
+	}
+}

@@ -1,0 +1,266 @@
+package preflight
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"slipway.io/slipway/provision/check"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/facts"
+	"slipway.io/slipway/provision/workflow"
+)
+
+// systemChecks are about the operating system and what else works on it.
+func systemChecks() []Check {
+	return []Check{
+		{
+			Description: check.Description{
+				Name: "init-system", Title: "systemd runs the machine", Kind: check.Host, Severity: check.Error,
+				Looks:  "The name of process 1.",
+				Why:    "kubelet, containerd and slipway's long steps are systemd units.",
+				Manual: []string{"cat /proc/1/comm"},
+			},
+			look: eachHost(initSystem),
+		},
+		{
+			Description: check.Description{
+				Name: "architecture", Title: "there are binaries for the processor", Kind: check.Host, Severity: check.Error,
+				Looks:  "The architecture that uname tells.",
+				Why:    "Bundles hold binaries and images for amd64 and arm64.",
+				Manual: []string{"uname -m"},
+			},
+			look: eachHost(architecture),
+		},
+		{
+			Description: check.Description{
+				Name: "cgroup-v1", Title: "cgroup v2 is there", Kind: check.Host, Severity: check.Error,
+				Looks:  "The file system of /sys/fs/cgroup.",
+				Why:    "kubelet refuses to start on cgroup v1 since 1.35, unless failCgroupV1 is false.",
+				Manual: []string{"stat -fc %T /sys/fs/cgroup    # cgroup2fs", "grubby --update-kernel=ALL --args=systemd.unified_cgroup_hierarchy=1 && reboot"},
+			},
+			look: cgroupV1,
+		},
+		{
+			Description: check.Description{
+				Name: "package-lock", Title: "the package manager is free", Kind: check.Host, Severity: check.Warning,
+				Looks:  "The locks of dpkg and rpm, and who holds them.",
+				Why:    "An upgrade that runs in the background changes the machine under an installation, and blocks packages.",
+				Manual: []string{"fuser -v /var/lib/dpkg/lock-frontend", "systemctl stop unattended-upgrades"},
+			},
+			look: eachHost(packageLock),
+		},
+		{
+			Description: check.Description{
+				Name: "package-hold", Title: "no upgrade replaces the cluster's programs", Kind: check.Host, Severity: check.Warning,
+				Looks:  "Packages of kubelet, kubeadm, kubectl, containerd and CRI-O that are installed and not held.",
+				Why:    "A cluster dies days later, when an upgrade starts another containerd or kubelet in place of slipway's.",
+				Manual: []string{"apt-mark showhold", "apt-mark hold containerd kubelet"},
+			},
+			look: eachHost(packageHold),
+		},
+		{
+			Description: check.Description{
+				Name: "hostname-loopback", Title: "the machine's name is not on the loopback", Kind: check.Host, Severity: check.Info,
+				Looks:  "Lines of /etc/hosts that give the machine's own name an address of 127.0.0.0/8, as Vagrant boxes have.",
+				Why:    "What looks up its own name would listen on 127.0.1.1, where no other machine finds it.",
+				Manual: []string{"getent hosts $(hostname)", "sed -i '/^127\\.0\\.1\\.1/d' /etc/hosts"},
+			},
+			look: eachHost(hostnameLoopback),
+		},
+		{
+			Description: check.Description{
+				Name: "inotify", Title: "enough files can be watched", Kind: check.Host, Severity: check.Info,
+				Looks:  "fs.inotify.max_user_instances and max_user_watches.",
+				Why:    "kubelet and log collectors fail with \"too many open files\" where the limits are those of a desktop.",
+				Manual: []string{"sysctl fs.inotify.max_user_instances fs.inotify.max_user_watches", "sysctl -w fs.inotify.max_user_instances=8192 fs.inotify.max_user_watches=524288"},
+			},
+			look: eachHost(inotify),
+		},
+		{
+			Description: check.Description{
+				Name: "proxy", Title: "a proxy leaves the cluster's own traffic alone", Kind: check.Host, Severity: check.Error,
+				Looks:  "http_proxy, https_proxy and no_proxy in /etc/environment and in systemd's environment.",
+				Why:    "With a proxy for the cluster's own addresses, kubeadm init hangs and webhooks fail.",
+				Manual: []string{"systemctl show-environment; cat /etc/environment", "echo 'NO_PROXY=...' >> /etc/environment"},
+			},
+			look: proxy,
+		},
+	}
+}
+
+func initSystem(_ config.Host, f *facts.Facts) []check.Finding {
+	if f.Init == "systemd" {
+		return nil
+	}
+	return []check.Finding{{Evidence: fmt.Sprintf("process 1 is %q", f.Init), Fix: "use a distribution that runs systemd, such as Debian, Ubuntu or Rocky"}}
+}
+
+func architecture(_ config.Host, f *facts.Facts) []check.Finding {
+	if f.Arch == "amd64" || f.Arch == "arm64" {
+		return nil
+	}
+	return []check.Finding{{Evidence: "the machine is " + f.Arch, Fix: "use amd64 or arm64 machines"}}
+}
+
+// cgroupV1: kubelet refuses to start on cgroup v1 since 1.35 unless told
+// otherwise (kubelet.config.k8s.io/v1beta1, failCgroupV1).
+func cgroupV1(l *look) []check.Finding {
+	if allowed, set := l.cluster.Kubernetes.KubeletConfiguration["failCgroupV1"].(bool); set && !allowed {
+		return nil
+	}
+	return eachHost(func(_ config.Host, f *facts.Facts) []check.Finding {
+		if f.CgroupVersion == 2 {
+			return nil
+		}
+		return []check.Finding{{
+			Evidence: "/sys/fs/cgroup is cgroup v1, with which kubelet refuses to start",
+			Fix:      "boot with systemd.unified_cgroup_hierarchy=1, or set kubernetes.kubeletConfiguration.failCgroupV1: false",
+		}}
+	})(l)
+}
+
+func packageLock(_ config.Host, f *facts.Facts) []check.Finding {
+	var found []check.Finding
+	for _, holder := range f.Software.PackageLocks {
+		found = append(found, check.Finding{
+			Evidence: holder + " holds the package manager's lock",
+			Fix:      "wait until it is done, or: systemctl stop unattended-upgrades",
+		})
+	}
+	return found
+}
+
+func packageHold(_ config.Host, f *facts.Facts) []check.Finding {
+	var free []string
+	for _, p := range f.Software.Packages {
+		// kubectl is a tool of people, and replaces nothing that runs.
+		if !p.Held && p.Name != "kubectl" {
+			free = append(free, p.Name)
+		}
+	}
+	if len(free) == 0 {
+		return nil
+	}
+	fix := "apt-mark hold " + strings.Join(free, " ")
+	if f.OS.ID == "rocky" || f.OS.ID == "almalinux" || f.OS.ID == "rhel" || f.OS.ID == "fedora" || f.OS.ID == "centos" {
+		fix = "dnf versionlock add " + strings.Join(free, " ")
+	}
+	return []check.Finding{{
+		Evidence: "packages that an upgrade may replace or start: " + names(free),
+		Fix:      fix + ", or remove them: slipway brings its own",
+	}}
+}
+
+func hostnameLoopback(_ config.Host, f *facts.Facts) []check.Finding {
+	var found []check.Finding
+	for _, entry := range f.Loopback {
+		if strings.HasPrefix(entry, "127.0.0.1 ") && f.Hostname == "localhost" {
+			continue
+		}
+		found = append(found, check.Finding{
+			Evidence: "/etc/hosts has " + entry,
+			Fix:      "nothing: slipway puts the nodes' names and addresses into /etc/hosts, and uses addresses; or remove the line",
+		})
+	}
+	return found
+}
+
+// What slipway raises the limits to (phase kernel).
+const (
+	inotifyInstances = 8192
+	inotifyWatches   = 524288
+)
+
+func inotify(_ config.Host, f *facts.Facts) []check.Finding {
+	var found []check.Finding
+	for _, limit := range []struct {
+		name string
+		want int
+	}{{"fs.inotify.max_user_instances", inotifyInstances}, {"fs.inotify.max_user_watches", inotifyWatches}} {
+		have := 0
+		if _, err := fmt.Sscan(f.Sysctls[limit.name], &have); err != nil || have >= limit.want {
+			continue
+		}
+		found = append(found, check.Finding{
+			Evidence: fmt.Sprintf("%s is %d", limit.name, have),
+			Fix:      fmt.Sprintf("nothing: slipway raises it to %d", limit.want),
+		})
+	}
+	return found
+}
+
+// proxy: whatever uses a proxy has to leave out the nodes, pods and services.
+func proxy(l *look) []check.Finding {
+	needed := l.noProxy()
+	return eachHost(func(_ config.Host, f *facts.Facts) []check.Finding {
+		settings := f.Software.Proxy
+		used := settings["https_proxy"]
+		if used == "" {
+			used = settings["http_proxy"]
+		}
+		if used == "" {
+			return nil
+		}
+		var missing []string
+		for _, want := range needed {
+			if !exempt(settings["no_proxy"], want) {
+				missing = append(missing, want)
+			}
+		}
+		if len(missing) == 0 {
+			return nil
+		}
+		all := strings.Join(append(nonEmpty(settings["no_proxy"]), missing...), ",")
+		return []check.Finding{{
+			Evidence: fmt.Sprintf("the proxy %s is used for %s too", used, names(missing)),
+			Fix:      "set in /etc/environment: NO_PROXY=" + all,
+		}}
+	})(l)
+}
+
+// noProxy is what must not go through a proxy.
+func (l *look) noProxy() []string {
+	all := []string{"127.0.0.1", l.cluster.Network.PodSubnet, l.cluster.Network.ServiceSubnet}
+	if endpoint := l.cluster.EndpointHost(); endpoint != "" {
+		all = append(all, endpoint)
+	}
+	for _, m := range l.machines() {
+		if addr, err := m.NodeIP(); err == nil {
+			all = append(all, addr.String())
+		}
+	}
+	return all
+}
+
+// exempt says whether a no_proxy list has an address, name or range, or a
+// range that holds it.
+func exempt(noProxy, want string) bool {
+	for _, entry := range strings.Split(noProxy, ",") {
+		entry = strings.TrimSpace(entry)
+		if entry == "*" || entry == want {
+			return true
+		}
+		whole, err := netip.ParsePrefix(entry)
+		if err != nil {
+			continue
+		}
+		if a, err := netip.ParseAddr(want); err == nil && whole.Contains(a) {
+			return true
+		}
+		if p, err := netip.ParsePrefix(want); err == nil && whole.Bits() <= p.Bits() && whole.Contains(p.Addr()) {
+			return true
+		}
+	}
+	return false
+}
+
+func nonEmpty(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return []string{s}
+}
+
+// ours says whether slipway has worked on the machine.
+func ours(f *facts.Facts) bool { return f.Exists(workflow.JournalDir) }
