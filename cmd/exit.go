@@ -24,6 +24,8 @@ const (
 	exitValidation  = 6   // the cluster does not pass its validation
 	exitLocked      = 7   // another installer is at work
 	exitBundle      = 8   // the bundle is missing something or damaged
+	exitUnknown     = 10  // some checks could not be answered
+	exitWarnings    = 11  // checks found warnings, and nothing worse
 	exitInterrupted = 130 // Ctrl-C
 )
 
@@ -67,6 +69,10 @@ func exitCode(err error) int {
 		return exitConnection
 	case errors.As(err, &findings):
 		return exitPreflight
+	case errors.Is(err, errUnknown):
+		return exitUnknown
+	case errors.Is(err, errWarnings):
+		return exitWarnings
 	case errors.Is(err, errInvalidCluster):
 		return exitValidation
 	case errors.As(err, &locked):

@@ -38,6 +38,8 @@ func TestExitCodes(t *testing.T) {
 		{"a machine that refuses the key", inPhase(remote.ErrAuth), 4},
 		{"a machine that refuses sudo", inPhase(remote.ErrSudo), 4},
 		{"checks that found errors", inPhase(&preflight.FindingsError{}), 5},
+		{"checks that could not be answered", reported{errUnknown}, 10},
+		{"checks that only warn", reported{errWarnings}, 11},
 		{"a cluster that is not valid", errInvalidCluster, 6},
 		{"a lock that another holds", inPhase(&workflow.LockedError{}), 7},
 		{"a bundle that is damaged", inPhase(&bundle.CorruptError{}), 8},

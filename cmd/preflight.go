@@ -3,77 +3,198 @@ package cmd
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
 
-	"slipway.io/slipway/phases"
 	"slipway.io/slipway/phases/preflight"
+	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/report"
-	"slipway.io/slipway/provision/workflow"
 )
+
+// preflightFormats are what --output may be for preflight.
+var preflightFormats = []string{"text", "json", "yaml", "junit", "html"}
 
 func newPreflight(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "preflight",
 		Short: "Check the machines, and change nothing",
+		Long: `Check every machine, all of them together, and what lies between them with real
+packets: a small program is brought to each machine for that, and removed. All
+checks run, and none is changed by what another finds.
+
+The exit code is 5 if a check found an error, 10 if one could not be answered, 11 if
+there are warnings only, and else 0. "slipway explain CHECK" says more about a check.`,
 		Example: `  slipway preflight
-  slipway preflight -o json`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.preflight(cmd.Context()) },
+  slipway preflight --watch
+  slipway preflight --only mesh,mtu
+  slipway preflight --skip-checks disk-latency -o json
+  slipway preflight -o html --output-file preflight.html
+  slipway preflight --local`,
+		Args:        noArgs,
+		Annotations: map[string]string{outputFormats: strings.Join(preflightFormats, ",")},
+		RunE:        func(cmd *cobra.Command, _ []string) error { return a.preflight(cmd.Context()) },
 	}
 	connectionFlags(cmd)
+	flags := cmd.Flags()
+	flags.StringSlice("only", nil, "the checks to run (default: all)")
+	flags.StringSlice("skip-checks", nil, "checks to leave out")
+	flags.Bool("no-pairs", false, "send no packets between the machines")
+	flags.Bool("local", false, "check this computer, on which a lab is to run, and no machines")
+	flags.Bool("watch", false, "check again and again, until nothing is wrong")
+	flags.Duration("interval", 5*time.Second, "with --watch: how long to wait before the next round")
+	flags.String("output-file", "", "write the report to this file")
+	names := func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		var all []string
+		for _, d := range preflight.Describe() {
+			all = append(all, d.Name+"\t"+d.Title)
+		}
+		return all, cobra.ShellCompDirectiveNoFileComp
+	}
+	for _, flag := range []string{"only", "skip-checks"} {
+		if err := cmd.RegisterFlagCompletionFunc(flag, names); err != nil {
+			panic(err) // the flag is defined above
+		}
+	}
 	return cmd
 }
 
 func (a *app) preflight(ctx context.Context) error {
+	selection := preflight.Selection{Only: a.list("only"), Skip: a.list("skip-checks")}
+	if err := selection.Validate(); err != nil {
+		return err
+	}
+	look := a.lookAtMachines
+	if a.settings.GetBool("local") {
+		look = a.lookAtThisComputer
+	}
+	for {
+		found, err := look(ctx, selection)
+		if err != nil {
+			return err
+		}
+		if err := a.show(found); err != nil {
+			return err
+		}
+		verdict := verdictOf(found)
+		green := verdict == nil || errors.Is(verdict, errWarnings)
+		if green || !a.settings.GetBool("watch") {
+			return verdict
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(a.settings.GetDuration("interval")):
+		}
+	}
+}
+
+// lookAtMachines makes new connections each time: what is wrong may be the
+// connection.
+func (a *app) lookAtMachines(ctx context.Context, selection preflight.Selection) (*check.Report, error) {
 	cluster, path, err := a.inventory()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	fleet, closeAll, err := a.fleet(cluster, path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer closeAll()
-	run := &workflow.Run{Cluster: cluster, Fleet: fleet, Parallel: 20, Plan: true, Sink: report.SinkFunc(func(report.Event) {})}
-	if err := run.Do(ctx, phases.Preflight()); err != nil {
-		return err
+	options := preflight.Options{Selection: selection, NoPairs: a.settings.GetBool("no-pairs")}
+	if cluster.Artifacts.Bundle != "" {
+		made, err := openBundle(cluster.Artifacts.Bundle)
+		if err != nil {
+			return nil, err
+		}
+		options.Version = made.Manifest().Kubernetes
 	}
-	// Never nil: programs get an empty list, not null.
-	findings := append([]preflight.Finding{}, preflight.Run(cluster, fleet, cluster.Kubernetes.Version)...)
-	if a.json() {
-		if err := a.printJSON(findings); err != nil {
+	return preflight.Look(ctx, cluster, fleet, options)
+}
+
+// lookAtThisComputer checks where a lab is to run.
+func (a *app) lookAtThisComputer(ctx context.Context, selection preflight.Selection) (*check.Report, error) {
+	return nil, errors.New("not there yet")
+}
+
+// show writes a report as it was asked for.
+func (a *app) show(found *check.Report) error {
+	path := a.settings.GetString("output-file")
+	if path == "" {
+		if report.IsTerminal(a.out) && a.settings.GetBool("watch") {
+			fmt.Fprint(a.out, "\x1b[H\x1b[2J")
+		}
+		return a.write(a.out, found)
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
+	if err != nil {
+		return &usageError{fmt.Errorf("--output-file: %w", err)}
+	}
+	err = a.write(file, found)
+	return errors.Join(err, file.Close())
+}
+
+func (a *app) write(w io.Writer, found *check.Report) error {
+	switch a.settings.GetString("output") {
+	case "json":
+		return printJSON(w, found)
+	case "yaml":
+		text, err := yaml.Marshal(found)
+		if err != nil {
 			return err
 		}
-	} else if err := a.printFindings(findings); err != nil {
+		_, err = fmt.Fprintf(w, "---\n%s", text)
 		return err
+	case "junit":
+		return report.PreflightJUnit(w, found)
+	case "html":
+		return report.PreflightHTML(w, found)
+	default:
+		return report.Preflight(w, found, a.settings.GetBool("verbose"))
 	}
-	var errs []preflight.Finding
-	for _, f := range findings {
-		if f.Severity == preflight.Error && f.Ignored == "" {
-			errs = append(errs, f)
-		}
-	}
-	if len(errs) > 0 {
-		return reported{errors.Join(&preflight.FindingsError{Findings: errs})}
+}
+
+// What a preflight comes to beside findings that are errors.
+var (
+	errUnknown  = errors.New("some checks could not be answered")
+	errWarnings = errors.New("some checks warn")
+)
+
+// verdictOf is nil where nothing is wrong.
+func verdictOf(found *check.Report) error {
+	switch found.Status() {
+	case check.Error:
+		return reported{&preflight.FindingsError{Findings: found.Findings(check.Error)}}
+	case check.Unknown:
+		return reported{errUnknown}
+	case check.Warning:
+		return reported{errWarnings}
 	}
 	return nil
 }
 
-func (a *app) printFindings(findings []preflight.Finding) error {
-	rows := []report.Row{}
-	for _, f := range findings {
-		row := report.Row{Status: report.StatusFailed, Cells: []string{f.Check, f.Host, f.Evidence, f.Fix}}
-		if f.Severity == preflight.Warning {
-			row.Status = report.StatusWarning
-		}
-		if f.Ignored != "" {
-			row.Status, row.Cells[3] = report.StatusSkipped, "ignored: "+f.Ignored
-		}
-		rows = append(rows, row)
+// allowedFormats are what --output may be for a command.
+func allowedFormats(cmd *cobra.Command) []string {
+	if own := cmd.Annotations[outputFormats]; own != "" {
+		return strings.Split(own, ",")
 	}
-	if len(rows) == 0 {
-		rows = append(rows, report.Row{Status: report.StatusOK, Cells: []string{"all checks", "", "nothing found", ""}})
+	return []string{"text", "json"}
+}
+
+// outputFormats is the annotation of a command with formats of its own.
+const outputFormats = "output-formats"
+
+func checkFormat(cmd *cobra.Command, format string) error {
+	allowed := allowedFormats(cmd)
+	if slices.Contains(allowed, format) {
+		return nil
 	}
-	return report.Table(a.out, []string{"CHECK", "HOST", "EVIDENCE", "FIX"}, rows)
+	last := len(allowed) - 1
+	return &usageError{fmt.Errorf("--output %q: use %s or %s", format, strings.Join(allowed[:last], ", "), allowed[last])}
 }

@@ -83,7 +83,7 @@ Settings come from flags, then from the environment (SLIPWAY_INVENTORY for
 		c.GroupID = "cluster"
 		root.AddCommand(c)
 	}
-	for _, c := range []*cobra.Command{newInit(a), newSchema(a), newPreflight(a), newBundle(a), newLab(a)} {
+	for _, c := range []*cobra.Command{newInit(a), newSchema(a), newPreflight(a), newExplain(a), newBundle(a), newLab(a)} {
 		c.GroupID = "prepare"
 		root.AddCommand(c)
 	}
@@ -128,12 +128,7 @@ func (a *app) loadSettings(cmd *cobra.Command) error {
 	if err := v.BindPFlags(cmd.Flags()); err != nil {
 		return err
 	}
-	switch format := v.GetString("output"); format {
-	case "text", "json":
-		return nil
-	default:
-		return &usageError{fmt.Errorf("--output %q: it is text or json", format)}
-	}
+	return checkFormat(cmd, v.GetString("output"))
 }
 
 // list is a setting of several values; in the environment there are commas

@@ -153,7 +153,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{"an argument too few", []string{"bundle", "verify"}, "slipway bundle verify takes one argument, the folder of the bundle"},
 		{"no phase to run", []string{"phase", "run"}, "which phase?"},
 		{"no machine to log in to", []string{"lab", "ssh"}, "which machine?"},
-		{"an output that there is not", []string{"version", "-o", "xml"}, `--output "xml": it is text or json`},
+		{"an output that there is not", []string{"version", "-o", "xml"}, `--output "xml": use text or json`},
 		{"an inventory that is not there", []string{"apply", "-i", "none.yaml"}, "none.yaml: no such file or directory; name the inventory with -i"},
 		{"a host that init cannot read", []string{"init", "--host", "cp-1"}, `host "cp-1": write name=address`},
 		{"a role that there is not", []string{"init", "--host", "cp-1=192.0.2.1,master"}, `"master" is no role`},

@@ -49,7 +49,7 @@ func TestAMachineThatCannotBeUsedIsToldOnce(t *testing.T) {
 		{"since it refuses the key", remotetest.ServerConfig{RefuseAll: true}, true, "authorized_keys"},
 	}
 	for _, test := range tests {
-		for _, command := range [][]string{{"apply"}, {"plan"}, {"preflight"}, {"kubeconfig"}} {
+		for _, command := range [][]string{{"apply"}, {"plan"}, {"kubeconfig"}} {
 			t.Run(strings.Join(command, " ")+" "+test.name, func(t *testing.T) {
 				home := alone(t)
 				server := remotetest.NewServer(t, test.config)
@@ -73,6 +73,24 @@ func TestAMachineThatCannotBeUsedIsToldOnce(t *testing.T) {
 					t.Errorf("the machine is not named:\n%s", complaints)
 				}
 			})
+		}
+	}
+}
+
+func TestPreflightReportsAMachineThatCannotBeUsed(t *testing.T) {
+	bundle := workflowtest.NewBundle(t).Dir()
+	home := alone(t)
+	server := remotetest.NewServer(t, remotetest.ServerConfig{})
+	known := filepath.Join(home, "known_hosts")
+	write(t, known, "")
+	inventoryOf(t, home, "artifacts: {bundle: "+bundle+"}\n", known, server)
+	out, complaints, code := slipway(t, "preflight")
+	if code != exitPreflight || complaints != "" {
+		t.Errorf("exit code %d, said %q", code, complaints)
+	}
+	for _, want := range []string{"ssh-hostkey: ", "--accept-new-host-keys", "checks could not be asked on node-0"} {
+		if strings.Count(out, want) != 1 {
+			t.Errorf("%q stands %d times in\n%s", want, strings.Count(out, want), out)
 		}
 	}
 }
