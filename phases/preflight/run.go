@@ -105,6 +105,9 @@ func Look(ctx context.Context, cluster *config.Cluster, fleet *workflow.Fleet, o
 func (l *look) report(selection Selection) *check.Report {
 	report := &check.Report{Cluster: l.cluster.Metadata.Name, Hosts: l.fleet.Names(), Mesh: l.mesh}
 	for _, c := range Checks() {
+		if len(selection.Only) > 0 && !slices.Contains(selection.Only, c.Name) {
+			continue
+		}
 		report.Checks = append(report.Checks, l.result(c, selection))
 	}
 	return report
