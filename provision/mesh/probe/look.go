@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"slipway.io/slipway/provision/mesh/wire"
 )
 
@@ -68,17 +70,26 @@ const (
 	mostWait  = time.Second
 )
 
-// timeDisk times fdatasync on a file that has no name, and so is gone with the
-// program.
+// nameless is a file without a name, which is gone with the program. Where the
+// file system has no such files, it has a name for a moment.
+func nameless(dir string) (*os.File, error) {
+	file, err := os.OpenFile(dir, unix.O_TMPFILE|os.O_RDWR, 0o600)
+	if err == nil {
+		return file, nil
+	}
+	if file, err = os.CreateTemp(dir, ".slipway-probe-"); err != nil {
+		return nil, err
+	}
+	return file, os.Remove(file.Name())
+}
+
+// timeDisk times fdatasync.
 func timeDisk(dir string) *wire.Disk {
-	file, err := os.CreateTemp(dir, ".slipway-probe-")
+	file, err := nameless(dir)
 	if err != nil {
 		return &wire.Disk{Error: err.Error()}
 	}
 	defer file.Close()
-	if err := os.Remove(file.Name()); err != nil {
-		return &wire.Disk{Error: err.Error()}
-	}
 	var times []time.Duration
 	block := make([]byte, writeSize)
 	for end := time.Now().Add(mostWait); len(times) < mostTimes && time.Now().Before(end); {
