@@ -140,14 +140,22 @@ func openBundle(dir string) (*bundle.Bundle, error) {
 	return b, nil
 }
 
+// bundleDir is where the bundle of a version is cached.
+func bundleDir(version string) (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("cache folder: %w", err)
+	}
+	return filepath.Join(cache, "slipway", "bundles", version+"-"+runtime.GOARCH), nil
+}
+
 // cachedBundle is the bundle of a version in the user's cache folder; it is
 // made there if there is none.
 func (a *app) cachedBundle(ctx context.Context, version string) (*bundle.Bundle, error) {
-	cache, err := os.UserCacheDir()
+	dir, err := bundleDir(version)
 	if err != nil {
-		return nil, fmt.Errorf("cache folder: %w", err)
+		return nil, err
 	}
-	dir := filepath.Join(cache, "slipway", "bundles", version+"-"+runtime.GOARCH)
 	b, err := bundle.Open(dir)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return b, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -14,7 +15,10 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"slipway.io/slipway/phases/preflight"
+	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/check"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/local"
 	"slipway.io/slipway/provision/report"
 )
 
@@ -47,6 +51,11 @@ there are warnings only, and else 0. "slipway explain CHECK" says more about a c
 	flags.StringSlice("skip-checks", nil, "checks to leave out")
 	flags.Bool("no-pairs", false, "send no packets between the machines")
 	flags.Bool("local", false, "check this computer, on which a lab is to run, and no machines")
+	flags.String("provider", "", "with --local: vagrant or container (default: what is there)")
+	flags.Int("machines", 3, "with --local: how many machines there shall be")
+	flags.Int("memory", labMemoryMiB, "with --local: the memory of a machine, in MiB")
+	flags.String("range", "172.16.16.0/24", "with --local: the network of the machines")
+	flags.String("bundle", "", "with --local: the bundle to install from")
 	flags.Bool("watch", false, "check again and again, until nothing is wrong")
 	flags.Duration("interval", 5*time.Second, "with --watch: how long to wait before the next round")
 	flags.String("output-file", "", "write the report to this file")
@@ -118,9 +127,52 @@ func (a *app) lookAtMachines(ctx context.Context, selection preflight.Selection)
 	return preflight.Look(ctx, cluster, fleet, options)
 }
 
+// What the machines of a lab take, in MiB: kubeadm wants 1700 on a control
+// plane, and the images of one unpack to a few GB.
+const (
+	labMemoryMiB = 2048
+	labDiskMiB   = 8192
+)
+
 // lookAtThisComputer checks where a lab is to run.
 func (a *app) lookAtThisComputer(ctx context.Context, selection preflight.Selection) (*check.Report, error) {
-	return nil, errors.New("not there yet")
+	want := preflight.Wanted{
+		Provider: a.settings.GetString("provider"), Machines: a.settings.GetInt("machines"),
+		MemoryMiB: a.settings.GetInt("memory"), DiskMiB: labDiskMiB,
+		Bundle: a.settings.GetString("bundle"), Download: "https://dl.k8s.io/",
+	}
+	var err error
+	if want.Range, err = netip.ParsePrefix(a.settings.GetString("range")); err != nil || !want.Range.Addr().Is4() {
+		return nil, &usageError{fmt.Errorf("--range %q: write it as 172.16.16.0/24", a.settings.GetString("range"))}
+	}
+	if !slices.Contains([]string{"", "vagrant", "container"}, want.Provider) {
+		return nil, &usageError{fmt.Errorf("--provider %q: use vagrant or container", want.Provider)}
+	}
+	if want.Machines < 1 || want.MemoryMiB < 1 {
+		return nil, &usageError{errors.New("--machines and --memory: use numbers above 0")}
+	}
+	if want.Bundle == "" {
+		want.Bundle, err = cachedBundleDir(config.DefaultKubernetesVersion)
+	} else if _, err = openBundle(want.Bundle); err != nil {
+		return nil, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	return preflight.LookLocal(ctx, local.This{}, want, selection)
+}
+
+// cachedBundleDir is the bundle of a version in the user's cache; empty if
+// there is none.
+func cachedBundleDir(version string) (string, error) {
+	dir, err := bundleDir(version)
+	if err != nil {
+		return "", err
+	}
+	if _, err := bundle.Open(dir); err != nil {
+		return "", nil // one that cannot be used is made anew
+	}
+	return dir, nil
 }
 
 // show writes a report as it was asked for.

@@ -1,0 +1,230 @@
+package preflight
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/check"
+	"slipway.io/slipway/provision/local"
+)
+
+// computer is a local.Machine of a test's making.
+type computer struct {
+	os       string
+	commands map[string]string
+	files    map[string]string
+	writable []string
+	env      map[string]string
+	home     string
+	root     bool
+	reach    error
+}
+
+var _ local.Machine = (*computer)(nil)
+
+func (c *computer) OS() string   { return c.os }
+func (c *computer) Arch() string { return "amd64" }
+func (c *computer) Run(_ context.Context, argv ...string) (string, error) {
+	out, there := c.commands[strings.Join(argv, " ")]
+	if !there {
+		return "", errors.New("not found")
+	}
+	return out, nil
+}
+
+func (c *computer) ReadFile(path string) ([]byte, error) {
+	if text, there := c.files[path]; there {
+		return []byte(text), nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+func (c *computer) Writable(path string) bool {
+	for _, w := range c.writable {
+		if w == path {
+			return true
+		}
+	}
+	return false
+}
+func (c *computer) Env(name string) string              { return c.env[name] }
+func (c *computer) Home() string                        { return c.home }
+func (c *computer) Root() bool                          { return c.root }
+func (c *computer) Reach(context.Context, string) error { return c.reach }
+
+// laptop runs Linux, Vagrant and VirtualBox, and is fit for the lab.
+func laptop() *computer {
+	return &computer{
+		os: "linux", home: "/home/me", writable: []string{"/dev/kvm"}, env: map[string]string{},
+		commands: map[string]string{
+			"vagrant --version": "Vagrant 2.4.9", "VBoxManage --version": "7.2.0r170228",
+			"df -Pk /home/me":              "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/sda2 500000000 100000000 400000000 20% /",
+			"ip -4 route show table all":   "default via 192.0.2.1 dev wlan0 proto dhcp src 192.0.2.7\n192.0.2.0/24 dev wlan0 proto kernel scope link src 192.0.2.7\n172.16.16.0/24 dev vboxnet0 scope link\nlocal 172.16.16.1 dev vboxnet0 table local",
+			"vagrant plugin list --no-tty": "vagrant-share (2.0.0, global)",
+		},
+		files: map[string]string{
+			"/proc/meminfo":           "MemTotal: 16000000 kB\nMemAvailable:   12000000 kB\n",
+			"/proc/cpuinfo":           "flags : fpu vmx sse\n",
+			"/etc/vbox/networks.conf": "# mine\n* 192.168.56.0/21 172.16.16.0/24\n",
+		},
+	}
+}
+
+// mac is one with VirtualBox, pc runs Windows.
+func mac() *computer {
+	return &computer{os: "darwin", home: "/Users/me", commands: map[string]string{
+		"vagrant --version": "Vagrant 2.4.9", "VBoxManage --version": "7.1.4r165100", "sysctl -n hw.memsize": "17179869184",
+		"sysctl -n kern.hv_support": "1", "df -Pk /Users/me": "x\n/dev/disk1 1 1 400000000 1% /",
+		"netstat -rn -f inet": "Routing tables\n\nInternet:\nDestination Gateway Flags Netif Expire\ndefault 192.0.2.1 UGScg en0\n127 127.0.0.1 UCS lo0\n192.0.2/24 link#6 UCS en0\n",
+	}, files: map[string]string{"/etc/vbox/networks.conf": "* 0.0.0.0/0\n"}}
+}
+
+func pc() *computer {
+	const powershell = "powershell -NoProfile -Command "
+	return &computer{os: "windows", home: `C:\Users\me`, env: map[string]string{}, commands: map[string]string{
+		"vagrant --version": "Vagrant 2.4.9", "VBoxManage --version": "7.1.4r165100",
+		powershell + "(Get-CimInstance Win32_OperatingSystem).FreePhysicalMemory": "12000000",
+		powershell + "(Get-Item $HOME).PSDrive.Free":                              "400000000000",
+		powershell + "$c = Get-CimInstance Win32_ComputerSystem; $p = Get-CimInstance Win32_Processor; \"$($c.HypervisorPresent) $($p.VirtualizationFirmwareEnabled)\"": "False True",
+		powershell + "Get-NetRoute -AddressFamily IPv4 | ForEach-Object { \"$($_.DestinationPrefix) $($_.InterfaceAlias)\" }":                                           "0.0.0.0/0 Wi-Fi\r\n192.0.2.0/24 Wi-Fi\r\n",
+	}}
+}
+
+func server() *computer {
+	c := laptop()
+	c.root = true
+	delete(c.commands, "vagrant --version")
+	delete(c.commands, "VBoxManage --version")
+	c.commands["systemd-nspawn --version"] = "systemd 252 (252.38)"
+	c.commands["debootstrap --version"] = "debootstrap 1.0.128"
+	return c
+}
+
+func want() Wanted {
+	return Wanted{Machines: 3, MemoryMiB: 2048, DiskMiB: 8192, Range: netip.MustParsePrefix("172.16.16.0/24"), Bundle: "/bundle", Download: "https://releases.example/"}
+}
+
+// localFaults let the checks of a computer fire.
+func localFaults() []struct {
+	name     string
+	machine  func() *computer
+	plant    func(*computer, *Wanted)
+	want     []string
+	evidence string
+	fix      string
+} {
+	return []struct {
+		name     string
+		machine  func() *computer
+		plant    func(*computer, *Wanted)
+		want     []string
+		evidence string
+		fix      string
+	}{
+		{"a fit laptop", laptop, func(*computer, *Wanted) {}, nil, "", ""},
+		{"a fit Mac", mac, func(*computer, *Wanted) {}, nil, "", ""},
+		{"a fit PC", pc, func(*computer, *Wanted) {}, nil, "", ""},
+		{"a fit server", server, func(*computer, *Wanted) {}, nil, "", ""},
+		{"no Vagrant", mac, func(c *computer, _ *Wanted) { delete(c.commands, "vagrant --version") }, []string{"lab-provider error"}, "Vagrant is not installed", "install Vagrant"},
+		{"no VirtualBox", laptop, func(c *computer, _ *Wanted) { delete(c.commands, "VBoxManage --version") }, []string{"lab-provider error"}, "neither VirtualBox nor libvirt", "install VirtualBox"},
+		{"no plugin for libvirt", laptop, func(c *computer, _ *Wanted) {
+			delete(c.commands, "VBoxManage --version")
+			c.commands["virsh --version"] = "9.0.0"
+		}, []string{"lab-provider error"}, "no plugin", "vagrant plugin install vagrant-libvirt"},
+		{"no debootstrap", server, func(c *computer, _ *Wanted) { delete(c.commands, "debootstrap --version") }, []string{"lab-provider error"}, "debootstrap is not installed", "apt-get install debootstrap"},
+		{"containers without root", server, func(c *computer, _ *Wanted) { c.root = false }, []string{"lab-provider error"}, "need root", "sudo slipway"},
+		{"virtualisation off", laptop, func(c *computer, _ *Wanted) { c.writable, c.files["/proc/cpuinfo"] = nil, "flags : fpu sse\n" }, []string{"virtualization error"}, "neither vmx nor svm", "firmware"},
+		{"no right to KVM", laptop, func(c *computer, _ *Wanted) { c.writable = nil }, []string{"virtualization error"}, "/dev/kvm cannot be opened", "usermod -aG kvm"},
+		{"a Mac without it", mac, func(c *computer, _ *Wanted) { c.commands["sysctl -n kern.hv_support"] = "0" }, []string{"virtualization error"}, "kern.hv_support is 0", "firmware"},
+		{"a Mac that does not tell", mac, func(c *computer, _ *Wanted) { delete(c.commands, "sysctl -n kern.hv_support") }, []string{"virtualization unknown"}, "could not be found out", "firmware"},
+		{"Hyper-V", pc, func(c *computer, _ *Wanted) { c.answer("HypervisorPresent", "True True") }, []string{"virtualization error"}, "Hyper-V runs", "bcdedit"},
+		{"virtualisation off on a PC", pc, func(c *computer, _ *Wanted) { c.answer("HypervisorPresent", "False False") }, []string{"virtualization error"}, "off in the firmware", "VT-x"},
+		{"little memory", laptop, func(_ *computer, w *Wanted) { w.Machines = 6 }, []string{"local-memory error"}, "11718 MiB are available, 6 machines of 2048 MiB need 12288", "--machines"},
+		{"memory that is not known", mac, func(c *computer, _ *Wanted) { delete(c.commands, "sysctl -n hw.memsize") }, []string{"local-memory unknown"}, "could not be found out", "6144 MiB"},
+		{"a full disk", laptop, func(_ *computer, w *Wanted) { w.DiskMiB = 200_000 }, []string{"local-disk error"}, "390625 MiB are free below /home/me, 3 machines need 600000", "free 209375 MiB"},
+		{"a disk that is not known", laptop, func(c *computer, _ *Wanted) { delete(c.commands, "df -Pk /home/me") }, []string{"local-disk unknown"}, "could not be found out", "24576 MiB"},
+		{"a VirtualBox that Vagrant does not know", laptop, func(c *computer, _ *Wanted) { c.commands["vagrant --version"] = "Vagrant 2.4.7" }, []string{"provider-versions error"}, "Vagrant 2.4.7 does not know VirtualBox 7.2.0", "Vagrant 2.4.8 or later"},
+		{"another that Vagrant does not know", mac, func(c *computer, _ *Wanted) { c.commands["vagrant --version"] = "Vagrant 2.4.1" }, []string{"provider-versions error"}, "VirtualBox 7.1.4", "Vagrant 2.4.2 or later"},
+		{"VirtualBox's own ranges", laptop, func(c *computer, _ *Wanted) { delete(c.files, "/etc/vbox/networks.conf") }, []string{"host-only-range error"}, "allows 192.168.56.0/21 for host-only networks, the lab's range is 172.16.16.0/24", "'* 172.16.16.0/24' | sudo tee -a /etc/vbox/networks.conf"},
+		{"a VirtualBox that allows all", laptop, func(c *computer, _ *Wanted) {
+			delete(c.files, "/etc/vbox/networks.conf")
+			c.commands["VBoxManage --version"] = "6.1.26r145957"
+		}, nil, "", ""},
+		{"a VPN", laptop, func(c *computer, _ *Wanted) {
+			c.commands["ip -4 route show table all"] += "\n172.16.0.0/12 dev tun0 scope link\n"
+		}, []string{"vpn-route error"}, "172.16.0.0/12 goes over tun0", "leave the VPN"},
+		{"a VPN on a Mac", mac, func(c *computer, _ *Wanted) { c.commands["netstat -rn -f inet"] += "172.16/12 10.9.0.1 UGSc utun3\n" }, []string{"vpn-route error"}, "172.16.0.0/12 goes over utun3", "--range"},
+		{"a VPN on a PC", pc, func(c *computer, _ *Wanted) { c.answer("Get-NetRoute", "172.16.16.0/20 Corporate VPN\r\n") }, []string{"vpn-route error"}, "Corporate VPN", "--range"},
+		{"a name with spaces", pc, func(c *computer, _ *Wanted) {
+			c.answer("Get-Item $HOME", "400000000000")
+			c.home = `C:\Users\Zoë M`
+		}, []string{"windows-paths warning"}, "beyond ASCII", "VAGRANT_HOME"},
+		{"Git Bash", pc, func(c *computer, _ *Wanted) { c.env["MSYSTEM"] = "MINGW64" }, []string{"windows-paths warning"}, "MINGW64", "MSYS_NO_PATHCONV"},
+		{"no bundle and no network", laptop, func(c *computer, w *Wanted) { w.Bundle, c.reach = "", errors.New("no route") }, []string{"downloads error"}, "https://releases.example/ does not answer: no route", "slipway bundle create"},
+		{"no bundle yet", laptop, func(_ *computer, w *Wanted) { w.Bundle = "" }, []string{"downloads info"}, "there is no bundle yet", "before the workshop"},
+	}
+}
+
+// answer changes what the command that has the text in it prints.
+func (c *computer) answer(text, out string) {
+	for command := range c.commands {
+		if strings.Contains(command, text) {
+			c.commands[command] = out
+		}
+	}
+}
+
+func TestEachCheckOfAComputerFindsItsFault(t *testing.T) {
+	t.Parallel()
+	fired := map[string]bool{}
+	for _, fault := range localFaults() {
+		for _, want := range fault.want {
+			name, _, _ := strings.Cut(want, " ")
+			fired[name] = true
+		}
+		t.Run(fault.name, func(t *testing.T) {
+			t.Parallel()
+			machine, wanted := fault.machine(), want()
+			fault.plant(machine, &wanted)
+			report, err := LookLocal(t.Context(), machine, wanted, Selection{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, c := range report.Checks {
+				for _, f := range c.Findings {
+					got = append(got, f.Check+" "+string(f.Severity))
+					if !strings.Contains(f.Evidence, fault.evidence) || !strings.Contains(f.Fix, fault.fix) {
+						t.Errorf("got %+v", f)
+					}
+				}
+			}
+			if diff := cmp.Diff(fault.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	for _, c := range LocalChecks() {
+		if !fired[c.Name] {
+			t.Errorf("no fault lets %s fire", c.Name)
+		}
+	}
+}
+
+func TestThisComputerIsLookedAtWithoutAPacket(t *testing.T) {
+	t.Parallel()
+	report, err := LookLocal(t.Context(), local.This{}, want(), Selection{Skip: []string{"downloads"}})
+	if err != nil || len(report.Checks) != len(LocalChecks()) || report.Status() == check.Skipped {
+		t.Errorf("got %+v, %v", report, err)
+	}
+	f := local.Read(t.Context(), local.This{})
+	if f.OS == "" || f.MemoryMiB <= 0 || f.FreeMiB <= 0 {
+		t.Errorf("got %+v", f)
+	}
+}
