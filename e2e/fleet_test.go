@@ -1,0 +1,110 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"slipway.io/slipway/provision/check"
+	"slipway.io/slipway/provision/remote/remotetest"
+)
+
+// Hosts of the simulated fleet, the time of a round trip to each, and how long
+// all checks of hosts may take.
+const (
+	simulated = 100
+	roundTrip = 20 * time.Millisecond
+	notLonger = 15 * time.Second
+)
+
+// TestPreflightOfAHundredHosts runs the checks of hosts against servers in
+// this process, which answer after the time of a round trip what a fit machine
+// answers. Two of them have the same machine-id, one has another clock.
+func TestPreflightOfAHundredHosts(t *testing.T) {
+	scratch := t.TempDir()
+	path := absolute(t, "SLIPWAY_BIN", "../bin/slipway")
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("%v: make build", err)
+	}
+	slipway := newBinary(path, scratch)
+	inventory := filepath.Join(scratch, "inventory.yaml")
+	var hosts, known strings.Builder
+	for i := range simulated {
+		server := remotetest.NewServer(t, remotetest.ServerConfig{Latency: roundTrip, Exec: answerAs(i)})
+		lines, err := os.ReadFile(server.KnownHosts())
+		if err != nil {
+			t.Fatal(err)
+		}
+		known.Write(lines)
+		role := "worker"
+		if i == 0 {
+			role = "control-plane"
+		}
+		fmt.Fprintf(&hosts, "  - {name: %s, address: %s, nodeIP: %s, roles: [%s], ssh: {port: %d, identityFile: %s}}\n",
+			nameOf(i), server.Address, addressOf(i), role, server.Port, server.KeyFile)
+	}
+	write(t, filepath.Join(scratch, "known_hosts"), known.String())
+	write(t, inventory, "apiVersion: slipway.io/v1alpha1\nkind: Cluster\nssh: {user: root, knownHostsFile: known_hosts}\nhosts:\n"+hosts.String())
+
+	r := slipway.run(t.Context(), t, "preflight", "--no-pairs", "-o", "json", "-i", inventory)
+	var report check.Report
+	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil {
+		t.Fatalf("%v\n%s", err, r)
+	}
+	t.Logf("%d hosts at %s: %.1f s", simulated, roundTrip, r.took.Seconds())
+	if r.took > notLonger || r.code != 5 || len(report.Hosts) != simulated {
+		t.Errorf("%d hosts, exit code %d after %s", len(report.Hosts), r.code, r.took)
+	}
+	var found []string
+	for _, c := range report.Checks {
+		for _, f := range c.Findings {
+			found = append(found, strings.Join(strings.Fields(f.Check+" "+f.Host+" "+f.Evidence), " "))
+		}
+	}
+	if len(found) != 2 || !strings.HasPrefix(found[0], "clock-skew node-42 the clock is 1m") ||
+		!strings.HasPrefix(found[1], "duplicate-machine-id node-7 and node-77 have the same machine-id ") {
+		t.Errorf("found %d:\n%s", len(found), strings.Join(found, "\n"))
+	}
+}
+
+func nameOf(i int) string    { return fmt.Sprintf("node-%d", i) }
+func addressOf(i int) string { return fmt.Sprintf("198.51.100.%d", i+1) }
+
+// answerAs answers the one script of facts as the i-th machine would.
+func answerAs(i int) func(context.Context, remotetest.Exec) int {
+	return func(_ context.Context, e remotetest.Exec) int {
+		script, _ := io.ReadAll(e.Stdin)
+		if !strings.Contains(string(script), "Prints what this machine looks like") {
+			return 127
+		}
+		id, now := i, time.Now()
+		if i == 77 {
+			id = 7
+		}
+		if i == 42 {
+			now = now.Add(90 * time.Second)
+		}
+		fmt.Fprintf(e.Stdout, "time\t%d.%09d\n", now.Unix(), now.Nanosecond())
+		for _, fact := range []string{
+			"hostname\t" + nameOf(i), "arch\tx86_64", "kernel\t6.1.0-40-amd64", "cpus\t4", "memoryKiB\t8000000", "cgroup\tcgroup2fs", "init\tsystemd",
+			fmt.Sprintf("machineID\t%032d", id+1), fmt.Sprintf("productUUID\tuuid-%d", i), fmt.Sprintf("mac\teth0 02:00:00:00:00:%02x", i),
+			"osID\tdebian", "osVersion\t13", "osName\tDebian GNU/Linux 13", "address\teth0 " + addressOf(i) + "/24", "mtu\teth0 1500",
+			"route\tdefault via 198.51.100.254 dev eth0", "route\t198.51.100.0/24 dev eth0 proto kernel scope link src " + addressOf(i), "resolver\t198.51.100.253",
+			"module\toverlay", "module\tbr_netfilter", "module\tnf_conntrack", "loadable\tvxlan",
+			"sysctl\tnet.ipv4.ip_forward 1", "sysctl\tfs.inotify.max_user_instances 8192", "sysctl\tfs.inotify.max_user_watches 524288", "maxSessions\t10",
+			"disk\t/var/lib/containerd 50000000 40000000 / 3000000 2900000", "disk\t/var/lib/etcd 50000000 40000000 / 3000000 2900000",
+			"disk\t/usr/local/bin 50000000 40000000 / 3000000 2900000", "disk\t/opt/cni/bin 50000000 40000000 / 3000000 2900000", "disk\t/var/lib/kubelet 50000000 40000000 / 3000000 2900000",
+		} {
+			fmt.Fprintln(e.Stdout, fact)
+		}
+		return 0
+	}
+}
