@@ -99,7 +99,7 @@ func answerAs(i int) func(context.Context, remotetest.Exec) int {
 			"osID\tdebian", "osVersion\t13", "osName\tDebian GNU/Linux 13", "address\teth0 " + addressOf(i) + "/24", "mtu\teth0 1500",
 			"route\tdefault via 198.51.100.254 dev eth0", "route\t198.51.100.0/24 dev eth0 proto kernel scope link src " + addressOf(i), "resolver\t198.51.100.253",
 			"module\toverlay", "module\tbr_netfilter", "module\tnf_conntrack", "loadable\tvxlan",
-			"sysctl\tnet.ipv4.ip_forward 1", "sysctl\tfs.inotify.max_user_instances 8192", "sysctl\tfs.inotify.max_user_watches 524288", "maxSessions\t10",
+			"sysctl\tnet.ipv4.ip_forward 1", "sysctl\tfs.inotify.max_user_instances 8192", "sysctl\tfs.inotify.max_user_watches 524288", "maxSessions\t10", "active\tchrony.service",
 			"disk\t/var/lib/containerd 50000000 40000000 / 3000000 2900000", "disk\t/var/lib/etcd 50000000 40000000 / 3000000 2900000",
 			"disk\t/usr/local/bin 50000000 40000000 / 3000000 2900000", "disk\t/opt/cni/bin 50000000 40000000 / 3000000 2900000", "disk\t/var/lib/kubelet 50000000 40000000 / 3000000 2900000",
 		} {

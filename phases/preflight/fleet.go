@@ -48,7 +48,7 @@ func fleetChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "clock-skew", Title: "the clocks agree", Kind: check.Fleet, Severity: check.Error,
-				Looks:  "Each clock against the median of all, less the time of the round trip.",
+				Looks:  "Each clock against the median of all, less the time of the round trip; and whether something keeps it right.",
 				Why:    "Certificates and tokens made on one machine are not yet valid on one that is more than 30 s behind.",
 				Manual: []string{"date -u; timedatectl", "timedatectl set-ntp true"},
 			},
@@ -183,9 +183,23 @@ func clockSkew(l *look) []check.Finding {
 				Evidence: fmt.Sprintf("the clock is %s off the median of all machines", off.Round(time.Second)),
 				Fix:      "timedatectl set-ntp true",
 			})
+			continue
+		}
+		// A container has its computer's clock.
+		if f := m.Facts(); !f.Active(timeSync...) && !f.Exists("/run/systemd/container") {
+			found = append(found, check.Finding{
+				Host: m.Spec.Name, Severity: check.Warning,
+				Evidence: "nothing keeps the clock right: neither systemd-timesyncd nor chrony nor ntpd runs",
+				Fix:      "timedatectl set-ntp true",
+			})
 		}
 	}
 	return found
+}
+
+// timeSync are the units that keep a clock right; facts.sh asks for them.
+var timeSync = []string{
+	"systemd-timesyncd.service", "chrony.service", "chronyd.service", "ntp.service", "ntpd.service", "ntpsec.service",
 }
 
 func osMix(l *look) []check.Finding {
