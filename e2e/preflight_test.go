@@ -29,6 +29,7 @@ type fault struct {
 	SSHUser            string `json:"sshUser"`
 	SSHPort            int    `json:"sshPort"`
 	NodeIP             string `json:"nodeIP"`
+	Roles              map[string][]string
 	KnownHosts         *string
 	// Containerd and Kubelet: the bundle's program is put onto the machine.
 	Containerd, Kubelet     bool
@@ -37,6 +38,9 @@ type fault struct {
 
 // measured are the checks that need packets between the machines.
 var measured = []string{"mesh", "mtu", "translated-address", "vip-taken", "lb-pool"}
+
+// exitCodes are those of preflight, by the worst that it found.
+var exitCodes = map[check.Severity]int{check.Error: 5, check.Unknown: 10, check.Warning: 11, check.Info: 0}
 
 // TestPreflight makes each fault on running machines, and sees that its check
 // finds it, and nothing once it is healed.
@@ -128,6 +132,9 @@ func (s *scenario) arranged(t *testing.T, f fault, planted bool) string {
 		merge(inventory, f.Inventory)
 		for _, h := range inventory["hosts"].([]any) {
 			host := h.(map[string]any)
+			if roles := f.Roles[host["name"].(string)]; roles != nil {
+				host["roles"] = roles
+			}
 			if host["name"] != f.made() {
 				continue
 			}
@@ -234,6 +241,8 @@ func (s *scenario) plantAndHeal(ctx context.Context, t *testing.T, name string, 
 		t.Errorf("the fault is not seen: %s", r)
 	case found[0].Severity != check.Severity(f.Severity) || !strings.Contains(found[0].Evidence, f.Evidence) || !strings.Contains(found[0].Fix, f.Fix):
 		t.Errorf("got %+v", found[0])
+	case r.code != exitCodes[found[0].Severity]:
+		t.Errorf("%s, but exit code %d", found[0].Severity, r.code)
 	}
 	heal()
 	report, r = s.look(ctx, t, s.arranged(t, f, false), flags...)
@@ -348,5 +357,37 @@ func (s *scenario) watch(ctx context.Context, t *testing.T) {
 		}
 	case <-time.After(20 * time.Second):
 		t.Error("it does not end")
+	}
+}
+
+// ghostMember adds a member to the cluster's etcd that never starts: a learner,
+// which does not count for the majority.
+func (s *scenario) ghostMember(ctx context.Context, t *testing.T) {
+	etcdctl := func(args ...string) string {
+		const pki = "/etc/kubernetes/pki/etcd/"
+		out, err := s.kubectl(ctx, t, append([]string{
+			"-n", "kube-system", "exec", "etcd-cp1", "--", "etcdctl",
+			"--cacert", pki + "ca.crt", "--cert", pki + "peer.crt", "--key", pki + "peer.key",
+		}, args...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	// Nobody has that address of the lab's network.
+	cp1 := s.lab.machine("cp1").Address
+	nobody := cp1[:strings.LastIndex(cp1, ".")] + ".99"
+	added := strings.Fields(etcdctl("member", "add", "ghost", "--learner", "--peer-urls=https://"+nobody+":2380"))
+	if len(added) < 2 || added[0] != "Member" {
+		t.Fatalf("etcdctl says %v", added)
+	}
+	report, r := s.look(ctx, t, s.lab.Inventory, "--only", "ghost-member")
+	found := findings(report, "ghost-member", "cp1")
+	if len(found) != 1 || r.code != 5 || !strings.Contains(found[0].Evidence, added[1]) || !strings.Contains(found[0].Fix, "member remove "+added[1]) {
+		t.Error(r)
+	}
+	etcdctl("member", "remove", added[1])
+	if report, r = s.look(ctx, t, s.lab.Inventory, "--only", "ghost-member"); r.code != 0 || len(report.Findings(check.Error)) > 0 {
+		t.Error(r)
 	}
 }

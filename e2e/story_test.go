@@ -28,6 +28,7 @@ func steps() []step {
 		{"a plan names the changes and makes none", (*scenario).plan, true},
 		{"apply makes a cluster", (*scenario).apply, true},
 		{"validate proves it", (*scenario).validate, false},
+		{"a member of etcd that never started is seen", (*scenario).ghostMember, false},
 		{"a second apply changes nothing", (*scenario).applyAgain, false},
 		{"two installers at once", (*scenario).locks, false},
 		{"the cluster survives a power cycle", (*scenario).powerCycle, false},

@@ -3,6 +3,7 @@ package preflight
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/config"
@@ -167,14 +168,20 @@ func replicas(l *look) []check.Finding {
 }
 
 func webPorts(_ config.Host, f *facts.Facts) []check.Finding {
-	var found []check.Finding
+	found := portsUnseen(f)
 	for _, l := range f.Listeners {
-		if l.Port == 80 || l.Port == 443 {
-			found = append(found, check.Finding{
-				Evidence: fmt.Sprintf("port %d is taken by %s", l.Port, l.Process),
-				Fix:      fmt.Sprintf("stop what listens there: ss -ltnp 'sport = :%d'", l.Port),
-			})
+		if l.Port != 80 && l.Port != 443 {
+			continue
 		}
+		taken := check.Finding{
+			Evidence: strings.TrimSpace(fmt.Sprintf("port %d is taken by %s", l.Port, l.Process)),
+			Fix:      fmt.Sprintf("stop what listens there: ss -ltnp 'sport = :%d'", l.Port),
+		}
+		// In a running cluster it may be the ingress itself.
+		if f.Exists("/var/lib/kubelet/config.yaml") {
+			taken.Severity, taken.Fix = check.Warning, "unless it is the cluster's ingress, "+taken.Fix
+		}
+		found = append(found, taken)
 	}
 	return found
 }

@@ -58,6 +58,7 @@ func hostFaults(t *testing.T) map[string][]fault {
 		"architecture": {{"another architecture", "", func(f *facts.Facts) { f.Arch = "riscv64" }, bad, "riscv64", "amd64 or arm64"}},
 		"cgroup-v1": {
 			{"cgroup v1", "", func(f *facts.Facts) { f.CgroupVersion = 1 }, bad, "cgroup v1", "failCgroupV1: false"},
+			{"nothing is known", "", func(f *facts.Facts) { f.CgroupVersion = 0 }, unknown, "cannot be looked at", "stat -fc"},
 			{"cgroup v1 that kubelet accepts", "kubernetes: {kubeletConfiguration: {failCgroupV1: false}}\n", func(f *facts.Facts) { f.CgroupVersion = 1 }, nil, "", ""},
 		},
 		"package-lock": {{"an upgrade that runs", "", func(f *facts.Facts) { f.Software.PackageLocks = []string{"apt-get (pid 7)"} }, warn, "apt-get (pid 7) holds", "systemctl stop unattended-upgrades"}},
@@ -72,6 +73,9 @@ func hostFaults(t *testing.T) map[string][]fault {
 		"inotify":           {{"limits of a desktop", "", func(f *facts.Facts) { f.Sysctls["fs.inotify.max_user_instances"] = "128" }, info, "max_user_instances is 128", "8192"}},
 		"proxy": {
 			{"a proxy for everything", "", func(f *facts.Facts) { f.Software.Proxy = map[string]string{"http_proxy": "http://p:3128"} }, bad, "http://p:3128", "NO_PROXY=127.0.0.1,10.244.0.0/16,10.96.0.0/12,192.0.2.11,192.0.2.21"},
+			{"a proxy with a password", "", func(f *facts.Facts) {
+				f.Software.Proxy = map[string]string{"https_proxy": "http://me:secret@p:3128"}
+			}, bad, "the proxy http://me:xxxxx@p:3128 is", "NO_PROXY="},
 			{"a proxy that leaves some out", "", func(f *facts.Facts) {
 				f.Software.Proxy = map[string]string{"https_proxy": "http://p:3128", "no_proxy": "127.0.0.0/8,10.0.0.0/8,192.0.2.11"}
 			}, bad, "used for 192.0.2.21 too", "NO_PROXY=127.0.0.0/8,10.0.0.0/8,192.0.2.11,192.0.2.21"},
@@ -103,7 +107,13 @@ func hostFaults(t *testing.T) map[string][]fault {
 		"disk-pressure": {
 			{"a large disk, fairly full", "", func(f *facts.Facts) { disk(f, "/var/lib/kubelet").FreeMiB = 4999 }, bad, "4999 of 50000 MiB free on /: below kubelet's nodefs.available of 10% (5000)", "evictionHard: {nodefs.available: SIZE}"},
 			{"few inodes", "", func(f *facts.Facts) { disk(f, "/var/lib/kubelet").FreeInodes = 49 }, bad, "49 of 1000 inodes", "nodefs.inodesFree"},
-			{"images that would be collected", "kubernetes: {kubeletConfiguration: {imageGCHighThresholdPercent: 15}}\n", func(f *facts.Facts) {}, []check.Severity{check.Error}, "20 % of / are used; kubelet collects images above 15 %", "imageGCHighThresholdPercent: 100"},
+			{"few inodes for images", "", func(f *facts.Facts) { disk(f, "/var/lib/containerd").FreeInodes = 49 }, bad, "49 of 1000 inodes", "imagefs.inodesFree"},
+			{"images that would be collected", "kubernetes: {kubeletConfiguration: {imageGCHighThresholdPercent: 20}}\n", none, bad, "20 % of / are used; kubelet collects images from 20 % on", "imageGCHighThresholdPercent: 100"},
+			{"images that just stay", "kubernetes: {kubeletConfiguration: {imageGCHighThresholdPercent: 21}}\n", none, nil, "", ""},
+			{"images that are never collected", "kubernetes: {kubeletConfiguration: {imageGCHighThresholdPercent: 100, evictionHard: {nodefs.available: \"0%\"}}}\n", func(f *facts.Facts) { disk(f, "/var/lib/containerd").FreeMiB = 0 }, nil, "", ""},
+			{"a size in decimal units", "kubernetes: {kubeletConfiguration: {evictionHard: {nodefs.available: 5G}}}\n", func(f *facts.Facts) { disk(f, "/var/lib/kubelet").FreeMiB = 4768 }, bad, "4768 MiB free on /: below kubelet's nodefs.available of 5G", "evictionHard"},
+			{"a number of inodes", "kubernetes: {kubeletConfiguration: {evictionHard: {nodefs.inodesFree: \"901\"}}}\n", none, bad, "900 inodes free on /: below kubelet's nodefs.inodesFree of 901", "evictionHard"},
+			{"a threshold of one's own beside kubelet's", "kubernetes: {kubeletConfiguration: {mergeDefaultEvictionSettings: true, evictionHard: {imagefs.available: \"0%\"}}}\n", func(f *facts.Facts) { disk(f, "/var/lib/kubelet").FreeMiB = 4999 }, bad, "nodefs.available of 10% (5000)", "evictionHard"},
 			{"a threshold of one's own", "kubernetes: {kubeletConfiguration: {evictionHard: {nodefs.available: 5Gi}}}\n", func(f *facts.Facts) { disk(f, "/var/lib/kubelet").FreeMiB = 5119 }, bad, "5119 MiB free on /: below kubelet's nodefs.available of 5Gi", "evictionHard"},
 			{"thresholds that are off", "kubernetes: {kubeletConfiguration: {evictionHard: {nodefs.available: \"0%\"}}}\n", func(f *facts.Facts) { disk(f, "/var/lib/kubelet").FreeMiB = 1 }, nil, "", ""},
 		},
@@ -117,6 +127,9 @@ func hostFaults(t *testing.T) map[string][]fault {
 			{"a small kernel of Ubuntu", "", func(f *facts.Facts) {
 				f.OS.ID, f.Modules = "ubuntu", []string{"nf_conntrack", "br_netfilter", "vxlan"}
 			}, bad, "overlay", "linux-modules-extra-6.1.0"},
+			{"a machine without modprobe", "", func(f *facts.Facts) {
+				f.Missing, f.Modules = []string{"modprobe"}, []string{"overlay", "nf_conntrack"}
+			}, unknown, "vxlan is not loaded, and without modprobe", "apt-get install -y kmod"},
 			{"a module that is not needed", "network: {cni: {backend: host-gw}}\n", func(f *facts.Facts) { f.Modules = []string{"overlay", "br_netfilter", "nf_conntrack"} }, nil, "", ""},
 			{"a kernel that can load them", "", func(f *facts.Facts) {
 				f.Modules, f.Loadable = nil, []string{"overlay", "br_netfilter", "nf_conntrack", "vxlan"}
@@ -125,7 +138,7 @@ func hostFaults(t *testing.T) map[string][]fault {
 		"br-netfilter": {{"a kernel without it", "", func(f *facts.Facts) { f.Modules = []string{"overlay", "nf_conntrack", "vxlan"} }, bad, "no module br_netfilter", "kernel package"}},
 		"ip-forward": {
 			{"forwarding is off", "", func(f *facts.Facts) { f.Sysctls["net.ipv4.ip_forward"] = "0" }, info, "net.ipv4.ip_forward is 0", "slipway sets it"},
-			{"forwarding is off on a machine of the cluster", "", func(f *facts.Facts) { journaled(f); f.Sysctls["net.ipv4.ip_forward"] = "0" }, bad, "of the cluster", "slipway apply"},
+			{"forwarding is off on a machine of the cluster", "", func(f *facts.Facts) { journaled(f); f.Sysctls["net.ipv4.ip_forward"] = "0" }, warn, "of the cluster", "slipway apply"},
 			{"forwarding is not known", "", func(f *facts.Facts) { delete(f.Sysctls, "net.ipv4.ip_forward") }, unknown, "cannot be read", "sysctl"},
 		},
 		"swap-returns": {{"swap by every way", "", func(f *facts.Facts) {
@@ -133,7 +146,9 @@ func hostFaults(t *testing.T) map[string][]fault {
 		}, info, "on now: /dev/sda2; in /etc/fstab: UUID=x; units: dev-sda2.swap; zram-generator: /etc/zram", "reset puts it back"}},
 		"cri-disabled": {
 			{"Docker's configuration", "", configured("disabled_plugins = ['cri']\n", none), info, "disabled_plugins has cri", "owns the whole"},
-			{"drift", "", configured("disabled_plugins = ['io.containerd.grpc.v1.cri']\n", journaled), bad, "io.containerd.grpc.v1.cri", "slipway apply"},
+			{"drift", "", configured("disabled_plugins = ['io.containerd.grpc.v1.cri']\n", journaled), warn, "io.containerd.grpc.v1.cri", "slipway apply"},
+			{"a configuration that cannot be read", "", configured("", journaled), unknown, "containerd 2.3.4 does not tell", "containerd config dump"},
+			{"another's that cannot be read", "", configured("x = [", none), nil, "", ""},
 			{"another plugin", "", configured("disabled_plugins = ['io.containerd.internal.v1.opt']\n", none), nil, "", ""},
 		},
 		"cri-v1-missing": {
@@ -142,7 +157,8 @@ func hostFaults(t *testing.T) map[string][]fault {
 		},
 		"cgroup-driver": {
 			{"cgroupfs", "", configured(v3+"false\n", none), info, "SystemdCgroup is false, kubelet's cgroupDriver systemd", "its own"},
-			{"cgroupfs, by drift", "", configured(v2+"false\n", journaled), bad, "SystemdCgroup is false", "slipway apply"},
+			{"cgroupfs, by drift", "", configured(v2+"false\n", journaled), warn, "SystemdCgroup is false", "slipway apply"},
+			{"a configuration that cannot be read", "", configured("x = [", journaled), unknown, "containerd 2.3.4 does not tell", "containerd config dump"},
 			{"the right one", "", configured(v3+"true\n", journaled), nil, "", ""},
 			{"cgroupfs that is wanted", "containerd: {cgroupDriver: cgroupfs}\n", configured(v3+"false\n", journaled), nil, "", ""},
 		},
@@ -152,7 +168,7 @@ func hostFaults(t *testing.T) map[string][]fault {
 		},
 		"pause-image": {
 			{"another registry's", "", configured("[plugins.'io.containerd.cri.v1.images'.pinned_images]\nsandbox = 'mirror.example/pause:3.9'\n", none), info, "mirror.example/pause:3.9", "its own"},
-			{"another registry's, by drift", "", configured("[plugins.'io.containerd.grpc.v1.cri']\nsandbox_image = 'mirror.example/pause:3.9'\n", journaled), bad, "mirror.example/pause:3.9", "slipway apply"},
+			{"another registry's, by drift", "", configured("[plugins.'io.containerd.grpc.v1.cri']\nsandbox_image = 'mirror.example/pause:3.9'\n", journaled), warn, "mirror.example/pause:3.9", "slipway apply"},
 			{"the right one", "", configured("[plugins.'io.containerd.cri.v1.images'.pinned_images]\nsandbox = 'registry.k8s.io/pause:3.10.2'\n", none), nil, "", ""},
 		},
 		"cri-sockets": {
@@ -163,6 +179,7 @@ func hostFaults(t *testing.T) map[string][]fault {
 		"leftovers": {
 			{"another cluster's files", "", func(f *facts.Facts) { f.Existing = []string{"/etc/kubernetes/kubelet.conf", "/lib/modules"} }, bad, "/etc/kubernetes/kubelet.conf is there", "kubeadm reset"},
 			{"a port that is taken", "", func(f *facts.Facts) { f.Listeners = []facts.Listener{{Port: 10250, Process: "kubelet"}} }, bad, "port 10250 is taken by kubelet", "ss -ltnp"},
+			{"a machine without ss", "", func(f *facts.Facts) { f.Missing = []string{"ss"} }, unknown, "without ss", "apt-get install -y iproute2"},
 			{"a control plane's port on a worker", "", func(f *facts.Facts) { f.Listeners = []facts.Listener{{Port: 6443, Process: "haproxy"}} }, nil, "", ""},
 			{"our own", "", func(f *facts.Facts) { journaled(f); f.Listeners = []facts.Listener{{Port: 10250, Process: "kubelet"}} }, nil, "", ""},
 		},
@@ -183,7 +200,11 @@ func hostFaults(t *testing.T) map[string][]fault {
 			{"ufw", "", func(f *facts.Facts) { f.Firewalls = []string{"ufw"} }, warn, "ufw is active", "ufw allow 30000:32767/tcp && ufw allow 10250/tcp && ufw allow 8472/udp"},
 			{"firewalld", "", func(f *facts.Facts) { f.ActiveUnits = []string{"firewalld.service"} }, warn, "firewalld is active", "--add-port=8472/udp && firewall-cmd --reload"},
 			{"a policy of iptables", "", func(f *facts.Facts) { f.Firewalls = []string{"iptables"} }, warn, "iptables is active", "iptables -I INPUT -p tcp --dport 10250 -j ACCEPT"},
-			{"a policy of nftables", "", func(f *facts.Facts) { f.Firewalls = []string{"nftables"} }, warn, "nftables is active", "nft insert rule inet filter input udp dport 8472 accept"},
+			{"ufw and the rules that it made", "", func(f *facts.Facts) { f.Firewalls = []string{"ufw", "iptables"} }, warn, "ufw is active", "ufw allow 10250/tcp"},
+			{"firewalld and the rules that it made", "", func(f *facts.Facts) {
+				f.ActiveUnits, f.Firewalls = []string{"firewalld.service"}, []string{"nftables inet firewalld filter_INPUT"}
+			}, warn, "firewalld is active", "firewall-cmd --permanent --add-port=10250/tcp"},
+			{"a policy of nftables", "", func(f *facts.Facts) { f.Firewalls = []string{"nftables inet filter input"} }, warn, "nftables inet filter input is active", "nft insert rule inet filter input udp dport 8472 accept"},
 		},
 		"dhcp-address": {
 			{"a leased address", "", func(f *facts.Facts) { f.Addresses[0].Dynamic = true }, warn, "192.0.2.21 on eth0 was leased", "DHCP server"},
@@ -223,9 +244,17 @@ func hostFaults(t *testing.T) map[string][]fault {
 			}), nil, "", ""},
 		},
 		"nfs-client": {{"not installed", longhorn, ready(func(f *facts.Facts) { f.Commands = []string{"iscsiadm"} }), warn, "mount.nfs", "nfs-common"}},
-		"ports-80-443": {{"a web server", "preflight: {expect: [{name: ingress}]}\n", func(f *facts.Facts) {
-			f.Listeners = []facts.Listener{{Port: 443, Process: "nginx"}, {Port: 8080, Process: "java"}}
-		}, bad, "port 443 is taken by nginx", "ss -ltnp"}},
+		"ports-80-443": {
+			{"a web server", "preflight: {expect: [{name: ingress}]}\n", func(f *facts.Facts) {
+				f.Listeners = []facts.Listener{{Port: 443, Process: "nginx"}, {Port: 8080, Process: "java"}}
+			}, bad, "port 443 is taken by nginx", "ss -ltnp"},
+			{"an ingress that runs", "preflight: {expect: [{name: ingress}]}\n", func(f *facts.Facts) {
+				journaled(f)
+				f.Existing = append(f.Existing, "/var/lib/kubelet/config.yaml")
+				f.Listeners = []facts.Listener{{Port: 80}}
+			}, warn, "port 80 is taken", "unless it is the cluster's ingress"},
+			{"a machine without ss", "preflight: {expect: [{name: ingress}]}\n", func(f *facts.Facts) { f.Missing = []string{"ss"} }, unknown, "without ss", "iproute2"},
+		},
 	}
 }
 

@@ -33,7 +33,7 @@ func kernelChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "ip-forward", Title: "the kernel forwards packets", Kind: check.Host, Severity: check.Error,
+				Name: "ip-forward", Title: "the kernel forwards packets", Kind: check.Host, Severity: check.Warning,
 				Looks:  "The sysctl net.ipv4.ip_forward.",
 				Why:    "Packets of pods pass through the machine; kubeadm refuses without it.",
 				Manual: []string{"sysctl net.ipv4.ip_forward", "echo 'net.ipv4.ip_forward = 1' > /etc/sysctl.d/90-k8s.conf && sysctl --system"},
@@ -74,6 +74,13 @@ func has(f *facts.Facts, module string) bool {
 }
 
 func missing(f *facts.Facts, module string) check.Finding {
+	if f.Lacks("modprobe") {
+		return check.Finding{
+			Severity: check.Unknown,
+			Evidence: fmt.Sprintf("%s is not loaded, and without modprobe it cannot be seen whether kernel %s has it", module, f.Kernel),
+			Fix:      install(f, "kmod", "kmod"),
+		}
+	}
 	fix := "install the distribution's full kernel package, and boot it"
 	if f.OS.ID == "ubuntu" {
 		fix = "apt-get install linux-modules-extra-" + f.Kernel
@@ -95,7 +102,8 @@ func ipForward(_ config.Host, f *facts.Facts) []check.Finding {
 	case value == "1":
 		return nil
 	case ours(f):
-		return []check.Finding{{Evidence: "net.ipv4.ip_forward is " + value + " on a machine of the cluster", Fix: "slipway apply, and see who sets it: grep -r ip_forward /etc/sysctl.*"}}
+		// An error would keep apply from setting it.
+		return []check.Finding{{Severity: check.Warning, Evidence: "net.ipv4.ip_forward is " + value + " on a machine of the cluster", Fix: "slipway apply, and see who sets it: grep -r ip_forward /etc/sysctl.*"}}
 	default:
 		return []check.Finding{{Severity: check.Info, Evidence: "net.ipv4.ip_forward is " + value, Fix: "nothing: slipway sets it, now and for each boot"}}
 	}

@@ -66,6 +66,7 @@ func leftovers(h config.Host, f *facts.Facts) []check.Finding {
 	if h.Has(config.RoleControlPlane) {
 		ports = append(ports, apiPort, etcdClients, etcdPeers, 10257, 10259)
 	}
+	found = append(found, portsUnseen(f)...)
 	for _, l := range f.Listeners {
 		for _, port := range ports {
 			if l.Port == port {
@@ -77,6 +78,14 @@ func leftovers(h config.Host, f *facts.Facts) []check.Finding {
 		}
 	}
 	return found
+}
+
+// portsUnseen says that listeners cannot be seen.
+func portsUnseen(f *facts.Facts) []check.Finding {
+	if !f.Lacks("ss") {
+		return nil
+	}
+	return []check.Finding{{Severity: check.Unknown, Evidence: "without ss it cannot be seen who listens", Fix: install(f, "iproute2", "iproute")}}
 }
 
 // oldestKubelet is how many minor versions a kubelet may be behind.

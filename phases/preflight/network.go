@@ -87,22 +87,34 @@ func expects(components ...string) func(*config.Cluster) string {
 func firewall(l *look) []check.Finding {
 	var found []check.Finding
 	for _, m := range l.machines() {
-		for _, name := range m.Facts().Firewalls {
+		for _, name := range firewalls(m.Facts()) {
 			found = append(found, check.Finding{
 				Host: m.Spec.Name, Evidence: name + " is active", Fix: l.openPorts(name, m.Spec.Name),
-			})
-		}
-		if m.Facts().Active("firewalld.service") {
-			found = append(found, check.Finding{
-				Host: m.Spec.Name, Evidence: "firewalld is active", Fix: l.openPorts("firewalld", m.Spec.Name),
 			})
 		}
 	}
 	return found
 }
 
+// firewalls are those to be told: the rules of iptables and nftables are made
+// by ufw or firewalld, where one of those is active.
+func firewalls(f *facts.Facts) []string {
+	var managers []string
+	if slices.Contains(f.Firewalls, "ufw") {
+		managers = append(managers, "ufw")
+	}
+	if f.Active("firewalld.service") {
+		managers = append(managers, "firewalld")
+	}
+	if len(managers) > 0 {
+		return managers
+	}
+	return f.Firewalls
+}
+
 // openPorts is the command that lets in what this cluster needs on a host.
 func (l *look) openPorts(firewall, host string) string {
+	firewall, chain, _ := strings.Cut(firewall, " ")
 	var commands []string
 	for _, need := range l.needs() {
 		if !slices.Contains(need.To, host) {
@@ -118,7 +130,7 @@ func (l *look) openPorts(firewall, host string) string {
 		case "firewalld":
 			commands = append(commands, fmt.Sprintf("firewall-cmd --permanent --add-port=%s/%s", strings.Replace(port, ":", "-", 1), need.Protocol))
 		case "nftables":
-			commands = append(commands, fmt.Sprintf("nft insert rule inet filter input %s dport %s accept", need.Protocol, strings.Replace(port, ":", "-", 1)))
+			commands = append(commands, fmt.Sprintf("nft insert rule %s %s dport %s accept", chain, need.Protocol, strings.Replace(port, ":", "-", 1)))
 		default:
 			commands = append(commands, fmt.Sprintf("iptables -I INPUT -p %s --dport %s -j ACCEPT", need.Protocol, port))
 		}

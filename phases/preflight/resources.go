@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/resource"
+
 	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/facts"
@@ -112,6 +114,7 @@ var thresholds = []threshold{
 	{signal: "nodefs.available", path: "/var/lib/kubelet", value: "10%"},
 	{signal: "nodefs.inodesFree", path: "/var/lib/kubelet", value: "5%", inodes: true},
 	{signal: "imagefs.available", path: "/var/lib/containerd", value: "15%"},
+	{signal: "imagefs.inodesFree", path: "/var/lib/containerd", value: "5%", inodes: true},
 }
 
 // imageGCPercent is kubelet's imageGCHighThresholdPercent.
@@ -120,11 +123,13 @@ const imageGCPercent = 85
 func diskPressure(l *look) []check.Finding {
 	kubelet := l.cluster.Kubernetes.KubeletConfiguration
 	own, _ := kubelet["evictionHard"].(map[string]any)
+	merged, _ := kubelet["mergeDefaultEvictionSettings"].(bool)
 	return eachHost(func(_ config.Host, f *facts.Facts) []check.Finding {
 		var found []check.Finding
 		for _, t := range thresholds {
-			if own != nil {
-				t.value, _ = own[t.signal].(string)
+			// One threshold of one's own switches the others off.
+			if value, set := own[t.signal].(string); set || own != nil && !merged {
+				t.value = value
 			}
 			if below, told := t.crossed(f); below {
 				found = append(found, check.Finding{
@@ -134,13 +139,16 @@ func diskPressure(l *look) []check.Finding {
 			}
 		}
 		percent := number(kubelet["imageGCHighThresholdPercent"], imageGCPercent)
+		if percent == 100 { // kubelet collects nothing then
+			return found
+		}
 		for _, d := range f.Disks {
 			if d.Path != "/var/lib/containerd" || d.SizeMiB == 0 {
 				continue
 			}
-			if used := 100 - d.FreeMiB*100/d.SizeMiB; used > percent {
+			if used := 100 - d.FreeMiB*100/d.SizeMiB; used >= percent {
 				found = append(found, check.Finding{
-					Evidence: fmt.Sprintf("%d %% of %s are used; kubelet collects images above %d %%", used, d.MountPoint, percent),
+					Evidence: fmt.Sprintf("%d %% of %s are used; kubelet collects images from %d %% on", used, d.MountPoint, percent),
 					Fix:      "free some space there, or set kubernetes.kubeletConfiguration.imageGCHighThresholdPercent: 100",
 				})
 			}
@@ -179,22 +187,15 @@ func (t threshold) crossed(f *facts.Facts) (bool, string) {
 			return err == nil && free < least, fmt.Sprintf(
 				"%d of %d %s free on %s: below kubelet's %s of %s (%d)", free, size, unit, d.MountPoint, t.signal, t.value, least)
 		}
-		least, ok := mebibytes(t.value)
-		return ok && !t.inodes && free < least, fmt.Sprintf(
-			"%d MiB free on %s: below kubelet's %s of %s", free, d.MountPoint, t.signal, t.value)
+		least, err := resource.ParseQuantity(t.value)
+		have := int64(free)
+		if !t.inodes {
+			have <<= 20
+		}
+		return err == nil && have < least.Value(), fmt.Sprintf(
+			"%d %s free on %s: below kubelet's %s of %s", free, unit, d.MountPoint, t.signal, t.value)
 	}
 	return false, ""
-}
-
-// mebibytes reads a quantity such as 5Gi or 500Mi.
-func mebibytes(text string) (int, bool) {
-	for suffix, factor := range map[string]int{"Ti": 1 << 20, "Gi": 1 << 10, "Mi": 1} {
-		if digits, ok := strings.CutSuffix(text, suffix); ok {
-			n, err := strconv.Atoi(digits)
-			return n * factor, err == nil
-		}
-	}
-	return 0, false
 }
 
 func rootFS(_ config.Host, f *facts.Facts) []check.Finding {

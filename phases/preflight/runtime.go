@@ -21,7 +21,7 @@ func runtimeChecks() []Check {
 	return []Check{
 		{
 			Description: check.Description{
-				Name: "cri-disabled", Title: "containerd's CRI plugin is on", Kind: check.Host, Severity: check.Error,
+				Name: "cri-disabled", Title: "containerd's CRI plugin is on", Kind: check.Host, Severity: check.Warning,
 				Looks:  "disabled_plugins in the configuration that containerd has in effect.",
 				Why:    "Docker's package turns CRI off; kubelet then gets \"unknown service runtime.v1.RuntimeService\".",
 				Manual: []string{"containerd config dump | grep disabled_plugins", "containerd config default > /etc/containerd/config.toml && systemctl restart containerd"},
@@ -30,7 +30,7 @@ func runtimeChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "cri-v1-missing", Title: "containerd speaks CRI v1", Kind: check.Host, Severity: check.Info,
+				Name: "cri-v1-missing", Title: "containerd speaks CRI v1", Kind: check.Host, Severity: check.Warning,
 				Looks:  "The version of the containerd on the PATH.",
 				Why:    "containerd before 1.6 has no CRI v1, and kubelet since 1.26 asks for nothing else.",
 				Manual: []string{"containerd --version", "ctr --namespace k8s.io version"},
@@ -39,7 +39,7 @@ func runtimeChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "cgroup-driver", Title: "containerd and kubelet have one cgroup driver", Kind: check.Host, Severity: check.Error,
+				Name: "cgroup-driver", Title: "containerd and kubelet have one cgroup driver", Kind: check.Host, Severity: check.Warning,
 				Looks:  "SystemdCgroup in containerd's configuration in effect, and containerd.cgroupDriver in the inventory.",
 				Why:    "With two drivers init succeeds, and then pods are restarted for ever.",
 				Manual: []string{"containerd config dump | grep SystemdCgroup; grep cgroupDriver /var/lib/kubelet/config.yaml"},
@@ -57,7 +57,7 @@ func runtimeChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "pause-image", Title: "the pause image is the bundle's", Kind: check.Host, Severity: check.Error,
+				Name: "pause-image", Title: "the pause image is the bundle's", Kind: check.Host, Severity: check.Warning,
 				Looks:  "The sandbox image in containerd's configuration in effect.",
 				Why:    "A machine without a registry cannot pull another pause image, and no pod starts.",
 				Manual: []string{"containerd config dump | grep -E 'sandbox_image|sandbox ='; kubeadm config images list"},
@@ -110,13 +110,26 @@ const (
 	criV2     = "io.containerd.grpc.v1.cri"
 )
 
-// drift is a finding about containerd: an error on a machine of slipway's, and
-// elsewhere something that slipway deals with.
+// drift is a finding about containerd: elsewhere something that slipway deals
+// with, on a machine of slipway's a warning. As an error it would keep apply
+// from mending it, or from going on where one was killed.
 func drift(f *facts.Facts, evidence string) []check.Finding {
 	if ours(f) {
-		return []check.Finding{{Severity: check.Error, Evidence: evidence, Fix: "slipway apply"}}
+		return []check.Finding{{Severity: check.Warning, Evidence: evidence, Fix: "slipway apply"}}
 	}
 	return []check.Finding{{Severity: check.Info, Evidence: evidence, Fix: "nothing: slipway installs its own containerd, and owns the whole of its configuration"}}
+}
+
+// unreadable says that slipway's containerd does not tell its settings.
+// Another's is replaced anyway.
+func unreadable(f *facts.Facts) []check.Finding {
+	if !ours(f) || f.Software.Containerd == "" || settings(f) != nil {
+		return nil
+	}
+	return []check.Finding{{
+		Severity: check.Unknown, Evidence: "containerd " + f.Software.Containerd + " does not tell its configuration",
+		Fix: "containerd config dump    # says why; slipway apply writes its own file again",
+	}}
 }
 
 func criDisabled(_ config.Host, f *facts.Facts) []check.Finding {
@@ -126,7 +139,7 @@ func criDisabled(_ config.Host, f *facts.Facts) []check.Finding {
 			return drift(f, "disabled_plugins has "+name)
 		}
 	}
-	return nil
+	return unreadable(f)
 }
 
 func criV1Missing(_ config.Host, f *facts.Facts) []check.Finding {
@@ -152,7 +165,7 @@ func cgroupDriver(l *look) []check.Finding {
 		has, known := setting(settings(f),
 			append([]string{"plugins", runtimeV3}, options...), append([]string{"plugins", criV2}, options...)).(bool)
 		if !known || has == systemd {
-			return nil
+			return unreadable(f)
 		}
 		return drift(f, fmt.Sprintf("SystemdCgroup is %t, kubelet's cgroupDriver %s", has, l.cluster.Containerd.CgroupDriver))
 	})(l)
@@ -171,7 +184,7 @@ func pauseImage(_ config.Host, f *facts.Facts) []check.Finding {
 	image, _ := setting(settings(f),
 		[]string{"plugins", imagesV3, "pinned_images", "sandbox"}, []string{"plugins", criV2, "sandbox_image"}).(string)
 	if image == "" || strings.HasPrefix(image, "registry.k8s.io/pause:") {
-		return nil
+		return unreadable(f)
 	}
 	return drift(f, "the sandbox image is "+image)
 }

@@ -3,6 +3,7 @@ package preflight
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
 	"strings"
 
 	"slipway.io/slipway/provision/check"
@@ -110,8 +111,11 @@ func cgroupV1(l *look) []check.Finding {
 		return nil
 	}
 	return eachHost(func(_ config.Host, f *facts.Facts) []check.Finding {
-		if f.CgroupVersion == 2 {
+		switch f.CgroupVersion {
+		case 2:
 			return nil
+		case 0:
+			return []check.Finding{{Severity: check.Unknown, Evidence: "/sys/fs/cgroup cannot be looked at", Fix: "stat -fc %T /sys/fs/cgroup"}}
 		}
 		return []check.Finding{{
 			Evidence: "/sys/fs/cgroup is cgroup v1, with which kubelet refuses to start",
@@ -143,7 +147,7 @@ func packageHold(_ config.Host, f *facts.Facts) []check.Finding {
 		return nil
 	}
 	fix := "apt-mark hold " + strings.Join(free, " ")
-	if f.OS.ID == "rocky" || f.OS.ID == "almalinux" || f.OS.ID == "rhel" || f.OS.ID == "fedora" || f.OS.ID == "centos" {
+	if isRedHat(f) {
 		fix = "dnf versionlock add " + strings.Join(free, " ")
 	}
 	return []check.Finding{{
@@ -213,10 +217,21 @@ func proxy(l *look) []check.Finding {
 		}
 		all := strings.Join(append(nonEmpty(settings["no_proxy"]), missing...), ",")
 		return []check.Finding{{
-			Evidence: fmt.Sprintf("the proxy %s is used for %s too", used, names(missing)),
+			Evidence: fmt.Sprintf("the proxy %s is used for %s too", withoutPassword(used), names(missing)),
 			Fix:      "set in /etc/environment: NO_PROXY=" + all,
 		}}
 	})(l)
+}
+
+// withoutPassword is a proxy's address as it may be shown.
+func withoutPassword(proxy string) string {
+	if u, err := url.Parse(proxy); err == nil {
+		return u.Redacted()
+	}
+	if i := strings.LastIndex(proxy, "@"); i >= 0 {
+		return "..." + proxy[i:]
+	}
+	return proxy
 }
 
 // noProxy is what must not go through a proxy.

@@ -47,6 +47,9 @@ type Facts struct {
 	// Commands are those of the needed programs that are on the PATH.
 	Commands []string
 
+	// Missing are those of the programs that the facts are read with.
+	Missing []string
+
 	// MTUs are those of the interfaces, in bytes, by name; Bridges the names of
 	// those that are one.
 	MTUs    map[string]int
@@ -54,8 +57,9 @@ type Facts struct {
 	// Loopback are the names of the machine that /etc/hosts has on an address
 	// of the loopback: "127.0.1.1 node-1".
 	Loopback []string
-	// Firewalls are those that are active: ufw, firewalld, or iptables and
-	// nftables with a policy that drops.
+	// Firewalls are those that are active: ufw, and iptables or chains of
+	// nftables ("nftables inet filter input") that drop what nobody let in.
+	// firewalld is among ActiveUnits.
 	Firewalls []string
 	// MaxSessions is sshd's; 0 where it cannot be had.
 	MaxSessions int
@@ -130,6 +134,9 @@ func (f *Facts) Exists(path string) bool { return slices.Contains(f.Existing, pa
 
 // Command says whether the program is on the PATH.
 func (f *Facts) Command(name string) bool { return slices.Contains(f.Commands, name) }
+
+// Lacks says whether facts could not be read for want of the program.
+func (f *Facts) Lacks(program string) bool { return slices.Contains(f.Missing, program) }
 
 // DefaultAddress is the machine's IPv4 address on its default route; invalid
 // if there is no such route.

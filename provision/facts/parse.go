@@ -93,6 +93,8 @@ func (f *Facts) set(key, value string) (err error) {
 		f.Existing = append(f.Existing, value)
 	case "command":
 		f.Commands = append(f.Commands, value)
+	case "missing":
+		f.Missing = append(f.Missing, value)
 	case "sysctl":
 		name, val, _ := strings.Cut(value, " ")
 		f.Sysctls[name] = strings.Join(strings.Fields(val), " ")

@@ -82,9 +82,10 @@ func TestParse(t *testing.T) {
 			Facts{Listeners: []Listener{{22, "sshd"}, {6443, ""}}},
 		},
 		{
-			"what the network is like", "mtu\teth0 1500\nbridge\tdocker0\nloopback\t127.0.1.1 cp-1\nfirewall\tufw\n",
-			Facts{MTUs: map[string]int{"eth0": 1500}, Bridges: []string{"docker0"}, Loopback: []string{"127.0.1.1 cp-1"}, Firewalls: []string{"ufw"}},
+			"what the network is like", "mtu\teth0 1500\nbridge\tdocker0\nloopback\t127.0.1.1 cp-1\nfirewall\tufw\nfirewall\tnftables inet filter input\n",
+			Facts{MTUs: map[string]int{"eth0": 1500}, Bridges: []string{"docker0"}, Loopback: []string{"127.0.1.1 cp-1"}, Firewalls: []string{"ufw", "nftables inet filter input"}},
 		},
+		{"programs that are not there", "missing\tss\nmissing\tip\n", Facts{Missing: []string{"ss", "ip"}}},
 		{"units and sessions", "active\tchrony.service\nmaxSessions\t10\n", Facts{ActiveUnits: []string{"chrony.service"}, MaxSessions: 10}},
 		{
 			"software",

@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -76,7 +75,7 @@ func (h here) Query(ctx context.Context, cmd remote.Cmd) (remote.Result, error) 
 		_ = stdin.Close()
 	}()
 	if err := run.Wait(); err != nil {
-		return remote.Result{}, errors.New(h.String() + ": " + strings.TrimSpace(errs.String()))
+		return remote.Result{}, &remote.ExitError{Host: h.String(), Argv: cmd.Argv, Code: run.ProcessState.ExitCode(), Stderr: errs.String()}
 	}
 	return remote.Result{}, nil
 }
@@ -224,14 +223,14 @@ func TestANodeThatCannotTakePartIsAbsent(t *testing.T) {
 	for i := range nodes {
 		nodes[i].IP = netip.AddrFrom4([4]byte{127, 0, 79, byte(i + 1)})
 	}
-	nodes[2].Host = here{Fake: remotetest.NewFake(t, "c"), prefix: []string{"sh", "-c", "echo no shell for you >&2; exit 1"}}
+	nodes[2].Host = here{Fake: remotetest.NewFake(t, "c"), prefix: []string{"sh", "-c", "echo one moment >&2; echo no shell for you >&2; exit 1"}}
 	port := free(t)
 	all := []string{"a", "b", "c"}
 	m, err := Probe(t.Context(), nodes, []Need{{Protocol: TCP, Port: port, From: all, To: all}}, options(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.Absent["c"] != "no shell for you" || len(m.Absent) != 1 {
+	if m.Absent["c"] != "exit code 1: no shell for you" || len(m.Absent) != 1 {
 		t.Errorf("got %v", m.Absent)
 	}
 	if len(m.Links) != 2 || find(m, "a", "b", TCP).Status != Reached {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"sync"
 
 	"slipway.io/slipway/provision/remote"
@@ -42,10 +43,20 @@ func start(ctx context.Context, node Node, p program) *session {
 	go func() {
 		_, err := node.Host.Query(ctx, cmd)
 		_ = in.CloseWithError(io.ErrClosedPipe)
-		s.ended <- err
+		s.ended <- inShort(err)
 		close(s.lines)
 	}()
 	return s
+}
+
+// inShort leaves the script out of an error: what it said last is enough.
+func inShort(err error) error {
+	var exit *remote.ExitError
+	if !errors.As(err, &exit) {
+		return err
+	}
+	lines := strings.Split(strings.TrimSpace(exit.Stderr), "\n")
+	return fmt.Errorf("exit code %d: %s", exit.Code, lines[len(lines)-1])
 }
 
 // say sends a message to the probe.

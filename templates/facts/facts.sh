@@ -6,7 +6,7 @@
 set -u
 
 fact() { [ -z "$2" ] || printf '%s\t%s\n' "$1" "$2"; }
-file() { [ -r "$2" ] && fact "$1" "$(head -n 1 "$2")"; }
+file() { [ -r "$2" ] && { IFS= read -r line <"$2" || :; fact "$1" "$line"; }; }
 
 fact time "$(date +%s.%N)"
 fact hostname "$(uname -n)"
@@ -75,17 +75,26 @@ done
 [ $# -gt 0 ] && shift
 
 # The file system that holds, or would hold, each path: KiB, inodes, and how
-# it is mounted.
-for path in "$@"; do
-	at=$path
-	while [ ! -e "$at" ]; do at=$(dirname "$at"); done
-	mode=
-	[ -w "$at" ] || mode=ro
-	df -k --output=size,avail,target,itotal,iavail "$at" | awk -v path="$path" -v mode="$mode" '
-		FILENAME == "-" && FNR == 2 { size = $1 " " $2 " " $3 " " $4 " " $5; target = $3 }
-		FILENAME != "-" && $2 == target { noexec = $4 ~ /(^|,)noexec(,|$)/ ? "noexec" : "" }
-		END { print "disk\t" path " " size " " mode " " noexec }' - /proc/mounts
-done
+# it is mounted. df has a line for each path that is asked, in their order.
+{
+	for path in "$@"; do
+		at=$path
+		while [ ! -e "$at" ]; do at=${at%/*} at=${at:-/}; done
+		[ -w "$at" ] && mode=rw || mode=ro
+		printf 'path %s %s\n' "$path" "$mode"
+		shift
+		set -- "$@" "$at"
+	done
+	[ $# -eq 0 ] || df -k --output=size,avail,target,itotal,iavail "$@"
+} | awk '
+	FILENAME != "-" { options[$2] = $4; next }
+	$1 == "path" { path[++asked] = $2; mode[asked] = $3; next }
+	$1 ~ /^[0-9]+$/ { size[++told] = $1 " " $2 " " $3 " " $4 " " $5; target[told] = $3 }
+	END { for (i = 1; i <= told && told == asked; i++) {
+		how = options[target[i]]
+		ro = mode[i] == "ro" || how ~ /(^|,)ro(,|$)/ ? " ro" : ""
+		print "disk\t" path[i] " " size[i] ro (how ~ /(^|,)noexec(,|$)/ ? " noexec" : "")
+	} }' - /proc/mounts
 
 ss -Hltnp 2>/dev/null | awk '{ n = split($4, a, ":"); owner = $6; sub(/.*\(\("/, "", owner); sub(/".*/, "", owner); print "listen\t" a[n] " " owner }' | sort -u
 
@@ -101,6 +110,11 @@ for command in iptables nft conntrack modprobe mount systemd-run sha256sum tail 
 	command -v "$command" >/dev/null 2>&1 && fact command "$command"
 done
 
+# Without these, some of what is looked for here cannot be seen.
+for command in ip ss modprobe systemctl; do
+	command -v "$command" >/dev/null 2>&1 || fact missing "$command"
+done
+
 # What sshd allows on one connection.
 fact maxSessions "$(sshd -T 2>/dev/null | awk '$1 == "maxsessions" { print $2 }')"
 
@@ -111,9 +125,13 @@ systemd-timesyncd.service chrony.service chronyd.service ntp.service ntpd.servic
 systemctl show --property=Id,ActiveState $units 2>/dev/null |
 	awk -F= '$1 == "Id" { id = $2 } $1 == "ActiveState" { state = $2 } $0 == "" { if (state == "active") print "active\t" id } END { if (state == "active") print "active\t" id }'
 grep -qs '^ENABLED=yes' /etc/ufw/ufw.conf && fact firewall ufw
+# Who drops what nobody let in: by the policy, or by a last rule for all. The
+# chain of iptables is one of nftables too, and told once.
 { iptables -S INPUT; nft list chains; } 2>/dev/null | awk '
-	$0 ~ /^-P INPUT (DROP|REJECT)/ { print "firewall\tiptables" }
-	/hook input/ && /policy drop/ { print "firewall\tnftables" }' | sort -u
+	/^-P INPUT (DROP|REJECT)/ || /^-A INPUT -j (DROP|REJECT)/ { if (!closed++) print "firewall\tiptables" }
+	$1 == "table" { table = $2 " " $3 }
+	$1 == "chain" { chain = table " " $2 }
+	/hook input/ && /policy drop/ && !(closed && chain == "ip filter INPUT") { print "firewall\tnftables " chain }'
 
 # The name of this machine on an address of the loopback, as Vagrant boxes have.
 awk -v name="$(uname -n)" '$1 ~ /^127\./ { for (i = 2; i <= NF; i++) if ($i == name) print "loopback\t" $1 " " $i }' /etc/hosts 2>/dev/null
