@@ -118,11 +118,15 @@ func (a *app) lookAtMachines(ctx context.Context, selection preflight.Selection)
 	defer closeAll()
 	options := preflight.Options{Selection: selection, NoPairs: a.settings.GetBool("no-pairs")}
 	if cluster.Artifacts.Bundle != "" {
-		made, err := openBundle(cluster.Artifacts.Bundle)
-		if err != nil {
-			return nil, err
+		if made, err := openBundle(cluster.Artifacts.Bundle); err != nil {
+			options.BundleErr = err
+		} else {
+			options.Version = made.Manifest().Kubernetes
 		}
-		options.Version = made.Manifest().Kubernetes
+	}
+	if report.IsTerminal(a.err) {
+		fmt.Fprintf(a.err, "looking at %d hosts\r", len(cluster.Hosts))
+		defer fmt.Fprint(a.err, "\x1b[K")
 	}
 	return preflight.Look(ctx, cluster, fleet, options)
 }

@@ -29,7 +29,9 @@ type look struct {
 	cluster *config.Cluster
 	fleet   *workflow.Fleet
 	// version is the bundle's Kubernetes version; empty where it is not known.
-	version string
+	// bundleErr says why the bundle cannot be used.
+	version   string
+	bundleErr error
 	// failed are the hosts whose facts could not be read, with the reason.
 	failed map[string]error
 	// probe measures; nil where nothing is to be measured.

@@ -132,6 +132,12 @@ func duplicateChecks() []Check {
 
 // version: the bundle must be of the version that the inventory asks for.
 func version(l *look) []check.Finding {
+	if l.bundleErr != nil {
+		return []check.Finding{{
+			Evidence: "the bundle cannot be used: " + l.bundleErr.Error(),
+			Fix:      "make it with slipway bundle create, or set artifacts.bundle in the inventory to where it is",
+		}}
+	}
 	if l.version == "" || l.version == l.cluster.Kubernetes.Version {
 		return nil
 	}

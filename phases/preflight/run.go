@@ -59,7 +59,9 @@ func (s Selection) skips(name string) (reason string) {
 // Options of Look.
 type Options struct {
 	// Version is the bundle's Kubernetes version; empty where it is not known.
+	// BundleErr says why the bundle that the inventory names cannot be used.
 	Version   string
+	BundleErr error
 	Selection Selection
 	// NoPairs sends no packets between the hosts.
 	NoPairs bool
@@ -82,7 +84,7 @@ func Describe() []check.Description {
 // finding; the only error is the end of the context.
 func Look(ctx context.Context, cluster *config.Cluster, fleet *workflow.Fleet, o Options) (*check.Report, error) {
 	started := time.Now()
-	l := &look{cluster: cluster, fleet: fleet, version: o.Version, probe: mesh.Probe}
+	l := &look{cluster: cluster, fleet: fleet, version: o.Version, bundleErr: o.BundleErr, probe: mesh.Probe}
 	l.failed = readAll(ctx, fleet)
 	if err := ctx.Err(); err != nil {
 		return nil, err

@@ -91,6 +91,16 @@ func TestLookGoesOnWithoutAMachine(t *testing.T) {
 	}
 }
 
+func TestABundleThatCannotBeUsedIsAFindingAmongOthers(t *testing.T) {
+	t.Parallel()
+	bed := workflowtest.New(t, two)
+	bed.Facts("w-1").Arch = "riscv64"
+	l := &look{cluster: bed.Cluster, fleet: bed.Fleet, noMesh: "no packets in this test", bundleErr: errors.New("no bundle.yaml")}
+	if diff := cmp.Diff([]string{"architecture w-1 error", "version  error", "os-mix  info"}, told(l.report(Selection{}))); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestLookEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
