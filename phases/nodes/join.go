@@ -21,6 +21,9 @@ const (
 	tokenTTL = 15 * time.Minute
 	// joinTimeout bounds a join; kubeadm's own timeouts come before it.
 	joinTimeout = 10 * time.Minute
+	// controllersTimeout bounds the wait for a controller manager that has
+	// just started: its election alone may take 15 s (leader-elect-lease-duration).
+	controllersTimeout = 2 * time.Minute
 	// registerTimeout bounds the wait for a Node of a kubelet that has joined.
 	registerTimeout = time.Minute
 
@@ -76,6 +79,19 @@ func joined(ctx context.Context, s *workflow.Step) (bool, error) {
 	return err == nil, err
 }
 
+// controllersRun waits until the controller manager is at work, which signs
+// what a new kubelet asks for. A kubelet that starts earlier loses more than
+// the wait: it tries to register at growing intervals (up to 7 s), and if its
+// Node does not exist 4 s later, it is held back from Ready for another 19 s
+// (the retries of kubelet's CSINode).
+func controllersRun(ctx context.Context, s *workflow.Step) error {
+	if s.Planning() {
+		return nil
+	}
+	// One controller makes this account, and all of them are started together.
+	return s.WaitFor(ctx, kube.ServiceAccountExists("kube-system", "default"), controllersTimeout)
+}
+
 func join(ctx context.Context, s *workflow.Step) error {
 	ip, err := s.Machine.NodeIP()
 	if err != nil {
@@ -92,6 +108,9 @@ func join(ctx context.Context, s *workflow.Step) error {
 	}
 	discovery, err := kubeadm.Discovery(s.Cluster().Endpoint(firstIP.String()), ca)
 	if err != nil {
+		return err
+	}
+	if err := controllersRun(ctx, s); err != nil {
 		return err
 	}
 	token, revoke, err := s.JoinToken(ctx, tokenTTL)

@@ -4,7 +4,9 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -97,6 +99,17 @@ func TestWantedPlugin(t *testing.T) {
 // joining is a bed whose control plane serves; the worker is fresh.
 func joining(t *testing.T) (*workflowtest.Bed, *remotetest.Fake, *kubetest.Server) {
 	t.Helper()
+	bed, machine, server := starting(t)
+	server.Put(controllersAccount)
+	return bed, machine, server
+}
+
+// controllersAccount is what a controller manager at work makes.
+const controllersAccount = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: default, namespace: kube-system}\n"
+
+// starting is a bed whose controller manager does not work yet.
+func starting(t *testing.T) (*workflowtest.Bed, *remotetest.Fake, *kubetest.Server) {
+	t.Helper()
 	bed, server := workflowtest.New(t, two), kubetest.New(t)
 	server.Put("apiVersion: v1\nkind: Namespace\nmetadata: {name: kube-system}\n---\napiVersion: v1\nkind: Node\nmetadata: {name: cp-1}\n")
 	bed.Serve(server)
@@ -141,6 +154,23 @@ func TestAWorkerJoinsWithATokenOfItsOwn(t *testing.T) {
 	if diff := cmp.Diff([]string{"POST", "DELETE"}, wrote); diff != "" {
 		t.Errorf("the token is made and revoked: %s", diff)
 	}
+}
+
+func TestAJoinWaitsForTheControllersThatSignItsCertificate(t *testing.T) {
+	t.Parallel()
+	bed, machine, server := starting(t)
+	var working atomic.Bool
+	time.AfterFunc(500*time.Millisecond, func() {
+		working.Store(true)
+		server.Put(controllersAccount)
+	})
+	expectJoin(machine).Then(func() {
+		if !working.Load() {
+			t.Error("kubelet is started before its certificate can be signed")
+		}
+		server.Put(workerNode)
+	})
+	bed.MustApply(Join())
 }
 
 func TestAJoinThatFailsRevokesItsToken(t *testing.T) {

@@ -2,16 +2,16 @@ package workflow
 
 import "context"
 
-// lane is what bulk phases of all machines but the first control plane pass
-// through, one at a time, until that one has been served.
+// lane is what bulk phases of all machines but the first control plane wait
+// for: that one's. They share the installer's uplink with it, and everything
+// waits for it in the end.
 type lane struct {
 	first  *Machine
 	served chan struct{}
-	turn   chan struct{}
 }
 
 func newLane(nodes []*node, first *Machine) *lane {
-	l := &lane{first: first, served: make(chan struct{}), turn: make(chan struct{}, 1)}
+	l := &lane{first: first, served: make(chan struct{})}
 	go func() {
 		defer close(l.served)
 		for _, n := range nodes {
@@ -23,22 +23,15 @@ func newLane(nodes []*node, first *Machine) *lane {
 	return l
 }
 
-// enter waits for n's turn; leave gives the turn to the next one.
-func (l *lane) enter(ctx context.Context, n *node) (leave func(), err error) {
+// enter waits for n's turn.
+func (l *lane) enter(ctx context.Context, n *node) error {
 	if !n.phase.Bulk || n.machine == l.first {
-		return func() {}, nil
+		return nil
 	}
 	select {
 	case <-l.served:
-		return func() {}, nil
-	default:
-	}
-	select {
-	case <-l.served:
-		return func() {}, nil
-	case l.turn <- struct{}{}:
-		return func() { <-l.turn }, nil
+		return nil
 	case <-ctx.Done():
-		return nil, errSkipped
+		return errSkipped
 	}
 }

@@ -34,8 +34,8 @@ type Phase struct {
 	Always bool
 	// Bulk phases send much over what all machines share: the installer's
 	// uplink, and in a lab the processor. The first control plane, for which all
-	// others wait in the end, comes first: while such phases of it are not over,
-	// the other machines run theirs one at a time.
+	// others wait in the end, comes first: the other machines run theirs when
+	// such phases of it are over, while it is initialised.
 	Bulk bool
 	// Done probes whether there is nothing to do. Nil: Do finds out by itself,
 	// since all it does is idempotent.

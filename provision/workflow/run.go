@@ -130,11 +130,9 @@ func (r *Run) node(ctx context.Context, n *node, lane *lane, slots chan struct{}
 	if n.skip {
 		return 0, nil
 	}
-	leave, err := lane.enter(ctx, n)
-	if err != nil {
+	if err := lane.enter(ctx, n); err != nil {
 		return 0, err
 	}
-	defer leave()
 	select {
 	case slots <- struct{}{}:
 		defer func() { <-slots }()
