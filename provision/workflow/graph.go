@@ -10,9 +10,11 @@ type node struct {
 	phase   Phase
 	machine *Machine // nil on the installer
 	needs   []*node
-	skip    bool // left out by the selection: counts as done
-	done    chan struct{}
-	err     error // set before done is closed
+	// after are nodes whose end is waited for, whether they succeed or not.
+	after []*node
+	skip  bool // left out by the selection: counts as done
+	done  chan struct{}
+	err   error // set before done is closed
 }
 
 func (n *node) host() string {
@@ -47,7 +49,25 @@ func build(w Workflow, fleet *Fleet, selection Selection) ([]*node, error) {
 			byPhase[phase.Name] = append(byPhase[phase.Name], n)
 		}
 	}
+	queueBulk(nodes, fleet.FirstControlPlane())
 	return nodes, nil
+}
+
+// queueBulk puts bulk phases of all other machines behind those of the first
+// control plane: they share the installer's uplink with it, and everything
+// waits for it in the end.
+func queueBulk(nodes []*node, first *Machine) {
+	var served []*node
+	for _, n := range nodes {
+		if n.phase.Bulk && n.machine == first {
+			served = append(served, n)
+		}
+	}
+	for _, n := range nodes {
+		if n.phase.Bulk && n.machine != first {
+			n.after = served
+		}
+	}
 }
 
 // checkNeeds refuses needs that are not among the phases before, or are void:

@@ -78,14 +78,13 @@ func (r *Run) Do(ctx context.Context, w Workflow) error {
 	defer stop(nil)
 	r.stop = stop
 	slots := make(chan struct{}, max(r.Parallel, 1))
-	lane := newLane(nodes, r.Fleet.FirstControlPlane())
 	var all sync.WaitGroup
 	var changes int
 	var failures []error
 	for _, n := range nodes {
 		all.Go(func() {
 			defer close(n.done)
-			count, err := r.node(work, n, lane, slots)
+			count, err := r.node(work, n, slots)
 			n.err = err
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -110,7 +109,7 @@ func (r *Run) Do(ctx context.Context, w Workflow) error {
 }
 
 // node waits for what n needs, and runs it.
-func (r *Run) node(ctx context.Context, n *node, lane *lane, slots chan struct{}) (changes int, err error) {
+func (r *Run) node(ctx context.Context, n *node, slots chan struct{}) (changes int, err error) {
 	for _, need := range n.needs {
 		select {
 		case <-need.done:
@@ -130,8 +129,12 @@ func (r *Run) node(ctx context.Context, n *node, lane *lane, slots chan struct{}
 	if n.skip {
 		return 0, nil
 	}
-	if err := lane.enter(ctx, n); err != nil {
-		return 0, err
+	for _, other := range n.after {
+		select {
+		case <-other.done:
+		case <-ctx.Done():
+			return 0, errSkipped
+		}
 	}
 	select {
 	case slots <- struct{}{}:
