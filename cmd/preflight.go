@@ -167,14 +167,14 @@ func (a *app) lookAtThisComputer(ctx context.Context, selection preflight.Select
 }
 
 // cachedBundleDir is the bundle of a version in the user's cache; empty if
-// there is none.
+// there is none that can be used.
 func cachedBundleDir(version string) (string, error) {
 	dir, err := bundleDir(version)
 	if err != nil {
 		return "", err
 	}
 	if _, err := bundle.Open(dir); err != nil {
-		return "", nil // one that cannot be used is made anew
+		return "", nil
 	}
 	return dir, nil
 }

@@ -178,7 +178,7 @@ func webPorts(_ config.Host, f *facts.Facts) []check.Finding {
 			Fix:      fmt.Sprintf("stop what listens there: ss -ltnp 'sport = :%d'", l.Port),
 		}
 		// In a running cluster it may be the ingress itself.
-		if f.Exists("/var/lib/kubelet/config.yaml") {
+		if installed(f) {
 			taken.Severity, taken.Fix = check.Warning, "unless it is the cluster's ingress, "+taken.Fix
 		}
 		found = append(found, taken)

@@ -30,7 +30,7 @@ func etcdChecks() []Check {
 // one.
 func (l *look) askEtcd(ctx context.Context) {
 	for _, m := range l.machines() {
-		if m.Spec.Has(config.RoleControlPlane) && m.Facts().Exists("/var/lib/etcd/member") && installed(m) {
+		if m.Spec.Has(config.RoleControlPlane) && m.Facts().Exists("/var/lib/etcd/member") && installed(m.Facts()) {
 			l.etcdHost = m.Spec.Name
 			l.members, l.membersErr = kube.EtcdMembers(ctx, m.Host)
 			return

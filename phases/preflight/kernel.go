@@ -102,8 +102,8 @@ func ipForward(_ config.Host, f *facts.Facts) []check.Finding {
 	case value == "1":
 		return nil
 	case ours(f):
-		// An error would keep apply from setting it.
-		return []check.Finding{{Severity: check.Warning, Evidence: "net.ipv4.ip_forward is " + value + " on a machine of the cluster", Fix: "slipway apply, and see who sets it: grep -r ip_forward /etc/sysctl.*"}}
+		// No error: that would keep apply from setting it.
+		return []check.Finding{{Evidence: "net.ipv4.ip_forward is " + value + " on a machine of the cluster", Fix: "slipway apply, and see who sets it: grep -r ip_forward /etc/sysctl.*"}}
 	default:
 		return []check.Finding{{Severity: check.Info, Evidence: "net.ipv4.ip_forward is " + value, Fix: "nothing: slipway sets it, now and for each boot"}}
 	}

@@ -67,14 +67,7 @@ func LookLocal(ctx context.Context, m local.Machine, want Wanted, selection Sele
 			continue
 		}
 		for _, f := range c.look(ctx, l) {
-			f.Check = c.Name
-			if f.Severity == "" {
-				f.Severity = c.Severity
-			}
-			if check.Worse(f.Severity, r.Status) < 0 {
-				r.Status = f.Severity
-			}
-			r.Findings = append(r.Findings, f)
+			r.Add(f)
 		}
 		report.Checks = append(report.Checks, r)
 	}

@@ -110,23 +110,19 @@ func want() Wanted {
 	return Wanted{Machines: 3, MemoryMiB: 2048, DiskMiB: 8192, Range: netip.MustParsePrefix("172.16.16.0/24"), Bundle: "/bundle", Download: "https://releases.example/"}
 }
 
+// localFault is something wrong with a computer, what is found ("check
+// severity"), and what the finding says.
+type localFault struct {
+	name          string
+	machine       func() *computer
+	plant         func(*computer, *Wanted)
+	want          []string
+	evidence, fix string
+}
+
 // localFaults let the checks of a computer fire.
-func localFaults() []struct {
-	name     string
-	machine  func() *computer
-	plant    func(*computer, *Wanted)
-	want     []string
-	evidence string
-	fix      string
-} {
-	return []struct {
-		name     string
-		machine  func() *computer
-		plant    func(*computer, *Wanted)
-		want     []string
-		evidence string
-		fix      string
-	}{
+func localFaults() []localFault {
+	return []localFault{
 		{"a fit laptop", laptop, func(*computer, *Wanted) {}, nil, "", ""},
 		{"a fit Mac", mac, func(*computer, *Wanted) {}, nil, "", ""},
 		{"a fit PC", pc, func(*computer, *Wanted) {}, nil, "", ""},

@@ -4,8 +4,8 @@ import (
 	"net/netip"
 
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/facts"
 	"slipway.io/slipway/provision/mesh"
-	"slipway.io/slipway/provision/workflow"
 )
 
 // Ports that the cluster's parts use between machines: the table "Ports and
@@ -68,7 +68,7 @@ func (l *look) nodes() []mesh.Node {
 			continue // node-address tells
 		}
 		node := mesh.Node{Name: m.Spec.Name, Host: m.Host, Arch: m.Facts().Arch, IP: addr, MTU: m.Facts().MTU(addr)}
-		if m.Spec.Has(config.RoleControlPlane) && !installed(m) {
+		if m.Spec.Has(config.RoleControlPlane) && !installed(m.Facts()) {
 			node.DiskPath = "/var/lib"
 		}
 		nodes = append(nodes, node)
@@ -77,7 +77,7 @@ func (l *look) nodes() []mesh.Node {
 }
 
 // installed: kubelet has been set up there.
-func installed(m *workflow.Machine) bool { return m.Facts().Exists("/var/lib/kubelet/config.yaml") }
+func installed(f *facts.Facts) bool { return f.Exists("/var/lib/kubelet/config.yaml") }
 
 // askedMost is how many addresses of a pool are asked for: each costs the
 // other machines a broadcast.
@@ -121,7 +121,7 @@ func (l *look) virtualAddress() (netip.Addr, bool) {
 		return netip.Addr{}, false
 	}
 	for _, m := range l.machines() {
-		if m.Facts().HasAddress(vip) || installed(m) {
+		if m.Facts().HasAddress(vip) || installed(m.Facts()) {
 			return netip.Addr{}, false
 		}
 	}

@@ -153,7 +153,7 @@ func (l *look) unreached(need mesh.Need, to string, status mesh.Status, links []
 	what := fmt.Sprintf("%s %d (%s)", need.Protocol, need.Port, need.Use)
 	switch status {
 	case mesh.Occupied:
-		if m := l.machine(to); m != nil && installed(m) {
+		if m := l.machine(to); m != nil && installed(m.Facts()) {
 			return f, false // our own cluster listens there
 		}
 		f.Severity = check.Unknown

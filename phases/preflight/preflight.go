@@ -57,7 +57,7 @@ func preflightWith(probe prober) workflow.Phase {
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			l := &look{cluster: s.Cluster(), fleet: s.Fleet(), probe: probe, version: s.Bundle().Manifest().Kubernetes}
 			l.askEtcd(ctx)
-			if slices.ContainsFunc(l.machines(), func(m *workflow.Machine) bool { return !installed(m) }) {
+			if slices.ContainsFunc(l.machines(), func(m *workflow.Machine) bool { return !installed(m.Facts()) }) {
 				l.measure(ctx, Selection{})
 			} else {
 				l.noMesh = "every machine is installed"

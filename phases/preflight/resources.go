@@ -81,7 +81,7 @@ var needMiB = map[string]int{
 
 func diskSpace(_ config.Host, f *facts.Facts) []check.Finding {
 	// What is installed already needs no room any more.
-	if f.Exists("/var/lib/kubelet/config.yaml") {
+	if installed(f) {
 		return nil
 	}
 	needed := map[string]int{}

@@ -131,15 +131,8 @@ func (l *look) result(c Check, selection Selection) check.Result {
 		found = append(found, l.notLookedAt()...)
 	}
 	for _, f := range found {
-		f.Check = c.Name
-		if f.Severity == "" {
-			f.Severity = c.Severity
-		}
 		f.Ignored = l.ignored(c.Name)
-		r.Findings = append(r.Findings, f)
-		if f.Ignored == "" && check.Worse(f.Severity, r.Status) < 0 {
-			r.Status = f.Severity
-		}
+		r.Add(f)
 	}
 	return r
 }

@@ -111,11 +111,12 @@ const (
 )
 
 // drift is a finding about containerd: elsewhere something that slipway deals
-// with, on a machine of slipway's a warning. As an error it would keep apply
-// from mending it, or from going on where one was killed.
+// with, on a machine of slipway's of the severity of its check. Those are
+// warnings: an error would keep apply from mending it, or from going on where
+// one was killed.
 func drift(f *facts.Facts, evidence string) []check.Finding {
 	if ours(f) {
-		return []check.Finding{{Severity: check.Warning, Evidence: evidence, Fix: "slipway apply"}}
+		return []check.Finding{{Evidence: evidence, Fix: "slipway apply"}}
 	}
 	return []check.Finding{{Severity: check.Info, Evidence: evidence, Fix: "nothing: slipway installs its own containerd, and owns the whole of its configuration"}}
 }

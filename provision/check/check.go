@@ -102,6 +102,19 @@ type Result struct {
 	Findings []Finding `json:"findings"`
 }
 
+// Add adds a finding, of the check's own severity if it has none, and counts
+// it in the status unless it is ignored.
+func (r *Result) Add(f Finding) {
+	f.Check = r.Name
+	if f.Severity == "" {
+		f.Severity = r.Severity
+	}
+	r.Findings = append(r.Findings, f)
+	if f.Ignored == "" && Worse(f.Severity, r.Status) < 0 {
+		r.Status = f.Severity
+	}
+}
+
 // Report is what became of all checks.
 type Report struct {
 	// Cluster is the inventory's name for it; empty for --local.

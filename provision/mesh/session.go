@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"sync"
 
 	"slipway.io/slipway/provision/remote"
@@ -52,11 +51,10 @@ func start(ctx context.Context, node Node, p program) *session {
 // inShort leaves the script out of an error: what it said last is enough.
 func inShort(err error) error {
 	var exit *remote.ExitError
-	if !errors.As(err, &exit) {
-		return err
+	if errors.As(err, &exit) {
+		return errors.New(exit.Ending())
 	}
-	lines := strings.Split(strings.TrimSpace(exit.Stderr), "\n")
-	return fmt.Errorf("exit code %d: %s", exit.Code, lines[len(lines)-1])
+	return err
 }
 
 // say sends a message to the probe.

@@ -67,6 +67,12 @@ type ExitError struct {
 }
 
 func (e *ExitError) Error() string {
+	return fmt.Sprintf("%s: %s: %s", e.Host, strings.Join(e.Argv, " "), e.Ending())
+}
+
+// Ending is how the command ended, and the last line that it said on standard
+// error: "exit code 1: no such file".
+func (e *ExitError) Ending() string {
 	how := fmt.Sprintf("exit code %d", e.Code)
 	if e.Signal != "" {
 		how = "signal " + e.Signal
@@ -74,7 +80,7 @@ func (e *ExitError) Error() string {
 	if last := lastLine(e.Stderr); last != "" {
 		how += ": " + last
 	}
-	return fmt.Sprintf("%s: %s: %s", e.Host, strings.Join(e.Argv, " "), how)
+	return how
 }
 
 func lastLine(s string) string {
