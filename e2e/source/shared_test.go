@@ -14,7 +14,8 @@ func TestClientGoIsCompiledOnce(t *testing.T) {
 	t.Parallel()
 	shared := []string{
 		"github.com/emicklei/go-restful/v3", "github.com/fxamacker/cbor/v2", "github.com/go-logr/logr",
-		"github.com/google/gnostic-models", "github.com/json-iterator/go", "github.com/modern-go/reflect2",
+		"github.com/go-openapi/jsonpointer", "github.com/go-openapi/jsonreference", "github.com/go-openapi/swag",
+		"github.com/google/gnostic-models", "github.com/json-iterator/go", "github.com/mailru/easyjson", "github.com/modern-go/reflect2",
 		"github.com/spf13/pflag", "go.yaml.in/yaml/v2", "go.yaml.in/yaml/v3",
 		"golang.org/x/net", "golang.org/x/oauth2", "golang.org/x/sys", "golang.org/x/term", "golang.org/x/text",
 		"golang.org/x/time", "google.golang.org/protobuf", "gopkg.in/evanphx/json-patch.v4",

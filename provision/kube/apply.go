@@ -2,13 +2,17 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 )
 
@@ -52,19 +56,27 @@ const crdTimeout = 60 * time.Second
 // apply as FieldManager, taking over fields that others manage. Namespaces
 // and CustomResourceDefinitions go first, the latter are waited for.
 //
-// The changes are in the order in which they were made; with an error, they
-// are those made before it.
+// The changes are in the order of the objects; with an error, they are those
+// that were made.
 func (c *Client) Apply(ctx context.Context, manifests []byte, options ...ApplyOptions) ([]Change, error) {
-	var dryRun bool
-	for _, o := range options {
-		dryRun = dryRun || o.DryRun
-	}
-	objects, err := decode(manifests)
+	objects, err := Decode(manifests)
 	if err != nil {
 		return nil, err
 	}
+	return c.applyObjects(ctx, objects, dryRun(options), nil)
+}
+
+func dryRun(options []ApplyOptions) bool {
+	return slices.ContainsFunc(options, func(o ApplyOptions) bool { return o.DryRun })
+}
+
+// beforeApply is called with an object that will be applied, which it may
+// change, and with the one that is in the cluster, nil for none.
+type beforeApply func(object, before *unstructured.Unstructured) error
+
+func (c *Client) applyObjects(ctx context.Context, objects []*unstructured.Unstructured, dryRun bool, join beforeApply) ([]Change, error) {
 	first, rest := split(objects)
-	changes, err := c.applyAll(ctx, first, dryRun)
+	changes, err := c.applyAll(ctx, first, dryRun, join)
 	if err != nil {
 		return changes, err
 	}
@@ -73,27 +85,40 @@ func (c *Client) Apply(ctx context.Context, manifests []byte, options ...ApplyOp
 			return changes, err
 		}
 	}
-	more, err := c.applyAll(ctx, rest, dryRun)
+	more, err := c.applyAll(ctx, rest, dryRun, join)
 	return append(changes, more...), err
 }
 
-func (c *Client) applyAll(ctx context.Context, objects []*unstructured.Unstructured, dryRun bool) ([]Change, error) {
-	var changes []Change
-	for _, object := range objects {
-		var change Change
-		err := retryTransient(ctx, func() (err error) {
-			change, err = c.applyOne(ctx, object, dryRun)
-			return err
+// atOnce is how many objects are applied at the same time: each costs two
+// round trips.
+const atOnce = 8
+
+func (c *Client) applyAll(ctx context.Context, objects []*unstructured.Unstructured, dryRun bool, join beforeApply) ([]Change, error) {
+	changes, errs := make([]Change, len(objects)), make([]error, len(objects))
+	var g errgroup.Group
+	g.SetLimit(atOnce)
+	for i, object := range objects {
+		g.Go(func() error {
+			errs[i] = retryTransient(ctx, func() (err error) {
+				changes[i], err = c.applyOne(ctx, object, dryRun, join)
+				return err
+			})
+			return nil
 		})
-		if err != nil {
-			return changes, fmt.Errorf("apply %s: %w", title(object), err)
-		}
-		changes = append(changes, change)
 	}
-	return changes, nil
+	_ = g.Wait() // each has its own error: one does not stop the others
+	var made []Change
+	for i, err := range errs {
+		if err != nil {
+			errs[i] = fmt.Errorf("apply %s: %w", title(objects[i]), err)
+			continue
+		}
+		made = append(made, changes[i])
+	}
+	return made, errors.Join(errs...)
 }
 
-func (c *Client) applyOne(ctx context.Context, object *unstructured.Unstructured, dryRun bool) (Change, error) {
+func (c *Client) applyOne(ctx context.Context, object *unstructured.Unstructured, dryRun bool, join beforeApply) (Change, error) {
 	change := Change{Kind: object.GetKind(), Namespace: object.GetNamespace(), Name: object.GetName(), Action: Created}
 	resource, err := c.resourceFor(object)
 	if dryRun && meta.IsNoMatchError(err) {
@@ -104,9 +129,16 @@ func (c *Client) applyOne(ctx context.Context, object *unstructured.Unstructured
 	}
 	change.Namespace = object.GetNamespace()
 	before, err := resource.Get(ctx, object.GetName(), metav1.GetOptions{})
-	exists := err == nil
-	if err != nil && !apierrors.IsNotFound(err) {
+	if apierrors.IsNotFound(err) {
+		before, err = nil, nil
+	}
+	if err != nil {
 		return change, err
+	}
+	if join != nil {
+		if err := join(object, before); err != nil {
+			return change, err
+		}
 	}
 	applied := metav1.ApplyOptions{FieldManager: FieldManager, Force: true}
 	if dryRun {
@@ -114,10 +146,10 @@ func (c *Client) applyOne(ctx context.Context, object *unstructured.Unstructured
 	}
 	after, err := resource.Apply(ctx, object.GetName(), object, applied)
 	switch {
-	case dryRun && !exists && apierrors.IsNotFound(err): // its namespace is missing
+	case dryRun && before == nil && apierrors.IsNotFound(err): // its namespace is missing
 	case err != nil:
 		return change, err
-	case !exists:
+	case before == nil:
 	default:
 		// Not the resource version: a controller may write the status between
 		// the two requests, and the second apply of a Namespace, which the
@@ -134,7 +166,7 @@ func (c *Client) applyOne(ctx context.Context, object *unstructured.Unstructured
 // background: it does not wait until they and what they own are gone. What is
 // not there, or is of a kind that the cluster does not know, is Absent.
 func (c *Client) Delete(ctx context.Context, manifests []byte) ([]Change, error) {
-	objects, err := decode(manifests)
+	objects, err := Decode(manifests)
 	if err != nil {
 		return nil, err
 	}
@@ -178,12 +210,7 @@ func (c *Client) deleteOne(ctx context.Context, object *unstructured.Unstructure
 // that names no namespace into "default", as kubectl does.
 func (c *Client) resourceFor(object *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
 	kind := object.GroupVersionKind()
-	mapping, err := c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
-	if meta.IsNoMatchError(err) {
-		// A CRD may have come since the cache was filled.
-		c.mapper.Reset()
-		mapping, err = c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
-	}
+	mapping, err := c.mapping(kind.GroupKind(), kind.Version)
 	if err != nil {
 		return nil, err
 	}
@@ -196,6 +223,18 @@ func (c *Client) resourceFor(object *unstructured.Unstructured) (dynamic.Resourc
 		object.SetNamespace(metav1.NamespaceDefault)
 	}
 	return resource.Namespace(object.GetNamespace()), nil
+}
+
+// mapping finds the API of a kind, in the version that the server prefers if
+// none is given.
+func (c *Client) mapping(kind schema.GroupKind, versions ...string) (*meta.RESTMapping, error) {
+	mapping, err := c.mapper.RESTMapping(kind, versions...)
+	if meta.IsNoMatchError(err) {
+		// A CRD may have come since the cache was filled.
+		c.mapper.Reset()
+		mapping, err = c.mapper.RESTMapping(kind, versions...)
+	}
+	return mapping, err
 }
 
 func (c *Client) waitEstablished(ctx context.Context, objects []*unstructured.Unstructured) error {

@@ -94,6 +94,10 @@ func Wrap(clientset kubernetes.Interface, objects dynamic.Interface, mapper meta
 	return &Client{clientset: clientset, dynamic: objects, mapper: mapper}
 }
 
+// CA are the certificates, in PEM, that the kubeconfig trusts: the cluster's
+// own authority, which also signs kubelets' certificates.
+func (c *Client) CA() []byte { return c.config.CAData }
+
 // Clientset is the typed client.
 func (c *Client) Clientset() kubernetes.Interface { return c.clientset }
 

@@ -14,9 +14,10 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
-// decode reads the objects of a YAML stream in their order. Empty documents
-// are passed over, Lists are opened.
-func decode(manifests []byte) ([]*unstructured.Unstructured, error) {
+// Decode reads the objects of a YAML stream in their order. Empty documents
+// are passed over, Lists are opened. An error says in which document a key
+// stands twice, or what else is no Kubernetes object.
+func Decode(manifests []byte) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
 	reader := yaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(manifests)))
 	for number := 1; ; number++ {

@@ -3,7 +3,9 @@ package kube
 import (
 	"context"
 	"fmt"
+	"strings"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -84,8 +86,11 @@ func DeploymentReady(namespace, name string) Condition {
 	}}
 }
 
-// podTrouble adds why the first Pod that is not ready is not: the status of a
-// DaemonSet or Deployment only counts them. What cannot be read is left out.
+// troubledMost is how many pods podTrouble tells about.
+const troubledMost = 5
+
+// podTrouble adds which Pods are not ready and why: the status of a DaemonSet
+// or Deployment only counts them. What cannot be read is left out.
 func (c *Client) podTrouble(ctx context.Context, namespace string, selector *metav1.LabelSelector) string {
 	pods, err := c.clientset.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{
 		LabelSelector: metav1.FormatLabelSelector(selector),
@@ -93,13 +98,22 @@ func (c *Client) podTrouble(ctx context.Context, namespace string, selector *met
 	if err != nil {
 		return ""
 	}
+	told, more := "", 0
 	for i := range pods.Items {
 		pod := &pods.Items[i]
-		if ready, why := PodIsReady(pod); !ready {
-			return fmt.Sprintf("; %s: %s", podPlace(pod), why)
+		ready, why := PodIsReady(pod)
+		switch {
+		case ready:
+		case strings.Count(told, "; ") == troubledMost:
+			more++
+		default:
+			told += fmt.Sprintf("; %s: %s", podPlace(pod), strings.ReplaceAll(why, "; ", ", "))
 		}
 	}
-	return ""
+	if more > 0 {
+		told += fmt.Sprintf("; and %d more", more)
+	}
+	return told
 }
 
 func podPlace(pod *corev1.Pod) string {
@@ -133,9 +147,13 @@ func PodIsReady(pod *corev1.Pod) (ready bool, why string) {
 }
 
 // containerTrouble says why a container does not run: "agnhost:
-// ImagePullBackOff: …".
+// CrashLoopBackOff: …". Of an image that cannot be had it says which, whatever
+// the runtime has to say about it.
 func containerTrouble(status corev1.ContainerStatus) string {
 	if waiting := status.State.Waiting; waiting != nil {
+		if strings.Contains(waiting.Reason, "Image") && !strings.Contains(waiting.Message, status.Image) {
+			return describe(status.Name, waiting.Reason+" "+status.Image, waiting.Message)
+		}
 		return describe(status.Name, waiting.Reason, waiting.Message)
 	}
 	if ended := status.State.Terminated; ended != nil && ended.ExitCode != 0 {
@@ -150,4 +168,28 @@ func describe(name, reason, message string) string {
 		text += ": " + message
 	}
 	return text
+}
+
+// JobComplete: the Job has succeeded. A Job that failed for good is told as
+// what was seen.
+func JobComplete(namespace, name string) Condition {
+	what := fmt.Sprintf("job %s/%s", namespace, name)
+	return Condition{Name: what + " complete", Check: func(ctx context.Context, c *Client) (bool, string, error) {
+		job, err := c.clientset.BatchV1().Jobs(namespace).Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return false, what + " does not exist", nil
+		}
+		if err != nil {
+			return false, "", err
+		}
+		for _, condition := range job.Status.Conditions {
+			if condition.Status == corev1.ConditionTrue && condition.Type == batchv1.JobComplete {
+				return true, "complete", nil
+			}
+			if condition.Status == corev1.ConditionTrue && condition.Type == batchv1.JobFailed {
+				return false, fmt.Sprintf("failed: %s: %s", condition.Reason, condition.Message), nil
+			}
+		}
+		return false, fmt.Sprintf("%d pods at work", job.Status.Active) + c.podTrouble(ctx, namespace, job.Spec.Selector), nil
+	}}
 }

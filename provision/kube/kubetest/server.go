@@ -43,7 +43,8 @@ type Server struct {
 	requests []string
 }
 
-// New starts a server that ends with the test.
+// New starts a server that ends with the test. It has the namespace
+// kube-system, and nothing else.
 func New(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{kinds: builtin(), objects: make(map[string]Object), applied: make(map[string]Object)}
@@ -51,6 +52,8 @@ func New(t testing.TB) *Server {
 	s.server.EnableHTTP2 = true
 	s.server.StartTLS()
 	t.Cleanup(s.server.Close)
+	// Every API server makes it when it starts.
+	s.PutObject(Object{"apiVersion": "v1", "kind": "Namespace", "metadata": Object{"name": "kube-system"}})
 	return s
 }
 

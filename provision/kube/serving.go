@@ -1,0 +1,136 @@
+package kube
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ServingIdentity is what a kubelet may have in its serving certificate.
+type ServingIdentity struct {
+	// Node is its name.
+	Node string
+	// Names and Addresses are those by which it may be asked for.
+	Names     []string
+	Addresses []netip.Addr
+}
+
+// ApproveServing approves the pending requests for a serving certificate of
+// the node's kubelet that ask for no more than the identity has, and returns
+// their names. Others are left pending: the error says why.
+func (c *Client) ApproveServing(ctx context.Context, identity ServingIdentity) (approved []string, err error) {
+	requests, err := c.pendingServing(ctx, identity.Node)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for i := range requests {
+		request := &requests[i]
+		if err := identity.allows(request); err != nil {
+			errs = append(errs, fmt.Errorf("certificate signing request %s of node %s is not approved: %w", request.Name, identity.Node, err))
+			continue
+		}
+		request.Status.Conditions = append(request.Status.Conditions, certificatesv1.CertificateSigningRequestCondition{
+			Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue,
+			Reason: "SlipwayApproved", Message: "names and addresses are those of the inventory",
+		})
+		_, err := c.clientset.CertificatesV1().CertificateSigningRequests().UpdateApproval(ctx, request.Name, request, metav1.UpdateOptions{})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("approve %s: %w", request.Name, err))
+			continue
+		}
+		approved = append(approved, request.Name)
+	}
+	return approved, errors.Join(errs...)
+}
+
+// PendingServing counts the requests of a node's kubelet that nobody decided.
+func (c *Client) PendingServing(ctx context.Context, node string) (int, error) {
+	requests, err := c.pendingServing(ctx, node)
+	return len(requests), err
+}
+
+func (c *Client) pendingServing(ctx context.Context, node string) ([]certificatesv1.CertificateSigningRequest, error) {
+	list, err := c.clientset.CertificatesV1().CertificateSigningRequests().List(ctx, metav1.ListOptions{
+		FieldSelector: "spec.signerName=" + certificatesv1.KubeletServingSignerName,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list certificate signing requests: %w", err)
+	}
+	return slices.DeleteFunc(list.Items, func(r certificatesv1.CertificateSigningRequest) bool {
+		return r.Spec.SignerName != certificatesv1.KubeletServingSignerName || r.Spec.Username != userOf(node) || len(r.Status.Conditions) > 0
+	}), nil
+}
+
+// userOf is the name by which a kubelet is known to the API server.
+func userOf(node string) string { return "system:node:" + node }
+
+// nodesGroup is that of all kubelets.
+const nodesGroup = "system:nodes"
+
+// allows says what in a request is not the node's, by the rules of the signer
+// kubernetes.io/kubelet-serving and by the identity.
+func (i ServingIdentity) allows(request *certificatesv1.CertificateSigningRequest) error {
+	block, _ := pem.Decode(request.Spec.Request)
+	if block == nil || block.Type != "CERTIFICATE REQUEST" {
+		return errors.New("it holds no PEM of a request")
+	}
+	asked, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		return err
+	}
+	if err := asked.CheckSignature(); err != nil {
+		return err
+	}
+	if !slices.Contains(request.Spec.Groups, nodesGroup) {
+		return fmt.Errorf("its sender is not in the group %s", nodesGroup)
+	}
+	if asked.Subject.CommonName != userOf(i.Node) || !slices.Equal(asked.Subject.Organization, []string{nodesGroup}) {
+		return fmt.Errorf("it is for %s of %s", asked.Subject.CommonName, strings.Join(asked.Subject.Organization, ", "))
+	}
+	if err := servingUsages(request.Spec.Usages); err != nil {
+		return err
+	}
+	if len(asked.EmailAddresses)+len(asked.URIs) > 0 {
+		return errors.New("it asks for e-mail addresses or URIs")
+	}
+	if len(asked.DNSNames)+len(asked.IPAddresses) == 0 {
+		return errors.New("it asks for no name and no address")
+	}
+	for _, name := range asked.DNSNames {
+		if !slices.Contains(i.Names, name) {
+			return fmt.Errorf("it asks for the name %s, the inventory has %s", name, strings.Join(i.Names, ", "))
+		}
+	}
+	for _, ip := range asked.IPAddresses {
+		addr, ok := netip.AddrFromSlice(ip)
+		if !ok || !slices.Contains(i.Addresses, addr.Unmap()) {
+			return fmt.Errorf("it asks for the address %s, the node has %v", ip, i.Addresses)
+		}
+	}
+	return nil
+}
+
+func servingUsages(usages []certificatesv1.KeyUsage) error {
+	allowed := []certificatesv1.KeyUsage{
+		certificatesv1.UsageDigitalSignature, certificatesv1.UsageKeyEncipherment, certificatesv1.UsageServerAuth,
+	}
+	for _, usage := range usages {
+		if !slices.Contains(allowed, usage) {
+			return fmt.Errorf("it asks for the usage %q", usage)
+		}
+	}
+	if !slices.Contains(usages, certificatesv1.UsageServerAuth) {
+		return errors.New("it does not ask for the usage server auth")
+	}
+	return nil
+}
