@@ -72,10 +72,11 @@ func (b *builder) programs(ctx context.Context) (map[string]string, error) {
 	var fetched sync.WaitGroup
 	defer fetched.Wait()
 	defer stop()
-	for i, c := range components() {
+	all := b.components()
+	for i, c := range all {
 		dir, err := b.cache.entry(c.name, b.keys[c.name], func(dir string) error {
 			// What the later ones are made of comes while this one is compiled.
-			fetch.Do(func() { fetched.Go(func() { b.fetch(fetching, components()[i+1:]) }) })
+			fetch.Do(func() { fetched.Go(func() { b.fetch(fetching, all[i+1:]) }) })
 			b.say("%s %s: building %d commands", c.name, b.versions[c.name], len(c.packages))
 			return compile(ctx, c, b.moduleDir(c), b.versions[c.name], b.tc.arch, dir)
 		})
@@ -101,7 +102,7 @@ func (b *builder) assemble(ctx context.Context, target string, programs map[stri
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(b.addFiles(ctx, w, programs), b.addImages(ctx, w, programs)); err != nil {
+	if err := errors.Join(b.addFiles(ctx, w, programs), b.addImages(ctx, w, programs), b.addManifests(ctx, w)); err != nil {
 		return nil, errors.Join(err, w.Abort())
 	}
 	b.say("verifying the bundle")
@@ -138,7 +139,76 @@ func (b *builder) addFiles(ctx context.Context, w *bundle.Writer, programs map[s
 	return nil
 }
 
-// addImages makes the images of the release and adds them.
+// addManifests adds the files of addons, which are in the source of their projects too.
+func (b *builder) addManifests(ctx context.Context, w *bundle.Writer) error {
+	for _, addon := range b.addons {
+		for _, m := range addon.Manifests {
+			if err := b.addManifest(ctx, w, addon, m); err != nil {
+				return fmt.Errorf("addon %s: %s: %w", addon.Name, m.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (b *builder) addManifest(ctx context.Context, w *bundle.Writer, addon bundle.Addon, m bundle.AddonManifest) error {
+	local, err := b.published(ctx, addon, m)
+	if err != nil {
+		return err
+	}
+	sum, err := fileSum(local)
+	if err != nil {
+		return err
+	}
+	if sum != m.SHA256 {
+		return &bundle.CorruptError{Path: local, Want: "sha256:" + m.SHA256, Got: "sha256:" + sum}
+	}
+	f, err := os.Open(local)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return w.AddManifest(ctx, bundle.AddonFile{Addon: addon.Name, Name: m.Name, Version: addon.Version}, f)
+}
+
+// published is where the module of the addon's component has a file, by the path that its URL ends with:
+// https://raw.githubusercontent.com/OWNER/NAME/VERSION/PATH.
+func (b *builder) published(ctx context.Context, addon bundle.Addon, m bundle.AddonManifest) (string, error) {
+	i := slices.IndexFunc(b.components(), func(c component) bool { return c.addon == addon.Name })
+	_, inRepository, ok := strings.Cut(m.URL, "/"+addon.Version+"/")
+	if i < 0 || !ok {
+		return "", fmt.Errorf("no module is known to have %s", m.URL)
+	}
+	c := b.components()[i]
+	cmd := goCommand(ctx, c, b.moduleDir(c), b.tc.arch, "list", "-m", "-f", "{{.Dir}}", c.module)
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("go list -m %s: %w", c.module, err)
+	}
+	return filepath.Join(strings.TrimSpace(string(out)), filepath.FromSlash(inRepository)), nil
+}
+
+// wantedImage is an image of the catalogue, with the addon that it belongs to.
+type wantedImage struct {
+	bundle.ReleaseImage
+	addon string
+}
+
+// images are those of the release and of the addons.
+func (b *builder) images() []wantedImage {
+	var all []wantedImage
+	for _, image := range b.release.Images {
+		all = append(all, wantedImage{image, ""})
+	}
+	for _, addon := range b.addons {
+		for _, image := range addon.Images {
+			all = append(all, wantedImage{image, addon.Name})
+		}
+	}
+	return all
+}
+
+// addImages makes the images of the release and of the addons, and adds them.
 func (b *builder) addImages(ctx context.Context, w *bundle.Writer, programs map[string]string) error {
 	tmp, err := os.MkdirTemp("", "slipway-source-")
 	if err != nil {
@@ -152,7 +222,7 @@ func (b *builder) addImages(ctx context.Context, w *bundle.Writer, programs map[
 	specs := imageSpecs()
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2) // compressing uses several processors itself
-	for i, image := range b.release.Images {
+	for i, image := range b.images() {
 		spec, ok := specFor(specs, image.Name)
 		if !ok {
 			return fmt.Errorf("image %s: nobody said what it is made of", image.Name)
@@ -166,7 +236,7 @@ func (b *builder) addImages(ctx context.Context, w *bundle.Writer, programs map[
 			if err != nil {
 				return err
 			}
-			if err := w.AddImage(ctx, image.Name, b.tc.arch, image.Roles, made); err != nil {
+			if err := w.AddImage(ctx, bundle.Image{Name: image.Name, Arch: b.tc.arch, Roles: image.Roles, Addon: image.addon}, made); err != nil {
 				return err
 			}
 			b.say("image %s", image.Name)

@@ -17,6 +17,8 @@ type builder struct {
 	tc        toolchain
 	catalogue bundle.Catalogue
 	release   bundle.Release
+	// addons are those that the bundle is for.
+	addons []bundle.Addon
 	// versions and keys are those of the components, by name.
 	versions, keys map[string]string
 	// key is that of the bundle.
@@ -38,7 +40,7 @@ func newBuilder(ctx context.Context, o options, log io.Writer) (*builder, error)
 	if b.catalogue, err = bundle.LoadCatalogue(); err != nil {
 		return nil, err
 	}
-	for _, c := range components() {
+	for _, c := range b.components() {
 		if b.versions[c.name], err = moduleVersion(b.moduleDir(c), c.module); err != nil {
 			return nil, err
 		}
@@ -49,7 +51,14 @@ func newBuilder(ctx context.Context, o options, log io.Writer) (*builder, error)
 	if b.release, err = b.catalogue.Release(b.versions["kubernetes"]); err != nil {
 		return nil, err
 	}
-	if err := checkPins(b.release, b.versions); err != nil {
+	for _, name := range o.addons {
+		addon, err := b.catalogue.Addon(name)
+		if err != nil {
+			return nil, err
+		}
+		b.addons = append(b.addons, addon)
+	}
+	if err := checkPins(b.release, b.addons, b.versions); err != nil {
 		return nil, err
 	}
 	code, err := builderDigest(b.dir)
@@ -59,5 +68,8 @@ func newBuilder(ctx context.Context, o options, log io.Writer) (*builder, error)
 	b.key = bundleKey(code, b.tc, b.keys)
 	return b, nil
 }
+
+// components are those that are built for the bundle.
+func (b *builder) components() []component { return selected(b.options.addons) }
 
 func (b *builder) moduleDir(c component) string { return filepath.Join(b.dir, "modules", c.name) }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -19,6 +20,8 @@ type component struct {
 	ldflags func(version string) []string
 	// cgo components are linked statically against the C library.
 	cgo bool
+	// addon is the one of the catalogue that the component is for; empty if every cluster needs it.
+	addon string
 }
 
 // kubernetesDate stands for the time of the build, so that the same source gives the same bytes.
@@ -47,6 +50,7 @@ func components() []component {
 			tags:     []string{"netgo", "osusergo"},
 			ldflags:  setVersion("github.com/flannel-io/flannel/pkg/version.Version"),
 			cgo:      true, // its UDP backend is C
+			addon:    "flannel",
 		},
 		{
 			name:   "containerd",
@@ -88,8 +92,54 @@ func components() []component {
 			module:   "github.com/containernetworking/plugins",
 			packages: []string{"github.com/containernetworking/plugins/plugins/meta/flannel"},
 			ldflags:  setVersion("github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion"),
+			addon:    "flannel",
+		},
+		{
+			name:     "traefik",
+			module:   "github.com/traefik/traefik/v3",
+			packages: []string{"github.com/traefik/traefik/v3/cmd/traefik"},
+			ldflags:  setVersion("github.com/traefik/traefik/v3/pkg/version.Version"),
+			addon:    "traefik",
+		},
+		{
+			name:     "metallb",
+			module:   "go.universe.tf/metallb",
+			packages: under("go.universe.tf/metallb/", "controller", "speaker"),
+			addon:    "metallb",
+		},
+		{
+			name:     "metrics-server",
+			module:   "sigs.k8s.io/metrics-server",
+			packages: []string{"sigs.k8s.io/metrics-server/cmd/metrics-server"},
+			ldflags:  setVersion("k8s.io/client-go/pkg/version.gitVersion"),
+			addon:    "metrics-server",
+		},
+		{
+			name:     "local-path-provisioner",
+			module:   "github.com/rancher/local-path-provisioner",
+			packages: []string{"github.com/rancher/local-path-provisioner"},
+			ldflags:  setVersion("main.VERSION"),
+			addon:    "local-path",
 		},
 	}
+}
+
+// selected are the components of clusters with these addons.
+func selected(addons []string) []component {
+	return slices.DeleteFunc(components(), func(c component) bool {
+		return c.addon != "" && !slices.Contains(addons, c.addon)
+	})
+}
+
+// buildable are the addons that something is built for.
+func buildable() []string {
+	var names []string
+	for _, c := range components() {
+		if c.addon != "" && !slices.Contains(names, c.addon) {
+			names = append(names, c.addon)
+		}
+	}
+	return names
 }
 
 // modulesPath begins the import path of every module under modules/.

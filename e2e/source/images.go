@@ -81,6 +81,7 @@ func imageSpecs() []imageSpec {
 			files:      map[string]string{"flannel": "flannel-cni-plugin/flannel"},
 		},
 	}
+	specs = append(specs, addonSpecs()...)
 	for _, name := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"} {
 		specs = append(specs, imageSpec{
 			repository: "registry.k8s.io/" + name,
@@ -89,6 +90,44 @@ func imageSpecs() []imageSpec {
 		})
 	}
 	return specs
+}
+
+// addonSpecs lists the images of addons.
+func addonSpecs() []imageSpec {
+	return []imageSpec{
+		{
+			repository: "docker.io/rancher/local-path-provisioner",
+			files:      map[string]string{"usr/bin/local-path-provisioner": "local-path-provisioner/local-path-provisioner"},
+			entrypoint: []string{"/usr/bin/local-path-provisioner"},
+		},
+		{
+			// For the shell with which the provisioner makes and removes folders.
+			repository: "docker.io/library/busybox",
+			debian:     true,
+			cmd:        []string{"sh"},
+		},
+		{
+			repository: "docker.io/library/traefik",
+			files:      map[string]string{"usr/local/bin/traefik": "traefik/traefik"},
+			entrypoint: []string{"/usr/local/bin/traefik"},
+		},
+		{
+			repository: "quay.io/metallb/controller",
+			files:      map[string]string{"controller": "metallb/controller"},
+			entrypoint: []string{"/controller"},
+		},
+		{
+			repository: "quay.io/metallb/speaker",
+			files:      map[string]string{"speaker": "metallb/speaker"},
+			entrypoint: []string{"/speaker"},
+		},
+		{
+			repository: "registry.k8s.io/metrics-server/metrics-server",
+			files:      map[string]string{"metrics-server": "metrics-server/metrics-server"},
+			entrypoint: []string{"/metrics-server"},
+			user:       "65534:65534",
+		},
+	}
 }
 
 // specFor is the spec of an image given by its full reference.

@@ -15,6 +15,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -28,12 +30,17 @@ func main() {
 	}
 }
 
+// podNetwork is what a cluster has unless its inventory says otherwise.
+const podNetwork = "flannel"
+
 // options are the command line.
 type options struct {
 	out      string
 	cache    string
 	printKey bool
 	install  bool
+	// addons are those of the catalogue that the bundle is for.
+	addons []string
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
@@ -43,6 +50,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.out, "out", "", "folder of the bundle (default: in the cache, named by its key)")
 	flags.StringVar(&o.cache, "cache", "", "folder of what was built (default: slipway/source in the user's cache)")
 	flags.BoolVar(&o.printKey, "print-key", false, "print the key of the bundle that would be built, and stop")
+	addons := flags.String("addons", podNetwork, "what to build beside the cluster itself, with commas between: "+strings.Join(buildable(), ", "))
 	flags.BoolVar(&o.install, "install", false, "install missing Debian packages with apt-get")
 	if err := flags.Parse(args); err != nil {
 		return options{}, err
@@ -50,6 +58,14 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if flags.NArg() > 0 {
 		return options{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
+	for _, name := range strings.FieldsFunc(*addons, func(r rune) bool { return r == ',' }) {
+		if !slices.Contains(buildable(), name) {
+			return options{}, fmt.Errorf("addon %q: nothing is built for it; there are %s", name, strings.Join(buildable(), ", "))
+		}
+		o.addons = append(o.addons, name)
+	}
+	slices.Sort(o.addons)
+	o.addons = slices.Compact(o.addons)
 	if o.cache == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {

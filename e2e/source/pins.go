@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"slipway.io/slipway/provision/bundle"
@@ -20,19 +21,24 @@ func builtFrom(catalogued string) string {
 // imageVersions says which component's version the tag of an image begins with.
 func imageVersions() map[string]string {
 	return map[string]string{
-		"registry.k8s.io/kube-apiserver":          "kubernetes",
-		"registry.k8s.io/kube-controller-manager": "kubernetes",
-		"registry.k8s.io/kube-scheduler":          "kubernetes",
-		"registry.k8s.io/kube-proxy":              "kubernetes",
-		"registry.k8s.io/etcd":                    "etcd",
-		"registry.k8s.io/coredns/coredns":         "coredns",
-		"ghcr.io/flannel-io/flannel":              "flannel",
+		"registry.k8s.io/kube-apiserver":                "kubernetes",
+		"registry.k8s.io/kube-controller-manager":       "kubernetes",
+		"registry.k8s.io/kube-scheduler":                "kubernetes",
+		"registry.k8s.io/kube-proxy":                    "kubernetes",
+		"registry.k8s.io/etcd":                          "etcd",
+		"registry.k8s.io/coredns/coredns":               "coredns",
+		"ghcr.io/flannel-io/flannel":                    "flannel",
+		"docker.io/rancher/local-path-provisioner":      "local-path-provisioner",
+		"docker.io/library/traefik":                     "traefik",
+		"quay.io/metallb/controller":                    "metallb",
+		"quay.io/metallb/speaker":                       "metallb",
+		"registry.k8s.io/metrics-server/metrics-server": "metrics-server",
 	}
 }
 
-// checkPins compares the versions that the modules require with those of the release, because a bundle from source
+// checkPins compares the versions that the modules require with those of the release and the addons, because a bundle from source
 // must be told apart from the released one by its origin only.
-func checkPins(release bundle.Release, versions map[string]string) error {
+func checkPins(release bundle.Release, addons []bundle.Addon, versions map[string]string) error {
 	var errs []error
 	for name, want := range release.Components {
 		if got := versions[builtFrom(name)]; got != want {
@@ -40,7 +46,11 @@ func checkPins(release bundle.Release, versions map[string]string) error {
 				name, got, release.Kubernetes, want, builtFrom(name)))
 		}
 	}
-	for _, image := range release.Images {
+	images := slices.Clone(release.Images)
+	for _, addon := range addons {
+		images = append(images, addon.Images...)
+	}
+	for _, image := range images {
 		repository, tag, _ := strings.Cut(image.Name, ":")
 		component, known := imageVersions()[repository]
 		if !known {

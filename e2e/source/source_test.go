@@ -35,10 +35,24 @@ func pinned(t *testing.T) (map[string]string, bundle.Catalogue, bundle.Release) 
 	return versions, catalogue, release
 }
 
+// built are the addons for which something is built.
+func built(t *testing.T, catalogue bundle.Catalogue) []bundle.Addon {
+	t.Helper()
+	var addons []bundle.Addon
+	for _, name := range buildable() {
+		addon, err := catalogue.Addon(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addons = append(addons, addon)
+	}
+	return addons
+}
+
 func TestPinnedVersionsAreThoseOfTheCatalogue(t *testing.T) {
 	t.Parallel()
-	versions, _, release := pinned(t)
-	if err := checkPins(release, versions); err != nil {
+	versions, catalogue, release := pinned(t)
+	if err := checkPins(release, built(t, catalogue), versions); err != nil {
 		t.Error(err)
 	}
 }
@@ -48,12 +62,13 @@ func TestCheckPinsNamesWhatDiffers(t *testing.T) {
 	for component, says := range map[string]string{
 		"kubernetes": "kubelet", "containerd": "containerd", "etcd": "registry.k8s.io/etcd",
 		"coredns": "registry.k8s.io/coredns/coredns", "flannel": "ghcr.io/flannel-io/flannel",
+		"metallb": "quay.io/metallb/speaker", "traefik": "docker.io/library/traefik",
 	} {
 		t.Run("another "+component, func(t *testing.T) {
 			t.Parallel()
-			versions, _, release := pinned(t)
+			versions, catalogue, release := pinned(t)
 			versions[component] = "v0.0.1"
-			if err := checkPins(release, versions); err == nil || !strings.Contains(err.Error(), says) {
+			if err := checkPins(release, built(t, catalogue), versions); err == nil || !strings.Contains(err.Error(), says) {
 				t.Errorf("got %v, want it to say %q", err, says)
 			}
 		})
@@ -81,7 +96,11 @@ func TestEveryFileAndImageOfTheReleaseIsBuilt(t *testing.T) {
 		}
 	}
 	specs := imageSpecs()
-	for _, image := range release.Images {
+	images := release.Images
+	for _, addon := range built(t, catalogue) {
+		images = append(images, addon.Images...)
+	}
+	for _, image := range images {
 		spec, ok := specFor(specs, image.Name)
 		if !ok {
 			t.Errorf("%s has no spec", image.Name)

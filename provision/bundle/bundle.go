@@ -1,8 +1,11 @@
 package bundle
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -56,6 +59,7 @@ func (b *Bundle) Manifest() Manifest {
 	m := b.manifest
 	m.Files = slices.Clone(m.Files)
 	m.Images = slices.Clone(m.Images)
+	m.Manifests = slices.Clone(m.Manifests)
 	return m
 }
 
@@ -71,16 +75,43 @@ func (b *Bundle) Files(role, arch string) []File {
 	return files
 }
 
-// Images are the images that a host of this role and architecture needs, in the order of bundle.yaml. An empty role
-// stands for every role.
-func (b *Bundle) Images(role, arch string) []Image {
+// Images are the images that a host of this role and architecture needs in every cluster, in the order of bundle.yaml.
+// An empty role stands for every role.
+func (b *Bundle) Images(role, arch string) []Image { return b.AddonImages("", role, arch) }
+
+// AddonImages are the images that a host of this role and architecture needs for an addon, in the order of bundle.yaml.
+func (b *Bundle) AddonImages(addon, role, arch string) []Image {
 	var images []Image
 	for _, image := range b.manifest.Images {
-		if image.Arch == arch && needs(image.Roles, role) {
+		if image.Addon == addon && image.Arch == arch && needs(image.Roles, role) {
 			images = append(images, image)
 		}
 	}
 	return images
+}
+
+// AddonFile reads a file of an addon, and checks its sum. The error wraps fs.ErrNotExist if the bundle has none of this
+// name, and is a *CorruptError if it is another than bundle.yaml says.
+func (b *Bundle) AddonFile(addon, name string) ([]byte, AddonFile, error) {
+	i := slices.IndexFunc(b.manifest.Manifests, func(f AddonFile) bool { return f.Addon == addon && f.Name == name })
+	if i < 0 {
+		return nil, AddonFile{}, fmt.Errorf("bundle %s has no %s of %s: %w", b.dir, name, addon, fs.ErrNotExist)
+	}
+	f := b.manifest.Manifests[i]
+	file, err := b.open(f.Path)
+	if err != nil {
+		return nil, f, missing(f.Path, "sha256:"+f.SHA256, err)
+	}
+	defer file.Close()
+	data, err := io.ReadAll(file)
+	if err != nil {
+		return nil, f, err
+	}
+	sum := sha256.Sum256(data)
+	if got := hex.EncodeToString(sum[:]); got != f.SHA256 {
+		return nil, f, &CorruptError{Path: f.Path, Want: "sha256:" + f.SHA256, Got: "sha256:" + got}
+	}
+	return data, f, nil
 }
 
 func needs(roles []string, role string) bool {

@@ -67,7 +67,7 @@ func newBundle(t *testing.T) *Bundle {
 		name, arch string
 		roles      []string
 	}{{pauseName, "amd64", nil}, {etcdName, "amd64", []string{"control-plane"}}, {pauseName, "arm64", nil}} {
-		if err := w.AddImage(ctx, add.name, add.arch, add.roles, randomImage(t, add.arch, shared)); err != nil {
+		if err := w.AddImage(ctx, Image{Name: add.name, Arch: add.arch, Roles: add.roles}, randomImage(t, add.arch, shared)); err != nil {
 			t.Fatal(err)
 		}
 	}

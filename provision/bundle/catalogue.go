@@ -18,6 +18,25 @@ var catalogueYAML []byte
 type Catalogue struct {
 	Components []Component `json:"components"`
 	Releases   []Release   `json:"releases"`
+	Addons     []Addon     `json:"addons"`
+}
+
+// Addon is what belongs to a pod network, or to another addon, in the one version of it that this slipway installs.
+type Addon struct {
+	// Name is what an inventory calls it.
+	Name string `json:"name"`
+	// Version is the project's, with its v.
+	Version string `json:"version"`
+	// Manifests are files that are applied as the project publishes them; an addon of slipway's own templates has none.
+	Manifests []AddonManifest `json:"manifests,omitempty"`
+	Images    []ReleaseImage  `json:"images,omitempty"`
+}
+
+// AddonManifest is a published file of Kubernetes objects.
+type AddonManifest struct {
+	Name   string `json:"name"`
+	URL    string `json:"url"`
+	SHA256 string `json:"sha256"`
 }
 
 // Component is something that is published as one file for each version and architecture.
@@ -93,6 +112,28 @@ func (c Catalogue) Component(name string) (Component, error) {
 	return c.Components[i], nil
 }
 
+// Addon is the addon of this name.
+func (c Catalogue) Addon(name string) (Addon, error) {
+	i := slices.IndexFunc(c.Addons, func(x Addon) bool { return x.Name == name })
+	if i < 0 {
+		var names []string
+		for _, a := range c.Addons {
+			names = append(names, a.Name)
+		}
+		return Addon{}, fmt.Errorf("addon %s is not in the catalogue: choose one of %s", name, strings.Join(names, ", "))
+	}
+	return c.Addons[i], nil
+}
+
+// Manifest is the addon's file of this name.
+func (a Addon) Manifest(name string) (AddonManifest, error) {
+	i := slices.IndexFunc(a.Manifests, func(m AddonManifest) bool { return m.Name == name })
+	if i < 0 {
+		return AddonManifest{}, fmt.Errorf("addon %s has no file %s in the catalogue", a.Name, name)
+	}
+	return a.Manifests[i], nil
+}
+
 // Files are the names of the component's files in a bundle, sorted.
 func (c Component) Files() []string {
 	if len(c.Extract) == 0 {
@@ -136,10 +177,27 @@ func (c Catalogue) validate() error {
 				errs = append(errs, fmt.Errorf("release %s: no sums for %s %s", r.Kubernetes, name, version))
 			}
 		}
-		for _, image := range r.Images {
-			if repository, tag := splitReference(image.Name); tag == "" || !strings.Contains(repository, "/") {
-				errs = append(errs, fmt.Errorf("release %s: image %q is no full reference with a tag", r.Kubernetes, image.Name))
+		errs = append(errs, checkImages("release "+r.Kubernetes, r.Images))
+	}
+	for _, a := range c.Addons {
+		if !versionTag.MatchString(a.Version) {
+			errs = append(errs, fmt.Errorf("addon %s: version %q is none", a.Name, a.Version))
+		}
+		for _, m := range a.Manifests {
+			if !strings.HasPrefix(m.URL, "https://") || !hexSum.MatchString(m.SHA256) {
+				errs = append(errs, fmt.Errorf("addon %s: %s needs an https url and 64 hex digits of sha256", a.Name, m.Name))
 			}
+		}
+		errs = append(errs, checkImages("addon "+a.Name, a.Images))
+	}
+	return errors.Join(errs...)
+}
+
+func checkImages(of string, images []ReleaseImage) error {
+	var errs []error
+	for _, image := range images {
+		if repository, tag := splitReference(image.Name); tag == "" || !strings.Contains(repository, "/") {
+			errs = append(errs, fmt.Errorf("%s: image %q is no full reference with a tag", of, image.Name))
 		}
 	}
 	return errors.Join(errs...)

@@ -22,7 +22,7 @@ func TestCatalogueHasEverythingForItsReleases(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tasks, err := plan(c, r, []string{"amd64", "arm64"})
+		tasks, err := plan(c, r, nil, []string{"amd64", "arm64"})
 		if err != nil {
 			t.Error(err)
 		}

@@ -20,6 +20,8 @@ type CreateOptions struct {
 	Dir string
 	// Kubernetes is a version of the catalogue, with or without its v.
 	Kubernetes string
+	// Addons are those of the catalogue, pod networks among them, whose images and manifests the bundle shall hold.
+	Addons []string
 	// Arches are the architectures in Go's words; none means amd64.
 	Arches []string
 	// Cache keeps what was downloaded, by sha256; empty means slipway/artifacts in the user's cache folder.
@@ -68,7 +70,7 @@ func create(ctx context.Context, catalogue Catalogue, o CreateOptions) (*Bundle,
 	if err != nil {
 		return nil, fmt.Errorf("create bundle: %w", err)
 	}
-	tasks, err := plan(catalogue, release, o.Arches)
+	tasks, err := plan(catalogue, release, o.Addons, o.Arches)
 	if err != nil {
 		return nil, fmt.Errorf("create bundle: %w", err)
 	}
@@ -125,7 +127,7 @@ func (o CreateOptions) withDefaults() (CreateOptions, error) {
 type task func(context.Context, *fetcher, *Writer) error
 
 // plan lists what must be downloaded, and reports what the catalogue does not have for an architecture.
-func plan(catalogue Catalogue, release Release, arches []string) ([]task, error) {
+func plan(catalogue Catalogue, release Release, addons, arches []string) ([]task, error) {
 	var tasks []task
 	var errs []error
 	for _, arch := range arches {
@@ -146,9 +148,17 @@ func plan(catalogue Catalogue, release Release, arches []string) ([]task, error)
 		}
 		for _, image := range release.Images {
 			tasks = append(tasks, func(ctx context.Context, f *fetcher, w *Writer) error {
-				return addReleaseImage(ctx, f, w, image, arch)
+				return addReleaseImage(ctx, f, w, image, "", arch)
 			})
 		}
+	}
+	for _, name := range addons {
+		addon, err := catalogue.Addon(name)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		tasks = append(tasks, addon.tasks(arches)...)
 	}
 	return tasks, errors.Join(errs...)
 }

@@ -25,6 +25,9 @@ const (
 	blobsDir   = "blobs/sha256"
 )
 
+// manifestsDir holds the files of addons, a folder each.
+const manifestsDir = "manifests"
+
 // Both annotations carry the full reference. containerd's importer takes the name from the second, which is its own
 // (containerd's images.AnnotationImageName); other readers know the first, which is OCI's.
 const (

@@ -33,6 +33,8 @@ type Manifest struct {
 	Origin string  `json:"origin"`
 	Files  []File  `json:"files,omitempty"`
 	Images []Image `json:"images,omitempty"`
+	// Manifests are those of addons that are applied as their projects publish them.
+	Manifests []AddonFile `json:"manifests,omitempty"`
 }
 
 // File is one file of a bundle.
@@ -63,6 +65,23 @@ type Image struct {
 	Size int64 `json:"size"`
 	// Roles are the roles of the hosts that need the image; none means every host.
 	Roles []string `json:"roles,omitempty"`
+	// Addon is the one that the image belongs to: hosts of a cluster without it do not need the image. Empty means that
+	// every cluster does.
+	Addon string `json:"addon,omitempty"`
+}
+
+// AddonFile is a file of Kubernetes objects that an addon is made of.
+type AddonFile struct {
+	Addon string `json:"addon"`
+	// Name is the file's name in the catalogue: metallb-native.yaml.
+	Name string `json:"name"`
+	// Version is the addon's, with its v.
+	Version string `json:"version"`
+	// Path is where the file is, relative to the bundle, with slashes.
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"`
+	// Size is in bytes.
+	Size int64 `json:"size"`
 }
 
 // decode reads bundle.yaml strictly and reports everything that is wrong with it.

@@ -16,7 +16,8 @@ import (
 )
 
 // addReleaseImage pulls one image for one architecture and adds it under its own name, wherever it was pulled from.
-func addReleaseImage(ctx context.Context, f *fetcher, w *Writer, image ReleaseImage, arch string) error {
+// addon is the one it belongs to, empty for none.
+func addReleaseImage(ctx context.Context, f *fetcher, w *Writer, image ReleaseImage, addon, arch string) error {
 	pulled, err := f.pull(ctx, image.Name, arch)
 	if err != nil {
 		return fmt.Errorf("pull %s for %s: %w", image.Name, arch, err)
@@ -30,7 +31,7 @@ func addReleaseImage(ctx context.Context, f *fetcher, w *Writer, image ReleaseIm
 			return fmt.Errorf("pull %s for %s: %w", image.Name, arch, &CorruptError{Path: "image manifest", Want: want, Got: got.String()})
 		}
 	}
-	return w.AddImage(ctx, image.Name, arch, image.Roles, pulled)
+	return w.AddImage(ctx, Image{Name: image.Name, Arch: arch, Roles: image.Roles, Addon: addon}, pulled)
 }
 
 // pull finds the image in its registry or the mirror of it. Its layers are downloaded when they are read.

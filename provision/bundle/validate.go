@@ -46,6 +46,7 @@ func (m Manifest) validate() error {
 	}
 	m.validateFiles(bad)
 	m.validateImages(bad)
+	m.validateManifests(bad)
 	return errors.Join(errs...)
 }
 
@@ -102,6 +103,29 @@ func (m Manifest) validateImages(bad func(field, format string, args ...any)) {
 			bad(field("name"), "%s is already images[%d]: remove one of them, or %s", key, first, remake)
 		} else {
 			seen[key] = i
+		}
+	}
+}
+
+func (m Manifest) validateManifests(bad func(field, format string, args ...any)) {
+	seen := map[string]int{}
+	for i, f := range m.Manifests {
+		field := func(name string) string { return fmt.Sprintf("manifests[%d].%s", i, name) }
+		for name, value := range map[string]string{"addon": f.Addon, "name": f.Name, "version": f.Version} {
+			if value == "" {
+				bad(field(name), "is empty: %s", remake)
+			}
+		}
+		if err := checkPath(f.Path); err != nil {
+			bad(field("path"), "%q %v: do not use this bundle, %s", f.Path, err, remake)
+		}
+		if !hexSum.MatchString(f.SHA256) {
+			bad(field("sha256"), "is %q, must be 64 hex digits: %s", f.SHA256, remake)
+		}
+		if first, dup := seen[f.Path]; dup {
+			bad(field("path"), "%q is already that of manifests[%d]: remove one of them, or %s", f.Path, first, remake)
+		} else {
+			seen[f.Path] = i
 		}
 	}
 }

@@ -89,6 +89,9 @@ func (b *Bundle) contents() ([]item, []error) {
 	for _, f := range b.manifest.Files {
 		items = append(items, item{path: f.Path, sha256: f.SHA256, size: f.Size})
 	}
+	for _, f := range b.manifest.Manifests {
+		items = append(items, item{path: f.Path, sha256: f.SHA256, size: f.Size})
+	}
 	seen := map[string]bool{}
 	manifests := map[string]v1.Descriptor{}
 	for _, image := range b.manifest.Images {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -88,6 +89,23 @@ func (w *Writer) AddFile(ctx context.Context, f File, r io.Reader) error {
 	return nil
 }
 
+// AddManifest copies r into the bundle as a file of an addon; f.Path, f.SHA256 and f.Size are filled in.
+func (w *Writer) AddManifest(ctx context.Context, f AddonFile, r io.Reader) error {
+	f.Path = path.Join(manifestsDir, f.Addon, f.Name)
+	if err := checkPath(f.Path); err != nil {
+		return fmt.Errorf("add %s: %q %w", f.Name, f.Path, err)
+	}
+	sum, size, err := w.put(ctx, f.Path, 0o644, r)
+	if err != nil {
+		return fmt.Errorf("add %s: %w", f.Name, err)
+	}
+	f.SHA256, f.Size = sum, size
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.manifest.Manifests = append(w.manifest.Manifests, f)
+	return nil
+}
+
 // put writes a file through a temporary one, and returns its sum and size.
 func (w *Writer) put(ctx context.Context, slashPath string, mode fs.FileMode, r io.Reader) (sum string, size int64, err error) {
 	file := filepath.Join(w.dir, filepath.FromSlash(slashPath))
@@ -134,6 +152,7 @@ func (w *Writer) finish(ctx context.Context) error {
 	slices.SortFunc(w.manifest.Images, func(x, y Image) int {
 		return cmp.Or(strings.Compare(x.Name, y.Name), strings.Compare(x.Arch, y.Arch))
 	})
+	slices.SortFunc(w.manifest.Manifests, func(x, y AddonFile) int { return strings.Compare(x.Path, y.Path) })
 	index, err := indexJSON(w.manifest.Images, w.manifests)
 	if err != nil {
 		return err

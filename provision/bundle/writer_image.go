@@ -13,9 +13,10 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// AddImage adds an image of one architecture under its full reference. Blobs that the bundle has already are not
-// read again.
-func (w *Writer) AddImage(ctx context.Context, name, arch string, roles []string, image v1.Image) error {
+// AddImage adds the content of an image of one architecture under its full reference; i.Digest and i.Size are filled
+// in. Blobs that the bundle has already are not read again.
+func (w *Writer) AddImage(ctx context.Context, i Image, image v1.Image) error {
+	name := i.Name
 	raw, err := image.RawManifest()
 	if err != nil {
 		return fmt.Errorf("add image %s: %w", name, err)
@@ -56,7 +57,8 @@ func (w *Writer) AddImage(ctx context.Context, name, arch string, roles []string
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.manifests[digest.String()] = self
-	w.manifest.Images = append(w.manifest.Images, Image{Name: name, Arch: arch, Digest: digest.String(), Size: total, Roles: roles})
+	i.Digest, i.Size = digest.String(), total
+	w.manifest.Images = append(w.manifest.Images, i)
 	return nil
 }
 

@@ -1,0 +1,55 @@
+package bundle
+
+import (
+	"context"
+	"fmt"
+	"os"
+)
+
+// tasks download the addon's files and images.
+func (a Addon) tasks(arches []string) []task {
+	var tasks []task
+	for _, m := range a.Manifests {
+		tasks = append(tasks, func(ctx context.Context, f *fetcher, w *Writer) error {
+			local, err := f.manifest(ctx, a, m)
+			if err != nil {
+				return err
+			}
+			file, err := os.Open(local)
+			if err != nil {
+				return err
+			}
+			defer file.Close()
+			return w.AddManifest(ctx, AddonFile{Addon: a.Name, Name: m.Name, Version: a.Version}, file)
+		})
+	}
+	for _, image := range a.Images {
+		for _, arch := range arches {
+			tasks = append(tasks, func(ctx context.Context, f *fetcher, w *Writer) error {
+				return addReleaseImage(ctx, f, w, image, a.Name, arch)
+			})
+		}
+	}
+	return tasks
+}
+
+// manifest is where the addon's file is on the local disk, after a download if it must be.
+func (f *fetcher) manifest(ctx context.Context, a Addon, m AddonManifest) (string, error) {
+	name := fmt.Sprintf("%s %s %s", a.Name, a.Version, m.Name)
+	return f.get(ctx, name, m.SHA256, f.download(name, m.URL))
+}
+
+// Download brings a file with a known sha256 to the local cache, unless it is there, and returns its content. Of the
+// options Cache, Client, Rewrites and Progress are used.
+func Download(ctx context.Context, name, url, sha256 string, o CreateOptions) ([]byte, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	f := newFetcher(o)
+	local, err := f.get(ctx, name, sha256, f.download(name, url))
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(local)
+}
