@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +19,7 @@ func selectionFlags(cmd *cobra.Command) {
 	flags.String("until", "", "the last phase to do")
 	flags.StringSlice("hosts", nil, "the hosts to work on, by name (default: all)")
 	flags.Int("parallel", 20, "how many steps may be under way at once, over all hosts")
+	flags.Duration("timeout", 5*time.Minute, "how long nodes, and each addon, may take to be ready")
 }
 
 func (a *app) selection() workflow.Selection {
@@ -78,6 +80,7 @@ func (a *app) run(ctx context.Context, w workflow.Workflow, selection workflow.S
 	run := &workflow.Run{
 		Cluster: cluster, Fleet: fleet, Selection: selection, Plan: plan,
 		Parallel: max(a.settings.GetInt("parallel"), 1), Holder: holder(), Hint: hintFor,
+		Timeout: a.settings.GetDuration("timeout"),
 	}
 	if _, needs := w.Phase("bundle"); needs {
 		if run.Bundle, err = a.bundle(ctx, cluster); err != nil {

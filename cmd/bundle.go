@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -34,9 +35,12 @@ func newBundleCreate(a *app) *cobra.Command {
 		Use:   "create DIR",
 		Short: "Download a bundle from the release servers",
 		Long: `Download every file once, check it against the sha256 that slipway has for it, and
-make a bundle of them. Downloads that were interrupted go on.`,
+make a bundle of them. Downloads that were interrupted go on. With -i the bundle is
+made for that inventory: its version, its pod network and its addons.`,
 		Example: `  slipway bundle create ./bundle
   slipway bundle create ./bundle --kubernetes v1.36.4 --arch amd64,arm64
+  slipway bundle create ./bundle --addons flannel,local-path,traefik,metallb
+  slipway bundle create ./bundle -i lab.yaml
   slipway bundle create ./bundle --mirror https://dl.k8s.io/=https://mirror.example/k8s/ --registry registry.k8s.io=mirror.example:5000`,
 		Args: oneArg("the folder of the bundle"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,10 +52,23 @@ make a bundle of them. Downloads that were interrupted go on.`,
 			if err != nil {
 				return err
 			}
-			b, err := bundle.Create(cmd.Context(), bundle.CreateOptions{
-				Dir: args[0], Kubernetes: a.settings.GetString("kubernetes"), Arches: a.list("arch"),
+			options := bundle.CreateOptions{
+				Dir: args[0], Kubernetes: a.settings.GetString("kubernetes"), Addons: a.list("addons"), Arches: a.list("arch"),
 				Rewrites: mirrors, RegistryMirrors: registries, Progress: a.showDownload,
-			})
+			}
+			if cmd.Flags().Changed("inventory") {
+				cluster, _, err := a.inventory()
+				if err != nil {
+					return err
+				}
+				if !cmd.Flags().Changed("kubernetes") {
+					options.Kubernetes = cluster.Kubernetes.Version
+				}
+				if !cmd.Flags().Changed("addons") {
+					options.Addons = cluster.Catalogued()
+				}
+			}
+			b, err := bundle.Create(cmd.Context(), options)
 			if err != nil {
 				return err
 			}
@@ -61,6 +78,7 @@ make a bundle of them. Downloads that were interrupted go on.`,
 	}
 	flags := cmd.Flags()
 	flags.String("kubernetes", config.DefaultKubernetesVersion, "the Kubernetes version")
+	flags.StringSlice("addons", []string{config.CNIFlannel}, "pod network and addons that the bundle shall have the images and manifests of")
 	flags.StringSlice("arch", []string{runtime.GOARCH}, "the architectures of the machines")
 	flags.StringToString("mirror", nil, "download from elsewhere, URL-PREFIX=URL-PREFIX")
 	flags.StringToString("registry", nil, "pull images from elsewhere, REGISTRY=REGISTRY[/PATH]")
@@ -105,12 +123,15 @@ func newBundleList(a *app) *cobra.Command {
 			}
 			var rows []report.Row
 			for _, f := range m.Files {
-				rows = append(rows, report.Row{Cells: []string{"file", f.Name, f.Version, f.Arch, megabytes(f.Size), strings.Join(f.Roles, ", ")}})
+				rows = append(rows, report.Row{Cells: []string{"file", f.Name, f.Version, f.Arch, megabytes(f.Size), strings.Join(f.Roles, ", "), ""}})
 			}
 			for _, i := range m.Images {
-				rows = append(rows, report.Row{Cells: []string{"image", i.Name, "", i.Arch, megabytes(i.Size), strings.Join(i.Roles, ", ")}})
+				rows = append(rows, report.Row{Cells: []string{"image", i.Name, "", i.Arch, megabytes(i.Size), strings.Join(i.Roles, ", "), i.Addon}})
 			}
-			return report.Table(a.out, []string{"KIND", "NAME", "VERSION", "ARCH", "SIZE", "ROLES"}, rows)
+			for _, f := range m.Manifests {
+				rows = append(rows, report.Row{Cells: []string{"manifest", f.Name, f.Version, "", megabytes(f.Size), "", f.Addon}})
+			}
+			return report.Table(a.out, []string{"KIND", "NAME", "VERSION", "ARCH", "SIZE", "ROLES", "ADDON"}, rows)
 		},
 	}
 }
@@ -140,19 +161,23 @@ func openBundle(dir string) (*bundle.Bundle, error) {
 	return b, nil
 }
 
-// bundleDir is where the bundle of a version is cached.
-func bundleDir(version string) (string, error) {
+// bundleDir is where the bundle of a version with these addons is cached.
+func bundleDir(version string, addons []string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", fmt.Errorf("cache folder: %w", err)
 	}
-	return filepath.Join(cache, "slipway", "bundles", version+"-"+runtime.GOARCH), nil
+	name := []string{version, runtime.GOARCH}
+	if len(addons) > 0 {
+		name = append(name, strings.Join(slices.Sorted(slices.Values(addons)), "+"))
+	}
+	return filepath.Join(cache, "slipway", "bundles", strings.Join(name, "-")), nil
 }
 
-// cachedBundle is the bundle of a version in the user's cache folder; it is
+// cachedBundle is the bundle for a cluster in the user's cache folder; it is
 // made there if there is none.
-func (a *app) cachedBundle(ctx context.Context, version string) (*bundle.Bundle, error) {
-	dir, err := bundleDir(version)
+func (a *app) cachedBundle(ctx context.Context, cluster *config.Cluster) (*bundle.Bundle, error) {
+	dir, err := bundleDir(cluster.Kubernetes.Version, cluster.Catalogued())
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +187,8 @@ func (a *app) cachedBundle(ctx context.Context, version string) (*bundle.Bundle,
 	}
 	fmt.Fprintf(a.err, "no bundle in the inventory: making one in %s\n", dir)
 	b, err = bundle.Create(ctx, bundle.CreateOptions{
-		Dir: dir, Kubernetes: version, Arches: []string{runtime.GOARCH}, Progress: a.showDownload,
+		Dir: dir, Kubernetes: cluster.Kubernetes.Version, Addons: cluster.Catalogued(), Arches: []string{runtime.GOARCH},
+		Rewrites: cluster.Artifacts.Rewrites, Progress: a.showDownload,
 	})
 	return b, workflow.WithHint(err, "without access to the release servers, make a bundle elsewhere with `slipway bundle create` and set artifacts.bundle")
 }

@@ -25,7 +25,7 @@ func TestBundleVerifyAndList(t *testing.T) {
 	alone(t)
 	b := workflowtest.NewBundle(t)
 	out, _, code := slipway(t, "bundle", "verify", b.Dir())
-	if code != 0 || !strings.Contains(out, "9 files and 4 images") {
+	if code != 0 || !strings.Contains(out, "9 files and 5 images") {
 		t.Errorf("exit code %d, %q", code, out)
 	}
 	out, _, code = slipway(t, "bundle", "list", b.Dir(), "-o", "json")

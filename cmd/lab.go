@@ -49,6 +49,7 @@ kubeconfig into yours. What is there already is left alone, so that it can be ru
 again after it failed.`,
 		Example: `  slipway lab up
   slipway lab up --workers 1 --bundle ./bundle
+  slipway lab up --addons local-path,traefik,metallb,metrics-server
   slipway lab up --machines-only`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.labUp(cmd.Context()) },
@@ -58,6 +59,7 @@ again after it failed.`,
 	flags.Int("control-planes", 1, "how many control planes")
 	flags.Int("workers", 2, "how many workers")
 	flags.String("bundle", "", "the bundle to install from (default: made online)")
+	flags.StringSlice("addons", nil, "addons to install, without options (default: those that the lab has): "+strings.Join(config.KnownAddons(), ", "))
 	flags.Bool("machines-only", false, "make the machines and the inventory, and install nothing")
 	flags.Bool("install-missing", false, "install the Debian packages that the lab needs on this computer")
 	flags.Bool("force", false, "replace another cluster's entry of the same name in the kubeconfig")
@@ -69,6 +71,14 @@ func (a *app) labUp(ctx context.Context) error {
 	spec := lab.Spec{
 		Name:          a.settings.GetString("name"),
 		ControlPlanes: a.settings.GetInt("control-planes"), Workers: a.settings.GetInt("workers"),
+	}
+	if a.settings.IsSet("addons") {
+		spec.Addons = append([]string{}, a.list("addons")...)
+		for _, name := range spec.Addons {
+			if !(config.Addon{Name: name}).Known() {
+				return &usageError{fmt.Errorf("--addons %s: choose from %s", name, strings.Join(config.KnownAddons(), ", "))}
+			}
+		}
 	}
 	if path := a.settings.GetString("bundle"); path != "" {
 		abs, err := filepath.Abs(path)

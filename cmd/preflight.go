@@ -156,7 +156,7 @@ func (a *app) lookAtThisComputer(ctx context.Context, selection preflight.Select
 		return nil, &usageError{errors.New("--machines and --memory: use numbers above 0")}
 	}
 	if want.Bundle == "" {
-		want.Bundle, err = cachedBundleDir(config.DefaultKubernetesVersion)
+		want.Bundle, err = cachedBundleDir()
 	} else if _, err = openBundle(want.Bundle); err != nil {
 		return nil, err
 	}
@@ -166,10 +166,10 @@ func (a *app) lookAtThisComputer(ctx context.Context, selection preflight.Select
 	return preflight.LookLocal(ctx, local.This{}, want, selection)
 }
 
-// cachedBundleDir is the bundle of a version in the user's cache; empty if
-// there is none that can be used.
-func cachedBundleDir(version string) (string, error) {
-	dir, err := bundleDir(version)
+// cachedBundleDir is the bundle of a cluster without addons in the user's
+// cache; empty if there is none that can be used.
+func cachedBundleDir() (string, error) {
+	dir, err := bundleDir(config.DefaultKubernetesVersion, []string{config.CNIFlannel})
 	if err != nil {
 		return "", err
 	}

@@ -109,7 +109,7 @@ func (a *app) bundle(ctx context.Context, cluster *config.Cluster) (*bundle.Bund
 	if cluster.Artifacts.Bundle != "" {
 		return openBundle(cluster.Artifacts.Bundle)
 	}
-	return a.cachedBundle(ctx, cluster.Kubernetes.Version)
+	return a.cachedBundle(ctx, cluster)
 }
 
 // holder says who runs this, for the lock on each machine.

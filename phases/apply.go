@@ -3,6 +3,7 @@
 package phases
 
 import (
+	"slipway.io/slipway/phases/addons"
 	"slipway.io/slipway/phases/controlplane"
 	"slipway.io/slipway/phases/hostprep"
 	"slipway.io/slipway/phases/network"
@@ -12,9 +13,10 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// Apply turns machines that answer SSH into a cluster.
+// Apply turns machines that answer SSH into a cluster, with what the inventory
+// wants on it.
 func Apply() workflow.Workflow {
-	return workflow.Workflow{Name: "apply", Phases: []workflow.Phase{
+	return workflow.Workflow{Name: "apply", Phases: append([]workflow.Phase{
 		// Look; nothing is changed before all of this is done everywhere.
 		preflight.Facts(),
 		preflight.Bundle(),
@@ -28,14 +30,17 @@ func Apply() workflow.Workflow {
 		runtime.Containerd(),
 		runtime.Images(),
 		nodes.Kubelet(),
+		runtime.AddonImages(),
 
 		// Make a cluster of them.
 		controlplane.Init(),
 		nodes.Join(),
 		network.CNI(),
 		nodes.Metadata(),
+		nodes.Serving(),
 		nodes.Ready(),
-	}}
+		network.Ready(),
+	}, addons.Phases()...)}
 }
 
 // Preflight reads the facts that the checks look at.

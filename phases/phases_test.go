@@ -40,7 +40,7 @@ func TestWorkflowsRunOnFleetsOfAllShapes(t *testing.T) {
 					w.Phases[i].Done, w.Phases[i].Do = nil, func(context.Context, *workflow.Step) error { return nil }
 				}
 				events := &report.Recorder{}
-				run := &workflow.Run{Fleet: fleet, Sink: events, Parallel: 4}
+				run := &workflow.Run{Cluster: everything(), Fleet: fleet, Sink: events, Parallel: 4}
 				if err := run.Do(t.Context(), w); err != nil {
 					t.Fatal(err)
 				}
@@ -141,4 +141,14 @@ func TestTheFactsScriptLooksForWhatPhasesAskFor(t *testing.T) {
 			t.Errorf("facts.sh does not look for %s", path)
 		}
 	}
+}
+
+// everything is an inventory that wants each phase.
+func everything() *config.Cluster {
+	c := &config.Cluster{Addons: []config.Addon{{Name: "own"}}}
+	for _, name := range config.KnownAddons() {
+		c.Addons = append(c.Addons, config.Addon{Name: name})
+	}
+	c.SetDefaults()
+	return c
 }

@@ -32,12 +32,14 @@ func renderings() []rendering {
 		"Discovery": "/etc/kubernetes/slipway/discovery.conf", "Token": "abcdef.0123456789abcdef", "CgroupDriver": "systemd",
 		"ClusterName": "lab", "Version": "v1.36.4", "Endpoint": "api.example:6443", "PodSubnet": "10.244.0.0/16",
 		"ServiceSubnet": "10.96.0.0/12", "DNSDomain": "cluster.local", "CertSANs": []string{"192.0.2.11", "node-1"},
+		"ServerTLSBootstrap": false,
 	}
 	single := values{}
 	for key, value := range node {
 		single[key] = value
 	}
 	single["Endpoint"] = ""
+	single["ServerTLSBootstrap"] = true
 	hosts := func(nodes ...values) values { return values{"Cluster": "lab", "Nodes": nodes} }
 	sysctl := func(key string, value int) values { return values{"Key": key, "Value": value} }
 	runtime := func(systemd bool) values {
@@ -46,13 +48,14 @@ func renderings() []rendering {
 	mirror := func(skip bool, endpoints ...string) values {
 		return values{"Registry": "docker.io", "Endpoints": endpoints, "SkipVerify": skip}
 	}
-	return []rendering{
+	return append(addonRenderings(), []rendering{
 		{"hostprep/hosts-block.tmpl", hosts(values{"Address": "192.0.2.11", "Name": "node-1"}, values{"Address": "192.0.2.12", "Name": "node-2"}), "hosts-block"},
 		{"hostprep/sysctl.conf.tmpl", values{"Settings": []values{sysctl("net.ipv4.ip_forward", 1), sysctl("fs.inotify.max_user_watches", 524288)}}, "sysctl.conf"},
 		{"kubeadm/init.yaml.tmpl", node, "init.yaml"},
 		{"kubeadm/cluster.yaml.tmpl", node, "cluster-endpoint.yaml"},
 		{"kubeadm/cluster.yaml.tmpl", single, "cluster-single.yaml"},
 		{"kubeadm/kubelet.yaml.tmpl", node, "kubelet.yaml"},
+		{"kubeadm/kubelet.yaml.tmpl", single, "kubelet-serving.yaml"},
 		{"kubeadm/kube-proxy.yaml.tmpl", node, "kube-proxy.yaml"},
 		{"kubeadm/join.yaml.tmpl", node, "join.yaml"},
 		{"kubeadm/discovery.conf.tmpl", values{"Endpoint": "192.0.2.11:6443", "CA": "LS0tLS1CRUdJTg=="}, "discovery.conf"},
@@ -65,6 +68,24 @@ func renderings() []rendering {
 		{"runtime/config-v3.toml.tmpl", runtime(false), "containerd-2-cgroupfs.toml"},
 		{"runtime/hosts.toml.tmpl", mirror(false, "https://a.example", "http://b.example:5000"), "hosts.toml"},
 		{"runtime/hosts.toml.tmpl", mirror(true, "https://a.example"), "hosts-skip-verify.toml"},
+	}...)
+}
+
+func addonRenderings() []rendering {
+	return []rendering{
+		{"addons/namespace.yaml.tmpl", values{"Name": "shop"}, "namespace.yaml"},
+		{"addons/local-path.yaml.tmpl", values{
+			"Path": "/opt/local-path-provisioner", "Default": true,
+			"Image": "docker.io/rancher/local-path-provisioner:v0.0.30", "HelperImage": "docker.io/library/busybox:1.37.0",
+		}, "local-path.yaml"},
+		{"addons/traefik.yaml.tmpl", values{"Image": "docker.io/library/traefik:v3.6.12", "ControlPlanes": false, "Default": true}, "traefik.yaml"},
+		{"addons/traefik.yaml.tmpl", values{"Image": "docker.io/library/traefik:v3.6.12", "ControlPlanes": true, "Default": false}, "traefik-control-planes.yaml"},
+		{"addons/metallb-pools.yaml.tmpl", values{"Addresses": []string{"192.0.2.240-192.0.2.250", "192.0.2.3-192.0.2.3"}}, "metallb-pools.yaml"},
+		{"addons/metrics-server.yaml.tmpl", values{
+			"Image": "registry.k8s.io/metrics-server/metrics-server:v0.9.0", "Certificate": "Y2VydGlmaWNhdGU=", "Key": "a2V5", "Fingerprint": "0011223344556677",
+		}, "metrics-server.yaml"},
+		{"addons/headlamp.yaml.tmpl", values{"Image": "ghcr.io/headlamp-k8s/headlamp:v0.45.0"}, "headlamp.yaml"},
+		{"addons/longhorn-uninstall.yaml.tmpl", values{"Image": "docker.io/longhornio/longhorn-manager:v1.12.1"}, "longhorn-uninstall.yaml"},
 	}
 }
 

@@ -1,13 +1,12 @@
 package network
 
 import (
-	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
-	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/kube/kubetest"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
@@ -77,14 +76,15 @@ func TestNoPodNetworkIsInstalledWhereNoneIsWanted(t *testing.T) {
 	}
 }
 
-func TestABundleWithoutFlannelIsSaid(t *testing.T) {
+// TestABundleWithoutFlannelNamesTheCataloguesImages: hosts pull them then.
+func TestABundleWithoutFlannelNamesTheCataloguesImages(t *testing.T) {
 	t.Parallel()
-	bed, _ := served(t, one)
+	bed, server := served(t, one)
 	bed.Facts("cp-1").Arch = "arm64"
-	err := bed.Apply(CNI())
-	var missing *bundle.NotFoundError
-	if !errors.As(err, &missing) || !strings.Contains(missing.Name, "flannel") {
-		t.Errorf("got %v", err)
+	bed.MustApply(CNI())
+	set := server.Get("/apis/apps/v1/namespaces/kube-flannel/daemonsets/kube-flannel-ds")
+	if text := fmt.Sprint(set); !strings.Contains(text, "image:ghcr.io/flannel-io/flannel:v") {
+		t.Error(text)
 	}
 }
 

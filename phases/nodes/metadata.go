@@ -2,7 +2,6 @@ package nodes
 
 import (
 	"context"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -10,10 +9,6 @@ import (
 	"slipway.io/slipway/provision/kube"
 	"slipway.io/slipway/provision/workflow"
 )
-
-// readyTimeout is for a node's first start: its CNI comes with two images that
-// are on the machine already.
-const readyTimeout = 4 * time.Minute
 
 // workerRole shows in `kubectl get nodes`. kubeadm sets the one for control
 // planes; kubelets may not set either themselves.
@@ -63,7 +58,7 @@ func Ready() workflow.Phase {
 			if s.Planning() || s.Cluster().Network.CNI.Name == "none" {
 				return nil
 			}
-			err := s.WaitFor(ctx, kube.AllNodesReady(s.Fleet().Names()...), readyTimeout)
+			err := s.WaitFor(ctx, kube.AllNodesReady(s.Fleet().Names()...), 0)
 			return workflow.WithHint(err, "look at the pods that do not start: kubectl get pods -A; then run apply again")
 		},
 	}

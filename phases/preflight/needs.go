@@ -129,17 +129,7 @@ func (l *look) virtualAddress() (netip.Addr, bool) {
 }
 
 // pools are the load balancer's addresses.
-func (l *look) pools() []config.AddressRange {
-	var all []config.AddressRange
-	for _, e := range l.cluster.Preflight.Expect {
-		for _, text := range e.Addresses {
-			if r, err := config.ParseAddressRange(text); err == nil {
-				all = append(all, r)
-			}
-		}
-	}
-	return all
-}
+func (l *look) pools() []config.AddressRange { return l.cluster.Pools() }
 
 // clusterRange is a range of the cluster's own, with its field.
 type clusterRange struct {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/install"
 	"slipway.io/slipway/provision/remote"
 	"slipway.io/slipway/provision/workflow"
@@ -32,12 +33,45 @@ func Images() workflow.Phase {
 		On:    workflow.EachHost,
 		Bulk:  true,
 		Needs: []string{"containerd"},
-		Do:    importImages,
+		Do: func(ctx context.Context, s *workflow.Step) error {
+			return importImages(ctx, s, append(imagesOf(s, ""), imagesOf(s, s.Cluster().Network.CNI.Name)...))
+		},
 	}
 }
 
-func importImages(ctx context.Context, s *workflow.Step) error {
-	missing, err := missingImages(ctx, s)
+// AddonImages brings the images of addons. Nothing waits for them before the
+// addons do.
+func AddonImages() workflow.Phase {
+	return workflow.Phase{
+		Name:  "addon-images",
+		Title: "import the images of addons",
+		Why: "A pod that starts before its image is there is put off for minutes; and a host gets no image of an addon " +
+			"that the inventory does not name.",
+		Manual: []string{
+			"ctr -n k8s.io images import IMAGE.tar",
+			"ctr -n k8s.io images label IMAGE io.cri-containerd.pinned=pinned",
+		},
+		On:     workflow.EachHost,
+		Needs:  []string{"images", "kubelet"},
+		Wanted: func(c *config.Cluster) bool { return len(c.Addons) > 0 },
+		Do: func(ctx context.Context, s *workflow.Step) error {
+			var wanted []bundle.Image
+			for _, a := range s.Cluster().Addons {
+				wanted = append(wanted, imagesOf(s, a.Name)...)
+			}
+			return importImages(ctx, s, wanted)
+		},
+	}
+}
+
+// imagesOf are those of an addon, or with "" those of every cluster, that the
+// machine's role needs.
+func imagesOf(s *workflow.Step, addon string) []bundle.Image {
+	return s.Bundle().AddonImages(addon, install.Role(s.Machine.Spec), s.Facts().Arch)
+}
+
+func importImages(ctx context.Context, s *workflow.Step, wanted []bundle.Image) error {
+	missing, err := missingImages(ctx, s, wanted)
 	if err != nil || len(missing) == 0 {
 		return err
 	}
@@ -76,9 +110,9 @@ func firstOf(stream, run error) error {
 	return run
 }
 
-// missingImages are those that the machine has not, or not pinned, under the
+// missingImages are those of the wanted that the machine has not, or not pinned, under the
 // digest of the bundle.
-func missingImages(ctx context.Context, s *workflow.Step) ([]bundle.Image, error) {
+func missingImages(ctx context.Context, s *workflow.Step, wanted []bundle.Image) ([]bundle.Image, error) {
 	res, err := s.Query(ctx, remote.Cmd{Argv: ctr("images", "list"), Sudo: true})
 	if err != nil && !failed(err) {
 		return nil, err
@@ -91,7 +125,7 @@ func missingImages(ctx context.Context, s *workflow.Step) ([]bundle.Image, error
 		}
 	}
 	var missing []bundle.Image
-	for _, image := range s.Bundle().Images(install.Role(s.Machine.Spec), s.Facts().Arch) {
+	for _, image := range wanted {
 		if have[image.Name] != image.Digest {
 			missing = append(missing, image)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/install"
 	"slipway.io/slipway/provision/remote"
 	"slipway.io/slipway/provision/remote/remotetest"
 	"slipway.io/slipway/provision/workflow"
@@ -30,7 +31,7 @@ func listImages(machine *remotetest.Fake) *remotetest.Expectation {
 func TestMissingImages(t *testing.T) {
 	t.Parallel()
 	content := workflowtest.NewBundle(t)
-	all := content.Images("control-plane", "amd64")
+	all := wanted(content, "control-plane")
 	var listed strings.Builder
 	for _, image := range all {
 		listed.WriteString(line(image, "io.cri-containerd.image=managed,"+pinned))
@@ -52,7 +53,7 @@ func TestMissingImages(t *testing.T) {
 		{"all where there are none", "cp-1", list, false, names(all)},
 		{"one that is not pinned", "cp-1", list + strings.Replace(whole, line(pause, "io.cri-containerd.image=managed,"+pinned), line(pause, "io.cri-containerd.image=managed"), 1), false, []string{pause.Name}},
 		{"one that is another under this name", "cp-1", list + strings.Replace(whole, line(pause, "io.cri-containerd.image=managed,"+pinned), line(older, pinned), 1), false, []string{pause.Name}},
-		{"of a worker, those of workers", "w-1", list, false, names(content.Images("worker", "amd64"))},
+		{"of a worker, those of workers", "w-1", list, false, names(wanted(content, "worker"))},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -68,7 +69,7 @@ func TestMissingImages(t *testing.T) {
 				if s.Machine.Spec.Name != test.host {
 					return nil
 				}
-				missing, err := missingImages(ctx, s)
+				missing, err := missingImages(ctx, s, wanted(content, install.Role(s.Machine.Spec)))
 				got = names(missing)
 				return err
 			}}
@@ -78,6 +79,45 @@ func TestMissingImages(t *testing.T) {
 			}
 		})
 	}
+}
+
+// wanted are the images of every cluster and of Flannel.
+func wanted(b *bundle.Bundle, role string) []bundle.Image {
+	return append(b.Images(role, "amd64"), b.AddonImages("flannel", role, "amd64")...)
+}
+
+// TestImagesOfAddons: those of addons come by a phase of their own, and only
+// if the inventory names the addon.
+func TestImagesOfAddons(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		inventory string
+		want      []string
+	}{
+		"none is named": {one, nil},
+		"one is named":  {one + "addons: [{name: traefik}]\n", []string{workflowtest.TraefikImage}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bed, machine := installed(t, test.inventory, "ok\n")
+			if len(test.want) > 0 {
+				listImages(machine).Returns(list)
+				machine.ExpectRun("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "import", "--digests=false", "-").
+					Stdin(archiveOf(t, bed.Bundle, bed.Bundle.AddonImages("traefik", "", "amd64")))
+				machine.ExpectRunScript("pin-images.sh", append([]string{pinned}, test.want...)...)
+			}
+			bed.MustApply(AddonImages())
+		})
+	}
+}
+
+func archiveOf(t *testing.T, b *bundle.Bundle, images []bundle.Image) string {
+	t.Helper()
+	var archive strings.Builder
+	if err := b.WriteImages(t.Context(), &archive, images); err != nil {
+		t.Fatal(err)
+	}
+	return archive.String()
 }
 
 func names(images []bundle.Image) []string {
@@ -91,13 +131,10 @@ func names(images []bundle.Image) []string {
 func TestImagesAreStreamedAndPinned(t *testing.T) {
 	t.Parallel()
 	bed, machine := installed(t, one, "ok\n")
-	all := names(bed.Bundle.Images("control-plane", "amd64"))
-	var archive strings.Builder
-	if err := bed.Bundle.WriteImages(t.Context(), &archive, bed.Bundle.Images("control-plane", "amd64")); err != nil {
-		t.Fatal(err)
-	}
+	all := names(wanted(bed.Bundle, "control-plane"))
+	archive := archiveOf(t, bed.Bundle, wanted(bed.Bundle, "control-plane"))
 	listImages(machine).Returns(list)
-	machine.ExpectRun("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "import", "--digests=false", "-").Stdin(archive.String())
+	machine.ExpectRun("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "import", "--digests=false", "-").Stdin(archive)
 	machine.ExpectRunScript("pin-images.sh", append([]string{pinned}, all...)...)
 	bed.MustApply(Images())
 }
@@ -106,7 +143,7 @@ func TestImagesThatAreThereAreNotSentAgain(t *testing.T) {
 	t.Parallel()
 	bed, machine := installed(t, one, "ok\n")
 	var listed strings.Builder
-	for _, image := range bed.Bundle.Images("control-plane", "amd64") {
+	for _, image := range wanted(bed.Bundle, "control-plane") {
 		listed.WriteString(line(image, pinned))
 	}
 	listImages(machine).Returns(listed.String())

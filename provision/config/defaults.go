@@ -27,7 +27,7 @@ func (c *Cluster) SetDefaults() {
 	setDefault(&c.Network.ServiceSubnet, DefaultServiceSubnet)
 	setDefault(&c.Network.DNSDomain, DefaultDNSDomain)
 	setDefault(&c.Network.CNI.Name, CNIFlannel)
-	if c.Network.CNI.Name == CNIFlannel {
+	if c.Network.CNI.Name != CNINone {
 		setDefault(&c.Network.CNI.Backend, BackendVXLAN)
 	}
 	setDefault(&c.Containerd.CgroupDriver, CgroupDriverSystemd)

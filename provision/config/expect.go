@@ -7,9 +7,44 @@ import (
 	"strings"
 )
 
-// Expects says whether that component will be put onto the cluster.
+// Expects says whether that component will be put onto the cluster: as the pod
+// network, as an addon, or by the user.
 func (c *Cluster) Expects(name string) bool {
+	if c.Network.CNI.Name == name {
+		return true
+	}
+	for _, a := range c.Addons {
+		if a.Name == name || slices.Contains(expectedBy[a.Name], name) {
+			return true
+		}
+	}
 	return slices.ContainsFunc(c.Preflight.Expect, func(e Expected) bool { return e.Name == name })
+}
+
+// expectedBy are the components, by preflight's names, that addons of other
+// names are.
+var expectedBy = map[string][]string{
+	AddonTraefik: {"ingress"}, AddonIngressNginx: {"ingress"}, AddonMetalLB: {"load-balancer"},
+}
+
+// Pools are the addresses of the cluster's load balancer, and those that
+// preflight.expect names.
+func (c *Cluster) Pools() []AddressRange {
+	var pools []AddressRange
+	add := func(addresses []string) {
+		for _, text := range addresses {
+			if r, err := ParseAddressRange(text); err == nil {
+				pools = append(pools, r)
+			}
+		}
+	}
+	for _, a := range c.Addons {
+		add(a.Addresses)
+	}
+	for _, e := range c.Preflight.Expect {
+		add(e.Addresses)
+	}
+	return pools
 }
 
 // AddressRange is from one address to another, both of them in it.

@@ -109,6 +109,13 @@ func syntaxProblem(err error) *Problem {
 func (v *validator) resolvePaths(dir string) {
 	v.resolve("artifacts.bundle", &v.c.Artifacts.Bundle, dir)
 	v.resolveSSH("ssh", &v.c.SSH, dir)
+	for i := range v.c.Addons {
+		a, at := &v.c.Addons[i], item("addons", i)
+		v.resolve(at+".chart.path", &a.Chart.Path, dir)
+		for j := range a.Manifests {
+			v.resolve(item(at+".manifests", j)+".path", &a.Manifests[j].Path, dir)
+		}
+	}
 	for i := range v.c.Hosts {
 		v.resolveSSH(item("hosts", i)+".ssh", &v.c.Hosts[i].SSH, dir)
 	}

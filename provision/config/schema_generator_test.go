@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"reflect"
 	"strconv"
 	"strings"
@@ -24,7 +25,9 @@ type object = map[string]any
 
 func generateSchema(t *testing.T) []byte {
 	t.Helper()
-	g := generator{t: t, docs: docComments(t, "types.go"), defs: object{}}
+	docs := docComments(t, "types.go")
+	maps.Copy(docs, docComments(t, "types_addon.go"))
+	g := generator{t: t, docs: docs, defs: object{}}
 	defaults := Cluster{Hosts: []Host{{}}}
 	defaults.SetDefaults()
 	s := g.structure(reflect.ValueOf(defaults))

@@ -11,13 +11,19 @@ const (
 
 // The values of fields that have a few.
 const (
-	// CNIFlannel is slipway's Flannel; CNINone leaves the pod network to you.
+	// CNIFlannel is slipway's Flannel; CNICalico is Calico as its project
+	// publishes it; CNINone leaves the pod network to you.
 	CNIFlannel = "flannel"
+	CNICalico  = "calico"
 	CNINone    = "none"
-	// BackendVXLAN wraps packets in UDP (port 8472); BackendHostGW routes them
-	// between hosts of one network segment.
+	// BackendVXLAN wraps packets in UDP (port 8472 of Flannel, 4789 of
+	// Calico); BackendHostGW (Flannel) routes them between hosts of one network
+	// segment; BackendIPIP and BackendBGP (Calico) exchange routes by BGP (TCP
+	// port 179), and wrap packets in IP (protocol 4) or not at all.
 	BackendVXLAN  = "vxlan"
 	BackendHostGW = "host-gw"
+	BackendIPIP   = "ipip"
+	BackendBGP    = "bgp"
 	// CgroupDriverSystemd and CgroupDriverCgroupfs are kubelet's names.
 	CgroupDriverSystemd  = "systemd"
 	CgroupDriverCgroupfs = "cgroupfs"
@@ -51,6 +57,8 @@ type Cluster struct {
 	SSH SSH `json:"ssh,omitzero"`
 	// Hosts are the machines; at least one of them is a control plane.
 	Hosts []Host `json:"hosts"`
+	// Addons run on the cluster: storage, ingress, load balancer, and your own.
+	Addons []Addon `json:"addons,omitempty"`
 	// Artifacts says where binaries and images come from.
 	Artifacts Artifacts `json:"artifacts,omitzero"`
 	// Preflight tunes the checks that run before anything is changed.
@@ -103,11 +111,14 @@ type Network struct {
 
 // CNI chooses the pod network.
 type CNI struct {
-	// Name is "flannel" (default) or "none" (you install one yourself).
-	Name string `json:"name,omitempty" enum:"flannel,none"`
-	// Backend of Flannel: "vxlan" (default), or "host-gw" where all hosts
-	// share one network segment.
-	Backend string `json:"backend,omitempty" enum:"vxlan,host-gw"`
+	// Name is "flannel" (default), "calico" (which enforces network policies)
+	// or "none" (you install one yourself). It cannot be changed on a cluster
+	// that runs.
+	Name string `json:"name,omitempty" enum:"flannel,calico,none"`
+	// Backend is "vxlan" (default); of Flannel also "host-gw", where all hosts
+	// share one network segment; of Calico also "ipip", or "bgp" where the
+	// network between hosts carries packets of pods.
+	Backend string `json:"backend,omitempty" enum:"vxlan,host-gw,ipip,bgp"`
 	// MTU of the pod network in bytes. Default: the CNI derives it from the
 	// node's interface.
 	MTU int `json:"mtu,omitempty" minimum:"576" maximum:"65535" example:"1450"`
@@ -220,6 +231,9 @@ type Artifacts struct {
 	// Bundle is the path of a bundle folder, relative to the inventory.
 	// Empty: a bundle is made online and cached on the installer's machine.
 	Bundle string `json:"bundle,omitempty" example:"bundle"`
+	// Rewrites replace the beginning of URLs that are fetched from, the longest
+	// that fits first: the key by the value.
+	Rewrites map[string]string `json:"rewrites,omitempty"`
 }
 
 // Preflight tunes the checks.

@@ -55,6 +55,8 @@ func (v *validator) all() {
 	v.hosts()
 	v.ignoredChecks()
 	v.expected()
+	v.addons()
+	v.rewrites()
 }
 
 // tags checks what the struct tags say: required, enum, minimum, maximum.
@@ -148,6 +150,17 @@ func (v *validator) mirror(at string, i int, m Mirror) {
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			v.report(item(at+".endpoints", j), "write scheme and host, such as https://mirror.example:5000",
 				"%q is not a URL", endpoint)
+		}
+	}
+}
+
+func (v *validator) rewrites() {
+	for from, to := range v.c.Artifacts.Rewrites {
+		for _, prefix := range []string{from, to} {
+			if u, err := url.Parse(prefix); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+				v.report(child("artifacts.rewrites", from), "write the beginnings of two URLs, such as https://github.com/: https://mirror.example/github/",
+					"%q is not the beginning of a URL", prefix)
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -33,8 +34,14 @@ func (v *validator) network() {
 	if len(validation.IsDNS1123Subdomain(n.DNSDomain)) > 0 {
 		v.report("network.dnsDomain", "write a domain such as cluster.local", "%q is not a DNS name", n.DNSDomain)
 	}
-	if n.CNI.Name == CNINone && n.CNI.Backend != "" {
-		v.report("network.cni.backend", "remove it", "only flannel has a backend")
+	backends := map[string][]string{
+		CNIFlannel: {BackendVXLAN, BackendHostGW}, CNICalico: {BackendVXLAN, BackendIPIP, BackendBGP},
+	}[n.CNI.Name]
+	switch {
+	case n.CNI.Name == CNINone && n.CNI.Backend != "":
+		v.report("network.cni.backend", "remove it", "slipway sets up no pod network")
+	case len(backends) > 0 && !slices.Contains(backends, n.CNI.Backend) && slices.Contains([]string{BackendHostGW, BackendIPIP, BackendBGP}, n.CNI.Backend):
+		v.report("network.cni.backend", "use "+oneOf(backends), "%s has no backend %s", n.CNI.Name, n.CNI.Backend)
 	}
 	if n.CNI.Name == CNINone && n.CNI.MTU != 0 {
 		v.report("network.cni.mtu", "remove it, and set it in the pod network that you install", "slipway sets up no pod network")

@@ -6,7 +6,21 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sigs.k8s.io/yaml"
 )
+
+// sum has the form of a sha256.
+const sum = "a1df919d9721cf667accdc3e72848911b0cb25cfab7d2478ad0c996302c95744"
+
+// addons puts a list of addons, in YAML, into a cluster.
+func addons(list string) func(*Cluster) {
+	return func(c *Cluster) {
+		if err := yaml.Unmarshal([]byte(list), &c.Addons); err != nil {
+			panic(err)
+		}
+	}
+}
 
 // valid is the Cluster that each case edits.
 func valid() *Cluster {
@@ -140,9 +154,9 @@ func TestValidateRefuses(t *testing.T) {
 		"too many services":               {func(c *Cluster) { c.Network.ServiceSubnet = "10.0.0.0/11" }, "network.serviceSubnet: 10.0.0.0/11 is too large for the API server; use /12"},
 		"too few services":                {func(c *Cluster) { c.Network.ServiceSubnet = "10.96.0.0/29" }, "network.serviceSubnet: 10.96.0.0/29 is too small"},
 		"a domain with a blank":           {func(c *Cluster) { c.Network.DNSDomain = "my cluster" }, `network.dnsDomain: "my cluster" is not a DNS name`},
-		"an unknown CNI":                  {func(c *Cluster) { c.Network.CNI = CNI{Name: "weave"} }, `network.cni.name: "weave" is not known; use flannel or none`},
+		"an unknown CNI":                  {func(c *Cluster) { c.Network.CNI = CNI{Name: "weave"} }, `network.cni.name: "weave" is not known; use flannel, calico or none`},
 		"an unknown backend":              {func(c *Cluster) { c.Network.CNI.Backend = "hostgw" }, `network.cni.backend: "hostgw" is not known; did you mean host-gw?`},
-		"a backend of no CNI":             {func(c *Cluster) { c.Network.CNI.Name = "none" }, "network.cni.backend: only flannel has a backend"},
+		"a backend of no CNI":             {func(c *Cluster) { c.Network.CNI.Name = "none" }, "network.cni.backend: slipway sets up no pod network"},
 		"an MTU out of range":             {func(c *Cluster) { c.Network.CNI.MTU = 70000 }, "network.cni.mtu: 70000 is out of range; use 576 to 65535"},
 		"an unknown cgroup driver":        {func(c *Cluster) { c.Containerd.CgroupDriver = "system" }, `containerd.cgroupDriver: "system" is not known; did you mean systemd?`},
 		"a port out of range":             {func(c *Cluster) { c.Hosts[0].SSH.Port = -1 }, "hosts[0].ssh.port: -1 is out of range"},
@@ -176,6 +190,27 @@ func TestValidateRefuses(t *testing.T) {
 		"an unknown component":          {func(c *Cluster) { c.Preflight.Expect = []Expected{{Name: "longhron"}} }, `preflight.expect[0].name: "longhron" is not known`},
 		"addresses of a storage":        {func(c *Cluster) { c.Preflight.Expect = []Expected{{"longhorn", []string{"192.0.2.1"}}} }, "preflight.expect[0].addresses: only load-balancer has addresses"},
 		"a pool that is none":           {func(c *Cluster) { c.Preflight.Expect = []Expected{{"load-balancer", []string{"192.0.2.1-"}}} }, `preflight.expect[0].addresses[0]: "192.0.2.1-" is no IPv4 address, range or CIDR`},
+		"an addon twice":                {addons(`[{name: traefik}, {name: traefik}]`), "addons[1].name: traefik is there twice"},
+		"an addon nearly known":         {addons(`[{name: traefick}]`), `addons[0].name: "traefick" is not known, and has no manifests and no chart; did you mean traefik?`},
+		"an addon of nothing":           {addons(`[{name: shop}]`), `addons[0].name: "shop" is not known, and has no manifests and no chart; use local-path`},
+		"a pod network as addon":        {addons(`[{name: calico}]`), "addons[0].name: calico is a pod network; write network: {cni: {name: calico}}"},
+		"a default of no class":         {addons(`[{name: headlamp, default: true}]`), "addons[0].default: only local-path, longhorn, traefik or ingress-nginx has it"},
+		"two default classes":           {addons(`[{name: longhorn, default: true}, {name: local-path, default: true}]`), "addons[1].default: longhorn is the default already"},
+		"replicas of local-path":        {addons(`[{name: local-path, replicas: 1}]`), "addons[0].replicas: only longhorn has it"},
+		"more replicas than workers":    {addons(`[{name: longhorn, replicas: 2}]`), "addons[0].replicas: 2 copies need as many nodes, there are 1"},
+		"a relative folder on nodes":    {addons(`[{name: local-path, path: var/volumes}]`), `addons[0].path: "var/volumes" is no folder on a node`},
+		"manifests of a known addon":    {addons(`[{name: traefik, manifests: [{path: x.yaml}]}]`), "addons[0].manifests: slipway knows what traefik consists of"},
+		"a load balancer of nothing":    {addons(`[{name: metallb}]`), "addons[0].addresses: is missing"},
+		"a pool over a host":            {addons(`[{name: metallb, addresses: [192.0.2.12/31]}]`), "addons[0].addresses[0]: 192.0.2.12-192.0.2.13 holds 192.0.2.12 of host b"},
+		"a pool over the pods":          {addons(`[{name: metallb, addresses: [10.244.1.1]}]`), "addons[0].addresses[0]: 10.244.1.1 overlaps network.podSubnet 10.244.0.0/16"},
+		"a pool of no addresses":        {addons(`[{name: metallb, addresses: [all]}]`), `addons[0].addresses[0]: "all" is no IPv4 address, range or CIDR`},
+		"a manifest of two sources":     {addons(`[{name: shop, manifests: [{path: a, url: "https://x.example/a", sha256: ` + sum + `}]}]`), "addons[0].manifests[0]: needs exactly one source; give path or url"},
+		"a URL without a sum":           {addons(`[{name: shop, manifests: [{url: "https://x.example/a"}]}]`), `addons[0].manifests[0].sha256: "" is no sha256`},
+		"a sum without a URL":           {addons(`[{name: shop, manifests: [{path: a, sha256: ` + sum + `}]}]`), "addons[0].manifests[0].sha256: only what is fetched by a url has a sum"},
+		"a chart of a registry as such": {addons(`[{name: shop, chart: {oci: "oci://x.example/a"}}]`), "addons[0].chart.version: is missing; say which version"},
+		"a patch of nothing":            {addons(`[{name: traefik, patches: [{kind: DaemonSet, name: traefik}]}]`), "addons[0].patches[0].patch: is missing"},
+		"a backend of the other CNI":    {func(c *Cluster) { c.Network.CNI = CNI{Name: CNICalico, Backend: BackendHostGW} }, "network.cni.backend: calico has no backend host-gw; use vxlan, ipip or bgp"},
+		"a rewrite of no URL":           {func(c *Cluster) { c.Artifacts.Rewrites = map[string]string{"https://x.example/": "here"} }, `artifacts.rewrites["https://x.example/"]: "here" is not the beginning of a URL`},
 		"a check twice":                 {func(c *Cluster) { c.Preflight.Ignore = slices.Repeat([]IgnoredCheck{{"mtu", "so"}}, 2) }, "preflight.ignore[1].check: mtu is there twice"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -78,6 +78,7 @@ type data struct {
 	NodeName, NodeIP, CRISocket         string
 	CgroupDriver, Discovery, Token      string
 	CertSANs                            []string
+	ServerTLSBootstrap                  bool
 }
 
 func values(c *config.Cluster, node Node) data {
@@ -85,7 +86,7 @@ func values(c *config.Cluster, node Node) data {
 		ClusterName: c.Metadata.Name, Version: c.Kubernetes.Version, Endpoint: c.ControlPlane.Endpoint,
 		PodSubnet: c.Network.PodSubnet, ServiceSubnet: c.Network.ServiceSubnet, DNSDomain: c.Network.DNSDomain,
 		NodeName: node.Spec.Name, NodeIP: node.IP.String(), CRISocket: CRISocket,
-		CgroupDriver: c.Containerd.CgroupDriver,
+		CgroupDriver: c.Containerd.CgroupDriver, ServerTLSBootstrap: c.ServerTLSBootstrap(),
 	}
 	// The API server is asked by its names and by the addresses that SSH uses,
 	// whichever way the reader's kubeconfig goes.

@@ -3,12 +3,18 @@ package lab
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"text/template"
 
+	"sigs.k8s.io/yaml"
+
+	"slipway.io/slipway/provision/config"
 	templates "slipway.io/slipway/templates/lab"
 )
 
@@ -17,6 +23,8 @@ type inventory struct {
 	Name, User                   string
 	IdentityFile, KnownHostsFile string
 	Endpoint, Bundle             string
+	// Addons is the list of addons in YAML; empty for none.
+	Addons string
 	// CgroupV1 and NoSysResource are what the outer machine cannot give.
 	CgroupV1, NoSysResource bool
 	// EvenEtcd: there is an even number of control planes.
@@ -41,6 +49,9 @@ func (s *session) writeInventory(spec Spec) error {
 	if err != nil {
 		return err
 	}
+	if data.Addons, err = s.addons(spec); err != nil {
+		return fmt.Errorf("inventory: %w", err)
+	}
 	data.CgroupV1 = cgroupV1()
 	_, err = os.Stat("/sys/class/dmi/id/product_uuid")
 	data.SharedUUID = err == nil
@@ -50,6 +61,49 @@ func (s *session) writeInventory(spec Spec) error {
 		return fmt.Errorf("inventory: %w", err)
 	}
 	return writeFile(s.lab().InventoryFile(), content, 0o644)
+}
+
+// addons are those that the spec names, else those that the inventory has, in
+// YAML.
+func (s *session) addons(spec Spec) (string, error) {
+	var addons []config.Addon
+	for _, name := range spec.Addons {
+		a := config.Addon{Name: name}
+		if name == config.AddonMetalLB {
+			a.Addresses = []string{poolOf(s.lab().Subnet)}
+		}
+		addons = append(addons, a)
+	}
+	if spec.Addons == nil {
+		before, err := config.Load(s.lab().InventoryFile())
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		if before != nil {
+			addons = before.Addons
+		}
+	}
+	if len(addons) == 0 {
+		return "", nil
+	}
+	text, err := yaml.Marshal(addons)
+	return string(text), err
+}
+
+// The addresses of a lab's load balancer, above those of the machines.
+const (
+	poolFirst = 201
+	poolLast  = 220
+)
+
+// poolOf are the load balancer's addresses in the lab's subnet.
+func poolOf(subnet netip.Prefix) string {
+	address := func(last byte) netip.Addr {
+		bytes := subnet.Masked().Addr().As4()
+		bytes[3] = last
+		return netip.AddrFrom4(bytes)
+	}
+	return address(poolFirst).String() + "-" + address(poolLast).String()
 }
 
 func inventoryOf(l *Lab, spec Spec) (inventory, error) {

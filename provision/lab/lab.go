@@ -41,6 +41,9 @@ type Spec struct {
 	SudoPassword string
 	// Bundle is the inventory's artifacts.bundle.
 	Bundle string
+	// Addons are the names of the inventory's addons; the load balancer's
+	// addresses are .201 to .220. Nil keeps those that the lab's inventory has.
+	Addons []string
 	// Endpoint is the inventory's controlPlane.endpoint; default with more
 	// than one control plane: the address of the first.
 	Endpoint string

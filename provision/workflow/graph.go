@@ -3,6 +3,8 @@ package workflow
 import (
 	"fmt"
 	"slices"
+
+	"slipway.io/slipway/provision/config"
 )
 
 // node is one phase on one host.
@@ -12,7 +14,7 @@ type node struct {
 	needs   []*node
 	// after are nodes whose end is waited for, whether they succeed or not.
 	after []*node
-	skip  bool // left out by the selection: counts as done
+	skip  bool // left out by the selection or the inventory: counts as done
 	done  chan struct{}
 	err   error // set before done is closed
 }
@@ -26,7 +28,7 @@ func (n *node) host() string {
 
 // build makes the graph of the workflow over the fleet, in an order in which
 // each node stands after what it needs.
-func build(w Workflow, fleet *Fleet, selection Selection) ([]*node, error) {
+func build(w Workflow, cluster *config.Cluster, fleet *Fleet, selection Selection) ([]*node, error) {
 	if err := selection.check(w, fleet.Names()); err != nil {
 		return nil, err
 	}
@@ -43,7 +45,7 @@ func build(w Workflow, fleet *Fleet, selection Selection) ([]*node, error) {
 		byPhase[phase.Name] = []*node{}
 		for _, m := range fleet.at(phase.On) {
 			n := &node{phase: phase, machine: m, done: make(chan struct{})}
-			n.skip = !selection.phase(w, i) || !selection.host(phase, n.host())
+			n.skip = !selection.phase(w, i) || !selection.host(phase, n.host()) || phase.Wanted != nil && !phase.Wanted(cluster)
 			n.link(byPhase)
 			nodes = append(nodes, n)
 			byPhase[phase.Name] = append(byPhase[phase.Name], n)

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"slipway.io/slipway/provision/config"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -66,7 +68,7 @@ func TestGraph(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			nodes, err := build(Workflow{Phases: test.phases}, fleetOf("cp", "w1", "w2"), Selection{})
+			nodes, err := build(Workflow{Phases: test.phases}, &config.Cluster{}, fleetOf("cp", "w1", "w2"), Selection{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -80,7 +82,7 @@ func TestGraph(t *testing.T) {
 func TestAPhaseForWhichThereIsNoHostIsKnown(t *testing.T) {
 	t.Parallel()
 	phases := []Phase{nothing("join", Workers), nothing("ready", FirstControlPlane, "join")}
-	nodes, err := build(Workflow{Phases: phases}, fleetOf("cp"), Selection{})
+	nodes, err := build(Workflow{Phases: phases}, &config.Cluster{}, fleetOf("cp"), Selection{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +111,7 @@ func TestGraphRefuses(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := build(Workflow{Name: "w", Phases: test.phases}, fleetOf("cp"), Selection{})
+			_, err := build(Workflow{Name: "w", Phases: test.phases}, &config.Cluster{}, fleetOf("cp"), Selection{})
 			if err == nil || err.Error() != test.want {
 				t.Errorf("got %v, want %s", err, test.want)
 			}

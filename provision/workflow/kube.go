@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"slipway.io/slipway/provision/kube"
 	"slipway.io/slipway/provision/remote"
@@ -18,6 +19,9 @@ const AdminConf = "/etc/kubernetes/admin.conf"
 
 // revokeTimeout bounds the revocation of a token after a run was interrupted.
 const revokeTimeout = 10 * time.Second
+
+// diffMost is how many fields of a changed object are told.
+const diffMost = 3
 
 // kube connects to the API server with the administrator's rights, through
 // the SSH connection of the first control plane: what the installer reaches by
@@ -48,20 +52,60 @@ func dialer(h remote.Host) func(context.Context, string, string) (net.Conn, erro
 	return nil
 }
 
-// Apply makes the cluster have the objects of a YAML stream, and counts what
-// changed. A plan asks the API server what would.
-func (s *Step) Apply(ctx context.Context, manifests []byte) error {
+// Set is a named set of objects in the cluster, at work in a step: what
+// changes is counted, and in a plan only asked for.
+type Set struct {
+	step *Step
+	set  *kube.ApplySet
+}
+
+// Set opens the set of that name, which may not exist yet.
+func (s *Step) Set(ctx context.Context, name string) (*Set, error) {
 	client, err := s.Kube(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	changes, err := client.Apply(ctx, manifests, kube.ApplyOptions{DryRun: s.run.Plan})
-	for _, c := range changes {
-		if c.Action != kube.Unchanged {
-			s.Changed("%s %s %s", c.Action, strings.ToLower(c.Kind), objectName(c))
-		}
+	set, err := client.OpenApplySet(ctx, name, kube.ApplyOptions{DryRun: s.run.Plan})
+	if err != nil {
+		return nil, err
 	}
+	return &Set{step: s, set: set}, nil
+}
+
+// Apply makes the cluster have the objects.
+func (t *Set) Apply(ctx context.Context, objects []*unstructured.Unstructured) error {
+	changes, err := t.set.Apply(ctx, objects)
+	t.step.count(changes)
 	return err
+}
+
+// Prune removes what the set had and was not applied since it was opened, and
+// waits until it is gone; nothing applied removes the set.
+func (t *Set) Prune(ctx context.Context) error {
+	changes, err := t.set.Prune(ctx, t.step.patience("removal"))
+	t.step.count(changes)
+	return err
+}
+
+// Members are the set's objects in the cluster.
+func (t *Set) Members(ctx context.Context) ([]*unstructured.Unstructured, error) {
+	return t.set.Members(ctx)
+}
+
+func (s *Step) count(changes []kube.Change) {
+	for _, c := range changes {
+		if c.Action == kube.Unchanged || c.Action == kube.Absent {
+			continue
+		}
+		told := fmt.Sprintf("%s %s %s", c.Action, strings.ToLower(c.Kind), objectName(c))
+		if len(c.Diff) > 0 {
+			told += ": " + strings.Join(c.Diff[:min(len(c.Diff), diffMost)], ", ")
+			if more := len(c.Diff) - diffMost; more > 0 {
+				told += fmt.Sprintf(" and %d more", more)
+			}
+		}
+		s.Changed("%s", told)
+	}
 }
 
 func objectName(c kube.Change) string {
@@ -114,14 +158,23 @@ func (s *Step) JoinToken(ctx context.Context, ttl time.Duration) (token string, 
 	}, nil
 }
 
-// WaitFor waits for a condition of the cluster, its observations shown.
+// WaitFor waits for a condition of the cluster, its observations shown. A
+// timeout of 0 is the run's.
 func (s *Step) WaitFor(ctx context.Context, condition kube.Condition, timeout time.Duration) error {
 	client, err := s.Kube(ctx)
 	if err != nil {
 		return err
 	}
-	return client.WaitFor(ctx, condition, kube.WaitOptions{
-		Timeout:  timeout,
-		Progress: func(seen string) { s.Waiting(condition.Name + ": " + seen) },
-	})
+	options := s.patience(condition.Name)
+	if timeout > 0 {
+		options.Timeout = timeout
+	}
+	return client.WaitFor(ctx, condition, options)
+}
+
+func (s *Step) patience(what string) kube.WaitOptions {
+	return kube.WaitOptions{
+		Timeout:  s.run.Timeout,
+		Progress: func(seen string) { s.Waiting(what + ": " + seen) },
+	}
 }

@@ -46,10 +46,26 @@ func phase(do func(context.Context, *workflow.Step) error) workflow.Phase {
 	return workflow.Phase{Name: "test", Title: "do it", On: workflow.FirstControlPlane, Do: do}
 }
 
+// applySet makes a set of the objects.
+func applySet(ctx context.Context, s *workflow.Step) error {
+	objects, err := kube.Decode([]byte(manifests))
+	if err != nil {
+		return err
+	}
+	set, err := s.Set(ctx, "test")
+	if err != nil {
+		return err
+	}
+	if err := set.Apply(ctx, objects); err != nil {
+		return err
+	}
+	return set.Prune(ctx)
+}
+
 func TestApplyCountsWhatChanges(t *testing.T) {
 	t.Parallel()
 	bed, server := served(t)
-	apply := phase(func(ctx context.Context, s *workflow.Step) error { return s.Apply(ctx, []byte(manifests)) })
+	apply := phase(applySet)
 	bed.MustPlan(apply)
 	want := []string{"created namespace x", "created configmap x/c"}
 	if diff := cmp.Diff(want, bed.Changes()); diff != "" {
@@ -96,7 +112,7 @@ func TestSetNodeCountsWhatChanges(t *testing.T) {
 func TestWithoutAKubeconfigThereIsNoCluster(t *testing.T) {
 	t.Parallel()
 	bed := workflowtest.New(t, one)
-	err := bed.Apply(phase(func(ctx context.Context, s *workflow.Step) error { return s.Apply(ctx, []byte(manifests)) }))
+	err := bed.Apply(phase(applySet))
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v, want a file that does not exist", err)
 	}
@@ -110,7 +126,7 @@ func TestAPlanCountsWhatNeedsAClusterThatIsNotThere(t *testing.T) {
 		if _, err := s.Run(ctx, remote.Cmd{Argv: []string{"kubeadm", "init"}}); err != nil {
 			return err
 		}
-		return s.Apply(ctx, []byte(manifests))
+		return applySet(ctx, s)
 	}))
 	if diff := cmp.Diff([]string{"run kubeadm init", "do it"}, bed.Changes()); diff != "" {
 		t.Error(diff)

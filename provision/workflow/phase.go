@@ -6,6 +6,8 @@ package workflow
 import (
 	"context"
 	"errors"
+
+	"slipway.io/slipway/provision/config"
 )
 
 // Phase is a named step of a workflow.
@@ -32,6 +34,9 @@ type Phase struct {
 	// Always: it takes part whichever phases are selected, on the hosts that
 	// are. For the lock, without which no part of a workflow may run.
 	Always bool
+	// Wanted says whether the inventory asks for it: a phase that is not wanted
+	// takes no part, and counts as done. Nil: every cluster needs it.
+	Wanted func(*config.Cluster) bool
 	// Bulk phases send much over what all machines share: the installer's
 	// uplink, and in a lab the processor. The first control plane, for which all
 	// others wait in the end, comes first: the other machines run theirs when

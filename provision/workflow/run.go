@@ -25,6 +25,9 @@ type Run struct {
 	Selection Selection
 	// Plan records changes and makes none.
 	Plan bool
+	// Timeout is how long the cluster is waited for to be as a phase wants it;
+	// 0 is 5 minutes.
+	Timeout time.Duration
 	// Parallel bounds how many nodes of the graph are at work at once.
 	Parallel int
 	// Hint says what to do about an error that comes without advice of its own;
@@ -66,7 +69,7 @@ var errSkipped = errors.New("not run")
 
 // Do runs the workflow and returns every failure, joined: *PhaseError each.
 func (r *Run) Do(ctx context.Context, w Workflow) error {
-	nodes, err := build(w, r.Fleet, r.Selection)
+	nodes, err := build(w, r.Cluster, r.Fleet, r.Selection)
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ const (
 	APIServerImage     = "registry.k8s.io/kube-apiserver:v1.36.4"
 	FlannelImage       = "ghcr.io/flannel-io/flannel:v0.28.4"
 	FlannelPluginImage = "ghcr.io/flannel-io/flannel-cni-plugin:v1.9.1"
+	TraefikImage       = "docker.io/library/traefik:v3.6.12"
 )
 
 // NewBundle makes a small bundle of files and images that have the right names
@@ -51,10 +52,14 @@ func NewBundle(t testing.TB) *bundle.Bundle {
 			t.Fatal(err)
 		}
 	}
-	for name, roles := range map[string][]string{
-		PauseImage: nil, APIServerImage: controlPlane, FlannelImage: nil, FlannelPluginImage: nil,
+	for _, image := range []bundle.Image{
+		{Name: PauseImage},
+		{Name: APIServerImage, Roles: controlPlane},
+		{Name: FlannelImage, Addon: config.CNIFlannel},
+		{Name: FlannelPluginImage, Addon: config.CNIFlannel},
+		{Name: TraefikImage, Addon: config.AddonTraefik},
 	} {
-		addImage(t, w, name, roles)
+		addImage(t, w, image)
 	}
 	made, err := w.Commit(t.Context())
 	if err != nil {
@@ -63,7 +68,7 @@ func NewBundle(t testing.TB) *bundle.Bundle {
 	return made
 }
 
-func addImage(t testing.TB, w *bundle.Writer, name string, roles []string) {
+func addImage(t testing.TB, w *bundle.Writer, of bundle.Image) {
 	t.Helper()
 	image, err := random.Image(64, 1)
 	if err != nil {
@@ -78,7 +83,8 @@ func addImage(t testing.TB, w *bundle.Writer, name string, roles []string) {
 	if image, err = mutate.ConfigFile(image, file); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.AddImage(t.Context(), name, "amd64", roles, image); err != nil {
+	of.Arch = "amd64"
+	if err := w.AddImage(t.Context(), of, image); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -1,0 +1,36 @@
+package addons
+
+import (
+	"cmp"
+	"context"
+
+	"slipway.io/slipway/provision/addon"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/workflow"
+)
+
+func localPath() definition {
+	return definition{
+		name:  config.AddonLocalPath,
+		title: "install storage on the nodes' own disks",
+		why: "A claim for a volume waits for ever where nothing provides one; local-path makes a folder on the node, which is " +
+			"enough for a lab, and keeps no copy anywhere else.",
+		manual: []string{"kubectl apply --server-side -f local-path-storage.yaml    # with the helper image pinned"},
+		stages: func(_ context.Context, s *workflow.Step, a config.Addon) ([]addon.Stage, error) {
+			image, err := addon.Image(s, a.Name, "docker.io/rancher/local-path-provisioner")
+			if err != nil {
+				return nil, err
+			}
+			helper, err := addon.Image(s, a.Name, "docker.io/library/busybox")
+			if err != nil {
+				return nil, err
+			}
+			objects, err := addon.Render("addons/local-path.yaml.tmpl", struct {
+				Path, Image, HelperImage string
+				Default                  bool
+			}{cmp.Or(a.Path, "/opt/local-path-provisioner"), image, helper, s.Cluster().DefaultClass(a.Name)})
+			return []addon.Stage{{Objects: objects}}, err
+		},
+		inUse: volumesOf("rancher.io/local-path"),
+	}
+}

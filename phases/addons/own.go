@@ -1,0 +1,126 @@
+package addons
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"slipway.io/slipway/provision/addon"
+	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/kube"
+	"slipway.io/slipway/provision/workflow"
+)
+
+// Own installs the user's own addons, in the order of the inventory.
+func Own() workflow.Phase {
+	return needs(workflow.Phase{
+		Name:   "addons-own",
+		Title:  "install your own manifests and charts",
+		Why:    "What a workshop or a site needs beside the usual comes with the cluster, is repaired with it, and goes with it.",
+		Manual: []string{"kubectl apply --server-side -f YOURS.yaml"},
+		Wanted: func(c *config.Cluster) bool { return len(c.OwnAddons()) > 0 },
+		Do: func(ctx context.Context, s *workflow.Step) error {
+			for _, a := range s.Cluster().OwnAddons() {
+				stages, err := ownStages(ctx, s, a)
+				if err != nil {
+					return err
+				}
+				if err := addon.Patch(a, stages); err != nil {
+					return err
+				}
+				if err := addon.Install(ctx, s, a.Name, stages); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	})
+}
+
+// ownStages are the objects of a user's own addon: its namespace first.
+func ownStages(ctx context.Context, s *workflow.Step, a config.Addon) ([]addon.Stage, error) {
+	var objects addon.Objects
+	for i, source := range a.Manifests {
+		some, err := ownManifest(ctx, s, source)
+		if err != nil {
+			return nil, fmt.Errorf("addons: %s: manifests[%d]: %w", a.Name, i, err)
+		}
+		objects = append(objects, some...)
+	}
+	objects, err := inNamespace(ctx, s, objects, a.Namespace)
+	return []addon.Stage{{Objects: objects}}, err
+}
+
+// inNamespace puts objects that name no namespace into the one given, which is
+// made with them unless it is there.
+func inNamespace(ctx context.Context, s *workflow.Step, objects addon.Objects, namespace string) (addon.Objects, error) {
+	if namespace == "" {
+		return objects, nil
+	}
+	client, err := s.Kube(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := client.IntoNamespace(objects, namespace); err != nil {
+		return nil, err
+	}
+	if _, err := objects.Find("Namespace", namespace); err == nil {
+		return objects, nil
+	}
+	own, err := addon.Render("addons/namespace.yaml.tmpl", struct{ Name string }{namespace})
+	return append(own, objects...), err
+}
+
+// ownManifest reads a file, all files of a folder, or what a URL has.
+func ownManifest(ctx context.Context, s *workflow.Step, source config.ManifestSource) (addon.Objects, error) {
+	if source.URL != "" {
+		text, err := bundle.Download(ctx, source.URL, source.URL, source.SHA256, bundle.CreateOptions{Rewrites: s.Cluster().Artifacts.Rewrites})
+		if err != nil {
+			return nil, err
+		}
+		return kube.Decode(text)
+	}
+	files := []string{source.Path}
+	info, err := os.Stat(source.Path)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		if files, err = yamlFiles(source.Path); err != nil {
+			return nil, err
+		}
+	}
+	var objects addon.Objects
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		some, err := kube.Decode(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		objects = append(objects, some...)
+	}
+	return objects, nil
+}
+
+// yamlFiles are the YAML and JSON files of a folder, sorted.
+func yamlFiles(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, e := range entries {
+		if ext := filepath.Ext(e.Name()); !e.IsDir() && (ext == ".yaml" || ext == ".yml" || ext == ".json") {
+			files = append(files, filepath.Join(dir, e.Name()))
+		}
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s has no .yaml, .yml or .json file", dir)
+	}
+	return files, nil
+}

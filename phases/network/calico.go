@@ -1,0 +1,95 @@
+package network
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"slipway.io/slipway/provision/addon"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/workflow"
+)
+
+// calico is Calico's manifest with what the inventory says about pods, MTU and
+// the way between nodes; it takes the interface that has the Node's address.
+func calico(ctx context.Context, s *workflow.Step) (addon.Objects, error) {
+	network := s.Cluster().Network
+	file := "calico.yaml"
+	if network.CNI.Backend == config.BackendVXLAN {
+		file = "calico-vxlan.yaml"
+	}
+	objects, err := addon.Published(ctx, s, config.CNICalico, file)
+	if err != nil {
+		return nil, err
+	}
+	node, err := objects.Find("DaemonSet", "calico-node")
+	if err != nil {
+		return nil, err
+	}
+	if err := setEnv(node, "calico-node", calicoEnv(network)); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	settings, err := objects.Find("ConfigMap", "calico-config")
+	if err != nil {
+		return nil, err
+	}
+	// 0 lets Calico derive it from the interface.
+	return objects, unstructured.SetNestedField(settings.Object, strconv.Itoa(network.CNI.MTU), "data", "veth_mtu")
+}
+
+// calicoEnv is what calico-node is told: how packets between nodes are
+// wrapped, among others.
+func calicoEnv(network config.Network) map[string]string {
+	wrapped := func(by string) string {
+		if network.CNI.Backend == by {
+			return "Always"
+		}
+		return "Never"
+	}
+	return map[string]string{
+		"CALICO_IPV4POOL_CIDR":    network.PodSubnet,
+		"CALICO_IPV4POOL_VXLAN":   wrapped(config.BackendVXLAN),
+		"CALICO_IPV4POOL_IPIP":    wrapped(config.BackendIPIP),
+		"IP_AUTODETECTION_METHOD": "kubernetes-internal-ip",
+	}
+}
+
+// setEnv sets environment variables of a workload's container.
+func setEnv(o *unstructured.Unstructured, name string, wanted map[string]string) error {
+	containers, _, err := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
+	if err != nil {
+		return err
+	}
+	for _, item := range containers {
+		container, _ := item.(map[string]any)
+		if container["name"] != name {
+			continue
+		}
+		env, _ := container["env"].([]any)
+		container["env"] = withEnv(env, wanted)
+		return unstructured.SetNestedSlice(o.Object, containers, "spec", "template", "spec", "containers")
+	}
+	return fmt.Errorf("%s %s has no container %s", o.GetKind(), o.GetName(), name)
+}
+
+// withEnv keeps the order of what is there, and appends the rest by name.
+func withEnv(env []any, wanted map[string]string) []any {
+	left := maps.Clone(wanted)
+	for _, item := range env {
+		variable, _ := item.(map[string]any)
+		name, _ := variable["name"].(string)
+		if value, ok := left[name]; ok {
+			delete(variable, "valueFrom")
+			variable["value"] = value
+			delete(left, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(left)) {
+		env = append(env, map[string]any{"name": name, "value": left[name]})
+	}
+	return env
+}

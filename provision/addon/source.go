@@ -1,0 +1,74 @@
+package addon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/kube"
+	"slipway.io/slipway/provision/workflow"
+)
+
+// Published are the objects of an addon's file as its project publishes it:
+// from the bundle, else by its URL and sum.
+func Published(ctx context.Context, s *workflow.Step, addon, file string) (Objects, error) {
+	text, err := read(ctx, s, addon, file)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := kube.Decode(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return objects, nil
+}
+
+func read(ctx context.Context, s *workflow.Step, addon, file string) ([]byte, error) {
+	data, _, err := s.Bundle().AddonFile(addon, file)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return data, err
+	}
+	catalogue, err := bundle.LoadCatalogue()
+	if err != nil {
+		return nil, err
+	}
+	known, err := catalogue.Addon(addon)
+	if err != nil {
+		return nil, err
+	}
+	m, err := known.Manifest(file)
+	if err != nil {
+		return nil, err
+	}
+	data, err = bundle.Download(ctx, addon+" "+file, m.URL, m.SHA256, bundle.CreateOptions{Rewrites: s.Cluster().Artifacts.Rewrites})
+	return data, workflow.WithHint(err, fmt.Sprintf(
+		"the bundle was made without %s: make one with `slipway bundle create --addons %s`, or name a mirror of %s in artifacts.rewrites",
+		addon, addon, m.URL))
+}
+
+// Image is the full reference of one of an addon's images, given without its
+// tag: the bundle's, else the catalogue's, which hosts then pull.
+func Image(s *workflow.Step, addon, repository string) (string, error) {
+	for _, image := range s.Bundle().AddonImages(addon, "", s.Facts().Arch) {
+		if strings.HasPrefix(image.Name, repository+":") {
+			return image.Name, nil
+		}
+	}
+	catalogue, err := bundle.LoadCatalogue()
+	if err != nil {
+		return "", err
+	}
+	known, err := catalogue.Addon(addon)
+	if err != nil {
+		return "", err
+	}
+	for _, image := range known.Images {
+		if strings.HasPrefix(image.Name, repository+":") {
+			return image.Name, nil
+		}
+	}
+	return "", fmt.Errorf("addon %s has no image %s in the catalogue", addon, repository)
+}
