@@ -5,12 +5,14 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"slipway.io/slipway/provision/addon"
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/kube"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -18,6 +20,11 @@ import (
 const (
 	metricsSecret  = "metrics-server-tls"
 	metricsService = "metrics-server.kube-system.svc"
+	// certificateLife is that of kubeadm's authorities: there is nobody who
+	// would renew a shorter one between two runs.
+	certificateLife = 10 * 365 * 24 * time.Hour
+	// renewBefore is how long before its end a certificate is made anew.
+	renewBefore = 365 * 24 * time.Hour
 )
 
 func metricsServer() definition {
@@ -54,11 +61,11 @@ func metricsCertificate(ctx context.Context, s *workflow.Step) (certificate, key
 		return nil, nil, err
 	}
 	secret, err := client.Clientset().CoreV1().Secrets("kube-system").Get(ctx, metricsSecret, metav1.GetOptions{})
-	if err == nil && serves(secret.Data["tls.crt"], secret.Data["tls.key"], metricsService) {
+	if err == nil && kube.Serves(secret.Data["tls.crt"], secret.Data["tls.key"], metricsService, renewBefore) {
 		return secret.Data["tls.crt"], secret.Data["tls.key"], nil
 	}
 	if err != nil && !apierrors.IsNotFound(err) {
 		return nil, nil, err
 	}
-	return selfSigned(metricsService)
+	return kube.SelfSigned(metricsService, certificateLife)
 }

@@ -57,7 +57,7 @@ func TestNodesAreComparedWithTheInventory(t *testing.T) {
 			if test.change != nil {
 				test.change(r.options.Cluster)
 			}
-			if got := failing(t, nodeTasks(r), test.target); got != test.want {
+			if got := failing(t, nodeTasks(t.Context(), r), test.target); got != test.want {
 				t.Errorf("%q, want %q", got, test.want)
 			}
 		})
@@ -69,7 +69,7 @@ func TestTheAddressFromTheFactsIsExpectedWhereTheInventoryHasNone(t *testing.T) 
 	c := newTestCluster(t)
 	r := &run{options: c.options()}
 	r.options.NodeIPs["w-1"] = "192.0.2.7"
-	if got := failing(t, nodeTasks(r), "w-1"); got != "InternalIP is 192.0.2.2, expected 192.0.2.7" {
+	if got := failing(t, nodeTasks(t.Context(), r), "w-1"); got != "InternalIP is 192.0.2.2, expected 192.0.2.7" {
 		t.Error(got)
 	}
 }
@@ -104,7 +104,7 @@ func TestControlPlanePods(t *testing.T) {
 			if test.objects != "" {
 				c.Put(test.objects)
 			}
-			if got := failing(t, controlPlaneTasks(&run{options: c.options()}), test.target); got != test.want {
+			if got := failing(t, controlPlaneTasks(t.Context(), &run{options: c.options()}), test.target); got != test.want {
 				t.Errorf("%q, want %q", got, test.want)
 			}
 		})
@@ -116,7 +116,7 @@ func TestAControlPlanePodThatIsMissing(t *testing.T) {
 	c := newTestCluster(t)
 	r := &run{options: c.options()}
 	r.options.Cluster.Hosts[1].Roles = []config.Role{config.RoleControlPlane}
-	if got := failing(t, controlPlaneTasks(r), "etcd on w-1"); got != "pod kube-system/etcd-w-1 does not exist" {
+	if got := failing(t, controlPlaneTasks(t.Context(), r), "etcd on w-1"); got != "pod kube-system/etcd-w-1 does not exist" {
 		t.Error(got)
 	}
 }
@@ -125,7 +125,7 @@ func TestWhatIsExpectedFollowsTheInventory(t *testing.T) {
 	t.Parallel()
 	targets := func(cluster *config.Cluster) string {
 		var targets []string
-		for _, task := range controlPlaneTasks(&run{options: Options{Cluster: cluster}}) {
+		for _, task := range controlPlaneTasks(t.Context(), &run{options: Options{Cluster: cluster}}) {
 			targets = append(targets, task.target)
 		}
 		return strings.Join(targets, ", ")

@@ -7,6 +7,8 @@ import (
 
 // testbed makes and removes what the probes in pods need.
 type testbed interface {
+	// open makes the namespace, and gives its name.
+	open(ctx context.Context, say func(string)) (namespace string, err error)
 	// lay starts a test pod on each node and waits for them. A node whose pod
 	// does not start is part of the bed, with its trouble.
 	lay(ctx context.Context, say func(string)) (*bed, error)
@@ -80,7 +82,7 @@ func (a answer) by() string {
 const testPods = "test-pods"
 
 // podTasks report where test pods run.
-func podTasks(r *run) []task {
+func podTasks(_ context.Context, r *run) []task {
 	if r.bed == nil {
 		return []task{{once: func(context.Context) (string, error) { return "", finalError{r.noBed} }}}
 	}

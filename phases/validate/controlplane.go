@@ -13,7 +13,7 @@ import (
 )
 
 // controlPlaneTasks look at what a kubeadm cluster runs itself on.
-func controlPlaneTasks(r *run) []task {
+func controlPlaneTasks(_ context.Context, r *run) []task {
 	components := []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"}
 	if !externalEtcd(r.options.Cluster.Kubernetes.ClusterConfiguration) {
 		components = append(components, "etcd")

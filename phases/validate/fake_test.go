@@ -84,6 +84,8 @@ type fakeBed struct {
 	alive bool
 }
 
+func (f *fakeBed) open(context.Context, func(string)) (string, error) { return "ns", nil }
+
 func (f *fakeBed) lay(ctx context.Context, _ func(string)) (*bed, error) {
 	if f.laid != nil {
 		f.laid()

@@ -11,7 +11,7 @@ import (
 // behind NAT, while everything else seems to work.
 
 // execTasks run a command in each test pod.
-func execTasks(r *run) []task {
+func execTasks(_ context.Context, r *run) []task {
 	return r.onEachNode(func(ctx context.Context, node bedNode) (string, error) {
 		out, err := r.bed.prober.exec(ctx, node.pod, "/agnhost", "--version")
 		if err != nil {
@@ -25,7 +25,7 @@ func execTasks(r *run) []task {
 }
 
 // logTasks read the log of each test pod.
-func logTasks(r *run) []task {
+func logTasks(_ context.Context, r *run) []task {
 	return r.onEachNode(func(ctx context.Context, node bedNode) (string, error) {
 		text, err := r.bed.prober.logs(ctx, node.pod)
 		if err != nil {

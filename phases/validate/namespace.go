@@ -44,26 +44,45 @@ type namespaceBed struct {
 	namespace string
 }
 
-// lay makes the namespace and what is in it.
-func (n *namespaceBed) lay(ctx context.Context, say func(string)) (*bed, error) {
+// open makes the namespace. Pods made before its ServiceAccount is there are
+// refused, and their controllers then take their time to try again.
+func (n *namespaceBed) open(ctx context.Context, say func(string)) (string, error) {
 	if n.image == "" {
-		return nil, errors.New("no test image is known")
+		return "", errors.New("no test image is known")
 	}
 	// After a reboot of its machine the API server is a moment behind sshd.
 	wait := kube.WaitOptions{Timeout: apiTimeout, Progress: say}
 	if err := n.client.WaitFor(ctx, kube.APIReady(), wait); err != nil {
-		return nil, err
+		return "", err
 	}
+	data := validatetmpl.Data{Namespace: namespacePrefix + strings.ToLower(rand.Text())[:8]}
+	namespace, err := validatetmpl.Namespace(data)
+	if err != nil {
+		return "", err
+	}
+	n.namespace = data.Namespace
+	if _, err := n.client.Apply(ctx, namespace); err != nil {
+		return "", err
+	}
+	return n.namespace, n.client.WaitFor(ctx, kube.ServiceAccountExists(n.namespace, "default"), kube.WaitOptions{Timeout: podTimeout, Progress: say})
+}
+
+// lay fills the namespace.
+func (n *namespaceBed) lay(ctx context.Context, say func(string)) (*bed, error) {
 	nodes, err := n.client.Clientset().CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list nodes: %w", err)
 	}
 	data := validatetmpl.Data{
-		Namespace: namespacePrefix + strings.ToLower(rand.Text())[:8],
+		Namespace: n.namespace,
 		Name:      probeName, Container: probeContainer, Image: n.image,
 		HTTPPort: httpPort, UDPPort: udpPort, ServicePort: servicePort,
 	}
-	if err := n.apply(ctx, data, say); err != nil {
+	probe, err := validatetmpl.Probe(data)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := n.client.Apply(ctx, probe); err != nil {
 		return nil, err
 	}
 	b := &bed{
@@ -75,29 +94,6 @@ func (n *namespaceBed) lay(ctx context.Context, say func(string)) (*bed, error) 
 	}
 	b.nodes = n.pods(ctx, nodes.Items, say)
 	return b, nil
-}
-
-func (n *namespaceBed) apply(ctx context.Context, data validatetmpl.Data, say func(string)) error {
-	namespace, err := validatetmpl.Namespace(data)
-	if err != nil {
-		return err
-	}
-	probe, err := validatetmpl.Probe(data)
-	if err != nil {
-		return err
-	}
-	n.namespace = data.Namespace
-	if _, err := n.client.Apply(ctx, namespace); err != nil {
-		return err
-	}
-	// Pods made earlier are refused, and the DaemonSet's controller then takes
-	// its time to try again.
-	err = n.client.WaitFor(ctx, kube.ServiceAccountExists(n.namespace, "default"), kube.WaitOptions{Timeout: podTimeout, Progress: say})
-	if err != nil {
-		return err
-	}
-	_, err = n.client.Apply(ctx, probe)
-	return err
 }
 
 // addresses reads where the Services answer.

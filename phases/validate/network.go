@@ -25,7 +25,7 @@ const largeAnswer = 4000
 var errNoSuchName = errors.New("no such host")
 
 // dnsTasks resolve names from a pod on each node.
-func dnsTasks(r *run) []task {
+func dnsTasks(_ context.Context, r *run) []task {
 	return r.onEachNode(func(ctx context.Context, node bedNode) (string, error) {
 		domain := r.options.Cluster.Network.DNSDomain
 		if domain == "" {
@@ -61,7 +61,7 @@ func dnsTasks(r *run) []task {
 }
 
 // pairTasks reach the test pod of each node from that of each other one.
-func pairTasks(r *run) []task {
+func pairTasks(_ context.Context, r *run) []task {
 	if r.bed == nil {
 		return skipped("there are no test pods")
 	}
@@ -124,14 +124,14 @@ func largePackets(ctx context.Context, p prober, from, to bedNode) (string, erro
 }
 
 // serviceTasks reach the ClusterIP from each node.
-func serviceTasks(r *run) []task {
+func serviceTasks(_ context.Context, r *run) []task {
 	return r.onEachNode(func(ctx context.Context, node bedNode) (string, error) {
 		return r.reachService(ctx, node, question{protocol: "http", host: r.bed.clusterIP, port: servicePort, request: "hostname"})
 	})
 }
 
 // nodePortTasks reach the NodePort on each node from each node's pod.
-func nodePortTasks(r *run) []task {
+func nodePortTasks(_ context.Context, r *run) []task {
 	if r.bed == nil {
 		return skipped("there are no test pods")
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // nodeTasks compare each host with its Node, and the Nodes with the hosts.
-func nodeTasks(r *run) []task {
+func nodeTasks(_ context.Context, r *run) []task {
 	var tasks []task
 	for _, host := range r.options.Cluster.Hosts {
 		tasks = append(tasks, task{target: host.Name, once: func(ctx context.Context) (string, error) {

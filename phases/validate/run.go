@@ -34,6 +34,9 @@ const (
 // task is one probe to run.
 type task struct {
 	target string
+	// lasts is set for a task that waits for things itself: it is tried once,
+	// for as long as this. 0: tries are short, and repeated.
+	lasts time.Duration
 	// once tries one time; it is repeated until it has no error, the error is
 	// final, or the time is up.
 	once func(ctx context.Context) (evidence string, err error)
@@ -58,26 +61,25 @@ func skipped(reason string) []task {
 type run struct {
 	options  Options
 	progress *progress
+	// namespace is where probes may make what they need; empty if it could not
+	// be made, for the reason in noBed.
+	namespace string
 	// bed is where the probes in pods are run; nil if it could not be made,
 	// for the reason in noBed.
 	bed   *bed
 	noBed string
 }
 
-// all runs the probes of the API while the test pods start, and then those in
-// the pods. It removes what it made, also when the context has ended, and says
-// why it could not.
+// all runs the probes of the API, and those that make what they need, while
+// the test pods start, and then those in the pods. It removes what it made,
+// also when the context has ended, and says why it could not.
 func (r *run) all(ctx context.Context, b testbed, chosen []definition) (found map[string][]Probe, leftover string) {
-	var inPods, outside []definition
+	at := map[ground][]definition{}
 	for _, d := range chosen {
-		if d.inCluster {
-			inPods = append(inPods, d)
-		} else {
-			outside = append(outside, d)
-		}
+		at[d.ground] = append(at[d.ground], d)
 	}
-	if len(inPods) == 0 {
-		return r.perform(ctx, outside), ""
+	if len(at[inPods])+len(at[inNamespace]) == 0 {
+		return r.perform(ctx, at[ofAPI]), ""
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
@@ -87,18 +89,37 @@ func (r *run) all(ctx context.Context, b testbed, chosen []definition) (found ma
 		}
 	}()
 	var others sync.WaitGroup
-	others.Go(func() { found = r.perform(ctx, outside) })
-	made, err := b.lay(ctx, r.progress.tell)
+	var fromPods, fromNamespace map[string][]Probe
+	others.Go(func() { found = r.perform(ctx, at[ofAPI]) })
+	namespace, err := b.open(ctx, r.progress.tell)
 	if err != nil {
 		r.noBed = err.Error()
 	} else {
-		sortNodes(made.nodes, r.hostNames())
-		r.bed = made
+		r.namespace = namespace
 	}
-	fromPods := r.perform(ctx, inPods)
+	others.Go(func() { fromNamespace = r.perform(ctx, at[inNamespace]) })
+	if len(at[inPods]) > 0 {
+		r.lay(ctx, b)
+		fromPods = r.perform(ctx, at[inPods])
+	}
 	others.Wait()
 	maps.Copy(found, fromPods)
+	maps.Copy(found, fromNamespace)
 	return found, ""
+}
+
+// lay makes the bed of the probes in pods.
+func (r *run) lay(ctx context.Context, b testbed) {
+	if r.namespace == "" {
+		return
+	}
+	made, err := b.lay(ctx, r.progress.tell)
+	if err != nil {
+		r.noBed = err.Error()
+		return
+	}
+	sortNodes(made.nodes, r.hostNames())
+	r.bed = made
 }
 
 // perform runs kinds of probes, a bounded number of probes at a time.
@@ -107,7 +128,7 @@ func (r *run) perform(ctx context.Context, definitions []definition) map[string]
 	var group errgroup.Group
 	group.SetLimit(parallel)
 	for _, d := range definitions {
-		tasks := d.tasks(r)
+		tasks := d.tasks(ctx, r)
 		probes := make([]Probe, len(tasks))
 		found[d.name] = probes
 		r.progress.add(len(tasks))
@@ -135,10 +156,10 @@ func prove(ctx context.Context, d definition, t task) (p Probe) {
 		p.DurationMS = time.Since(start).Milliseconds()
 	}()
 	patience := apiPatience
-	if d.inCluster {
+	if d.ground == inPods {
 		patience = podPatience
 	}
-	evidence, err := persist(ctx, t, patience)
+	evidence, err := endure(ctx, t, patience)
 	var skip skipError
 	switch {
 	case errors.As(err, &skip):
@@ -149,6 +170,17 @@ func prove(ctx context.Context, d definition, t task) (p Probe) {
 		p.Status, p.Evidence = Passed, evidence
 	}
 	return p
+}
+
+// endure gives a task that waits itself its time, and tries others until they
+// succeed.
+func endure(ctx context.Context, t task, patience time.Duration) (evidence string, err error) {
+	if t.lasts == 0 {
+		return persist(ctx, t, patience)
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.lasts)
+	defer cancel()
+	return t.once(ctx)
 }
 
 // persist tries a task until it succeeds, cannot any more, or the time is up;

@@ -1,6 +1,7 @@
 // Package validate proves that a cluster works: it asks the API about nodes
-// and control planes, then puts a test pod on each node and has the pods reach
-// names, each other, Services and NodePorts.
+// and control planes, puts a test pod on each node and has the pods reach
+// names, each other, Services and NodePorts, asks from outside what shall
+// answer there, and has workloads keep their data, roll and scale.
 //
 // What it makes is in a namespace of its own, which is deleted at the end,
 // however the run ends.
@@ -10,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -18,7 +20,7 @@ import (
 	"slipway.io/slipway/provision/kube"
 )
 
-const defaultTimeout = 3 * time.Minute
+const defaultTimeout = 5 * time.Minute
 
 // Options say what to validate.
 type Options struct {
@@ -31,7 +33,11 @@ type Options struct {
 	NodeIPs map[string]string
 	// AgnhostImage is the reference of the test image.
 	AgnhostImage string
-	// Timeout bounds the whole validation, default 3 minutes.
+	// Outside makes a connection as somebody outside of the cluster does; nil
+	// is a dial from here. OutsideName says from where: "this computer".
+	Outside     func(ctx context.Context, network, address string) (net.Conn, error)
+	OutsideName string
+	// Timeout bounds the whole validation, default 5 minutes.
 	Timeout time.Duration
 	// Skip names probes to leave out; with Only, no others are run.
 	Skip, Only []string
@@ -43,23 +49,41 @@ type Options struct {
 // definition is a kind of probe.
 type definition struct {
 	name, title string
-	// inCluster probes run in the test pods.
-	inCluster bool
-	tasks     func(*run) []task
+	ground      ground
+	tasks       func(context.Context, *run) []task
 }
+
+// ground is what a kind of probe needs to be there.
+type ground int
+
+const (
+	// ofAPI: nothing but the API server.
+	ofAPI ground = iota
+	// inPods: the test pods and their Services.
+	inPods
+	// inNamespace: the namespace, in which it makes what it needs itself.
+	inNamespace
+)
 
 // definitions are all kinds of probes, in the order of the report.
 func definitions() []definition {
 	return []definition{
-		{"nodes-ready", "Each host is a Ready node with the wanted version and address", false, nodeTasks},
-		{"control-plane-pods", "Control planes, kube-proxy, CNI and CoreDNS run", false, controlPlaneTasks},
-		{testPods, "A test pod runs on each node", true, podTasks},
-		{"dns", "Pods resolve names of the cluster", true, dnsTasks},
-		{"pod-to-pod", "Pods reach pods on each other node", true, pairTasks},
-		{"pod-to-service", "Pods reach a ClusterIP", true, serviceTasks},
-		{"node-port", "Pods reach a NodePort on each node", true, nodePortTasks},
-		{"exec", "Commands run in pods through the API server", true, execTasks},
-		{"logs", "Logs are read through the API server", true, logTasks},
+		{"nodes-ready", "Each host is a Ready node with the wanted version and address", ofAPI, nodeTasks},
+		{"control-plane-pods", "Control planes, kube-proxy, CNI and CoreDNS run", ofAPI, controlPlaneTasks},
+		{testPods, "A pod of a DaemonSet runs on each node", inPods, podTasks},
+		{"dns", "Pods resolve names of the cluster", inPods, dnsTasks},
+		{"pod-to-pod", "Pods reach pods on each other node", inPods, pairTasks},
+		{"pod-to-service", "Pods reach a ClusterIP", inPods, serviceTasks},
+		{"node-port", "Pods reach a NodePort on each node", inPods, nodePortTasks},
+		{"exec", "Commands run in pods through the API server", inPods, execTasks},
+		{"logs", "Logs are read through the API server", inPods, logTasks},
+		{"network-policy", "A NetworkPolicy keeps out whom it does not let in", inPods, policyTasks},
+		{"load-balancer", "An address of the load balancer answers from outside", inPods, loadBalancerTasks},
+		{"ingress", "An Ingress answers on ports 80 and 443 of each node, from outside", inPods, ingressTasks},
+		{"volume", "What a pod writes to a volume is there for the next pod", inNamespace, volumeTasks},
+		{"stateful-set", "The replicas of a StatefulSet keep their data", inNamespace, statefulSetTasks},
+		{"rolling-update", "A Deployment rolls to another version and back", inNamespace, rolloutTasks},
+		{"autoscaler", "An autoscaler reads the metrics of pods", inNamespace, autoscalerTasks},
 	}
 }
 
@@ -86,6 +110,9 @@ func validate(ctx context.Context, o Options, b testbed) (*Report, error) {
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = defaultTimeout
+	}
+	if o.Outside == nil {
+		o.Outside, o.OutsideName = (&net.Dialer{}).DialContext, "this computer"
 	}
 	start := time.Now()
 	bounded, cancel := context.WithTimeout(ctx, o.Timeout)
@@ -124,7 +151,7 @@ func choose(only, skip []string) ([]definition, error) {
 	wanted := func(d definition) bool {
 		return (len(only) == 0 || slices.Contains(only, d.name)) && !slices.Contains(skip, d.name)
 	}
-	needPods := slices.ContainsFunc(all, func(d definition) bool { return d.inCluster && d.name != testPods && wanted(d) })
+	needPods := slices.ContainsFunc(all, func(d definition) bool { return d.ground == inPods && d.name != testPods && wanted(d) })
 	chosen := slices.DeleteFunc(all, func(d definition) bool {
 		return !wanted(d) && (d.name != testPods || !needPods)
 	})

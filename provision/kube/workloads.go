@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // PodReady: the Pod reports Ready.
@@ -24,6 +25,19 @@ func PodReady(namespace, name string) Condition {
 		}
 		ready, why := PodIsReady(pod)
 		return ready, why, nil
+	}}
+}
+
+// PodGone: the Pod with that UID is not there any more; there may be another
+// one of its name.
+func PodGone(namespace, name string, uid types.UID) Condition {
+	what := fmt.Sprintf("pod %s/%s", namespace, name)
+	return Condition{Name: what + " gone", Check: func(ctx context.Context, c *Client) (bool, string, error) {
+		pod, err := c.clientset.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) || err == nil && pod.UID != uid {
+			return true, "gone", nil
+		}
+		return false, what + " is still there", err
 	}}
 }
 
@@ -151,6 +165,10 @@ func PodIsReady(pod *corev1.Pod) (ready bool, why string) {
 // the runtime has to say about it.
 func containerTrouble(status corev1.ContainerStatus) string {
 	if waiting := status.State.Waiting; waiting != nil {
+		// What it said before it ended is worth more than "back-off 40s".
+		if ended := status.LastTerminationState.Terminated; ended != nil && ended.Message != "" {
+			return describe(status.Name, waiting.Reason, lastLine(ended.Message))
+		}
 		if strings.Contains(waiting.Reason, "Image") && !strings.Contains(waiting.Message, status.Image) {
 			return describe(status.Name, waiting.Reason+" "+status.Image, waiting.Message)
 		}
@@ -160,6 +178,12 @@ func containerTrouble(status corev1.ContainerStatus) string {
 		return describe(status.Name, fmt.Sprintf("%s (exit code %d)", ended.Reason, ended.ExitCode), ended.Message)
 	}
 	return ""
+}
+
+// lastLine is the last line that is not empty.
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.TrimSpace(lines[len(lines)-1])
 }
 
 func describe(name, reason, message string) string {

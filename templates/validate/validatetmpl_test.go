@@ -26,20 +26,61 @@ func TestManifestsAreAsInTheirGoldenFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden := filepath.Join("testdata", name)
-			if *update {
-				if err := os.WriteFile(golden, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
+			asBefore(t, name, got)
+		})
+	}
+}
+
+func TestWorkloadsAreAsInTheirGoldenFiles(t *testing.T) {
+	t.Parallel()
+	base := Workload{
+		Namespace: data.Namespace, Name: "probe", Container: data.Container, Image: data.Image, Class: "local-path",
+		Claim: "probe", Avoid: "node-1", Replicas: 2, Version: "v1", Target: "slipway-probe",
+		Host: "slipway-validate.test", Path: "/hostname", Certificate: "Y2VydGlmaWNhdGU=", Key: "a2V5", Label: "slipway.io/let-in",
+		HTTPPort: 8080, ServicePort: 80,
+	}
+	anywhere, byDefault := base, base
+	anywhere.Avoid, byDefault.Class = "", ""
+	for golden, test := range map[string]struct {
+		template string
+		data     Workload
+	}{
+		"claim.yaml":                 {"claim", base},
+		"volume-pod.yaml":            {"volume-pod", base},
+		"volume-pod-anywhere.yaml":   {"volume-pod", anywhere},
+		"stateful-set.yaml":          {"stateful-set", base},
+		"rollout.yaml":               {"rollout", base},
+		"autoscaler.yaml":            {"autoscaler", base},
+		"load-balancer.yaml":         {"load-balancer", base},
+		"ingress.yaml":               {"ingress", base},
+		"ingress-default-class.yaml": {"ingress", byDefault},
+		"policy.yaml":                {"policy", base},
+	} {
+		t.Run(golden, func(t *testing.T) {
+			t.Parallel()
+			got, err := Render(test.template, test.data)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(string(want), string(got)); diff != "" {
-				t.Error(diff)
-			}
+			asBefore(t, golden, got)
 		})
+	}
+}
+
+func asBefore(t *testing.T, name string, got []byte) {
+	t.Helper()
+	golden := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(golden, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Error(diff)
 	}
 }
 

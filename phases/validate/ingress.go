@@ -1,0 +1,118 @@
+package validate
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/kube"
+)
+
+const (
+	// ingressHost is a name that nobody has (RFC 6761), ingressPath one of
+	// agnhost's.
+	ingressHost = "slipway-validate.test"
+	ingressPath = "/hostname"
+	// ingressLife is more than any validation takes.
+	ingressLife = time.Hour
+)
+
+// ingressTasks ask each node that should serve Ingresses, from outside.
+func ingressTasks(ctx context.Context, r *run) []task {
+	addon, class, wanted := ingressOf(r.options.Cluster)
+	if !wanted {
+		return skipped("the inventory has no ingress")
+	}
+	if r.bed == nil {
+		return skipped("there are no test pods")
+	}
+	trust, err := r.makeIngress(ctx, class)
+	if err != nil {
+		return []task{{once: func(context.Context) (string, error) { return "", finalError{err.Error()} }}}
+	}
+	var tasks []task
+	for _, node := range r.bed.nodes {
+		host, known := r.options.Cluster.Host(node.name)
+		if !known || !addon.ControlPlanes && repels(r.options.Cluster.DefaultTaints(host)) {
+			continue
+		}
+		for _, scheme := range []string{"http", "https"} {
+			tasks = append(tasks, task{target: node.name + " " + scheme, once: func(ctx context.Context) (string, error) {
+				return r.throughIngress(ctx, node, scheme, trust)
+			}})
+		}
+	}
+	return tasks
+}
+
+// ingressOf is the inventory's ingress, and the class to ask for: none if it
+// shall be the default.
+func ingressOf(c *config.Cluster) (addon config.Addon, class string, wanted bool) {
+	for name, its := range map[string]string{config.AddonTraefik: "traefik", config.AddonIngressNginx: "nginx"} {
+		a, ok := c.Addon(name)
+		if ok && (!wanted || c.DefaultClass(name)) {
+			addon, class, wanted = a, its, true
+			if c.DefaultClass(name) {
+				class = ""
+			}
+		}
+	}
+	return addon, class, wanted
+}
+
+// repels says whether taints keep an ingress's pods away.
+func repels(taints []config.Taint) bool {
+	return slices.ContainsFunc(taints, func(t config.Taint) bool { return t.Effect != "PreferNoSchedule" })
+}
+
+// makeIngress makes the Ingress, with a certificate that only this run has.
+func (r *run) makeIngress(ctx context.Context, class string) (*x509.CertPool, error) {
+	certificate, key, err := kube.SelfSigned(ingressHost, ingressLife)
+	if err != nil {
+		return nil, err
+	}
+	data := r.workload("ingress")
+	data.Class, data.Host, data.Path, data.Target = class, ingressHost, ingressPath, probeName
+	data.Certificate = base64.StdEncoding.EncodeToString(certificate)
+	data.Key = base64.StdEncoding.EncodeToString(key)
+	if err := r.make(ctx, "ingress", data); err != nil {
+		return nil, err
+	}
+	trust := x509.NewCertPool()
+	trust.AppendCertsFromPEM(certificate)
+	return trust, nil
+}
+
+// throughIngress asks for the path, which a test pod answers, and for another
+// one, which none does.
+func (r *run) throughIngress(ctx context.Context, node bedNode, scheme string, trust *x509.CertPool) (string, error) {
+	port := map[string]string{"http": "80", "https": "443"}[scheme]
+	at := net.JoinHostPort(node.address, port)
+	v := visitor{dial: r.options.Outside, at: at, trust: trust}
+	status, body, err := v.get(ctx, scheme+"://"+ingressHost+ingressPath)
+	if err != nil {
+		return "", fmt.Errorf("from %s: %w", r.options.OutsideName, err)
+	}
+	by, err := r.answered(status, body)
+	if err != nil {
+		return "", fmt.Errorf("%s%s at %s: %w", ingressHost, ingressPath, at, err)
+	}
+	status, _, err = v.get(ctx, scheme+"://"+ingressHost+"/no-such-path")
+	if err != nil {
+		return "", fmt.Errorf("from %s: %w", r.options.OutsideName, err)
+	}
+	if status != http.StatusNotFound {
+		return "", fmt.Errorf("%s answers %d for a path that no Ingress has", at, status)
+	}
+	verified := ""
+	if scheme == "https" {
+		verified = " with the Ingress's own certificate"
+	}
+	return fmt.Sprintf("%s answered for %s%s by %s%s, asked from %s", at, ingressHost, ingressPath, by, verified, r.options.OutsideName), nil
+}

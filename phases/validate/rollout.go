@@ -1,0 +1,63 @@
+package validate
+
+import (
+	"context"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"slipway.io/slipway/provision/kube"
+)
+
+// versionLabel tells the pods of one version from those of another.
+const versionLabel = "slipway.io/version"
+
+// rolloutTasks roll a Deployment on and back.
+func rolloutTasks(_ context.Context, r *run) []task {
+	if r.namespace == "" {
+		return r.noNamespace()
+	}
+	return []task{{lasts: workloadTime, once: func(ctx context.Context) (string, error) {
+		for _, version := range []string{"v1", "v2", "v1"} {
+			if err := r.roll(ctx, "rollout", version); err != nil {
+				return "", fmt.Errorf("%s: %w", version, err)
+			}
+		}
+		revisions, err := r.revisions(ctx, "rollout")
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("v1, v2 and v1 again with 2 replicas each, never fewer available; %d revisions kept", revisions), nil
+	}}}
+}
+
+// roll brings a Deployment to a version, and sees that only its pods are left.
+func (r *run) roll(ctx context.Context, name, version string) error {
+	data := r.workload(name)
+	data.Version = version
+	if err := r.make(ctx, "rollout", data); err != nil {
+		return err
+	}
+	if err := r.await(ctx, kube.DeploymentReady(r.namespace, name), startTime); err != nil {
+		return err
+	}
+	pods, err := r.options.Client.Clientset().CoreV1().Pods(r.namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + name})
+	if err != nil {
+		return err
+	}
+	for _, pod := range pods.Items {
+		if pod.DeletionTimestamp == nil && pod.Labels[versionLabel] != version {
+			return fmt.Errorf("pod %s is of %s after the rollout", pod.Name, pod.Labels[versionLabel])
+		}
+	}
+	return nil
+}
+
+// revisions counts the ReplicaSets that a rollback could go to.
+func (r *run) revisions(ctx context.Context, name string) (int, error) {
+	sets, err := r.options.Client.Clientset().AppsV1().ReplicaSets(r.namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + name})
+	if err != nil {
+		return 0, err
+	}
+	return len(sets.Items), nil
+}

@@ -1,0 +1,152 @@
+package validate
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"slipway.io/slipway/provision/config"
+)
+
+const (
+	// defaultClass marks the StorageClass of claims that name none.
+	defaultClass = "storageclass.kubernetes.io/is-default-class"
+	// noProvisioner is the provisioner of classes whose volumes people make.
+	noProvisioner = "kubernetes.io/no-provisioner"
+	dataFile      = "/data/token"
+)
+
+// volumeTasks are one for each StorageClass that makes volumes, and for each
+// that the inventory's addons should have brought.
+func volumeTasks(ctx context.Context, r *run) []task {
+	if r.namespace == "" {
+		return r.noNamespace()
+	}
+	var names []string
+	for _, addon := range []string{config.AddonLocalPath, config.AddonLonghorn} {
+		if _, wanted := r.options.Cluster.Addon(addon); wanted {
+			names = append(names, addon) // the class is called like the addon
+		}
+	}
+	classes, err := r.classes(ctx)
+	if err != nil {
+		return []task{{once: func(context.Context) (string, error) { return "", finalError{err.Error()} }}}
+	}
+	for _, class := range classes {
+		if class.Provisioner != noProvisioner && !slices.Contains(names, class.Name) {
+			names = append(names, class.Name)
+		}
+	}
+	if len(names) == 0 {
+		return skipped("the cluster has no StorageClass, and the inventory wants none")
+	}
+	var tasks []task
+	for _, name := range names {
+		tasks = append(tasks, task{target: name, lasts: workloadTime, once: func(ctx context.Context) (string, error) {
+			return r.volume(ctx, name)
+		}})
+	}
+	return tasks
+}
+
+func (r *run) classes(ctx context.Context) ([]storagev1.StorageClass, error) {
+	list, err := r.options.Client.Clientset().StorageV1().StorageClasses().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list storage classes: %w", err)
+	}
+	return list.Items, nil
+}
+
+// volume writes to a volume, deletes the pod, and reads in another one: on
+// another node, if the volume can go there.
+func (r *run) volume(ctx context.Context, class string) (string, error) {
+	if _, err := r.options.Client.Clientset().StorageV1().StorageClasses().Get(ctx, class, metav1.GetOptions{}); err != nil {
+		return "", fmt.Errorf("storage class %s: %w", class, err)
+	}
+	data := r.workload("volume-" + strings.ReplaceAll(class, ".", "-"))
+	data.Class, data.Claim = class, data.Name
+	if err := r.make(ctx, "claim", data); err != nil {
+		return "", err
+	}
+	first, second := data, data
+	first.Name += "-1"
+	second.Name += "-2"
+	if err := r.make(ctx, "volume-pod", first); err != nil {
+		return "", err
+	}
+	pod, err := r.podReady(ctx, first.Name, data.Claim)
+	if err != nil {
+		return "", err
+	}
+	token := rand.Text()
+	if err := r.write(ctx, first.Name, dataFile, token); err != nil {
+		return "", err
+	}
+	moves, err := r.moves(ctx, data.Claim)
+	if err != nil {
+		return "", err
+	}
+	if moves && len(r.options.Cluster.Workers()) > 1 {
+		second.Avoid = pod.Spec.NodeName
+	}
+	if err := r.deletePod(ctx, first.Name); err != nil {
+		return "", err
+	}
+	if err := r.make(ctx, "volume-pod", second); err != nil {
+		return "", err
+	}
+	next, err := r.podReady(ctx, second.Name, data.Claim)
+	if err != nil {
+		return "", fmt.Errorf("after %s was deleted on %s: %w", first.Name, pod.Spec.NodeName, err)
+	}
+	if got, err := r.read(ctx, second.Name, dataFile); err != nil || got != token {
+		return "", errors.Join(err, fmt.Errorf("on %s it is %q, on %s %q was written", next.Spec.NodeName, head(got, 40), pod.Spec.NodeName, token))
+	}
+	return fmt.Sprintf("written on %s, read on %s%s", pod.Spec.NodeName, next.Spec.NodeName, staysNote(moves)), nil
+}
+
+func staysNote(moves bool) string {
+	if moves {
+		return ""
+	}
+	return ", where its volumes stay"
+}
+
+// moves says whether a claim's volume can be used on another node.
+func (r *run) moves(ctx context.Context, claim string) (bool, error) {
+	api := r.options.Client.Clientset().CoreV1()
+	has, err := api.PersistentVolumeClaims(r.namespace).Get(ctx, claim, metav1.GetOptions{})
+	if err != nil {
+		return false, err
+	}
+	volume, err := api.PersistentVolumes().Get(ctx, has.Spec.VolumeName, metav1.GetOptions{})
+	if err != nil {
+		return false, err
+	}
+	return !bound(volume), nil
+}
+
+// bound says whether a volume is on one node.
+func bound(volume *corev1.PersistentVolume) bool {
+	if volume.Spec.NodeAffinity == nil || volume.Spec.NodeAffinity.Required == nil {
+		return false
+	}
+	for _, term := range volume.Spec.NodeAffinity.Required.NodeSelectorTerms {
+		for _, e := range term.MatchExpressions {
+			if e.Key == corev1.LabelHostname {
+				return true
+			}
+		}
+		if len(term.MatchFields) > 0 {
+			return true
+		}
+	}
+	return false
+}
