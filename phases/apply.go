@@ -27,6 +27,7 @@ func Apply() workflow.Workflow {
 		hostprep.SwapOff(),
 		hostprep.Kernel(),
 		hostprep.HostsFile(),
+		hostprep.Storage(),
 		runtime.Containerd(),
 		runtime.Images(),
 		nodes.Kubelet(),

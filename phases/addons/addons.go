@@ -48,12 +48,12 @@ func Phases() []workflow.Phase {
 	return append(phases, Own())
 }
 
-// needs are what every addon's phase needs: nodes that take pods, with the
-// images on them.
+// needs are what every addon's phase needs: nodes that take pods, prepared for
+// volumes, with the images on them.
 func needs(p workflow.Phase) workflow.Phase {
 	p.On = workflow.FirstControlPlane
 	p.Needs = []string{"nodes-ready", "addons-removed"}
-	p.NeedsAll = []string{"addon-images"}
+	p.NeedsAll = []string{"addon-images", "storage"}
 	return p
 }
 

@@ -28,7 +28,7 @@ func localPath() definition {
 			objects, err := addon.Render("addons/local-path.yaml.tmpl", struct {
 				Path, Image, HelperImage string
 				Default                  bool
-			}{cmp.Or(a.Path, "/opt/local-path-provisioner"), image, helper, s.Cluster().DefaultClass(a.Name)})
+			}{cmp.Or(a.Path, config.VolumePath(a.Name)), image, helper, s.Cluster().DefaultClass(a.Name)})
 			return []addon.Stage{{Objects: objects}}, err
 		},
 		inUse: volumesOf("rancher.io/local-path"),

@@ -7,7 +7,9 @@ import (
 
 	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/distro"
 	"slipway.io/slipway/provision/facts"
+	"slipway.io/slipway/provision/workflow"
 )
 
 // componentChecks are about what the inventory expects on the cluster later.
@@ -21,7 +23,7 @@ func componentChecks() []Check {
 				Why:    "Longhorn attaches volumes over iSCSI: without the daemon it \"can not connect to iSCSI daemon\".",
 				Manual: []string{"systemctl is-active iscsid; cat /etc/iscsi/initiatorname.iscsi", "apt-get install open-iscsi && systemctl enable --now iscsid    # iscsi-initiator-utils on RHEL-like systems"},
 			},
-			applies: storage, look: eachHost(iscsid),
+			applies: storage, look: mended(iscsid),
 		},
 		{
 			Description: check.Description{
@@ -39,7 +41,7 @@ func componentChecks() []Check {
 				Why:    "multipathd takes the volumes for itself: \"already mounted or mount point busy\".",
 				Manual: []string{"systemctl is-active multipathd; multipath -t | grep -A9 blacklist", "printf 'blacklist {\\n  devnode \"^sd[a-z0-9]+\"\\n}\\n' > /etc/multipath/conf.d/longhorn.conf && systemctl restart multipathd"},
 			},
-			applies: storage, look: eachHost(multipathd),
+			applies: storage, look: mended(multipathd),
 		},
 		{
 			Description: check.Description{
@@ -48,7 +50,7 @@ func componentChecks() []Check {
 				Why:    "Volumes that several pods share are mounted over NFS.",
 				Manual: []string{"command -v mount.nfs", "apt-get install nfs-common    # nfs-utils on RHEL-like systems"},
 			},
-			applies: storage, look: eachHost(nfsClient),
+			applies: storage, look: mended(nfsClient),
 		},
 		{
 			Description: check.Description{
@@ -98,21 +100,33 @@ func componentChecks() []Check {
 	}
 }
 
-// isRedHat says whether the distribution is of that family.
-func isRedHat(f *facts.Facts) bool {
-	return slices.Contains([]string{"rhel", "fedora", "centos", "rocky", "almalinux"}, f.OS.ID) || slices.Contains(f.OS.Like, "rhel")
+// mended looks for what apply mends itself where Longhorn is an addon of the
+// inventory: there it is only said.
+func mended(once func(config.Host, *facts.Facts) []check.Finding) func(*look) []check.Finding {
+	return func(l *look) []check.Finding {
+		found := eachHost(once)(l)
+		if _, addon := l.cluster.Addon(config.AddonLonghorn); !addon {
+			return found
+		}
+		for i := range found {
+			found[i].Severity, found[i].Fix = check.Info, "slipway apply does it: "+found[i].Fix
+		}
+		return found
+	}
 }
 
-// install is the command for a package of both families.
-func install(f *facts.Facts, debian, redHat string) string {
-	if isRedHat(f) {
-		return "dnf install -y " + redHat
+// install is the command for a package in the distribution's family; of an
+// unknown one, the usual names.
+func install(f *facts.Facts, p distro.Package) string {
+	family, err := distro.Of(f.OS)
+	if err != nil {
+		return "install " + string(p)
 	}
-	return "apt-get install -y " + debian
+	return family.Install(p)
 }
 
 func iscsid(_ config.Host, f *facts.Facts) []check.Finding {
-	fix := install(f, "open-iscsi", "iscsi-initiator-utils") + " && systemctl enable --now iscsid"
+	fix := install(f, distro.ISCSI) + " && systemctl enable --now iscsid"
 	switch {
 	case !f.Command("iscsiadm"):
 		return []check.Finding{{Evidence: "iscsiadm is not installed", Fix: fix}}
@@ -145,20 +159,17 @@ func nfsClient(_ config.Host, f *facts.Facts) []check.Finding {
 	if f.Command("mount.nfs") {
 		return nil
 	}
-	return []check.Finding{{Evidence: "mount.nfs is not installed", Fix: install(f, "nfs-common", "nfs-utils")}}
+	return []check.Finding{{Evidence: "mount.nfs is not installed", Fix: install(f, distro.NFSClient)}}
 }
 
 // wantedReplicas is Longhorn's default.
 const wantedReplicas = 3
 
 func replicas(l *look) []check.Finding {
-	n := 0
-	for _, h := range l.cluster.Hosts {
-		if h.Has(config.RoleWorker) {
-			n++
-		}
-	}
-	if n >= wantedReplicas {
+	// As an addon it is told how many nodes there are.
+	_, addon := l.cluster.Addon(config.AddonLonghorn)
+	n := len(l.cluster.Workers())
+	if addon || n >= wantedReplicas {
 		return nil
 	}
 	return []check.Finding{{
@@ -188,15 +199,15 @@ func webPorts(_ config.Host, f *facts.Facts) []check.Finding {
 
 func ingressRetired(*look) []check.Finding {
 	return []check.Finding{{
-		Evidence: "the inventory expects ingress-nginx, which gets no fixes any more",
-		Fix:      "use another controller, such as Traefik: name ingress in preflight.expect in place of ingress-nginx",
+		Evidence: "the inventory wants ingress-nginx, which gets no fixes any more",
+		Fix:      "use another controller: the addon traefik, or one of the Gateway API",
 	}}
 }
 
 func loadBalancerPool(l *look) []check.Finding {
 	var found []check.Finding
 	taken := func(host, evidence string) {
-		found = append(found, check.Finding{Host: host, Evidence: evidence, Fix: "choose other addresses in preflight.expect, outside of the DHCP server's range"})
+		found = append(found, check.Finding{Host: host, Evidence: evidence, Fix: "choose other addresses for the load balancer, outside of the DHCP server's range"})
 	}
 	for _, pool := range l.pools() {
 		for _, m := range l.machines() {
@@ -216,11 +227,22 @@ func loadBalancerPool(l *look) []check.Finding {
 		return found
 	}
 	for _, n := range l.mesh.Neighbours {
+		// On a cluster that runs, a node answers for what it announces.
+		if l.announces(n.MAC) {
+			continue
+		}
 		if slices.ContainsFunc(l.pools(), func(r config.AddressRange) bool { return r.Contains(n.Address) }) && !l.isHosts(n.Address) {
 			taken(n.Node, fmt.Sprintf("%s answers for %s already", n.MAC, n.Address))
 		}
 	}
 	return found
+}
+
+// announces says whether the interface is one of a machine of the cluster.
+func (l *look) announces(mac string) bool {
+	return slices.ContainsFunc(l.machines(), func(m *workflow.Machine) bool {
+		return installed(m.Facts()) && slices.ContainsFunc(m.Facts().MACs, func(own string) bool { return strings.EqualFold(own, mac) })
+	})
 }
 
 func excludeLB(l *look) []check.Finding {

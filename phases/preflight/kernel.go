@@ -7,6 +7,7 @@ import (
 
 	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/distro"
 	"slipway.io/slipway/provision/facts"
 )
 
@@ -78,7 +79,7 @@ func missing(f *facts.Facts, module string) check.Finding {
 		return check.Finding{
 			Severity: check.Unknown,
 			Evidence: fmt.Sprintf("%s is not loaded, and without modprobe it cannot be seen whether kernel %s has it", module, f.Kernel),
-			Fix:      install(f, "kmod", "kmod"),
+			Fix:      install(f, distro.Kmod),
 		}
 	}
 	fix := "install the distribution's full kernel package, and boot it"

@@ -11,6 +11,7 @@ import (
 
 	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/distro"
 	"slipway.io/slipway/provision/facts"
 )
 
@@ -85,7 +86,7 @@ func portsUnseen(f *facts.Facts) []check.Finding {
 	if !f.Lacks("ss") {
 		return nil
 	}
-	return []check.Finding{{Severity: check.Unknown, Evidence: "without ss it cannot be seen who listens", Fix: install(f, "iproute2", "iproute")}}
+	return []check.Finding{{Severity: check.Unknown, Evidence: "without ss it cannot be seen who listens", Fix: install(f, distro.IPRoute)}}
 }
 
 // oldestKubelet is how many minor versions a kubelet may be behind.

@@ -8,6 +8,7 @@ import (
 
 	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/distro"
 	"slipway.io/slipway/provision/facts"
 	"slipway.io/slipway/provision/workflow"
 )
@@ -146,9 +147,9 @@ func packageHold(_ config.Host, f *facts.Facts) []check.Finding {
 	if len(free) == 0 {
 		return nil
 	}
-	fix := "apt-mark hold " + strings.Join(free, " ")
-	if isRedHat(f) {
-		fix = "dnf versionlock add " + strings.Join(free, " ")
+	fix := "hold them"
+	if family, err := distro.Of(f.OS); err == nil {
+		fix = family.Hold(free...)
 	}
 	return []check.Finding{{
 		Evidence: "packages that an upgrade may replace or start: " + names(free),

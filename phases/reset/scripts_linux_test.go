@@ -247,6 +247,13 @@ func network(t *testing.T, rules string) (standIns map[string]string, written fu
 	standIns = map[string]string{
 		"ip": `case "$*" in
 			"link show cni0"|"link delete cni0"|"netns delete cni-1234") ;;
+			"-o link")
+				echo "2: eth0@if3: <BROADCAST> mtu 1500"
+				echo "7: cali12345678@if2: <BROADCAST> mtu 1450"
+				echo "8: vxlan.calico: <BROADCAST> mtu 1450"
+				exit 0 ;;
+			"link show cali12345678"|"link delete cali12345678") ;;
+			"link show vxlan.calico") exit 1 ;;
 			"link show flannel.1") exit 1 ;;
 			"netns list") echo "cni-1234 (id: 0)"; echo "mine"; exit 0 ;;
 			*) ` + note("UNEXPECTED") + `; exit 9 ;;
@@ -274,7 +281,8 @@ func TestNetworkScriptRemovesWhatKubernetesNames(t *testing.T) {
 	t.Parallel()
 	standIns, written := network(t, rules)
 	sh(t, "reset/network.sh", standIns)
-	want := "ip link show cni0\nip link delete cni0\nip netns delete cni-1234\niptables-restore \nrm -rf /run/flannel\n---\n" + foreign
+	want := "ip link show cni0\nip link delete cni0\nip link show cali12345678\nip link delete cali12345678\n" +
+		"ip netns delete cni-1234\niptables-restore \nrm -rf /run/flannel /run/calico\n---\n" + foreign
 	if diff := cmp.Diff(want, written()); diff != "" {
 		t.Error(diff)
 	}

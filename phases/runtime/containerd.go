@@ -4,7 +4,6 @@ package runtime
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -106,11 +105,4 @@ func (w settings) assert(ctx context.Context, s *workflow.Step) error {
 	return workflow.WithHint(
 		fmt.Errorf("containerd does not have the configuration of %s: %s", configFile, strings.Join(problems, "; ")),
 		"look at containerd.config in the inventory, which is merged over it")
-}
-
-// failed says whether a query ran and exited with an error, as one does whose
-// program is not installed yet.
-func failed(err error) bool {
-	var exit *remote.ExitError
-	return errors.As(err, &exit)
 }

@@ -114,7 +114,7 @@ func firstOf(stream, run error) error {
 // digest of the bundle.
 func missingImages(ctx context.Context, s *workflow.Step, wanted []bundle.Image) ([]bundle.Image, error) {
 	res, err := s.Query(ctx, remote.Cmd{Argv: ctr("images", "list"), Sudo: true})
-	if err != nil && !failed(err) {
+	if err != nil && !remote.Exited(err) {
 		return nil, err
 	}
 	have := map[string]string{}

@@ -2,11 +2,8 @@ package validate
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/base64"
 	"fmt"
-	"net"
-	"net/http"
 	"slices"
 	"time"
 
@@ -72,7 +69,7 @@ func repels(taints []config.Taint) bool {
 }
 
 // makeIngress makes the Ingress, with a certificate that only this run has.
-func (r *run) makeIngress(ctx context.Context, class string) (*x509.CertPool, error) {
+func (r *run) makeIngress(ctx context.Context, class string) ([]byte, error) {
 	certificate, key, err := kube.SelfSigned(ingressHost, ingressLife)
 	if err != nil {
 		return nil, err
@@ -84,35 +81,32 @@ func (r *run) makeIngress(ctx context.Context, class string) (*x509.CertPool, er
 	if err := r.make(ctx, "ingress", data); err != nil {
 		return nil, err
 	}
-	trust := x509.NewCertPool()
-	trust.AppendCertsFromPEM(certificate)
-	return trust, nil
+	return certificate, nil
 }
 
 // throughIngress asks for the path, which a test pod answers, and for another
 // one, which none does.
-func (r *run) throughIngress(ctx context.Context, node bedNode, scheme string, trust *x509.CertPool) (string, error) {
-	port := map[string]string{"http": "80", "https": "443"}[scheme]
-	at := net.JoinHostPort(node.address, port)
-	v := visitor{dial: r.options.Outside, at: at, trust: trust}
-	status, body, err := v.get(ctx, scheme+"://"+ingressHost+ingressPath)
+func (r *run) throughIngress(ctx context.Context, node bedNode, scheme string, trust []byte) (string, error) {
+	outside := r.options.Outside
+	at := node.address + map[string]string{"http": ":80", "https": ":443"}[scheme]
+	got, err := outside.Get(ctx, scheme+"://"+ingressHost+ingressPath, at, trust)
 	if err != nil {
-		return "", fmt.Errorf("from %s: %w", r.options.OutsideName, err)
+		return "", fmt.Errorf("from %s: %w", outside.From(), err)
 	}
-	by, err := r.answered(status, body)
+	by, err := r.answered(got)
 	if err != nil {
 		return "", fmt.Errorf("%s%s at %s: %w", ingressHost, ingressPath, at, err)
 	}
-	status, _, err = v.get(ctx, scheme+"://"+ingressHost+"/no-such-path")
+	got, err = outside.Get(ctx, scheme+"://"+ingressHost+"/no-such-path", at, trust)
 	if err != nil {
-		return "", fmt.Errorf("from %s: %w", r.options.OutsideName, err)
+		return "", fmt.Errorf("from %s: %w", outside.From(), err)
 	}
-	if status != http.StatusNotFound {
-		return "", fmt.Errorf("%s answers %d for a path that no Ingress has", at, status)
+	if got.Status != statusNotFound {
+		return "", fmt.Errorf("%s answers %d for a path that no Ingress has", at, got.Status)
 	}
 	verified := ""
 	if scheme == "https" {
 		verified = " with the Ingress's own certificate"
 	}
-	return fmt.Sprintf("%s answered for %s%s by %s%s, asked from %s", at, ingressHost, ingressPath, by, verified, r.options.OutsideName), nil
+	return fmt.Sprintf("%s answered for %s%s by %s%s, asked from %s", at, ingressHost, ingressPath, by, verified, outside.From()), nil
 }

@@ -2,68 +2,28 @@ package validate
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"net/netip"
-	"strings"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/kube"
+	"slipway.io/slipway/provision/outside"
 )
 
-// outsideTimeout bounds one request from outside.
-const outsideTimeout = 4 * time.Second
-
-// visitor asks over HTTP from outside of the cluster.
-type visitor struct {
-	dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// at is the address that every request goes to, whatever its URL says.
-	at string
-	// trust is the one certificate that is accepted.
-	trust *x509.CertPool
-}
-
-// get gives the status and the beginning of the answer.
-func (v visitor) get(ctx context.Context, url string) (status int, body string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, outsideTimeout)
-	defer cancel()
-	client := &http.Client{
-		Transport: &http.Transport{
-			DisableKeepAlives: true,
-			TLSClientConfig:   &tls.Config{RootCAs: v.trust},
-			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-				return v.dial(ctx, network, v.at)
-			},
-		},
-		// A redirect is an answer that is not the wanted one.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return 0, "", err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return 0, "", err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(response.Body, 4<<10))
-	return response.StatusCode, strings.TrimSpace(string(text)), err
-}
+// The statuses of HTTP that count.
+const (
+	statusOK       = 200
+	statusNotFound = 404
+)
 
 // answered says which test pod answered; another answer is an error.
-func (r *run) answered(status int, body string) (string, error) {
-	if status != http.StatusOK || !r.bed.isTestPod(body) {
-		return "", fmt.Errorf("answered %d %q, and no test pod", status, head(body, 80))
+func (r *run) answered(got outside.Answer) (string, error) {
+	if got.Status != statusOK || !r.bed.isTestPod(got.Body) {
+		return "", fmt.Errorf("answered %d %q, and no test pod", got.Status, head(got.Body, 80))
 	}
-	return body, nil
+	return got.Body, nil
 }
 
 // loadBalancerTasks ask an address of the load balancer from outside.
@@ -87,15 +47,14 @@ func (r *run) loadBalancer(ctx context.Context) (string, error) {
 	if err := r.await(ctx, addressGiven(r.namespace, data.Name, &given), startTime); err != nil {
 		return "", err
 	}
-	at := net.JoinHostPort(given.String(), fmt.Sprint(servicePort))
-	v := visitor{dial: r.options.Outside, at: at}
+	at := netip.AddrPortFrom(given, servicePort).String()
 	return persist(ctx, task{once: func(ctx context.Context) (string, error) {
-		status, body, err := v.get(ctx, "http://"+at+"/hostname")
+		got, err := r.options.Outside.Get(ctx, "http://"+at+"/hostname", at, nil)
 		if err != nil {
-			return "", fmt.Errorf("%s has the address %s, and from %s: %w", data.Name, given, r.options.OutsideName, err)
+			return "", fmt.Errorf("the Service has the address %s, and from %s: %w", given, r.options.Outside.From(), err)
 		}
-		by, err := r.answered(status, body)
-		return fmt.Sprintf("%s answered by %s, asked from %s", at, by, r.options.OutsideName), err
+		by, err := r.answered(got)
+		return fmt.Sprintf("%s answered by %s, asked from %s", at, by, r.options.Outside.From()), err
 	}}, podPatience)
 }
 

@@ -11,13 +11,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"time"
 
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/kube"
+	"slipway.io/slipway/provision/outside"
 )
 
 const defaultTimeout = 5 * time.Minute
@@ -33,10 +33,8 @@ type Options struct {
 	NodeIPs map[string]string
 	// AgnhostImage is the reference of the test image.
 	AgnhostImage string
-	// Outside makes a connection as somebody outside of the cluster does; nil
-	// is a dial from here. OutsideName says from where: "this computer".
-	Outside     func(ctx context.Context, network, address string) (net.Conn, error)
-	OutsideName string
+	// Outside asks as somebody outside of the cluster does.
+	Outside outside.Client
 	// Timeout bounds the whole validation, default 5 minutes.
 	Timeout time.Duration
 	// Skip names probes to leave out; with Only, no others are run.
@@ -110,9 +108,6 @@ func validate(ctx context.Context, o Options, b testbed) (*Report, error) {
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = defaultTimeout
-	}
-	if o.Outside == nil {
-		o.Outside, o.OutsideName = (&net.Dialer{}).DialContext, "this computer"
 	}
 	start := time.Now()
 	bounded, cancel := context.WithTimeout(ctx, o.Timeout)

@@ -57,6 +57,12 @@ func (c *Cluster) DefaultClass(name string) bool {
 	return false
 }
 
+// VolumePath is the folder on the nodes where a storage addon keeps volumes
+// unless the inventory names another; empty for an addon that keeps none.
+func VolumePath(addon string) string {
+	return map[string]string{AddonLocalPath: "/opt/local-path-provisioner", AddonLonghorn: "/var/lib/longhorn"}[addon]
+}
+
 // ServerTLSBootstrap says whether the cluster signs the certificates with which
 // kubelets serve (KubeletConfiguration's field of that name): where
 // metrics-server verifies them, or the inventory's kubeletConfiguration says so.

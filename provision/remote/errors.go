@@ -87,3 +87,10 @@ func lastLine(s string) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
 	return strings.TrimSpace(lines[len(lines)-1])
 }
+
+// Exited says whether a command ran and exited with an error, as one does
+// whose program is not installed yet; nothing else went wrong then.
+func Exited(err error) bool {
+	var exit *ExitError
+	return errors.As(err, &exit)
+}

@@ -1,14 +1,16 @@
 #!/bin/sh
 # Removes the links and the packet filter chains of the cluster's network, and
-# no other: chains that kubelet, kube-proxy, Flannel and the CNI plugins name.
+# no other: chains that kubelet, kube-proxy, Flannel, Calico and the CNI plugins
+# name.
 set -eu
-for link in cni0 flannel.1; do
+calico=$(ip -o link | awk -F': ' '$2 ~ /^(cali|vxlan\.calico)/ { sub(/@.*/, "", $2); print $2 }')
+for link in cni0 flannel.1 $calico; do
 	ip link show "$link" >/dev/null 2>&1 && ip link delete "$link"
 done
 for ns in $(ip netns list 2>/dev/null | awk '$1 ~ /^cni-/ { print $1 }'); do
 	ip netns delete "$ns" || true
 done
-ours='KUBE-|FLANNEL-|CNI-'
+ours='KUBE-|FLANNEL-|CNI-|cali-'
 for family in iptables ip6tables; do
 	command -v "$family-save" >/dev/null 2>&1 || continue
 	rules=$("$family-save" 2>/dev/null) || continue
@@ -18,5 +20,5 @@ for family in iptables ip6tables; do
 	printf '%s\n' "$rules" | grep -vE "^:($ours)|^-A ($ours)|^-A .* -j ($ours)|--comment \"?flanneld|-A .* -m comment --comment \"?kubernetes" |
 		"$family-restore"
 done
-rm -rf /run/flannel
+rm -rf /run/flannel /run/calico
 exit 0

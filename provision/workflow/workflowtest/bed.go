@@ -58,7 +58,7 @@ func New(t testing.TB, inventory string) *Bed {
 func Facts(spec config.Host, i int) *facts.Facts {
 	id := string(rune('a' + i))
 	f := &facts.Facts{
-		Hostname: spec.Name, Arch: "amd64", Kernel: "6.1.0", CPUs: 2, MemoryMiB: 4096, CgroupVersion: 2, Init: "systemd",
+		Hostname: spec.Name, OS: facts.OS{ID: "debian", Name: "Debian GNU/Linux 12"}, Arch: "amd64", Kernel: "6.1.0", CPUs: 2, MemoryMiB: 4096, CgroupVersion: 2, Init: "systemd",
 		MachineID: strings.Repeat(id, 32), ProductUUID: "uuid-" + id, MACs: []string{"02:00:00:00:00:" + id + id},
 		Modules: []string{"overlay", "br_netfilter", "nf_conntrack", "vxlan"}, Sysctls: map[string]string{"net.ipv4.ip_forward": "1"}, ActiveUnits: []string{"systemd-timesyncd.service"},
 		Routes: []facts.Route{{Destination: netip.MustParsePrefix("0.0.0.0/0"), Interface: "eth0"}},

@@ -1,0 +1,137 @@
+package hostprep
+
+import (
+	"cmp"
+	"context"
+
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/distro"
+	"slipway.io/slipway/provision/install"
+	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/templates"
+)
+
+const (
+	iscsiModules  = "/etc/modules-load.d/slipway-iscsi.conf"
+	multipathConf = "/etc/multipath/conf.d/slipway-longhorn.conf"
+	initiatorName = "/etc/iscsi/initiatorname.iscsi"
+)
+
+// Storage prepares a machine for the storage that the inventory names.
+func Storage() workflow.Phase {
+	return workflow.Phase{
+		Name:  "storage",
+		Title: "prepare the machine for volumes",
+		Why: "Longhorn attaches volumes over iSCSI and mounts shared ones over NFS: without the daemon, the module and the " +
+			"programs its pods crash or its volumes hang; and multipathd takes its disks unless it is told not to.",
+		Manual: []string{
+			"apt-get install -y open-iscsi nfs-common    # iscsi-initiator-utils and nfs-utils on RHEL-like systems",
+			"echo iscsi_tcp > /etc/modules-load.d/slipway-iscsi.conf && modprobe iscsi_tcp",
+			"systemctl enable --now iscsid",
+			"printf 'blacklist {\\n  devnode \"^sd[a-z0-9]+\"\\n}\\n' > /etc/multipath/conf.d/slipway-longhorn.conf && systemctl restart multipathd    # where it runs",
+		},
+		On:    workflow.EachHost,
+		Needs: []string{"lock"},
+		Wanted: func(c *config.Cluster) bool {
+			return len(storageOf(c)) > 0
+		},
+		Do: func(ctx context.Context, s *workflow.Step) error {
+			for _, a := range storageOf(s.Cluster()) {
+				if a.Name == config.AddonLonghorn {
+					if err := iscsi(ctx, s); err != nil {
+						return err
+					}
+				}
+				if err := volumeFolder(ctx, s, cmp.Or(a.Path, config.VolumePath(a.Name))); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+// storageOf are the addons that keep volumes on the machines.
+func storageOf(c *config.Cluster) []config.Addon {
+	var all []config.Addon
+	for _, a := range c.Addons {
+		if config.VolumePath(a.Name) != "" {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// volumeFolder makes the folder of volumes. When it is taken back, only an
+// empty one goes.
+func volumeFolder(ctx context.Context, s *workflow.Step, path string) error {
+	if _, err := s.Query(ctx, remote.Cmd{Argv: []string{"test", "-d", path}, Sudo: true}); err == nil || !remote.Exited(err) {
+		return err
+	}
+	_, err := s.Run(ctx, remote.Cmd{
+		Argv: []string{"mkdir", "-p", path},
+		Undo: []string{"rmdir", "--ignore-fail-on-non-empty", path},
+		Sudo: true,
+	})
+	return err
+}
+
+// iscsi brings what Longhorn needs of the machine.
+func iscsi(ctx context.Context, s *workflow.Step) error {
+	if err := packages(ctx, s); err != nil {
+		return err
+	}
+	if _, err := s.WriteFile(ctx, remote.File{Path: iscsiModules, Content: templates.File("hostprep/iscsi-modules.conf")}); err != nil {
+		return err
+	}
+	if !s.Facts().Module("iscsi_tcp") {
+		if _, err := s.Run(ctx, remote.Cmd{Argv: []string{"modprobe", "iscsi_tcp"}, Sudo: true}); err != nil {
+			return workflow.WithHint(err, "install a kernel that has iscsi_tcp: small cloud kernels lack it")
+		}
+	}
+	if !s.Facts().Exists(initiatorName) {
+		if _, err := s.Run(ctx, remote.Script("initiator-name.sh", templates.Script("hostprep/initiator-name.sh"))); err != nil {
+			return err
+		}
+	}
+	if err := install.Service(ctx, s, "iscsid"); err != nil {
+		return err
+	}
+	return multipath(ctx, s)
+}
+
+// packages installs those whose programs the machine lacks.
+func packages(ctx context.Context, s *workflow.Step) error {
+	var missing []distro.Package
+	if !s.Facts().Command("iscsiadm") {
+		missing = append(missing, distro.ISCSI)
+	}
+	if !s.Facts().Command("mount.nfs") {
+		missing = append(missing, distro.NFSClient)
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	family, err := distro.Of(s.Facts().OS)
+	if err != nil {
+		return err
+	}
+	cmd := remote.Script("packages.sh", templates.Script(family.Script), family.Names(missing...)...)
+	cmd.Output = s.Output()
+	_, err = s.Run(ctx, cmd)
+	return workflow.WithHint(err, "let the machine reach its package mirror, or install them yourself: "+family.Install(missing...))
+}
+
+// multipath tells multipathd, where it runs, to leave Longhorn's disks alone.
+func multipath(ctx context.Context, s *workflow.Step) error {
+	if !s.Facts().Active("multipathd.service") {
+		return nil
+	}
+	changed, err := s.WriteFile(ctx, remote.File{Path: multipathConf, Content: templates.File("hostprep/multipath.conf")})
+	if err != nil || !changed {
+		return err
+	}
+	_, err = s.Run(ctx, remote.Cmd{Argv: []string{"systemctl", "restart", "multipathd"}, Sudo: true})
+	return err
+}

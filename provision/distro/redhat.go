@@ -1,0 +1,9 @@
+package distro
+
+func redHat() Family {
+	return Family{
+		Name: "rhel", ids: []string{"rhel", "fedora", "centos", "rocky", "almalinux"},
+		Script: "hostprep/packages-redhat.sh", install: "dnf install -y", hold: "dnf versionlock add",
+		packages: map[Package]string{ISCSI: "iscsi-initiator-utils", NFSClient: "nfs-utils", Kmod: "kmod", IPRoute: "iproute"},
+	}
+}
