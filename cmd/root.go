@@ -78,7 +78,7 @@ Settings come from flags, then from the environment (SLIPWAY_INVENTORY for
 		&cobra.Group{ID: "prepare", Title: "Preparation:"},
 	)
 	for _, c := range []*cobra.Command{
-		newApply(a), newPlan(a), newValidate(a), newReset(a), newKubeconfig(a), newPhase(a),
+		newApply(a), newPlan(a), newValidate(a), newAddon(a), newConsole(a), newReset(a), newKubeconfig(a), newPhase(a),
 	} {
 		c.GroupID = "cluster"
 		root.AddCommand(c)

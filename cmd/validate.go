@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/kube"
+	"slipway.io/slipway/provision/outside"
 	"slipway.io/slipway/provision/remote"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/workflow"
@@ -20,14 +22,19 @@ import (
 func newValidate(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "validate",
-		Short: "Prove that the cluster works: nodes, DNS, traffic between all pairs of nodes, exec and logs",
+		Short: "Prove that the cluster works: nodes, DNS, traffic, volumes, load balancer, ingress",
 		Long: `Prove that the cluster works, with test pods in a namespace of their own that is
-always removed. The exit code is 6 if a probe fails.
+always removed. What the inventory's addons promise is proved too: volumes are
+written and read, the ingress and the load balancer are asked from this computer,
+or from the first control plane where hosts are behind a bastion. The exit code is
+6 if a probe fails.
 
 Probes: ` + strings.Join(validate.Names(), ", ") + `.`,
 		Example: `  slipway validate
-  slipway validate --only dns,pod-to-pod -o json`,
-		Args: noArgs,
+  slipway validate --only dns,pod-to-pod -o json
+  slipway validate -o junit > validate.xml`,
+		Annotations: map[string]string{outputFormats: "text,json,junit,html"},
+		Args:        noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cluster, path, err := a.inventory()
 			if err != nil {
@@ -61,7 +68,7 @@ func (a *app) validate(ctx context.Context, cluster *config.Cluster, path string
 	found, err := validate.Run(ctx, validate.Options{
 		Client: client, Cluster: cluster, AgnhostImage: image, NodeIPs: nodeIPs(cluster),
 		Timeout: a.settings.GetDuration("timeout"),
-		Only:    a.list("only"), Skip: a.list("skip"),
+		Only:    a.list("only"), Skip: a.list("skip"), Outside: outsideOf(cluster, fleet),
 		Progress: func(message string) {
 			if a.settings.GetBool("verbose") {
 				fmt.Fprintln(a.err, message)
@@ -97,6 +104,18 @@ func connect(ctx context.Context, fleet *workflow.Fleet) (*kube.Client, error) {
 	return kube.New(conf, dialer.DialContext)
 }
 
+// outsideOf asks what the cluster serves from this computer; where its hosts
+// are behind a bastion, from the first control plane.
+func outsideOf(cluster *config.Cluster, fleet *workflow.Fleet) outside.Client {
+	first := fleet.FirstControlPlane()
+	bastion := cmp.Or(first.Spec.SSH.Bastion, cluster.SSH.Bastion)
+	dialer, ok := first.Host.(remote.Dialer)
+	if bastion == "" || bastion == "none" || !ok {
+		return outside.Client{}
+	}
+	return outside.Client{Dial: dialer.DialContext, Place: first.Spec.Name + ", by SSH"}
+}
+
 // agnhost is the test image under the name that the machines have it by.
 func (a *app) agnhost(ctx context.Context, cluster *config.Cluster) (string, error) {
 	b, err := a.bundle(ctx, cluster)
@@ -122,28 +141,40 @@ func nodeIPs(cluster *config.Cluster) map[string]string {
 	return ips
 }
 
+// printReport writes what was found as it was asked for.
 func (a *app) printReport(r *validate.Report) error {
-	if a.json() {
+	if r.Leftover != "" {
+		fmt.Fprintf(a.err, "the test namespace could not be removed: %s\n", r.Leftover)
+	}
+	proof := proofOf(r)
+	switch a.settings.GetString("output") {
+	case "json":
 		return a.printJSON(r)
+	case "junit":
+		return report.ProofJUnit(a.out, proof)
+	case "html":
+		return report.ProofHTML(a.out, proof)
 	}
 	var rows []report.Row
-	for _, p := range r.Probes {
-		row := report.Row{Status: report.StatusOK}
-		switch p.Status {
-		case validate.Failed:
-			row.Status = report.StatusFailed
-		case validate.Skipped:
-			row.Status = report.StatusSkipped
-		}
-		row.Cells = []string{p.Name, p.Target, p.Took().String(), p.Seen()}
-		rows = append(rows, row)
+	for _, p := range proof.Probes {
+		rows = append(rows, report.Row{Status: p.Status, Cells: []string{p.Name, p.Target, p.Took.String(), p.Seen}})
 	}
 	if err := report.Table(a.out, []string{"PROBE", "TARGET", "TIME", "EVIDENCE"}, rows); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "%d passed, %d failed, %d skipped in %s\n", r.Passed, r.Failed, r.Skipped, r.Duration().Round(100*time.Millisecond))
-	if r.Leftover != "" {
-		fmt.Fprintf(a.err, "the test namespace could not be removed: %s\n", r.Leftover)
+	_, err := fmt.Fprintf(a.out, "%d passed, %d failed, %d skipped in %s\n", r.Passed, r.Failed, r.Skipped, r.Duration().Round(100*time.Millisecond))
+	return err
+}
+
+func proofOf(r *validate.Report) *report.Proof {
+	proof := &report.Proof{Cluster: r.Cluster, Started: time.Now().Add(-r.Duration()), Took: r.Duration(), OK: r.OK}
+	statuses := map[validate.Status]report.Status{
+		validate.Passed: report.StatusOK, validate.Failed: report.StatusFailed, validate.Skipped: report.StatusSkipped,
 	}
-	return nil
+	for _, p := range r.Probes {
+		proof.Probes = append(proof.Probes, report.ProofProbe{
+			Name: p.Name, Target: p.Target, Title: p.Title, Status: statuses[p.Status], Seen: p.Seen(), Took: p.Took(),
+		})
+	}
+	return proof
 }

@@ -80,3 +80,20 @@ func (d definition) phase() workflow.Phase {
 		},
 	})
 }
+
+// Info is what there is to say of an addon that slipway knows.
+type Info struct {
+	// Name is what the inventory calls it, Title what is done, Why what for.
+	Name, Title, Why string
+	// Notice is said aloud when it is installed; empty for nothing.
+	Notice string
+}
+
+// Known are the addons that slipway knows.
+func Known() []Info {
+	var all []Info
+	for _, d := range definitions() {
+		all = append(all, Info{Name: d.name, Title: d.title, Why: d.why, Notice: d.notice})
+	}
+	return all
+}

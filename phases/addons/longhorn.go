@@ -110,6 +110,16 @@ func longhornParts() []kube.Condition {
 // uninstallLonghorn lets Longhorn's own uninstaller take down what its
 // controllers made; it runs only after a setting confirms it.
 func uninstallLonghorn(ctx context.Context, s *workflow.Step) error {
+	client, err := s.Kube(ctx)
+	if err != nil {
+		return err
+	}
+	// Its manager makes one for each node when it first starts: without any
+	// there is nothing to take down.
+	ran, err := client.Strangers(ctx, config.AddonLonghorn, "nodes.longhorn.io")
+	if err != nil || len(ran) == 0 {
+		return err
+	}
 	manager, err := addon.Image(s, config.AddonLonghorn, "docker.io/longhornio/longhorn-manager")
 	if err != nil {
 		return err

@@ -1,13 +1,16 @@
 package addons
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"slipway.io/slipway/provision/addon"
 	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/chart"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/kube"
 	"slipway.io/slipway/provision/workflow"
@@ -49,7 +52,16 @@ func ownStages(ctx context.Context, s *workflow.Step, a config.Addon) ([]addon.S
 		}
 		objects = append(objects, some...)
 	}
-	objects, err := inNamespace(ctx, s, objects, a.Namespace)
+	namespace := a.Namespace
+	if a.Chart.Given() {
+		namespace = cmp.Or(namespace, a.Name)
+		some, err := ownChart(ctx, s, a, namespace)
+		if err != nil {
+			return nil, fmt.Errorf("addons: %s: %w", a.Name, err)
+		}
+		objects = append(objects, some...)
+	}
+	objects, err := inNamespace(ctx, s, objects, namespace)
 	return []addon.Stage{{Objects: objects}}, err
 }
 
@@ -105,6 +117,48 @@ func ownManifest(ctx context.Context, s *workflow.Step, source config.ManifestSo
 		objects = append(objects, some...)
 	}
 	return objects, nil
+}
+
+// ownChart renders the user's chart for the cluster as it is.
+func ownChart(ctx context.Context, s *workflow.Step, a config.Addon, namespace string) (addon.Objects, error) {
+	c, err := loadChart(ctx, s, a.Chart)
+	if err != nil {
+		return nil, err
+	}
+	client, err := s.Kube(ctx)
+	if err != nil {
+		return nil, err
+	}
+	apis, err := client.APIs()
+	if err != nil {
+		return nil, err
+	}
+	rendered, err := chart.Render(c, chart.Release{
+		Name: a.Name, Namespace: namespace, Kubernetes: s.Cluster().Kubernetes.Version, APIs: apis, Values: a.Chart.Values,
+	})
+	if len(rendered.Hooks) > 0 {
+		s.Note("%s: hooks of the chart are left out, they run nowhere: %s", a.Name, strings.Join(rendered.Hooks, ", "))
+	}
+	return rendered.Objects, err
+}
+
+func loadChart(ctx context.Context, s *workflow.Step, source config.Chart) (*chart.Chart, error) {
+	switch {
+	case source.URL != "":
+		archive, err := bundle.Download(ctx, source.URL, source.URL, source.SHA256, bundle.CreateOptions{Rewrites: s.Cluster().Artifacts.Rewrites})
+		if err != nil {
+			return nil, err
+		}
+		return chart.LoadArchive(source.URL, archive)
+	case source.OCI != "":
+		archive, err := chart.Pull(source.OCI, source.Version)
+		if err != nil {
+			return nil, err
+		}
+		return chart.LoadArchive(source.OCI, archive)
+	default:
+		return chart.Load(source.Path)
+	}
 }
 
 // yamlFiles are the YAML and JSON files of a folder, sorted.

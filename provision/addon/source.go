@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/kube"
 	"slipway.io/slipway/provision/workflow"
@@ -23,7 +25,19 @@ func Published(ctx context.Context, s *workflow.Step, addon, file string) (Objec
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
+	for _, o := range objects {
+		ownReplicas(o)
+	}
 	return objects, nil
+}
+
+// ownReplicas says the default number of replicas where a manifest leaves it
+// out: a Deployment that somebody scaled away would be no drift otherwise.
+func ownReplicas(o *unstructured.Unstructured) {
+	_, said, err := unstructured.NestedFieldNoCopy(o.Object, "spec", "replicas")
+	if o.GetKind() == "Deployment" && !said && err == nil {
+		_ = unstructured.SetNestedField(o.Object, int64(1), "spec", "replicas") // its spec is a map: it was looked into
+	}
 }
 
 func read(ctx context.Context, s *workflow.Step, addon, file string) ([]byte, error) {

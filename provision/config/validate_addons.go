@@ -33,9 +33,9 @@ func (v *validator) addonName(at string, a Addon) {
 	switch near := closest(a.Name, KnownAddons()); {
 	case a.Name == CNIFlannel || a.Name == CNICalico:
 		v.report(at+".name", "write network: {cni: {name: "+a.Name+"}}", "%s is a pod network", a.Name)
-	case !a.Known() && near != "" && len(a.Manifests) == 0 && a.Chart.empty():
+	case !a.Known() && near != "" && len(a.Manifests) == 0 && !a.Chart.Given():
 		v.report(at+".name", fmt.Sprintf("did you mean %s?", near), "%q is not known, and has no manifests and no chart", a.Name)
-	case !a.Known() && len(a.Manifests) == 0 && a.Chart.empty():
+	case !a.Known() && len(a.Manifests) == 0 && !a.Chart.Given():
 		v.report(at+".name", "use "+oneOf(KnownAddons())+", or give it manifests or a chart",
 			"%q is not known, and has no manifests and no chart", a.Name)
 	}
@@ -60,7 +60,7 @@ func (v *validator) addonFields(at string, a Addon) {
 		}
 	}
 	for name, set := range map[string]bool{
-		"namespace": a.Namespace != "", "manifests": len(a.Manifests) > 0, "chart": !a.Chart.empty(),
+		"namespace": a.Namespace != "", "manifests": len(a.Manifests) > 0, "chart": a.Chart.Given(),
 	} {
 		if set && a.Known() {
 			v.report(at+"."+name, "remove it, or give your own addon another name", "slipway knows what %s consists of", a.Name)
@@ -115,7 +115,7 @@ func (v *validator) own(at string, a Addon) {
 		v.oneSource(field, map[string]string{"path": m.Path, "url": m.URL})
 		v.fetched(field, m.URL, m.SHA256)
 	}
-	if c := a.Chart; !c.empty() {
+	if c := a.Chart; c.Given() {
 		v.oneSource(at+".chart", map[string]string{"path": c.Path, "url": c.URL, "oci": c.OCI})
 		v.fetched(at+".chart", c.URL, c.SHA256)
 		if c.OCI != "" && !strings.HasPrefix(c.OCI, "oci://") {
@@ -176,7 +176,7 @@ func (v *validator) defaultClasses() {
 	}
 }
 
-// empty says whether the addon has no chart.
-func (c Chart) empty() bool {
-	return c.Path == "" && c.URL == "" && c.OCI == "" && c.SHA256 == "" && c.Version == "" && len(c.Values) == 0
+// Given says whether the addon has a chart.
+func (c Chart) Given() bool {
+	return c.Path != "" || c.URL != "" || c.OCI != "" || c.SHA256 != "" || c.Version != "" || len(c.Values) > 0
 }

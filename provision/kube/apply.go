@@ -101,6 +101,9 @@ func (c *Client) applyAll(ctx context.Context, objects []*unstructured.Unstructu
 		g.Go(func() error {
 			errs[i] = retryTransient(ctx, func() (err error) {
 				changes[i], err = c.applyOne(ctx, object, dryRun, join)
+				if dryRun && webhookAway(err) {
+					err = &UnaskedError{err} // nobody brings it back meanwhile
+				}
 				return err
 			})
 			return nil

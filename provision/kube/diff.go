@@ -28,6 +28,8 @@ func cleaned(object *unstructured.Unstructured) map[string]any {
 	for _, field := range []string{"managedFields", "resourceVersion", "generation"} {
 		unstructured.RemoveNestedField(object.Object, "metadata", field)
 	}
+	// The server counts the changes of a DaemonSet's template in it.
+	unstructured.RemoveNestedField(object.Object, "metadata", "annotations", "deprecated.daemonset.template.generation")
 	unstructured.RemoveNestedField(object.Object, "status")
 	return object.Object
 }

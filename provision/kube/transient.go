@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -31,19 +32,38 @@ func retryTransient(ctx context.Context, f func() error) error {
 	}
 }
 
+// UnaskedError: what an apply would do cannot be asked for, since a webhook that
+// has a say in it does not answer.
+type UnaskedError struct{ Err error }
+
+func (e *UnaskedError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the API server's error.
+func (e *UnaskedError) Unwrap() error { return e.Err }
+
+// webhookAway: the API server could not reach a webhook. It comes as 500, and
+// there is no reason code to go by.
+func webhookAway(err error) bool {
+	return apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed calling webhook")
+}
+
 // transient says whether the same request may well succeed in a moment.
 // Wrong objects and missing rights do not pass by themselves.
 func transient(err error) bool {
+	var unasked *UnaskedError
 	switch {
+	case errors.As(err, &unasked):
+		return false
 	case utilnet.IsConnectionRefused(err), utilnet.IsConnectionReset(err), utilnet.IsProbableEOF(err),
 		utilnet.IsHTTP2ConnectionLost(err):
 		return true
 	case apierrors.IsServerTimeout(err), apierrors.IsTimeout(err), apierrors.IsTooManyRequests(err),
 		apierrors.IsServiceUnavailable(err):
 		return true
+	case webhookAway(err):
+		return true
 	case apierrors.IsInternalError(err):
-		// Both come as 500: there is no reason code to go by.
-		return strings.Contains(err.Error(), "etcdserver:") || strings.Contains(err.Error(), "failed calling webhook")
+		return strings.Contains(err.Error(), "etcdserver:")
 	default:
 		return false
 	}

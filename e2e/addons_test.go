@@ -1,0 +1,374 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// labAddons are those that can be built from source; the load balancer's
+// addresses are of the lab's network, and no machine's.
+func (s *scenario) labAddons() string {
+	cp := s.lab.machine("cp1").Address
+	network := cp[:strings.LastIndex(cp, ".")]
+	return `
+addons:
+  - name: local-path
+  - name: traefik
+  - name: metrics-server
+  - name: metallb
+    addresses: [` + network + ".201-" + network + `.205]
+`
+}
+
+// setAddons writes the section into the lab's inventory.
+func (s *scenario) setAddons(t *testing.T, section string) {
+	t.Helper()
+	content, err := os.ReadFile(s.lab.Inventory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _, _ := strings.Cut(string(content), "\naddons:\n")
+	write(t, s.lab.Inventory, strings.TrimRight(before, "\n")+"\n"+section)
+}
+
+func (s *scenario) addons(ctx context.Context, t *testing.T) {
+	s.setAddons(t, s.labAddons())
+	r := s.slipway.must(ctx, t, s.on("apply", "-o", "json")...)
+	s.took("apply of four addons", r.took)
+	s.nodesReady(ctx, t)
+	// Every object is a member of a set, or belongs to what is.
+	out, err := s.kubectl(ctx, t, "-n", "kube-system", "get", "configmaps", "-l", "applyset.kubernetes.io/id", "-o", "name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"flannel", "local-path", "traefik", "metrics-server", "metallb"} {
+		if !strings.Contains(out, "configmap/slipway-"+name+"\n") {
+			t.Errorf("there is no set %s:\n%s", name, out)
+		}
+	}
+	// Verification is off nowhere.
+	for _, args := range [][]string{
+		{"get", "apiservice", "v1beta1.metrics.k8s.io", "-o", "jsonpath={.spec.insecureSkipTLSVerify}"},
+		{"-n", "kube-system", "get", "deployment", "metrics-server", "-o", "jsonpath={.spec.template.spec.containers[0].args}"},
+	} {
+		if out, err := s.kubectl(ctx, t, args...); err != nil || strings.Contains(out, "insecure") || out == "true" {
+			t.Errorf("%v: %v, %s", args, err, out)
+		}
+	}
+}
+
+// probe is one of a validation's report.
+type probe struct{ Name, Target, Status, Evidence, Error string }
+
+// probes runs some probes, all if none is named.
+func (s *scenario) probes(ctx context.Context, t *testing.T, inventory string, args ...string) ([]probe, result) {
+	t.Helper()
+	r := s.slipway.run(ctx, t, append([]string{"validate", "-o", "json", "--inventory", inventory}, args...)...)
+	var report struct{ Probes []probe }
+	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil {
+		t.Fatalf("%v\n%s", err, r)
+	}
+	return report.Probes, r
+}
+
+// dataPath are the probes that addons make possible.
+var dataPath = []string{"load-balancer", "ingress", "volume", "stateful-set", "rolling-update", "autoscaler"}
+
+func (s *scenario) provesDataPath(ctx context.Context, t *testing.T) {
+	found, r := s.probes(ctx, t, s.lab.Inventory)
+	s.took("validate with addons", r.took)
+	for _, p := range found {
+		wanted := "passed"
+		if p.Name == "network-policy" { // Flannel enforces none
+			wanted = "skipped"
+		}
+		if p.Status != wanted {
+			t.Errorf("%s %s: %s: %s%s", p.Name, p.Target, p.Status, p.Evidence, p.Error)
+		}
+	}
+	for _, name := range dataPath {
+		if !slices.ContainsFunc(found, func(p probe) bool { return p.Name == name }) {
+			t.Errorf("%s was not run", name)
+		}
+	}
+	// Both ports of both workers, each asked from here.
+	for _, target := range []string{"w1 http", "w1 https", "w2 http", "w2 https"} {
+		if !slices.ContainsFunc(found, func(p probe) bool {
+			return p.Name == "ingress" && p.Target == target && strings.Contains(p.Evidence, "asked from this computer")
+		}) {
+			t.Errorf("no probe asked %s", target)
+		}
+	}
+}
+
+// breach is something that is broken in the cluster, and how a probe tells it.
+type breach struct {
+	probe, target string
+	// evidence is part of what the failed probe says.
+	evidence string
+	// breakIt and heal are arguments of kubectl, or with a machine before them
+	// a script that runs there. Without heal, apply mends it.
+	machine       string
+	breakIt, heal []string
+}
+
+// mendedByApply are breaches of slipway's own objects.
+func mendedByApply() []breach {
+	scale := func(namespace, name string) []string {
+		return []string{"-n", namespace, "scale", "deployment", name, "--replicas=0"}
+	}
+	return []breach{
+		{probe: "volume", target: "local-path", evidence: "claim volume-local-path is Pending", breakIt: scale("local-path-storage", "local-path-provisioner")},
+		{probe: "stateful-set", evidence: "claim data-stateful-0 is Pending", breakIt: []string{"get", "storageclass", "local-path"}},
+		{probe: "load-balancer", evidence: "has no address", breakIt: scale("metallb-system", "controller")},
+		{probe: "autoscaler", evidence: "metrics", breakIt: scale("kube-system", "metrics-server")},
+		{
+			probe: "ingress", target: "w1 http", evidence: "connection refused",
+			breakIt: []string{"-n", "traefik", "patch", "daemonset", "traefik", "-p", `{"spec":{"template":{"spec":{"nodeSelector":{"nobody":"here"}}}}}`},
+		},
+	}
+}
+
+// others are breaches that slipway's objects do not show.
+func others() []breach {
+	return []breach{
+		{
+			probe: "ingress", target: "w1 http", evidence: "deadline exceeded", machine: "w1",
+			breakIt: []string{"iptables -t raw -I PREROUTING -p tcp --dport 80 -j DROP"},
+			heal:    []string{"iptables -t raw -D PREROUTING -p tcp --dport 80 -j DROP"},
+		},
+		{
+			probe: "rolling-update", evidence: "nodes are available", breakIt: []string{"cordon", "w1", "w2"},
+			heal: []string{"uncordon", "w1", "w2"},
+		},
+		{
+			probe: "stateful-set", evidence: "no StorageClass is the default one",
+			breakIt: []string{"annotate", "storageclass", "local-path", "--overwrite", "storageclass.kubernetes.io/is-default-class=false"},
+			heal:    []string{"annotate", "storageclass", "local-path", "--overwrite", "storageclass.kubernetes.io/is-default-class=true"},
+		},
+		{
+			probe: "dns", target: "w2", evidence: "",
+			breakIt: []string{"-n", "kube-system", "scale", "deployment", "coredns", "--replicas=0"},
+			heal:    []string{"-n", "kube-system", "scale", "deployment", "coredns", "--replicas=2"},
+		},
+		{
+			probe: "pod-to-pod", target: "w2 -> w1", evidence: "", machine: "w1",
+			breakIt: []string{"iptables -t raw -I PREROUTING -p udp --dport 8472 -j DROP"},
+			heal:    []string{"iptables -t raw -D PREROUTING -p udp --dport 8472 -j DROP"},
+		},
+	}
+}
+
+func (s *scenario) hurt(ctx context.Context, t *testing.T, machine string, args []string) {
+	t.Helper()
+	if machine != "" {
+		s.mustSSH(ctx, t, machine, args[0])
+		return
+	}
+	if _, err := s.kubectl(ctx, t, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// told wants each breach to be told by its probe.
+func told(t *testing.T, found []probe, r result, breaches []breach) {
+	t.Helper()
+	if r.code != 6 {
+		t.Errorf("exit code %d: %s", r.code, r)
+	}
+	for _, b := range breaches {
+		i := slices.IndexFunc(found, func(p probe) bool { return p.Name == b.probe && (b.target == "" || p.Target == b.target) })
+		if i < 0 {
+			t.Errorf("no probe %s %s", b.probe, b.target)
+			continue
+		}
+		if p := found[i]; p.Status != "failed" || !strings.Contains(p.Error, b.evidence) {
+			t.Errorf("%s %s: want a failure that says %q, got %s: %s%s", b.probe, b.target, b.evidence, p.Status, p.Evidence, p.Error)
+		}
+	}
+}
+
+func namesOf(breaches []breach) string {
+	var names []string
+	for _, b := range breaches {
+		names = append(names, b.probe)
+	}
+	return strings.Join(names, ",")
+}
+
+// probesSeeFaults breaks things, sees the probes fail, and mends them: what is
+// slipway's by apply, after plan has named it.
+func (s *scenario) probesSeeFaults(ctx context.Context, t *testing.T) {
+	ours := mendedByApply()
+	for _, b := range ours {
+		s.hurt(ctx, t, b.machine, b.breakIt)
+	}
+	found, r := s.probes(ctx, t, s.lab.Inventory, "--only", namesOf(ours), "--timeout", "40s")
+	told(t, found, r, ours)
+	s.drift(ctx, t)
+
+	foreign := others()
+	for _, b := range foreign {
+		s.hurt(ctx, t, b.machine, b.breakIt)
+	}
+	found, r = s.probes(ctx, t, s.lab.Inventory, "--only", namesOf(foreign), "--timeout", "25s")
+	for _, b := range foreign {
+		s.hurt(ctx, t, b.machine, b.heal)
+	}
+	told(t, found, r, foreign)
+
+	// An Ingress that names no class gets the default one, which is another.
+	s.hurt(ctx, t, "", []string{"annotate", "ingressclass", "traefik", "--overwrite", "ingressclass.kubernetes.io/is-default-class=false"})
+	other := s.scratch + "/ingress-class.yaml"
+	write(t, other, "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata:\n  name: other\n  annotations: {ingressclass.kubernetes.io/is-default-class: \"true\"}\nspec: {controller: example.org/none}\n")
+	s.hurt(ctx, t, "", []string{"apply", "-f", other})
+	found, r = s.probes(ctx, t, s.lab.Inventory, "--only", "ingress", "--timeout", "15s")
+	told(t, found, r, []breach{{probe: "ingress", target: "w2 https", evidence: ""}, {probe: "ingress", target: "w2 http", evidence: "answered 404"}})
+	s.hurt(ctx, t, "", []string{"delete", "-f", other})
+
+	// A pod network that does not enforce policies, said to be one that does.
+	calico := s.edit(t, "\nkubernetes:\n", "\nnetwork: {cni: {name: calico}}\nkubernetes:\n")
+	found, r = s.probes(ctx, t, calico, "--only", "network-policy", "--timeout", "20s")
+	told(t, found, r, []breach{{probe: "network-policy", evidence: "which the policy keeps out, is answered"}})
+	// And it cannot be switched to.
+	refused := s.slipway.run(ctx, t, "apply", "--inventory", calico)
+	if refused.code == 0 || !strings.Contains(refused.stderr, "the cluster's pod network is flannel and cannot become calico") {
+		t.Errorf("a switch to Calico: %s", refused)
+	}
+
+	s.slipway.must(ctx, t, s.on("apply")...)
+	found, _ = s.probes(ctx, t, s.lab.Inventory)
+	for _, p := range found {
+		if p.Status == "failed" {
+			t.Errorf("after all is mended: %s %s: %s", p.Name, p.Target, p.Error)
+		}
+	}
+}
+
+// drift is told by plan and repaired by apply.
+func (s *scenario) drift(ctx context.Context, t *testing.T) {
+	t.Helper()
+	wanted := []string{
+		"changed deployment local-path-storage/local-path-provisioner: spec.replicas: 0 -> 1",
+		"changed deployment metallb-system/controller: spec.replicas: 0 -> 1",
+		"changed deployment kube-system/metrics-server: spec.replicas: 0 -> 1",
+		"changed daemonset traefik/traefik: spec.template.spec.nodeSelector",
+	}
+	for _, command := range []string{"plan", "apply"} {
+		r := s.slipway.must(ctx, t, s.on(command, "-o", "json")...)
+		var changes []string
+		for _, e := range events(t, r.stdout) {
+			if e.Kind == "change" {
+				changes = append(changes, e.Message)
+			}
+		}
+		if len(changes) != len(wanted) {
+			t.Errorf("%s tells %q", command, changes)
+		}
+		for _, want := range wanted {
+			if !slices.ContainsFunc(changes, func(message string) bool { return strings.HasPrefix(message, want) }) {
+				t.Errorf("%s does not tell %q but %q", command, want, changes)
+			}
+		}
+	}
+}
+
+// dropped takes an addon out of the inventory: what was its is gone, and
+// nothing else. What holds data is not let go.
+func (s *scenario) dropped(ctx context.Context, t *testing.T) {
+	claim := s.scratch + "/claim.yaml"
+	write(t, claim, `apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: keep, namespace: default}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: keep, namespace: default}
+spec:
+  containers: [{name: c, image: "`+s.agnhost(t)+`", command: [/agnhost, pause], volumeMounts: [{name: v, mountPath: /v}]}]
+  volumes: [{name: v, persistentVolumeClaim: {claimName: keep}}]
+`)
+	s.hurt(ctx, t, "", []string{"apply", "-f", claim})
+	s.hurt(ctx, t, "", []string{"wait", "--for=condition=Ready", "pod/keep", "--timeout=25s"})
+	// Somebody's own object, in the addon's namespace and like one of it.
+	s.hurt(ctx, t, "", []string{"create", "clusterrole", "traefik-mine", "--verb=get", "--resource=pods"})
+	s.settled(ctx, t)
+	before := s.objects(ctx, t)
+
+	all := s.labAddons()
+	s.setAddons(t, strings.Replace(strings.Replace(all, "  - name: local-path\n", "", 1), "  - name: traefik\n", "", 1))
+	refused := s.slipway.run(ctx, t, s.on("apply")...)
+	if refused.code == 0 || !strings.Contains(refused.stderr, "it is in use: volume ") || !strings.Contains(refused.stderr, "default/keep") {
+		t.Errorf("storage in use: %s", refused)
+	}
+	s.setAddons(t, strings.Replace(all, "  - name: traefik\n", "", 1))
+	s.slipway.must(ctx, t, s.on("apply")...)
+	after := s.objects(ctx, t)
+	for _, object := range before {
+		if gone, its := !slices.Contains(after, object), strings.Contains(object, "traefik") && object != "clusterrole/traefik-mine"; gone != its {
+			t.Errorf("%s: gone: %v", object, gone)
+		}
+	}
+	for _, object := range after {
+		if !slices.Contains(before, object) {
+			t.Errorf("%s is new", object)
+		}
+	}
+	s.setAddons(t, all)
+	s.hurt(ctx, t, "", []string{"delete", "-f", claim, "--wait=true", "--timeout=25s"})
+	s.slipway.must(ctx, t, s.on("apply")...)
+}
+
+// settled waits until what validations made is gone, volumes last.
+func (s *scenario) settled(ctx context.Context, t *testing.T) {
+	t.Helper()
+	eventually(ctx, t, "what validations made is gone", time.Minute, func(ctx context.Context) error {
+		out, err := s.kubectl(ctx, t, "get", "namespaces,persistentvolumes", "-o", `jsonpath={range .items[*]}{.metadata.name} {.spec.claimRef.namespace}{"\n"}{end}`)
+		if err == nil && strings.Contains(out, "slipway-validate-") {
+			err = errors.New(out)
+		}
+		return err
+	})
+}
+
+// objects are all that no controller made, but what changes by itself.
+func (s *scenario) objects(ctx context.Context, t *testing.T) []string {
+	t.Helper()
+	out, err := s.kubectl(ctx, t, "get", "-A", "-o", `jsonpath={range .items[*]}{.kind}/{.metadata.namespace}/{.metadata.name}{"\n"}{end}`,
+		"namespaces,serviceaccounts,configmaps,secrets,services,deployments,daemonsets,roles,rolebindings,clusterroles,clusterrolebindings,"+
+			"storageclasses,ingressclasses,customresourcedefinitions,validatingwebhookconfigurations,apiservices,persistentvolumes,persistentvolumeclaims,"+
+			"ipaddresspools,l2advertisements")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for line := range strings.Lines(out) {
+		all = append(all, strings.ToLower(strings.ReplaceAll(strings.TrimSpace(line), "//", "/")))
+	}
+	return all
+}
+
+// agnhost is the test image of the bundle.
+func (s *scenario) agnhost(t *testing.T) string {
+	t.Helper()
+	content, err := os.ReadFile(s.bundle + "/bundle.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(content), "registry.k8s.io/e2e-test-images/agnhost:")
+	if !found {
+		t.Fatal("the bundle has no agnhost")
+	}
+	tag, _, _ := strings.Cut(rest, "\n")
+	return fmt.Sprintf("registry.k8s.io/e2e-test-images/agnhost:%s", strings.TrimSpace(tag))
+}

@@ -1,0 +1,189 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// mirrored are published files of addons whose images cannot be had here, by
+// the folder below the upstream files that stands in for the server.
+var mirrored = map[string]string{
+	"https://raw.githubusercontent.com/projectcalico/calico/v3.32.1/manifests/": "calico-v3.32.1/",
+	"https://raw.githubusercontent.com/longhorn/longhorn/v1.12.1/deploy/":       "longhorn-v1.12.1/",
+}
+
+// mirror serves the files, and gives the section of the inventory that names
+// it in the place of theirs.
+func (s *scenario) mirror(t *testing.T) string {
+	t.Helper()
+	dir := absolute(t, "SLIPWAY_UPSTREAM", "../../shared/upstream")
+	if _, err := os.Stat(dir); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("SLIPWAY_UPSTREAM: %v", err)
+		}
+		t.Skipf("the published manifests are not here: set SLIPWAY_UPSTREAM: %v", err)
+	}
+	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	t.Cleanup(server.Close)
+	section := "  rewrites:\n"
+	for from, to := range mirrored {
+		section += "    " + from + ": " + server.URL + "/" + to + "\n"
+	}
+	return section
+}
+
+// patience is what apply is told to have with pods that will never start.
+const patience = 25 * time.Second
+
+// missingImages wants apply to give up in time, and to say which pods and
+// which images it waited for.
+func (s *scenario) missingImages(ctx context.Context, t *testing.T, says []string, args ...string) {
+	t.Helper()
+	r := s.slipway.run(ctx, t, append([]string{"apply", "--timeout", patience.String()}, args...)...)
+	if r.code == 0 {
+		t.Fatalf("apply succeeded without images: %s", r)
+	}
+	for _, want := range says {
+		if !strings.Contains(r.stderr, want) {
+			t.Errorf("apply does not say %q:\n%s", want, r.stderr)
+		}
+	}
+	s.took("apply until images are missed", r.took)
+}
+
+// get is the JSON that kubectl prints.
+func (s *scenario) get(ctx context.Context, t *testing.T, into any, args ...string) {
+	t.Helper()
+	out, err := s.kubectl(ctx, t, append([]string{"get", "-o", "json"}, args...)...)
+	if err == nil {
+		err = json.Unmarshal([]byte(out), into)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// established wants all kinds of a group to be served, that many of them.
+func (s *scenario) established(ctx context.Context, t *testing.T, group string, count int) {
+	t.Helper()
+	var crds struct {
+		Items []struct {
+			Spec   struct{ Group string }
+			Status struct {
+				Conditions []struct{ Type, Status string }
+			}
+		}
+	}
+	s.get(ctx, t, &crds, "customresourcedefinitions")
+	found := 0
+	for _, crd := range crds.Items {
+		if strings.HasSuffix(crd.Spec.Group, group) && slices.Contains(crd.Status.Conditions, struct{ Type, Status string }{"Established", "True"}) {
+			found++
+		}
+	}
+	if found != count {
+		t.Errorf("%d kinds of %s are established, want %d", found, group, count)
+	}
+}
+
+// longhorn is accepted by the API server, as slipway patches it, missed for
+// its images, and removed again.
+func (s *scenario) longhorn(ctx context.Context, t *testing.T) {
+	rewrites := s.mirror(t)
+	content, err := os.ReadFile(s.lab.Inventory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	restore := string(content)
+	t.Cleanup(func() { write(t, s.lab.Inventory, restore) })
+	text := strings.Replace(restore, "\nartifacts:\n", "\nartifacts:\n"+rewrites, 1)
+	text = strings.Replace(text, "  ignore:\n", "  ignore:\n    - {check: iscsi-tcp, reason: the machines have no kernel of their own}\n", 1)
+	write(t, s.lab.Inventory, text+"  - name: longhorn\n")
+	s.settled(ctx, t)
+	before := s.objects(ctx, t)
+	// No machine of the lab reaches a package mirror.
+	s.missingImages(ctx, t, []string{
+		"DaemonSet longhorn-system/longhorn-manager: ", "longhorn-manager-", "docker.io/longhornio/longhorn-manager:v1.12.1",
+		"Deployment longhorn-system/longhorn-ui: ", "docker.io/longhornio/longhorn-ui:v1.12.1",
+	}, s.on("--skip-phases", "storage")...)
+	s.established(ctx, t, "longhorn.io", 25)
+	var class struct{ Data map[string]string }
+	s.get(ctx, t, &class, "-n", "longhorn-system", "configmap", "longhorn-storageclass")
+	for _, want := range []string{`numberOfReplicas: "2"`, `is-default-class: "false"`} {
+		if !strings.Contains(class.Data["storageclass.yaml"], want) {
+			t.Errorf("the StorageClass has no %s:\n%s", want, class.Data["storageclass.yaml"])
+		}
+	}
+	var settings struct{ Data map[string]string }
+	s.get(ctx, t, &settings, "-n", "longhorn-system", "configmap", "longhorn-default-setting")
+	if want := `default-replica-count: '{"v1":"2","v2":"2"}'`; !strings.Contains(settings.Data["default-setting.yaml"], want) {
+		t.Errorf("the settings have no %s:\n%s", want, settings.Data["default-setting.yaml"])
+	}
+	write(t, s.lab.Inventory, restore)
+	s.slipway.must(ctx, t, s.on("apply")...)
+	same := s.objects(ctx, t)
+	if !slices.Equal(before, same) {
+		t.Errorf("after Longhorn was removed there is\n%s\nand there was\n%s", strings.Join(same, "\n"), strings.Join(before, "\n"))
+	}
+	s.established(ctx, t, "longhorn.io", 0)
+}
+
+// calico is accepted by the API server of a new cluster, as slipway patches
+// it, and missed for its images.
+func (s *scenario) calico(ctx context.Context, t *testing.T) {
+	rewrites := s.mirror(t)
+	before := s.lister.list(t, s.lab)
+	own := s.lab.Inventory
+	s.lab.Inventory = s.edit(t, "\nartifacts:\n", "\nartifacts:\n"+rewrites,
+		"\nkubernetes:\n", "\nnetwork: {podSubnet: 10.32.0.0/16, cni: {name: calico, backend: ipip, mtu: 1400}}\nkubernetes:\n")
+	t.Cleanup(func() { s.lab.Inventory = own })
+	s.missingImages(ctx, t, []string{
+		"DaemonSet kube-system/calico-node: ", "calico-node-", " on w1: ", "quay.io/calico/cni:v3.32.1",
+		"Deployment kube-system/calico-kube-controllers: ",
+	}, s.on()...)
+	s.established(ctx, t, ".org", 23)
+	var node struct {
+		Spec struct {
+			Template struct {
+				Spec struct {
+					Containers []struct {
+						Name string
+						Env  []struct{ Name, Value string }
+					}
+				}
+			}
+		}
+	}
+	s.get(ctx, t, &node, "-n", "kube-system", "daemonset", "calico-node")
+	env := map[string]string{}
+	for _, e := range node.Spec.Template.Spec.Containers[0].Env {
+		env[e.Name] = e.Value
+	}
+	for name, want := range map[string]string{
+		"CALICO_IPV4POOL_CIDR": "10.32.0.0/16", "CALICO_IPV4POOL_IPIP": "Always", "CALICO_IPV4POOL_VXLAN": "Never",
+		"IP_AUTODETECTION_METHOD": "kubernetes-internal-ip",
+	} {
+		if env[name] != want {
+			t.Errorf("%s is %q, want %q", name, env[name], want)
+		}
+	}
+	var settings struct{ Data map[string]string }
+	s.get(ctx, t, &settings, "-n", "kube-system", "configmap", "calico-config")
+	if settings.Data["veth_mtu"] != "1400" {
+		t.Errorf("the MTU is %q", settings.Data["veth_mtu"])
+	}
+	s.slipway.must(ctx, t, s.on("reset", "--yes")...)
+	same(t, before.afterReset(), s.lister.list(t, s.lab).afterReset())
+	for _, m := range s.lab.names() {
+		s.nothingLeft(ctx, t, m)
+	}
+}

@@ -1,0 +1,24 @@
+package kube
+
+import (
+	"fmt"
+	"slices"
+)
+
+// APIs are what the cluster serves: "apps/v1" and "apps/v1/Deployment", sorted.
+func (c *Client) APIs() ([]string, error) {
+	_, lists, err := c.clientset.Discovery().ServerGroupsAndResources()
+	// An API of an addon that does not run hides no other.
+	if len(lists) == 0 && err != nil {
+		return nil, fmt.Errorf("list the APIs: %w", err)
+	}
+	var all []string
+	for _, list := range lists {
+		all = append(all, list.GroupVersion)
+		for _, resource := range list.APIResources {
+			all = append(all, list.GroupVersion+"/"+resource.Kind)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
