@@ -3,11 +3,15 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -327,6 +331,105 @@ spec:
 	s.setAddons(t, all)
 	s.hurt(ctx, t, "", []string{"delete", "-f", claim, "--wait=true", "--timeout=25s"})
 	s.slipway.must(ctx, t, s.on("apply")...)
+}
+
+// own installs a chart and manifests of the user's, and the console with the
+// test image in the place of its own, which cannot be had here.
+func (s *scenario) own(ctx context.Context, t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"chart/Chart.yaml":            "apiVersion: v2\nname: shop\nversion: 1.0.0\n",
+		"chart/values.yaml":           "goods: none\n",
+		"chart/templates/config.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}}\ndata: {goods: {{ .Values.goods }}, version: {{ .Capabilities.KubeVersion.Version }}}\n",
+		"manifests/a.yaml":            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: plain, namespace: default}\n",
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, name), content)
+	}
+	all := s.labAddons()
+	s.setAddons(t, all+`  - name: shop
+    chart: {path: `+dir+`/chart, values: {goods: apples}}
+    manifests: [{path: `+dir+`/manifests}]
+  - name: headlamp
+    patches:
+      - kind: Deployment
+        name: headlamp
+        patch: {spec: {template: {spec: {containers: [{name: headlamp, image: "`+s.agnhost(t)+`",
+          command: [/agnhost, netexec, --http-port=4466, --udp-port=-1], ports: [{name: http, containerPort: 4466}]}]}}}}
+`)
+	s.slipway.must(ctx, t, s.on("apply")...)
+	var config struct{ Data map[string]string }
+	s.get(ctx, t, &config, "-n", "shop", "configmap", "shop")
+	if config.Data["goods"] != "apples" || config.Data["version"] != s.version(t) {
+		t.Errorf("the chart gave %v", config.Data)
+	}
+	s.get(ctx, t, &config, "-n", "default", "configmap", "plain")
+	r := s.slipway.must(ctx, t, s.on("apply", "-o", "json")...)
+	nothingChanged(t, s.lab.names(), r)
+	s.statuses(ctx, t)
+	s.console(ctx, t)
+	s.slipway.must(ctx, t, s.on("addon", "disable", "headlamp")...)
+	s.setAddons(t, all)
+	s.slipway.must(ctx, t, s.on("apply")...)
+	if out, err := s.kubectl(ctx, t, "get", "namespaces", "shop", "headlamp", "--ignore-not-found", "-o", "name"); err != nil || out != "" {
+		t.Errorf("left of what was dropped: %v, %s", err, out)
+	}
+}
+
+// statuses wants every addon to be there and ready.
+func (s *scenario) statuses(ctx context.Context, t *testing.T) {
+	t.Helper()
+	r := s.slipway.must(ctx, t, s.on("addon", "status", "-o", "json")...)
+	var all []struct {
+		Name                     string
+		Listed, Installed, Ready bool
+		Objects                  int
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &all); err != nil {
+		t.Fatalf("%v\n%s", err, r)
+	}
+	if len(all) != 7 {
+		t.Errorf("%d addons have a status:\n%s", len(all), r.stdout)
+	}
+	for _, a := range all {
+		if !a.Listed || !a.Installed || !a.Ready || a.Objects == 0 {
+			t.Errorf("%+v", a)
+		}
+	}
+}
+
+// console opens the forwarding, asks what is behind it, and ends it.
+func (s *scenario) console(ctx context.Context, t *testing.T) {
+	t.Helper()
+	cmd := s.slipway.command(ctx, s.on("console")...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	var told []string
+	for len(told) < 2 && lines.Scan() {
+		told = append(told, lines.Text())
+	}
+	if len(told) < 2 || !strings.HasPrefix(told[0], "http://127.0.0.1:") || strings.Count(told[1], ".") != 2 {
+		t.Errorf("the console says %q", told)
+	} else if response, err := http.Get(told[0] + "/hostname"); err != nil {
+		t.Error(err)
+	} else {
+		body, err := io.ReadAll(response.Body)
+		if response.Body.Close(); err != nil || !strings.HasPrefix(string(body), "headlamp-") {
+			t.Errorf("%q answers, %v", body, err)
+		}
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Error(err)
+	}
+	_ = cmd.Wait() // it ends by the interrupt
 }
 
 // settled waits until what validations made is gone, volumes last.

@@ -41,8 +41,9 @@ func (s *scenario) mirror(t *testing.T) string {
 	return section
 }
 
-// patience is what apply is told to have with pods that will never start.
-const patience = 25 * time.Second
+// patience is what apply is told to have with pods that will never start: long
+// enough for a machine to see that it reaches no registry.
+const patience = 45 * time.Second
 
 // missingImages wants apply to give up in time, and to say which pods and
 // which images it waited for.
@@ -112,7 +113,7 @@ func (s *scenario) longhorn(ctx context.Context, t *testing.T) {
 	before := s.objects(ctx, t)
 	// No machine of the lab reaches a package mirror.
 	s.missingImages(ctx, t, []string{
-		"DaemonSet longhorn-system/longhorn-manager: ", "longhorn-manager-", "docker.io/longhornio/longhorn-manager:v1.12.1",
+		"DaemonSet longhorn-system/longhorn-manager: ", "longhorn-manager-", "ImagePull", "docker.io/longhornio/longhorn-manager:v1.12.1",
 		"Deployment longhorn-system/longhorn-ui: ", "docker.io/longhornio/longhorn-ui:v1.12.1",
 	}, s.on("--skip-phases", "storage")...)
 	s.established(ctx, t, "longhorn.io", 25)
@@ -141,16 +142,18 @@ func (s *scenario) longhorn(ctx context.Context, t *testing.T) {
 // it, and missed for its images.
 func (s *scenario) calico(ctx context.Context, t *testing.T) {
 	rewrites := s.mirror(t)
+	s.setAddons(t, "")
 	before := s.lister.list(t, s.lab)
 	own := s.lab.Inventory
 	s.lab.Inventory = s.edit(t, "\nartifacts:\n", "\nartifacts:\n"+rewrites,
 		"\nkubernetes:\n", "\nnetwork: {podSubnet: 10.32.0.0/16, cni: {name: calico, backend: ipip, mtu: 1400}}\nkubernetes:\n")
 	t.Cleanup(func() { s.lab.Inventory = own })
 	s.missingImages(ctx, t, []string{
-		"DaemonSet kube-system/calico-node: ", "calico-node-", " on w1: ", "quay.io/calico/cni:v3.32.1",
+		"DaemonSet kube-system/calico-node: ", "calico-node-", " on w1: upgrade-ipam: ", "ImagePull", "quay.io/calico/cni:v3.32.1",
 		"Deployment kube-system/calico-kube-controllers: ",
 	}, s.on()...)
-	s.established(ctx, t, ".org", 23)
+	s.established(ctx, t, "projectcalico.org", 22)
+	s.established(ctx, t, "policy.networking.k8s.io", 1)
 	var node struct {
 		Spec struct {
 			Template struct {

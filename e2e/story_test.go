@@ -36,6 +36,7 @@ func steps() []step {
 		{"a second apply with addons changes nothing", (*scenario).applyAgain, false},
 		{"probes see faults, and apply mends them", (*scenario).probesSeeFaults, false},
 		{"what is dropped goes, and nothing else", (*scenario).dropped, false},
+		{"charts, manifests and the console", (*scenario).own, false},
 		{"Longhorn is missed for its images", (*scenario).longhorn, false},
 		{"the cluster survives a power cycle", (*scenario).powerCycle, false},
 		{"reset leaves nothing", (*scenario).reset, false},

@@ -4,10 +4,13 @@ package preflight
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/facts"
 	"slipway.io/slipway/provision/remote"
 	"slipway.io/slipway/provision/workflow"
@@ -94,8 +97,40 @@ func Bundle() workflow.Phase {
 		On:       workflow.Installer,
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
+			without, err := imageless(s.Cluster(), s.Bundle())
+			if err != nil {
+				return err
+			}
+			if len(without) > 0 {
+				s.Note("the bundle has no images of %s: each host must pull them itself; `slipway bundle create DIR -i INVENTORY` makes one that has them",
+					strings.Join(without, ", "))
+			}
 			return workflow.WithHint(s.Bundle().VerifyChanged(ctx),
 				"make the bundle anew with `slipway bundle create`; nothing has been changed on any machine")
 		},
 	}
+}
+
+// imageless are the pod network and the addons that have images in the
+// catalogue, and none in the bundle.
+func imageless(c *config.Cluster, b *bundle.Bundle) ([]string, error) {
+	catalogue, err := bundle.LoadCatalogue()
+	if err != nil {
+		return nil, err
+	}
+	has := map[string]bool{}
+	for _, image := range b.Manifest().Images {
+		has[image.Addon] = true
+	}
+	var without []string
+	for _, name := range c.Catalogued() {
+		known, err := catalogue.Addon(name)
+		if err != nil {
+			return nil, err
+		}
+		if len(known.Images) > 0 && !has[name] {
+			without = append(without, name)
+		}
+	}
+	return without, nil
 }

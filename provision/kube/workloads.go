@@ -161,16 +161,17 @@ func PodIsReady(pod *corev1.Pod) (ready bool, why string) {
 }
 
 // containerTrouble says why a container does not run: "agnhost:
-// CrashLoopBackOff: …". Of an image that cannot be had it says which, whatever
-// the runtime has to say about it.
+// CrashLoopBackOff: …". It says which image that is about, whatever the runtime
+// has to say.
 func containerTrouble(status corev1.ContainerStatus) string {
 	if waiting := status.State.Waiting; waiting != nil {
 		// What it said before it ended is worth more than "back-off 40s".
 		if ended := status.LastTerminationState.Terminated; ended != nil && ended.Message != "" {
 			return describe(status.Name, waiting.Reason, lastLine(ended.Message))
 		}
-		if strings.Contains(waiting.Reason, "Image") && !strings.Contains(waiting.Message, status.Image) {
-			return describe(status.Name, waiting.Reason+" "+status.Image, waiting.Message)
+		// What waits for its turn, or for its image, says neither.
+		if !strings.Contains(waiting.Message, status.Image) {
+			return describe(status.Name, waiting.Reason+" of "+status.Image, waiting.Message)
 		}
 		return describe(status.Name, waiting.Reason, waiting.Message)
 	}
