@@ -82,8 +82,8 @@ func componentChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "lb-pool", Title: "the load balancer's addresses are free", Kind: check.Fleet, Severity: check.Error,
-				Looks:  "The pool against the addresses of all hosts and the cluster's ranges; and who answers (ARP) for its first 16 addresses.",
-				Why:    "A pool that holds addresses of machines takes them off the network.",
+				Looks:  "The pool against the addresses of all hosts, their networks and the cluster's ranges; and who answers (ARP) for its first 16 addresses.",
+				Why:    "A pool that holds addresses of machines takes them off the network; one of another network is announced to nobody.",
 				Manual: []string{"arping -D -c 2 -I INTERFACE ADDRESS"},
 			},
 			applies: expects("load-balancer"), look: loadBalancerPool,
@@ -210,6 +210,7 @@ func loadBalancerPool(l *look) []check.Finding {
 		found = append(found, check.Finding{Host: host, Evidence: evidence, Fix: "choose other addresses for the load balancer, outside of the DHCP server's range"})
 	}
 	for _, pool := range l.pools() {
+		before := len(found)
 		for _, m := range l.machines() {
 			for _, a := range m.Facts().Addresses {
 				if pool.Contains(a.Prefix.Addr()) {
@@ -221,6 +222,14 @@ func loadBalancerPool(l *look) []check.Finding {
 			if pool.Overlaps(r.prefix) {
 				taken("", fmt.Sprintf("the pool %s overlaps %s %s", pool, r.field, r.prefix))
 			}
+		}
+		near := l.onLink(pool.First) && l.onLink(pool.Last)
+		if len(found) == before && len(l.machines()) > 0 && !near {
+			found = append(found, check.Finding{
+				Severity: check.Warning,
+				Evidence: fmt.Sprintf("no machine has an interface in the network of the pool %s: nobody hears who answers for it", pool),
+				Fix:      "choose addresses of the machines' own network, or see that a router sends these to them",
+			})
 		}
 	}
 	if l.mesh == nil {

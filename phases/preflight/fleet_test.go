@@ -126,6 +126,7 @@ func fleetCases() []fleetCase {
 		{"an ingress that is retired", "preflight: {expect: [{name: ingress-nginx}]}", func(*workflowtest.Bed) {}, []string{"ingress-nginx-retired  warning"}},
 		{"a pool that is free", "preflight: {expect: [{name: load-balancer, addresses: [192.0.2.240/28]}]}", func(*workflowtest.Bed) {}, nil},
 		{"a pool that holds a machine", "preflight: {expect: [{name: load-balancer, addresses: [192.0.2.20-192.0.2.30]}]}", func(*workflowtest.Bed) {}, []string{"lb-pool w-1 error"}},
+		{"a pool of another network", "preflight: {expect: [{name: load-balancer, addresses: [198.51.100.7]}]}", func(*workflowtest.Bed) {}, []string{"lb-pool  warning"}},
 		{"a pool within the services' range", "preflight: {expect: [{name: load-balancer, addresses: [10.96.7.0/24]}]}", func(*workflowtest.Bed) {}, []string{"lb-pool  error"}},
 		{"nobody who announces", "preflight: {expect: [{name: load-balancer}]}", func(b *workflowtest.Bed) {
 			b.Cluster.Hosts = b.Cluster.Hosts[:1]

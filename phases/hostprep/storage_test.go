@@ -1,0 +1,106 @@
+package hostprep
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"slipway.io/slipway/provision/facts"
+	"slipway.io/slipway/provision/remote/remotetest"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+const alone = "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane, worker]}]\n"
+
+// folder is whether the folder of volumes is there.
+func folder(m *remotetest.Fake, path string, there bool) {
+	test := m.ExpectQuery("test", "-d", path)
+	if !there {
+		test.Fails(1, "")
+		m.ExpectRun("mkdir", "-p", path)
+	}
+}
+
+func TestLocalPathGetsItsFolder(t *testing.T) {
+	t.Parallel()
+	for _, there := range []bool{false, true} {
+		bed := workflowtest.New(t, alone+"addons: [{name: local-path, path: /data}]\n")
+		folder(bed.Machine("cp-1"), "/data", there)
+		bed.MustApply(Storage())
+		if changed := len(bed.Changes()) > 0; changed == there {
+			t.Errorf("there before: %v, changes %q", there, bed.Changes())
+		}
+	}
+}
+
+// TestLonghornGetsWhatItNeeds: everything on a bare machine, nothing on one
+// that has it.
+func TestLonghornGetsWhatItNeeds(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		os       facts.OS
+		packages []string
+	}{
+		"on Debian": {facts.OS{ID: "debian"}, []string{"open-iscsi", "nfs-common"}},
+		"on Rocky":  {facts.OS{ID: "rocky", Like: []string{"rhel"}}, []string{"iscsi-initiator-utils", "nfs-utils"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bed := workflowtest.New(t, alone+"addons: [{name: longhorn}]\n")
+			m := bed.Machine("cp-1")
+			bed.Facts("cp-1").OS = test.os
+			bed.Facts("cp-1").ActiveUnits = []string{"multipathd.service"}
+			m.ExpectRunScript("packages.sh", test.packages...)
+			m.ExpectRun("modprobe", "iscsi_tcp")
+			m.ExpectRunScript("initiator-name.sh")
+			m.ExpectQueryScript("state.sh", "iscsid").Returns("stopped\n")
+			m.ExpectRunScript("start.sh", "iscsid")
+			m.ExpectRun("systemctl", "restart", "multipathd")
+			folder(m, "/var/lib/longhorn", false)
+			bed.MustApply(Storage())
+			for path, want := range map[string]string{
+				iscsiModules:  "\niscsi_tcp\n",
+				multipathConf: `devnode "^sd[a-z0-9]+"`,
+			} {
+				if file, ok := m.File(path); !ok || !strings.Contains(string(file.Content), want) {
+					t.Errorf("%s: %q", path, file.Content)
+				}
+			}
+		})
+	}
+	bed := workflowtest.New(t, alone+"addons: [{name: longhorn}]\n")
+	m, f := bed.Machine("cp-1"), bed.Facts("cp-1")
+	f.Commands = []string{"iscsiadm", "mount.nfs"}
+	f.Modules = append(f.Modules, "iscsi_tcp")
+	f.Existing = append(f.Existing, initiatorName)
+	m.Put(iscsiModules, "# Written by slipway: what Longhorn needs of the kernel, at each boot.\niscsi_tcp\n")
+	m.ExpectQueryScript("state.sh", "iscsid").Returns("ok\n")
+	folder(m, "/var/lib/longhorn", true)
+	bed.MustApply(Storage())
+	if got := bed.Changes(); len(got) > 0 {
+		t.Errorf("changes %q", got)
+	}
+}
+
+func TestAnUnknownDistributionIsRefused(t *testing.T) {
+	t.Parallel()
+	bed := workflowtest.New(t, alone+"addons: [{name: longhorn}]\n")
+	bed.Facts("cp-1").OS = facts.OS{ID: "alpine"}
+	if err := bed.Apply(Storage()); err == nil || !strings.Contains(err.Error(), `"alpine" is not known`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestStorageIsWantedByStorageAlone(t *testing.T) {
+	t.Parallel()
+	for addons, want := range map[string]bool{"[]": false, "[{name: traefik}]": false, "[{name: local-path}]": true} {
+		bed := workflowtest.New(t, alone+"addons: "+addons+"\n")
+		if got := Storage().Wanted(bed.Cluster); got != want {
+			t.Errorf("%s: %v", addons, got)
+		}
+	}
+	if !slices.Equal(Storage().Needs, []string{"lock"}) || Storage().On != workflow.EachHost {
+		t.Error("it takes no lock, or does not run everywhere")
+	}
+}

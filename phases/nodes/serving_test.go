@@ -1,0 +1,55 @@
+package nodes
+
+import (
+	"strings"
+	"testing"
+
+	"slipway.io/slipway/provision/kube/kubetest"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+const kubeletConfigMap = `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: kubelet-config, namespace: kube-system}
+data:
+  kubelet: |
+    apiVersion: kubelet.config.k8s.io/v1beta1
+    kind: KubeletConfiguration
+    maxPods: 50
+`
+
+// TestServingFollowsTheInventory: kubelets ask the cluster for certificates
+// where metrics-server verifies them, and stop asking where nothing does.
+func TestServingFollowsTheInventory(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		inventory, has string
+		changes        int
+		want           string
+	}{
+		"it begins":                {"addons: [{name: metrics-server}]\n", "maxPods: 50\n", 3, "serverTLSBootstrap: true"},
+		"it is so":                 {"addons: [{name: metrics-server}]\n", "serverTLSBootstrap: true\n", 1, "serverTLSBootstrap: true"},
+		"nobody wants it":          {"", "maxPods: 50\n", 0, "maxPods: 50"},
+		"it ends":                  {"", "maxPods: 50\nserverTLSBootstrap: true\n", 2, "serverTLSBootstrap: false"},
+		"the inventory says so":    {"kubernetes: {kubeletConfiguration: {serverTLSBootstrap: true}}\n", "maxPods: 50\n", 3, "serverTLSBootstrap: true"},
+		"the inventory forbids it": {"addons: [{name: metrics-server}]\nkubernetes: {kubeletConfiguration: {serverTLSBootstrap: false}}\n", "maxPods: 50\n", 0, "maxPods: 50"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bed, server := workflowtest.New(t, "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n"+test.inventory), kubetest.New(t)
+			server.Put(kubeletConfigMap)
+			bed.Serve(server)
+			bed.Machine("cp-1").Put(kubeletConfig, test.has)
+			// A plan: nothing answers here like a kubelet.
+			bed.MustPlan(Serving())
+			if got := bed.Changes(); len(got) != test.changes {
+				t.Errorf("the plan has %q, want %d changes", got, test.changes)
+			}
+			edited, _, err := withBootstrap([]byte(test.has), bed.Cluster.ServerTLSBootstrap())
+			if err != nil || !strings.Contains(string(edited), test.want) {
+				t.Errorf("got %s, %v; want %s", edited, err, test.want)
+			}
+		})
+	}
+}
