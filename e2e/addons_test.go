@@ -245,7 +245,7 @@ func (s *scenario) probesSeeFaults(ctx context.Context, t *testing.T) {
 	told(t, found, r, []breach{{probe: "network-policy", evidence: "which the policy keeps out, is answered"}})
 	// And it cannot be switched to.
 	refused := s.slipway.run(ctx, t, "apply", "--inventory", calico)
-	if refused.code == 0 || !strings.Contains(refused.stderr, "the cluster's pod network is flannel and cannot become calico") {
+	if refused.code != 5 || !strings.Contains(refused.stderr, "the cluster's pod network is flannel, the inventory wants calico") {
 		t.Errorf("a switch to Calico: %s", refused)
 	}
 
@@ -349,9 +349,10 @@ func (s *scenario) own(ctx context.Context, t *testing.T) {
 		write(t, filepath.Join(dir, name), content)
 	}
 	all := s.labAddons()
+	t.Cleanup(func() { s.setAddons(t, all) })
 	s.setAddons(t, all+`  - name: shop
-    chart: {path: `+dir+`/chart, values: {goods: apples}}
-    manifests: [{path: `+dir+`/manifests}]
+    chart: {path: "`+dir+`/chart", values: {goods: apples}}
+    manifests: [{path: "`+dir+`/manifests"}]
   - name: headlamp
     patches:
       - kind: Deployment

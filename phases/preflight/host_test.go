@@ -226,6 +226,20 @@ func hostFaults(t *testing.T) map[string][]fault {
 		}, warn, "docker0 has 172.17.0.1", "IP_AUTODETECTION_METHOD"}},
 		"checksum-offload": {{"an old kernel", "", func(f *facts.Facts) { f.Kernel = "4.18.0-553.el8.x86_64" }, warn, "4.18.0-553.el8.x86_64", "tx-checksum-ip-generic off"}},
 		"ssh-sessions":     {{"one session", "", func(f *facts.Facts) { f.MaxSessions = 1 }, info, "MaxSessions is 1", "MaxSessions 10"}},
+		"pod-network": {
+			{"another one", "network: {cni: {name: calico}}\n", func(f *facts.Facts) {
+				f.Existing = append(f.Existing, "/var/lib/kubelet/config.yaml", "/etc/cni/net.d/10-flannel.conflist")
+			}, bad, "the cluster's pod network is flannel, the inventory wants calico", "set network.cni.name to flannel"},
+			{"one's own", "network: {cni: {name: none}}\n", func(f *facts.Facts) {
+				f.Existing = append(f.Existing, "/var/lib/kubelet/config.yaml", "/etc/cni/net.d/10-calico.conflist")
+			}, bad, "the cluster's pod network is calico, the inventory wants none", "slipway reset"},
+			{"the same", "", func(f *facts.Facts) {
+				f.Existing = append(f.Existing, "/var/lib/kubelet/config.yaml", "/etc/cni/net.d/10-flannel.conflist")
+			}, nil, "", ""},
+			{"one of before", "network: {cni: {name: calico}}\n", func(f *facts.Facts) {
+				f.Existing = append(f.Existing, "/etc/cni/net.d/10-flannel.conflist")
+			}, nil, "", ""},
+		},
 		"iscsid": {
 			{"not installed", longhorn, ready(func(f *facts.Facts) { f.Commands = []string{"mount.nfs"} }), bad, "not installed", "apt-get install -y open-iscsi"},
 			{"not installed on Rocky", longhorn, ready(func(f *facts.Facts) { f.OS.ID, f.Commands = "rocky", []string{"mount.nfs"} }), bad, "not installed", "dnf install -y iscsi-initiator-utils"},

@@ -29,6 +29,15 @@ func kubeadmChecks() []Check {
 		},
 		{
 			Description: check.Description{
+				Name: "pod-network", Title: "the pod network stays the one it is", Kind: check.Host, Severity: check.Error,
+				Looks:  "Which pod network has its configuration in /etc/cni/net.d of an installed machine, and network.cni.name.",
+				Why:    "Every pod has an address of the pod network, and each kernel its rules: two of them take each other's traffic.",
+				Manual: []string{"ls /etc/cni/net.d"},
+			},
+			look: podNetwork,
+		},
+		{
+			Description: check.Description{
 				Name: "skew", Title: "the installed kubelet fits the wanted version", Kind: check.Host, Severity: check.Error,
 				Looks:  "The version of the kubelet on the PATH, and kubernetes.version.",
 				Why:    "A kubelet may not be newer than the API server, nor more than three minor versions older (Kubernetes' version skew policy).",
@@ -82,6 +91,23 @@ func leftovers(h config.Host, f *facts.Facts) []check.Finding {
 }
 
 // portsUnseen says that listeners cannot be seen.
+func podNetwork(l *look) []check.Finding {
+	var found []check.Finding
+	for _, m := range l.machines() {
+		for _, network := range []string{config.CNIFlannel, config.CNICalico} {
+			there := m.Facts().Exists("/etc/cni/net.d/10-" + network + ".conflist")
+			if wanted := l.cluster.Network.CNI.Name; there && installed(m.Facts()) && wanted != network {
+				found = append(found, check.Finding{
+					Host:     m.Spec.Name,
+					Evidence: fmt.Sprintf("the cluster's pod network is %s, the inventory wants %s", network, wanted),
+					Fix:      "set network.cni.name to " + network + ", or begin anew: slipway reset, then slipway apply",
+				})
+			}
+		}
+	}
+	return found
+}
+
 func portsUnseen(f *facts.Facts) []check.Finding {
 	if !f.Lacks("ss") {
 		return nil

@@ -16,7 +16,7 @@ import (
 	"k8s.io/client-go/dynamic"
 )
 
-// Action is what Apply or Delete did to an object, or would do.
+// Action is what was done to an object, or would be.
 type Action string
 
 // The actions.
@@ -29,7 +29,7 @@ const (
 	Absent Action = "absent"
 )
 
-// Change is one object's part of an Apply or Delete.
+// Change is what became of one object.
 type Change struct {
 	// Kind, Namespace (empty for a cluster-wide object) and Name say which.
 	Kind, Namespace, Name string
@@ -165,31 +165,8 @@ func (c *Client) applyOne(ctx context.Context, object *unstructured.Unstructured
 	return change, nil
 }
 
-// Delete removes the objects of a YAML stream, last one first, in the
-// background: it does not wait until they and what they own are gone. What is
-// not there, or is of a kind that the cluster does not know, is Absent.
-func (c *Client) Delete(ctx context.Context, manifests []byte) ([]Change, error) {
-	objects, err := Decode(manifests)
-	if err != nil {
-		return nil, err
-	}
-	first, rest := split(objects)
-	objects = append(first, rest...)
-	var changes []Change
-	for i := len(objects) - 1; i >= 0; i-- {
-		var change Change
-		err := retryTransient(ctx, func() (err error) {
-			change, err = c.deleteOne(ctx, objects[i])
-			return err
-		})
-		if err != nil {
-			return changes, fmt.Errorf("delete %s: %w", title(objects[i]), err)
-		}
-		changes = append(changes, change)
-	}
-	return changes, nil
-}
-
+// deleteOne deletes an object in the background. What is not there, or is of a
+// kind that the cluster does not know, is Absent.
 func (c *Client) deleteOne(ctx context.Context, object *unstructured.Unstructured) (Change, error) {
 	change := Change{Kind: object.GetKind(), Namespace: object.GetNamespace(), Name: object.GetName(), Action: Absent}
 	resource, err := c.resourceFor(object)

@@ -252,33 +252,6 @@ func TestApplyReportsWhatIsWrongWithAManifest(t *testing.T) {
 	}
 }
 
-func TestDeleteGoesBackwardsAndTakesAbsenceForDone(t *testing.T) {
-	t.Parallel()
-	server := kubetest.New(t)
-	client := testClient(t, server)
-	if _, err := client.Apply(t.Context(), []byte(manifest)); err != nil {
-		t.Fatal(err)
-	}
-	changes, err := client.Delete(t.Context(), []byte(manifest+"\n---\n{apiVersion: no.org/v1, kind: Ghost, metadata: {name: casper}}"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{
-		"absent Ghost casper", "deleted ConfigMap harbour/charts", "deleted Boat harbour/dinghy",
-		"deleted CustomResourceDefinition boats.example.org", "deleted Namespace harbour",
-	}
-	if diff := cmp.Diff(want, actions(changes)); diff != "" {
-		t.Error(diff)
-	}
-	changes, err = client.Delete(t.Context(), []byte("{apiVersion: v1, kind: Namespace, metadata: {name: harbour}}"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]string{"absent Namespace harbour"}, actions(changes)); diff != "" {
-		t.Error(diff)
-	}
-}
-
 func TestDiffHidesSecrets(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)

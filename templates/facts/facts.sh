@@ -103,7 +103,8 @@ for socket in /run/containerd/containerd.sock /run/crio/crio.sock /run/cri-docke
 done
 for path in /etc/kubernetes/admin.conf /etc/kubernetes/kubelet.conf /etc/kubernetes/manifests/kube-apiserver.yaml \
 	/var/lib/etcd/member /var/lib/slipway/journal /var/lib/kubelet/config.yaml /lib/modules \
-	/run/systemd/resolve/resolv.conf /etc/iscsi/initiatorname.iscsi /run/systemd/container; do
+	/run/systemd/resolve/resolv.conf /etc/iscsi/initiatorname.iscsi /run/systemd/container \
+	/etc/cni/net.d/10-flannel.conflist /etc/cni/net.d/10-calico.conflist; do
 	[ -e "$path" ] && fact exists "$path"
 done
 for command in iptables nft conntrack modprobe mount systemd-run sha256sum tail tar iscsiadm mount.nfs; do
