@@ -104,6 +104,12 @@ func (s *scenario) provesDataPath(ctx context.Context, t *testing.T) {
 			t.Errorf("%s was not run", name)
 		}
 	}
+	for format, want := range map[string]string{"junit": `classname="slipway.validate.load-balancer"`, "html": "asked from this computer"} {
+		r := s.slipway.must(ctx, t, s.on("validate", "--only", "load-balancer", "-o", format)...)
+		if !strings.Contains(r.stdout, want) {
+			t.Errorf("-o %s has no %s:\n%s", format, want, r.stdout)
+		}
+	}
 	// Both ports of both workers, each asked from here.
 	for _, target := range []string{"w1 http", "w1 https", "w2 http", "w2 https"} {
 		if !slices.ContainsFunc(found, func(p probe) bool {
@@ -160,12 +166,17 @@ func others() []breach {
 			heal:    []string{"annotate", "storageclass", "local-path", "--overwrite", "storageclass.kubernetes.io/is-default-class=true"},
 		},
 		{
-			probe: "dns", target: "w2", evidence: "",
+			probe: "test-pods", target: "w2", evidence: "test pod slipway-probe-", machine: "w2",
+			breakIt: []string{"systemctl stop kubelet"},
+			heal:    []string{"systemctl start kubelet"},
+		},
+		{
+			probe: "dns", target: "cp1", evidence: "",
 			breakIt: []string{"-n", "kube-system", "scale", "deployment", "coredns", "--replicas=0"},
 			heal:    []string{"-n", "kube-system", "scale", "deployment", "coredns", "--replicas=2"},
 		},
 		{
-			probe: "pod-to-pod", target: "w2 -> w1", evidence: "", machine: "w1",
+			probe: "pod-to-pod", target: "cp1 -> w1", evidence: "", machine: "w1",
 			breakIt: []string{"iptables -t raw -I PREROUTING -p udp --dport 8472 -j DROP"},
 			heal:    []string{"iptables -t raw -D PREROUTING -p udp --dport 8472 -j DROP"},
 		},

@@ -9,13 +9,18 @@
 set -eu
 cd "$(dirname "$0")/.."
 name=${LAB:-lab}
+# With addons the bundle has those that can be built from source.
+addons=
+case " $* " in
+*" --addons"*) addons=--addons ;;
+esac
 
 # The machines need no bundle: they are made while it is.
 e2e/prepare.sh --packages
 bin/slipway lab up --name "$name" --machines-only "$@" >/dev/null &
 machines=$!
 trap 'kill "$machines" 2>/dev/null || :' EXIT
-bundle=$(e2e/prepare.sh --install)
+bundle=$(e2e/prepare.sh --install $addons)
 wait "$machines"
 trap - EXIT
 bin/slipway lab up --name "$name" --bundle "$bundle" "$@"

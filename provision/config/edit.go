@@ -16,7 +16,7 @@ var errFlow = errors.New("addons: is not a list with a line for each: edit the i
 // AddAddon writes an addon at the end of the list of an inventory, whose
 // comments and order stay.
 func AddAddon(inventory []byte, a Addon) ([]byte, error) {
-	text, err := sigsyaml.Marshal([]Addon{a})
+	text, err := MarshalAddons([]Addon{a})
 	if err != nil {
 		return nil, err
 	}
@@ -32,6 +32,35 @@ func AddAddon(inventory []byte, a Addon) ([]byte, error) {
 	}
 	at := lastLine(list)
 	return []byte(strings.Join(slices.Insert(lines, at, strings.TrimRight(indent(text, list.Column-1), "\n")), "\n") + "\n"), nil
+}
+
+// MarshalAddons writes a list of addons as people do, each with its name first.
+func MarshalAddons(addons []Addon) ([]byte, error) {
+	var out strings.Builder
+	for _, a := range addons {
+		text, err := sigsyaml.Marshal(a)
+		if err != nil {
+			return nil, err
+		}
+		var options map[string]any
+		if err := sigsyaml.Unmarshal(text, &options); err != nil {
+			return nil, err
+		}
+		delete(options, "name")
+		name, err := sigsyaml.Marshal(a.Name) // in quotes, if it is a number to YAML
+		if err != nil {
+			return nil, err
+		}
+		out.WriteString("- name: " + string(name))
+		if len(options) == 0 {
+			continue
+		}
+		if text, err = sigsyaml.Marshal(options); err != nil {
+			return nil, err
+		}
+		out.WriteString(indent(text, 2))
+	}
+	return []byte(out.String()), nil
 }
 
 // DropAddon takes an addon out of the list of an inventory, and the list with

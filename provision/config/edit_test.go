@@ -49,9 +49,9 @@ addons: # what runs on it
             text: |
               one
               two
-  - addresses:
+  - name: metallb
+    addresses:
     - 192.0.2.9
-    name: metallb
 hosts:
   - {name: a, address: 192.0.2.1} # the only one
 `},

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"text/template"
 
-	"sigs.k8s.io/yaml"
-
 	"slipway.io/slipway/provision/config"
 	templates "slipway.io/slipway/templates/lab"
 )
@@ -86,7 +84,7 @@ func (s *session) addons(spec Spec) (string, error) {
 	if len(addons) == 0 {
 		return "", nil
 	}
-	text, err := yaml.Marshal(addons)
+	text, err := config.MarshalAddons(addons)
 	return string(text), err
 }
 
