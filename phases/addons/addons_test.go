@@ -291,6 +291,7 @@ func TestWhatIsDroppedIsRemovedAndNetworksAreNot(t *testing.T) {
 	server := kubetest.New(t)
 	bed := workflowtest.New(t, three)
 	bed.Serve(server)
+	bed.Facts("cp-1").Existing = []string{workflow.AdminConf}
 	conf := server.Kubeconfig("")
 	client, err := kube.New(conf, nil)
 	if err != nil {

@@ -21,6 +21,9 @@ func Removed() workflow.Phase {
 		Manual: []string{"kubectl delete -f ADDON.yaml"},
 		On:     workflow.FirstControlPlane,
 		Needs:  []string{"nodes-ready"},
+		Done: func(_ context.Context, s *workflow.Step) (bool, error) {
+			return !s.Facts().Exists(workflow.AdminConf), nil // a new cluster has none
+		},
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			client, err := s.Kube(ctx)
 			if err != nil {

@@ -48,6 +48,9 @@ func Serving() workflow.Phase {
 
 func serving(ctx context.Context, s *workflow.Step) error {
 	wanted := s.Cluster().ServerTLSBootstrap()
+	if !wanted && !s.Facts().Exists(kubeletConfig) {
+		return nil // a new node does not ask
+	}
 	if err := setBootstrap(ctx, s, wanted); err != nil {
 		return err
 	}

@@ -41,6 +41,7 @@ func TestServingFollowsTheInventory(t *testing.T) {
 			server.Put(kubeletConfigMap)
 			bed.Serve(server)
 			bed.Machine("cp-1").Put(kubeletConfig, test.has)
+			bed.Facts("cp-1").Existing = []string{kubeletConfig}
 			// A plan: nothing answers here like a kubelet.
 			bed.MustPlan(Serving())
 			if got := bed.Changes(); len(got) != test.changes {

@@ -26,7 +26,7 @@ func autoscalerTasks(_ context.Context, r *run) []task {
 		}
 		data := r.workload("scaled")
 		data.Target = data.Name
-		if err := r.make(ctx, "autoscaler", data); err != nil {
+		if err := r.apply(ctx, "autoscaler", data); err != nil {
 			return "", err
 		}
 		seen := ""

@@ -78,7 +78,7 @@ func (r *run) makeIngress(ctx context.Context, class string) ([]byte, error) {
 	data.Class, data.Host, data.Path, data.Target = class, ingressHost, ingressPath, probeName
 	data.Certificate = base64.StdEncoding.EncodeToString(certificate)
 	data.Key = base64.StdEncoding.EncodeToString(key)
-	if err := r.make(ctx, "ingress", data); err != nil {
+	if err := r.apply(ctx, "ingress", data); err != nil {
 		return nil, err
 	}
 	return certificate, nil

@@ -40,7 +40,7 @@ func loadBalancerTasks(_ context.Context, r *run) []task {
 func (r *run) loadBalancer(ctx context.Context) (string, error) {
 	data := r.workload("outside")
 	data.Target = probeName
-	if err := r.make(ctx, "load-balancer", data); err != nil {
+	if err := r.apply(ctx, "load-balancer", data); err != nil {
 		return "", err
 	}
 	var given netip.Addr

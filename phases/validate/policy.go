@@ -41,7 +41,7 @@ func (r *run) policy(ctx context.Context) (string, error) {
 	in, out := working[0], working[1]
 	data := r.workload("policy")
 	data.Label = policyLabel
-	if err := r.make(ctx, "policy", data); err != nil {
+	if err := r.apply(ctx, "policy", data); err != nil {
 		return "", err
 	}
 	pod, err := r.podReady(ctx, data.Name, "")

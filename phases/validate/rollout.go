@@ -35,7 +35,7 @@ func rolloutTasks(_ context.Context, r *run) []task {
 func (r *run) roll(ctx context.Context, name, version string) error {
 	data := r.workload(name)
 	data.Version = version
-	if err := r.make(ctx, "rollout", data); err != nil {
+	if err := r.apply(ctx, "rollout", data); err != nil {
 		return err
 	}
 	if err := r.await(ctx, kube.DeploymentReady(r.namespace, name), startTime); err != nil {

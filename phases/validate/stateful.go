@@ -36,7 +36,7 @@ func (r *run) statefulSet(ctx context.Context) (string, error) {
 	}
 	data := r.workload("stateful")
 	data.Replicas = replicas
-	if err := r.make(ctx, "stateful-set", data); err != nil {
+	if err := r.apply(ctx, "stateful-set", data); err != nil {
 		return "", err
 	}
 	tokens, nodes := map[string]string{}, []string{}

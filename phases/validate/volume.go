@@ -72,13 +72,13 @@ func (r *run) volume(ctx context.Context, class string) (string, error) {
 	}
 	data := r.workload("volume-" + strings.ReplaceAll(class, ".", "-"))
 	data.Class, data.Claim = class, data.Name
-	if err := r.make(ctx, "claim", data); err != nil {
+	if err := r.apply(ctx, "claim", data); err != nil {
 		return "", err
 	}
 	first, second := data, data
 	first.Name += "-1"
 	second.Name += "-2"
-	if err := r.make(ctx, "volume-pod", first); err != nil {
+	if err := r.apply(ctx, "volume-pod", first); err != nil {
 		return "", err
 	}
 	pod, err := r.podReady(ctx, first.Name, data.Claim)
@@ -99,7 +99,7 @@ func (r *run) volume(ctx context.Context, class string) (string, error) {
 	if err := r.deletePod(ctx, first.Name); err != nil {
 		return "", err
 	}
-	if err := r.make(ctx, "volume-pod", second); err != nil {
+	if err := r.apply(ctx, "volume-pod", second); err != nil {
 		return "", err
 	}
 	next, err := r.podReady(ctx, second.Name, data.Claim)

@@ -35,8 +35,8 @@ func (r *run) workload(name string) validatetmpl.Workload {
 	}
 }
 
-// make applies a template to the test namespace.
-func (r *run) make(ctx context.Context, template string, data validatetmpl.Workload) error {
+// apply applies a template to the test namespace.
+func (r *run) apply(ctx context.Context, template string, data validatetmpl.Workload) error {
 	manifest, err := validatetmpl.Render(template, data)
 	if err != nil {
 		return err
