@@ -166,11 +166,6 @@ func others() []breach {
 			heal:    []string{"annotate", "storageclass", "local-path", "--overwrite", "storageclass.kubernetes.io/is-default-class=true"},
 		},
 		{
-			probe: "test-pods", target: "w2", evidence: "test pod slipway-probe-", machine: "w2",
-			breakIt: []string{"systemctl stop kubelet"},
-			heal:    []string{"systemctl start kubelet"},
-		},
-		{
 			probe: "dns", target: "cp1", evidence: "",
 			breakIt: []string{"-n", "kube-system", "scale", "deployment", "coredns", "--replicas=0"},
 			heal:    []string{"-n", "kube-system", "scale", "deployment", "coredns", "--replicas=2"},
@@ -240,6 +235,11 @@ func (s *scenario) probesSeeFaults(ctx context.Context, t *testing.T) {
 		s.hurt(ctx, t, b.machine, b.heal)
 	}
 	told(t, found, r, foreign)
+
+	s.mustSSH(ctx, t, "w2", "systemctl stop kubelet")
+	found, r = s.probes(ctx, t, s.lab.Inventory, "--only", "test-pods", "--timeout", "12s")
+	s.mustSSH(ctx, t, "w2", "systemctl start kubelet")
+	told(t, found, r, []breach{{probe: "test-pods", target: "w2", evidence: "test pod slipway-probe-"}})
 
 	// An Ingress that names no class gets the default one, which is another.
 	s.hurt(ctx, t, "", []string{"annotate", "ingressclass", "traefik", "--overwrite", "ingressclass.kubernetes.io/is-default-class=false"})

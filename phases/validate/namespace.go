@@ -118,7 +118,11 @@ func (n *namespaceBed) addresses(ctx context.Context, b *bed) error {
 // pods waits until there is a ready test pod on each node, or the time is up;
 // what is missing then is the trouble of its node.
 func (n *namespaceBed) pods(ctx context.Context, nodes []corev1.Node, say func(string)) []bedNode {
-	ctx, cancel := context.WithTimeout(ctx, podTimeout)
+	within := podTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		within = min(within, time.Until(deadline)-evidenceRoom)
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	last := ""
 	found := place(nodes, nil)
