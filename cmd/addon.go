@@ -255,15 +255,11 @@ func (a *app) addonStatus(ctx context.Context, only []string) error {
 	if err != nil {
 		return err
 	}
-	fleet, closeAll, err := a.fleet(cluster, path)
+	_, client, closeAll, err := a.connected(ctx, cluster, path)
 	if err != nil {
 		return err
 	}
 	defer closeAll()
-	client, err := connect(ctx, fleet)
-	if err != nil {
-		return err
-	}
 	names, err := client.ApplySets(ctx)
 	if err != nil {
 		return err

@@ -45,15 +45,11 @@ func (a *app) console(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fleet, closeAll, err := a.fleet(cluster, path)
+	_, client, closeAll, err := a.connected(ctx, cluster, path)
 	if err != nil {
 		return err
 	}
 	defer closeAll()
-	client, err := connect(ctx, fleet)
-	if err != nil {
-		return err
-	}
 	pod, err := consolePod(ctx, client)
 	if err != nil {
 		return workflow.WithHint(err, "install it with `slipway addon enable headlamp`, or look: slipway addon status")

@@ -52,15 +52,11 @@ Probes: ` + strings.Join(validate.Names(), ", ") + `.`,
 }
 
 func (a *app) validate(ctx context.Context, cluster *config.Cluster, path string) error {
-	fleet, closeAll, err := a.fleet(cluster, path)
+	fleet, client, closeAll, err := a.connected(ctx, cluster, path)
 	if err != nil {
 		return err
 	}
 	defer closeAll()
-	client, err := connect(ctx, fleet)
-	if err != nil {
-		return err
-	}
 	image, err := a.agnhost(ctx, cluster)
 	if err != nil {
 		return err
@@ -88,6 +84,20 @@ func (a *app) validate(ctx context.Context, cluster *config.Cluster, path string
 		return errInvalidCluster
 	}
 	return nil
+}
+
+// connected is the fleet of an inventory with a client of its cluster.
+func (a *app) connected(ctx context.Context, cluster *config.Cluster, path string) (*workflow.Fleet, *kube.Client, func(), error) {
+	fleet, closeAll, err := a.fleet(cluster, path)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	client, err := connect(ctx, fleet)
+	if err != nil {
+		closeAll()
+		return nil, nil, nil, err
+	}
+	return fleet, client, closeAll, nil
 }
 
 // connect makes a client of the cluster through the first control plane.

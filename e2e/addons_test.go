@@ -369,7 +369,8 @@ func (s *scenario) own(ctx context.Context, t *testing.T) {
       - kind: Deployment
         name: headlamp
         patch: {spec: {template: {spec: {containers: [{name: headlamp, image: "`+s.agnhost(t)+`",
-          command: [/agnhost, netexec, --http-port=4466, --udp-port=-1], ports: [{name: http, containerPort: 4466}]}]}}}}
+          command: [/agnhost, netexec, --http-port=4466, --udp-port=-1], ports: [{name: http, containerPort: 4466}],
+          securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]}}}}
 `)
 	s.slipway.must(ctx, t, s.on("apply")...)
 	var config struct{ Data map[string]string }

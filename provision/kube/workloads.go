@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -96,8 +97,19 @@ func DeploymentReady(namespace, name string) Condition {
 		} else if status.AvailableReplicas >= wanted {
 			return true, seen, nil
 		}
-		return false, seen + c.podTrouble(ctx, namespace, deployment.Spec.Selector), nil
+		return false, seen + refusedPods(status.Conditions) + c.podTrouble(ctx, namespace, deployment.Spec.Selector), nil
 	}}
+}
+
+// refusedPods adds why a Deployment's pods are not even made: a quota, or the
+// pod security of their namespace.
+func refusedPods(conditions []appsv1.DeploymentCondition) string {
+	for _, condition := range conditions {
+		if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
+			return "; " + condition.Reason + ": " + condition.Message
+		}
+	}
+	return ""
 }
 
 // troubledMost is how many pods podTrouble tells about.

@@ -55,6 +55,10 @@ func PreflightJUnit(w io.Writer, r *check.Report) error {
 			all.Suites = append(all.Suites, suite)
 		}
 	}
+	return all.write(w)
+}
+
+func (all junitSuites) write(w io.Writer) error {
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
 	}

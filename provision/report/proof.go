@@ -2,7 +2,6 @@ package report
 
 import (
 	_ "embed"
-	"encoding/xml"
 	"fmt"
 	"html/template"
 	"io"
@@ -68,16 +67,7 @@ func ProofJUnit(w io.Writer, p *Proof) error {
 		}
 		all.Suites[len(all.Suites)-1].addProbe(probe)
 	}
-	if _, err := io.WriteString(w, xml.Header); err != nil {
-		return err
-	}
-	out := xml.NewEncoder(w)
-	out.Indent("", "  ")
-	if err := out.Encode(all); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, "\n")
-	return err
+	return all.write(w)
 }
 
 func (s *junitSuite) addProbe(p ProofProbe) {
