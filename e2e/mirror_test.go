@@ -148,6 +148,10 @@ func (s *scenario) calico(ctx context.Context, t *testing.T) {
 	s.lab.Inventory = s.edit(t, "\nartifacts:\n", "\nartifacts:\n"+rewrites,
 		"\nkubernetes:\n", "\nnetwork: {podSubnet: 10.32.0.0/16, cni: {name: calico, backend: ipip, mtu: 1400}}\nkubernetes:\n")
 	t.Cleanup(func() { s.lab.Inventory = own })
+	// calico-node mounts it; a machine container has none of its own.
+	for _, m := range s.lab.names() {
+		s.mustSSH(ctx, t, m, "mkdir -p /sys/fs/bpf")
+	}
 	s.missingImages(ctx, t, []string{
 		"DaemonSet kube-system/calico-node: ", "calico-node-", " on w1: upgrade-ipam: ", "ImagePull", "quay.io/calico/cni:v3.32.1",
 		"Deployment kube-system/calico-kube-controllers: ",
@@ -184,6 +188,7 @@ func (s *scenario) calico(ctx context.Context, t *testing.T) {
 	if settings.Data["veth_mtu"] != "1400" {
 		t.Errorf("the MTU is %q", settings.Data["veth_mtu"])
 	}
+	s.lab.Inventory = own
 	s.slipway.must(ctx, t, s.on("reset", "--yes")...)
 	same(t, before.afterReset(), s.lister.list(t, s.lab).afterReset())
 	for _, m := range s.lab.names() {

@@ -64,14 +64,14 @@ func storageOf(c *config.Cluster) []config.Addon {
 }
 
 // volumeFolder makes the folder of volumes. When it is taken back, only an
-// empty one goes.
+// empty one goes; reset says so of one that is not.
 func volumeFolder(ctx context.Context, s *workflow.Step, path string) error {
 	if _, err := s.Query(ctx, remote.Cmd{Argv: []string{"test", "-d", path}, Sudo: true}); err == nil || !remote.Exited(err) {
 		return err
 	}
 	_, err := s.Run(ctx, remote.Cmd{
 		Argv: []string{"mkdir", "-p", path},
-		Undo: []string{"rmdir", "--ignore-fail-on-non-empty", path},
+		Undo: []string{"rmdir", path},
 		Sudo: true,
 	})
 	return err

@@ -169,14 +169,37 @@ func place(nodes []corev1.Node, pods []corev1.Pod) []bedNode {
 	return found
 }
 
-// clear deletes the namespace, in the background, and those that killed runs
-// have left behind.
+// clear deletes the namespace, in the background, waits for its volumes, and
+// deletes the namespaces that killed runs have left behind.
 func (n *namespaceBed) clear(ctx context.Context) error {
 	err := n.sweep(ctx)
 	if n.namespace != "" {
-		err = errors.Join(n.delete(ctx, n.namespace), err)
+		err = errors.Join(n.delete(ctx, n.namespace), n.volumesGone(ctx), err)
 	}
 	return err
+}
+
+// volumesGone waits until the volumes of the namespace's claims are deleted:
+// only while the cluster runs is there somebody who takes them off the nodes.
+func (n *namespaceBed) volumesGone(ctx context.Context) error {
+	for {
+		volumes, err := n.client.Clientset().CoreV1().PersistentVolumes().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return fmt.Errorf("look for volumes that are left: %w", err)
+		}
+		var left []string
+		for _, v := range volumes.Items {
+			if v.Spec.ClaimRef != nil && v.Spec.ClaimRef.Namespace == n.namespace {
+				left = append(left, v.Name)
+			}
+		}
+		if len(left) == 0 {
+			return nil
+		}
+		if !pause(ctx, retryPause) {
+			return fmt.Errorf("the volumes %s are not deleted yet", strings.Join(left, ", "))
+		}
+	}
 }
 
 func (n *namespaceBed) sweep(ctx context.Context) error {

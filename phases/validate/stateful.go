@@ -36,6 +36,7 @@ func (r *run) statefulSet(ctx context.Context) (string, error) {
 	}
 	data := r.workload("stateful")
 	data.Replicas = replicas
+	defer r.letGo(ctx, data.Name)
 	if err := r.apply(ctx, "stateful-set", data); err != nil {
 		return "", err
 	}

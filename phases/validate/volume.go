@@ -72,6 +72,7 @@ func (r *run) volume(ctx context.Context, class string) (string, error) {
 	}
 	data := r.workload("volume-" + strings.ReplaceAll(class, ".", "-"))
 	data.Class, data.Claim = class, data.Name
+	defer r.letGo(ctx, data.Name)
 	if err := r.apply(ctx, "claim", data); err != nil {
 		return "", err
 	}

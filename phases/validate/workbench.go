@@ -118,6 +118,31 @@ func withStderr(what string, err error, stderr []byte) error {
 	return fmt.Errorf("%s: %w: %s", what, err, head(strings.TrimSpace(string(stderr)), 400))
 }
 
+// letGo deletes a probe's pods, workloads and claims of that prefix, so that
+// their volumes go while other probes are under way. What cannot be deleted
+// now goes with the namespace.
+func (r *run) letGo(ctx context.Context, prefix string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
+	defer cancel()
+	set := r.options.Client.Clientset()
+	background := metav1.DeletePropagationBackground
+	_ = set.AppsV1().StatefulSets(r.namespace).Delete(ctx, prefix, metav1.DeleteOptions{PropagationPolicy: &background})
+	if pods, err := set.CoreV1().Pods(r.namespace).List(ctx, metav1.ListOptions{}); err == nil {
+		for _, pod := range pods.Items {
+			if strings.HasPrefix(pod.Name, prefix+"-") {
+				_ = set.CoreV1().Pods(r.namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{})
+			}
+		}
+	}
+	if claims, err := set.CoreV1().PersistentVolumeClaims(r.namespace).List(ctx, metav1.ListOptions{}); err == nil {
+		for _, claim := range claims.Items {
+			if claim.Name == prefix || strings.HasPrefix(claim.Name, "data-"+prefix+"-") {
+				_ = set.CoreV1().PersistentVolumeClaims(r.namespace).Delete(ctx, claim.Name, metav1.DeleteOptions{})
+			}
+		}
+	}
+}
+
 // deletePod deletes a pod, and waits until it is gone.
 func (r *run) deletePod(ctx context.Context, pod string) error {
 	pods := r.options.Client.Clientset().CoreV1().Pods(r.namespace)

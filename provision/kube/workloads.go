@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -133,13 +134,37 @@ func (c *Client) podTrouble(ctx context.Context, namespace string, selector *met
 		case strings.Count(told, "; ") == troubledMost:
 			more++
 		default:
-			told += fmt.Sprintf("; %s: %s", podPlace(pod), strings.ReplaceAll(why, "; ", ", "))
+			told += fmt.Sprintf("; %s: %s", podPlace(pod), strings.ReplaceAll(why+c.warning(ctx, pod), "; ", ", "))
 		}
 	}
 	if more > 0 {
 		told += fmt.Sprintf("; and %d more", more)
 	}
 	return told
+}
+
+// warning is what the last warning about a pod says that has no container yet:
+// a volume that cannot be mounted, or a network that cannot be had, stands in
+// events alone.
+func (c *Client) warning(ctx context.Context, pod *corev1.Pod) string {
+	if pod.Spec.NodeName == "" || slices.ContainsFunc(
+		slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses),
+		func(s corev1.ContainerStatus) bool { return s.ContainerID != "" || s.State.Waiting != nil && s.State.Waiting.Message != "" }) {
+		return ""
+	}
+	events, err := c.clientset.CoreV1().Events(pod.Namespace).List(ctx, metav1.ListOptions{
+		FieldSelector: "type=Warning,involvedObject.uid=" + string(pod.UID),
+	})
+	if err != nil || len(events.Items) == 0 {
+		return ""
+	}
+	last := events.Items[0]
+	for _, e := range events.Items {
+		if e.LastTimestamp.After(last.LastTimestamp.Time) {
+			last = e
+		}
+	}
+	return fmt.Sprintf(": %s: %s", last.Reason, strings.TrimSpace(last.Message))
 }
 
 func podPlace(pod *corev1.Pod) string {

@@ -22,6 +22,7 @@ func builtin() []kind {
 		{"", "v1", "secrets", "Secret", true},
 		{"", "v1", "configmaps", "ConfigMap", true},
 		{"", "v1", "serviceaccounts", "ServiceAccount", true},
+		{"", "v1", "persistentvolumes", "PersistentVolume", false},
 		{"apps", "v1", "daemonsets", "DaemonSet", true},
 		{"apps", "v1", "deployments", "Deployment", true},
 		{"rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", false},
