@@ -161,6 +161,11 @@ func others() []breach {
 			heal: []string{"uncordon", "w1", "w2"},
 		},
 		{
+			// The nodes that hold volumes are gone for the scheduler.
+			probe: "volume", target: "local-path", evidence: "nodes are available",
+			breakIt: []string{"get", "nodes"}, heal: []string{"get", "nodes"},
+		},
+		{
 			probe: "stateful-set", evidence: "no StorageClass is the default one",
 			breakIt: []string{"annotate", "storageclass", "local-path", "--overwrite", "storageclass.kubernetes.io/is-default-class=false"},
 			heal:    []string{"annotate", "storageclass", "local-path", "--overwrite", "storageclass.kubernetes.io/is-default-class=true"},
