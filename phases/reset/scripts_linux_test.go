@@ -282,7 +282,7 @@ func TestNetworkScriptRemovesWhatKubernetesNames(t *testing.T) {
 	standIns, written := network(t, rules)
 	sh(t, "reset/network.sh", standIns)
 	want := "ip link show cni0\nip link delete cni0\nip link show cali12345678\nip link delete cali12345678\n" +
-		"ip netns delete cni-1234\niptables-restore \nrm -rf /run/flannel /run/calico\n---\n" + foreign
+		"ip netns delete cni-1234\niptables-restore \nrm -rf /run/flannel /run/calico /var/lib/calico\n---\n" + foreign
 	if diff := cmp.Diff(want, written()); diff != "" {
 		t.Error(diff)
 	}

@@ -20,5 +20,5 @@ for family in iptables ip6tables; do
 	printf '%s\n' "$rules" | grep -vE "^:($ours)|^-A ($ours)|^-A .* -j ($ours)|--comment \"?flanneld|-A .* -m comment --comment \"?kubernetes" |
 		"$family-restore"
 done
-rm -rf /run/flannel /run/calico
+rm -rf /run/flannel /run/calico /var/lib/calico
 exit 0
