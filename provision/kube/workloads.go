@@ -149,7 +149,9 @@ func (c *Client) podTrouble(ctx context.Context, namespace string, selector *met
 func (c *Client) warning(ctx context.Context, pod *corev1.Pod) string {
 	if pod.Spec.NodeName == "" || slices.ContainsFunc(
 		slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses),
-		func(s corev1.ContainerStatus) bool { return s.ContainerID != "" || s.State.Waiting != nil && s.State.Waiting.Message != "" }) {
+		func(s corev1.ContainerStatus) bool {
+			return s.ContainerID != "" || s.State.Waiting != nil && s.State.Waiting.Message != ""
+		}) {
 		return ""
 	}
 	events, err := c.clientset.CoreV1().Events(pod.Namespace).List(ctx, metav1.ListOptions{
