@@ -1,7 +1,6 @@
 package addons
 
 import (
-	"cmp"
 	"context"
 
 	"slipway.io/slipway/provision/addon"
@@ -28,7 +27,7 @@ func localPath() definition {
 			objects, err := addon.Render("addons/local-path.yaml.tmpl", struct {
 				Path, Image, HelperImage string
 				Default                  bool
-			}{cmp.Or(a.Path, config.VolumePath(a.Name)), image, helper, s.Cluster().DefaultClass(a.Name)})
+			}{a.VolumePath(), image, helper, s.Cluster().DefaultClass(a.Name)})
 			return []addon.Stage{{Objects: objects}}, err
 		},
 		inUse: volumesOf("rancher.io/local-path"),

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"slipway.io/slipway/provision/addon"
-	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/chart"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/kube"
@@ -88,7 +87,7 @@ func inNamespace(ctx context.Context, s *workflow.Step, objects addon.Objects, n
 // ownManifest reads a file, all files of a folder, or what a URL has.
 func ownManifest(ctx context.Context, s *workflow.Step, source config.ManifestSource) (addon.Objects, error) {
 	if source.URL != "" {
-		text, err := bundle.Download(ctx, source.URL, source.URL, source.SHA256, bundle.CreateOptions{Rewrites: s.Cluster().Artifacts.Rewrites})
+		text, err := addon.Fetch(ctx, s, source.URL, source.SHA256)
 		if err != nil {
 			return nil, err
 		}
@@ -145,7 +144,7 @@ func ownChart(ctx context.Context, s *workflow.Step, a config.Addon, namespace s
 func loadChart(ctx context.Context, s *workflow.Step, source config.Chart) (*chart.Chart, error) {
 	switch {
 	case source.URL != "":
-		archive, err := bundle.Download(ctx, source.URL, source.URL, source.SHA256, bundle.CreateOptions{Rewrites: s.Cluster().Artifacts.Rewrites})
+		archive, err := addon.Fetch(ctx, s, source.URL, source.SHA256)
 		if err != nil {
 			return nil, err
 		}

@@ -34,7 +34,8 @@ func Removed() workflow.Phase {
 				return err
 			}
 			for _, name := range there {
-				if _, wanted := s.Cluster().Addon(name); wanted || isNetwork(name) {
+				if _, wanted := s.Cluster().Addon(name); wanted || slices.Contains(config.PodNetworks(), name) {
+					// Pod networks are sets too, and are not addons.
 					continue
 				}
 				if err := remove(ctx, s, name); err != nil {
@@ -45,9 +46,6 @@ func Removed() workflow.Phase {
 		},
 	}
 }
-
-// isNetwork: pod networks are sets too, and are not addons.
-func isNetwork(name string) bool { return name == config.CNIFlannel || name == config.CNICalico }
 
 func remove(ctx context.Context, s *workflow.Step, name string) error {
 	all := definitions()

@@ -1,7 +1,6 @@
 package hostprep
 
 import (
-	"cmp"
 	"context"
 
 	"slipway.io/slipway/provision/config"
@@ -43,7 +42,7 @@ func Storage() workflow.Phase {
 						return err
 					}
 				}
-				if err := volumeFolder(ctx, s, cmp.Or(a.Path, config.VolumePath(a.Name))); err != nil {
+				if err := volumeFolder(ctx, s, a.VolumePath()); err != nil {
 					return err
 				}
 			}
@@ -56,7 +55,7 @@ func Storage() workflow.Phase {
 func storageOf(c *config.Cluster) []config.Addon {
 	var all []config.Addon
 	for _, a := range c.Addons {
-		if config.VolumePath(a.Name) != "" {
+		if a.VolumePath() != "" {
 			all = append(all, a)
 		}
 	}

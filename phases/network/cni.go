@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 
 	"slipway.io/slipway/provision/addon"
 	"slipway.io/slipway/provision/config"
@@ -90,7 +91,7 @@ func neverSwitch(ctx context.Context, s *workflow.Step) error {
 		return err
 	}
 	for _, has := range sets {
-		if wanted := s.Cluster().Network.CNI.Name; has != wanted && (has == config.CNIFlannel || has == config.CNICalico) {
+		if wanted := s.Cluster().Network.CNI.Name; has != wanted && slices.Contains(config.PodNetworks(), has) {
 			return workflow.WithHint(
 				fmt.Errorf("the cluster's pod network is %s and cannot become %s: every pod has an address of it, and rules in each kernel", has, wanted),
 				fmt.Sprintf("set network.cni.name to %s, or begin anew: slipway reset, then slipway apply", has))

@@ -94,7 +94,7 @@ func leftovers(h config.Host, f *facts.Facts) []check.Finding {
 func podNetwork(l *look) []check.Finding {
 	var found []check.Finding
 	for _, m := range l.machines() {
-		for _, network := range []string{config.CNIFlannel, config.CNICalico} {
+		for _, network := range config.PodNetworks() {
 			there := m.Facts().Exists("/etc/cni/net.d/10-" + network + ".conflist")
 			if wanted := l.cluster.Network.CNI.Name; there && installed(m.Facts()) && wanted != network {
 				found = append(found, check.Finding{

@@ -84,7 +84,7 @@ const testPods = "test-pods"
 // podTasks report where test pods run.
 func podTasks(_ context.Context, r *run) []task {
 	if r.bed == nil {
-		return []task{{once: func(context.Context) (string, error) { return "", finalError{r.noBed} }}}
+		return failed(r.noBed)
 	}
 	var tasks []task
 	for _, node := range r.bed.nodes {

@@ -31,7 +31,7 @@ func ingressTasks(ctx context.Context, r *run) []task {
 	}
 	trust, err := r.makeIngress(ctx, class)
 	if err != nil {
-		return []task{{once: func(context.Context) (string, error) { return "", finalError{err.Error()} }}}
+		return failed(err.Error())
 	}
 	var tasks []task
 	for _, node := range r.bed.nodes {
@@ -51,13 +51,14 @@ func ingressTasks(ctx context.Context, r *run) []task {
 // ingressOf is the inventory's ingress, and the class to ask for: none if it
 // shall be the default.
 func ingressOf(c *config.Cluster) (addon config.Addon, class string, wanted bool) {
-	for name, its := range map[string]string{config.AddonTraefik: "traefik", config.AddonIngressNginx: "nginx"} {
-		a, ok := c.Addon(name)
-		if ok && (!wanted || c.DefaultClass(name)) {
+	classes := map[string]string{config.AddonTraefik: "traefik", config.AddonIngressNginx: "nginx"}
+	for _, a := range c.Addons {
+		switch its := classes[a.Name]; {
+		case its == "":
+		case c.DefaultClass(a.Name):
+			return a, "", true
+		case !wanted:
 			addon, class, wanted = a, its, true
-			if c.DefaultClass(name) {
-				class = ""
-			}
 		}
 	}
 	return addon, class, wanted

@@ -57,6 +57,11 @@ func skipped(reason string) []task {
 	return []task{{once: func(context.Context) (string, error) { return "", skipError{reason} }}}
 }
 
+// failed is the one task of a kind of probe that has failed already.
+func failed(reason string) []task {
+	return []task{{once: func(context.Context) (string, error) { return "", finalError{reason} }}}
+}
+
 // run is a validation under way.
 type run struct {
 	options  Options

@@ -37,7 +37,7 @@ func volumeTasks(ctx context.Context, r *run) []task {
 	}
 	classes, err := r.classes(ctx)
 	if err != nil {
-		return []task{{once: func(context.Context) (string, error) { return "", finalError{err.Error()} }}}
+		return failed(err.Error())
 	}
 	for _, class := range classes {
 		if class.Provisioner != noProvisioner && !slices.Contains(names, class.Name) {

@@ -88,15 +88,7 @@ func lastEvent(ctx context.Context, c *kube.Client, namespace, kind, name string
 	if err != nil || len(events.Items) == 0 {
 		return ""
 	}
-	// A warning says more than the events around it.
-	last := events.Items[0]
-	for _, e := range events.Items {
-		warns, warned := e.Type == corev1.EventTypeWarning, last.Type == corev1.EventTypeWarning
-		if warns && !warned || warns == warned && e.LastTimestamp.After(last.LastTimestamp.Time) {
-			last = e
-		}
-	}
-	return ": " + strings.TrimSpace(last.Message)
+	return ": " + strings.TrimSpace(kube.LatestEvent(events.Items).Message)
 }
 
 // write puts text into a file of a pod; read gives what is there.

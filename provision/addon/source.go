@@ -41,15 +41,11 @@ func ownReplicas(o *unstructured.Unstructured) {
 }
 
 func read(ctx context.Context, s *workflow.Step, addon, file string) ([]byte, error) {
-	data, _, err := s.Bundle().AddonFile(addon, file)
+	data, err := s.Bundle().AddonFile(addon, file)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return data, err
 	}
-	catalogue, err := bundle.LoadCatalogue()
-	if err != nil {
-		return nil, err
-	}
-	known, err := catalogue.Addon(addon)
+	known, err := catalogued(addon)
 	if err != nil {
 		return nil, err
 	}
@@ -57,10 +53,25 @@ func read(ctx context.Context, s *workflow.Step, addon, file string) ([]byte, er
 	if err != nil {
 		return nil, err
 	}
-	data, err = bundle.Download(ctx, addon+" "+file, m.URL, m.SHA256, bundle.CreateOptions{Rewrites: s.Cluster().Artifacts.Rewrites})
+	data, err = Fetch(ctx, s, m.URL, m.SHA256)
 	return data, workflow.WithHint(err, fmt.Sprintf(
 		"the bundle was made without %s: make one with `slipway bundle create --addons %s`, or name a mirror of %s in artifacts.rewrites",
 		addon, addon, m.URL))
+}
+
+// Fetch brings what a URL has, through the inventory's mirrors and the cache of
+// this computer.
+func Fetch(ctx context.Context, s *workflow.Step, url, sha256 string) ([]byte, error) {
+	return bundle.Download(ctx, url, url, sha256, bundle.CreateOptions{Rewrites: s.Cluster().Artifacts.Rewrites})
+}
+
+// catalogued is what the catalogue has of an addon.
+func catalogued(addon string) (bundle.Addon, error) {
+	catalogue, err := bundle.LoadCatalogue()
+	if err != nil {
+		return bundle.Addon{}, err
+	}
+	return catalogue.Addon(addon)
 }
 
 // Image is the full reference of one of an addon's images, given without its
@@ -71,11 +82,7 @@ func Image(s *workflow.Step, addon, repository string) (string, error) {
 			return image.Name, nil
 		}
 	}
-	catalogue, err := bundle.LoadCatalogue()
-	if err != nil {
-		return "", err
-	}
-	known, err := catalogue.Addon(addon)
+	known, err := catalogued(addon)
 	if err != nil {
 		return "", err
 	}

@@ -92,26 +92,26 @@ func (b *Bundle) AddonImages(addon, role, arch string) []Image {
 
 // AddonFile reads a file of an addon, and checks its sum. The error wraps fs.ErrNotExist if the bundle has none of this
 // name, and is a *CorruptError if it is another than bundle.yaml says.
-func (b *Bundle) AddonFile(addon, name string) ([]byte, AddonFile, error) {
+func (b *Bundle) AddonFile(addon, name string) ([]byte, error) {
 	i := slices.IndexFunc(b.manifest.Manifests, func(f AddonFile) bool { return f.Addon == addon && f.Name == name })
 	if i < 0 {
-		return nil, AddonFile{}, fmt.Errorf("bundle %s has no %s of %s: %w", b.dir, name, addon, fs.ErrNotExist)
+		return nil, fmt.Errorf("bundle %s has no %s of %s: %w", b.dir, name, addon, fs.ErrNotExist)
 	}
 	f := b.manifest.Manifests[i]
 	file, err := b.open(f.Path)
 	if err != nil {
-		return nil, f, missing(f.Path, "sha256:"+f.SHA256, err)
+		return nil, missing(f.Path, "sha256:"+f.SHA256, err)
 	}
 	defer file.Close()
 	data, err := io.ReadAll(file)
 	if err != nil {
-		return nil, f, err
+		return nil, err
 	}
 	sum := sha256.Sum256(data)
 	if got := hex.EncodeToString(sum[:]); got != f.SHA256 {
-		return nil, f, &CorruptError{Path: f.Path, Want: "sha256:" + f.SHA256, Got: "sha256:" + got}
+		return nil, &CorruptError{Path: f.Path, Want: "sha256:" + f.SHA256, Got: "sha256:" + got}
 	}
-	return data, f, nil
+	return data, nil
 }
 
 func needs(roles []string, role string) bool {

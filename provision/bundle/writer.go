@@ -75,14 +75,10 @@ func replaceable(target string) error {
 
 // AddFile copies r into the bundle as f.Path; f.SHA256 and f.Size are filled in. The file is executable.
 func (w *Writer) AddFile(ctx context.Context, f File, r io.Reader) error {
-	if err := checkPath(f.Path); err != nil {
-		return fmt.Errorf("add %s: %q %w", f.Name, f.Path, err)
+	var err error
+	if f.SHA256, f.Size, err = w.add(ctx, f.Name, f.Path, 0o755, r); err != nil {
+		return err
 	}
-	sum, size, err := w.put(ctx, f.Path, 0o755, r)
-	if err != nil {
-		return fmt.Errorf("add %s: %w", f.Name, err)
-	}
-	f.SHA256, f.Size = sum, size
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.manifest.Files = append(w.manifest.Files, f)
@@ -92,18 +88,25 @@ func (w *Writer) AddFile(ctx context.Context, f File, r io.Reader) error {
 // AddManifest copies r into the bundle as a file of an addon; f.Path, f.SHA256 and f.Size are filled in.
 func (w *Writer) AddManifest(ctx context.Context, f AddonFile, r io.Reader) error {
 	f.Path = path.Join(manifestsDir, f.Addon, f.Name)
-	if err := checkPath(f.Path); err != nil {
-		return fmt.Errorf("add %s: %q %w", f.Name, f.Path, err)
+	var err error
+	if f.SHA256, f.Size, err = w.add(ctx, f.Name, f.Path, 0o644, r); err != nil {
+		return err
 	}
-	sum, size, err := w.put(ctx, f.Path, 0o644, r)
-	if err != nil {
-		return fmt.Errorf("add %s: %w", f.Name, err)
-	}
-	f.SHA256, f.Size = sum, size
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.manifest.Manifests = append(w.manifest.Manifests, f)
 	return nil
+}
+
+// add writes what is called name to a path, which must be one of the bundle's.
+func (w *Writer) add(ctx context.Context, name, slashPath string, mode fs.FileMode, r io.Reader) (sum string, size int64, err error) {
+	if err := checkPath(slashPath); err != nil {
+		return "", 0, fmt.Errorf("add %s: %q %w", name, slashPath, err)
+	}
+	if sum, size, err = w.put(ctx, slashPath, mode, r); err != nil {
+		return "", 0, fmt.Errorf("add %s: %w", name, err)
+	}
+	return sum, size, nil
 }
 
 // put writes a file through a temporary one, and returns its sum and size.

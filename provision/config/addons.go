@@ -1,6 +1,9 @@
 package config
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // storageAddons and ingressAddons bring a class of which one can be the
 // default.
@@ -17,6 +20,9 @@ func KnownAddons() []string {
 		AddonHeadlamp,
 	}
 }
+
+// PodNetworks are the names of the pod networks that slipway sets up.
+func PodNetworks() []string { return []string{CNIFlannel, CNICalico} }
 
 // Known says whether slipway knows the addon, and it is not the user's own.
 func (a Addon) Known() bool { return slices.Contains(KnownAddons(), a.Name) }
@@ -57,10 +63,11 @@ func (c *Cluster) DefaultClass(name string) bool {
 	return false
 }
 
-// VolumePath is the folder on the nodes where a storage addon keeps volumes
-// unless the inventory names another; empty for an addon that keeps none.
-func VolumePath(addon string) string {
-	return map[string]string{AddonLocalPath: "/opt/local-path-provisioner", AddonLonghorn: "/var/lib/longhorn"}[addon]
+// VolumePath is the folder on the nodes where a storage addon keeps volumes;
+// empty for an addon that keeps none.
+func (a Addon) VolumePath() string {
+	defaults := map[string]string{AddonLocalPath: "/opt/local-path-provisioner", AddonLonghorn: "/var/lib/longhorn"}
+	return cmp.Or(a.Path, defaults[a.Name])
 }
 
 // ServerTLSBootstrap says whether the cluster signs the certificates with which

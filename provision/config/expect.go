@@ -95,6 +95,15 @@ func lastAddress(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(bytes)
 }
 
+// pool parses a range of addresses, and reports one that is none.
+func (v *validator) pool(field, text string) (AddressRange, bool) {
+	pool, err := ParseAddressRange(text)
+	if err != nil {
+		v.report(field, "write 192.0.2.240, 192.0.2.240-192.0.2.250 or 192.0.2.240/28", "%v", err)
+	}
+	return pool, err == nil
+}
+
 // expected checks preflight.expect.
 func (v *validator) expected() {
 	for i, e := range v.c.Preflight.Expect {
@@ -106,9 +115,7 @@ func (v *validator) expected() {
 			v.report(at+".addresses", "remove it", "only load-balancer has addresses")
 		}
 		for j, text := range e.Addresses {
-			if _, err := ParseAddressRange(text); err != nil {
-				v.report(item(at+".addresses", j), "write 192.0.2.240, 192.0.2.240-192.0.2.250 or 192.0.2.240/28", "%v", err)
-			}
+			v.pool(item(at+".addresses", j), text)
 		}
 	}
 }

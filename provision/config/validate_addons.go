@@ -31,7 +31,7 @@ func (v *validator) addons() {
 // addonName refuses names that are meant for something else.
 func (v *validator) addonName(at string, a Addon) {
 	switch near := closest(a.Name, KnownAddons()); {
-	case a.Name == CNIFlannel || a.Name == CNICalico:
+	case slices.Contains(PodNetworks(), a.Name):
 		v.report(at+".name", "write network: {cni: {name: "+a.Name+"}}", "%s is a pod network", a.Name)
 	case !a.Known() && near != "" && len(a.Manifests) == 0 && !a.Chart.Given():
 		v.report(at+".name", fmt.Sprintf("did you mean %s?", near), "%q is not known, and has no manifests and no chart", a.Name)
@@ -84,9 +84,8 @@ func (v *validator) addresses(at string, a Addon) {
 	}
 	for j, text := range a.Addresses {
 		field := item(at+".addresses", j)
-		pool, err := ParseAddressRange(text)
-		if err != nil {
-			v.report(field, "write 192.0.2.240, 192.0.2.240-192.0.2.250 or 192.0.2.240/28", "%v", err)
+		pool, ok := v.pool(field, text)
+		if !ok {
 			continue
 		}
 		for name, text := range map[string]string{"network.podSubnet": v.c.Network.PodSubnet, "network.serviceSubnet": v.c.Network.ServiceSubnet} {

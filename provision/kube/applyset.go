@@ -163,10 +163,7 @@ func (s *ApplySet) Apply(ctx context.Context, objects []*unstructured.Unstructur
 	copies := make([]*unstructured.Unstructured, 0, len(objects))
 	for _, object := range objects {
 		object = object.DeepCopy()
-		s.kinds[object.GroupVersionKind().GroupKind()] = true
-		if namespace := object.GetNamespace(); namespace != "" && namespace != applySetHome {
-			s.namespaces[namespace] = true
-		}
+		s.note(refOf(object))
 		copies = append(copies, object)
 	}
 	if err := s.saveParent(ctx); err != nil {
@@ -218,21 +215,26 @@ func (s *ApplySet) Prune(ctx context.Context, options ...WaitOptions) ([]Change,
 	clear(s.kinds)
 	clear(s.namespaces)
 	for ref := range s.wanted {
-		s.kinds[ref.kind] = true
-		if ref.namespace != "" && ref.namespace != applySetHome {
-			s.namespaces[ref.namespace] = true
-		}
+		s.note(ref)
 	}
 	return changes, s.saveParent(ctx)
 }
 
+// note remembers the kind and the namespace of an object for the parent.
+func (s *ApplySet) note(ref objectRef) {
+	s.kinds[ref.kind] = true
+	if ref.namespace != "" && ref.namespace != applySetHome {
+		s.namespaces[ref.namespace] = true
+	}
+}
+
 func (s *ApplySet) deleteParent(ctx context.Context) error {
 	err := s.client.clientset.CoreV1().ConfigMaps(applySetHome).Delete(ctx, applySetPrefix+s.name, metav1.DeleteOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
+	if err != nil && !apierrors.IsNotFound(err) {
+		return err
 	}
 	s.parent = nil
-	return err
+	return nil
 }
 
 // Members are the objects in the cluster that carry the set's label.
@@ -277,6 +279,13 @@ func removalRank(object *unstructured.Unstructured, custom map[schema.GroupKind]
 	}
 }
 
+// definedKind is the kind that a CustomResourceDefinition defines.
+func definedKind(crd *unstructured.Unstructured) schema.GroupKind {
+	group, _, _ := unstructured.NestedString(crd.Object, "spec", "group")
+	kind, _, _ := unstructured.NestedString(crd.Object, "spec", "names", "kind")
+	return schema.GroupKind{Group: group, Kind: kind}
+}
+
 // customKinds are the kinds that the CRDs among the objects define.
 func customKinds(objects []*unstructured.Unstructured) map[schema.GroupKind]bool {
 	custom := map[schema.GroupKind]bool{}
@@ -284,9 +293,7 @@ func customKinds(objects []*unstructured.Unstructured) map[schema.GroupKind]bool
 		if !isCRD(object) {
 			continue
 		}
-		group, _, _ := unstructured.NestedString(object.Object, "spec", "group")
-		kind, _, _ := unstructured.NestedString(object.Object, "spec", "names", "kind")
-		custom[schema.GroupKind{Group: group, Kind: kind}] = true
+		custom[definedKind(object)] = true
 	}
 	return custom
 }

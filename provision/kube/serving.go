@@ -53,12 +53,7 @@ func (c *Client) ApproveServing(ctx context.Context, identity ServingIdentity) (
 	return approved, errors.Join(errs...)
 }
 
-// PendingServing counts the requests of a node's kubelet that nobody decided.
-func (c *Client) PendingServing(ctx context.Context, node string) (int, error) {
-	requests, err := c.pendingServing(ctx, node)
-	return len(requests), err
-}
-
+// pendingServing are the requests of a node's kubelet that nobody decided.
 func (c *Client) pendingServing(ctx context.Context, node string) ([]certificatesv1.CertificateSigningRequest, error) {
 	list, err := c.clientset.CertificatesV1().CertificateSigningRequests().List(ctx, metav1.ListOptions{
 		FieldSelector: "spec.signerName=" + certificatesv1.KubeletServingSignerName,

@@ -49,10 +49,8 @@ func (c *Client) IntoNamespace(objects []*unstructured.Unstructured, namespace s
 	namespaced := map[schema.GroupKind]bool{}
 	for _, o := range objects {
 		if isCRD(o) {
-			group, _, _ := unstructured.NestedString(o.Object, "spec", "group")
-			kind, _, _ := unstructured.NestedString(o.Object, "spec", "names", "kind")
 			scope, _, _ := unstructured.NestedString(o.Object, "spec", "scope")
-			namespaced[schema.GroupKind{Group: group, Kind: kind}] = scope == "Namespaced"
+			namespaced[definedKind(o)] = scope == "Namespaced"
 		}
 	}
 	for _, o := range objects {

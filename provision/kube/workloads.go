@@ -160,13 +160,21 @@ func (c *Client) warning(ctx context.Context, pod *corev1.Pod) string {
 	if err != nil || len(events.Items) == 0 {
 		return ""
 	}
-	last := events.Items[0]
-	for _, e := range events.Items {
-		if e.LastTimestamp.After(last.LastTimestamp.Time) {
+	last := LatestEvent(events.Items)
+	return fmt.Sprintf(": %s: %s", last.Reason, strings.TrimSpace(last.Message))
+}
+
+// LatestEvent is the last warning, which says more than the events around it,
+// or the last event if there is none; of one event at least.
+func LatestEvent(events []corev1.Event) corev1.Event {
+	last := events[0]
+	for _, e := range events {
+		warns, warned := e.Type == corev1.EventTypeWarning, last.Type == corev1.EventTypeWarning
+		if warns && !warned || warns == warned && e.LastTimestamp.After(last.LastTimestamp.Time) {
 			last = e
 		}
 	}
-	return fmt.Sprintf(": %s: %s", last.Reason, strings.TrimSpace(last.Message))
+	return last
 }
 
 func podPlace(pod *corev1.Pod) string {

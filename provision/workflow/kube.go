@@ -87,11 +87,6 @@ func (t *Set) Prune(ctx context.Context) error {
 	return err
 }
 
-// Members are the set's objects in the cluster.
-func (t *Set) Members(ctx context.Context) ([]*unstructured.Unstructured, error) {
-	return t.set.Members(ctx)
-}
-
 func (s *Step) count(changes []kube.Change) {
 	for _, c := range changes {
 		if c.Action == kube.Unchanged || c.Action == kube.Absent {
