@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -52,9 +51,10 @@ there are warnings only, and else 0. "slipway explain CHECK" says more about a c
 	flags.Bool("no-pairs", false, "send no packets between the machines")
 	flags.Bool("local", false, "check this computer, on which a lab is to run, and no machines")
 	flags.String("provider", "", "with --local: vagrant or container (default: what is there)")
+	flags.String("hypervisor", "", "with --local: Vagrant's provider (default: what is there)")
 	flags.Int("machines", 3, "with --local: how many machines there shall be")
 	flags.Int("memory", labMemoryMiB, "with --local: the memory of a machine, in MiB")
-	flags.String("range", "172.16.16.0/24", "with --local: the network of the machines")
+	flags.String("range", defaultRange, "with --local: the network of the machines")
 	flags.String("bundle", "", "with --local: the bundle to install from")
 	flags.Bool("watch", false, "check again and again, until nothing is wrong")
 	flags.Duration("interval", 5*time.Second, "with --watch: how long to wait before the next round")
@@ -138,18 +138,25 @@ const (
 	labDiskMiB   = 8192
 )
 
+// defaultRange is the network of a lab of Vagrant's, and releaseServer where a
+// bundle comes from.
+const (
+	defaultRange  = "172.16.16.0/24"
+	releaseServer = "https://dl.k8s.io/"
+)
+
 // lookAtThisComputer checks where a lab is to run.
 func (a *app) lookAtThisComputer(ctx context.Context, selection preflight.Selection) (*check.Report, error) {
 	want := preflight.Wanted{
-		Provider: a.settings.GetString("provider"), Machines: a.settings.GetInt("machines"),
+		Provider: a.settings.GetString("provider"), Hypervisor: a.settings.GetString("hypervisor"), Machines: a.settings.GetInt("machines"),
 		MemoryMiB: a.settings.GetInt("memory"), DiskMiB: labDiskMiB,
-		Bundle: a.settings.GetString("bundle"), Download: "https://dl.k8s.io/",
+		Bundle: a.settings.GetString("bundle"), Download: releaseServer,
 	}
 	var err error
-	if want.Range, err = netip.ParsePrefix(a.settings.GetString("range")); err != nil || !want.Range.Addr().Is4() {
-		return nil, &usageError{fmt.Errorf("--range %q: write it as 172.16.16.0/24", a.settings.GetString("range"))}
+	if want.Range, err = parseRange(a.settings.GetString("range")); err != nil {
+		return nil, err
 	}
-	if !slices.Contains([]string{"", "vagrant", "container"}, want.Provider) {
+	if !slices.Contains([]string{"", providerVagrant, providerContainer}, want.Provider) {
 		return nil, &usageError{fmt.Errorf("--provider %q: use vagrant or container", want.Provider)}
 	}
 	if want.Machines < 1 || want.MemoryMiB < 1 {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"slipway.io/slipway/provision/lab"
+	"slipway.io/slipway/provision/lab/container"
 )
 
 // bench makes machines and has a cluster installed on them.
@@ -41,7 +42,7 @@ func (b *bench) warm(ctx context.Context) error {
 
 // measure times one installation on fresh machines.
 func (b *bench) measure(ctx context.Context, c *contender) (took time.Duration, err error) {
-	containers := lab.Containers{Progress: func(lab.Event) {}}
+	containers := container.Containers{Progress: func(lab.Event) {}}
 	defer func() {
 		// Also after Ctrl-C.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Minute)
@@ -67,7 +68,7 @@ func (b *bench) measure(ctx context.Context, c *contender) (took time.Duration, 
 }
 
 func (b *bench) slipwayApply(ctx context.Context) (func(context.Context) error, error) {
-	made, err := lab.Containers{}.Status(ctx, b.lab)
+	made, err := container.Containers{}.Status(ctx, b.lab)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +78,7 @@ func (b *bench) slipwayApply(ctx context.Context) (func(context.Context) error, 
 }
 
 func (b *bench) byHand(ctx context.Context) (func(context.Context) error, error) {
-	made, err := lab.Containers{}.Status(ctx, b.lab)
+	made, err := container.Containers{}.Status(ctx, b.lab)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +94,7 @@ func (b *bench) byHand(ctx context.Context) (func(context.Context) error, error)
 
 // nodesReady asks the control plane whether both ways lead to the same end.
 func (b *bench) nodesReady(ctx context.Context) error {
-	made, err := lab.Containers{}.Status(ctx, b.lab)
+	made, err := container.Containers{}.Status(ctx, b.lab)
 	if err != nil {
 		return err
 	}

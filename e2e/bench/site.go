@@ -75,7 +75,7 @@ func (s *site) writeHosts() error {
 	}
 	fmt.Fprintf(&ssh, "Host *\n  User %s\n  IdentityFile %s\n  IdentitiesOnly yes\n  UserKnownHostsFile %s\n"+
 		"  StrictHostKeyChecking yes\n  BatchMode yes\n  ControlMaster auto\n  ControlPath %s/%%n.sock\n  ControlPersist 60\n",
-		lab.User, s.lab.IdentityFile(), s.lab.KnownHostsFile(), s.dir)
+		s.lab.Machines[0].User, s.lab.Machines[0].IdentityFile, s.lab.KnownHostsFile(), s.dir)
 	return errors.Join(s.write("hosts", hosts.Bytes()), s.write("hosts-block", block.Bytes()), s.write("ssh_config", ssh.Bytes()))
 }
 

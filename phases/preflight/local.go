@@ -18,6 +18,9 @@ import (
 type Wanted struct {
 	// Provider is vagrant or container; empty for whichever is there.
 	Provider string
+	// Hypervisor is Vagrant's name of its provider; empty for whichever is
+	// there.
+	Hypervisor string
 	// Machines is how many there shall be, MemoryMiB and DiskMiB what each of
 	// them takes.
 	Machines, MemoryMiB, DiskMiB int
@@ -46,8 +49,16 @@ func (l *localLook) vagrant() bool {
 	if l.want.Provider != "" {
 		return l.want.Provider == "vagrant"
 	}
-	_, there := l.facts.Programs["vagrant"]
-	return there || l.facts.OS != "linux"
+	return l.facts.Vagrant()
+}
+
+// virtualBox says whether Vagrant is to use VirtualBox.
+func (l *localLook) virtualBox() bool {
+	hypervisor := l.want.Hypervisor
+	if hypervisor == "" {
+		hypervisor = l.facts.Hypervisor()
+	}
+	return l.vagrant() && hypervisor == "virtualbox"
 }
 
 // LookLocal runs the checks of the computer itself.
@@ -158,14 +169,16 @@ func LocalChecks() []LocalCheck {
 }
 
 func labProvider(_ context.Context, l *localLook) []check.Finding {
-	has := func(name string) bool { _, there := l.facts.Programs[name]; return there }
+	has := l.facts.Has
 	if l.vagrant() {
 		switch {
 		case !has("vagrant"):
 			return []check.Finding{{Evidence: "Vagrant is not installed", Fix: "install Vagrant and VirtualBox: https://developer.hashicorp.com/vagrant/install"}}
-		case !has("virtualbox") && !has("libvirt"):
+		case l.want.Hypervisor == "virtualbox" && !has("virtualbox"):
+			return []check.Finding{{Evidence: "VirtualBox is not installed", Fix: "install VirtualBox: https://www.virtualbox.org/wiki/Downloads"}}
+		case l.want.Hypervisor == "libvirt" && !has("libvirt"), l.want.Hypervisor == "" && !has("virtualbox") && !has("libvirt"):
 			return []check.Finding{{Evidence: "neither VirtualBox nor libvirt is installed", Fix: "install VirtualBox, or on Linux libvirt: apt-get install libvirt-daemon-system vagrant-libvirt"}}
-		case !has("virtualbox") && !has("vagrant-libvirt"):
+		case l.want.Hypervisor == "libvirt" && !has("vagrant-libvirt"), l.want.Hypervisor == "" && !has("virtualbox") && !has("vagrant-libvirt"):
 			return []check.Finding{{Evidence: "Vagrant has no plugin for libvirt", Fix: "vagrant plugin install vagrant-libvirt"}}
 		}
 		return nil
@@ -266,7 +279,7 @@ var hostOnlyDefault = netip.MustParsePrefix("192.168.56.0/21")
 func hostOnlyRange(_ context.Context, l *localLook) []check.Finding {
 	text, there := l.facts.Programs["virtualbox"]
 	box, err := goversion.NewVersion(text)
-	if !there || !l.vagrant() || l.facts.OS == "windows" ||
+	if !there || !l.virtualBox() || l.facts.OS == "windows" ||
 		err == nil && box.LessThan(goversion.Must(goversion.NewVersion("6.1.28"))) {
 		return nil
 	}

@@ -6,74 +6,78 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
 	"text/template"
 
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/lab/outer"
 	templates "slipway.io/slipway/templates/lab"
 )
 
-// inventory is the data of templates/lab/inventory.yaml.tmpl.
-type inventory struct {
-	Name, User                   string
-	IdentityFile, KnownHostsFile string
-	Endpoint, Bundle             string
-	// Addons is the list of addons in YAML; empty for none.
-	Addons string
+// SharedKernel is what machines that have no kernel of their own take from the
+// outer machine.
+type SharedKernel struct {
 	// CgroupV1 and NoSysResource are what the outer machine cannot give.
 	CgroupV1, NoSysResource bool
+	// SharedUUID: the outer machine has a product UUID, which all of them see.
+	SharedUUID bool
+}
+
+// inventory is the data of templates/lab/inventory.yaml.tmpl.
+type inventory struct {
+	Name, KnownHostsFile string
+	Endpoint, Bundle     string
+	// User and IdentityFile are those of all machines; IdentityFile is empty
+	// where each has its own.
+	User, IdentityFile string
+	// Addons is the list of addons in YAML; empty for none.
+	Addons string
+	// Shared is nil for machines with a kernel of their own.
+	Shared *SharedKernel
 	// EvenEtcd: there is an even number of control planes.
 	EvenEtcd bool
-	// SharedUUID: the outer machine has a product UUID, which containers see.
-	SharedUUID bool
-	Hosts      []inventoryHost
+	Hosts    []inventoryHost
 }
 
 type inventoryHost struct {
 	Name, Address string
 	Roles         []string
+	// IdentityFile is empty where all machines have the same.
+	IdentityFile string
 }
 
-// writeInventory writes what an installer needs to know of the lab.
-func (s *session) writeInventory(spec Spec) error {
-	status, err := os.ReadFile("/proc/self/status")
+// WriteInventory writes what an installer needs to know of the lab. shared is
+// nil for machines with a kernel of their own.
+func WriteInventory(l *Lab, spec Spec, shared *SharedKernel) error {
+	data, err := inventoryOf(l, spec)
 	if err != nil {
 		return err
 	}
-	data, err := inventoryOf(s.lab(), spec)
-	if err != nil {
-		return err
-	}
-	if data.Addons, err = s.addons(spec); err != nil {
+	data.Shared = shared
+	if data.Addons, err = addons(l, spec); err != nil {
 		return fmt.Errorf("inventory: %w", err)
 	}
-	data.CgroupV1 = cgroupV1()
-	_, err = os.Stat("/sys/class/dmi/id/product_uuid")
-	data.SharedUUID = err == nil
-	data.NoSysResource = lacksCapability(string(status), capSysResource)
 	content, err := data.render()
 	if err != nil {
 		return fmt.Errorf("inventory: %w", err)
 	}
-	return writeFile(s.lab().InventoryFile(), content, 0o644)
+	return outer.WriteFile(l.InventoryFile(), content, 0o644)
 }
 
 // addons are those that the spec names, else those that the inventory has, in
 // YAML.
-func (s *session) addons(spec Spec) (string, error) {
+func addons(l *Lab, spec Spec) (string, error) {
 	var addons []config.Addon
 	for _, name := range spec.Addons {
 		a := config.Addon{Name: name}
 		if name == config.AddonMetalLB {
-			a.Addresses = []string{poolOf(s.lab().Subnet)}
+			a.Addresses = []string{Nth(l.Subnet, poolFirst).String() + "-" + Nth(l.Subnet, poolLast).String()}
 		}
 		addons = append(addons, a)
 	}
 	if spec.Addons == nil {
-		before, err := config.Load(s.lab().InventoryFile())
+		before, err := config.Load(l.InventoryFile())
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", err
 		}
@@ -94,20 +98,9 @@ const (
 	poolLast  = 220
 )
 
-// poolOf are the load balancer's addresses in the lab's subnet.
-func poolOf(subnet netip.Prefix) string {
-	address := func(last byte) netip.Addr {
-		bytes := subnet.Masked().Addr().As4()
-		bytes[3] = last
-		return netip.AddrFrom4(bytes)
-	}
-	return address(poolFirst).String() + "-" + address(poolLast).String()
-}
-
 func inventoryOf(l *Lab, spec Spec) (inventory, error) {
 	data := inventory{
-		Name: l.Name, User: User,
-		IdentityFile:   filepath.Base(l.IdentityFile()),
+		Name:           l.Name,
 		KnownHostsFile: filepath.Base(l.KnownHostsFile()),
 		Endpoint:       spec.Endpoint,
 		EvenEtcd:       spec.ControlPlanes > 0 && spec.ControlPlanes%2 == 0,
@@ -122,14 +115,32 @@ func inventoryOf(l *Lab, spec Spec) (inventory, error) {
 		}
 		data.Bundle = bundle
 	}
+	data.User, data.IdentityFile = l.Machines[0].User, l.relative(l.Machines[0].IdentityFile)
 	for _, m := range l.Machines {
-		host := inventoryHost{Name: m.Name, Address: m.Address.String()}
+		host := inventoryHost{Name: m.Name, Address: m.Address.String(), IdentityFile: l.relative(m.IdentityFile)}
 		for _, role := range m.Roles {
 			host.Roles = append(host.Roles, string(role))
 		}
+		if host.IdentityFile != data.IdentityFile {
+			data.IdentityFile = ""
+		}
 		data.Hosts = append(data.Hosts, host)
 	}
+	if data.IdentityFile != "" {
+		for i := range data.Hosts {
+			data.Hosts[i].IdentityFile = ""
+		}
+	}
 	return data, nil
+}
+
+// relative is a path below the lab's folder as its inventory writes it.
+func (l *Lab) relative(path string) string {
+	inside, err := filepath.Rel(l.Dir, path)
+	if err != nil || !filepath.IsLocal(inside) {
+		return path
+	}
+	return filepath.ToSlash(inside)
 }
 
 func (data inventory) render() ([]byte, error) {

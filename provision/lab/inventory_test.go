@@ -14,7 +14,7 @@ func TestInventoryIsAValidOne(t *testing.T) {
 	for _, cgroupV1 := range []bool{false, true} {
 		for _, noSysResource := range []bool{false, true} {
 			data := testInventory(t, Spec{ControlPlanes: 3, Workers: 1})
-			data.CgroupV1, data.NoSysResource = cgroupV1, noSysResource
+			data.Shared = &SharedKernel{CgroupV1: cgroupV1, NoSysResource: noSysResource}
 			cluster := decode(t, data)
 
 			if got := cluster.Containerd.CgroupDriver; (got == "cgroupfs") != cgroupV1 {
@@ -75,10 +75,12 @@ func TestInventoryOfOneControlPlaneNeedsNoEndpoint(t *testing.T) {
 
 func testInventory(t *testing.T, spec Spec) inventory {
 	t.Helper()
-	s := testSession(t)
-	s.state.Subnet = prefix("10.88.77.0/24")
-	s.state.Machines = machinesOf(spec, s.state.Subnet)
-	data, err := inventoryOf(s.lab(), spec)
+	l := &Lab{Name: "test", Dir: "/labs/test", Subnet: prefix("10.88.77.0/24")}
+	l.Machines = MachinesOf(spec, l.Subnet, func(i int) int { return 11 + i })
+	for i := range l.Machines {
+		l.Machines[i].User, l.Machines[i].IdentityFile = "slipway", "/labs/test/id_ed25519"
+	}
+	data, err := inventoryOf(l, spec)
 	if err != nil {
 		t.Fatal(err)
 	}

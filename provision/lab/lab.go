@@ -1,17 +1,15 @@
-// Package lab makes machines for the purpose: bare ones, on which the installer
-// does the rest, as on anybody's.
-//
-// Containers makes them from systemd-nspawn machine containers: a Debian tree
-// with a real systemd and a real sshd for each, on a bridge that leads nowhere
-// else. Everything that it makes on the outer machine (the one it runs on) is
-// written to the lab's state file first, so that Down undoes that and no more,
-// also after a crash half-way.
+// Package lab is about machines made for the purpose: bare ones, on which the
+// installer does the rest, as on anybody's. The packages below it make them:
+// container from systemd-nspawn machine containers, vagrant from virtual
+// machines.
 package lab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"regexp"
 	"time"
@@ -19,26 +17,47 @@ import (
 	"slipway.io/slipway/provision/config"
 )
 
+// Provider makes the machines of labs. Its calls can be made again after they
+// failed or were interrupted, and change nothing where all is there.
+type Provider interface {
+	// Up makes what is missing and boots what is off.
+	Up(ctx context.Context, spec Spec) (*Lab, error)
+	// Boot starts the machines that are off, and waits until they answer.
+	Boot(ctx context.Context, name string) (*Lab, error)
+	// Halt powers all machines off, in order, and keeps their disks.
+	Halt(ctx context.Context, name string) (*Lab, error)
+	// Down removes all that belongs to the lab. One that is not there is down
+	// already.
+	Down(ctx context.Context, name string) error
+	// Status looks at what is there. A lab that is not there is ErrNotFound.
+	Status(ctx context.Context, name string) (*Lab, error)
+	// Find reads what was recorded of a lab, without a look at its machines:
+	// their State may be empty.
+	Find(ctx context.Context, name string) (*Lab, error)
+}
+
+// Snapshotter is a Provider that can save the machines of a lab, and go back.
+type Snapshotter interface {
+	// SaveSnapshot saves all machines, at one moment, under a new name.
+	SaveSnapshot(ctx context.Context, name, snapshot string) error
+	// RestoreSnapshot makes all machines be as they were, and boots them.
+	RestoreSnapshot(ctx context.Context, name, snapshot string) error
+	// Snapshots lists what can be restored.
+	Snapshots(ctx context.Context, name string) ([]string, error)
+}
+
 // Spec says what a lab shall be. Its zero value but for a Name and a number of
 // machines is a useful one.
 type Spec struct {
 	// Name of the lab, a DNS label of up to 40 characters.
 	Name string
-	// ControlPlanes (cp1, cp2, … at .11, .12, …) and Workers (w1, w2, … at
-	// .101, .102, …) are the numbers of machines. Without workers the control
-	// planes take work too.
+	// ControlPlanes and Workers are the numbers of machines. Without workers
+	// the control planes take work too.
 	ControlPlanes, Workers int
-	// Subnet is the lab's network, an IPv4 /24. Default: the first of a few
-	// that no route of the outer machine overlaps.
+	// Names is how the machines are called; default NamesShort.
+	Names Names
+	// Subnet is the lab's network, an IPv4 /24. Default: the provider's.
 	Subnet netip.Prefix
-	// Suite is the Debian release; default bookworm.
-	Suite string
-	// Mirror is where debootstrap gets packages; default: the one that apt of
-	// the outer machine has for the suite.
-	Mirror string
-	// SudoPassword makes sudo ask for this password. Empty: sudo asks nothing.
-	// It is only looked at when a machine is made.
-	SudoPassword string
 	// Bundle is the inventory's artifacts.bundle.
 	Bundle string
 	// Addons are the names of the inventory's addons; the load balancer's
@@ -47,15 +66,9 @@ type Spec struct {
 	// Endpoint is the inventory's controlPlane.endpoint; default with more
 	// than one control plane: the address of the first.
 	Endpoint string
-	// BootTimeout is how long one machine may take until it answers and all
-	// its units are up; default two minutes.
-	BootTimeout time.Duration
 }
 
-// User is the login on every machine.
-const User = "slipway"
-
-// Limits that the numbering of addresses sets.
+// maxMachines of each role: what the numbering of addresses has room for.
 const (
 	maxControlPlanes = 80
 	maxWorkers       = 90
@@ -66,17 +79,8 @@ var labName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
 // ErrNotFound: there is no lab of that name.
 var ErrNotFound = errors.New("no such lab")
 
-func (s Spec) withDefaults() Spec {
-	if s.Suite == "" {
-		s.Suite = "bookworm"
-	}
-	if s.BootTimeout == 0 {
-		s.BootTimeout = 2 * time.Minute
-	}
-	return s
-}
-
-func (s Spec) validate() error {
+// Validate says all that is wrong with a spec.
+func (s Spec) Validate() error {
 	var errs []error
 	if !labName.MatchString(s.Name) {
 		errs = append(errs, fmt.Errorf("lab name %q: not a DNS label of up to 40 characters", s.Name))
@@ -90,36 +94,57 @@ func (s Spec) validate() error {
 	if s.ControlPlanes+s.Workers == 0 {
 		errs = append(errs, errors.New("a lab needs a machine: neither control planes nor workers"))
 	}
+	if _, known := namings()[s.Names]; !known && s.Names != "" {
+		errs = append(errs, fmt.Errorf("names %q: use %s or %s", s.Names, NamesShort, NamesClassic))
+	}
 	if s.Subnet.IsValid() && (!s.Subnet.Addr().Is4() || s.Subnet.Bits() != 24) {
 		errs = append(errs, fmt.Errorf("subnet %s: must be an IPv4 /24", s.Subnet))
 	}
 	return errors.Join(errs...)
 }
 
+// Folder holds all that belongs to the lab of that name; root is slipway in the
+// user's cache folder by default.
+func Folder(root, name string) (string, error) {
+	if !labName.MatchString(name) {
+		return "", fmt.Errorf("lab name %q: not a DNS label of up to 40 characters", name)
+	}
+	root, err := Root(root)
+	return filepath.Join(root, "labs", name), err
+}
+
+// Root is where labs and what they share are kept: slipway in the user's cache
+// folder unless one is given.
+func Root(given string) (string, error) {
+	if given == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return "", fmt.Errorf("find the cache folder: %w", err)
+		}
+		given = filepath.Join(cache, "slipway")
+	}
+	return filepath.Abs(given)
+}
+
 // Lab is what is there.
 type Lab struct {
-	Name string `json:"name"`
+	Name string
 	// Dir holds all that belongs to the lab.
-	Dir string `json:"dir"`
-	// Subnet and Bridge are its network; Gateway is the outer machine in it.
-	Subnet  netip.Prefix `json:"subnet"`
-	Bridge  string       `json:"bridge"`
-	Gateway netip.Addr   `json:"gateway"`
+	Dir string
+	// Subnet is its network.
+	Subnet netip.Prefix
 	// Machines, control planes first.
-	Machines []Machine `json:"machines"`
+	Machines []Machine
 }
 
 // Machine is one machine of a lab.
 type Machine struct {
-	Name    string        `json:"name"`
-	Roles   []config.Role `json:"roles"`
-	Address netip.Addr    `json:"address"`
-	// Tree is its root file system, Log what it wrote to its console.
-	Tree  string       `json:"tree"`
-	Log   string       `json:"log"`
-	State MachineState `json:"state"`
-	// PID is the process that runs it; 0 if none does.
-	PID int `json:"pid"`
+	Name    string
+	Roles   []config.Role
+	Address netip.Addr
+	// User logs in with the private key IdentityFile.
+	User, IdentityFile string
+	State              MachineState
 }
 
 // MachineState says whether a machine is there and runs.
@@ -132,10 +157,7 @@ const (
 	Running MachineState = "running"
 )
 
-// IdentityFile is the private key that logs in as User on every machine.
-func (l *Lab) IdentityFile() string { return filepath.Join(l.Dir, "id_ed25519") }
-
-// KnownHostsFile has the host key of every machine, taken from the trees.
+// KnownHostsFile has the host key of every machine.
 func (l *Lab) KnownHostsFile() string { return filepath.Join(l.Dir, "known_hosts") }
 
 // InventoryFile is the inventory that the lab wrote.
@@ -152,18 +174,18 @@ func (l *Lab) Machine(name string) (Machine, error) {
 }
 
 // SSHArgv is the ssh command line that logs in to a machine, or runs a command
-// there. It reads no settings of the user but the lab's own key and host keys.
+// there. It reads no settings of the user but the lab's own keys and host keys.
 func (l *Lab) SSHArgv(machine string, command ...string) ([]string, error) {
 	m, err := l.Machine(machine)
 	if err != nil {
 		return nil, err
 	}
 	argv := []string{
-		"ssh", "-F", "none", "-i", l.IdentityFile(),
+		"ssh", "-F", "none", "-i", m.IdentityFile,
 		"-o", "IdentitiesOnly=yes",
 		"-o", "StrictHostKeyChecking=yes",
 		"-o", "UserKnownHostsFile=" + l.KnownHostsFile(),
-		"-l", User, m.Address.String(),
+		"-l", m.User, m.Address.String(),
 	}
 	if len(command) > 0 {
 		argv = append(append(argv, "--"), command...)

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -20,11 +21,12 @@ func TestValidate(t *testing.T) {
 		{"a lab without machines is none", Spec{Name: "a"}, []string{"needs a machine"}},
 		{"workers must fit between their first address and the broadcast one", Spec{Name: "a", Workers: 91}, []string{"91 workers"}},
 		{"a subnet must be a /24", Spec{Name: "a", Workers: 1, Subnet: prefix("10.0.0.0/16")}, []string{"10.0.0.0/16"}},
+		{"names must be known", Spec{Name: "a", Workers: 1, Names: "greek"}, []string{`names "greek": use short or classic`}},
 		{"all mistakes are told at once", Spec{Name: "A", ControlPlanes: -1}, []string{`"A"`, "-1 control planes"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			err := tc.spec.withDefaults().validate()
+			err := tc.spec.Validate()
 			if (err == nil) != (tc.want == nil) {
 				t.Fatalf("validate: %v", err)
 			}
@@ -39,7 +41,7 @@ func TestValidate(t *testing.T) {
 
 func TestSSHArgvUsesOnlyTheLabsKeys(t *testing.T) {
 	t.Parallel()
-	l := &Lab{Name: "x", Dir: "/labs/x", Machines: []Machine{{Name: "cp1", Address: addr("10.88.77.11")}}}
+	l := &Lab{Name: "x", Dir: "/labs/x", Machines: []Machine{{Name: "cp1", Address: netip.MustParseAddr("10.88.77.11"), User: "slipway", IdentityFile: "/labs/x/id_ed25519"}}}
 	got, err := l.SSHArgv("cp1", "uptime", "-s")
 	if err != nil {
 		t.Fatal(err)

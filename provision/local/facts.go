@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Facts of the computer.
@@ -58,20 +59,7 @@ func Read(ctx context.Context, m Machine) *Facts {
 	f := &Facts{
 		OS: m.OS(), Arch: m.Arch(), Programs: map[string]string{}, Home: m.Home(), Shell: m.Env("MSYSTEM"), Root: m.Root(),
 	}
-	for _, v := range versions {
-		out, err := m.Run(ctx, v.argv...)
-		if err != nil {
-			continue
-		}
-		if v.name == "vagrant-libvirt" {
-			_, rest, found := strings.Cut(out, "vagrant-libvirt")
-			if !found {
-				continue
-			}
-			out = rest
-		}
-		f.Programs[v.name] = number.FindString(out)
-	}
+	f.readVersions(ctx, m)
 	f.readMemory(ctx, m)
 	f.readDisk(ctx, m)
 	f.readVirtualization(ctx, m)
@@ -267,4 +255,54 @@ func whole(text string, divisor int) int {
 		return -1
 	}
 	return n / divisor
+}
+
+// readVersions asks all programs at once: Vagrant takes seconds to start.
+func (f *Facts) readVersions(ctx context.Context, m Machine) {
+	var running sync.WaitGroup
+	var mu sync.Mutex // guards f.Programs
+	for _, v := range versions {
+		running.Go(func() {
+			out, err := m.Run(ctx, v.argv...)
+			if err != nil {
+				return
+			}
+			if v.name == "vagrant-libvirt" {
+				_, rest, found := strings.Cut(out, "vagrant-libvirt")
+				if !found {
+					return
+				}
+				out = rest
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			f.Programs[v.name] = number.FindString(out)
+		})
+	}
+	running.Wait()
+}
+
+// Has says whether a program is there.
+func (f *Facts) Has(program string) bool {
+	_, there := f.Programs[program]
+	return there
+}
+
+// Hypervisor is Vagrant's name of the provider to use here: VirtualBox, or
+// libvirt where only that is there.
+func (f *Facts) Hypervisor() string {
+	if !f.Has("virtualbox") && f.Has("vagrant-libvirt") {
+		return "libvirt"
+	}
+	return "virtualbox"
+}
+
+// Vagrant says whether a lab is best made by Vagrant: with a hypervisor that
+// runs, and wherever machine containers cannot be, which need Linux and root.
+func (f *Facts) Vagrant() bool {
+	if f.OS != "linux" {
+		return true
+	}
+	hypervisor := f.Has("virtualbox") || f.Has("libvirt") && f.Has("vagrant-libvirt")
+	return f.Has("vagrant") && (!f.Root || hypervisor && f.Virtualization == "")
 }

@@ -1,0 +1,66 @@
+package container
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"slipway.io/slipway/provision/lab"
+)
+
+// plan decides what the lab shall be and writes it down, before anything of it
+// is made.
+func (s *session) plan(ctx context.Context, spec lab.Spec) error {
+	subnet := s.state.Subnet
+	switch {
+	case !subnet.IsValid():
+		held, err := s.awaitLock(ctx, filepath.Join(filepath.Dir(s.dir), "subnets.lock"), "no other lab chooses its subnet")
+		if err != nil {
+			return err
+		}
+		defer held.Release()
+		routes, err := readRoutes(ctx)
+		if err != nil {
+			return err
+		}
+		if subnet, err = chooseSubnet(spec.Subnet, append(routes, s.otherLabs()...)); err != nil {
+			return err
+		}
+	case spec.Subnet.IsValid() && spec.Subnet.Masked() != subnet:
+		return fmt.Errorf("its subnet is %s: take it down first to make it %s", subnet, spec.Subnet)
+	}
+	machines, err := merge(s.state.Machines, lab.MachinesOf(spec, subnet, func(i int) int { return firstControlPlane + i }))
+	if err != nil {
+		return err
+	}
+	return s.record(func() {
+		s.state.Subnet = subnet
+		s.state.Bridge = s.bridgeName()
+		s.state.Machines = machines
+	})
+}
+
+// remove undoes all that the state records: processes, cgroups, the bridge, and
+// then the folder with the trees and the state itself.
+func (s *session) remove(ctx context.Context) error {
+	err := s.eachMachine(func(m *machine) error {
+		if err := s.stop(ctx, m, downTimeout); err != nil {
+			return err
+		}
+		return removeTree(s.machineDir(m))
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.removeBridge(ctx); err != nil {
+		return fmt.Errorf("bridge %s: %w", s.state.Bridge, err)
+	}
+	if err := removeTree(s.dir); err != nil {
+		return err
+	}
+	if err := s.restoreSysctls(); err != nil {
+		return err
+	}
+	s.say("", "is down")
+	return nil
+}

@@ -1,0 +1,181 @@
+package container
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"slipway.io/slipway/provision/lab"
+	"slipway.io/slipway/provision/lab/outer"
+)
+
+// subnets are tried in this order. None overlaps kubeadm's service subnet
+// (10.96.0.0/12) or Flannel's pod subnet (10.244.0.0/16).
+func subnets() []netip.Prefix {
+	var all []netip.Prefix
+	for third := 77; third < 87; third++ {
+		all = append(all, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 88, byte(third), 0}), 24))
+	}
+	return append(all,
+		netip.MustParsePrefix("172.29.77.0/24"),
+		netip.MustParsePrefix("192.168.177.0/24"))
+}
+
+// route is what is needed of `ip -json route`.
+type route struct {
+	Destination string `json:"dst"`
+	Device      string `json:"dev"`
+}
+
+// chooseSubnet takes the wanted subnet, or the first free one if it is the zero
+// value. A default route collides with nothing.
+func chooseSubnet(wanted netip.Prefix, routes []route) (netip.Prefix, error) {
+	candidates := subnets()
+	if wanted.IsValid() {
+		candidates = []netip.Prefix{wanted.Masked()}
+	}
+	var taken []string
+	for _, candidate := range candidates {
+		r, found := collision(candidate, routes)
+		if !found {
+			return candidate, nil
+		}
+		taken = append(taken, fmt.Sprintf("%s (route to %s on %s)", candidate, r.Destination, r.Device))
+	}
+	return netip.Prefix{}, fmt.Errorf("no subnet is free, choose one: %s", strings.Join(taken, ", "))
+}
+
+func collision(subnet netip.Prefix, routes []route) (route, bool) {
+	for _, r := range routes {
+		dst, err := netip.ParsePrefix(r.Destination)
+		if err != nil {
+			addr, err := netip.ParseAddr(r.Destination)
+			if err != nil {
+				continue // "default", and what is not IPv4
+			}
+			dst = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		if dst.Bits() > 0 && dst.Overlaps(subnet) {
+			return r, true
+		}
+	}
+	return route{}, false
+}
+
+func readRoutes(ctx context.Context) ([]route, error) {
+	out, err := outer.Run(ctx, "ip", "-json", "-4", "route", "show", "table", "all")
+	if err != nil {
+		return nil, fmt.Errorf("read the routes: %w", err)
+	}
+	var routes []route
+	if err := json.Unmarshal(out, &routes); err != nil {
+		return nil, fmt.Errorf("read the routes: %w", err)
+	}
+	return routes, nil
+}
+
+// otherLabs are the subnets that other labs of the folder have: one that is not
+// up yet, or no more since the outer machine booted, has no route.
+func (s *session) otherLabs() []route {
+	paths, _ := filepath.Glob(filepath.Join(filepath.Dir(s.dir), "*", "lab.json")) // the pattern is a good one
+	var taken []route
+	for _, path := range paths {
+		name := filepath.Base(filepath.Dir(path))
+		other := session{name: name, dir: filepath.Dir(path)}
+		if name != s.name && other.load() == nil {
+			taken = append(taken, route{Destination: other.state.Subnet.String(), Device: "lab " + name})
+		}
+	}
+	return taken
+}
+
+// digest tells labs of one name in different folders apart.
+func (s *session) digest() [sha256.Size]byte { return sha256.Sum256([]byte(s.dir)) }
+
+// bridgeName has 11 of the 15 characters that Linux allows for an interface.
+func (s *session) bridgeName() string {
+	sum := s.digest()
+	return fmt.Sprintf("slw%x", sum[:4])
+}
+
+// bridgeAlias marks the bridge as this lab's.
+func (s *session) bridgeAlias() string { return "slipway lab " + s.dir }
+
+// ensureBridge makes the bridge and gives the outer machine its address there.
+// It neither forwards nor translates anything.
+func (s *session) ensureBridge(ctx context.Context) error {
+	name := s.state.Bridge
+	there, err := s.ownsBridge()
+	if err != nil {
+		return err
+	}
+	if !there {
+		// Since the subnet was chosen, the outer machine may have got a route,
+		// say that of a VPN.
+		routes, err := readRoutes(ctx)
+		if err != nil {
+			return err
+		}
+		if r, found := collision(s.state.Subnet, routes); found {
+			return fmt.Errorf("its subnet %s overlaps the route to %s on %s", s.state.Subnet, r.Destination, r.Device)
+		}
+		// A fixed address: a bridge takes one of its ports' otherwise, and
+		// changes it with them. The first byte says locally administered.
+		sum := s.digest()
+		mac := fmt.Sprintf("02:%02x:%02x:%02x:%02x:%02x", sum[4], sum[5], sum[6], sum[7], sum[8])
+		s.say("", "makes the bridge %s, %s", name, s.state.Subnet)
+		if _, err := outer.Run(ctx, "ip", "link", "add", "name", name, "address", mac, "type", "bridge", "stp_state", "0"); err != nil {
+			return err
+		}
+	}
+	if _, err := outer.Run(ctx, "ip", "link", "set", "dev", name, "alias", s.bridgeAlias()); err != nil {
+		return err
+	}
+	// A kernel without IPv6 has no such file.
+	ipv6 := filepath.Join("/proc/sys/net/ipv6/conf", name, "disable_ipv6")
+	if err := os.WriteFile(ipv6, []byte("1\n"), 0o644); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	address := fmt.Sprintf("%s/%d", lab.Nth(s.state.Subnet, 1), s.state.Subnet.Bits())
+	if _, err := outer.Run(ctx, "ip", "address", "replace", address, "dev", name); err != nil {
+		return err
+	}
+	_, err = outer.Run(ctx, "ip", "link", "set", "dev", name, "up")
+	return err
+}
+
+// ownsBridge says whether the bridge is there. Another one's interface of that
+// name is an error. One without an alias is ours: a crash came between its
+// creation and its alias.
+func (s *session) ownsBridge() (bool, error) {
+	if s.state.Bridge == "" {
+		return false, nil
+	}
+	alias, err := os.ReadFile(filepath.Join("/sys/class/net", s.state.Bridge, "ifalias"))
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if got := strings.TrimSpace(string(alias)); got != "" && got != s.bridgeAlias() {
+		return false, fmt.Errorf("an interface of that name belongs to %q", got)
+	}
+	return true, nil
+}
+
+func (s *session) removeBridge(ctx context.Context) error {
+	there, err := s.ownsBridge()
+	if err != nil || !there {
+		return err
+	}
+	s.say("", "removes the bridge %s", s.state.Bridge)
+	_, err = outer.Run(ctx, "ip", "link", "delete", "dev", s.state.Bridge, "type", "bridge")
+	return err
+}

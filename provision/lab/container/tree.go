@@ -1,0 +1,137 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"slipway.io/slipway/provision/lab"
+	"slipway.io/slipway/provision/lab/outer"
+)
+
+// uid of User in the machines, as templates/lab/setup.sh makes it.
+const uid = 1000
+
+// ensureTree makes the root file system of a machine: a copy of the base with
+// its own identity. It is renamed to its place when it is whole, and never
+// written to again from outside.
+func (s *session) ensureTree(ctx context.Context, base string, m *machine, sudoPassword string) error {
+	tree := s.treePath(m)
+	if _, err := os.Stat(tree); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	temp, err := freshDir(tree)
+	if err != nil {
+		return err
+	}
+	partial := filepath.Join(temp, "tree")
+	s.say(m.Name, "copies the base tree")
+	if _, err := outer.Run(ctx, "cp", "--archive", "--reflink=auto", base, partial); err != nil {
+		return err
+	}
+	if err := s.personalise(partial, m, sudoPassword == ""); err != nil {
+		return err
+	}
+	if sudoPassword != "" {
+		line := strings.NewReader(User + ":" + sudoPassword + "\n")
+		if _, err := (outer.Tool{Argv: []string{"chroot", partial, "chpasswd"}, Stdin: line}).Run(ctx); err != nil {
+			return fmt.Errorf("set the sudo password: %w", err)
+		}
+	}
+	if err := os.Rename(partial, tree); err != nil {
+		return err
+	}
+	return os.Remove(temp)
+}
+
+// freshDir makes a temporary folder beside path, and removes those of attempts
+// that were cut short. Each attempt gets another one, since a program that a
+// killed attempt had started may still write to its own.
+func freshDir(path string) (string, error) {
+	old, err := filepath.Glob(path + ".partial-*")
+	if err != nil {
+		return "", err
+	}
+	for _, dir := range old {
+		if err := removeTree(dir); err != nil {
+			return "", err
+		}
+	}
+	return os.MkdirTemp(filepath.Dir(path), filepath.Base(path)+".partial-*")
+}
+
+// personalise gives a fresh copy what differs between machines.
+func (s *session) personalise(tree string, m *machine, sudoWithoutPassword bool) error {
+	root, err := os.OpenRoot(tree)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	hostKey, err := os.ReadFile(s.hostKeyPath(m))
+	if err != nil {
+		return err
+	}
+	hostPublic, err := os.ReadFile(s.hostKeyPath(m) + ".pub")
+	if err != nil {
+		return err
+	}
+	userPublic, err := os.ReadFile(s.identityPath() + ".pub")
+	if err != nil {
+		return err
+	}
+	for _, file := range []struct {
+		path, content string
+		mode          fs.FileMode
+	}{
+		{"etc/machine-id", newMachineID() + "\n", 0o444},
+		{"etc/hostname", m.Name + "\n", 0o644},
+		{"etc/hosts", etcHosts(m), 0o644},
+		{"etc/resolv.conf", resolvConf(m), 0o644},
+		{"etc/slipway-lab/network.env", s.networkEnv(m), 0o644},
+		{"etc/ssh/ssh_host_ed25519_key", string(hostKey), 0o600},
+		{"etc/ssh/ssh_host_ed25519_key.pub", string(hostPublic), 0o644},
+		{"etc/sudoers.d/slipway", sudoers(sudoWithoutPassword), 0o440},
+		{"home/" + User + "/.ssh/authorized_keys", string(userPublic), 0o600},
+	} {
+		if err := root.MkdirAll(filepath.Dir(file.path), 0o755); err != nil {
+			return err
+		}
+		if err := replaceFile(root, file.path, []byte(file.content), file.mode); err != nil {
+			return err
+		}
+	}
+	home := "home/" + User + "/.ssh"
+	return errors.Join(
+		root.Chmod(home, 0o700),
+		root.Lchown(home, uid, uid),
+		root.Lchown(home+"/authorized_keys", uid, uid),
+	)
+}
+
+// etcHosts has the machine's name at its real address, never at 127.0.1.1.
+func etcHosts(m *machine) string {
+	return fmt.Sprintf("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n%s %s\n", m.Address, m.Name)
+}
+
+// resolvConf names the machine itself, where nothing answers: a lookup fails at
+// once, and none leaves the machine. CoreDNS does not start without any name
+// server, and takes 127.0.0.1 for itself and finds a loop.
+func resolvConf(m *machine) string {
+	return fmt.Sprintf("nameserver %s\noptions timeout:1 attempts:1\n", m.Address)
+}
+
+// networkEnv is read by slipway-lab-network.service.
+func (s *session) networkEnv(m *machine) string {
+	return fmt.Sprintf("ADDRESS=%s\nPREFIX_LENGTH=%d\nGATEWAY=%s\n", m.Address, s.state.Subnet.Bits(), lab.Nth(s.state.Subnet, 1))
+}
+
+func sudoers(withoutPassword bool) string {
+	if withoutPassword {
+		return User + " ALL=(ALL:ALL) NOPASSWD: ALL\n"
+	}
+	return User + " ALL=(ALL:ALL) ALL\n"
+}

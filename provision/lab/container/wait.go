@@ -1,0 +1,27 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"slipway.io/slipway/provision/lab/outer"
+)
+
+// awaitLock waits for what another lab does for both, and says so.
+func (s *session) awaitLock(ctx context.Context, path, condition string) (*outer.Lock, error) {
+	var held *outer.Lock
+	var told bool
+	err := outer.Await(ctx, condition, 30*time.Minute, func(context.Context) (bool, string, error) {
+		var err error
+		if held, err = outer.Acquire(path); errors.Is(err, outer.ErrLocked) {
+			if !told {
+				s.say("", "waits until %s: %v", condition, err)
+				told = true
+			}
+			return false, err.Error(), nil
+		}
+		return err == nil, "", err
+	})
+	return held, err
+}

@@ -1,0 +1,94 @@
+package vagrant
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"slipway.io/slipway/provision/lab"
+)
+
+// Vagrant's names of states; each provider has more of them, for what is off.
+const (
+	stateRunning    = "running"
+	stateNotCreated = "not_created"
+)
+
+func stateOf(told string) lab.MachineState {
+	switch told {
+	case "":
+		return ""
+	case stateRunning:
+		return lab.Running
+	case stateNotCreated:
+		return lab.Missing
+	}
+	return lab.Off
+}
+
+// states asks Vagrant for the state of each machine.
+func (s *session) states(ctx context.Context) (map[string]string, error) {
+	lines, err := s.run(ctx, false, "status")
+	if err != nil {
+		return nil, err
+	}
+	states := map[string]string{}
+	for _, t := range lines {
+		if t.Type == "state" && len(t.Data) > 0 {
+			states[t.Target] = t.Data[0]
+		}
+	}
+	return states, nil
+}
+
+// look is the lab as it is now.
+func (s *session) look(ctx context.Context) (*lab.Lab, error) {
+	states, err := s.states(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.lab(states), nil
+}
+
+// ensureRunning makes and boots what does not run, and learns who the machines
+// are. A machine that cannot be had is named, with what Vagrant says.
+func (s *session) ensureRunning(ctx context.Context) error {
+	states, err := s.states(ctx)
+	if err != nil {
+		return err
+	}
+	var off []string
+	for i, m := range s.settings.Machines {
+		if states[m.Name] == stateNotCreated {
+			// Who it is, is not known before it is made.
+			s.settings.Machines[i].User, s.settings.Machines[i].IdentityFile = "", ""
+		}
+		if states[m.Name] != stateRunning {
+			off = append(off, m.Name)
+		}
+	}
+	if len(off) > 0 {
+		if _, err := s.run(ctx, true, append([]string{"up", "--no-provision", "--provider", s.settings.Provider}, off...)...); err != nil {
+			return s.notUp(ctx, err)
+		}
+	}
+	return s.identify(ctx)
+}
+
+// notUp says which machines did not come up.
+func (s *session) notUp(ctx context.Context, cause error) error {
+	states, err := s.states(ctx)
+	if err != nil {
+		return cause
+	}
+	var down []string
+	for _, m := range s.settings.Machines {
+		if states[m.Name] != stateRunning {
+			down = append(down, fmt.Sprintf("%s is %s", m.Name, states[m.Name]))
+		}
+	}
+	if len(down) == 0 {
+		return cause
+	}
+	return fmt.Errorf("%s: %w", strings.Join(down, ", "), cause)
+}

@@ -1,0 +1,96 @@
+package vagrant
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"slipway.io/slipway/provision/lab"
+)
+
+var _ lab.Snapshotter = Vagrant{}
+
+// snapshotName is what every provider takes as the name of a snapshot.
+var snapshotName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+
+// SaveSnapshot saves all machines as they are on disk. They are powered off for
+// it, so that the disks of all are of one moment, and boot again.
+func (v Vagrant) SaveSnapshot(ctx context.Context, name, snapshot string) error {
+	if !snapshotName.MatchString(snapshot) {
+		return fmt.Errorf("snapshot %q: use letters, digits, and . _ - between them", snapshot)
+	}
+	_, err := v.hold(name, false, func(s *session) (*lab.Lab, error) {
+		saved, err := s.snapshots(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range s.settings.names() {
+			if slices.Contains(saved[m], snapshot) {
+				return nil, fmt.Errorf("%s has a snapshot %s already: choose another name", m, snapshot)
+			}
+		}
+		for _, args := range [][]string{{"halt"}, {"snapshot", "save", snapshot}} {
+			if _, err := s.run(ctx, true, args...); err != nil {
+				return nil, err
+			}
+		}
+		return nil, s.ensureRunning(ctx)
+	})
+	return err
+}
+
+// RestoreSnapshot makes all machines be as they were, and boots them. What was
+// written since is lost.
+func (v Vagrant) RestoreSnapshot(ctx context.Context, name, snapshot string) error {
+	_, err := v.hold(name, false, func(s *session) (*lab.Lab, error) {
+		saved, err := s.snapshots(ctx)
+		if err != nil {
+			return nil, err
+		}
+		// Half a cluster from one time and half from another is none.
+		for _, m := range s.settings.names() {
+			if !slices.Contains(saved[m], snapshot) {
+				return nil, fmt.Errorf("%s has no snapshot %q; it has: %s", m, snapshot, strings.Join(saved[m], ", "))
+			}
+		}
+		if _, err := s.run(ctx, true, "snapshot", "restore", "--no-provision", "--no-start", snapshot); err != nil {
+			return nil, err
+		}
+		return nil, s.ensureRunning(ctx)
+	})
+	return err
+}
+
+// Snapshots lists those that all machines have.
+func (v Vagrant) Snapshots(ctx context.Context, name string) ([]string, error) {
+	s, err := v.open(name)
+	if err != nil {
+		return nil, err
+	}
+	saved, err := s.snapshots(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := s.settings.names()
+	return slices.DeleteFunc(saved[names[0]], func(snapshot string) bool {
+		return slices.ContainsFunc(names, func(m string) bool { return !slices.Contains(saved[m], snapshot) })
+	}), nil
+}
+
+// snapshots are the names of each machine's snapshots. Vagrant gives them as
+// what it would show to a person, beside a sentence where there is none.
+func (s *session) snapshots(ctx context.Context) (map[string][]string, error) {
+	lines, err := s.run(ctx, false, "snapshot", "list")
+	if err != nil {
+		return nil, err
+	}
+	saved := map[string][]string{}
+	for _, t := range lines {
+		if t.Type == "ui" && len(t.Data) == 2 && t.Data[0] == "detail" && snapshotName.MatchString(t.Data[1]) {
+			saved[t.Target] = append(saved[t.Target], t.Data[1])
+		}
+	}
+	return saved, nil
+}
