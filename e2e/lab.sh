@@ -17,13 +17,13 @@ esac
 
 # The machines need no bundle: they are made while it is.
 e2e/prepare.sh --packages
-bin/slipway lab up --name "$name" --machines-only "$@" >/dev/null &
+bin/slipway lab up --provider container --name "$name" --machines-only "$@" >/dev/null &
 machines=$!
 trap 'kill "$machines" 2>/dev/null || :' EXIT
 bundle=$(e2e/prepare.sh --install $addons)
 wait "$machines"
 trap - EXIT
-bin/slipway lab up --name "$name" --bundle "$bundle" "$@"
+bin/slipway lab up --provider container --name "$name" --bundle "$bundle" "$@"
 
 kubectl=$bundle/bin/linux-$(go env GOARCH)/kubectl
 printf '\n'

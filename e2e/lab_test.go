@@ -67,7 +67,7 @@ func (s *scenario) status(ctx context.Context, t *testing.T) lab {
 }
 
 func (s *scenario) machinesComeUp(ctx context.Context, t *testing.T) {
-	r := s.slipway.must(ctx, t, "lab", "up", "--name", s.lab.Name, "--machines-only", "--bundle", s.bundle)
+	r := s.slipway.must(ctx, t, "lab", "up", "--provider", "container", "--name", s.lab.Name, "--machines-only", "--bundle", s.bundle)
 	s.took("lab up --machines-only", r.took)
 	s.lab = s.status(ctx, t)
 	if diff := cmp.Diff([]string{"cp1", "w1", "w2"}, s.lab.names()); diff != "" {

@@ -47,8 +47,11 @@ func steps() []step {
 	}
 }
 
-func TestCluster(t *testing.T) {
-	s := newScenario(t)
+func TestCluster(t *testing.T) { newScenario(t).story(t, steps()) }
+
+// story does the steps in their order.
+func (s *scenario) story(t *testing.T, steps []step) {
+	t.Helper()
 	ctx := t.Context()
 	if deadline, ok := t.Deadline(); ok {
 		// go test -timeout ends the process without any cleanup: be earlier.
@@ -56,7 +59,7 @@ func TestCluster(t *testing.T) {
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-5*time.Minute))
 		defer cancel()
 	}
-	for _, step := range steps() {
+	for _, step := range steps {
 		start := time.Now()
 		ok := t.Run(step.name, func(t *testing.T) { step.do(s, ctx, t) })
 		s.took(step.name, time.Since(start))

@@ -55,6 +55,11 @@ func hostFaults(t *testing.T) map[string][]fault {
 	const v2 = "[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc.options]\nSystemdCgroup = "
 	return map[string][]fault{
 		"init-system":  {{"another init", "", func(f *facts.Facts) { f.Init = "runit" }, bad, `process 1 is "runit"`, "runs systemd"}},
+		"distribution": {{"a distribution without a family", "", func(f *facts.Facts) { f.OS = facts.OS{ID: "alpine"} }, bad, `"alpine" is not known: use one of debian, ubuntu, rhel`, "preflight.ignore"}},
+		"selinux": {
+			{"SELinux of Rocky", "", func(f *facts.Facts) { f.OS.ID, f.SELinux = "rocky", "enforcing" }, warn, "SELinux is enforcing", "setenforce 0"},
+			{"SELinux that only reports", "", func(f *facts.Facts) { f.SELinux = "permissive" }, nil, "", ""},
+		},
 		"architecture": {{"another architecture", "", func(f *facts.Facts) { f.Arch = "riscv64" }, bad, "riscv64", "amd64 or arm64"}},
 		"cgroup-v1": {
 			{"cgroup v1", "", func(f *facts.Facts) { f.CgroupVersion = 1 }, bad, "cgroup v1", "failCgroupV1: false"},

@@ -10,6 +10,7 @@ import (
 
 	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/distro"
 	"slipway.io/slipway/provision/facts"
 )
 
@@ -100,11 +101,11 @@ func firewall(l *look) []check.Finding {
 // by ufw or firewalld, where one of those is active.
 func firewalls(f *facts.Facts) []string {
 	var managers []string
-	if slices.Contains(f.Firewalls, "ufw") {
-		managers = append(managers, "ufw")
-	}
-	if f.Active("firewalld.service") {
-		managers = append(managers, "firewalld")
+	for _, fw := range distro.Firewalls() {
+		// The unit of ufw is active also where ufw filters nothing.
+		if slices.Contains(f.Firewalls, fw.Name) || fw.Name != "ufw" && f.Active(fw.Unit) {
+			managers = append(managers, fw.Name)
+		}
 	}
 	if len(managers) > 0 {
 		return managers
@@ -114,8 +115,7 @@ func firewalls(f *facts.Facts) []string {
 
 // openPorts is the command that lets in what this cluster needs on a host.
 func (l *look) openPorts(firewall, host string) string {
-	firewall, chain, _ := strings.Cut(firewall, " ")
-	var commands []string
+	var ports []distro.Port
 	for _, need := range l.needs() {
 		if !slices.Contains(need.To, host) {
 			continue
@@ -124,19 +124,19 @@ func (l *look) openPorts(firewall, host string) string {
 		if need.Port == nodePort {
 			port = "30000:32767"
 		}
-		switch firewall {
-		case "ufw":
-			commands = append(commands, fmt.Sprintf("ufw allow %s/%s", port, need.Protocol))
-		case "firewalld":
-			commands = append(commands, fmt.Sprintf("firewall-cmd --permanent --add-port=%s/%s", strings.Replace(port, ":", "-", 1), need.Protocol))
-		case "nftables":
-			commands = append(commands, fmt.Sprintf("nft insert rule %s %s dport %s accept", chain, need.Protocol, strings.Replace(port, ":", "-", 1)))
-		default:
-			commands = append(commands, fmt.Sprintf("iptables -I INPUT -p %s --dport %s -j ACCEPT", need.Protocol, port))
-		}
+		ports = append(ports, distro.Port{Number: port, Protocol: string(need.Protocol)})
 	}
-	if firewall == "firewalld" {
-		commands = append(commands, "firewall-cmd --reload")
+	if manager, known := distro.FirewallOf(firewall); known {
+		return manager.Open(ports...)
+	}
+	firewall, chain, _ := strings.Cut(firewall, " ")
+	var commands []string
+	for _, p := range ports {
+		if firewall == "nftables" {
+			commands = append(commands, fmt.Sprintf("nft insert rule %s %s dport %s accept", chain, p.Protocol, strings.Replace(p.Number, ":", "-", 1)))
+		} else {
+			commands = append(commands, fmt.Sprintf("iptables -I INPUT -p %s --dport %s -j ACCEPT", p.Protocol, p.Number))
+		}
 	}
 	return strings.Join(commands, " && ")
 }

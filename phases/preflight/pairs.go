@@ -8,6 +8,7 @@ import (
 
 	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/distro"
 	"slipway.io/slipway/provision/mesh"
 )
 
@@ -164,8 +165,11 @@ func (l *look) unreached(need mesh.Need, to string, status mesh.Status, links []
 		f.Fix = "give each machine an address of its own: ip -4 addr"
 	default:
 		f.Evidence = fmt.Sprintf("%s is not reached from %s: %s", what, names(from), status)
-		f.Fix = fmt.Sprintf("open it on %s: ufw allow %d/%s, or: firewall-cmd --permanent --add-port=%d/%s && firewall-cmd --reload; and in firewalls between",
-			to, need.Port, need.Protocol, need.Port, need.Protocol)
+		var ways []string
+		for _, firewall := range distro.Firewalls() {
+			ways = append(ways, firewall.Open(distro.Port{Number: fmt.Sprint(need.Port), Protocol: string(need.Protocol)}))
+		}
+		f.Fix = fmt.Sprintf("open it on %s: %s; and in firewalls between", to, strings.Join(ways, ", or: "))
 	}
 	return f, true
 }

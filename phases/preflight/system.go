@@ -27,6 +27,25 @@ func systemChecks() []Check {
 		},
 		{
 			Description: check.Description{
+				Name: "distribution", Title: "the distribution is known", Kind: check.Host, Severity: check.Error,
+				Looks:  "ID and ID_LIKE in /etc/os-release.",
+				Why:    "Package managers, names of packages and firewalls differ; slipway knows the families of Debian and of Red Hat.",
+				Manual: []string{". /etc/os-release; echo $ID $ID_LIKE"},
+			},
+			look: eachHost(distribution),
+		},
+		{
+			Description: check.Description{
+				Name: "selinux", Title: "SELinux lets the cluster work", Kind: check.Host, Severity: check.Warning,
+				Looks: "/sys/fs/selinux/enforce.",
+				Why: "kubeadm asks for permissive: the policy of the distribution knows neither its kubelet nor the containerd that " +
+					"slipway brings, and pods that use files of the host are denied them.",
+				Manual: []string{"getenforce", permissive},
+			},
+			look: eachHost(selinux),
+		},
+		{
+			Description: check.Description{
 				Name: "architecture", Title: "there are binaries for the processor", Kind: check.Host, Severity: check.Error,
 				Looks:  "The architecture that uname tells.",
 				Why:    "Bundles hold binaries and images for amd64 and arm64.",
@@ -123,6 +142,23 @@ func cgroupV1(l *look) []check.Finding {
 			Fix:      "boot with systemd.unified_cgroup_hierarchy=1, or set kubernetes.kubeletConfiguration.failCgroupV1: false",
 		}}
 	})(l)
+}
+
+func distribution(_ config.Host, f *facts.Facts) []check.Finding {
+	if _, err := distro.Of(f.OS); err != nil {
+		return []check.Finding{{Evidence: err.Error(), Fix: "install one of those; or try it, with preflight.ignore and a reason in the inventory"}}
+	}
+	return nil
+}
+
+// permissive makes SELinux only report, now and after a reboot.
+const permissive = "setenforce 0 && sed -i 's/^SELINUX=enforcing/SELINUX=permissive/' /etc/selinux/config"
+
+func selinux(_ config.Host, f *facts.Facts) []check.Finding {
+	if f.SELinux != "enforcing" {
+		return nil
+	}
+	return []check.Finding{{Evidence: "SELinux is enforcing", Fix: permissive}}
 }
 
 func packageLock(_ config.Host, f *facts.Facts) []check.Finding {

@@ -36,6 +36,8 @@ type Family struct {
 	// install and hold are the command lines that a person would use.
 	install, hold string
 	packages      map[Package]string
+	// Firewall is the one that its members come with.
+	Firewall Firewall
 }
 
 func families() []Family { return []Family{debian(), redHat()} }

@@ -44,3 +44,23 @@ func TestAnUnknownDistributionIsRefusedWithTheList(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestFirewallsOpenPorts(t *testing.T) {
+	t.Parallel()
+	ports := []Port{{"6443", "tcp"}, {"30000:32767", "udp"}}
+	for name, want := range map[string]string{
+		"ufw":       "ufw allow 6443/tcp && ufw allow 30000:32767/udp",
+		"firewalld": "firewall-cmd --permanent --add-port=6443/tcp && firewall-cmd --permanent --add-port=30000-32767/udp && firewall-cmd --reload",
+	} {
+		f, known := FirewallOf(name)
+		if got := f.Open(ports...); !known || got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+		if got := f.Open(); got != "" {
+			t.Errorf("%s opens nothing with %q", name, got)
+		}
+	}
+	if _, known := FirewallOf("iptables"); known {
+		t.Error("iptables is no family's own")
+	}
+}

@@ -18,6 +18,8 @@ type Facts struct {
 	CPUs, MemoryMiB int
 	// CgroupVersion is 1 or 2, by the file system of /sys/fs/cgroup.
 	CgroupVersion int
+	// SELinux is enforcing or permissive; empty where it is not there or off.
+	SELinux string
 	// Init is the name of process 1: systemd on every supported machine.
 	Init string
 	// MachineID, ProductUUID and MACs tell machines apart.

@@ -61,6 +61,11 @@ func (f *Facts) set(key, value string) (err error) {
 		if value == "cgroup2fs" {
 			f.CgroupVersion = 2
 		}
+	case "selinux":
+		f.SELinux = "permissive"
+		if value == "1" {
+			f.SELinux = "enforcing"
+		}
 	case "init":
 		f.Init = value
 	case "machineID":

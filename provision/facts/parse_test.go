@@ -28,6 +28,8 @@ func TestParse(t *testing.T) {
 		{"sizes", "cpus\t4\nmemoryKiB\t2048000\n", Facts{CPUs: 4, MemoryMiB: 2000}},
 		{"cgroup v2", "cgroup\tcgroup2fs\n", Facts{CgroupVersion: 2}},
 		{"cgroup v1", "cgroup\ttmpfs\n", Facts{CgroupVersion: 1}},
+		{"SELinux that denies", "selinux\t1\n", Facts{SELinux: "enforcing"}},
+		{"SELinux that only reports", "selinux\t0\n", Facts{SELinux: "permissive"}},
 		{
 			"the distribution", "osID\tubuntu\nosLike\tdebian foo\nosVersion\t24.04\nosName\tUbuntu 24.04 LTS\n",
 			Facts{OS: OS{ID: "ubuntu", Like: []string{"debian", "foo"}, Version: "24.04", Name: "Ubuntu 24.04 LTS"}},

@@ -118,11 +118,12 @@ func (f *Facts) readVirtualization(ctx context.Context, m Machine) {
 		cpu, err := m.ReadFile("/proc/cpuinfo")
 		flags := " " + strings.Join(strings.Fields(string(cpu)), " ") + " "
 		switch {
+		// Some hosts show a /dev/kvm that no machine can run on.
+		case err == nil && f.Arch == "amd64" && !strings.Contains(flags, " vmx ") && !strings.Contains(flags, " svm "):
+			f.Virtualization = "the processor offers neither vmx nor svm: off in the firmware, or this is a virtual machine"
 		case m.Writable("/dev/kvm"):
 		case err != nil:
 			f.VirtualizationUnknown = true
-		case f.Arch == "amd64" && !strings.Contains(flags, " vmx ") && !strings.Contains(flags, " svm "):
-			f.Virtualization = "the processor offers neither vmx nor svm: off in the firmware, or this is a virtual machine"
 		default:
 			f.Virtualization = "/dev/kvm cannot be opened: the module kvm is not loaded, or you are not in the group kvm"
 		}

@@ -15,6 +15,7 @@ fact kernel "$(uname -r)"
 fact cpus "$(getconf _NPROCESSORS_ONLN)"
 fact memoryKiB "$(awk '$1 == "MemTotal:" { print $2 }' /proc/meminfo)"
 fact cgroup "$(stat -fc %T /sys/fs/cgroup)"
+file selinux /sys/fs/selinux/enforce
 file init /proc/1/comm
 file machineID /etc/machine-id
 file productUUID /sys/class/dmi/id/product_uuid

@@ -1,0 +1,308 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"slipway.io/slipway/provision/lab/vagrant"
+)
+
+// vagrantSteps are the life of a cluster on virtual machines: real kernels with
+// swap, modules, cgroup v2 and reboots.
+func vagrantSteps() []step {
+	return []step{
+		{"each provider and box is valid", (*scenario).validBoxes, false},
+		{"a computer that cannot is refused", (*scenario).refusedComputer, false},
+		{"virtual machines come up bare", (*scenario).virtualMachines, true},
+		{"lab up makes a cluster", (*scenario).clusterOnVMs, true},
+		{"machines are prepared for good", (*scenario).prepared, false},
+		{"Longhorn's prerequisites hold", (*scenario).prerequisites, false},
+		{"all is as it was after vagrant reload", (*scenario).reload, false},
+		{"a second lab up changes nothing", (*scenario).upAgain, false},
+		{"a snapshot goes back", (*scenario).snapshots, false},
+		{"lab down leaves nothing", (*scenario).vmsDown, false},
+	}
+}
+
+// TestVagrant is run by e2e/vagrant/run.
+func TestVagrant(t *testing.T) {
+	s := newScenario(t)
+	if os.Getenv("SLIPWAY_E2E_BOX") == "" {
+		t.Fatal("SLIPWAY_E2E_BOX is no box: use make e2e-vagrant, which makes one")
+	}
+	s.story(t, vagrantSteps())
+}
+
+// labUp is lab up with the size of the lab, for an emulated computer.
+func (s *scenario) labUp(more ...string) []string {
+	return append([]string{
+		"lab", "up", "--name", s.lab.Name, "--provider", "vagrant", "--hypervisor", "libvirt", "--box", os.Getenv("SLIPWAY_E2E_BOX"),
+		"--workers", "1", "--memory", "3072", "--names", "classic", "--bundle", s.bundle,
+	}, more...)
+}
+
+// vagrant runs Vagrant itself, in the lab's folder.
+func (s *scenario) vagrant(ctx context.Context, dir string, env []string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "vagrant", args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return string(out), fmt.Errorf("vagrant %s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return string(out), nil
+}
+
+// validBoxes writes lab.yaml for every provider and box, as a person would for
+// the Vagrantfile alone. Vagrant only looks at the settings of a provider that
+// is installed, and asks VirtualBox no more than its version for that.
+func (s *scenario) validBoxes(ctx context.Context, t *testing.T) {
+	programs := t.TempDir()
+	if err := os.WriteFile(filepath.Join(programs, "VBoxManage"), []byte("#!/bin/sh\necho 7.0.20r163906\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	here, err := os.ReadFile("../vagrant/lab.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, provider := range vagrant.Providers() {
+		for _, box := range vagrant.Boxes() {
+			t.Run(provider+" "+box, func(t *testing.T) {
+				dir := t.TempDir()
+				settings := strings.NewReplacer("provider: virtualbox", "provider: "+provider, "box: bento/debian-13", "box: "+vagrant.BoxOf(box)).Replace(string(here))
+				if !strings.Contains(settings, "\nprovider: "+provider+"\n") || !strings.Contains(settings, "\nbox: bento/"+box+"\n") {
+					t.Fatalf("lab.yaml has another form:\n%s", settings)
+				}
+				write(t, filepath.Join(dir, "lab.yaml"), settings)
+				vagrantfile, err := os.ReadFile("../vagrant/Vagrantfile")
+				if err != nil {
+					t.Fatal(err)
+				}
+				write(t, filepath.Join(dir, "Vagrantfile"), string(vagrantfile))
+				args := []string{"validate"}
+				if provider != "virtualbox" && provider != "libvirt" {
+					args = append(args, "--ignore-provider") // its plugin is not in Debian
+				}
+				out, err := s.vagrant(ctx, dir, []string{"PATH=" + programs + ":" + os.Getenv("PATH")}, args...)
+				if err != nil || !strings.Contains(out, "validated successfully") {
+					t.Errorf("%v\n%s", err, out)
+				}
+			})
+		}
+	}
+}
+
+// refusedComputer: without a processor that helps, lab up makes nothing.
+func (s *scenario) refusedComputer(ctx context.Context, t *testing.T) {
+	cpu, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if flags := strings.Fields(string(cpu)); slices.Contains(flags, "vmx") || slices.Contains(flags, "svm") {
+		t.Skip("this computer can")
+	}
+	r := s.slipway.run(ctx, t, s.labUp()...)
+	if r.code != 5 || !strings.Contains(r.stderr, "virtualization") || !strings.Contains(r.stderr, "neither vmx nor svm") {
+		t.Errorf("exit code %d, want 5 for virtualization\n%s", r.code, r)
+	}
+	if r := s.slipway.run(ctx, t, "lab", "status", "--name", s.lab.Name); r.code == 0 {
+		t.Errorf("a lab was made:\n%s", r)
+	}
+}
+
+func (s *scenario) virtualMachines(ctx context.Context, t *testing.T) {
+	r := s.slipway.must(ctx, t, s.labUp("--machines-only", "--skip-checks", "virtualization")...)
+	s.took("lab up --machines-only", r.took)
+	s.lab = s.status(ctx, t)
+	if got := strings.Join(s.lab.names(), " "); got != "kmaster kworker1" {
+		t.Fatalf("machines %s", got)
+	}
+	for _, m := range s.lab.Machines {
+		if m.State != "running" {
+			t.Errorf("%s is %s", m.Name, m.State)
+		}
+		s.wants(ctx, t, m.Name, map[string]string{
+			"hostname":                                   m.Name,
+			"tail -n +2 /proc/swaps | wc -l":             "1",
+			"grep -c swap /etc/fstab":                    "1",
+			"stat -f -c %T /sys/fs/cgroup":               "cgroup2fs",
+			"command -v containerd kubelet || echo none": "none",
+			"cat /sys/module/br_netfilter/initstate 2>/dev/null || echo none": "none",
+		})
+	}
+	inventory, err := os.ReadFile(s.lab.Inventory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`address: "172.16.16.100"`, `address: "172.16.16.101"`} {
+		if !strings.Contains(string(inventory), want) {
+			t.Errorf("the inventory lacks %s:\n%s", want, inventory)
+		}
+	}
+	for _, concession := range []string{"failCgroupV1", "cgroupfs", "restrict_oom_score_adj", "evictionHard", "conntrack", "192.168.121.", "AcceptNew", "preflight"} {
+		if strings.Contains(string(inventory), concession) {
+			t.Errorf("the inventory has %s:\n%s", concession, inventory)
+		}
+	}
+	again := s.slipway.must(ctx, t, s.labUp("--machines-only")...)
+	s.took("lab up --machines-only again", again.took)
+	if again.stderr != "" {
+		t.Errorf("a second up did something:\n%s", again)
+	}
+}
+
+// wants runs commands on a machine as root, and compares what they print.
+func (s *scenario) wants(ctx context.Context, t *testing.T, machine string, wanted map[string]string) {
+	t.Helper()
+	for command, want := range wanted {
+		out, err := s.onVM(ctx, machine, command)
+		if got := strings.TrimSpace(out); err != nil || got != want {
+			t.Errorf("%s: %s gives %q (%v), want %q", machine, command, got, err, want)
+		}
+	}
+}
+
+// onVM runs a script as root by lab ssh.
+func (s *scenario) onVM(ctx context.Context, machine, script string) (string, error) {
+	cmd := s.slipway.command(ctx, "lab", "ssh", "--name", s.lab.Name, machine, "--", "sudo", "sh", "-s")
+	cmd.Stdin = strings.NewReader("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n" + script + "\n")
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("%w: %s", err, stderr.String())
+	}
+	return stdout.String(), nil
+}
+
+func (s *scenario) mustOnVM(ctx context.Context, t *testing.T, machine, script string) string {
+	t.Helper()
+	out, err := s.onVM(ctx, machine, "set -eu\n"+script)
+	if err != nil {
+		t.Fatalf("%s: %v\n%s\n%s", machine, err, script, out)
+	}
+	return out
+}
+
+func (s *scenario) clusterOnVMs(ctx context.Context, t *testing.T) {
+	r := s.slipway.must(ctx, t, s.labUp()...)
+	s.took("lab up: apply, validate, kubeconfig", r.took)
+	if !strings.Contains(r.stderr, "kubectl --context "+s.lab.Name+" get nodes") {
+		t.Errorf("it does not say what to do next\n%s", r)
+	}
+	if merged, err := os.ReadFile(filepath.Join(s.scratch, "kubeconfig")); err != nil || !strings.Contains(string(merged), "https://172.16.16.100:6443") {
+		t.Errorf("the kubeconfig lacks the cluster: %v\n%s", err, merged)
+	}
+	for name, n := range s.nodes(ctx, t) {
+		if n.ready != "True" {
+			t.Errorf("%s is not ready: %+v", name, n)
+		}
+	}
+}
+
+// prepared looks for what must survive a reboot.
+func (s *scenario) prepared(ctx context.Context, t *testing.T) {
+	for _, m := range s.lab.names() {
+		s.wants(ctx, t, m, map[string]string{
+			"tail -n +2 /proc/swaps | wc -l":                                              "0",
+			"grep -v '^#' /etc/fstab | grep -c swap":                                      "0",
+			"systemctl list-units --plain --no-legend --type swap --state active | wc -l": "0",
+			"cat /sys/module/overlay/initstate /sys/module/br_netfilter/initstate":        "live\nlive",
+			"cat /etc/modules-load.d/*slipway* | grep -cx 'overlay\\|br_netfilter'":       "2",
+			"sysctl -n net.ipv4.ip_forward net.bridge.bridge-nf-call-iptables":            "1\n1",
+			"cat /etc/sysctl.d/*slipway* | grep -c 'net.ipv4.ip_forward *= *1'":           "1",
+			"stat -f -c %T /sys/fs/cgroup":                                                "cgroup2fs",
+			"grep cgroupDriver /var/lib/kubelet/config.yaml":                              "cgroupDriver: systemd",
+			"grep -c 'failCgroupV1: false\\|evictionHard' /var/lib/kubelet/config.yaml":   "0",
+			"grep -c 'SystemdCgroup = true' /etc/containerd/config.toml":                  "1",
+			"ls -d /sys/fs/cgroup/kubepods.slice":                                         "/sys/fs/cgroup/kubepods.slice",
+			"grep -c '^127.0.2.1' /etc/hosts":                                             "1", // Vagrant's own line stays; nothing uses it
+		})
+	}
+}
+
+// reload reboots the machines as Vagrant does it.
+func (s *scenario) reload(ctx context.Context, t *testing.T) {
+	boots := map[string]string{}
+	for _, m := range s.lab.names() {
+		boots[m] = s.mustOnVM(ctx, t, m, "cat /proc/sys/kernel/random/boot_id")
+	}
+	start := time.Now()
+	if out, err := s.vagrant(ctx, s.lab.dir(), nil, "reload"); err != nil {
+		t.Fatal(err, out)
+	}
+	s.took("vagrant reload", time.Since(start))
+	for _, m := range s.lab.names() {
+		if s.mustOnVM(ctx, t, m, "cat /proc/sys/kernel/random/boot_id") == boots[m] {
+			t.Errorf("%s did not boot", m)
+		}
+	}
+	start = time.Now()
+	eventually(ctx, t, "both nodes are ready again", 10*time.Minute, func(ctx context.Context) error {
+		out, err := s.kubectl(ctx, t, "wait", "--for=condition=Ready", "nodes", "--all", "--timeout=20s")
+		if err != nil {
+			return err
+		}
+		if strings.Count(out, "condition met") != len(s.lab.Machines) {
+			return fmt.Errorf("%s", out)
+		}
+		return nil
+	})
+	s.took("nodes ready after the reload", time.Since(start))
+	s.prepared(ctx, t)
+}
+
+// upAgain: lab up on a lab that is whole validates it, and changes nothing.
+func (s *scenario) upAgain(ctx context.Context, t *testing.T) {
+	r := s.slipway.must(ctx, t, s.labUp("-o", "json")...)
+	s.took("lab up again", r.took)
+	if strings.Contains(r.stdout, `"kind":"change"`) || !strings.Contains(r.stdout, `"kind":"run-finished"`) {
+		t.Errorf("something changed:\n%s", r)
+	}
+}
+
+// snapshots saves the machines, makes a change, and goes back.
+func (s *scenario) snapshots(ctx context.Context, t *testing.T) {
+	if testing.Short() {
+		t.Skip("the long form saves and restores: make e2e-vagrant")
+	}
+	r := s.slipway.must(ctx, t, "lab", "snapshot", "save", "--name", s.lab.Name, "installed")
+	s.took("lab snapshot save", r.took)
+	s.mustOnVM(ctx, t, "kworker1", "touch /root/later; sync")
+	if r := s.slipway.run(ctx, t, "lab", "snapshot", "restore", "--name", s.lab.Name, "other"); r.code == 0 || !strings.Contains(r.stderr, "it has: installed") {
+		t.Errorf("a snapshot that is not there:\n%s", r)
+	}
+	s.mustOnVM(ctx, t, "kworker1", "test -e /root/later")
+	r = s.slipway.must(ctx, t, "lab", "snapshot", "restore", "--name", s.lab.Name, "installed")
+	s.took("lab snapshot restore", r.took)
+	s.mustOnVM(ctx, t, "kworker1", "test ! -e /root/later")
+	if r := s.slipway.must(ctx, t, "lab", "snapshot", "list", "--name", s.lab.Name); strings.TrimSpace(r.stdout) != "installed" {
+		t.Errorf("%s", r)
+	}
+	r = s.slipway.must(ctx, t, s.on("validate")...)
+	s.took("validate after the restore", r.took)
+}
+
+func (s *scenario) vmsDown(ctx context.Context, t *testing.T) {
+	dir := s.lab.dir()
+	r := s.slipway.must(ctx, t, "lab", "down", "--name", s.lab.Name)
+	s.took("lab down", r.took)
+	if _, err := os.Stat(dir); err == nil {
+		t.Errorf("%s stays", dir)
+	}
+	for _, list := range [][]string{{"list", "--all", "--name"}, {"net-list", "--all", "--name"}, {"vol-list", "default"}} {
+		out, err := exec.CommandContext(ctx, "virsh", append([]string{"-q", "-c", "qemu:///system"}, list...)...).CombinedOutput()
+		if err != nil || strings.Contains(string(out), "slipway-"+s.lab.Name) {
+			t.Errorf("virsh %s: %v\n%s", list, err, out)
+		}
+	}
+	s.slipway.must(ctx, t, "lab", "down", "--name", s.lab.Name)
+}

@@ -1,0 +1,129 @@
+package vagrant
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/lab"
+)
+
+var cmpAddresses = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+
+var cmpPrefixes = cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+
+func mustMerge(t *testing.T, v Vagrant, have settings, spec lab.Spec) settings {
+	t.Helper()
+	want, err := v.merge(have, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return want
+}
+
+func TestDefaultsAreThoseOfTheWellKnownLab(t *testing.T) {
+	t.Parallel()
+	got := mustMerge(t, Vagrant{}, settings{}, lab.Spec{Name: "a", ControlPlanes: 3, Workers: 2, Names: lab.NamesClassic})
+	cp, worker := []config.Role{config.RoleControlPlane}, []config.Role{config.RoleWorker}
+	address := netip.MustParseAddr
+	want := settings{
+		Name: "a", Provider: "virtualbox", Box: "bento/debian-13", CPUs: 2, MemoryMiB: 2048,
+		Network: netip.MustParsePrefix("172.16.16.0/24"),
+		Machines: []machine{
+			{Name: "kmaster", Address: address("172.16.16.100"), Roles: cp},
+			{Name: "kmaster2", Address: address("172.16.16.99"), Roles: cp},
+			{Name: "kmaster3", Address: address("172.16.16.98"), Roles: cp},
+			{Name: "kworker1", Address: address("172.16.16.101"), Roles: worker},
+			{Name: "kworker2", Address: address("172.16.16.102"), Roles: worker},
+		},
+	}
+	if diff := cmp.Diff(want, got, cmpAddresses, cmpPrefixes); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestALabThatIsMadeKeepsItsSettings(t *testing.T) {
+	t.Parallel()
+	v := Vagrant{Provider: "libvirt", Box: "ubuntu-24.04", MemoryMiB: 4096}
+	spec := lab.Spec{Name: "a", ControlPlanes: 1, Workers: 1, Subnet: netip.MustParsePrefix("10.9.8.7/24")}
+	made := mustMerge(t, v, settings{}, spec)
+	made.Machines[1].User, made.Machines[1].IdentityFile = "vagrant", "/key"
+
+	spec.Workers, spec.Subnet = 2, netip.Prefix{}
+	more := mustMerge(t, Vagrant{}, made, spec)
+	if more.Provider != "libvirt" || more.Box != "bento/ubuntu-24.04" || more.MemoryMiB != 4096 || more.Network.String() != "10.9.8.0/24" {
+		t.Errorf("settings were lost: %+v", more)
+	}
+	if len(more.Machines) != 3 || more.Machines[1].IdentityFile != "/key" || more.Machines[2].Address.String() != "10.9.8.102" {
+		t.Errorf("machines: %+v", more.Machines)
+	}
+
+	for want, other := range map[string]Vagrant{
+		"its provider is libvirt: take it down first to make it virtualbox":            {Provider: "virtualbox"},
+		"its box is bento/ubuntu-24.04: take it down first to make it bento/debian-12": {Box: "debian-12"},
+		"its memory in MiB is 4096: take it down first to make it 2048":                {MemoryMiB: 2048},
+	} {
+		if _, err := other.merge(made, spec); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	spec.Workers = 0
+	if _, err := (Vagrant{}).merge(made, spec); err == nil || !strings.Contains(err.Error(), "machine w1, which is not asked for") {
+		t.Errorf("a smaller lab: %v", err)
+	}
+	if _, err := (Vagrant{Provider: "hyperv"}).merge(settings{}, spec); err == nil || !strings.Contains(err.Error(), "use virtualbox, libvirt") {
+		t.Errorf("an unknown provider: %v", err)
+	}
+}
+
+func TestSettingsAreReadAsTheyWereWritten(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if _, err := readSettings(dir); !errors.Is(err, lab.ErrNotFound) {
+		t.Errorf("no settings: %v", err)
+	}
+	want := mustMerge(t, Vagrant{}, settings{}, lab.Spec{Name: "a", ControlPlanes: 1, Workers: 1})
+	if err := want.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readSettings(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, cmpAddresses, cmpPrefixes); diff != "" {
+		t.Error(diff)
+	}
+	if err := os.WriteFile(filepath.Join(dir, settingsName), []byte("boxx: a\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readSettings(dir); err == nil || !strings.Contains(err.Error(), "boxx") {
+		t.Errorf("an unknown key: %v", err)
+	}
+}
+
+// The file that works alone says what a lab of the defaults is.
+func TestTheFileBesideTheVagrantfileIsOfTheDefaults(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile("../../../vagrant/" + settingsName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got settings
+	if err := yaml.UnmarshalStrict(content, &got); err != nil {
+		t.Fatal(err)
+	}
+	want := mustMerge(t, Vagrant{}, settings{}, lab.Spec{Name: "lab", ControlPlanes: 1, Workers: 2})
+	for i := range want.Machines {
+		want.Machines[i].Roles = nil // Vagrant asks for none
+	}
+	if diff := cmp.Diff(want, got, cmpAddresses, cmpPrefixes); diff != "" {
+		t.Error(diff)
+	}
+}
