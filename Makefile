@@ -7,7 +7,7 @@ LDFLAGS := -s -w -X slipway.io/slipway/cmd.version=$(VERSION)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The program that measures between machines is brought there by slipway, which
 # embeds it.
@@ -49,6 +49,10 @@ format: ## Format all Go files with gofumpt
 .PHONY: e2e
 e2e: build ## Prove it on real clusters: machine containers, faults (root, Debian; see CONTRIBUTING.md)
 	e2e/run
+
+.PHONY: e2e-vagrant
+e2e-vagrant: build ## Prove it on virtual machines: Vagrant, libvirt, QEMU (root, Debian; see CONTRIBUTING.md)
+	e2e/vagrant/run
 
 .PHONY: lab
 lab: build ## Bring up a lab in machine containers, with a bundle built from source (root, Debian)

@@ -369,14 +369,7 @@ func (s *scenario) own(ctx context.Context, t *testing.T) {
 	s.setAddons(t, all+`  - name: shop
     chart: {path: "`+dir+`/chart", values: {goods: apples}}
     manifests: [{path: "`+dir+`/manifests"}]
-  - name: headlamp
-    patches:
-      - kind: Deployment
-        name: headlamp
-        patch: {spec: {template: {spec: {containers: [{name: headlamp, image: "`+s.agnhost(t)+`",
-          command: [/agnhost, netexec, --http-port=4466, --udp-port=-1], ports: [{name: http, containerPort: 4466}],
-          securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]}}}}
-`)
+`+s.headlamp(t))
 	s.slipway.must(ctx, t, s.on("apply")...)
 	var config struct{ Data map[string]string }
 	s.get(ctx, t, &config, "-n", "shop", "configmap", "shop")
@@ -394,6 +387,19 @@ func (s *scenario) own(ctx context.Context, t *testing.T) {
 	if out, err := s.kubectl(ctx, t, "get", "namespaces", "shop", "headlamp", "--ignore-not-found", "-o", "name"); err != nil || out != "" {
 		t.Errorf("left of what was dropped: %v, %s", err, out)
 	}
+}
+
+// headlamp is the console's entry among the addons, with the test image.
+func (s *scenario) headlamp(t *testing.T) string {
+	t.Helper()
+	return `  - name: headlamp
+    patches:
+      - kind: Deployment
+        name: headlamp
+        patch: {spec: {template: {spec: {containers: [{name: headlamp, image: "` + s.agnhost(t) + `",
+          command: [/agnhost, netexec, --http-port=4466, --udp-port=-1], ports: [{name: http, containerPort: 4466}],
+          securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]}}}}
+`
 }
 
 // statuses wants every addon to be there and ready.

@@ -1,0 +1,165 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestTutorial does what docs/tutorial.md says, word for word, on a lab of
+// machine containers.
+func TestTutorial(t *testing.T) {
+	s := newScenario(t)
+	ctx := t.Context()
+	text, err := os.ReadFile("../docs/tutorial.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := tutorial(string(text))
+	if len(blocks) < 20 {
+		t.Fatalf("%d blocks of commands are found in the tutorial", len(blocks))
+	}
+	learner := s.learner(ctx, t)
+	for _, b := range blocks {
+		ok := t.Run(b.title, func(t *testing.T) {
+			commands := agnhostImage.ReplaceAllString(b.commands, s.agnhost(t))
+			commands = strings.ReplaceAll(commands, "use-context lab", "use-context "+s.lab.Name)
+			switch {
+			case strings.Contains(commands, "addon enable headlamp"):
+				// Its image cannot be had here; the test image stands in.
+				s.setAddons(t, "\naddons:\n  - name: local-path\n  - name: traefik\n  - name: metrics-server\n"+s.headlamp(t))
+			case strings.TrimSpace(commands) == "slipway console":
+				s.console(ctx, t) // until Ctrl-C
+				return
+			}
+			out := learner.do(t, commands)
+			for _, want := range b.prints {
+				if !strings.Contains(out, want) {
+					t.Errorf("it does not print %q:\n%s\n%s", want, commands, out)
+				}
+			}
+			if strings.Contains(commands, "machines-only") {
+				s.lab = s.status(ctx, t)
+			}
+		})
+		if !ok {
+			s.collect(t, "tutorial")
+			t.Fatal("what follows builds on that")
+		}
+	}
+	if r := s.slipway.run(ctx, t, "lab", "status", "--name", s.lab.Name); r.code == 0 {
+		t.Errorf("the lab is still there:\n%s", r)
+	}
+}
+
+var agnhostImage = regexp.MustCompile(`registry\.k8s\.io/e2e-test-images/agnhost:[0-9.]+`)
+
+// block is what stands between two paragraphs, to be typed.
+type block struct {
+	title, commands string
+	// prints are parts of the output, from comments "# prints PART".
+	prints []string
+}
+
+// tutorial cuts a text into its indented blocks.
+func tutorial(text string) []block {
+	var blocks []block
+	heading, inside := "", false
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\n")
+		command, indented := strings.CutPrefix(line, "    ")
+		switch {
+		case strings.HasPrefix(line, "#"):
+			heading, inside = strings.TrimSpace(strings.TrimLeft(line, "#")), false
+		case indented && !inside:
+			blocks, inside = append(blocks, block{title: fmt.Sprintf("%s: %s", heading, command)}), true
+			fallthrough
+		case indented:
+			b := &blocks[len(blocks)-1]
+			b.commands += command + "\n"
+			if part, found := strings.CutPrefix(command, "# prints "); found {
+				b.prints = append(b.prints, part)
+			}
+		default:
+			inside = false
+		}
+	}
+	return blocks
+}
+
+// learner is somebody's shell.
+type learner struct {
+	in  io.Writer
+	out *bufio.Scanner
+}
+
+// learner opens a shell in which slipway and kubectl are installed. The lab's
+// name and where its machines come from are settings, as anybody's can be.
+func (s *scenario) learner(ctx context.Context, t *testing.T) *learner {
+	t.Helper()
+	programs := filepath.Join(s.scratch, "bin")
+	if err := os.Mkdir(programs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, path := range map[string]string{"slipway": s.slipway.path, "kubectl": filepath.Join(s.bundle, s.bundled(t, "kubectl"))} {
+		if err := os.Symlink(path, filepath.Join(programs, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	home := filepath.Join(s.scratch, "home")
+	if err := os.Mkdir(home, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, "bash", "-eu", "-o", "pipefail")
+	cmd.Dir = home
+	cmd.Env = append(s.slipway.env, "PATH="+programs+":"+os.Getenv("PATH"),
+		"SLIPWAY_NAME="+s.lab.Name, "SLIPWAY_PROVIDER=container", "SLIPWAY_BUNDLE="+s.bundle)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = write, write
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	write.Close()
+	t.Cleanup(func() {
+		in.Close()
+		_ = cmd.Wait() // a step that failed has ended it
+		read.Close()
+	})
+	out := bufio.NewScanner(read)
+	out.Buffer(nil, 1<<20)
+	return &learner{in: in, out: out}
+}
+
+// do types commands, and gives what they printed. One that fails ends the shell.
+func (l *learner) do(t *testing.T, commands string) string {
+	t.Helper()
+	const done = "--- done ---"
+	if _, err := io.WriteString(l.in, commands+"echo '"+done+"'\n"); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	for l.out.Scan() {
+		if l.out.Text() == done {
+			return out.String()
+		}
+		out.WriteString(l.out.Text() + "\n")
+	}
+	t.Fatalf("a command failed:\n%s\n%s", commands, out.String())
+	return ""
+}
