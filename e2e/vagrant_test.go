@@ -22,6 +22,7 @@ import (
 func vagrantSteps() []step {
 	return []step{
 		{"each provider and box is valid", (*scenario).validBoxes, false},
+		{"each provider and box is valid", (*scenario).validBoxes, false},
 		{"a computer that cannot is refused", (*scenario).refusedComputer, false},
 		{"virtual machines come up bare", (*scenario).virtualMachines, true},
 		{"lab up makes a cluster", (*scenario).clusterOnVMs, true},
@@ -48,6 +49,8 @@ func (s *scenario) labUp(more ...string) []string {
 	return append([]string{
 		"lab", "up", "--name", s.lab.Name, "--provider", "vagrant", "--hypervisor", "libvirt", "--box", os.Getenv("SLIPWAY_E2E_BOX"),
 		"--workers", "1", "--memory", "3072", "--names", "classic", "--bundle", s.bundle,
+		// The computer emulates the processors of all machines with its own.
+		"--parallel", "1",
 	}, more...)
 }
 
@@ -77,6 +80,7 @@ func (s *scenario) validBoxes(ctx context.Context, t *testing.T) {
 	for _, provider := range vagrant.Providers() {
 		for _, box := range vagrant.Boxes() {
 			t.Run(provider+" "+box, func(t *testing.T) {
+				t.Parallel() // Vagrant takes more than a second to start
 				dir := t.TempDir()
 				settings := strings.NewReplacer("provider: virtualbox", "provider: "+provider, "box: bento/debian-13", "box: "+vagrant.BoxOf(box)).Replace(string(here))
 				if !strings.Contains(settings, "\nprovider: "+provider+"\n") || !strings.Contains(settings, "\nbox: bento/"+box+"\n") {
