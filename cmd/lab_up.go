@@ -74,16 +74,18 @@ Before the first virtual machine is made, this computer is checked as by
 func (a *app) labUp(ctx context.Context) error {
 	found, provider, err := a.labOf(ctx)
 	there := err == nil
-	switch {
-	case errors.Is(err, lab.ErrNotFound):
-		provider, err = a.newLabProvider(ctx)
-	case err == nil:
-		err = a.sameProvider(provider)
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, lab.ErrNotFound) {
 		return err
 	}
 	spec, err := a.labSpec(found)
+	if err != nil {
+		return err
+	}
+	if there {
+		err = a.sameProvider(provider)
+	} else {
+		provider, err = a.newLabProvider(ctx)
+	}
 	if err != nil {
 		return err
 	}
