@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -36,6 +37,7 @@ Before the first virtual machine is made, this computer is checked as by
   slipway lab up --provider vagrant --hypervisor libvirt --names classic
   slipway lab up --workers 1 --bundle ./bundle
   slipway lab up --addons local-path,traefik,metallb,metrics-server
+  slipway lab up --overlay calico.yaml
   slipway lab up --ha --machines-only`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.labUp(cmd.Context()) },
@@ -49,6 +51,7 @@ Before the first virtual machine is made, this computer is checked as by
 	flags.String("names", "", "names of the machines: short (cp1, w1) or classic (kmaster, kworker1)")
 	flags.String("bundle", "", "the bundle to install from (default: made online)")
 	flags.StringSlice("addons", nil, "addons to install, without options (default: those that the lab has): "+strings.Join(config.KnownAddons(), ", "))
+	flags.String("overlay", "", "a file with sections of an inventory to lay over the lab's own (default: the one that the lab has)")
 	flags.Bool("machines-only", false, "make the machines and the inventory, and install nothing")
 	flags.Bool("install-missing", false, "container: install the Debian packages that the lab needs on this computer")
 	flags.String("hypervisor", "", "vagrant: its provider (default: what is there): "+strings.Join(vagrant.Providers(), ", "))
@@ -170,6 +173,12 @@ func (a *app) labSpec(found *lab.Lab) (lab.Spec, error) {
 		var err error
 		if spec.Bundle, err = filepath.Abs(path); err != nil {
 			return spec, err
+		}
+	}
+	if path := a.settings.GetString("overlay"); path != "" {
+		var err error
+		if spec.Overlay, err = os.ReadFile(path); err != nil {
+			return spec, &usageError{fmt.Errorf("--overlay: %w", err)}
 		}
 	}
 	if err := spec.Validate(); err != nil {

@@ -62,6 +62,21 @@ func WriteInventory(l *Lab, spec Spec, shared *SharedKernel) error {
 	if err != nil {
 		return fmt.Errorf("inventory: %w", err)
 	}
+	overlay, err := l.overlay(spec)
+	if err != nil {
+		return err
+	}
+	if content, err = overlaid(content, overlay); err != nil {
+		return err
+	}
+	if _, err := config.Parse(l.InventoryFile(), content); err != nil {
+		return err
+	}
+	if spec.Overlay != nil {
+		if err := outer.WriteFile(l.overlayFile(), spec.Overlay, 0o644); err != nil {
+			return err
+		}
+	}
 	return outer.WriteFile(l.InventoryFile(), content, 0o644)
 }
 

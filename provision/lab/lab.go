@@ -66,6 +66,10 @@ type Spec struct {
 	// Endpoint is the inventory's controlPlane.endpoint; default with more
 	// than one control plane: the address of the first.
 	Endpoint string
+	// Overlay has sections of an inventory in YAML, which are laid over the
+	// lab's own: maps are merged, all else is replaced. Nil keeps the one that
+	// the lab has.
+	Overlay []byte
 }
 
 // maxMachines of each role: what the numbering of addresses has room for.
@@ -99,6 +103,9 @@ func (s Spec) Validate() error {
 	}
 	if s.Subnet.IsValid() && (!s.Subnet.Addr().Is4() || s.Subnet.Bits() != 24) {
 		errs = append(errs, fmt.Errorf("subnet %s: must be an IPv4 /24", s.Subnet))
+	}
+	if _, err := overlaid(nil, s.Overlay); err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
