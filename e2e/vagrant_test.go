@@ -50,7 +50,7 @@ func (s *scenario) labUp(more ...string) []string {
 		"lab", "up", "--name", s.lab.Name, "--provider", "vagrant", "--hypervisor", "libvirt", "--box", os.Getenv("SLIPWAY_E2E_BOX"),
 		"--workers", "1", "--memory", "3072", "--names", "classic", "--bundle", s.bundle,
 		// The computer emulates the processors of all machines with its own.
-		"--parallel", "1",
+		"--parallel", "1", "--overlay", "testdata/emulated.yaml",
 	}, more...)
 }
 
@@ -148,7 +148,7 @@ func (s *scenario) virtualMachines(ctx context.Context, t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`address: "172.16.16.100"`, `address: "172.16.16.101"`} {
+	for _, want := range []string{"address: 172.16.16.100\n", "address: 172.16.16.101\n"} {
 		if !strings.Contains(string(inventory), want) {
 			t.Errorf("the inventory lacks %s:\n%s", want, inventory)
 		}
