@@ -40,7 +40,11 @@ func (s *scenario) setAddons(t *testing.T, section string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, _, _ := strings.Cut(string(content), "\naddons:\n")
+	before, rest, _ := strings.Cut(string(content), "\naddons:\n")
+	// The lab writes the bundle behind them.
+	if _, bundle, found := strings.Cut(rest, "\nartifacts:\n"); found {
+		before += "\n\nartifacts:\n" + bundle
+	}
 	write(t, s.lab.Inventory, strings.TrimRight(before, "\n")+"\n"+section)
 }
 

@@ -100,6 +100,8 @@ func tutorial(text string) []block {
 type learner struct {
 	in  io.Writer
 	out *bufio.Scanner
+	// script is a file for what is typed next.
+	script string
 }
 
 // learner opens a shell in which slipway and kubectl are installed. The lab's
@@ -143,14 +145,16 @@ func (s *scenario) learner(ctx context.Context, t *testing.T) *learner {
 	})
 	out := bufio.NewScanner(read)
 	out.Buffer(nil, 1<<20)
-	return &learner{in: in, out: out}
+	return &learner{in: in, out: out, script: filepath.Join(s.scratch, "typed.sh")}
 }
 
 // do types commands, and gives what they printed. One that fails ends the shell.
 func (l *learner) do(t *testing.T, commands string) string {
 	t.Helper()
 	const done = "--- done ---"
-	if _, err := io.WriteString(l.in, commands+"echo '"+done+"'\n"); err != nil {
+	// The commands do not read the shell's own input, as ssh would.
+	write(t, l.script, commands)
+	if _, err := fmt.Fprintf(l.in, ". %q </dev/null\necho '%s'\n", l.script, done); err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
