@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,31 +71,24 @@ func (a *app) labOf(ctx context.Context) (*lab.Lab, lab.Provider, error) {
 	return found, provider, err
 }
 
-// newLabProvider is who shall make a lab that is not there yet.
-func (a *app) newLabProvider(ctx context.Context) (lab.Provider, error) {
-	switch asked := a.settings.GetString("provider"); asked {
-	case providerContainer:
-		return a.containers(), nil
-	case providerVagrant:
-		return a.ownHypervisor(ctx), nil
-	case "":
-		if local.Read(ctx, local.This{}).Vagrant() {
-			return a.ownHypervisor(ctx), nil
-		}
-		return a.containers(), nil
-	default:
-		return nil, &usageError{fmt.Errorf("--provider %q: use %s or %s", asked, providerVagrant, providerContainer)}
+// newLabProvider is who shall make a lab that is not there yet, with the facts
+// of this computer if they had to be asked for.
+func (a *app) newLabProvider(ctx context.Context) (lab.Provider, *local.Facts, error) {
+	asked, v := a.settings.GetString("provider"), a.vagrant()
+	switch {
+	case asked == providerContainer:
+		return a.containers(), nil, nil
+	case asked != "" && asked != providerVagrant:
+		return nil, nil, &usageError{fmt.Errorf("--provider %q: use %s or %s", asked, providerVagrant, providerContainer)}
+	case asked == providerVagrant && v.Provider != "":
+		return v, nil, nil
 	}
-}
-
-// ownHypervisor is Vagrant with the hypervisor that is there, unless one was
-// asked for.
-func (a *app) ownHypervisor(ctx context.Context) vagrant.Vagrant {
-	v := a.vagrant()
-	if v.Provider == "" {
-		v.Provider = local.Read(ctx, local.This{}).Hypervisor()
+	facts := local.Read(ctx, local.This{})
+	if asked == "" && !facts.Vagrant() {
+		return a.containers(), facts, nil
 	}
-	return v
+	v.Provider = cmp.Or(v.Provider, facts.Hypervisor())
+	return v, facts, nil
 }
 
 // labInstall installs and validates a cluster on the lab's machines.

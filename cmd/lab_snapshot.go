@@ -26,7 +26,7 @@ func newSnapshotSave(a *app) *cobra.Command {
 		Use:     "save SNAPSHOT",
 		Short:   "Save all machines under a new name",
 		Example: "  slipway lab snapshot save installed",
-		Args:    oneSnapshot,
+		Args:    oneArg("the name of the snapshot"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.snapshotter(cmd.Context())
 			if err != nil {
@@ -42,7 +42,7 @@ func newSnapshotRestore(a *app) *cobra.Command {
 		Use:     "restore SNAPSHOT",
 		Short:   "Make all machines be as they were, and boot them; what was written since is lost",
 		Example: "  slipway lab snapshot restore installed",
-		Args:    oneSnapshot,
+		Args:    oneArg("the name of the snapshot"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.snapshotter(cmd.Context())
 			if err != nil {
@@ -88,13 +88,6 @@ func newSnapshotList(a *app) *cobra.Command {
 			return nil
 		},
 	}
-}
-
-func oneSnapshot(cmd *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return &usageError{fmt.Errorf("%s takes the name of one snapshot", cmd.CommandPath())}
-	}
-	return nil
 }
 
 // snapshotter is the provider of a lab that is there, if it has snapshots.

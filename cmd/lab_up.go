@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,16 +85,17 @@ func (a *app) labUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var facts *local.Facts
 	if there {
 		err = a.sameProvider(provider)
 	} else {
-		provider, err = a.newLabProvider(ctx)
+		provider, facts, err = a.newLabProvider(ctx)
 	}
 	if err != nil {
 		return err
 	}
 	if v, ok := provider.(vagrant.Vagrant); ok && !there {
-		if err := a.fitForLab(ctx, v, spec); err != nil {
+		if err := a.fitForLab(ctx, v, spec, facts); err != nil {
 			return err
 		}
 	}
@@ -199,8 +201,9 @@ func parseRange(text string) (netip.Prefix, error) {
 	return prefix, nil
 }
 
-// fitForLab checks this computer before virtual machines are made on it.
-func (a *app) fitForLab(ctx context.Context, v vagrant.Vagrant, spec lab.Spec) error {
+// fitForLab checks this computer before virtual machines are made on it. Its
+// facts are nil if nobody has asked for them yet.
+func (a *app) fitForLab(ctx context.Context, v vagrant.Vagrant, spec lab.Spec, facts *local.Facts) error {
 	selection := preflight.Selection{Skip: a.list("skip-checks")}
 	if a.settings.GetBool("machines-only") {
 		selection.Skip = append(selection.Skip, "downloads")
@@ -209,15 +212,9 @@ func (a *app) fitForLab(ctx context.Context, v vagrant.Vagrant, spec lab.Spec) e
 		return err
 	}
 	want := preflight.Wanted{
-		Provider: providerVagrant, Hypervisor: v.Provider,
-		Machines: spec.ControlPlanes + spec.Workers, MemoryMiB: labMemoryMiB, DiskMiB: labDiskMiB,
-		Range: netip.MustParsePrefix(defaultRange), Bundle: spec.Bundle, Download: releaseServer,
-	}
-	if v.MemoryMiB != 0 {
-		want.MemoryMiB = v.MemoryMiB
-	}
-	if spec.Subnet.IsValid() {
-		want.Range = spec.Subnet
+		Facts: facts, Provider: providerVagrant, Hypervisor: v.Provider,
+		Machines: spec.ControlPlanes + spec.Workers, MemoryMiB: cmp.Or(v.MemoryMiB, vagrant.DefaultMemoryMiB), DiskMiB: labDiskMiB,
+		Range: cmp.Or(spec.Subnet, vagrant.DefaultNetwork()), Bundle: spec.Bundle, Download: releaseServer,
 	}
 	if want.Bundle == "" {
 		var err error
@@ -235,5 +232,5 @@ func (a *app) fitForLab(ctx context.Context, v vagrant.Vagrant, spec lab.Spec) e
 	if err := report.Preflight(a.err, found, false); err != nil {
 		return err
 	}
-	return workflow.WithHint(verdictOf(found), "mend that, or leave a check out with --skip-checks")
+	return verdictOf(found)
 }

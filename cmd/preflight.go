@@ -17,6 +17,7 @@ import (
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/lab/vagrant"
 	"slipway.io/slipway/provision/local"
 	"slipway.io/slipway/provision/report"
 )
@@ -53,8 +54,8 @@ there are warnings only, and else 0. "slipway explain CHECK" says more about a c
 	flags.String("provider", "", "with --local: vagrant or container (default: what is there)")
 	flags.String("hypervisor", "", "with --local: Vagrant's provider (default: what is there)")
 	flags.Int("machines", 3, "with --local: how many machines there shall be")
-	flags.Int("memory", labMemoryMiB, "with --local: the memory of a machine, in MiB")
-	flags.String("range", defaultRange, "with --local: the network of the machines")
+	flags.Int("memory", vagrant.DefaultMemoryMiB, "with --local: the memory of a machine, in MiB")
+	flags.String("range", vagrant.DefaultNetwork().String(), "with --local: the network of the machines")
 	flags.String("bundle", "", "with --local: the bundle to install from")
 	flags.Bool("watch", false, "check again and again, until nothing is wrong")
 	flags.Duration("interval", 5*time.Second, "with --watch: how long to wait before the next round")
@@ -131,19 +132,12 @@ func (a *app) lookAtMachines(ctx context.Context, selection preflight.Selection)
 	return preflight.Look(ctx, cluster, fleet, options)
 }
 
-// What the machines of a lab take, in MiB: kubeadm wants 1700 on a control
-// plane, and the images of one unpack to a few GB.
-const (
-	labMemoryMiB = 2048
-	labDiskMiB   = 8192
-)
+// labDiskMiB is what a machine of a lab takes on disk, in MiB: the images of a
+// control plane unpack to a few GB.
+const labDiskMiB = 8192
 
-// defaultRange is the network of a lab of Vagrant's, and releaseServer where a
-// bundle comes from.
-const (
-	defaultRange  = "172.16.16.0/24"
-	releaseServer = "https://dl.k8s.io/"
-)
+// releaseServer is where a bundle comes from.
+const releaseServer = "https://dl.k8s.io/"
 
 // lookAtThisComputer checks where a lab is to run.
 func (a *app) lookAtThisComputer(ctx context.Context, selection preflight.Selection) (*check.Report, error) {

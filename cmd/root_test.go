@@ -159,7 +159,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{"a cluster that cannot be installed yet", []string{"lab", "up", "--ha"}, "add --machines-only"},
 		{"a network that is none", []string{"lab", "up", "--range", "172.16.16"}, `--range "172.16.16": write it as 172.16.16.0/24`},
 		{"a network of another size", []string{"lab", "up", "--range", "10.0.0.0/8"}, "must be an IPv4 /24"},
-		{"a snapshot without a name", []string{"lab", "snapshot", "save"}, "slipway lab snapshot save takes the name of one snapshot"},
+		{"a snapshot without a name", []string{"lab", "snapshot", "save"}, "slipway lab snapshot save takes one argument, the name of the snapshot"},
 		{"an output that there is not", []string{"version", "-o", "xml"}, `--output "xml": use text or json`},
 		{"an inventory that is not there", []string{"apply", "-i", "none.yaml"}, "none.yaml: no such file or directory; name the inventory with -i"},
 		{"a host that init cannot read", []string{"init", "--host", "cp-1"}, `host "cp-1": write name=address`},

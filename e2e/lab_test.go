@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -86,10 +87,14 @@ func (s *scenario) machinesComeUp(ctx context.Context, t *testing.T) {
 
 // ssh runs a script as root on a machine, beside slipway, and gives its output.
 func (s *scenario) ssh(ctx context.Context, machine, script string) (string, error) {
+	user, key := "slipway", filepath.Join(s.lab.dir(), "id_ed25519")
+	if vagrants := filepath.Join(s.lab.dir(), ".vagrant", "machines", machine, "libvirt", "private_key"); isFile(vagrants) {
+		user, key = "vagrant", vagrants
+	}
 	cmd := exec.CommandContext(ctx, "ssh", "-F", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
-		"-o", "IdentitiesOnly=yes", "-i", filepath.Join(s.lab.dir(), "id_ed25519"),
+		"-o", "IdentitiesOnly=yes", "-i", key,
 		"-o", "StrictHostKeyChecking=yes", "-o", "UserKnownHostsFile="+filepath.Join(s.lab.dir(), "known_hosts"),
-		"-l", "slipway", s.lab.machine(machine).Address, "sudo", "sh", "-s")
+		"-l", user, s.lab.machine(machine).Address, "sudo", "sh", "-s")
 	cmd.Stdin = strings.NewReader("set -eu\n" + script)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -107,4 +112,9 @@ func (s *scenario) mustSSH(ctx context.Context, t *testing.T, machine, script st
 		t.Fatal(err)
 	}
 	return out
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }

@@ -27,22 +27,7 @@ if [ "$(id -u)" -ne 0 ]; then
 	exit 1
 fi
 
-missing=
-for package in debootstrap systemd-container iproute2 openssh-client; do
-	status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || status=absent
-	[ "$status" = installed ] || missing="$missing $package"
-done
-if [ -n "$missing" ]; then
-	if [ -z "$install" ]; then
-		echo "packages are missing; as root: apt-get install$missing" >&2
-		exit 1
-	fi
-	# The list is split into its words on purpose; standard output is the path.
-	apt-get update -q >&2
-	# shellcheck disable=SC2086
-	DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing >&2
-fi
-
+e2e/packages.sh ${install:+--install} debootstrap systemd-container iproute2 openssh-client
 if [ "$install" = --packages ]; then
 	exit
 fi

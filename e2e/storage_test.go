@@ -71,14 +71,14 @@ func (s *scenario) prerequisites(ctx context.Context, t *testing.T) {
 			"command -v mount.nfs":                                            "/usr/sbin/mount.nfs",
 		})
 	}
-	names := s.mustOnVM(ctx, t, "kmaster", "cat /etc/iscsi/initiatorname.iscsi")
-	if names == s.mustOnVM(ctx, t, "kworker1", "cat /etc/iscsi/initiatorname.iscsi") {
+	names := s.mustSSH(ctx, t, "kmaster", "cat /etc/iscsi/initiatorname.iscsi")
+	if names == s.mustSSH(ctx, t, "kworker1", "cat /etc/iscsi/initiatorname.iscsi") {
 		t.Errorf("both machines are the same initiator: %s", names)
 	}
 	nothingChanged(t, s.lab.names(), s.slipway.must(ctx, t, s.on("phase", "run", "storage", "-o", "json")...))
 
-	s.mustOnVM(ctx, t, "kmaster", servers)
-	out := s.mustOnVM(ctx, t, "kworker1", initiator)
+	s.mustSSH(ctx, t, "kmaster", servers)
+	out := s.mustSSH(ctx, t, "kworker1", initiator)
 	for _, want := range []string{"written through iscsi_tcp", " disk", "session1", "live"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("it lacks %q:\n%s", want, out)
@@ -87,7 +87,7 @@ func (s *scenario) prerequisites(ctx context.Context, t *testing.T) {
 	if strings.Contains(out, "mpath") {
 		t.Errorf("multipathd took the disk:\n%s", out)
 	}
-	if got := s.mustOnVM(ctx, t, "kmaster", "cat /srv/shared/proof"); strings.TrimSpace(got) != "written through NFS" {
+	if got := s.mustSSH(ctx, t, "kmaster", "cat /srv/shared/proof"); strings.TrimSpace(got) != "written through NFS" {
 		t.Errorf("the folder has %q", got)
 	}
 }

@@ -35,19 +35,8 @@ if [ "$(id -u)" -ne 0 ]; then
 	echo "debootstrap needs root: run this with sudo" >&2
 	exit 1
 fi
-missing=
-for package in $need; do
-	status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || status=absent
-	[ "$status" = installed ] || missing="$missing $package"
-done
-if [ -n "$missing" ]; then
-	if [ "${1-}" != --install ]; then
-		echo "packages are missing; as root: apt-get install$missing" >&2
-		exit 1
-	fi
-	# shellcheck disable=SC2086
-	DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing >&2
-fi
+# shellcheck disable=SC2086
+"${self%/*}/../packages.sh" "$@" $need
 # shellcheck disable=SC2016
 mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
 	awk -v suite=$suite '$2 == suite && $3 == "main" { print $1; exit }')

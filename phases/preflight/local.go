@@ -16,6 +16,8 @@ import (
 
 // Wanted is the lab that shall run on the computer.
 type Wanted struct {
+	// Facts of the computer; nil: they are read.
+	Facts *local.Facts
 	// Provider is vagrant or container; empty for whichever is there.
 	Provider string
 	// Hypervisor is Vagrant's name of its provider; empty for whichever is
@@ -64,7 +66,10 @@ func (l *localLook) virtualBox() bool {
 // LookLocal runs the checks of the computer itself.
 func LookLocal(ctx context.Context, m local.Machine, want Wanted, selection Selection) (*check.Report, error) {
 	started := time.Now()
-	l := &localLook{machine: m, facts: local.Read(ctx, m), want: want}
+	l := &localLook{machine: m, facts: want.Facts, want: want}
+	if l.facts == nil {
+		l.facts = local.Read(ctx, m)
+	}
 	report := &check.Report{Hosts: []string{}, Started: started}
 	for _, c := range LocalChecks() {
 		reason := selection.skips(c.Name)
@@ -171,14 +176,15 @@ func LocalChecks() []LocalCheck {
 func labProvider(_ context.Context, l *localLook) []check.Finding {
 	has := l.facts.Has
 	if l.vagrant() {
+		libvirt := l.want.Hypervisor == "libvirt" || l.want.Hypervisor == "" && !has("virtualbox")
 		switch {
 		case !has("vagrant"):
 			return []check.Finding{{Evidence: "Vagrant is not installed", Fix: "install Vagrant and VirtualBox: https://developer.hashicorp.com/vagrant/install"}}
 		case l.want.Hypervisor == "virtualbox" && !has("virtualbox"):
 			return []check.Finding{{Evidence: "VirtualBox is not installed", Fix: "install VirtualBox: https://www.virtualbox.org/wiki/Downloads"}}
-		case l.want.Hypervisor == "libvirt" && !has("libvirt"), l.want.Hypervisor == "" && !has("virtualbox") && !has("libvirt"):
+		case libvirt && !has("libvirt"):
 			return []check.Finding{{Evidence: "neither VirtualBox nor libvirt is installed", Fix: "install VirtualBox, or on Linux libvirt: apt-get install libvirt-daemon-system vagrant-libvirt"}}
-		case l.want.Hypervisor == "libvirt" && !has("vagrant-libvirt"), l.want.Hypervisor == "" && !has("virtualbox") && !has("vagrant-libvirt"):
+		case libvirt && !has("vagrant-libvirt"):
 			return []check.Finding{{Evidence: "Vagrant has no plugin for libvirt", Fix: "vagrant plugin install vagrant-libvirt"}}
 		}
 		return nil

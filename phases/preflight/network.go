@@ -102,8 +102,7 @@ func firewall(l *look) []check.Finding {
 func firewalls(f *facts.Facts) []string {
 	var managers []string
 	for _, fw := range distro.Firewalls() {
-		// The unit of ufw is active also where ufw filters nothing.
-		if slices.Contains(f.Firewalls, fw.Name) || fw.Name != "ufw" && f.Active(fw.Unit) {
+		if slices.Contains(f.Firewalls, fw.Name) || fw.Unit != "" && f.Active(fw.Unit) {
 			managers = append(managers, fw.Name)
 		}
 	}

@@ -5,6 +5,6 @@ func debian() Family {
 		Name: "debian", ids: []string{"debian", "ubuntu"},
 		Script: "hostprep/packages-debian.sh", install: "apt-get install -y", hold: "apt-mark hold",
 		packages: map[Package]string{ISCSI: "open-iscsi", NFSClient: "nfs-common", Kmod: "kmod", IPRoute: "iproute2"},
-		Firewall: Firewall{Name: "ufw", Unit: "ufw.service", open: "ufw allow ", between: ":"},
+		Firewall: Firewall{Name: "ufw", open: "ufw allow ", between: ":"},
 	}
 }

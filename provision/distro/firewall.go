@@ -7,8 +7,11 @@ import (
 
 // Firewall is what the members of a family manage their packet filter with.
 type Firewall struct {
-	// Name of the program, and the systemd unit that is active with it.
-	Name, Unit string
+	// Name of the program.
+	Name string
+	// Unit is the systemd unit that is active if it filters; empty where a unit
+	// does not say so, as ufw's, which facts.Facts.Firewalls has if it filters.
+	Unit string
 	// open is the command that lets a port in; between separates the first
 	// and the last of several ports.
 	open, between string

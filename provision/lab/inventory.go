@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -130,21 +131,21 @@ func inventoryOf(l *Lab, spec Spec) (inventory, error) {
 		}
 		data.Bundle = bundle
 	}
-	data.User, data.IdentityFile = l.Machines[0].User, l.relative(l.Machines[0].IdentityFile)
+	first := l.Machines[0]
+	data.User = first.User
+	own := slices.ContainsFunc(l.Machines, func(m Machine) bool { return m.IdentityFile != first.IdentityFile })
+	if !own {
+		data.IdentityFile = l.relative(first.IdentityFile)
+	}
 	for _, m := range l.Machines {
-		host := inventoryHost{Name: m.Name, Address: m.Address.String(), IdentityFile: l.relative(m.IdentityFile)}
+		host := inventoryHost{Name: m.Name, Address: m.Address.String()}
+		if own {
+			host.IdentityFile = l.relative(m.IdentityFile)
+		}
 		for _, role := range m.Roles {
 			host.Roles = append(host.Roles, string(role))
 		}
-		if host.IdentityFile != data.IdentityFile {
-			data.IdentityFile = ""
-		}
 		data.Hosts = append(data.Hosts, host)
-	}
-	if data.IdentityFile != "" {
-		for i := range data.Hosts {
-			data.Hosts[i].IdentityFile = ""
-		}
 	}
 	return data, nil
 }

@@ -118,7 +118,7 @@ func (s *session) buildBase(ctx context.Context, b base, dir, key string) error 
 	}
 	defer log.Close()
 
-	s.say("", "makes the base tree of all machines: %s from %s (some minutes, once)", b.Suite, b.Mirror)
+	s.Say("", "makes the base tree of all machines: %s from %s (some minutes, once)", b.Suite, b.Mirror)
 	debootstrap := outer.Tool{
 		Argv: []string{
 			"debootstrap", "--variant=minbase", "--arch=" + b.Arch,

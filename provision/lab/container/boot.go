@@ -78,7 +78,7 @@ func (s *session) ensureRunning(ctx context.Context, m *machine, timeout time.Du
 		return err
 	}
 	if wasOff {
-		s.say(m.Name, "is up at %s after %s", m.Address, time.Since(started).Round(100*time.Millisecond))
+		s.Say(m.Name, "is up at %s after %s", m.Address, time.Since(started).Round(100*time.Millisecond))
 	}
 	if m.Ready {
 		return nil
@@ -109,7 +109,7 @@ func (s *session) start(ctx context.Context, m *machine) error {
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = log, log
 	ownSession(cmd)
-	s.say(m.Name, "boots")
+	s.Say(m.Name, "boots")
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (s *session) ready(ctx context.Context, m *machine) (bool, string, error) {
 			return false, "", fmt.Errorf("units failed at its first boot: %s", outer.LastLines(failed, 10))
 		}
 		// What was installed since then is not the lab's affair.
-		s.say(m.Name, "is up, but units failed: %s", outer.LastLines(failed, 10))
+		s.Say(m.Name, "is up, but units failed: %s", outer.LastLines(failed, 10))
 		return true, "", nil
 	case system != "":
 		return false, "systemd is " + system, nil
@@ -157,7 +157,7 @@ func (s *session) ready(ctx context.Context, m *machine) (bool, string, error) {
 // stop powers a machine off, and kills it if it does not end in time.
 func (s *session) stop(ctx context.Context, m *machine, timeout time.Duration) error {
 	if pid := s.pidOf(m); pid != 0 {
-		s.say(m.Name, "powers off")
+		s.Say(m.Name, "powers off")
 		if err := terminate(pid); err != nil {
 			return fmt.Errorf("power off: %w", err)
 		}
@@ -165,7 +165,7 @@ func (s *session) stop(ctx context.Context, m *machine, timeout time.Duration) e
 			if ctx.Err() != nil {
 				return err
 			}
-			s.say(m.Name, "is killed: it did not power off within %s", timeout)
+			s.Say(m.Name, "is killed: it did not power off within %s", timeout)
 			if err := s.kill(ctx, m); err != nil {
 				return err
 			}

@@ -161,8 +161,8 @@ type session struct {
 	dir, bases string
 	state      state
 
-	mu       sync.Mutex // guards state and progress
-	progress func(lab.Event)
+	mu sync.Mutex // guards state
+	lab.Teller
 }
 
 func (c Containers) session(name string) (*session, error) {
@@ -174,15 +174,11 @@ func (c Containers) session(name string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	progress := c.Progress
-	if progress == nil {
-		progress = func(lab.Event) {}
-	}
 	return &session{
-		name:     name,
-		dir:      dir,
-		bases:    filepath.Join(root, "base"),
-		progress: progress,
+		name:   name,
+		dir:    dir,
+		bases:  filepath.Join(root, "base"),
+		Teller: lab.Teller{Tell: c.Progress},
 	}, nil
 }
 
@@ -196,27 +192,7 @@ func (c Containers) hold(name string, create bool, work func(*session) (*lab.Lab
 	if err := requireRoot(); err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(s.dir); errors.Is(err, os.ErrNotExist) && !create {
-		return nil, fmt.Errorf("%w: %s", lab.ErrNotFound, name)
-	}
-	lock, err := outer.Acquire(s.dir + ".lock")
-	if err != nil {
-		return nil, fmt.Errorf("lab %s: %w", name, err)
-	}
-	defer lock.Release()
-	if create {
-		if err := os.MkdirAll(s.dir, 0o700); err != nil {
-			return nil, err
-		}
-	}
-	if err := s.load(); err != nil && (!create || !errors.Is(err, lab.ErrNotFound)) {
-		return nil, err
-	}
-	l, err := work(s)
-	if err != nil {
-		return l, fmt.Errorf("lab %s: %w", name, err)
-	}
-	return l, nil
+	return lab.Hold(s.dir, create, s.load, func() (*lab.Lab, error) { return work(s) })
 }
 
 func (c Containers) suite() string {
@@ -229,21 +205,10 @@ func (c Containers) suite() string {
 // eachMachine runs work on all machines at once, waits for all, and tells
 // every error with its machine's name.
 func (s *session) eachMachine(work func(*machine) error) error {
-	errs := make([]error, len(s.state.Machines))
-	var running sync.WaitGroup
-	for i, m := range s.state.Machines {
-		running.Go(func() {
-			if err := work(m); err != nil {
-				errs[i] = fmt.Errorf("%s: %w", m.Name, err)
-			}
-		})
-	}
-	running.Wait()
-	return errors.Join(errs...)
-}
-
-func (s *session) say(machine, format string, args ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.progress(lab.Event{Time: time.Now(), Machine: machine, Message: fmt.Sprintf(format, args...)})
+	return outer.Each(s.state.Machines, func(m *machine) error {
+		if err := work(m); err != nil {
+			return fmt.Errorf("%s: %w", m.Name, err)
+		}
+		return nil
+	})
 }

@@ -61,6 +61,6 @@ func (s *session) remove(ctx context.Context) error {
 	if err := s.restoreSysctls(); err != nil {
 		return err
 	}
-	s.say("", "is down")
+	s.Say("", "is down")
 	return nil
 }

@@ -129,7 +129,7 @@ func (s *session) ensureBridge(ctx context.Context) error {
 		// changes it with them. The first byte says locally administered.
 		sum := s.digest()
 		mac := fmt.Sprintf("02:%02x:%02x:%02x:%02x:%02x", sum[4], sum[5], sum[6], sum[7], sum[8])
-		s.say("", "makes the bridge %s, %s", name, s.state.Subnet)
+		s.Say("", "makes the bridge %s, %s", name, s.state.Subnet)
 		if _, err := outer.Run(ctx, "ip", "link", "add", "name", name, "address", mac, "type", "bridge", "stp_state", "0"); err != nil {
 			return err
 		}
@@ -175,7 +175,7 @@ func (s *session) removeBridge(ctx context.Context) error {
 	if err != nil || !there {
 		return err
 	}
-	s.say("", "removes the bridge %s", s.state.Bridge)
+	s.Say("", "removes the bridge %s", s.state.Bridge)
 	_, err = outer.Run(ctx, "ip", "link", "delete", "dev", s.state.Bridge, "type", "bridge")
 	return err
 }

@@ -77,7 +77,7 @@ func (s *session) restoreSysctls() error {
 			return err
 		}
 		if len(changed) > 0 {
-			s.say("", "restored the kernel settings %s", strings.Join(changed, ", "))
+			s.Say("", "restored the kernel settings %s", strings.Join(changed, ", "))
 		}
 	}
 	if err := os.Remove(s.sysctlPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {

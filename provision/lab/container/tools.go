@@ -25,7 +25,7 @@ func (s *session) ensureTools(ctx context.Context, install bool) error {
 	if !install {
 		return fmt.Errorf("this machine lacks the packages %[1]s: apt-get install %[1]s", strings.Join(missing, " "))
 	}
-	s.say("", "installs %s", strings.Join(missing, ", "))
+	s.Say("", "installs %s", strings.Join(missing, ", "))
 	argv := append([]string{"apt-get", "install", "--yes", "--no-install-recommends"}, missing...)
 	_, err := outer.Tool{Argv: argv, Env: []string{"DEBIAN_FRONTEND=noninteractive"}}.Run(ctx)
 	return err

@@ -29,7 +29,7 @@ func (s *session) ensureTree(ctx context.Context, base string, m *machine, sudoP
 		return err
 	}
 	partial := filepath.Join(temp, "tree")
-	s.say(m.Name, "copies the base tree")
+	s.Say(m.Name, "copies the base tree")
 	if _, err := outer.Run(ctx, "cp", "--archive", "--reflink=auto", base, partial); err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ func (s *session) awaitLock(ctx context.Context, path, condition string) (*outer
 		var err error
 		if held, err = outer.Acquire(path); errors.Is(err, outer.ErrLocked) {
 			if !told {
-				s.say("", "waits until %s: %v", condition, err)
+				s.Say("", "waits until %s: %v", condition, err)
 				told = true
 			}
 			return false, err.Error(), nil

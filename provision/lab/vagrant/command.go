@@ -66,7 +66,7 @@ func (s *session) run(ctx context.Context, aloud bool, args ...string) ([]told, 
 		}
 		all = append(all, t)
 		if text := t.news(); aloud && text != "" {
-			s.say(t.Target, "%s", text)
+			s.Say(t.Target, "%s", text)
 		}
 	}
 	lines := &lineWriter{line: listen}

@@ -43,58 +43,46 @@ func (s *session) identify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var strangers []int
+	var strangers []*machine
 	for i, m := range s.settings.Machines {
 		if m.IdentityFile == "" || known[m.Address] == nil {
-			strangers = append(strangers, i)
+			strangers = append(strangers, &s.settings.Machines[i])
 		}
 	}
 	if len(strangers) > 0 {
-		logins, err := s.logins(ctx)
-		if err != nil {
+		if err := s.meetAll(ctx, strangers, known); err != nil {
 			return err
-		}
-		keys := make([][]string, len(s.settings.Machines))
-		err = each(strangers, func(i int) error {
-			m := &s.settings.Machines[i]
-			l, found := logins[m.Name]
-			if !found {
-				return fmt.Errorf("%s: vagrant ssh-config does not have it", m.Name)
-			}
-			s.say(m.Name, "reads its host keys and addresses")
-			var err error
-			if keys[i], err = s.meet(ctx, *m, l); err != nil {
-				return fmt.Errorf("%s: %w", m.Name, err)
-			}
-			m.User, m.IdentityFile = l.user, l.identityFile
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		for _, i := range strangers {
-			known[s.settings.Machines[i].Address] = keys[i]
 		}
 		if err := errors.Join(s.writeKnownHosts(known), s.settings.write(s.dir)); err != nil {
 			return err
 		}
 	}
-	all := make([]int, len(s.settings.Machines))
-	for i := range all {
-		all[i] = i
-	}
-	return each(all, func(i int) error { return s.answers(ctx, s.settings.Machines[i]) })
+	return outer.Each(s.settings.Machines, func(m machine) error { return s.answers(ctx, m) })
 }
 
-// each runs work for all at once and tells every error.
-func each(indices []int, work func(int) error) error {
-	errs := make([]error, len(indices))
-	var running sync.WaitGroup
-	for n, i := range indices {
-		running.Go(func() { errs[n] = work(i) })
+// meetAll fills in how to log in to machines, and their keys.
+func (s *session) meetAll(ctx context.Context, strangers []*machine, known map[netip.Addr][]string) error {
+	logins, err := s.logins(ctx)
+	if err != nil {
+		return err
 	}
-	running.Wait()
-	return errors.Join(errs...)
+	var mu sync.Mutex // guards known
+	return outer.Each(strangers, func(m *machine) error {
+		l, found := logins[m.Name]
+		if !found {
+			return fmt.Errorf("%s: vagrant ssh-config does not have it", m.Name)
+		}
+		s.Say(m.Name, "reads its host keys and addresses")
+		keys, err := s.meet(ctx, *m, l)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.Name, err)
+		}
+		m.User, m.IdentityFile = l.user, l.identityFile
+		mu.Lock()
+		defer mu.Unlock()
+		known[m.Address] = keys
+		return nil
+	})
 }
 
 // logins asks Vagrant how it reaches the machines.

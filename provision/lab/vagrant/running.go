@@ -51,11 +51,12 @@ func (s *session) look(ctx context.Context) (*lab.Lab, error) {
 }
 
 // ensureRunning makes and boots what does not run, and learns who the machines
-// are. A machine that cannot be had is named, with what Vagrant says.
-func (s *session) ensureRunning(ctx context.Context) error {
+// are: afterwards all answer. A machine that cannot be had is named, with what
+// Vagrant says.
+func (s *session) ensureRunning(ctx context.Context) (*lab.Lab, error) {
 	states, err := s.states(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var off []string
 	for i, m := range s.settings.Machines {
@@ -69,10 +70,16 @@ func (s *session) ensureRunning(ctx context.Context) error {
 	}
 	if len(off) > 0 {
 		if _, err := s.run(ctx, true, append([]string{"up", "--no-provision", "--provider", s.settings.Provider}, off...)...); err != nil {
-			return s.notUp(ctx, err)
+			return nil, s.notUp(ctx, err)
 		}
 	}
-	return s.identify(ctx)
+	if err := s.identify(ctx); err != nil {
+		return nil, err
+	}
+	for _, m := range off {
+		states[m] = stateRunning
+	}
+	return s.lab(states), nil
 }
 
 // notUp says which machines did not come up.

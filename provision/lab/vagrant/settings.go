@@ -78,14 +78,17 @@ func (s settings) write(dir string) error {
 	)
 }
 
-// Defaults: what kubeadm asks of a control plane, and the well-known range.
 const (
-	defaultProvider  = "virtualbox"
-	defaultCPUs      = 2
-	defaultMemoryMiB = 2048
+	defaultProvider = "virtualbox"
+	defaultCPUs     = 2 // kubeadm refuses a control plane with fewer
 )
 
-var defaultNetwork = netip.MustParsePrefix("172.16.16.0/24")
+// DefaultMemoryMiB is the memory of a machine: kubeadm wants 1700 MiB on a
+// control plane.
+const DefaultMemoryMiB = 2048
+
+// DefaultNetwork is the well-known labs' range of addresses.
+func DefaultNetwork() netip.Prefix { return netip.MustParsePrefix("172.16.16.0/24") }
 
 // addressOf is the last byte of the address of the i-th control plane: .100,
 // and from there downwards, since the workers follow above.
@@ -102,8 +105,8 @@ func (v Vagrant) merge(have settings, spec lab.Spec) (settings, error) {
 		settle(made, "box", &want.Box, BoxOf(v.Box), BoxOf(defaultBox)),
 		settle(made, "box version", &want.BoxVersion, v.BoxVersion, ""),
 		settle(made, "number of CPUs", &want.CPUs, v.CPUs, defaultCPUs),
-		settle(made, "memory in MiB", &want.MemoryMiB, v.MemoryMiB, defaultMemoryMiB),
-		settle(made, "subnet", &want.Network, spec.Subnet.Masked(), defaultNetwork),
+		settle(made, "memory in MiB", &want.MemoryMiB, v.MemoryMiB, DefaultMemoryMiB),
+		settle(made, "subnet", &want.Network, spec.Subnet.Masked(), DefaultNetwork()),
 	)
 	if err != nil {
 		return settings{}, err

@@ -36,7 +36,7 @@ func (v Vagrant) SaveSnapshot(ctx context.Context, name, snapshot string) error 
 				return nil, err
 			}
 		}
-		return nil, s.ensureRunning(ctx)
+		return s.ensureRunning(ctx)
 	})
 	return err
 }
@@ -58,7 +58,7 @@ func (v Vagrant) RestoreSnapshot(ctx context.Context, name, snapshot string) err
 		if _, err := s.run(ctx, true, "snapshot", "restore", "--no-provision", "--no-start", snapshot); err != nil {
 			return nil, err
 		}
-		return nil, s.ensureRunning(ctx)
+		return s.ensureRunning(ctx)
 	})
 	return err
 }

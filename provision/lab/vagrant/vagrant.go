@@ -8,15 +8,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
-	"time"
 
 	"slipway.io/slipway/provision/lab"
-	"slipway.io/slipway/provision/lab/outer"
 )
 
 // Vagrant makes labs by Vagrant. What is zero is a default for a lab that is
@@ -65,10 +61,7 @@ func (v Vagrant) Up(ctx context.Context, spec lab.Spec) (*lab.Lab, error) {
 		if err := s.settings.write(s.dir); err != nil {
 			return nil, err
 		}
-		if err := s.ensureRunning(ctx); err != nil {
-			return nil, err
-		}
-		l, err := s.look(ctx)
+		l, err := s.ensureRunning(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -78,12 +71,7 @@ func (v Vagrant) Up(ctx context.Context, spec lab.Spec) (*lab.Lab, error) {
 
 // Boot starts the machines that are off.
 func (v Vagrant) Boot(ctx context.Context, name string) (*lab.Lab, error) {
-	return v.hold(name, false, func(s *session) (*lab.Lab, error) {
-		if err := s.ensureRunning(ctx); err != nil {
-			return nil, err
-		}
-		return s.look(ctx)
-	})
+	return v.hold(name, false, func(s *session) (*lab.Lab, error) { return s.ensureRunning(ctx) })
 }
 
 // Halt powers all machines off, in order, and keeps their disks.
@@ -132,9 +120,7 @@ func (v Vagrant) Find(_ context.Context, name string) (*lab.Lab, error) {
 type session struct {
 	name, dir, program string
 	settings           settings
-
-	mu       sync.Mutex // guards progress
-	progress func(lab.Event)
+	lab.Teller
 }
 
 // session of a lab that may not be there yet.
@@ -150,11 +136,7 @@ func (v Vagrant) session(name string) (*session, error) {
 	if _, err := exec.LookPath(program); err != nil {
 		return nil, fmt.Errorf("vagrant is not installed: https://developer.hashicorp.com/vagrant/install: %w", err)
 	}
-	progress := v.Progress
-	if progress == nil {
-		progress = func(lab.Event) {}
-	}
-	return &session{name: name, dir: dir, program: program, progress: progress}, nil
+	return &session{name: name, dir: dir, program: program, Teller: lab.Teller{Tell: v.Progress}}, nil
 }
 
 // open reads a lab that is there.
@@ -163,8 +145,7 @@ func (v Vagrant) open(name string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.settings, err = readSettings(s.dir)
-	return s, err
+	return s, s.load()
 }
 
 // hold runs work with the lab locked and its settings read. With create, a lab
@@ -174,28 +155,12 @@ func (v Vagrant) hold(name string, create bool, work func(*session) (*lab.Lab, e
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(s.dir); errors.Is(err, fs.ErrNotExist) && !create {
-		return nil, fmt.Errorf("%w: %s", lab.ErrNotFound, name)
-	}
-	lock, err := outer.Acquire(s.dir + ".lock")
-	if err != nil {
-		return nil, fmt.Errorf("lab %s: %w", name, err)
-	}
-	defer lock.Release()
-	if create {
-		if err := os.MkdirAll(s.dir, 0o700); err != nil {
-			return nil, err
-		}
-	}
+	return lab.Hold(s.dir, create, s.load, func() (*lab.Lab, error) { return work(s) })
+}
+
+func (s *session) load() (err error) {
 	s.settings, err = readSettings(s.dir)
-	if err != nil && (!create || !errors.Is(err, lab.ErrNotFound)) {
-		return nil, err
-	}
-	l, err := work(s)
-	if err != nil {
-		return l, fmt.Errorf("lab %s: %w", name, err)
-	}
-	return l, nil
+	return err
 }
 
 // lab is what callers see, with the states that Vagrant told.
@@ -208,10 +173,4 @@ func (s *session) lab(states map[string]string) *lab.Lab {
 		})
 	}
 	return l
-}
-
-func (s *session) say(machine, format string, args ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.progress(lab.Event{Time: time.Now(), Machine: machine, Message: fmt.Sprintf(format, args...)})
 }
