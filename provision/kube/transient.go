@@ -15,6 +15,8 @@ const (
 	// etcd elects a leader, an API server restarts, a webhook's Pod starts.
 	transientFor = 30 * time.Second
 	pollInterval = 200 * time.Millisecond
+	// maxInterval is between two looks at a server that hardly answers.
+	maxInterval = 5 * time.Second
 )
 
 // retryTransient repeats f while its error is one that passes by itself.

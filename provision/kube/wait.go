@@ -26,7 +26,8 @@ type Condition struct {
 type WaitOptions struct {
 	// Timeout, default 5 minutes. The context may end the wait earlier.
 	Timeout time.Duration
-	// Interval between two looks, default 200 ms.
+	// Interval between two looks, default 200 ms. It is longer, up to 5 s, where
+	// a look takes more than a fourth of it.
 	Interval time.Duration
 	// Progress is called with each observation that differs from the last.
 	Progress func(observation string)
@@ -60,6 +61,7 @@ func (c *Client) WaitFor(ctx context.Context, condition Condition, options ...Wa
 	defer cancel()
 	last := "nothing observed yet"
 	for {
+		asked := time.Now()
 		done, seen := c.look(ctx, condition)
 		if done {
 			return nil
@@ -69,10 +71,16 @@ func (c *Client) WaitFor(ctx context.Context, condition Condition, options ...Wa
 			last = seen
 			o.Progress(last)
 		}
-		if !pause(ctx, o.Interval) {
+		if !pause(ctx, between(o.Interval, time.Since(asked))) {
 			return &WaitError{Condition: condition.Name, Last: last, After: time.Since(start), Err: ctx.Err()}
 		}
 	}
+}
+
+// between is the pause after a look: a server that is slow to answer is asked
+// less often, so that the looks do not keep it from what they wait for.
+func between(interval, took time.Duration) time.Duration {
+	return max(interval, min(4*took, maxInterval))
 }
 
 func (c *Client) look(ctx context.Context, condition Condition) (done bool, seen string) {
