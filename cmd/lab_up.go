@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -63,6 +64,7 @@ Before the first virtual machine is made, this computer is checked as by
 	flags.String("range", "", "the machines' network, a /24 (default with vagrant 172.16.16.0/24, else a free one)")
 	flags.StringSlice("skip-checks", nil, "vagrant: checks of this computer to leave out")
 	flags.Bool("force", false, "replace another cluster's entry of the same name in the kubeconfig")
+	flags.Duration("timeout", 5*time.Minute, "how long nodes, and each addon, may take to be ready, and validating as a whole; more for slow machines")
 	flags.Int("parallel", 20, "how many steps may be under way at once, over all hosts")
 	for flag, values := range map[string][]string{
 		"provider": {providerVagrant, providerContainer}, "names": {string(lab.NamesShort), string(lab.NamesClassic)},

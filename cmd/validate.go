@@ -47,7 +47,7 @@ Probes: ` + strings.Join(validate.Names(), ", ") + `.`,
 	flags := cmd.Flags()
 	flags.StringSlice("only", nil, "the probes to run (default: all)")
 	flags.StringSlice("skip", nil, "probes to leave out")
-	flags.Duration("timeout", 5*time.Minute, "how long all of it may take")
+	flags.Duration("timeout", 5*time.Minute, "how long all of it may take; with more than the default, each part may take longer too")
 	return cmd
 }
 

@@ -23,7 +23,7 @@ const (
 	// templates/validate/namespace.yaml.tmpl.
 	ownNamespaces = "app.kubernetes.io/managed-by=slipway,slipway.io/purpose=validate"
 	// leftoverAge is the age from which a namespace is one that a killed run
-	// left behind: no run takes that long.
+	// left behind: no run of the same pace takes that long.
 	leftoverAge = 15 * time.Minute
 
 	probeName      = "slipway-probe"
@@ -40,6 +40,7 @@ const (
 type namespaceBed struct {
 	client *kube.Client
 	image  string
+	pace   pace
 	// namespace is empty until it may exist.
 	namespace string
 }
@@ -51,7 +52,7 @@ func (n *namespaceBed) open(ctx context.Context, say func(string)) (string, erro
 		return "", errors.New("no test image is known")
 	}
 	// After a reboot of its machine the API server is a moment behind sshd.
-	wait := kube.WaitOptions{Timeout: apiTimeout, Progress: say}
+	wait := kube.WaitOptions{Timeout: n.pace.limit(apiTimeout), Progress: say}
 	if err := n.client.WaitFor(ctx, kube.APIReady(), wait); err != nil {
 		return "", err
 	}
@@ -64,7 +65,7 @@ func (n *namespaceBed) open(ctx context.Context, say func(string)) (string, erro
 	if _, err := n.client.Apply(ctx, namespace); err != nil {
 		return "", err
 	}
-	return n.namespace, n.client.WaitFor(ctx, kube.ServiceAccountExists(n.namespace, "default"), kube.WaitOptions{Timeout: podTimeout, Progress: say})
+	return n.namespace, n.client.WaitFor(ctx, kube.ServiceAccountExists(n.namespace, "default"), kube.WaitOptions{Timeout: n.pace.limit(podTimeout), Progress: say})
 }
 
 // lay fills the namespace.
@@ -86,7 +87,7 @@ func (n *namespaceBed) lay(ctx context.Context, say func(string)) (*bed, error) 
 		return nil, err
 	}
 	b := &bed{
-		prober:    newPodProber(n.client, n.namespace),
+		prober:    newPodProber(n.client, n.namespace, n.pace),
 		namespace: n.namespace, service: probeName,
 	}
 	if err := n.addresses(ctx, b); err != nil {
@@ -118,7 +119,7 @@ func (n *namespaceBed) addresses(ctx context.Context, b *bed) error {
 // pods waits until there is a ready test pod on each node, or the time is up;
 // what is missing then is the trouble of its node.
 func (n *namespaceBed) pods(ctx context.Context, nodes []corev1.Node, say func(string)) []bedNode {
-	within := podTimeout
+	within := n.pace.limit(podTimeout)
 	if deadline, ok := ctx.Deadline(); ok {
 		within = min(within, time.Until(deadline)-evidenceRoom)
 	}
@@ -209,7 +210,7 @@ func (n *namespaceBed) sweep(ctx context.Context) error {
 	}
 	var errs []error
 	for _, namespace := range namespaces.Items {
-		old := time.Since(namespace.CreationTimestamp.Time) > leftoverAge
+		old := time.Since(namespace.CreationTimestamp.Time) > n.pace.limit(leftoverAge)
 		if old && namespace.DeletionTimestamp == nil && strings.HasPrefix(namespace.Name, namespacePrefix) {
 			errs = append(errs, n.delete(ctx, namespace.Name))
 		}

@@ -48,7 +48,7 @@ func (r *run) loadBalancer(ctx context.Context) (string, error) {
 		return "", err
 	}
 	at := netip.AddrPortFrom(given, servicePort).String()
-	return persist(ctx, task{once: func(ctx context.Context) (string, error) {
+	return r.persist(ctx, task{once: func(ctx context.Context) (string, error) {
 		got, err := r.options.Outside.Get(ctx, "http://"+at+"/hostname", at, nil)
 		if err != nil {
 			return "", fmt.Errorf("the Service has the address %s, and from %s: %w", given, r.options.Outside.From(), err)

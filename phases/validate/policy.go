@@ -54,7 +54,7 @@ func (r *run) policy(ctx context.Context) (string, error) {
 		return "", err
 	}
 	q := question{protocol: "http", host: pod.Status.PodIP, port: httpPort, request: "hostname"}
-	return persist(ctx, task{once: func(ctx context.Context) (string, error) {
+	return r.persist(ctx, task{once: func(ctx context.Context) (string, error) {
 		if _, err := r.bed.prober.ask(ctx, in.pod, q); err != nil {
 			return "", fmt.Errorf("%s, which the policy lets in, does not get through: %w", in.pod, err)
 		}

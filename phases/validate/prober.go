@@ -36,6 +36,7 @@ const (
 type podProber struct {
 	client    *kube.Client
 	namespace string
+	pace      pace
 
 	mu sync.Mutex
 	// misses counts, by pod, how often in a row the proxy did not reach it;
@@ -44,8 +45,8 @@ type podProber struct {
 	why    map[string]string
 }
 
-func newPodProber(client *kube.Client, namespace string) *podProber {
-	return &podProber{client: client, namespace: namespace, misses: make(map[string]int), why: make(map[string]string)}
+func newPodProber(client *kube.Client, namespace string, pace pace) *podProber {
+	return &podProber{client: client, namespace: namespace, pace: pace, misses: make(map[string]int), why: make(map[string]string)}
 }
 
 // tolerated is how many times the proxy may miss a pod before it is given up
@@ -97,7 +98,7 @@ func (p *podProber) count(pod string, err error) {
 
 // dial has agnhost's /dial send the request.
 func (p *podProber) dial(parent context.Context, pod string, q question) (answer, error) {
-	ctx, cancel := context.WithTimeout(parent, proxyTimeout)
+	ctx, cancel := context.WithTimeout(parent, p.pace.limit(proxyTimeout))
 	defer cancel()
 	body, err := p.client.Clientset().CoreV1().RESTClient().Get().
 		Namespace(p.namespace).Resource("pods").Name(pod+":"+strconv.Itoa(httpPort)).SubResource("proxy").Suffix("dial").

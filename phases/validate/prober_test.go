@@ -17,7 +17,7 @@ import (
 func newTestProber(t *testing.T) (*podProber, *testCluster) {
 	t.Helper()
 	c := newTestCluster(t)
-	return newPodProber(c.options().Client, "ns"), c
+	return newPodProber(c.options().Client, "ns", 1), c
 }
 
 var service = question{protocol: "http", host: "10.96.7.7", port: 80, request: "hostname"}

@@ -65,6 +65,7 @@ func failed(reason string) []task {
 // run is a validation under way.
 type run struct {
 	options  Options
+	pace     pace
 	progress *progress
 	// namespace is where probes may make what they need; empty if it could not
 	// be made, for the reason in noBed.
@@ -87,7 +88,7 @@ func (r *run) all(ctx context.Context, b testbed, chosen []definition) (found ma
 		return r.perform(ctx, at[ofAPI]), ""
 	}
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.pace.limit(cleanupTimeout))
 		defer cancel()
 		if err := b.clear(ctx); err != nil {
 			leftover = err.Error()
@@ -139,7 +140,7 @@ func (r *run) perform(ctx context.Context, definitions []definition) map[string]
 		r.progress.add(len(tasks))
 		for i, t := range tasks {
 			group.Go(func() error {
-				probes[i] = prove(ctx, d, t)
+				probes[i] = r.prove(ctx, d, t)
 				r.progress.done(probes[i])
 				return nil
 			})
@@ -150,7 +151,7 @@ func (r *run) perform(ctx context.Context, definitions []definition) map[string]
 }
 
 // prove runs one probe to its end.
-func prove(ctx context.Context, d definition, t task) (p Probe) {
+func (r *run) prove(ctx context.Context, d definition, t task) (p Probe) {
 	start := time.Now()
 	p = Probe{Name: d.name, Title: d.title, Target: t.target, Status: Failed}
 	defer func() {
@@ -164,7 +165,7 @@ func prove(ctx context.Context, d definition, t task) (p Probe) {
 	if d.ground == inPods {
 		patience = podPatience
 	}
-	evidence, err := endure(ctx, t, patience)
+	evidence, err := r.endure(ctx, t, patience)
 	var skip skipError
 	switch {
 	case errors.As(err, &skip):
@@ -179,23 +180,23 @@ func prove(ctx context.Context, d definition, t task) (p Probe) {
 
 // endure gives a task that waits itself its time, and tries others until they
 // succeed.
-func endure(ctx context.Context, t task, patience time.Duration) (evidence string, err error) {
+func (r *run) endure(ctx context.Context, t task, patience time.Duration) (evidence string, err error) {
 	if t.lasts == 0 {
-		return persist(ctx, t, patience)
+		return r.persist(ctx, t, patience)
 	}
-	ctx, cancel := context.WithTimeout(ctx, t.lasts)
+	ctx, cancel := context.WithTimeout(ctx, r.pace.limit(t.lasts))
 	defer cancel()
 	return t.once(ctx)
 }
 
 // persist tries a task until it succeeds, cannot any more, or the time is up;
 // the error is then the last one that says something.
-func persist(ctx context.Context, t task, patience time.Duration) (evidence string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func (r *run) persist(ctx context.Context, t task, patience time.Duration) (evidence string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, r.pace.limit(patience))
 	defer cancel()
 	last := errors.New("there was no time for it")
 	for ctx.Err() == nil {
-		evidence, err = attempt(ctx, t)
+		evidence, err = r.attempt(ctx, t)
 		var final finalError
 		var skip skipError
 		if err == nil || errors.As(err, &final) || errors.As(err, &skip) {
@@ -209,8 +210,8 @@ func persist(ctx context.Context, t task, patience time.Duration) (evidence stri
 	return "", last
 }
 
-func attempt(ctx context.Context, t task) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+func (r *run) attempt(ctx context.Context, t task) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.pace.limit(attemptTimeout))
 	defer cancel()
 	return t.once(ctx)
 }

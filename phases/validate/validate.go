@@ -20,8 +20,6 @@ import (
 	"slipway.io/slipway/provision/outside"
 )
 
-const defaultTimeout = 5 * time.Minute
-
 // Options say what to validate.
 type Options struct {
 	// Client speaks to the cluster.
@@ -35,7 +33,8 @@ type Options struct {
 	AgnhostImage string
 	// Outside asks as somebody outside of the cluster does.
 	Outside outside.Client
-	// Timeout bounds the whole validation, default 5 minutes.
+	// Timeout bounds the whole validation, default 5 minutes. With more, each
+	// part of it may take longer in proportion.
 	Timeout time.Duration
 	// Skip names probes to leave out; with Only, no others are run.
 	Skip, Only []string
@@ -98,7 +97,7 @@ func Names() []string {
 // Report says so. The error is about options that make no sense, or a context
 // that ended, in which case the Report holds what was found until then.
 func Run(ctx context.Context, o Options) (*Report, error) {
-	return validate(ctx, o, &namespaceBed{client: o.Client, image: o.AgnhostImage})
+	return validate(ctx, o, &namespaceBed{client: o.Client, image: o.AgnhostImage, pace: paceOf(o.Timeout)})
 }
 
 func validate(ctx context.Context, o Options, b testbed) (*Report, error) {
@@ -114,7 +113,7 @@ func validate(ctx context.Context, o Options, b testbed) (*Report, error) {
 	defer cancel()
 
 	report := &Report{Probes: []Probe{}, Cluster: o.Cluster.Metadata.Name}
-	r := &run{options: o, progress: &progress{say: o.Progress}}
+	r := &run{options: o, pace: paceOf(o.Timeout), progress: &progress{say: o.Progress}}
 	found, leftover := r.all(bounded, b, chosen)
 	report.Leftover = leftover
 	for _, d := range definitions() {

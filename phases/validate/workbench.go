@@ -45,8 +45,9 @@ func (r *run) apply(ctx context.Context, template string, data validatetmpl.Work
 	return err
 }
 
-// await waits for a condition; what was seen last is the error.
+// await waits for a condition, at the cluster's pace; what was seen last is the error.
 func (r *run) await(ctx context.Context, condition kube.Condition, within time.Duration) error {
+	within = r.pace.limit(within)
 	if deadline, ok := ctx.Deadline(); ok {
 		within = min(within, time.Until(deadline)-evidenceRoom)
 	}
@@ -114,7 +115,7 @@ func withStderr(what string, err error, stderr []byte) error {
 // their volumes go while other probes are under way. What cannot be deleted
 // now goes with the namespace.
 func (r *run) letGo(ctx context.Context, prefix string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.pace.limit(attemptTimeout))
 	defer cancel()
 	set := r.options.Client.Clientset()
 	background := metav1.DeletePropagationBackground
