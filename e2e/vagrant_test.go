@@ -49,7 +49,7 @@ func (s *scenario) labUp(more ...string) []string {
 		"lab", "up", "--name", s.lab.Name, "--provider", "vagrant", "--hypervisor", "libvirt", "--box", os.Getenv("SLIPWAY_E2E_BOX"),
 		"--workers", "1", "--memory", "3072", "--names", "classic", "--bundle", s.bundle,
 		// The computer emulates the processors of all machines with its own.
-		"--parallel", "1", "--overlay", "testdata/emulated.yaml",
+		"--parallel", "1", "--timeout", "20m", "--overlay", "testdata/emulated.yaml",
 	}, more...)
 }
 
@@ -184,7 +184,27 @@ func (s *scenario) wants(ctx context.Context, t *testing.T, machine string, want
 	}
 }
 
+// patience gives the first machine the patches of kubeadm that emulated.yaml names.
+func (s *scenario) patience(ctx context.Context, t *testing.T) {
+	t.Helper()
+	patches, err := filepath.Glob("testdata/patches/*.yaml")
+	if err != nil || len(patches) == 0 {
+		t.Fatalf("no patches: %v", err)
+	}
+	var script strings.Builder
+	script.WriteString("mkdir -p /srv/patches\n")
+	for _, path := range patches {
+		patch, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&script, "cat >/srv/patches/%s <<'END'\n%sEND\n", filepath.Base(path), patch)
+	}
+	s.mustSSH(ctx, t, "kmaster", script.String())
+}
+
 func (s *scenario) clusterOnVMs(ctx context.Context, t *testing.T) {
+	s.patience(ctx, t)
 	r := s.slipway.must(ctx, t, s.labUp()...)
 	s.took("lab up: apply, validate, kubeconfig", r.took)
 	if !strings.Contains(r.stderr, "kubectl --context "+s.lab.Name+" get nodes") {
@@ -279,7 +299,7 @@ func (s *scenario) snapshots(ctx context.Context, t *testing.T) {
 	if r := s.slipway.must(ctx, t, "lab", "snapshot", "list", "--name", s.lab.Name); strings.TrimSpace(r.stdout) != "installed" {
 		t.Errorf("%s", r)
 	}
-	r = s.slipway.must(ctx, t, s.on("validate")...)
+	r = s.slipway.must(ctx, t, s.on("validate", "--timeout", "20m")...)
 	s.took("validate after the restore", r.took)
 }
 
