@@ -204,6 +204,7 @@ func (s *scenario) patience(ctx context.Context, t *testing.T) {
 }
 
 func (s *scenario) clusterOnVMs(ctx context.Context, t *testing.T) {
+	s.lab = s.status(ctx, t)
 	s.patience(ctx, t)
 	r := s.slipway.must(ctx, t, s.labUp()...)
 	s.took("lab up: apply, validate, kubeconfig", r.took)

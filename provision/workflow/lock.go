@@ -117,9 +117,10 @@ func (l *locked) renew(ctx context.Context, m *Machine, stop context.CancelCause
 	}
 }
 
-// unlock frees every lock of the run.
+// unlock frees every lock of the run. A busy machine may take its time: only
+// after the expiry the lock is free without that.
 func (r *Run) unlock(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockRenewal)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockExpiry)
 	defer cancel()
 	var all sync.WaitGroup
 	errs := make(chan error, len(r.locks))
