@@ -13,6 +13,9 @@ type pace float64
 
 func paceOf(timeout time.Duration) pace { return pace(float64(timeout) / float64(defaultTimeout)) }
 
+// parallel is how many probes run at a time.
+func (p pace) parallel() int { return int(parallel / max(p, 1)) }
+
 // limit is how long something may take that usually may take that long.
 func (p pace) limit(usual time.Duration) time.Duration {
 	return time.Duration(float64(usual) * float64(max(p, 1)))

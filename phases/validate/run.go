@@ -132,7 +132,7 @@ func (r *run) lay(ctx context.Context, b testbed) {
 func (r *run) perform(ctx context.Context, definitions []definition) map[string][]Probe {
 	found := make(map[string][]Probe)
 	var group errgroup.Group
-	group.SetLimit(parallel)
+	group.SetLimit(r.pace.parallel())
 	for _, d := range definitions {
 		tasks := d.tasks(ctx, r)
 		probes := make([]Probe, len(tasks))
