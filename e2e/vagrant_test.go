@@ -40,6 +40,10 @@ func TestVagrant(t *testing.T) {
 	if os.Getenv("SLIPWAY_E2E_BOX") == "" {
 		t.Fatal("SLIPWAY_E2E_BOX is no box: use make e2e-vagrant, which makes one")
 	}
+	// A lab that was kept is gone on with, by some of the steps.
+	if s.slipway.run(t.Context(), t, "lab", "status", "--name", s.lab.Name).code == 0 {
+		s.lab = s.status(t.Context(), t)
+	}
 	s.story(t, vagrantSteps())
 }
 
@@ -204,7 +208,6 @@ func (s *scenario) patience(ctx context.Context, t *testing.T) {
 }
 
 func (s *scenario) clusterOnVMs(ctx context.Context, t *testing.T) {
-	s.lab = s.status(ctx, t)
 	s.patience(ctx, t)
 	r := s.slipway.must(ctx, t, s.labUp()...)
 	s.took("lab up: apply, validate, kubeconfig", r.took)
