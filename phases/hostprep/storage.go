@@ -2,6 +2,7 @@ package hostprep
 
 import (
 	"context"
+	"slices"
 
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/distro"
@@ -100,19 +101,23 @@ func iscsi(ctx context.Context, s *workflow.Step) error {
 	return multipath(ctx, s)
 }
 
-// packages installs those whose programs the machine lacks.
+// packages installs those whose programs the machine lacks, or whose
+// installation did not come to its end.
 func packages(ctx context.Context, s *workflow.Step) error {
+	family, err := distro.Of(s.Facts().OS)
+	unfinished := func(p distro.Package) bool {
+		return err == nil && slices.Contains(s.Facts().Software.Unfinished, family.Names(p)[0])
+	}
 	var missing []distro.Package
-	if !s.Facts().Command("iscsiadm") {
+	if !s.Facts().Command("iscsiadm") || unfinished(distro.ISCSI) {
 		missing = append(missing, distro.ISCSI)
 	}
-	if !s.Facts().Command("mount.nfs") {
+	if !s.Facts().Command("mount.nfs") || unfinished(distro.NFSClient) {
 		missing = append(missing, distro.NFSClient)
 	}
 	if len(missing) == 0 {
 		return nil
 	}
-	family, err := distro.Of(s.Facts().OS)
 	if err != nil {
 		return err
 	}

@@ -83,6 +83,24 @@ func TestLonghornGetsWhatItNeeds(t *testing.T) {
 	}
 }
 
+// TestAnInterruptedInstallationIsFinished: the programs of a package may be
+// there before the package works.
+func TestAnInterruptedInstallationIsFinished(t *testing.T) {
+	t.Parallel()
+	bed := workflowtest.New(t, alone+"addons: [{name: longhorn}]\n")
+	m, f := bed.Machine("cp-1"), bed.Facts("cp-1")
+	f.OS = facts.OS{ID: "debian"}
+	f.Commands = []string{"iscsiadm", "mount.nfs"}
+	f.Modules = append(f.Modules, "iscsi_tcp")
+	f.Existing = append(f.Existing, initiatorName)
+	f.Software.Unfinished = []string{"nfs-common", "somebody-elses"}
+	m.Put(iscsiModules, "# Written by slipway: what Longhorn needs of the kernel, at each boot.\niscsi_tcp\n")
+	m.ExpectRunScript("packages.sh", "nfs-common")
+	m.ExpectQueryScript("state.sh", "iscsid").Returns("ok\n")
+	folder(m, "/var/lib/longhorn", true)
+	bed.MustApply(Storage())
+}
+
 func TestAnUnknownDistributionIsRefused(t *testing.T) {
 	t.Parallel()
 	bed := workflowtest.New(t, alone+"addons: [{name: longhorn}]\n")

@@ -16,6 +16,9 @@ type Software struct {
 	ContainerdFileVersion, ContainerdConfig string
 	// Packages are those of the distribution that bring what slipway installs.
 	Packages []Package
+	// Unfinished are the packages that dpkg began to install and was not let
+	// finish: their files may be there, and do not work.
+	Unfinished []string
 	// PackageLocks are the processes that hold the package manager's lock:
 	// "apt-get (pid 7)".
 	PackageLocks []string
@@ -53,6 +56,8 @@ func (s *Software) set(key, value string, words []string) bool {
 		s.ContainerdConfig += value + "\n"
 	case key == "package" && len(words) >= 2:
 		s.Packages = append(s.Packages, Package{Name: words[0], Version: words[1], Held: len(words) > 2})
+	case key == "unfinished":
+		s.Unfinished = append(s.Unfinished, value)
 	case key == "packageLock":
 		s.PackageLocks = append(s.PackageLocks, value)
 	case key == "proxy":

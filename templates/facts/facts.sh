@@ -148,11 +148,13 @@ for lock in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/rpm/.rpm.loc
 		while read -r pid; do fact packageLock "$(cat "/proc/$pid/comm") (pid $pid)"; done
 done
 
-# Packages that bring what slipway installs by itself, and whether they are held.
+# Packages that bring what slipway installs by itself, and whether they are held;
+# and those of all packages that dpkg was not let finish.
 names="kubelet kubeadm kubectl containerd containerd.io cri-o"
-# shellcheck disable=SC2086
-dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\n' $names 2>/dev/null |
-	awk '$1 ~ /^.i/ { print "package\t" $2 " " $3 ($1 ~ /^h/ ? " held" : "") }'
+dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\n' 2>/dev/null |
+	awk -v names=" $names " '
+		$1 ~ /^.[UFH]/ { print "unfinished\t" $2 }
+		$1 ~ /^.i/ && index(names, " " $2 " ") { print "package\t" $2 " " $3 ($1 ~ /^h/ ? " held" : "") }'
 if command -v rpm >/dev/null 2>&1; then
 	# shellcheck disable=SC2086
 	rpm -q --qf '%{NAME} %{VERSION}\n' $names 2>/dev/null | grep -v 'not installed' | while read -r name version; do

@@ -3,6 +3,9 @@
 # that the machine has do not do.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
+# What was interrupted comes first, or apt-get refuses. A package that is broken
+# for good need not be in the way of these.
+dpkg --configure -a || :
 apt-get -q -y --no-install-recommends install "$@" || {
 	apt-get -q update
 	apt-get -q -y --no-install-recommends install "$@"
