@@ -17,7 +17,7 @@ suite=bookworm
 need="debootstrap e2fsprogs qemu-utils fdisk util-linux apt-utils"
 # A minimal server, with a kernel.
 include=ca-certificates,curl,dbus,e2fsprogs,ethtool,iproute2,iptables,iputils-ping,kmod,less,linux-image-cloud-amd64
-include=$include,multipath-tools,openssh-server,procps,python3,socat,conntrack,sudo,systemd,systemd-sysv,udev,util-linux
+include=$include,multipath-tools,openssh-server,perl,procps,python3,socat,conntrack,sudo,systemd,systemd-sysv,udev,util-linux
 # What is installed on the machines later.
 later="open-iscsi nfs-common nfs-kernel-server tgt"
 root_mib=20480
