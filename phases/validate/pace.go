@@ -13,8 +13,8 @@ type pace float64
 
 func paceOf(timeout time.Duration) pace { return pace(float64(timeout) / float64(defaultTimeout)) }
 
-// parallel is how many probes run at a time.
-func (p pace) parallel() int { return int(parallel / max(p, 1)) }
+// parallel is how many probes run at a time, at least one.
+func (p pace) parallel() int { return max(int(parallel/max(p, 1)), 1) }
 
 // limit is how long something may take that usually may take that long.
 func (p pace) limit(usual time.Duration) time.Duration {

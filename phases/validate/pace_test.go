@@ -7,14 +7,22 @@ import (
 
 func TestPace(t *testing.T) {
 	t.Parallel()
-	for timeout, want := range map[time.Duration]time.Duration{
-		0:                time.Minute,
-		30 * time.Second: time.Minute,
-		5 * time.Minute:  time.Minute,
-		20 * time.Minute: 4 * time.Minute,
+	for timeout, want := range map[time.Duration]struct {
+		limit    time.Duration
+		parallel int
+	}{
+		0:                {time.Minute, parallel},
+		30 * time.Second: {time.Minute, parallel},
+		5 * time.Minute:  {time.Minute, parallel},
+		20 * time.Minute: {4 * time.Minute, parallel / 4},
+		24 * time.Hour:   {288 * time.Minute, 1},
 	} {
-		if got := paceOf(timeout).limit(time.Minute); got != want {
-			t.Errorf("with a timeout of %s: %s, want %s", timeout, got, want)
+		p := paceOf(timeout)
+		if got := p.limit(time.Minute); got != want.limit {
+			t.Errorf("with a timeout of %s: a limit of %s, want %s", timeout, got, want.limit)
+		}
+		if got := p.parallel(); got != want.parallel {
+			t.Errorf("with a timeout of %s: %d at a time, want %d", timeout, got, want.parallel)
 		}
 	}
 }
