@@ -226,6 +226,8 @@ func namesOf(breaches []breach) string {
 
 // probesSeeFaults breaks things, sees the probes fail, and mends them: what is
 // slipway's by apply, after plan has named it.
+// What is broken is waited for until the timeout, which therefore is short, but
+// leaves the probes that run in pods twice the time that these take to start.
 func (s *scenario) probesSeeFaults(ctx context.Context, t *testing.T) {
 	ours := mendedByApply()
 	for _, b := range ours {
@@ -239,14 +241,14 @@ func (s *scenario) probesSeeFaults(ctx context.Context, t *testing.T) {
 	for _, b := range foreign {
 		s.hurt(ctx, t, b.machine, b.breakIt)
 	}
-	found, r = s.probes(ctx, t, s.lab.Inventory, "--only", namesOf(foreign), "--timeout", "25s")
+	found, r = s.probes(ctx, t, s.lab.Inventory, "--only", namesOf(foreign), "--timeout", "40s")
 	for _, b := range foreign {
 		s.hurt(ctx, t, b.machine, b.heal)
 	}
 	told(t, found, r, foreign)
 
 	s.mustSSH(ctx, t, "w2", "systemctl stop kubelet")
-	found, r = s.probes(ctx, t, s.lab.Inventory, "--only", "test-pods", "--timeout", "12s")
+	found, r = s.probes(ctx, t, s.lab.Inventory, "--only", "test-pods", "--timeout", "15s")
 	s.mustSSH(ctx, t, "w2", "systemctl start kubelet")
 	told(t, found, r, []breach{{probe: "test-pods", target: "w2", evidence: "test pod slipway-probe-"}})
 
@@ -255,13 +257,13 @@ func (s *scenario) probesSeeFaults(ctx context.Context, t *testing.T) {
 	other := s.scratch + "/ingress-class.yaml"
 	write(t, other, "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata:\n  name: other\n  annotations: {ingressclass.kubernetes.io/is-default-class: \"true\"}\nspec: {controller: example.org/none}\n")
 	s.hurt(ctx, t, "", []string{"apply", "-f", other})
-	found, r = s.probes(ctx, t, s.lab.Inventory, "--only", "ingress", "--timeout", "15s")
+	found, r = s.probes(ctx, t, s.lab.Inventory, "--only", "ingress", "--timeout", "30s")
 	told(t, found, r, []breach{{probe: "ingress", target: "w2 https", evidence: ""}, {probe: "ingress", target: "w2 http", evidence: "answered 404"}})
 	s.hurt(ctx, t, "", []string{"delete", "-f", other})
 
 	// A pod network that does not enforce policies, said to be one that does.
 	calico := s.edit(t, "\nkubernetes:\n", "\nnetwork: {cni: {name: calico}}\nkubernetes:\n")
-	found, r = s.probes(ctx, t, calico, "--only", "network-policy", "--timeout", "20s")
+	found, r = s.probes(ctx, t, calico, "--only", "network-policy", "--timeout", "30s")
 	told(t, found, r, []breach{{probe: "network-policy", evidence: "which the policy keeps out, is answered"}})
 	// And it cannot be switched to.
 	refused := s.slipway.run(ctx, t, "apply", "--inventory", calico)
