@@ -20,6 +20,14 @@ const validationBound = 90 * time.Second
 
 func (s *scenario) plan(ctx context.Context, t *testing.T) {
 	before := s.lister.list(t, s.lab)
+	s.plansEach(ctx, t)
+	s.unchanged(t, before)
+	s.bare = before
+}
+
+// plansEach wants plan to name changes on each machine.
+func (s *scenario) plansEach(ctx context.Context, t *testing.T) {
+	t.Helper()
 	r := s.slipway.must(ctx, t, s.on("plan", "-o", "json")...)
 	s.took("plan", r.took)
 	planned := map[string]int{}
@@ -40,8 +48,6 @@ func (s *scenario) plan(ctx context.Context, t *testing.T) {
 	if end := all[len(all)-1]; end.Changes == 0 || end.Error != "" {
 		t.Errorf("the plan ends with %+v", end)
 	}
-	s.unchanged(t, before)
-	s.bare = before
 }
 
 func (s *scenario) apply(ctx context.Context, t *testing.T) {

@@ -18,20 +18,28 @@ import (
 )
 
 // vagrantSteps are the life of a cluster on virtual machines: real kernels with
-// swap, modules, cgroup v2 and reboots.
+// swap, modules, cgroup v2 and reboots. With -short, the life of the machines.
 func vagrantSteps() []step {
-	return []step{
+	machines := []step{
 		{"each provider and box is valid", (*scenario).validBoxes, false},
 		{"a computer that cannot is refused", (*scenario).refusedComputer, false},
 		{"virtual machines come up bare", (*scenario).virtualMachines, true},
+		{"preflight and plan leave them bare", (*scenario).leftBare, false},
+	}
+	cluster := []step{
 		{"lab up makes a cluster", (*scenario).clusterOnVMs, true},
 		{"machines are prepared for good", (*scenario).prepared, false},
 		{"Longhorn's prerequisites hold", (*scenario).prerequisites, false},
 		{"all is as it was after vagrant reload", (*scenario).reload, false},
 		{"a second lab up changes nothing", (*scenario).upAgain, false},
-		{"a snapshot goes back", (*scenario).snapshots, false},
-		{"lab down leaves nothing", (*scenario).vmsDown, false},
 	}
+	snapshots := []step{{"a snapshot goes back", (*scenario).snapshots, false}}
+	restored := []step{{"the cluster of a snapshot is whole", (*scenario).validateRestored, false}}
+	down := []step{{"lab down leaves nothing", (*scenario).vmsDown, false}}
+	if testing.Short() {
+		return slices.Concat(machines, snapshots, down)
+	}
+	return slices.Concat(machines, cluster, snapshots, restored, down)
 }
 
 // TestVagrant is run by e2e/vagrant/run.
@@ -138,15 +146,9 @@ func (s *scenario) virtualMachines(ctx context.Context, t *testing.T) {
 		if m.State != "running" {
 			t.Errorf("%s is %s", m.Name, m.State)
 		}
-		s.wants(ctx, t, m.Name, map[string]string{
-			"hostname":                                   m.Name,
-			"tail -n +2 /proc/swaps | wc -l":             "1",
-			"grep -c swap /etc/fstab":                    "1",
-			"stat -f -c %T /sys/fs/cgroup":               "cgroup2fs",
-			"command -v containerd kubelet || echo none": "none",
-			"cat /sys/module/br_netfilter/initstate 2>/dev/null || echo none": "none",
-		})
+		s.wants(ctx, t, m.Name, map[string]string{"hostname": m.Name})
 	}
+	s.areBare(ctx, t)
 	inventory, err := os.ReadFile(s.lab.Inventory)
 	if err != nil {
 		t.Fatal(err)
@@ -166,6 +168,28 @@ func (s *scenario) virtualMachines(ctx context.Context, t *testing.T) {
 	if again.stderr != "" {
 		t.Errorf("a second up did something:\n%s", again)
 	}
+}
+
+// areBare wants machines on which nothing has been installed or set up.
+func (s *scenario) areBare(ctx context.Context, t *testing.T) {
+	t.Helper()
+	for _, m := range s.lab.names() {
+		s.wants(ctx, t, m, map[string]string{
+			"tail -n +2 /proc/swaps | wc -l":                                  "1",
+			"grep -c swap /etc/fstab":                                         "1",
+			"stat -f -c %T /sys/fs/cgroup":                                    "cgroup2fs",
+			"command -v containerd kubelet || echo none":                      "none",
+			"cat /sys/module/br_netfilter/initstate 2>/dev/null || echo none": "none",
+		})
+	}
+}
+
+// leftBare looks at real machines without a concession, and changes nothing.
+func (s *scenario) leftBare(ctx context.Context, t *testing.T) {
+	r := s.slipway.must(ctx, t, s.on("preflight")...)
+	s.took("preflight", r.took)
+	s.plansEach(ctx, t)
+	s.areBare(ctx, t)
 }
 
 // wants runs commands on a machine as root, and compares what they print: their
@@ -289,9 +313,6 @@ func (s *scenario) upAgain(ctx context.Context, t *testing.T) {
 
 // snapshots saves the machines, makes a change, and goes back.
 func (s *scenario) snapshots(ctx context.Context, t *testing.T) {
-	if testing.Short() {
-		t.Skip("the long form saves and restores: make e2e-vagrant")
-	}
 	r := s.slipway.must(ctx, t, "lab", "snapshot", "save", "--name", s.lab.Name, "installed")
 	s.took("lab snapshot save", r.took)
 	s.mustSSH(ctx, t, "kworker1", "touch /root/later; sync")
@@ -305,7 +326,10 @@ func (s *scenario) snapshots(ctx context.Context, t *testing.T) {
 	if r := s.slipway.must(ctx, t, "lab", "snapshot", "list", "--name", s.lab.Name); strings.TrimSpace(r.stdout) != "installed" {
 		t.Errorf("%s", r)
 	}
-	r = s.slipway.must(ctx, t, s.on("validate", "--timeout", "20m")...)
+}
+
+func (s *scenario) validateRestored(ctx context.Context, t *testing.T) {
+	r := s.slipway.must(ctx, t, s.on("validate", "--timeout", "20m")...)
 	s.took("validate after the restore", r.took)
 }
 
