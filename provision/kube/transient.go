@@ -57,7 +57,7 @@ func transient(err error) bool {
 	case errors.As(err, &unasked):
 		return false
 	case utilnet.IsConnectionRefused(err), utilnet.IsConnectionReset(err), utilnet.IsProbableEOF(err),
-		utilnet.IsHTTP2ConnectionLost(err):
+		utilnet.IsHTTP2ConnectionLost(err), utilnet.IsTimeout(err):
 		return true
 	case apierrors.IsServerTimeout(err), apierrors.IsTimeout(err), apierrors.IsTooManyRequests(err),
 		apierrors.IsServiceUnavailable(err):
