@@ -150,7 +150,9 @@ func (s *ApplySet) saveParent(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.parent, err = resource.Apply(ctx, want.GetName(), want, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+	s.parent, err = retried(ctx, func() (*unstructured.Unstructured, error) {
+		return resource.Apply(ctx, want.GetName(), want, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+	})
 	if err != nil {
 		return fmt.Errorf("apply set %s: %w", s.name, err)
 	}
@@ -229,7 +231,9 @@ func (s *ApplySet) note(ref objectRef) {
 }
 
 func (s *ApplySet) deleteParent(ctx context.Context) error {
-	err := s.client.clientset.CoreV1().ConfigMaps(applySetHome).Delete(ctx, applySetPrefix+s.name, metav1.DeleteOptions{})
+	err := retryTransient(ctx, func() error {
+		return s.client.clientset.CoreV1().ConfigMaps(applySetHome).Delete(ctx, applySetPrefix+s.name, metav1.DeleteOptions{})
+	})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}

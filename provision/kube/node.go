@@ -40,7 +40,9 @@ func (c *Client) SetNode(ctx context.Context, name string, labels map[string]str
 	if names := taintNames(taints); names != "" {
 		node.WithAnnotations(map[string]string{taintsAnnotation: names})
 	}
-	after, err := c.clientset.CoreV1().Nodes().Apply(ctx, node, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+	after, err := retried(ctx, func() (*corev1.Node, error) {
+		return c.clientset.CoreV1().Nodes().Apply(ctx, node, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+	})
 	if err != nil {
 		return tainted, fmt.Errorf("node %s: set labels: %w", name, err)
 	}
@@ -58,7 +60,7 @@ func sameMarks(a, b *corev1.Node) bool {
 // is afterwards.
 func (c *Client) setTaints(ctx context.Context, name string, taints []corev1.Taint) (node *corev1.Node, changed bool, err error) {
 	nodes := c.clientset.CoreV1().Nodes()
-	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+	once := func() error {
 		node, err = nodes.Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -77,7 +79,8 @@ func (c *Client) setTaints(ctx context.Context, name string, taints []corev1.Tai
 		node, err = nodes.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: FieldManager})
 		changed = err == nil
 		return err
-	})
+	}
+	err = retryTransient(ctx, func() error { return retry.RetryOnConflict(retry.DefaultBackoff, once) })
 	return node, changed, err
 }
 
@@ -120,7 +123,7 @@ func taintNames(taints []corev1.Taint) string {
 
 // DeleteNode removes a Node from the API. One that is gone is no error.
 func (c *Client) DeleteNode(ctx context.Context, name string) error {
-	err := c.clientset.CoreV1().Nodes().Delete(ctx, name, metav1.DeleteOptions{})
+	err := retryTransient(ctx, func() error { return c.clientset.CoreV1().Nodes().Delete(ctx, name, metav1.DeleteOptions{}) })
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete node %s: %w", name, err)
 	}
@@ -130,7 +133,8 @@ func (c *Client) DeleteNode(ctx context.Context, name string) error {
 // PlanNode says whether SetNode would change the Node, as the server sees it.
 // It changes nothing.
 func (c *Client) PlanNode(ctx context.Context, name string, labels map[string]string, taints []corev1.Taint) (bool, error) {
-	before, err := c.clientset.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+	nodes := c.clientset.CoreV1().Nodes()
+	before, err := retried(ctx, func() (*corev1.Node, error) { return nodes.Get(ctx, name, metav1.GetOptions{}) })
 	if err != nil {
 		return apierrors.IsNotFound(err), ignoreNotFound(err)
 	}
@@ -138,7 +142,9 @@ func (c *Client) PlanNode(ctx context.Context, name string, labels map[string]st
 	if names := taintNames(taints); names != "" {
 		node.WithAnnotations(map[string]string{taintsAnnotation: names})
 	}
-	after, err := c.clientset.CoreV1().Nodes().Apply(ctx, node, metav1.ApplyOptions{FieldManager: FieldManager, Force: true, DryRun: []string{metav1.DryRunAll}})
+	after, err := retried(ctx, func() (*corev1.Node, error) {
+		return nodes.Apply(ctx, node, metav1.ApplyOptions{FieldManager: FieldManager, Force: true, DryRun: []string{metav1.DryRunAll}})
+	})
 	if err != nil {
 		return false, fmt.Errorf("node %s: plan labels: %w", name, err)
 	}

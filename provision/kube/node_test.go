@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -171,5 +173,42 @@ func TestDeleteNodeTakesAbsenceForDone(t *testing.T) {
 	}
 	if server.Get(nodePath) != nil {
 		t.Error("the node is still there")
+	}
+}
+
+func TestNodesAreSetThroughTimeouts(t *testing.T) {
+	t.Parallel()
+	server := kubetest.New(t)
+	server.Put(kubeadmNode)
+	client := testClient(t, server)
+	// Each kind of request is refused once.
+	var refused sync.Map
+	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasPrefix(r.URL.Path, nodePath) {
+			return false
+		}
+		if _, again := refused.LoadOrStore(r.Method+r.Header.Get("Content-Type")+r.URL.Query().Get("dryRun"), true); again {
+			return false
+		}
+		kubetest.Refuse(w, http.StatusGatewayTimeout, "Timeout", "request did not complete within requested timeout")
+		return true
+	}
+	labels := map[string]string{"zone": "a"}
+	if planned, err := client.PlanNode(t.Context(), "cp-1", labels, []corev1.Taint{}); err != nil || !planned {
+		t.Errorf("plan: %t, %v", planned, err)
+	}
+	if changed, err := client.SetNode(t.Context(), "cp-1", labels, []corev1.Taint{}); err != nil || !changed {
+		t.Errorf("set: %t, %v", changed, err)
+	}
+	if has, taints := marks(t, server); has["zone"] != "a" || len(taints) != 1 {
+		t.Errorf("labels %v, taints %v", has, taints)
+	}
+	if err := client.DeleteNode(t.Context(), "cp-1"); err != nil {
+		t.Error(err)
+	}
+	kinds := 0
+	refused.Range(func(any, any) bool { kinds++; return true })
+	if kinds != 5 {
+		t.Errorf("%d kinds of requests were refused, want get, apply, its dry run, patch and delete", kinds)
 	}
 }

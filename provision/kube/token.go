@@ -38,7 +38,7 @@ func (c *Client) CreateBootstrapToken(ctx context.Context, ttl time.Duration, op
 	// Base32 of 128 random bits each; a secret of 16 letters keeps 80 of them.
 	id := strings.ToLower(rand.Text())[:6]
 	secret := strings.ToLower(rand.Text())[:16]
-	_, err = c.clientset.CoreV1().Secrets(metav1.NamespaceSystem).Create(ctx, &corev1.Secret{
+	object := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: tokenSecretPrefix + id, Namespace: metav1.NamespaceSystem},
 		Type:       corev1.SecretTypeBootstrapToken,
 		// Data, not StringData: what client-go's fake keeps is what it is given.
@@ -51,7 +51,16 @@ func (c *Client) CreateBootstrapToken(ctx context.Context, ttl time.Duration, op
 			"usage-bootstrap-signing":        []byte(strconv.FormatBool(signing)),
 			"auth-extra-groups":              []byte(tokenGroup),
 		},
-	}, metav1.CreateOptions{FieldManager: FieldManager})
+	}
+	tries := 0
+	err = retryTransient(ctx, func() error {
+		tries++
+		_, err := c.clientset.CoreV1().Secrets(metav1.NamespaceSystem).Create(ctx, object, metav1.CreateOptions{FieldManager: FieldManager})
+		if tries > 1 && apierrors.IsAlreadyExists(err) {
+			return nil // an earlier try made it, though its answer was lost
+		}
+		return err
+	})
 	if err != nil {
 		return "", fmt.Errorf("create bootstrap token: %w", err)
 	}
@@ -61,7 +70,9 @@ func (c *Client) CreateBootstrapToken(ctx context.Context, ttl time.Duration, op
 // DeleteBootstrapToken revokes a token. One that is gone already is no error.
 func (c *Client) DeleteBootstrapToken(ctx context.Context, token string) error {
 	id, _, _ := strings.Cut(token, ".")
-	err := c.clientset.CoreV1().Secrets(metav1.NamespaceSystem).Delete(ctx, tokenSecretPrefix+id, metav1.DeleteOptions{})
+	err := retryTransient(ctx, func() error {
+		return c.clientset.CoreV1().Secrets(metav1.NamespaceSystem).Delete(ctx, tokenSecretPrefix+id, metav1.DeleteOptions{})
+	})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete bootstrap token %s: %w", id, err)
 	}

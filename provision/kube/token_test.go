@@ -2,13 +2,19 @@ package kube
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/scheme"
 
 	"slipway.io/slipway/provision/kube/kubetest"
 )
@@ -84,5 +90,40 @@ func TestBootstrapTokensDiffer(t *testing.T) {
 	}
 	if tokens[0] == tokens[1] {
 		t.Errorf("%s twice", tokens[0])
+	}
+}
+
+func TestBootstrapTokenWhoseAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	server := kubetest.New(t)
+	server.Put("{apiVersion: v1, kind: Namespace, metadata: {name: kube-system}}")
+	var lost atomic.Bool
+	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPost || lost.Swap(true) {
+			return false
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		made, err := runtime.Decode(scheme.Codecs.UniversalDeserializer(), body)
+		if err != nil {
+			t.Error(err)
+		}
+		text, err := json.Marshal(made)
+		if err != nil {
+			t.Error(err)
+		}
+		server.Put(string(text))
+		kubetest.Refuse(w, http.StatusGatewayTimeout, "Timeout", "request did not complete within requested timeout")
+		return true
+	}
+	token, err := testClient(t, server).CreateBootstrapToken(t.Context(), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, _, _ := strings.Cut(token, ".")
+	if server.Get("/api/v1/namespaces/kube-system/secrets/bootstrap-token-"+id) == nil {
+		t.Error("there is no such token")
 	}
 }

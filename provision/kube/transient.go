@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	// transientFor is how long an API that is briefly away is waited for:
-	// etcd elects a leader, an API server restarts, a webhook's Pod starts.
+	// transientFor is how long an API that is briefly away is waited for, from
+	// the first error on: etcd elects a leader, an API server restarts, a
+	// webhook's Pod starts.
 	transientFor = 30 * time.Second
 	pollInterval = 200 * time.Millisecond
 	// maxInterval is between two looks at a server that hardly answers.
@@ -21,17 +22,26 @@ const (
 
 // retryTransient repeats f while its error is one that passes by itself.
 func retryTransient(ctx context.Context, f func() error) error {
+	err := f()
+	if err == nil || !transient(err) {
+		return err
+	}
+	// The first try may have lasted as long as a server's own timeout, 60 s.
 	bounded, cancel := context.WithTimeout(ctx, transientFor)
 	defer cancel()
-	for {
-		err := f()
-		if err == nil || !transient(err) {
-			return err
-		}
-		if !pause(bounded, pollInterval) {
-			return err
-		}
+	for err != nil && transient(err) && pause(bounded, pollInterval) {
+		err = f()
 	}
+	return err
+}
+
+// retried is retryTransient for a request with an answer.
+func retried[T any](ctx context.Context, f func() (T, error)) (answer T, err error) {
+	err = retryTransient(ctx, func() error {
+		answer, err = f()
+		return err
+	})
+	return answer, err
 }
 
 // UnaskedError: what an apply would do cannot be asked for, since a webhook that
