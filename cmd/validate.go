@@ -80,8 +80,16 @@ func (a *app) validate(ctx context.Context, cluster *config.Cluster, path string
 	if err != nil {
 		return err
 	}
-	if !found.OK {
-		return errInvalidCluster
+	return verdict(found)
+}
+
+// verdict names the failed probes again: a long report has them anywhere.
+func verdict(found *validate.Report) error {
+	switch failures := found.Failures(); {
+	case len(failures) > 0:
+		return fmt.Errorf("%w: %s", errInvalidCluster, strings.Join(failures, "\n"))
+	case !found.OK:
+		return fmt.Errorf("%w: no probe could be run", errInvalidCluster)
 	}
 	return nil
 }
