@@ -19,7 +19,8 @@ func TestVerdictNamesWhatFailed(t *testing.T) {
 		{
 			"two failed",
 			validate.Report{Probes: []validate.Probe{
-				{Name: "api", Status: validate.Failed, Error: "refused"}, passed,
+				{Name: "api", Status: validate.Failed, Error: "refused"},
+				passed,
 				{Name: "exec", Target: "w1", Status: validate.Failed, Error: "too late"},
 			}},
 			"the cluster does not pass its validation: api: refused\nexec w1: too late", exitValidation,
