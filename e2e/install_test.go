@@ -26,9 +26,9 @@ func (s *scenario) plan(ctx context.Context, t *testing.T) {
 }
 
 // plansEach wants plan to name changes on each machine.
-func (s *scenario) plansEach(ctx context.Context, t *testing.T, flags ...string) {
+func (s *scenario) plansEach(ctx context.Context, t *testing.T) {
 	t.Helper()
-	r := s.slipway.must(ctx, t, s.on(append([]string{"plan", "-o", "json"}, flags...)...)...)
+	r := s.slipway.must(ctx, t, s.on("plan", "-o", "json")...)
 	s.took("plan", r.took)
 	planned := map[string]int{}
 	all := events(t, r.stdout)

@@ -193,7 +193,7 @@ func (s *scenario) leftBare(ctx context.Context, t *testing.T) {
 	if r.code != 0 && r.code != 11 {
 		t.Errorf("%s", r)
 	}
-	s.plansEach(ctx, t, "--skip-phases", "preflight")
+	s.plansEach(ctx, t)
 	s.areBare(ctx, t)
 }
 
