@@ -227,7 +227,7 @@ func namesOf(breaches []breach) string {
 // probesSeeFaults breaks things, sees the probes fail, and mends them: what is
 // slipway's by apply, after plan has named it.
 // What is broken is waited for until the timeout, which therefore is short, but
-// leaves the probes that run in pods twice the time that these take to start.
+// must leave time for the test pods to start.
 func (s *scenario) probesSeeFaults(ctx context.Context, t *testing.T) {
 	ours := mendedByApply()
 	for _, b := range ours {

@@ -26,20 +26,22 @@ func vagrantSteps() []step {
 		{"virtual machines come up bare", (*scenario).virtualMachines, true},
 		{"preflight and plan leave them bare", (*scenario).leftBare, false},
 	}
+	snapshot := step{"a snapshot goes back", (*scenario).snapshots, false}
+	down := step{"lab down leaves nothing", (*scenario).vmsDown, false}
 	cluster := []step{
 		{"lab up makes a cluster", (*scenario).clusterOnVMs, true},
 		{"machines are prepared for good", (*scenario).prepared, false},
 		{"Longhorn's prerequisites hold", (*scenario).prerequisites, false},
 		{"all is as it was after vagrant reload", (*scenario).reload, false},
 		{"a second lab up changes nothing", (*scenario).upAgain, false},
+		snapshot,
+		{"the cluster of a snapshot is whole", (*scenario).validateRestored, false},
+		down,
 	}
-	snapshots := []step{{"a snapshot goes back", (*scenario).snapshots, false}}
-	restored := []step{{"the cluster of a snapshot is whole", (*scenario).validateRestored, false}}
-	down := []step{{"lab down leaves nothing", (*scenario).vmsDown, false}}
 	if testing.Short() {
-		return slices.Concat(machines, snapshots, down)
+		return append(machines, snapshot, down)
 	}
-	return slices.Concat(machines, cluster, snapshots, restored, down)
+	return append(machines, cluster...)
 }
 
 // TestVagrant is run by e2e/vagrant/run.
@@ -184,7 +186,7 @@ func (s *scenario) areBare(ctx context.Context, t *testing.T) {
 	}
 }
 
-// leftBare looks at real machines without a concession, and changes nothing.
+// leftBare looks at the machines, and wants that to change nothing.
 func (s *scenario) leftBare(ctx context.Context, t *testing.T) {
 	// How fast emulated disks and networks are says nothing; clocks that nothing
 	// keeps right are a warning.

@@ -99,12 +99,12 @@ func (c *Client) applyAll(ctx context.Context, objects []*unstructured.Unstructu
 	g.SetLimit(atOnce)
 	for i, object := range objects {
 		g.Go(func() error {
-			errs[i] = retryTransient(ctx, func() (err error) {
-				changes[i], err = c.applyOne(ctx, object, dryRun, join)
+			changes[i], errs[i] = retried(ctx, func() (Change, error) {
+				change, err := c.applyOne(ctx, object, dryRun, join)
 				if dryRun && webhookAway(err) {
 					err = &UnaskedError{err} // nobody brings it back meanwhile
 				}
-				return err
+				return change, err
 			})
 			return nil
 		})

@@ -332,10 +332,8 @@ func (s *ApplySet) removeAll(ctx context.Context, objects []*unstructured.Unstru
 	for _, object := range objects {
 		change := Change{Kind: object.GetKind(), Namespace: object.GetNamespace(), Name: object.GetName(), Action: Deleted}
 		if !s.dryRun {
-			err := retryTransient(ctx, func() (err error) {
-				change, err = s.client.deleteOne(ctx, object)
-				return err
-			})
+			var err error
+			change, err = retried(ctx, func() (Change, error) { return s.client.deleteOne(ctx, object) })
 			if err != nil {
 				return changes, fmt.Errorf("delete %s: %w", title(object), err)
 			}

@@ -35,18 +35,21 @@ func (c *Client) SetNode(ctx context.Context, name string, labels map[string]str
 	if err != nil {
 		return tainted, fmt.Errorf("node %s: set taints: %w", name, err)
 	}
-	// The UID makes the server refuse to create a Node that has just gone.
-	node := applycorev1.Node(name).WithUID(before.UID).WithLabels(labels)
-	if names := taintNames(taints); names != "" {
-		node.WithAnnotations(map[string]string{taintsAnnotation: names})
-	}
-	after, err := retried(ctx, func() (*corev1.Node, error) {
-		return c.clientset.CoreV1().Nodes().Apply(ctx, node, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
-	})
+	after, err := c.applyMarks(ctx, before, labels, taints, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
 	if err != nil {
 		return tainted, fmt.Errorf("node %s: set labels: %w", name, err)
 	}
 	return tainted || !sameMarks(before, after), nil
+}
+
+// applyMarks applies the labels, and the annotation that lists the taints.
+func (c *Client) applyMarks(ctx context.Context, before *corev1.Node, labels map[string]string, taints []corev1.Taint, options metav1.ApplyOptions) (*corev1.Node, error) {
+	// The UID makes the server refuse to create a Node that has just gone.
+	node := applycorev1.Node(before.Name).WithUID(before.UID).WithLabels(labels)
+	if names := taintNames(taints); names != "" {
+		node.WithAnnotations(map[string]string{taintsAnnotation: names})
+	}
+	return retried(ctx, func() (*corev1.Node, error) { return c.clientset.CoreV1().Nodes().Apply(ctx, node, options) })
 }
 
 // sameMarks compares what SetNode changes: kubelet's heartbeat changes the
@@ -133,18 +136,13 @@ func (c *Client) DeleteNode(ctx context.Context, name string) error {
 // PlanNode says whether SetNode would change the Node, as the server sees it.
 // It changes nothing.
 func (c *Client) PlanNode(ctx context.Context, name string, labels map[string]string, taints []corev1.Taint) (bool, error) {
-	nodes := c.clientset.CoreV1().Nodes()
-	before, err := retried(ctx, func() (*corev1.Node, error) { return nodes.Get(ctx, name, metav1.GetOptions{}) })
+	before, err := retried(ctx, func() (*corev1.Node, error) {
+		return c.clientset.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+	})
 	if err != nil {
 		return apierrors.IsNotFound(err), ignoreNotFound(err)
 	}
-	node := applycorev1.Node(name).WithUID(before.UID).WithLabels(labels)
-	if names := taintNames(taints); names != "" {
-		node.WithAnnotations(map[string]string{taintsAnnotation: names})
-	}
-	after, err := retried(ctx, func() (*corev1.Node, error) {
-		return nodes.Apply(ctx, node, metav1.ApplyOptions{FieldManager: FieldManager, Force: true, DryRun: []string{metav1.DryRunAll}})
-	})
+	after, err := c.applyMarks(ctx, before, labels, taints, metav1.ApplyOptions{FieldManager: FieldManager, Force: true, DryRun: []string{metav1.DryRunAll}})
 	if err != nil {
 		return false, fmt.Errorf("node %s: plan labels: %w", name, err)
 	}

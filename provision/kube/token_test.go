@@ -2,9 +2,7 @@ package kube
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"regexp"
 	"strings"
@@ -13,8 +11,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes/scheme"
 
 	"slipway.io/slipway/provision/kube/kubetest"
 )
@@ -102,19 +98,11 @@ func TestBootstrapTokenWhoseAnswerIsLost(t *testing.T) {
 		if r.Method != http.MethodPost || lost.Swap(true) {
 			return false
 		}
-		body, err := io.ReadAll(r.Body)
+		secret, err := kubetest.Body(r)
 		if err != nil {
 			t.Error(err)
 		}
-		made, err := runtime.Decode(scheme.Codecs.UniversalDeserializer(), body)
-		if err != nil {
-			t.Error(err)
-		}
-		text, err := json.Marshal(made)
-		if err != nil {
-			t.Error(err)
-		}
-		server.Put(string(text))
+		server.PutObject(secret)
 		kubetest.Refuse(w, http.StatusGatewayTimeout, "Timeout", "request did not complete within requested timeout")
 		return true
 	}

@@ -29,7 +29,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) (created Object)
 		notFound(w, where)
 		return nil
 	}
-	body, err := readBody(r)
+	body, err := Body(r)
 	if err != nil {
 		Refuse(w, http.StatusBadRequest, "BadRequest", err.Error())
 		return nil
@@ -74,7 +74,8 @@ func (s *Server) find(where string) (k kind, collection bool) {
 	return kind{}, false
 }
 
-func readBody(r *http.Request) (Object, error) {
+// Body is the object that a request sends, also that of a typed client.
+func Body(r *http.Request) (Object, error) {
 	text, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, err
