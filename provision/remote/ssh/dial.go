@@ -126,7 +126,7 @@ func (k *keyring) explain(err error) error {
 
 func dialTCP(ctx context.Context, o Options, via *conn) (net.Conn, error) {
 	if via != nil {
-		return via.client.DialContext(ctx, "tcp", o.hostPort())
+		return via.dial(ctx, "tcp", o.hostPort())
 	}
 	return new(net.Dialer).DialContext(ctx, "tcp", o.hostPort())
 }

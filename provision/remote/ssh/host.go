@@ -66,7 +66,7 @@ func (h *Host) DialContext(ctx context.Context, network, addr string) (net.Conn,
 	var out net.Conn
 	err := h.again(ctx, func(c *conn) error {
 		var err error
-		out, err = c.client.DialContext(ctx, network, addr)
+		out, err = c.dial(ctx, network, addr)
 		return c.asLost(err, false)
 	})
 	if err != nil {

@@ -133,7 +133,7 @@ func (c *conn) openSession(ctx context.Context) (*gossh.Session, error) {
 		if waited {
 			alone, pause = time.Time{}, firstPause
 		}
-		session, err := c.newSession(ctx)
+		session, err := openChannel(ctx, c, c.client.NewSession)
 		var refused *gossh.OpenChannelError
 		if err == nil {
 			return session, nil
@@ -159,30 +159,6 @@ func (c *conn) openSession(ctx context.Context) (*gossh.Session, error) {
 			return nil, err
 		}
 		pause = min(2*pause, time.Second)
-	}
-}
-
-// newSession is client.NewSession that ends with the context.
-func (c *conn) newSession(ctx context.Context) (*gossh.Session, error) {
-	type opened struct {
-		session *gossh.Session
-		err     error
-	}
-	result := make(chan opened, 1)
-	go func() {
-		session, err := c.client.NewSession()
-		result <- opened{session, err}
-	}()
-	select {
-	case r := <-result:
-		return r.session, r.err
-	case <-ctx.Done():
-		go func() { // It may still be opened: close it then.
-			if r := <-result; r.err == nil {
-				_ = r.session.Close()
-			}
-		}()
-		return nil, ctx.Err()
 	}
 }
 
