@@ -9,7 +9,7 @@ import (
 // openChannel opens a channel of the connection, and ends with the context or
 // with the connection. x/crypto/ssh does not end with the latter: a channel that
 // is opened when the reader of the connection has just ended is closed by nobody
-// (mux.openChannel, mux.loop).
+// (mux.openChannel, mux.loop; canonical/spread#226 has met it too).
 func openChannel[C io.Closer](ctx context.Context, c *conn, open func() (C, error)) (C, error) {
 	type opened struct {
 		channel C
