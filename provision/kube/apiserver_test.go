@@ -1,37 +1,51 @@
 package kube
 
 import (
+	"archive/tar"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"slipway.io/slipway/provision/bundle"
 	validatetmpl "slipway.io/slipway/templates/validate"
 )
 
 // realAPIServer starts kube-apiserver and etcd on the loopback, from the
-// binaries that SLIPWAY_APISERVER and SLIPWAY_ETCD name.
+// images of the bundle that SLIPWAY_BUNDLE names. e2e/run always names one.
 func realAPIServer(t *testing.T) *Client {
 	t.Helper()
-	apiserver, etcd := os.Getenv("SLIPWAY_APISERVER"), os.Getenv("SLIPWAY_ETCD")
-	if apiserver == "" || etcd == "" {
-		t.Skip("SLIPWAY_APISERVER and SLIPWAY_ETCD name no binaries")
+	from := os.Getenv("SLIPWAY_BUNDLE")
+	if from == "" {
+		t.Skip("SLIPWAY_BUNDLE names no bundle to take kube-apiserver and etcd from; e2e/run does")
+	}
+	opened, err := bundle.Open(from)
+	if err != nil {
+		t.Fatal(err)
 	}
 	dir, ports := t.TempDir(), freePorts(t, 3)
+	apiserver, etcd := takeProgram(t, opened, "kube-apiserver", dir), takeProgram(t, opened, "etcd", dir)
 	etcdURL := "http://127.0.0.1:" + ports[0]
 	start(t, etcd, "--data-dir="+filepath.Join(dir, "etcd"), "--unsafe-no-fsync", "--log-level=error",
 		"--listen-client-urls="+etcdURL, "--advertise-client-urls="+etcdURL, "--listen-peer-urls=http://127.0.0.1:"+ports[1])
@@ -58,6 +72,46 @@ users: [{name: a, user: {token: test-token}}], contexts: [{name: a, context: {cl
 		t.Fatal(err)
 	}
 	return client
+}
+
+// takeProgram writes the program that the image registry.k8s.io/NAME is about
+// to a file in dir, and returns its path.
+func takeProgram(t *testing.T, from *bundle.Bundle, name, dir string) string {
+	t.Helper()
+	wanted, err := from.Image("registry.k8s.io/"+name, runtime.GOARCH)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := v1.NewHash(wanted.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := layout.Path(filepath.Join(from.Dir(), "images")).Image(digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := mutate.Extract(image)
+	defer files.Close()
+	archive := tar.NewReader(files)
+	for {
+		header, err := archive.Next()
+		if err != nil {
+			t.Fatalf("%s in %s: %v", name, wanted.Name, err)
+		}
+		if header.Typeflag == tar.TypeReg && path.Base(header.Name) == name {
+			break
+		}
+	}
+	program := filepath.Join(dir, name+".program")
+	file, err := os.OpenFile(program, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o700)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(file, archive)
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return program
 }
 
 // start runs a program until the test ends; a failed test shows its output.
