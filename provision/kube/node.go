@@ -80,7 +80,8 @@ func (c *Client) setTaints(ctx context.Context, name string, taints []corev1.Tai
 			return err
 		}
 		node, err = nodes.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: FieldManager})
-		changed = err == nil
+		// Without an answer it may have been done, and the next look finds it so.
+		changed = changed || err == nil || transient(err)
 		return err
 	}
 	err = retryTransient(ctx, func() error { return retry.RetryOnConflict(retry.DefaultBackoff, once) })

@@ -126,6 +126,36 @@ func TestSetNodeSetsTaintsAgainAfterAConflict(t *testing.T) {
 	}
 }
 
+func TestSetNodeSaysThatItSetTaintsThoughTheAnswerWasLost(t *testing.T) {
+	t.Parallel()
+	server := kubetest.New(t)
+	server.Put(kubeadmNode)
+	client := testClient(t, server)
+	var patches atomic.Int32
+	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Header.Get("Content-Type") != "application/merge-patch+json" || patches.Add(1) > 1 {
+			return false
+		}
+		// Done by the server, which then has no time left to say so.
+		if _, err := client.SetNode(t.Context(), "cp-1", nil, []corev1.Taint{}); err != nil {
+			t.Error(err)
+		}
+		kubetest.Refuse(w, http.StatusGatewayTimeout, "Timeout", "request did not complete within the allotted timeout")
+		return true
+	}
+	changed, err := client.SetNode(t.Context(), "cp-1", nil, []corev1.Taint{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !changed || patches.Load() != 2 {
+		t.Errorf("changed is %v after %d patches, want true after 2: its own and the one that did it", changed, patches.Load())
+	}
+	_, taints := marks(t, server)
+	if diff := cmp.Diff([]string{"node.kubernetes.io/not-ready=:NoExecute"}, taints); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestSetNodeDoesNotMakeANode(t *testing.T) {
 	t.Parallel()
 	t.Run("that is not there", func(t *testing.T) {
