@@ -64,36 +64,57 @@ func (b *builder) existing(ctx context.Context, target string) (*bundle.Bundle, 
 	return found, found.Verify(ctx)
 }
 
-// programs builds every component, one after the other because each uses all processors, and returns their folders.
+// programs builds every component and returns their folders.
 func (b *builder) programs(ctx context.Context) (map[string]string, error) {
-	dirs := map[string]string{}
 	fetching, stop := context.WithCancel(ctx)
 	var fetch sync.Once
 	var fetched sync.WaitGroup
 	defer fetched.Wait()
 	defer stop()
 	all := b.components()
-	for i, c := range all {
-		dir, err := b.cache.entry(c.name, b.keys[c.name], func(dir string) error {
+	dirs := make([]string, len(all))
+	build := func(ctx context.Context, i int) (err error) {
+		c := all[i]
+		dirs[i], err = b.cache.entry(c.name, b.keys[c.name], func(dir string) error {
 			// What the later ones are made of comes while this one is compiled.
 			fetch.Do(func() { fetched.Go(func() { b.fetch(fetching, all[i+1:]) }) })
 			b.say("%s %s: building %d commands", c.name, b.versions[c.name], len(c.packages))
 			return compile(ctx, c, b.moduleDir(c), b.versions[c.name], b.tc.arch, dir)
 		})
-		if err != nil {
-			return nil, err
-		}
-		dirs[c.name] = dir
+		return err
 	}
+	// The first compiles much of what the others are made of. They come two at a time: a program is linked by one
+	// processor.
+	if err := build(ctx, 0); err != nil {
+		return nil, err
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(2)
+	for i := 1; i < len(all); i++ {
+		group.Go(func() error { return build(groupCtx, i) })
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	programs := map[string]string{}
+	for i, c := range all {
+		programs[c.name] = dirs[i]
+	}
+	var err error
+	programs["pause"], err = b.pause(ctx)
+	return programs, err
+}
+
+// pause builds the program of the pause image and returns its folder.
+func (b *builder) pause(ctx context.Context) (string, error) {
 	source := filepath.Join(b.dir, "pause", "pause.c")
 	sum, err := fileSum(source)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	dirs["pause"], err = b.cache.entry("pause", digest(sum, b.tc.c, b.tc.arch), func(dir string) error {
+	return b.cache.entry("pause", digest(sum, b.tc.c, b.tc.arch), func(dir string) error {
 		return compilePause(ctx, source, filepath.Join(dir, "pause"))
 	})
-	return dirs, err
 }
 
 // assemble writes the bundle.

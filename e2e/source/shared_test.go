@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/mod/modfile"
@@ -22,8 +23,13 @@ func TestClientGoIsCompiledOnce(t *testing.T) {
 		"k8s.io/api", "k8s.io/apimachinery", "k8s.io/client-go", "k8s.io/klog/v2", "k8s.io/kube-openapi", "k8s.io/utils",
 		"sigs.k8s.io/json", "sigs.k8s.io/structured-merge-diff/v6", "sigs.k8s.io/yaml",
 	}
+	for _, c := range components() {
+		if slices.Contains(c.tags, "notest") {
+			t.Errorf("%s is built with the tag notest, by which apimachinery, and so client-go, is another than slipway's", c.name)
+		}
+	}
 	own := required(t, filepath.Join("..", "..", "go.mod"))
-	for _, component := range []string{"kubernetes", "coredns", "flannel"} {
+	for _, component := range []string{"kubernetes", "coredns", "flannel", "local-path-provisioner"} {
 		file := filepath.Join("modules", component, "go.mod")
 		theirs := required(t, file)
 		for _, module := range shared {
