@@ -11,12 +11,12 @@ help: ## List the targets
 
 # The program that measures between machines is brought there by slipway, which
 # embeds it.
-PROBES := $(foreach arch,amd64 arm64,provision/mesh/embedded/probe-linux-$(arch).gz)
-PROBE_SOURCES := $(filter-out %_test.go,$(wildcard provision/mesh/probe/*.go provision/mesh/wire/*.go)) go.mod
+PROBES := $(foreach arch,amd64 arm64,provision/probe/netprobe/embedded/probe-linux-$(arch).gz)
+PROBE_SOURCES := $(filter-out %_test.go,$(wildcard provision/probe/netprobe/agent/*.go provision/probe/netprobe/wire/*.go)) go.mod
 
-provision/mesh/embedded/probe-linux-%.gz: $(PROBE_SOURCES)
+provision/probe/netprobe/embedded/probe-linux-%.gz: $(PROBE_SOURCES)
 	@mkdir -p bin
-	CGO_ENABLED=0 GOOS=linux GOARCH=$* go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -o bin/probe-$* ./provision/mesh/probe
+	CGO_ENABLED=0 GOOS=linux GOARCH=$* go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -o bin/probe-$* ./provision/probe/netprobe/agent
 	gzip -9 -n -c bin/probe-$* > $@.new && mv $@.new $@
 
 .PHONY: probe

@@ -61,10 +61,10 @@ var rules = []rule{
 		forbids: anyOf("cmd", "e2e"),
 	},
 	{
-		name:    "phases reach machines through remote.Host",
-		why:     "phases neither dial nor start programs: use the remote.Host of the run, and net/netip for addresses",
+		name:    "phases reach machines through host.Host",
+		why:     "phases neither dial nor start programs: use the host.Host of the run, and net/netip for addresses",
 		applies: in("phases"),
-		forbids: anyOf("golang.org/x/crypto/ssh", "github.com/pkg/sftp", "provision/remote/ssh",
+		forbids: anyOf("golang.org/x/crypto/ssh", "github.com/pkg/sftp", "provision/host/ssh",
 			"net/http", "net/rpc", "net/smtp", "os/exec"),
 	},
 	{
@@ -143,9 +143,9 @@ func TestRulesTellGoodImportsFromBad(t *testing.T) {
 	tests := []struct {
 		folder, imported, broken string
 	}{
-		{"provision/remote/ssh", "phases/preflight", "provision stands below"},
+		{"provision/host/ssh", "phases/preflight", "provision stands below"},
 		{"provision/workflow", "phases", "provision stands below"},
-		{"provision/workflow", "provision/remote", ""},
+		{"provision/workflow", "provision/host", ""},
 		{"provision/workflow", "templates", ""},
 		{"templates", "provision/config", "templates stand alone"},
 		{"templates", "text/template", ""},
@@ -154,12 +154,12 @@ func TestRulesTellGoodImportsFromBad(t *testing.T) {
 		{"phases/nodes", "phases/nodes/join", ""},
 		{"phases", "phases/nodes", ""},
 		{"phases/nodes", "cmd", "phases stand below cmd"},
-		{"phases/nodes", "net/http", "phases reach machines through remote.Host"},
-		{"phases/nodes", "os/exec", "phases reach machines through remote.Host"},
-		{"phases/nodes", "golang.org/x/crypto/ssh/agent", "phases reach machines through remote.Host"},
+		{"phases/nodes", "net/http", "phases reach machines through host.Host"},
+		{"phases/nodes", "os/exec", "phases reach machines through host.Host"},
+		{"phases/nodes", "golang.org/x/crypto/ssh/agent", "phases reach machines through host.Host"},
 		{"phases/nodes", "net/netip", ""},
 		{"phases/nodes", "os", ""},
-		{"provision/remote/ssh", "golang.org/x/crypto/ssh", ""},
+		{"provision/host/ssh", "golang.org/x/crypto/ssh", ""},
 		{"provision/config", "github.com/spf13/viper", "the command line is cmd's"},
 		{"cmd", "github.com/spf13/cobra", ""},
 		{"e2e", "phases/reset", "e2e drives the binary"},
@@ -217,12 +217,12 @@ func misuse(folder, pkg, name string) string {
 		return "wait for a condition, with a context"
 	case "fmt.Print", "fmt.Printf", "fmt.Println", "os.Stdout", "os.Stderr", "os.Exit":
 		// The probe is a program of its own, that runs on the machines.
-		if folder != "provision/mesh/probe" {
+		if folder != "provision/probe/netprobe/agent" {
 			return "return it, or send it as an event: only cmd prints, through report"
 		}
 	}
 	if pkg == "net" && within(folder, "phases") && !slices.Contains(harmless, name) {
-		return "phases reach machines through remote.Host"
+		return "phases reach machines through host.Host"
 	}
 	return ""
 }
@@ -234,12 +234,12 @@ func TestMisuseIsTold(t *testing.T) {
 		misuse            bool
 	}{
 		{"phases/nodes", "time", "Sleep", true},
-		{"provision/kube", "fmt", "Println", true},
-		{"provision/kube", "fmt", "Fprintln", false},
+		{"provision/cluster/kube", "fmt", "Println", true},
+		{"provision/cluster/kube", "fmt", "Fprintln", false},
 		{"phases/nodes", "net", "Dial", true},
 		{"phases/nodes", "net", "Dialer", true},
 		{"phases/nodes", "net", "SplitHostPort", false},
-		{"provision/remote/ssh", "net", "Dialer", false},
+		{"provision/host/ssh", "net", "Dialer", false},
 		{"cmd", "os", "Exit", false},
 		{"e2e/source", "os", "Stderr", false},
 	}

@@ -14,8 +14,8 @@ import (
 	"slipway.io/slipway/phases"
 	"slipway.io/slipway/phases/addons"
 	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/kube"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/workflow"
 )

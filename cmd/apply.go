@@ -72,13 +72,13 @@ func (a *app) run(ctx context.Context, w workflow.Workflow, selection workflow.S
 	if err != nil {
 		return err
 	}
-	fleet, closeAll, err := a.fleet(cluster, path)
+	hosts, closeAll, err := a.hosts(cluster, path)
 	if err != nil {
 		return err
 	}
 	defer closeAll()
 	run := &workflow.Run{
-		Cluster: cluster, Fleet: fleet, Selection: selection, Plan: plan,
+		Cluster: cluster, Hosts: hosts, Selection: selection, Plan: plan,
 		Parallel: max(a.settings.GetInt("parallel"), 1), Holder: holder(), Hint: hintFor,
 		Timeout: a.settings.GetDuration("timeout"),
 	}

@@ -10,7 +10,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"slipway.io/slipway/provision/kube"
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/workflow"
 )
 

@@ -9,7 +9,7 @@ import (
 	"slipway.io/slipway/phases/preflight"
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -48,7 +48,7 @@ func exitCode(err error) int {
 		usage    *usageError
 		choice   *workflow.SelectionError
 		invalid  *config.Invalid
-		hostKey  *remote.HostKeyError
+		hostKey  *host.HostKeyError
 		locked   *workflow.LockedError
 		unusable *bundleError
 		corrupt  *bundle.CorruptError
@@ -65,7 +65,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.As(err, &invalid):
 		return exitInventory
-	case errors.As(err, &hostKey), errors.Is(err, remote.ErrUnreachable), errors.Is(err, remote.ErrAuth), errors.Is(err, remote.ErrSudo):
+	case errors.As(err, &hostKey), errors.Is(err, host.ErrUnreachable), errors.Is(err, host.ErrAuth), errors.Is(err, host.ErrSudo):
 		return exitConnection
 	case errors.As(err, &findings):
 		return exitPreflight
@@ -103,17 +103,17 @@ func hintFor(err error) string {
 	if hint := workflow.Hint(err); hint != "" {
 		return hint
 	}
-	var hostKey *remote.HostKeyError
+	var hostKey *host.HostKeyError
 	switch {
 	case errors.As(err, &hostKey) && hostKey.Changed:
 		return "if the machine was really made anew, remove the old key (ssh-keygen -R); else somebody may stand between"
 	case errors.As(err, &hostKey):
 		return "compare the fingerprint with the machine's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then run again with --accept-new-host-keys"
-	case errors.Is(err, remote.ErrAuth):
+	case errors.Is(err, host.ErrAuth):
 		return "check ssh.user and ssh.identityFile in the inventory, and the machine's authorized_keys"
-	case errors.Is(err, remote.ErrSudo):
+	case errors.Is(err, host.ErrSudo):
 		return "give the user sudo rights, or a password with --ask-sudo-password"
-	case errors.Is(err, remote.ErrUnreachable):
+	case errors.Is(err, host.ErrUnreachable):
 		return "check address and port in the inventory, and that sshd answers there"
 	}
 	return ""

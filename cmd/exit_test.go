@@ -13,7 +13,7 @@ import (
 	"slipway.io/slipway/phases/preflight"
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -29,14 +29,14 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"no error", nil, 0},
 		{"some error", errors.New("x"), 1},
-		{"a command that failed", inPhase(&remote.ExitError{Code: 7}), 1},
+		{"a command that failed", inPhase(&host.ExitError{Code: 7}), 1},
 		{"a mistake on the command line", &usageError{errors.New("x")}, 2},
 		{"a selection that there is not", &workflow.SelectionError{Problems: []string{"x"}}, 2},
 		{"an inventory that is not valid", &config.Invalid{Problems: []config.Problem{{Message: "x"}}}, 3},
-		{"an unknown host key", inPhase(&remote.HostKeyError{}), 4},
-		{"a machine that cannot be reached", inPhase(fmt.Errorf("dial: %w", remote.ErrUnreachable)), 4},
-		{"a machine that refuses the key", inPhase(remote.ErrAuth), 4},
-		{"a machine that refuses sudo", inPhase(remote.ErrSudo), 4},
+		{"an unknown host key", inPhase(&host.HostKeyError{}), 4},
+		{"a machine that cannot be reached", inPhase(fmt.Errorf("dial: %w", host.ErrUnreachable)), 4},
+		{"a machine that refuses the key", inPhase(host.ErrAuth), 4},
+		{"a machine that refuses sudo", inPhase(host.ErrSudo), 4},
 		{"checks that found errors", inPhase(&preflight.FindingsError{}), 5},
 		{"checks that could not be answered", reported{errUnknown}, 10},
 		{"checks that only warn", reported{errWarnings}, 11},
@@ -46,7 +46,7 @@ func TestExitCodes(t *testing.T) {
 		{"a bundle that lacks something", inPhase(&bundle.NotFoundError{}), 8},
 		{"a folder that is no bundle", &bundleError{os.ErrNotExist}, 8},
 		{"Ctrl-C", errors.Join(context.Canceled), 130},
-		{"Ctrl-C while a machine could not be reached", errors.Join(inPhase(remote.ErrUnreachable), context.Canceled), 130},
+		{"Ctrl-C while a machine could not be reached", errors.Join(inPhase(host.ErrUnreachable), context.Canceled), 130},
 		{"the exit code of ssh", reported{childExit(3)}, 3},
 		{"an error that was told", reported{inPhase(&workflow.LockedError{})}, 7},
 	}
@@ -86,7 +86,7 @@ func TestAnErrorIsToldOnceWithWhatToDo(t *testing.T) {
 		{"nothing", nil, ""},
 		{"without advice", plain, "slipway: it broke\n"},
 		{"with its own advice", workflow.WithHint(plain, "mend it"), "slipway: it broke\nnext: mend it\n"},
-		{"with its own advice and that of its kind", workflow.WithHint(remote.ErrAuth, "mend it"), "slipway: authentication refused\nnext: mend it\n"},
+		{"with its own advice and that of its kind", workflow.WithHint(host.ErrAuth, "mend it"), "slipway: authentication refused\nnext: mend it\n"},
 		{"with the same advice twice", errors.Join(workflow.WithHint(plain, "mend it"), workflow.WithHint(plain, "mend it")), "slipway: it broke\nit broke\nnext: mend it\n"},
 		{"that the run has told", reported{workflow.WithHint(plain, "mend it")}, ""},
 	}
@@ -108,11 +108,11 @@ func TestEveryKindOfConnectionErrorHasAdvice(t *testing.T) {
 		name, want string
 		err        error
 	}{
-		{"an unknown host key", "--accept-new-host-keys", &remote.HostKeyError{}},
-		{"a changed host key", "ssh-keygen -R", &remote.HostKeyError{Changed: true}},
-		{"a refused key", "ssh.identityFile", remote.ErrAuth},
-		{"refused sudo", "--ask-sudo-password", remote.ErrSudo},
-		{"no answer", "sshd answers", remote.ErrUnreachable},
+		{"an unknown host key", "--accept-new-host-keys", &host.HostKeyError{}},
+		{"a changed host key", "ssh-keygen -R", &host.HostKeyError{Changed: true}},
+		{"a refused key", "ssh.identityFile", host.ErrAuth},
+		{"refused sudo", "--ask-sudo-password", host.ErrSudo},
+		{"no answer", "sshd answers", host.ErrUnreachable},
 		{"another error", "", errors.New("x")},
 	}
 	for _, test := range tests {

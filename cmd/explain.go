@@ -10,8 +10,8 @@ import (
 
 	"slipway.io/slipway/phases"
 	"slipway.io/slipway/phases/preflight"
-	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/report"
+	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow"
 )
 

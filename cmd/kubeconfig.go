@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/kube"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -48,22 +48,22 @@ the other clusters stay as they are.`,
 }
 
 // readAdminConf reads the kubeconfig as kubeadm made it.
-func readAdminConf(ctx context.Context, first *workflow.Machine) ([]byte, error) {
-	conf, err := first.Host.ReadFile(ctx, workflow.AdminConf)
+func readAdminConf(ctx context.Context, first *workflow.Host) ([]byte, error) {
+	conf, err := first.Conn.ReadFile(ctx, workflow.AdminConf)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, workflow.WithHint(fmt.Errorf("%s has no %s: there is no cluster yet", first.Spec.Name, workflow.AdminConf), "install it with `slipway apply`")
+		return nil, workflow.WithHint(fmt.Errorf("%s has no %s: there is no cluster yet", first.Config.Name, workflow.AdminConf), "install it with `slipway apply`")
 	}
 	return conf, err
 }
 
 // adminConf fetches the kubeconfig and makes it one that works from here.
 func (a *app) adminConf(ctx context.Context, cluster *config.Cluster, path string) ([]byte, error) {
-	fleet, closeAll, err := a.fleet(cluster, path)
+	hosts, closeAll, err := a.hosts(cluster, path)
 	if err != nil {
 		return nil, err
 	}
 	defer closeAll()
-	first := fleet.FirstControlPlane()
+	first := hosts.FirstControlPlane()
 	conf, err := readAdminConf(ctx, first)
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func (a *app) adminConf(ctx context.Context, cluster *config.Cluster, path strin
 	if server == "" && cluster.ControlPlane.Endpoint == "" {
 		// The address by which SSH reaches it is in the certificate too, and is
 		// the one that is known to work from here.
-		server = "https://" + cluster.Endpoint(first.Spec.Address)
+		server = "https://" + cluster.Endpoint(first.Config.Address)
 	}
 	return kube.Rewrite(conf, server, cluster.Metadata.Name)
 }

@@ -13,7 +13,7 @@ import (
 	"slipway.io/slipway/provision/lab"
 	"slipway.io/slipway/provision/lab/container"
 	"slipway.io/slipway/provision/lab/vagrant"
-	"slipway.io/slipway/provision/local"
+	"slipway.io/slipway/provision/localhost"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -73,7 +73,7 @@ func (a *app) labOf(ctx context.Context) (*lab.Lab, lab.Provider, error) {
 
 // newLabProvider is who shall make a lab that is not there yet, with the facts
 // of this computer if they had to be asked for.
-func (a *app) newLabProvider(ctx context.Context) (lab.Provider, *local.Facts, error) {
+func (a *app) newLabProvider(ctx context.Context) (lab.Provider, *localhost.Facts, error) {
 	asked, v := a.settings.GetString("provider"), a.vagrant()
 	switch {
 	case asked == providerContainer:
@@ -83,7 +83,7 @@ func (a *app) newLabProvider(ctx context.Context) (lab.Provider, *local.Facts, e
 	case asked == providerVagrant && v.Provider != "":
 		return v, nil, nil
 	}
-	facts := local.Read(ctx, local.This{})
+	facts := localhost.Read(ctx, localhost.This{})
 	if asked == "" && !facts.Vagrant() {
 		return a.containers(), facts, nil
 	}

@@ -15,12 +15,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"slipway.io/slipway/phases/preflight"
-	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/lab"
 	"slipway.io/slipway/provision/lab/vagrant"
-	"slipway.io/slipway/provision/local"
+	"slipway.io/slipway/provision/localhost"
 	"slipway.io/slipway/provision/report"
+	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -87,7 +87,7 @@ func (a *app) labUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var facts *local.Facts
+	var facts *localhost.Facts
 	if there {
 		err = a.sameProvider(provider)
 	} else {
@@ -205,7 +205,7 @@ func parseRange(text string) (netip.Prefix, error) {
 
 // fitForLab checks this computer before virtual machines are made on it. Its
 // facts are nil if nobody has asked for them yet.
-func (a *app) fitForLab(ctx context.Context, v vagrant.Vagrant, spec lab.Spec, facts *local.Facts) error {
+func (a *app) fitForLab(ctx context.Context, v vagrant.Vagrant, spec lab.Spec, facts *localhost.Facts) error {
 	selection := preflight.Selection{Skip: a.list("skip-checks")}
 	if a.settings.GetBool("machines-only") {
 		selection.Skip = append(selection.Skip, "downloads")
@@ -224,7 +224,7 @@ func (a *app) fitForLab(ctx context.Context, v vagrant.Vagrant, spec lab.Spec, f
 			return err
 		}
 	}
-	found, err := preflight.LookLocal(ctx, local.This{}, want, selection)
+	found, err := preflight.LookLocal(ctx, localhost.This{}, want, selection)
 	if err != nil {
 		return err
 	}

@@ -15,11 +15,11 @@ import (
 
 	"slipway.io/slipway/phases/preflight"
 	"slipway.io/slipway/provision/bundle"
-	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/lab/vagrant"
-	"slipway.io/slipway/provision/local"
+	"slipway.io/slipway/provision/localhost"
 	"slipway.io/slipway/provision/report"
+	"slipway.io/slipway/provision/report/check"
 )
 
 // preflightFormats are what --output may be for preflight.
@@ -112,7 +112,7 @@ func (a *app) lookAtMachines(ctx context.Context, selection preflight.Selection)
 	if err != nil {
 		return nil, err
 	}
-	fleet, closeAll, err := a.fleet(cluster, path)
+	hosts, closeAll, err := a.hosts(cluster, path)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (a *app) lookAtMachines(ctx context.Context, selection preflight.Selection)
 		fmt.Fprintf(a.err, "looking at %d hosts\r", len(cluster.Hosts))
 		defer fmt.Fprint(a.err, "\x1b[K")
 	}
-	return preflight.Look(ctx, cluster, fleet, options)
+	return preflight.Look(ctx, cluster, hosts, options)
 }
 
 // labDiskMiB is what a machine of a lab takes on disk, in MiB: the images of a
@@ -164,7 +164,7 @@ func (a *app) lookAtThisComputer(ctx context.Context, selection preflight.Select
 	if err != nil {
 		return nil, err
 	}
-	return preflight.LookLocal(ctx, local.This{}, want, selection)
+	return preflight.LookLocal(ctx, localhost.This{}, want, selection)
 }
 
 // cachedBundleDir is the bundle of a cluster without addons in the user's

@@ -15,8 +15,8 @@ import (
 
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/remote"
-	"slipway.io/slipway/provision/remote/ssh"
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/ssh"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -38,9 +38,9 @@ func (a *app) inventory() (*config.Cluster, string, error) {
 	return cluster, path, err
 }
 
-// fleet is all machines of the inventory. They are connected when they are
+// hosts is all machines of the inventory. They are connected when they are
 // first needed.
-func (a *app) fleet(cluster *config.Cluster, inventory string) (*workflow.Fleet, func(), error) {
+func (a *app) hosts(cluster *config.Cluster, inventory string) (*workflow.Hosts, func(), error) {
 	local, err := ssh.CurrentLocal(filepath.Dir(inventory))
 	if err != nil {
 		return nil, nil, err
@@ -49,8 +49,8 @@ func (a *app) fleet(cluster *config.Cluster, inventory string) (*workflow.Fleet,
 	if err != nil {
 		return nil, nil, err
 	}
-	fleet := &workflow.Fleet{}
-	var hosts []*remote.Lazy
+	hosts := &workflow.Hosts{}
+	var connections []*host.Lazy
 	for _, spec := range cluster.Hosts {
 		options, err := ssh.OptionsFor(cluster, spec, local)
 		if err != nil {
@@ -58,16 +58,16 @@ func (a *app) fleet(cluster *config.Cluster, inventory string) (*workflow.Fleet,
 		}
 		options.AcceptNewHostKeys = a.settings.GetBool("accept-new-host-keys")
 		options.SudoPassword = password
-		host := remote.NewLazy(spec.Name, func(ctx context.Context) (remote.Connected, error) { return ssh.Dial(ctx, options) })
-		hosts = append(hosts, host)
-		fleet.Machines = append(fleet.Machines, &workflow.Machine{Spec: spec, Host: host})
+		host := host.NewLazy(spec.Name, func(ctx context.Context) (host.Connected, error) { return ssh.Dial(ctx, options) })
+		connections = append(connections, host)
+		hosts.All = append(hosts.All, &workflow.Host{Config: spec, Conn: host})
 	}
 	closeAll := func() {
-		for _, h := range hosts {
+		for _, h := range connections {
 			_ = h.Close()
 		}
 	}
-	return fleet, closeAll, nil
+	return hosts, closeAll, nil
 }
 
 // sudoPassword is where the password for sudo comes from; nil for nowhere. It

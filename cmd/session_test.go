@@ -12,17 +12,17 @@ import (
 
 	"github.com/spf13/viper"
 
+	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/cluster/kubetest"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/kube"
-	"slipway.io/slipway/provision/kube/kubetest"
-	"slipway.io/slipway/provision/remote/remotetest"
+	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
 
 // inventoryOf writes one with a host for each SSH server.
-func inventoryOf(t *testing.T, home, more string, knownHosts string, servers ...*remotetest.Server) {
+func inventoryOf(t *testing.T, home, more string, knownHosts string, servers ...*hosttest.Server) {
 	t.Helper()
 	var text strings.Builder
 	text.WriteString("apiVersion: slipway.io/v1alpha1\nkind: Cluster\n" + more)
@@ -41,18 +41,18 @@ func TestAMachineThatCannotBeUsedIsToldOnce(t *testing.T) {
 	bundle := workflowtest.NewBundle(t).Dir()
 	tests := []struct {
 		name   string
-		config remotetest.ServerConfig
+		config hosttest.ServerConfig
 		known  bool
 		hint   string
 	}{
-		{"since its host key is unknown", remotetest.ServerConfig{}, false, "--accept-new-host-keys"},
-		{"since it refuses the key", remotetest.ServerConfig{RefuseAll: true}, true, "authorized_keys"},
+		{"since its host key is unknown", hosttest.ServerConfig{}, false, "--accept-new-host-keys"},
+		{"since it refuses the key", hosttest.ServerConfig{RefuseAll: true}, true, "authorized_keys"},
 	}
 	for _, test := range tests {
 		for _, command := range [][]string{{"apply"}, {"plan"}, {"kubeconfig"}} {
 			t.Run(strings.Join(command, " ")+" "+test.name, func(t *testing.T) {
 				home := alone(t)
-				server := remotetest.NewServer(t, test.config)
+				server := hosttest.NewServer(t, test.config)
 				known := filepath.Join(home, "known_hosts")
 				write(t, known, "")
 				if test.known {
@@ -80,7 +80,7 @@ func TestAMachineThatCannotBeUsedIsToldOnce(t *testing.T) {
 func TestPreflightReportsAMachineThatCannotBeUsed(t *testing.T) {
 	bundle := workflowtest.NewBundle(t).Dir()
 	home := alone(t)
-	server := remotetest.NewServer(t, remotetest.ServerConfig{})
+	server := hosttest.NewServer(t, hosttest.ServerConfig{})
 	known := filepath.Join(home, "known_hosts")
 	write(t, known, "")
 	inventoryOf(t, home, "artifacts: {bundle: "+bundle+"}\n", known, server)
@@ -98,7 +98,7 @@ func TestPreflightReportsAMachineThatCannotBeUsed(t *testing.T) {
 // What each of several machines says of it is advice that all share.
 func TestTheSameAdviceForTwoMachinesIsGivenOnce(t *testing.T) {
 	home := alone(t)
-	a, b := remotetest.NewServer(t, remotetest.ServerConfig{}), remotetest.NewServer(t, remotetest.ServerConfig{})
+	a, b := hosttest.NewServer(t, hosttest.ServerConfig{}), hosttest.NewServer(t, hosttest.ServerConfig{})
 	write(t, home+"/known_hosts", "")
 	inventoryOf(t, home, "artifacts: {bundle: "+workflowtest.NewBundle(t).Dir()+"}\n", home+"/known_hosts", a, b)
 	_, complaints, code := slipway(t, "apply")
@@ -114,7 +114,7 @@ func TestTheSameAdviceForTwoMachinesIsGivenOnce(t *testing.T) {
 
 func TestARunLeavesALogAndAReport(t *testing.T) {
 	home := alone(t)
-	server := remotetest.NewServer(t, remotetest.ServerConfig{RefuseAll: true})
+	server := hosttest.NewServer(t, hosttest.ServerConfig{RefuseAll: true})
 	inventoryOf(t, home, "artifacts: {bundle: "+workflowtest.NewBundle(t).Dir()+"}\n", server.KnownHosts(), server)
 	_, complaints, _ := slipway(t, "plan")
 	for _, kind := range []string{"log", "html"} {
@@ -131,7 +131,7 @@ func TestARunLeavesALogAndAReport(t *testing.T) {
 
 func TestEventsAreJSONLines(t *testing.T) {
 	home := alone(t)
-	server := remotetest.NewServer(t, remotetest.ServerConfig{RefuseAll: true})
+	server := hosttest.NewServer(t, hosttest.ServerConfig{RefuseAll: true})
 	inventoryOf(t, home, "artifacts: {bundle: "+workflowtest.NewBundle(t).Dir()+"}\n", server.KnownHosts(), server)
 	out, _, code := slipway(t, "apply", "-o", "json")
 	if code != exitConnection {
@@ -202,8 +202,8 @@ func TestSudoPassword(t *testing.T) {
 
 func TestAdminConfThatIsNotThere(t *testing.T) {
 	t.Parallel()
-	fake := remotetest.NewFake(t, "cp-1")
-	first := &workflow.Machine{Spec: config.Host{Name: "cp-1"}, Host: fake}
+	fake := hosttest.NewFake(t, "cp-1")
+	first := &workflow.Host{Config: config.Host{Name: "cp-1"}, Conn: fake}
 	_, err := readAdminConf(t.Context(), first)
 	if err == nil || !strings.Contains(err.Error(), "there is no cluster yet") || !strings.Contains(workflow.Hint(err), "slipway apply") {
 		t.Errorf("got %v, hint %q", err, workflow.Hint(err))

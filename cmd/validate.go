@@ -11,10 +11,10 @@ import (
 
 	"slipway.io/slipway/phases/validate"
 	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/kube"
-	"slipway.io/slipway/provision/outside"
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/probe/httpprobe"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/workflow"
 )
@@ -52,7 +52,7 @@ Probes: ` + strings.Join(validate.Names(), ", ") + `.`,
 }
 
 func (a *app) validate(ctx context.Context, cluster *config.Cluster, path string) error {
-	fleet, client, closeAll, err := a.connected(ctx, cluster, path)
+	hosts, client, closeAll, err := a.connected(ctx, cluster, path)
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (a *app) validate(ctx context.Context, cluster *config.Cluster, path string
 	found, err := validate.Run(ctx, validate.Options{
 		Client: client, Cluster: cluster, AgnhostImage: image, NodeIPs: nodeIPs(cluster),
 		Timeout: a.settings.GetDuration("timeout"),
-		Only:    a.list("only"), Skip: a.list("skip"), Outside: outsideOf(cluster, fleet),
+		Only:    a.list("only"), Skip: a.list("skip"), Outside: outsideOf(cluster, hosts),
 		Progress: func(message string) {
 			if a.settings.GetBool("verbose") {
 				fmt.Fprintln(a.err, message)
@@ -94,28 +94,28 @@ func verdict(found *validate.Report) error {
 	return nil
 }
 
-// connected is the fleet of an inventory with a client of its cluster.
-func (a *app) connected(ctx context.Context, cluster *config.Cluster, path string) (*workflow.Fleet, *kube.Client, func(), error) {
-	fleet, closeAll, err := a.fleet(cluster, path)
+// connected is the hosts of an inventory with a client of its cluster.
+func (a *app) connected(ctx context.Context, cluster *config.Cluster, path string) (*workflow.Hosts, *kube.Client, func(), error) {
+	hosts, closeAll, err := a.hosts(cluster, path)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	client, err := connect(ctx, fleet)
+	client, err := connect(ctx, hosts)
 	if err != nil {
 		closeAll()
 		return nil, nil, nil, err
 	}
-	return fleet, client, closeAll, nil
+	return hosts, client, closeAll, nil
 }
 
 // connect makes a client of the cluster through the first control plane.
-func connect(ctx context.Context, fleet *workflow.Fleet) (*kube.Client, error) {
-	first := fleet.FirstControlPlane()
+func connect(ctx context.Context, hosts *workflow.Hosts) (*kube.Client, error) {
+	first := hosts.FirstControlPlane()
 	conf, err := readAdminConf(ctx, first)
 	if err != nil {
 		return nil, err
 	}
-	dialer, ok := first.Host.(remote.Dialer)
+	dialer, ok := first.Conn.(host.Dialer)
 	if !ok {
 		return kube.New(conf, nil)
 	}
@@ -124,14 +124,14 @@ func connect(ctx context.Context, fleet *workflow.Fleet) (*kube.Client, error) {
 
 // outsideOf asks what the cluster serves from this computer; where its hosts
 // are behind a bastion, from the first control plane.
-func outsideOf(cluster *config.Cluster, fleet *workflow.Fleet) outside.Client {
-	first := fleet.FirstControlPlane()
-	bastion := cmp.Or(first.Spec.SSH.Bastion, cluster.SSH.Bastion)
-	dialer, ok := first.Host.(remote.Dialer)
+func outsideOf(cluster *config.Cluster, hosts *workflow.Hosts) httpprobe.Client {
+	first := hosts.FirstControlPlane()
+	bastion := cmp.Or(first.Config.SSH.Bastion, cluster.SSH.Bastion)
+	dialer, ok := first.Conn.(host.Dialer)
 	if bastion == "" || bastion == "none" || !ok {
-		return outside.Client{}
+		return httpprobe.Client{}
 	}
-	return outside.Client{Dial: dialer.DialContext, Place: first.Spec.Name + ", by SSH"}
+	return httpprobe.Client{Dial: dialer.DialContext, Place: first.Config.Name + ", by SSH"}
 }
 
 // agnhost is the test image under the name that the machines have it by.

@@ -14,11 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"slipway.io/slipway/provision/check"
-	"slipway.io/slipway/provision/remote/remotetest"
+	"slipway.io/slipway/provision/host/hosttest"
+	"slipway.io/slipway/provision/report/check"
 )
 
-// Hosts of the simulated fleet, the time of a round trip to each, and how long
+// Hosts of the simulated hosts, the time of a round trip to each, and how long
 // all checks of hosts may take.
 const (
 	simulated = 100
@@ -35,9 +35,9 @@ func TestPreflightOfAHundredHosts(t *testing.T) {
 		t.Fatalf("%v: make build", err)
 	}
 	slipway := newBinary(path, t.TempDir())
-	servers := make([]*remotetest.Server, simulated)
+	servers := make([]*hosttest.Server, simulated)
 	for i := range servers {
-		servers[i] = remotetest.NewServer(t, remotetest.ServerConfig{Latency: roundTrip, Exec: answerAs(i)})
+		servers[i] = hosttest.NewServer(t, hosttest.ServerConfig{Latency: roundTrip, Exec: answerAs(i)})
 	}
 
 	alone, r := slipway.lookAt(t, servers[:1])
@@ -90,7 +90,7 @@ hosts:
 
 // lookAt runs preflight on a cluster of these servers, the first of which is
 // its control plane.
-func (b binary) lookAt(t *testing.T, servers []*remotetest.Server) (check.Report, result) {
+func (b binary) lookAt(t *testing.T, servers []*hosttest.Server) (check.Report, result) {
 	t.Helper()
 	folder := t.TempDir()
 	var hosts, known strings.Builder
@@ -142,8 +142,8 @@ func nameOf(i int) string    { return fmt.Sprintf("node-%d", i) }
 func addressOf(i int) string { return fmt.Sprintf("198.51.100.%d", i+1) }
 
 // answerAs answers the one script of facts as the i-th machine would.
-func answerAs(i int) func(context.Context, remotetest.Exec) int {
-	return func(_ context.Context, e remotetest.Exec) int {
+func answerAs(i int) func(context.Context, hosttest.Exec) int {
+	return func(_ context.Context, e hosttest.Exec) int {
 		script, _ := io.ReadAll(e.Stdin)
 		if !strings.Contains(string(script), "Prints what this machine looks like") {
 			return 127

@@ -15,7 +15,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"slipway.io/slipway/provision/check"
+	"slipway.io/slipway/provision/report/check"
 )
 
 // fault is one of testdata/preflight-faults.yaml, which says what the fields

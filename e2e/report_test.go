@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"slipway.io/slipway/provision/check"
-	"slipway.io/slipway/provision/mesh"
+	"slipway.io/slipway/provision/probe/netprobe"
 	"slipway.io/slipway/provision/report"
+	"slipway.io/slipway/provision/report/check"
 )
 
 // seen is what the script of a frame tells of the page in it.
@@ -131,7 +131,7 @@ func browse(t *testing.T, chromium, file string, width int, screenshot string) s
 
 // bigReport is of twenty hosts, with something of everything.
 func bigReport() *check.Report {
-	r := &check.Report{Cluster: "workshop", Seconds: 2.5, Started: time.Date(2026, 1, 1, 9, 0, 0, 0, time.UTC), Mesh: &mesh.Matrix{}}
+	r := &check.Report{Cluster: "workshop", Seconds: 2.5, Started: time.Date(2026, 1, 1, 9, 0, 0, 0, time.UTC), Mesh: &netprobe.Matrix{}}
 	for i := range 20 {
 		r.Hosts = append(r.Hosts, fmt.Sprintf("worker-%d", i+1))
 	}
@@ -163,12 +163,12 @@ func bigReport() *check.Report {
 			if i == j {
 				continue
 			}
-			status := mesh.Reached
+			status := netprobe.Reached
 			if j == 4 && i%3 == 0 {
-				status = mesh.TimedOut
+				status = netprobe.TimedOut
 			}
-			r.Mesh.Links = append(r.Mesh.Links, mesh.Link{From: from, To: to, Protocol: mesh.TCP, Port: 10250, Status: status})
-			r.Mesh.Paths = append(r.Mesh.Paths, mesh.Path{From: from, To: to, MTU: 1500, Wanted: 1500, RoundTrip: time.Duration(200+10*i+j) * time.Microsecond})
+			r.Mesh.Links = append(r.Mesh.Links, netprobe.Link{From: from, To: to, Protocol: netprobe.TCP, Port: 10250, Status: status})
+			r.Mesh.Paths = append(r.Mesh.Paths, netprobe.Path{From: from, To: to, MTU: 1500, Wanted: 1500, RoundTrip: time.Duration(200+10*i+j) * time.Microsecond})
 		}
 	}
 	return r

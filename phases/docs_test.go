@@ -58,7 +58,7 @@ func upper(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 func where(p workflow.Place) string {
 	switch p {
-	case workflow.FirstControlPlane, workflow.Installer:
+	case workflow.FirstControlPlane, workflow.Localhost:
 		return "the " + p.String()
 	default:
 		return p.String()

@@ -22,25 +22,25 @@ func workflows() []workflow.Workflow {
 func TestWorkflowsRunOnFleetsOfAllShapes(t *testing.T) {
 	t.Parallel()
 	const cp, worker = config.RoleControlPlane, config.RoleWorker
-	fleets := map[string][]config.Host{
+	inventories := map[string][]config.Host{
 		"a single machine":             {{Name: "a", Roles: []config.Role{cp, worker}}},
 		"a control plane and workers":  {{Name: "a", Roles: []config.Role{cp}}, {Name: "b", Roles: []config.Role{worker}}, {Name: "c", Roles: []config.Role{worker}}},
 		"a worker that is named first": {{Name: "a", Roles: []config.Role{worker}}, {Name: "b", Roles: []config.Role{cp}}},
 		"a control plane alone":        {{Name: "a", Roles: []config.Role{cp}}},
 	}
-	for name, hosts := range fleets {
+	for name, inventory := range inventories {
 		for _, w := range workflows() {
 			t.Run(w.Name+" on "+name, func(t *testing.T) {
 				t.Parallel()
-				fleet := &workflow.Fleet{}
-				for _, host := range hosts {
-					fleet.Machines = append(fleet.Machines, &workflow.Machine{Spec: host})
+				hosts := &workflow.Hosts{}
+				for _, host := range inventory {
+					hosts.All = append(hosts.All, &workflow.Host{Config: host})
 				}
 				for i := range w.Phases {
 					w.Phases[i].Done, w.Phases[i].Do = nil, func(context.Context, *workflow.Step) error { return nil }
 				}
 				events := &report.Recorder{}
-				run := &workflow.Run{Cluster: everything(), Fleet: fleet, Sink: events, Parallel: 4}
+				run := &workflow.Run{Cluster: everything(), Hosts: hosts, Sink: events, Parallel: 4}
 				if err := run.Do(t.Context(), w); err != nil {
 					t.Fatal(err)
 				}

@@ -16,8 +16,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/kubeadm"
 	"slipway.io/slipway/provision/lab"
 	"slipway.io/slipway/templates"
 )

@@ -6,7 +6,7 @@ package addons
 import (
 	"context"
 
-	"slipway.io/slipway/provision/addon"
+	"slipway.io/slipway/provision/cluster/addon"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/workflow"
 )
@@ -60,7 +60,7 @@ func needs(p workflow.Phase) workflow.Phase {
 func (d definition) phase() workflow.Phase {
 	return needs(workflow.Phase{
 		Name: "addon-" + d.name, Title: d.title, Why: d.why, Manual: d.manual,
-		Wanted: func(c *config.Cluster) bool {
+		Enabled: func(c *config.Cluster) bool {
 			_, wanted := c.Addon(d.name)
 			return wanted
 		},

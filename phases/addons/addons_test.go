@@ -10,11 +10,11 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"slipway.io/slipway/provision/addon"
 	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/cluster/addon"
+	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/cluster/kubetest"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/kube"
-	"slipway.io/slipway/provision/kube/kubetest"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
@@ -100,16 +100,16 @@ func newBundle(t *testing.T) *bundle.Bundle {
 // stagesOf are those of an addon as its phase would apply them.
 func stagesOf(t *testing.T, inventory, name string) []addon.Stage {
 	t.Helper()
-	bed := workflowtest.New(t, three+inventory)
-	bed.Bundle = newBundle(t)
-	bed.Serve(kubetest.New(t))
-	a, ok := bed.Cluster.Addon(name)
+	fixture := workflowtest.New(t, three+inventory)
+	fixture.Bundle = newBundle(t)
+	fixture.Serve(kubetest.New(t))
+	a, ok := fixture.Cluster.Addon(name)
 	if !ok {
 		t.Fatalf("the inventory has no %s", name)
 	}
 	var stages []addon.Stage
 	i := slices.IndexFunc(definitions(), func(d definition) bool { return d.name == name })
-	bed.MustApply(workflow.Phase{Name: "look", On: workflow.FirstControlPlane, Do: func(ctx context.Context, s *workflow.Step) (err error) {
+	fixture.MustApply(workflow.Phase{Name: "look", On: workflow.FirstControlPlane, Do: func(ctx context.Context, s *workflow.Step) (err error) {
 		if i >= 0 {
 			stages, err = definitions()[i].stages(ctx, s, a)
 		} else {
@@ -234,10 +234,10 @@ addons:
 
 func TestAPatchOfNothingIsRefusedWithTheObjects(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, three+"addons: [{name: traefik, patches: [{kind: Deployment, name: traefik, patch: {a: b}}]}]\n")
-	bed.Bundle = newBundle(t)
-	bed.Serve(kubetest.New(t))
-	err := bed.Plan(traefik().phase())
+	fixture := workflowtest.New(t, three+"addons: [{name: traefik, patches: [{kind: Deployment, name: traefik, patch: {a: b}}]}]\n")
+	fixture.Bundle = newBundle(t)
+	fixture.Serve(kubetest.New(t))
+	err := fixture.Plan(traefik().phase())
 	if err == nil || !strings.Contains(err.Error(), "patches[0]: Deployment traefik: there are 0 such objects") ||
 		!strings.Contains(workflow.Hint(err), "DaemonSet traefik in traefik") {
 		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
@@ -289,9 +289,9 @@ func TestOwnManifestsGoIntoTheirNamespace(t *testing.T) {
 func TestWhatIsDroppedIsRemovedAndNetworksAreNot(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
-	bed := workflowtest.New(t, three)
-	bed.Serve(server)
-	bed.Facts("cp-1").Existing = []string{workflow.AdminConf}
+	fixture := workflowtest.New(t, three)
+	fixture.Serve(server)
+	fixture.Facts("cp-1").Existing = []string{workflow.AdminConf}
 	conf := server.Kubeconfig("")
 	client, err := kube.New(conf, nil)
 	if err != nil {
@@ -310,19 +310,19 @@ func TestWhatIsDroppedIsRemovedAndNetworksAreNot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	bed.MustPlan(Removed())
-	if got := bed.Changes(); !slices.Equal(got, []string{"deleted configmap kube-system/shop"}) {
+	fixture.MustPlan(Removed())
+	if got := fixture.Changes(); !slices.Equal(got, []string{"deleted configmap kube-system/shop"}) {
 		t.Errorf("the plan tells %q", got)
 	}
-	bed.MustApply(Removed())
+	fixture.MustApply(Removed())
 	if server.Get("/api/v1/namespaces/kube-system/configmaps/shop") != nil {
 		t.Error("what was dropped is there")
 	}
 	if server.Get("/api/v1/namespaces/kube-system/configmaps/flannel") == nil {
 		t.Error("the pod network is gone")
 	}
-	bed.MustApply(Removed())
-	if got := bed.Changes(); len(got) > 0 {
+	fixture.MustApply(Removed())
+	if got := fixture.Changes(); len(got) > 0 {
 		t.Errorf("a second time tells %q", got)
 	}
 }

@@ -3,7 +3,7 @@ package addons
 import (
 	"context"
 
-	"slipway.io/slipway/provision/addon"
+	"slipway.io/slipway/provision/cluster/addon"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/workflow"
 )

@@ -8,21 +8,20 @@ import (
 	"path/filepath"
 	"strings"
 
-	"slipway.io/slipway/provision/addon"
-	"slipway.io/slipway/provision/chart"
+	"slipway.io/slipway/provision/cluster/addon"
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/kube"
 	"slipway.io/slipway/provision/workflow"
 )
 
 // Own installs the user's own addons, in the order of the inventory.
 func Own() workflow.Phase {
 	return needs(workflow.Phase{
-		Name:   "addons-own",
-		Title:  "install your own manifests and charts",
-		Why:    "What a workshop or a site needs beside the usual comes with the cluster, is repaired with it, and goes with it.",
-		Manual: []string{"kubectl apply --server-side -f YOURS.yaml"},
-		Wanted: func(c *config.Cluster) bool { return len(c.OwnAddons()) > 0 },
+		Name:    "addons-own",
+		Title:   "install your own manifests and charts",
+		Why:     "What a workshop or a site needs beside the usual comes with the cluster, is repaired with it, and goes with it.",
+		Manual:  []string{"kubectl apply --server-side -f YOURS.yaml"},
+		Enabled: func(c *config.Cluster) bool { return len(c.OwnAddons()) > 0 },
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			for _, a := range s.Cluster().OwnAddons() {
 				stages, err := ownStages(ctx, s, a)
@@ -132,7 +131,7 @@ func ownChart(ctx context.Context, s *workflow.Step, a config.Addon, namespace s
 	if err != nil {
 		return nil, err
 	}
-	rendered, err := chart.Render(c, chart.Release{
+	rendered, err := addon.RenderChart(c, addon.Release{
 		Name: a.Name, Namespace: namespace, Kubernetes: s.Cluster().Kubernetes.Version, APIs: apis, Values: a.Chart.Values,
 	})
 	if len(rendered.Hooks) > 0 {
@@ -141,22 +140,22 @@ func ownChart(ctx context.Context, s *workflow.Step, a config.Addon, namespace s
 	return rendered.Objects, err
 }
 
-func loadChart(ctx context.Context, s *workflow.Step, source config.Chart) (*chart.Chart, error) {
+func loadChart(ctx context.Context, s *workflow.Step, source config.Chart) (*addon.Chart, error) {
 	switch {
 	case source.URL != "":
 		archive, err := addon.Fetch(ctx, s, source.URL, source.SHA256)
 		if err != nil {
 			return nil, err
 		}
-		return chart.LoadArchive(source.URL, archive)
+		return addon.LoadChartArchive(source.URL, archive)
 	case source.OCI != "":
-		archive, err := chart.Pull(source.OCI, source.Version)
+		archive, err := addon.PullChart(source.OCI, source.Version)
 		if err != nil {
 			return nil, err
 		}
-		return chart.LoadArchive(source.OCI, archive)
+		return addon.LoadChartArchive(source.OCI, archive)
 	default:
-		return chart.Load(source.Path)
+		return addon.LoadChart(source.Path)
 	}
 }
 

@@ -11,10 +11,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"slipway.io/slipway/provision/install"
-	"slipway.io/slipway/provision/kube"
-	"slipway.io/slipway/provision/kubeadm"
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/bundle/install"
+	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/cluster/kubeadm"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -74,7 +74,7 @@ func initialised(ctx context.Context, s *workflow.Step) (bool, error) {
 	set := client.Clientset()
 	for _, get := range []func() error{
 		func() error {
-			_, err := set.CoreV1().Nodes().Get(ctx, s.Machine.Spec.Name, metav1.GetOptions{})
+			_, err := set.CoreV1().Nodes().Get(ctx, s.Target.Config.Name, metav1.GetOptions{})
 			return err
 		},
 		func() error {
@@ -111,25 +111,25 @@ func unfinished(err error) bool {
 }
 
 func initialise(ctx context.Context, s *workflow.Step) error {
-	ip, err := s.Machine.NodeIP()
+	ip, err := s.Target.NodeIP()
 	if err != nil {
 		return err
 	}
-	document, err := kubeadm.Init(s.Cluster(), kubeadm.Node{Spec: s.Machine.Spec, IP: ip})
+	document, err := kubeadm.Init(s.Cluster(), kubeadm.Node{Spec: s.Target.Config, IP: ip})
 	if err != nil {
 		return err
 	}
-	if _, err := s.WriteFile(ctx, remote.File{Path: initFile, Content: document, Mode: 0o600}); err != nil {
+	if _, err := s.WriteFile(ctx, host.File{Path: initFile, Content: document, Mode: 0o600}); err != nil {
 		return err
 	}
-	_, err = remote.RunUnit(ctx, s, remote.Unit{
+	_, err = host.RunUnit(ctx, s, host.Unit{
 		Name:    "kubeadm-init",
 		Argv:    []string{install.BinDir + "/kubeadm", "init", "--config", initFile, "--ignore-preflight-errors", resumable},
 		Output:  s.Output(),
 		Timeout: initTimeout,
 	})
 	if err != nil {
-		return workflow.WithHint(err, fmt.Sprintf("look at `journalctl -u kubelet` on %s, then run apply again: it goes on from here", s.Machine.Spec.Name))
+		return workflow.WithHint(err, fmt.Sprintf("look at `journalctl -u kubelet` on %s, then run apply again: it goes on from here", s.Target.Config.Name))
 	}
 	return nil
 }

@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"slipway.io/slipway/provision/kube/kubetest"
-	"slipway.io/slipway/provision/remote/remotetest"
+	"slipway.io/slipway/provision/cluster/kubetest"
+	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
@@ -24,11 +24,11 @@ var finished = map[string]string{
 	"/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy": "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: kube-proxy, namespace: kube-system}\n",
 }
 
-// begun is a bed on whose machine init was begun, with an API server that has
+// begun is a fixture on whose machine init was begun, with an API server that has
 // all but what is left out.
-func begun(t *testing.T, leftOut string) (*workflowtest.Bed, *remotetest.Fake, *kubetest.Server) {
+func begun(t *testing.T, leftOut string) (*workflowtest.Fixture, *hosttest.Fake, *kubetest.Server) {
 	t.Helper()
-	bed, server := workflowtest.New(t, one), kubetest.New(t)
+	fixture, server := workflowtest.New(t, one), kubetest.New(t)
 	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path != "/readyz" {
 			return false
@@ -41,22 +41,22 @@ func begun(t *testing.T, leftOut string) (*workflowtest.Bed, *remotetest.Fake, *
 			server.Put(object)
 		}
 	}
-	bed.Facts("cp-1").Existing = []string{apiServerManifest, workflow.AdminConf}
-	bed.Serve(server)
-	return bed, bed.Machine("cp-1"), server
+	fixture.Facts("cp-1").Existing = []string{apiServerManifest, workflow.AdminConf}
+	fixture.Serve(server)
+	return fixture, fixture.Host("cp-1"), server
 }
 
-func expectInit(machine *remotetest.Fake) *remotetest.Expectation {
+func expectInit(machine *hosttest.Fake) *hosttest.Expectation {
 	return machine.ExpectUnitTimeout("kubeadm-init", 900,
 		"/usr/local/bin/kubeadm", "init", "--config", "/etc/kubernetes/slipway/init.yaml", "--ignore-preflight-errors", resumable)
 }
 
 func TestInitRunsOnAFreshMachine(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, one)
-	machine := bed.Machine("cp-1")
+	fixture := workflowtest.New(t, one)
+	machine := fixture.Host("cp-1")
 	expectInit(machine).Returns("[init] Using Kubernetes version\n")
-	bed.MustApply(Init())
+	fixture.MustApply(Init())
 	document, ok := machine.File("/etc/kubernetes/slipway/init.yaml")
 	if !ok || document.Mode.Perm() != 0o600 || !strings.Contains(string(document.Content), "advertiseAddress: 192.0.2.11\n") {
 		t.Errorf("the configuration is %v\n%s", document.Mode, document.Content)
@@ -65,9 +65,9 @@ func TestInitRunsOnAFreshMachine(t *testing.T) {
 
 func TestAClusterThatIsThereIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	bed, _, server := begun(t, "")
-	bed.MustApply(Init())
-	if got := bed.Changes(); len(got) > 0 {
+	fixture, _, server := begun(t, "")
+	fixture.MustApply(Init())
+	if got := fixture.Changes(); len(got) > 0 {
 		t.Errorf("changes %v", got)
 	}
 	if got := server.Requests(); len(got) > 0 {
@@ -80,21 +80,21 @@ func TestInitGoesOnWhereItWasKilled(t *testing.T) {
 	for path := range finished {
 		t.Run("without "+path, func(t *testing.T) {
 			t.Parallel()
-			bed, machine, _ := begun(t, path)
+			fixture, machine, _ := begun(t, path)
 			expectInit(machine)
-			bed.MustApply(Init())
+			fixture.MustApply(Init())
 		})
 	}
 	t.Run("before its kubeconfig", func(t *testing.T) {
 		t.Parallel()
-		bed, machine, _ := begun(t, "")
+		fixture, machine, _ := begun(t, "")
 		machine.Remove(workflow.AdminConf)
 		expectInit(machine)
-		bed.MustApply(Init())
+		fixture.MustApply(Init())
 	})
 	t.Run("before the administrator had rights", func(t *testing.T) {
 		t.Parallel()
-		bed, machine, server := begun(t, "")
+		fixture, machine, server := begun(t, "")
 		ready := server.Intercept
 		server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
 			if ready(w, r) {
@@ -104,14 +104,14 @@ func TestInitGoesOnWhereItWasKilled(t *testing.T) {
 			return true
 		}
 		expectInit(machine)
-		bed.MustApply(Init())
+		fixture.MustApply(Init())
 	})
 }
 
 // It is not init that mends an API server in trouble.
 func TestWhatCannotBeProbedIsNotInitialisedAgain(t *testing.T) {
 	t.Parallel()
-	bed, _, server := begun(t, "")
+	fixture, _, server := begun(t, "")
 	ready := server.Intercept
 	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
 		if ready(w, r) {
@@ -120,16 +120,16 @@ func TestWhatCannotBeProbedIsNotInitialisedAgain(t *testing.T) {
 		kubetest.Refuse(w, http.StatusInternalServerError, "InternalError", "etcd is on fire")
 		return true
 	}
-	if err := bed.Apply(Init()); err == nil || !strings.Contains(err.Error(), "etcd is on fire") {
+	if err := fixture.Apply(Init()); err == nil || !strings.Contains(err.Error(), "etcd is on fire") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestInitThatFailsSaysWhatToDo(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, one)
-	expectInit(bed.Machine("cp-1")).Returns("[ERROR NumCPU]\n").FailsUnit(1)
-	err := bed.Apply(Init())
+	fixture := workflowtest.New(t, one)
+	expectInit(fixture.Host("cp-1")).Returns("[ERROR NumCPU]\n").FailsUnit(1)
+	err := fixture.Apply(Init())
 	if err == nil || !strings.Contains(err.Error(), "[ERROR NumCPU]") || !strings.Contains(workflow.Hint(err), "cp-1") {
 		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
 	}
@@ -137,10 +137,10 @@ func TestInitThatFailsSaysWhatToDo(t *testing.T) {
 
 func TestAPlanOfInitSaysSo(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, one)
-	bed.Machine("cp-1").StrictFiles()
-	bed.MustPlan(Init())
-	got := bed.Changes()
+	fixture := workflowtest.New(t, one)
+	fixture.Host("cp-1").StrictFiles()
+	fixture.MustPlan(Init())
+	got := fixture.Changes()
 	if len(got) != 2 || got[0] != "write /etc/kubernetes/slipway/init.yaml" || !strings.Contains(got[1], "kubeadm init") {
 		t.Error(cmp.Diff([]string{"write …", "… kubeadm init …"}, got))
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"slipway.io/slipway/provision/facts"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
@@ -47,11 +47,11 @@ func TestWithoutSwap(t *testing.T) {
 
 func TestSwapOffUsesTheMechanismOfEachKind(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, one)
-	bed.Facts("cp-1").Swap = facts.Swap{
+	fixture := workflowtest.New(t, one)
+	fixture.Facts("cp-1").Swap = facts.Swap{
 		Active: []string{"/dev/sda2", "/dev/zram0"}, Fstab: []string{"UUID=y"}, Units: []string{"dev-sda2.swap"}, Zram: []string{"/usr/lib/systemd/zram-generator.conf"},
 	}
-	machine := bed.Machine("cp-1")
+	machine := fixture.Host("cp-1")
 	machine.Put("/etc/fstab", "UUID=y none swap sw 0 0\n")
 	machine.ExpectRun("swapoff", "/dev/sda2")
 	machine.ExpectRun("swapoff", "/dev/zram0")
@@ -59,7 +59,7 @@ func TestSwapOffUsesTheMechanismOfEachKind(t *testing.T) {
 	machine.ExpectQuery("systemctl", "list-units", "--all", "--plain", "--no-legend", "--type=swap").Returns(
 		"dev-sda2.swap loaded active active /dev/sda2\nmasked.swap masked inactive dead masked.swap\nshort\n")
 	machine.ExpectRun("systemctl", "mask", "--now", "dev-sda2.swap")
-	bed.MustApply(SwapOff())
+	fixture.MustApply(SwapOff())
 
 	if fstab, _ := machine.File("/etc/fstab"); !strings.HasPrefix(string(fstab.Content), "# slipway: ") {
 		t.Errorf("fstab is %q", fstab.Content)
@@ -68,7 +68,7 @@ func TestSwapOffUsesTheMechanismOfEachKind(t *testing.T) {
 		t.Errorf("zram-generator's configuration is %q, %v", zram.Content, ok)
 	}
 	want := []string{"swapon /dev/sda2", "swapon /dev/zram0", "systemctl unmask dev-sda2.swap"}
-	if diff := cmp.Diff(want, bed.Undo("cp-1")); diff != "" {
+	if diff := cmp.Diff(want, fixture.Undo("cp-1")); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -85,10 +85,10 @@ func TestSwapIsLeftAlone(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			bed := workflowtest.New(t, one+test.more)
-			bed.Facts("cp-1").Swap = test.swap
-			bed.MustApply(SwapOff())
-			if asked := bed.Machine("cp-1").Transcript(); asked != "" {
+			fixture := workflowtest.New(t, one+test.more)
+			fixture.Facts("cp-1").Swap = test.swap
+			fixture.MustApply(SwapOff())
+			if asked := fixture.Host("cp-1").Transcript(); asked != "" {
 				t.Errorf("the machine was asked: %s", asked)
 			}
 		})
@@ -97,13 +97,13 @@ func TestSwapIsLeftAlone(t *testing.T) {
 
 func TestSwapGoesWhereFailSwapOnIsSaidToBeOn(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, one+"kubernetes: {kubeletConfiguration: {failSwapOn: true}}\n")
-	bed.Facts("cp-1").Swap = facts.Swap{Active: []string{"/swapfile"}}
-	machine := bed.Machine("cp-1")
+	fixture := workflowtest.New(t, one+"kubernetes: {kubeletConfiguration: {failSwapOn: true}}\n")
+	fixture.Facts("cp-1").Swap = facts.Swap{Active: []string{"/swapfile"}}
+	machine := fixture.Host("cp-1")
 	machine.ExpectRun("swapoff", "/swapfile")
 	machine.ExpectRun("systemctl", "daemon-reload")
 	machine.ExpectQuery("systemctl", "list-units", "--all", "--plain", "--no-legend", "--type=swap")
-	bed.MustApply(SwapOff())
+	fixture.MustApply(SwapOff())
 }
 
 func TestWithBlock(t *testing.T) {
@@ -134,21 +134,21 @@ func TestWithBlock(t *testing.T) {
 
 func TestEveryNodeIsNamedOnEveryMachine(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, two)
+	fixture := workflowtest.New(t, two)
 	for _, name := range []string{"cp-1", "w-1"} {
-		bed.Machine(name).Put("/etc/hosts", "127.0.1.1 "+name+"\n")
+		fixture.Host(name).Put("/etc/hosts", "127.0.1.1 "+name+"\n")
 	}
-	bed.MustApply(HostsFile())
+	fixture.MustApply(HostsFile())
 	for _, name := range []string{"cp-1", "w-1"} {
-		got, _ := bed.Machine(name).File("/etc/hosts")
+		got, _ := fixture.Host(name).File("/etc/hosts")
 		want := "# slipway lab begin: the cluster's nodes; kept up to date by slipway\n" +
 			"192.0.2.11 cp-1\n192.0.2.21 w-1\n# slipway lab end\n127.0.1.1 " + name + "\n"
 		if diff := cmp.Diff(want, string(got.Content)); diff != "" {
 			t.Error(diff)
 		}
 	}
-	bed.MustApply(HostsFile())
-	if again := bed.Changes(); len(again) > 0 {
+	fixture.MustApply(HostsFile())
+	if again := fixture.Changes(); len(again) > 0 {
 		t.Errorf("a second time changes %v", again)
 	}
 }
@@ -177,17 +177,17 @@ func TestWantedSettingsKeepALimitThatIsHigher(t *testing.T) {
 }
 
 // kernelBed has one machine whose sysctls are those of a fresh Debian.
-func kernelBed(t *testing.T) *workflowtest.Bed {
+func kernelBed(t *testing.T) *workflowtest.Fixture {
 	t.Helper()
-	bed := workflowtest.New(t, one)
-	f := bed.Facts("cp-1")
+	fixture := workflowtest.New(t, one)
+	f := fixture.Facts("cp-1")
 	f.Existing = []string{"/lib/modules"}
 	f.Modules = []string{"overlay"}
 	f.Loadable = []string{"br_netfilter"}
 	f.Sysctls = map[string]string{
 		"net.ipv4.ip_forward": "0", "fs.inotify.max_user_instances": "128", "fs.inotify.max_user_watches": "524288",
 	}
-	return bed
+	return fixture
 }
 
 var readBackArgv = []string{
@@ -197,13 +197,13 @@ var readBackArgv = []string{
 
 func TestKernelIsSetNowAndForTheNextBoot(t *testing.T) {
 	t.Parallel()
-	bed := kernelBed(t)
-	machine := bed.Machine("cp-1")
+	fixture := kernelBed(t)
+	machine := fixture.Host("cp-1")
 	machine.ExpectRun("modprobe", "--all", "br_netfilter")
 	machine.ExpectRun("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.bridge.bridge-nf-call-iptables=1",
 		"net.bridge.bridge-nf-call-ip6tables=1", "fs.inotify.max_user_instances=8192")
 	machine.ExpectQuery(readBackArgv...).Returns("1\n1\n1\n8192\n524288\n")
-	bed.MustApply(Kernel())
+	fixture.MustApply(Kernel())
 
 	conf, _ := machine.File("/etc/sysctl.d/90-slipway.conf")
 	for _, line := range []string{"\nnet.ipv4.ip_forward = 1\n", "\nfs.inotify.max_user_watches = 524288\n"} {
@@ -216,43 +216,43 @@ func TestKernelIsSetNowAndForTheNextBoot(t *testing.T) {
 	}
 	// What did not exist before has nothing to go back to.
 	want := []string{"sysctl -q -w net.ipv4.ip_forward=0 fs.inotify.max_user_instances=128"}
-	if diff := cmp.Diff(want, bed.Undo("cp-1")); diff != "" {
+	if diff := cmp.Diff(want, fixture.Undo("cp-1")); diff != "" {
 		t.Error(diff)
 	}
 }
 
 func TestKernelThatIsAsItShallBeIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	bed := kernelBed(t)
-	f := bed.Facts("cp-1")
+	fixture := kernelBed(t)
+	f := fixture.Facts("cp-1")
 	f.Modules = append(f.Modules, "br_netfilter")
 	f.Sysctls = map[string]string{
 		"net.ipv4.ip_forward": "1", "net.bridge.bridge-nf-call-iptables": "1", "net.bridge.bridge-nf-call-ip6tables": "1",
 		"fs.inotify.max_user_instances": "8192", "fs.inotify.max_user_watches": "1048576",
 	}
-	bed.MustApply(Kernel())
-	if diff := cmp.Diff([]string{"write /etc/modules-load.d/slipway.conf", "write /etc/sysctl.d/90-slipway.conf"}, bed.Changes()); diff != "" {
+	fixture.MustApply(Kernel())
+	if diff := cmp.Diff([]string{"write /etc/modules-load.d/slipway.conf", "write /etc/sysctl.d/90-slipway.conf"}, fixture.Changes()); diff != "" {
 		t.Error(diff)
 	}
-	bed.MustApply(Kernel())
-	if again := bed.Changes(); len(again) > 0 {
+	fixture.MustApply(Kernel())
+	if again := fixture.Changes(); len(again) > 0 {
 		t.Errorf("a second time changes %v", again)
 	}
 }
 
 func TestASettingThatDoesNotTakeEffectIsSaid(t *testing.T) {
 	t.Parallel()
-	bed := kernelBed(t)
-	f := bed.Facts("cp-1")
+	fixture := kernelBed(t)
+	f := fixture.Facts("cp-1")
 	f.Modules = append(f.Modules, "br_netfilter")
 	f.Sysctls = map[string]string{
 		"net.ipv4.ip_forward": "0", "net.bridge.bridge-nf-call-iptables": "1", "net.bridge.bridge-nf-call-ip6tables": "1",
 		"fs.inotify.max_user_instances": "8192", "fs.inotify.max_user_watches": "524288",
 	}
-	machine := bed.Machine("cp-1")
+	machine := fixture.Host("cp-1")
 	machine.ExpectRun("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
 	machine.ExpectQuery(readBackArgv...).Returns("0\n1\n1\n8192\n524288\n")
-	err := bed.Apply(Kernel())
+	err := fixture.Apply(Kernel())
 	if err == nil || !strings.Contains(err.Error(), "net.ipv4.ip_forward") || workflow.Hint(err) == "" {
 		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
 	}
@@ -260,25 +260,25 @@ func TestASettingThatDoesNotTakeEffectIsSaid(t *testing.T) {
 
 func TestAPlanOfTheKernelSetsNothing(t *testing.T) {
 	t.Parallel()
-	bed := kernelBed(t)
-	bed.Machine("cp-1").StrictFiles()
-	bed.MustPlan(Kernel())
+	fixture := kernelBed(t)
+	fixture.Host("cp-1").StrictFiles()
+	fixture.MustPlan(Kernel())
 	want := []string{
 		"write /etc/modules-load.d/slipway.conf", "write /etc/sysctl.d/90-slipway.conf", "run modprobe --all br_netfilter",
 		"run sysctl -q -w net.ipv4.ip_forward=1 net.bridge.bridge-nf-call-iptables=1 " +
 			"net.bridge.bridge-nf-call-ip6tables=1 fs.inotify.max_user_instances=8192",
 	}
-	if diff := cmp.Diff(want, bed.Changes()); diff != "" {
+	if diff := cmp.Diff(want, fixture.Changes()); diff != "" {
 		t.Error(diff)
 	}
 }
 
 func TestModulesFolderIsMadeWhereThereIsNone(t *testing.T) {
 	t.Parallel()
-	bed := kernelBed(t)
-	bed.Facts("cp-1").Existing = nil
-	bed.MustPlan(Kernel())
-	if got := bed.Changes(); !slices.Contains(got, "run mkdir -p /lib/modules") {
+	fixture := kernelBed(t)
+	fixture.Facts("cp-1").Existing = nil
+	fixture.MustPlan(Kernel())
+	if got := fixture.Changes(); !slices.Contains(got, "run mkdir -p /lib/modules") {
 		t.Errorf("got %v", got)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"context"
 	"slices"
 
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
@@ -27,12 +27,12 @@ func HostsFile() workflow.Phase {
 		Needs:  []string{"lock"},
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			var nodes []node
-			for _, m := range s.Fleet().Machines {
+			for _, m := range s.Hosts().All {
 				addr, err := m.NodeIP()
 				if err != nil {
 					return err
 				}
-				nodes = append(nodes, node{addr.String(), m.Spec.Name})
+				nodes = append(nodes, node{addr.String(), m.Config.Name})
 			}
 			block, err := templates.Render("hostprep/hosts-block.tmpl", struct {
 				Cluster string
@@ -45,7 +45,7 @@ func HostsFile() workflow.Phase {
 			if err != nil {
 				return err
 			}
-			_, err = s.WriteFile(ctx, remote.File{Path: hostsFile, Content: withBlock(old, block)})
+			_, err = s.WriteFile(ctx, host.File{Path: hostsFile, Content: withBlock(old, block)})
 			return err
 		},
 	}

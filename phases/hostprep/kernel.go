@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strconv"
 
-	"slipway.io/slipway/provision/facts"
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
@@ -62,8 +62,8 @@ func setKernel(ctx context.Context, s *workflow.Step) error {
 		return err
 	}
 	if _, err := s.WriteFiles(ctx,
-		remote.File{Path: modulesConf, Content: templates.File("hostprep/modules.conf")},
-		remote.File{Path: sysctlConf, Content: sysctls},
+		host.File{Path: modulesConf, Content: templates.File("hostprep/modules.conf")},
+		host.File{Path: sysctlConf, Content: sysctls},
 	); err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func loadModules(ctx context.Context, s *workflow.Step) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	_, err := s.Run(ctx, remote.Cmd{Argv: append([]string{"modprobe", "--all"}, missing...), Sudo: true})
+	_, err := s.Run(ctx, host.Cmd{Argv: append([]string{"modprobe", "--all"}, missing...), Sudo: true})
 	return err
 }
 
@@ -97,7 +97,7 @@ func modulesFolder(ctx context.Context, s *workflow.Step) error {
 	if s.Facts().Exists("/lib/modules") {
 		return nil
 	}
-	_, err := s.Run(ctx, remote.Cmd{
+	_, err := s.Run(ctx, host.Cmd{
 		Argv: []string{"mkdir", "-p", "/lib/modules"},
 		Undo: []string{"rmdir", "--ignore-fail-on-non-empty", "/lib/modules"},
 		Sudo: true,
@@ -120,7 +120,7 @@ func wantedSettings(f *facts.Facts) []setting {
 // applySettings sets those that differ, each with its old value to go back to,
 // and reads all of them back: some are refused without an error.
 func applySettings(ctx context.Context, s *workflow.Step, wanted []setting) error {
-	set := remote.Cmd{Argv: []string{"sysctl", "-q", "-w"}, Sudo: true}
+	set := host.Cmd{Argv: []string{"sysctl", "-q", "-w"}, Sudo: true}
 	for _, w := range wanted {
 		old, known := s.Facts().Sysctls[w.Key]
 		want := strconv.Itoa(w.Value)
@@ -151,7 +151,7 @@ func readBack(ctx context.Context, s *workflow.Step, wanted []setting) error {
 		argv = append(argv, set.Key)
 		expected += strconv.Itoa(set.Value) + "\n"
 	}
-	res, err := s.Query(ctx, remote.Cmd{Argv: argv, Sudo: true})
+	res, err := s.Query(ctx, host.Cmd{Argv: argv, Sudo: true})
 	if err != nil {
 		return err
 	}

@@ -4,10 +4,10 @@ import (
 	"context"
 	"slices"
 
+	"slipway.io/slipway/provision/bundle/install"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/distro"
-	"slipway.io/slipway/provision/install"
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/distro"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
@@ -33,7 +33,7 @@ func Storage() workflow.Phase {
 		},
 		On:    workflow.EachHost,
 		Needs: []string{"lock"},
-		Wanted: func(c *config.Cluster) bool {
+		Enabled: func(c *config.Cluster) bool {
 			return len(storageOf(c)) > 0
 		},
 		Do: func(ctx context.Context, s *workflow.Step) error {
@@ -66,10 +66,10 @@ func storageOf(c *config.Cluster) []config.Addon {
 // volumeFolder makes the folder of volumes. When it is taken back, only an
 // empty one goes; reset says so of one that is not.
 func volumeFolder(ctx context.Context, s *workflow.Step, path string) error {
-	if _, err := s.Query(ctx, remote.Cmd{Argv: []string{"test", "-d", path}, Sudo: true}); err == nil || !remote.Exited(err) {
+	if _, err := s.Query(ctx, host.Cmd{Argv: []string{"test", "-d", path}, Sudo: true}); err == nil || !host.Exited(err) {
 		return err
 	}
-	_, err := s.Run(ctx, remote.Cmd{
+	_, err := s.Run(ctx, host.Cmd{
 		Argv: []string{"mkdir", "-p", path},
 		Undo: []string{"rmdir", path},
 		Sudo: true,
@@ -82,16 +82,16 @@ func iscsi(ctx context.Context, s *workflow.Step) error {
 	if err := packages(ctx, s); err != nil {
 		return err
 	}
-	if _, err := s.WriteFile(ctx, remote.File{Path: iscsiModules, Content: templates.File("hostprep/iscsi-modules.conf")}); err != nil {
+	if _, err := s.WriteFile(ctx, host.File{Path: iscsiModules, Content: templates.File("hostprep/iscsi-modules.conf")}); err != nil {
 		return err
 	}
 	if !s.Facts().Module("iscsi_tcp") {
-		if _, err := s.Run(ctx, remote.Cmd{Argv: []string{"modprobe", "iscsi_tcp"}, Sudo: true}); err != nil {
+		if _, err := s.Run(ctx, host.Cmd{Argv: []string{"modprobe", "iscsi_tcp"}, Sudo: true}); err != nil {
 			return workflow.WithHint(err, "install a kernel that has iscsi_tcp: small cloud kernels lack it")
 		}
 	}
 	if !s.Facts().Exists(initiatorName) {
-		if _, err := s.Run(ctx, remote.Script("initiator-name.sh", templates.Script("hostprep/initiator-name.sh"))); err != nil {
+		if _, err := s.Run(ctx, host.Script("initiator-name.sh", templates.Script("hostprep/initiator-name.sh"))); err != nil {
 			return err
 		}
 	}
@@ -121,7 +121,7 @@ func packages(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	cmd := remote.Script("packages.sh", templates.Script(family.Script), family.Names(missing...)...)
+	cmd := host.Script("packages.sh", templates.Script(family.Script), family.Names(missing...)...)
 	cmd.Output = s.Output()
 	_, err = s.Run(ctx, cmd)
 	return workflow.WithHint(err, "let the machine reach its package mirror, or install them yourself: "+family.Install(missing...))
@@ -132,10 +132,10 @@ func multipath(ctx context.Context, s *workflow.Step) error {
 	if !s.Facts().Active("multipathd.service") {
 		return nil
 	}
-	changed, err := s.WriteFile(ctx, remote.File{Path: multipathConf, Content: templates.File("hostprep/multipath.conf")})
+	changed, err := s.WriteFile(ctx, host.File{Path: multipathConf, Content: templates.File("hostprep/multipath.conf")})
 	if err != nil || !changed {
 		return err
 	}
-	_, err = s.Run(ctx, remote.Cmd{Argv: []string{"systemctl", "restart", "multipathd"}, Sudo: true})
+	_, err = s.Run(ctx, host.Cmd{Argv: []string{"systemctl", "restart", "multipathd"}, Sudo: true})
 	return err
 }

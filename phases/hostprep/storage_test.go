@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"slipway.io/slipway/provision/facts"
-	"slipway.io/slipway/provision/remote/remotetest"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
@@ -14,7 +14,7 @@ import (
 const alone = "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane, worker]}]\n"
 
 // folder is whether the folder of volumes is there.
-func folder(m *remotetest.Fake, path string, there bool) {
+func folder(m *hosttest.Fake, path string, there bool) {
 	test := m.ExpectQuery("test", "-d", path)
 	if !there {
 		test.Fails(1, "")
@@ -25,11 +25,11 @@ func folder(m *remotetest.Fake, path string, there bool) {
 func TestLocalPathGetsItsFolder(t *testing.T) {
 	t.Parallel()
 	for _, there := range []bool{false, true} {
-		bed := workflowtest.New(t, alone+"addons: [{name: local-path, path: /data}]\n")
-		folder(bed.Machine("cp-1"), "/data", there)
-		bed.MustApply(Storage())
-		if changed := len(bed.Changes()) > 0; changed == there {
-			t.Errorf("there before: %v, changes %q", there, bed.Changes())
+		fixture := workflowtest.New(t, alone+"addons: [{name: local-path, path: /data}]\n")
+		folder(fixture.Host("cp-1"), "/data", there)
+		fixture.MustApply(Storage())
+		if changed := len(fixture.Changes()) > 0; changed == there {
+			t.Errorf("there before: %v, changes %q", there, fixture.Changes())
 		}
 	}
 }
@@ -47,10 +47,10 @@ func TestLonghornGetsWhatItNeeds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			bed := workflowtest.New(t, alone+"addons: [{name: longhorn}]\n")
-			m := bed.Machine("cp-1")
-			bed.Facts("cp-1").OS = test.os
-			bed.Facts("cp-1").ActiveUnits = []string{"multipathd.service"}
+			fixture := workflowtest.New(t, alone+"addons: [{name: longhorn}]\n")
+			m := fixture.Host("cp-1")
+			fixture.Facts("cp-1").OS = test.os
+			fixture.Facts("cp-1").ActiveUnits = []string{"multipathd.service"}
 			m.ExpectRunScript("packages.sh", test.packages...)
 			m.ExpectRun("modprobe", "iscsi_tcp")
 			m.ExpectRunScript("initiator-name.sh")
@@ -58,7 +58,7 @@ func TestLonghornGetsWhatItNeeds(t *testing.T) {
 			m.ExpectRunScript("start.sh", "iscsid")
 			m.ExpectRun("systemctl", "restart", "multipathd")
 			folder(m, "/var/lib/longhorn", false)
-			bed.MustApply(Storage())
+			fixture.MustApply(Storage())
 			for path, want := range map[string]string{
 				iscsiModules:  "\niscsi_tcp\n",
 				multipathConf: `devnode "^sd[a-z0-9]+"`,
@@ -69,16 +69,16 @@ func TestLonghornGetsWhatItNeeds(t *testing.T) {
 			}
 		})
 	}
-	bed := workflowtest.New(t, alone+"addons: [{name: longhorn}]\n")
-	m, f := bed.Machine("cp-1"), bed.Facts("cp-1")
+	fixture := workflowtest.New(t, alone+"addons: [{name: longhorn}]\n")
+	m, f := fixture.Host("cp-1"), fixture.Facts("cp-1")
 	f.Commands = []string{"iscsiadm", "mount.nfs"}
 	f.Modules = append(f.Modules, "iscsi_tcp")
 	f.Existing = append(f.Existing, initiatorName)
 	m.Put(iscsiModules, "# Written by slipway: what Longhorn needs of the kernel, at each boot.\niscsi_tcp\n")
 	m.ExpectQueryScript("state.sh", "iscsid").Returns("ok\n")
 	folder(m, "/var/lib/longhorn", true)
-	bed.MustApply(Storage())
-	if got := bed.Changes(); len(got) > 0 {
+	fixture.MustApply(Storage())
+	if got := fixture.Changes(); len(got) > 0 {
 		t.Errorf("changes %q", got)
 	}
 }
@@ -87,8 +87,8 @@ func TestLonghornGetsWhatItNeeds(t *testing.T) {
 // there before the package works.
 func TestAnInterruptedInstallationIsFinished(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, alone+"addons: [{name: longhorn}]\n")
-	m, f := bed.Machine("cp-1"), bed.Facts("cp-1")
+	fixture := workflowtest.New(t, alone+"addons: [{name: longhorn}]\n")
+	m, f := fixture.Host("cp-1"), fixture.Facts("cp-1")
 	f.OS = facts.OS{ID: "debian"}
 	f.Commands = []string{"iscsiadm", "mount.nfs"}
 	f.Modules = append(f.Modules, "iscsi_tcp")
@@ -98,14 +98,14 @@ func TestAnInterruptedInstallationIsFinished(t *testing.T) {
 	m.ExpectRunScript("packages.sh", "nfs-common")
 	m.ExpectQueryScript("state.sh", "iscsid").Returns("ok\n")
 	folder(m, "/var/lib/longhorn", true)
-	bed.MustApply(Storage())
+	fixture.MustApply(Storage())
 }
 
 func TestAnUnknownDistributionIsRefused(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, alone+"addons: [{name: longhorn}]\n")
-	bed.Facts("cp-1").OS = facts.OS{ID: "alpine"}
-	if err := bed.Apply(Storage()); err == nil || !strings.Contains(err.Error(), `"alpine" is not known`) {
+	fixture := workflowtest.New(t, alone+"addons: [{name: longhorn}]\n")
+	fixture.Facts("cp-1").OS = facts.OS{ID: "alpine"}
+	if err := fixture.Apply(Storage()); err == nil || !strings.Contains(err.Error(), `"alpine" is not known`) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -113,8 +113,8 @@ func TestAnUnknownDistributionIsRefused(t *testing.T) {
 func TestStorageIsWantedByStorageAlone(t *testing.T) {
 	t.Parallel()
 	for addons, want := range map[string]bool{"[]": false, "[{name: traefik}]": false, "[{name: local-path}]": true} {
-		bed := workflowtest.New(t, alone+"addons: "+addons+"\n")
-		if got := Storage().Wanted(bed.Cluster); got != want {
+		fixture := workflowtest.New(t, alone+"addons: "+addons+"\n")
+		if got := Storage().Enabled(fixture.Cluster); got != want {
 			t.Errorf("%s: %v", addons, got)
 		}
 	}

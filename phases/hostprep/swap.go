@@ -5,7 +5,7 @@ import (
 	"context"
 	"strings"
 
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
@@ -47,23 +47,23 @@ func swapOff(ctx context.Context, s *workflow.Step) error {
 		if err != nil {
 			return err
 		}
-		if _, err := s.WriteFile(ctx, remote.File{Path: fstab, Content: withoutSwap(content)}); err != nil {
+		if _, err := s.WriteFile(ctx, host.File{Path: fstab, Content: withoutSwap(content)}); err != nil {
 			return err
 		}
 	}
 	if len(swap.Zram) > 0 {
-		file := remote.File{Path: zramGenerator, Content: templates.File("hostprep/zram-generator.conf")}
+		file := host.File{Path: zramGenerator, Content: templates.File("hostprep/zram-generator.conf")}
 		if _, err := s.WriteFile(ctx, file); err != nil {
 			return err
 		}
 	}
 	for _, device := range swap.Active {
-		cmd := remote.Cmd{Argv: []string{"swapoff", device}, Undo: []string{"swapon", device}, Sudo: true}
+		cmd := host.Cmd{Argv: []string{"swapoff", device}, Undo: []string{"swapon", device}, Sudo: true}
 		if _, err := s.Run(ctx, cmd); err != nil {
 			return err
 		}
 	}
-	if _, err := s.Run(ctx, remote.Cmd{Argv: []string{"systemctl", "daemon-reload"}, Sudo: true}); err != nil {
+	if _, err := s.Run(ctx, host.Cmd{Argv: []string{"systemctl", "daemon-reload"}, Sudo: true}); err != nil {
 		return err
 	}
 	return maskUnits(ctx, s)
@@ -73,7 +73,7 @@ func swapOff(ctx context.Context, s *workflow.Step) error {
 // of /etc/fstab have gone.
 func maskUnits(ctx context.Context, s *workflow.Step) error {
 	list := []string{"systemctl", "list-units", "--all", "--plain", "--no-legend", "--type=swap"}
-	res, err := s.Query(ctx, remote.Cmd{Argv: list})
+	res, err := s.Query(ctx, host.Cmd{Argv: list})
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func maskUnits(ctx context.Context, s *workflow.Step) error {
 		if len(words) < 2 || words[1] != "loaded" {
 			continue
 		}
-		cmd := remote.Cmd{
+		cmd := host.Cmd{
 			Argv: []string{"systemctl", "mask", "--now", words[0]},
 			Undo: []string{"systemctl", "unmask", words[0]},
 			Sudo: true,

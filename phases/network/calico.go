@@ -9,7 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"slipway.io/slipway/provision/addon"
+	"slipway.io/slipway/provision/cluster/addon"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/workflow"
 )

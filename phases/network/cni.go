@@ -7,7 +7,7 @@ import (
 	"net"
 	"slices"
 
-	"slipway.io/slipway/provision/addon"
+	"slipway.io/slipway/provision/cluster/addon"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/workflow"
 )
@@ -27,10 +27,10 @@ func CNI() workflow.Phase {
 		Title: "install the pod network",
 		Why: "Nodes are not ready and pods have no addresses without one; it takes the interface that has the node's " +
 			"address, and not the NAT interface of a virtual machine.",
-		Manual: []string{"kubectl apply --server-side -f kube-flannel.yml    # with net-conf.json's Network set to podSubnet"},
-		On:     workflow.FirstControlPlane,
-		Needs:  []string{"kubeadm-init"},
-		Wanted: wanted,
+		Manual:  []string{"kubectl apply --server-side -f kube-flannel.yml    # with net-conf.json's Network set to podSubnet"},
+		On:      workflow.FirstControlPlane,
+		Needs:   []string{"kubeadm-init"},
+		Enabled: wanted,
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			if err := neverSwitch(ctx, s); err != nil {
 				return err
@@ -63,7 +63,7 @@ func Ready() workflow.Phase {
 		On:       workflow.FirstControlPlane,
 		Needs:    []string{"cni"},
 		NeedsAll: []string{"join"},
-		Wanted:   wanted,
+		Enabled:  wanted,
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			if s.Planning() {
 				return nil
@@ -109,7 +109,7 @@ func objects(ctx context.Context, s *workflow.Step) (addon.Objects, error) {
 }
 
 func flannelObjects(s *workflow.Step) (addon.Objects, error) {
-	ip, err := s.Machine.NodeIP()
+	ip, err := s.Target.NodeIP()
 	if err != nil {
 		return nil, err
 	}

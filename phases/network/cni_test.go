@@ -7,43 +7,43 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"slipway.io/slipway/provision/kube/kubetest"
+	"slipway.io/slipway/provision/cluster/kubetest"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
 
 const one = "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n"
 
-func served(t *testing.T, inventory string) (*workflowtest.Bed, *kubetest.Server) {
+func served(t *testing.T, inventory string) (*workflowtest.Fixture, *kubetest.Server) {
 	t.Helper()
-	bed, server := workflowtest.New(t, inventory), kubetest.New(t)
-	bed.Bundle = workflowtest.NewBundle(t)
-	bed.Serve(server)
-	return bed, server
+	fixture, server := workflowtest.New(t, inventory), kubetest.New(t)
+	fixture.Bundle = workflowtest.NewBundle(t)
+	fixture.Serve(server)
+	return fixture, server
 }
 
 func TestFlannelIsAppliedOnce(t *testing.T) {
 	t.Parallel()
-	bed, server := served(t, one)
-	bed.MustApply(CNI())
-	if got := len(bed.Changes()); got != 6 {
-		t.Errorf("changes %v", bed.Changes())
+	fixture, server := served(t, one)
+	fixture.MustApply(CNI())
+	if got := len(fixture.Changes()); got != 6 {
+		t.Errorf("changes %v", fixture.Changes())
 	}
 	if server.Get("/apis/apps/v1/namespaces/kube-flannel/daemonsets/kube-flannel-ds") == nil {
 		t.Error("there is no DaemonSet")
 	}
-	bed.MustApply(CNI())
-	if again := bed.Changes(); len(again) > 0 {
+	fixture.MustApply(CNI())
+	if again := fixture.Changes(); len(again) > 0 {
 		t.Errorf("a second time changes %v", again)
 	}
 }
 
 func TestFlannelIsThatOfTheInventoryAndTheBundle(t *testing.T) {
 	t.Parallel()
-	bed, server := served(t, one+`
+	fixture, server := served(t, one+`
 network: {podSubnet: 10.32.0.0/16, cni: {backend: host-gw, mtu: 1400}}
 controlPlane: {endpoint: api.example}
 `)
-	bed.MustApply(CNI())
+	fixture.MustApply(CNI())
 	daemons := server.Get("/apis/apps/v1/namespaces/kube-flannel/daemonsets/kube-flannel-ds")
 	pod := daemons["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)
 	container := pod["containers"].([]any)[0].(map[string]any)
@@ -69,9 +69,9 @@ controlPlane: {endpoint: api.example}
 
 func TestNoPodNetworkIsInstalledWhereNoneIsWanted(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, one+"network: {cni: {name: none}}\n")
-	bed.MustApply(CNI())
-	if got := bed.Changes(); len(got) > 0 {
+	fixture := workflowtest.New(t, one+"network: {cni: {name: none}}\n")
+	fixture.MustApply(CNI())
+	if got := fixture.Changes(); len(got) > 0 {
 		t.Errorf("changes %v", got)
 	}
 }
@@ -79,9 +79,9 @@ func TestNoPodNetworkIsInstalledWhereNoneIsWanted(t *testing.T) {
 // TestABundleWithoutFlannelNamesTheCataloguesImages: hosts pull them then.
 func TestABundleWithoutFlannelNamesTheCataloguesImages(t *testing.T) {
 	t.Parallel()
-	bed, server := served(t, one)
-	bed.Facts("cp-1").Arch = "arm64"
-	bed.MustApply(CNI())
+	fixture, server := served(t, one)
+	fixture.Facts("cp-1").Arch = "arm64"
+	fixture.MustApply(CNI())
 	set := server.Get("/apis/apps/v1/namespaces/kube-flannel/daemonsets/kube-flannel-ds")
 	if text := fmt.Sprint(set); !strings.Contains(text, "image:ghcr.io/flannel-io/flannel:v") {
 		t.Error(text)
@@ -90,10 +90,10 @@ func TestABundleWithoutFlannelNamesTheCataloguesImages(t *testing.T) {
 
 func TestAPlanOfTheNetworkAsksOnly(t *testing.T) {
 	t.Parallel()
-	bed, server := served(t, one)
-	bed.MustPlan(CNI())
-	if diff := cmp.Diff(6, len(bed.Changes())); diff != "" {
-		t.Error(bed.Changes())
+	fixture, server := served(t, one)
+	fixture.MustPlan(CNI())
+	if diff := cmp.Diff(6, len(fixture.Changes())); diff != "" {
+		t.Error(fixture.Changes())
 	}
 	if server.Get("/api/v1/namespaces/kube-flannel") != nil {
 		t.Error("the plan has made the namespace")

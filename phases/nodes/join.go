@@ -9,10 +9,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"slipway.io/slipway/provision/install"
-	"slipway.io/slipway/provision/kube"
-	"slipway.io/slipway/provision/kubeadm"
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/bundle/install"
+	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/cluster/kubeadm"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -60,9 +60,9 @@ func joined(ctx context.Context, s *workflow.Step) (bool, error) {
 	if !s.Facts().Exists("/etc/kubernetes/kubelet.conf") {
 		return false, nil
 	}
-	running := remote.Cmd{Argv: []string{"systemctl", "is-active", "--quiet", service}}
+	running := host.Cmd{Argv: []string{"systemctl", "is-active", "--quiet", service}}
 	if _, err := s.Query(ctx, running); err != nil {
-		var exit *remote.ExitError
+		var exit *host.ExitError
 		if errors.As(err, &exit) {
 			return false, nil
 		}
@@ -72,7 +72,7 @@ func joined(ctx context.Context, s *workflow.Step) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	_, err = client.Clientset().CoreV1().Nodes().Get(ctx, s.Machine.Spec.Name, metav1.GetOptions{})
+	_, err = client.Clientset().CoreV1().Nodes().Get(ctx, s.Target.Config.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
@@ -93,11 +93,11 @@ func controllersRun(ctx context.Context, s *workflow.Step) error {
 }
 
 func join(ctx context.Context, s *workflow.Step) error {
-	ip, err := s.Machine.NodeIP()
+	ip, err := s.Target.NodeIP()
 	if err != nil {
 		return err
 	}
-	first := s.Fleet().FirstControlPlane()
+	first := s.Hosts().FirstControlPlane()
 	firstIP, err := first.NodeIP()
 	if err != nil {
 		return err
@@ -118,17 +118,17 @@ func join(ctx context.Context, s *workflow.Step) error {
 		return err
 	}
 	defer revoke()
-	document, err := kubeadm.Join(s.Cluster(), kubeadm.Node{Spec: s.Machine.Spec, IP: ip}, discoveryFile, token)
+	document, err := kubeadm.Join(s.Cluster(), kubeadm.Node{Spec: s.Target.Config, IP: ip}, discoveryFile, token)
 	if err != nil {
 		return err
 	}
 	if _, err := s.WriteFiles(ctx,
-		remote.File{Path: discoveryFile, Content: discovery, Mode: 0o600},
-		remote.File{Path: joinFile, Content: document, Mode: 0o600, Secret: true},
+		host.File{Path: discoveryFile, Content: discovery, Mode: 0o600},
+		host.File{Path: joinFile, Content: document, Mode: 0o600, Secret: true},
 	); err != nil {
 		return err
 	}
-	_, err = remote.RunUnit(ctx, s, remote.Unit{
+	_, err = host.RunUnit(ctx, s, host.Unit{
 		Name:    "kubeadm-join",
 		Argv:    []string{install.BinDir + "/kubeadm", "join", "--config", joinFile, "--ignore-preflight-errors", resumable},
 		Secret:  []string{token},
@@ -136,8 +136,8 @@ func join(ctx context.Context, s *workflow.Step) error {
 		Timeout: joinTimeout,
 	})
 	if err != nil {
-		return workflow.WithHint(err, fmt.Sprintf("look at `journalctl -u kubelet` on %s, then run apply again: it goes on from here", s.Machine.Spec.Name))
+		return workflow.WithHint(err, fmt.Sprintf("look at `journalctl -u kubelet` on %s, then run apply again: it goes on from here", s.Target.Config.Name))
 	}
 	// kubelet registers its Node once it has its certificate, a moment later.
-	return s.WaitFor(ctx, kube.NodeRegistered(s.Machine.Spec.Name), registerTimeout)
+	return s.WaitFor(ctx, kube.NodeRegistered(s.Target.Config.Name), registerTimeout)
 }

@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"slipway.io/slipway/provision/bundle/install"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/install"
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
@@ -23,13 +23,13 @@ const (
 
 // folders belong to Kubernetes alone: reset removes them with all they hold.
 // etcd insists on 0700 for its data.
-func folders() []remote.File {
-	folders := []remote.File{{Path: "/var/lib/etcd", Mode: fs.ModeDir | 0o700}}
+func folders() []host.File {
+	folders := []host.File{{Path: "/var/lib/etcd", Mode: fs.ModeDir | 0o700}}
 	for _, path := range []string{
 		"/etc/kubernetes", "/etc/kubernetes/manifests", "/opt/cni", "/opt/cni/bin",
 		"/var/lib/kubelet", "/var/lib/cni", "/usr/libexec/kubernetes",
 	} {
-		folders = append(folders, remote.File{Path: path, Mode: fs.ModeDir | 0o755})
+		folders = append(folders, host.File{Path: path, Mode: fs.ModeDir | 0o755})
 	}
 	return folders
 }
@@ -57,14 +57,14 @@ func Kubelet() workflow.Phase {
 func installKubelet(ctx context.Context, s *workflow.Step) error {
 	// The folders come first: those that were absent are slipway's.
 	changed, err := s.WriteFiles(ctx, append(folders(),
-		remote.File{Path: serviceFile, Content: templates.File("kubelet/kubelet.service")},
-		remote.File{Path: dropIn, Content: templates.File("kubelet/10-kubeadm.conf")},
+		host.File{Path: serviceFile, Content: templates.File("kubelet/kubelet.service")},
+		host.File{Path: dropIn, Content: templates.File("kubelet/10-kubeadm.conf")},
 	)...)
 	if err != nil {
 		return err
 	}
 	var names []string
-	for _, file := range s.Bundle().Files(install.Role(s.Machine.Spec), s.Facts().Arch) {
+	for _, file := range s.Bundle().Files(install.Role(s.Target.Config), s.Facts().Arch) {
 		if strings.HasPrefix(file.Name, "kube") || wantedPlugin(s.Cluster().Network.CNI.Name, file.Name) {
 			names = append(names, file.Name)
 		}
@@ -92,6 +92,6 @@ func wantedPlugin(network, file string) bool {
 
 // enabled says whether systemd starts kubelet at boot.
 func enabled(ctx context.Context, s *workflow.Step) bool {
-	_, err := s.Query(ctx, remote.Cmd{Argv: []string{"systemctl", "is-enabled", "--quiet", service}})
+	_, err := s.Query(ctx, host.Cmd{Argv: []string{"systemctl", "is-enabled", "--quiet", service}})
 	return err == nil
 }

@@ -5,8 +5,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/kube"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -27,7 +27,7 @@ func Metadata() workflow.Phase {
 		On:    workflow.EachHost,
 		Needs: []string{"kubeadm-init", "join"},
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			host := s.Machine.Spec
+			host := s.Target.Config
 			labels := map[string]string{}
 			if host.Has(config.RoleWorker) {
 				labels[workerRole] = ""
@@ -58,7 +58,7 @@ func Ready() workflow.Phase {
 			if s.Planning() || s.Cluster().Network.CNI.Name == "none" {
 				return nil
 			}
-			err := s.WaitFor(ctx, kube.AllNodesReady(s.Fleet().Names()...), 0)
+			err := s.WaitFor(ctx, kube.AllNodesReady(s.Hosts().Names()...), 0)
 			return workflow.WithHint(err, "look at the pods that do not start: kubectl get pods -A; then run apply again")
 		},
 	}

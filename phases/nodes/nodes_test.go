@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"slipway.io/slipway/provision/kube/kubetest"
-	"slipway.io/slipway/provision/remote/remotetest"
+	"slipway.io/slipway/provision/cluster/kubetest"
+	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
@@ -27,12 +27,12 @@ hosts:
 
 func TestKubeletAndItsToolsAreInstalled(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, two)
-	bed.Bundle = workflowtest.NewBundle(t)
+	fixture := workflowtest.New(t, two)
+	fixture.Bundle = workflowtest.NewBundle(t)
 	for _, name := range []string{"cp-1", "w-1"} {
-		bed.Machine(name).ExpectRunScript("enable.sh", "kubelet.service")
+		fixture.Host(name).ExpectRunScript("enable.sh", "kubelet.service")
 	}
-	bed.MustApply(Kubelet())
+	fixture.MustApply(Kubelet())
 
 	common := []string{
 		"/etc/systemd/system/kubelet.service", "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf", "/opt/cni/bin/bridge",
@@ -45,36 +45,36 @@ func TestKubeletAndItsToolsAreInstalled(t *testing.T) {
 			all = append(all, folder.Path)
 		}
 		slices.Sort(all)
-		if diff := cmp.Diff(all, bed.Machine(name).Paths()); diff != "" {
+		if diff := cmp.Diff(all, fixture.Host(name).Paths()); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
-		if diff := cmp.Diff([]string{"systemctl disable --quiet --now kubelet.service"}, bed.Undo(name)); diff != "" {
+		if diff := cmp.Diff([]string{"systemctl disable --quiet --now kubelet.service"}, fixture.Undo(name)); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
-		if etcd, _ := bed.Machine(name).File("/var/lib/etcd"); etcd.Mode.Perm() != 0o700 {
+		if etcd, _ := fixture.Host(name).File("/var/lib/etcd"); etcd.Mode.Perm() != 0o700 {
 			t.Errorf("%s: etcd's folder has mode %v, and etcd refuses it", name, etcd.Mode)
 		}
 	}
 
 	// A second time, systemd has it.
 	for _, name := range []string{"cp-1", "w-1"} {
-		bed.Machine(name).ExpectQuery("systemctl", "is-enabled", "--quiet", "kubelet.service")
+		fixture.Host(name).ExpectQuery("systemctl", "is-enabled", "--quiet", "kubelet.service")
 	}
-	bed.MustApply(Kubelet())
-	if again := bed.Changes(); len(again) > 0 {
+	fixture.MustApply(Kubelet())
+	if again := fixture.Changes(); len(again) > 0 {
 		t.Errorf("a second time changes %v", again)
 	}
 }
 
 func TestKubeletThatIsNotEnabledIsEnabled(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n")
-	bed.Bundle = workflowtest.NewBundle(t)
-	machine := bed.Machine("cp-1")
+	fixture := workflowtest.New(t, "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n")
+	fixture.Bundle = workflowtest.NewBundle(t)
+	machine := fixture.Host("cp-1")
 	machine.ExpectRunScript("enable.sh", "kubelet.service").Times(2)
-	bed.MustApply(Kubelet())
+	fixture.MustApply(Kubelet())
 	machine.ExpectQuery("systemctl", "is-enabled", "--quiet", "kubelet.service").Fails(1, "")
-	bed.MustApply(Kubelet())
+	fixture.MustApply(Kubelet())
 }
 
 func TestWantedPlugin(t *testing.T) {
@@ -96,37 +96,37 @@ func TestWantedPlugin(t *testing.T) {
 	}
 }
 
-// joining is a bed whose control plane serves; the worker is fresh.
-func joining(t *testing.T) (*workflowtest.Bed, *remotetest.Fake, *kubetest.Server) {
+// joining is a fixture whose control plane serves; the worker is fresh.
+func joining(t *testing.T) (*workflowtest.Fixture, *hosttest.Fake, *kubetest.Server) {
 	t.Helper()
-	bed, machine, server := starting(t)
+	fixture, machine, server := starting(t)
 	server.Put(controllersAccount)
-	return bed, machine, server
+	return fixture, machine, server
 }
 
 // controllersAccount is what a controller manager at work makes.
 const controllersAccount = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: default, namespace: kube-system}\n"
 
-// starting is a bed whose controller manager does not work yet.
-func starting(t *testing.T) (*workflowtest.Bed, *remotetest.Fake, *kubetest.Server) {
+// starting is a fixture whose controller manager does not work yet.
+func starting(t *testing.T) (*workflowtest.Fixture, *hosttest.Fake, *kubetest.Server) {
 	t.Helper()
-	bed, server := workflowtest.New(t, two), kubetest.New(t)
+	fixture, server := workflowtest.New(t, two), kubetest.New(t)
 	server.Put("apiVersion: v1\nkind: Namespace\nmetadata: {name: kube-system}\n---\napiVersion: v1\nkind: Node\nmetadata: {name: cp-1}\n")
-	bed.Serve(server)
-	bed.Machine("cp-1").Put("/etc/kubernetes/pki/ca.crt", "the CA")
-	return bed, bed.Machine("w-1"), server
+	fixture.Serve(server)
+	fixture.Host("cp-1").Put("/etc/kubernetes/pki/ca.crt", "the CA")
+	return fixture, fixture.Host("w-1"), server
 }
 
 const workerNode = "apiVersion: v1\nkind: Node\nmetadata: {name: w-1}\n"
 
-func expectJoin(machine *remotetest.Fake) *remotetest.Expectation {
+func expectJoin(machine *hosttest.Fake) *hosttest.Expectation {
 	return machine.ExpectUnitTimeout("kubeadm-join", 600,
 		"/usr/local/bin/kubeadm", "join", "--config", "/etc/kubernetes/slipway/join.yaml", "--ignore-preflight-errors", resumable)
 }
 
 func TestAWorkerJoinsWithATokenOfItsOwn(t *testing.T) {
 	t.Parallel()
-	bed, machine, server := joining(t)
+	fixture, machine, server := joining(t)
 	expectJoin(machine).Then(func() {
 		document, _ := machine.File("/etc/kubernetes/slipway/join.yaml")
 		_, rest, _ := strings.Cut(string(document.Content), "tlsBootstrapToken: ")
@@ -136,7 +136,7 @@ func TestAWorkerJoinsWithATokenOfItsOwn(t *testing.T) {
 		}
 		server.Put(workerNode)
 	})
-	bed.MustApply(Join())
+	fixture.MustApply(Join())
 
 	for path, want := range map[string]string{
 		"/etc/kubernetes/slipway/join.yaml":      "value: 192.0.2.21\n",
@@ -158,7 +158,7 @@ func TestAWorkerJoinsWithATokenOfItsOwn(t *testing.T) {
 
 func TestAJoinWaitsForTheControllersThatSignItsCertificate(t *testing.T) {
 	t.Parallel()
-	bed, machine, server := starting(t)
+	fixture, machine, server := starting(t)
 	var working atomic.Bool
 	time.AfterFunc(500*time.Millisecond, func() {
 		working.Store(true)
@@ -170,14 +170,14 @@ func TestAJoinWaitsForTheControllersThatSignItsCertificate(t *testing.T) {
 		}
 		server.Put(workerNode)
 	})
-	bed.MustApply(Join())
+	fixture.MustApply(Join())
 }
 
 func TestAJoinThatFailsRevokesItsToken(t *testing.T) {
 	t.Parallel()
-	bed, machine, server := joining(t)
+	fixture, machine, server := joining(t)
 	expectJoin(machine).Returns("error: timed out\n").FailsUnit(1)
-	err := bed.Apply(Join())
+	err := fixture.Apply(Join())
 	if err == nil || !strings.Contains(err.Error(), "timed out") || !strings.Contains(workflow.Hint(err), "w-1") {
 		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
 	}
@@ -201,10 +201,10 @@ func TestAWorkerThatHasJoinedIsLeftAlone(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			bed, machine, server := joining(t)
+			fixture, machine, server := joining(t)
 			active := machine.ExpectQuery("systemctl", "is-active", "--quiet", "kubelet.service").AnyTimes()
 			if test.conf {
-				bed.Facts("w-1").Existing = []string{"/etc/kubernetes/kubelet.conf"}
+				fixture.Facts("w-1").Existing = []string{"/etc/kubernetes/kubelet.conf"}
 			}
 			if !test.runs {
 				active.Fails(3, "")
@@ -215,9 +215,9 @@ func TestAWorkerThatHasJoinedIsLeftAlone(t *testing.T) {
 			if !test.left {
 				expectJoin(machine).Then(func() { server.Put(workerNode) })
 			}
-			bed.MustApply(Join())
-			if left := len(bed.Changes()) == 0; left != test.left {
-				t.Errorf("changes %v", bed.Changes())
+			fixture.MustApply(Join())
+			if left := len(fixture.Changes()) == 0; left != test.left {
+				t.Errorf("changes %v", fixture.Changes())
 			}
 		})
 	}
@@ -225,10 +225,10 @@ func TestAWorkerThatHasJoinedIsLeftAlone(t *testing.T) {
 
 func TestAPlanOfAJoinMakesNoToken(t *testing.T) {
 	t.Parallel()
-	bed, machine, server := joining(t)
+	fixture, machine, server := joining(t)
 	machine.StrictFiles()
-	bed.MustPlan(Join())
-	if diff := cmp.Diff([]string{"join the cluster"}, bed.Changes()); diff != "" {
+	fixture.MustPlan(Join())
+	if diff := cmp.Diff([]string{"join the cluster"}, fixture.Changes()); diff != "" {
 		t.Error(diff)
 	}
 	if got := server.Requests(); len(got) > 0 {
@@ -238,9 +238,9 @@ func TestAPlanOfAJoinMakesNoToken(t *testing.T) {
 
 func TestLabelsAndTaintsFollowTheInventory(t *testing.T) {
 	t.Parallel()
-	bed, _, server := joining(t)
+	fixture, _, server := joining(t)
 	server.Put(workerNode)
-	bed.MustApply(Metadata())
+	fixture.MustApply(Metadata())
 	type node struct {
 		Labels map[string]any
 		Taints []any
@@ -266,8 +266,8 @@ func TestLabelsAndTaintsFollowTheInventory(t *testing.T) {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
-	bed.MustApply(Metadata())
-	if again := bed.Changes(); len(again) > 0 {
+	fixture.MustApply(Metadata())
+	if again := fixture.Changes(); len(again) > 0 {
 		t.Errorf("a second time changes %v", again)
 	}
 }
@@ -278,7 +278,7 @@ func ready(name string) string {
 
 func TestReadyWaitsForEveryNode(t *testing.T) {
 	t.Parallel()
-	bed, _, server := joining(t)
+	fixture, _, server := joining(t)
 	server.Put(ready("cp-1"))
 	looks := 0
 	server.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
@@ -287,7 +287,7 @@ func TestReadyWaitsForEveryNode(t *testing.T) {
 		}
 		return false
 	}
-	bed.MustApply(Ready())
+	fixture.MustApply(Ready())
 	if looks < 2 {
 		t.Errorf("looked %d times, and w-1 came with the second", looks)
 	}
@@ -295,8 +295,8 @@ func TestReadyWaitsForEveryNode(t *testing.T) {
 
 func TestNobodyWaitsForNodesThatCannotBeReady(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, two+"network: {cni: {name: none}}\n")
-	bed.MustApply(Ready())
-	bed = workflowtest.New(t, two)
-	bed.MustPlan(Ready())
+	fixture := workflowtest.New(t, two+"network: {cni: {name: none}}\n")
+	fixture.MustApply(Ready())
+	fixture = workflowtest.New(t, two)
+	fixture.MustPlan(Ready())
 }

@@ -14,8 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
-	"slipway.io/slipway/provision/kube"
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -67,14 +67,14 @@ func serving(ctx context.Context, s *workflow.Step) error {
 // setBootstrap brings kubelet's configuration, and the one that kubeadm keeps
 // for others, to what is wanted.
 func setBootstrap(ctx context.Context, s *workflow.Step, wanted bool) error {
-	if s.Machine == s.Fleet().FirstControlPlane() {
+	if s.Target == s.Hosts().FirstControlPlane() {
 		if err := setForAll(ctx, s, wanted); err != nil {
 			return err
 		}
 	}
 	content, err := s.ReadFile(ctx, kubeletConfig)
 	if errors.Is(err, fs.ErrNotExist) && s.Planning() {
-		return remote.ErrPlanned
+		return host.ErrPlanned
 	}
 	if err != nil {
 		return err
@@ -83,10 +83,10 @@ func setBootstrap(ctx context.Context, s *workflow.Step, wanted bool) error {
 	if err != nil || !changed {
 		return err
 	}
-	if _, err := s.WriteFile(ctx, remote.File{Path: kubeletConfig, Content: edited, Mode: 0o644}); err != nil {
+	if _, err := s.WriteFile(ctx, host.File{Path: kubeletConfig, Content: edited, Mode: 0o644}); err != nil {
 		return err
 	}
-	_, err = s.Run(ctx, remote.Cmd{Argv: []string{"systemctl", "restart", service}, Sudo: true})
+	_, err = s.Run(ctx, host.Cmd{Argv: []string{"systemctl", "restart", service}, Sudo: true})
 	return err
 }
 
@@ -131,11 +131,11 @@ func withBootstrap(content []byte, wanted bool) (edited []byte, changed bool, er
 
 // identityOf is what the inventory and the facts say of the machine.
 func identityOf(s *workflow.Step) (kube.ServingIdentity, error) {
-	ip, err := s.Machine.NodeIP()
+	ip, err := s.Target.NodeIP()
 	if err != nil {
 		return kube.ServingIdentity{}, err
 	}
-	spec := s.Machine.Spec
+	spec := s.Target.Config
 	identity := kube.ServingIdentity{Node: spec.Name, Names: []string{spec.Name}, Addresses: []netip.Addr{ip}}
 	if s.Facts().Hostname != spec.Name {
 		identity.Names = append(identity.Names, s.Facts().Hostname)
@@ -169,7 +169,7 @@ func verify(ctx context.Context, s *workflow.Step, ca []byte, address netip.Addr
 	if !roots.AppendCertsFromPEM(ca) {
 		return errors.New("the kubeconfig has no authority")
 	}
-	dialer, ok := s.Machine.Host.(remote.Dialer)
+	dialer, ok := s.Target.Conn.(host.Dialer)
 	if !ok {
 		return errors.New("no connection can be made through the machine")
 	}

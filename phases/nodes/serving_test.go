@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"slipway.io/slipway/provision/kube/kubetest"
+	"slipway.io/slipway/provision/cluster/kubetest"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
 
@@ -37,17 +37,17 @@ func TestServingFollowsTheInventory(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			bed, server := workflowtest.New(t, "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n"+test.inventory), kubetest.New(t)
+			fixture, server := workflowtest.New(t, "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n"+test.inventory), kubetest.New(t)
 			server.Put(kubeletConfigMap)
-			bed.Serve(server)
-			bed.Machine("cp-1").Put(kubeletConfig, test.has)
-			bed.Facts("cp-1").Existing = []string{kubeletConfig}
+			fixture.Serve(server)
+			fixture.Host("cp-1").Put(kubeletConfig, test.has)
+			fixture.Facts("cp-1").Existing = []string{kubeletConfig}
 			// A plan: nothing answers here like a kubelet.
-			bed.MustPlan(Serving())
-			if got := bed.Changes(); len(got) != test.changes {
+			fixture.MustPlan(Serving())
+			if got := fixture.Changes(); len(got) != test.changes {
 				t.Errorf("the plan has %q, want %d changes", got, test.changes)
 			}
-			edited, _, err := withBootstrap([]byte(test.has), bed.Cluster.ServerTLSBootstrap())
+			edited, _, err := withBootstrap([]byte(test.has), fixture.Cluster.ServerTLSBootstrap())
 			if err != nil || !strings.Contains(string(edited), test.want) {
 				t.Errorf("got %s, %v; want %s", edited, err, test.want)
 			}

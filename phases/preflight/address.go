@@ -5,8 +5,8 @@ import (
 	"net/netip"
 	"strings"
 
-	"slipway.io/slipway/provision/check"
-	"slipway.io/slipway/provision/facts"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -18,10 +18,10 @@ func nodeAddress(l *look) []check.Finding {
 		addr, err := m.NodeIP()
 		switch {
 		case err != nil:
-			found = append(found, check.Finding{Host: m.Spec.Name, Evidence: strings.TrimPrefix(err.Error(), m.Spec.Name+": "), Fix: workflow.Hint(err)})
+			found = append(found, check.Finding{Host: m.Config.Name, Evidence: strings.TrimPrefix(err.Error(), m.Config.Name+": "), Fix: workflow.Hint(err)})
 		case !m.Facts().HasAddress(addr):
 			found = append(found, check.Finding{
-				Host:     m.Spec.Name,
+				Host:     m.Config.Name,
 				Evidence: fmt.Sprintf("nodeIP %s is on none of the machine's interfaces (%s)", addr, addresses(m.Facts())),
 				Fix:      "set nodeIP to one of them",
 			})
@@ -53,7 +53,7 @@ func natAddress(l *look) []check.Finding {
 		if nodes[addr] == nil {
 			order = append(order, addr)
 		}
-		nodes[addr] = append(nodes[addr], m.Spec.Name)
+		nodes[addr] = append(nodes[addr], m.Config.Name)
 	}
 	var found []check.Finding
 	for _, addr := range order {
@@ -84,7 +84,7 @@ func flannelInterface(l *look) []check.Finding {
 			continue
 		}
 		found = append(found, check.Finding{
-			Host: m.Spec.Name,
+			Host: m.Config.Name,
 			Evidence: fmt.Sprintf("the default route leaves from %s, which %d machines have; the node is %s on %s",
 				def, shared[def], addr, f.Interface(addr)),
 			Fix: "nothing: slipway makes Flannel use the interface of nodeIP; a CNI of your own has to be told (flanneld --iface-regex, Calico's IP_AUTODETECTION_METHOD)",

@@ -3,11 +3,11 @@ package preflight
 import (
 	"slices"
 
-	"slipway.io/slipway/provision/check"
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/facts"
-	"slipway.io/slipway/provision/kube"
-	"slipway.io/slipway/provision/mesh"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/probe/netprobe"
+	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -27,7 +27,7 @@ type Check struct {
 // look is what checks look at.
 type look struct {
 	cluster *config.Cluster
-	fleet   *workflow.Fleet
+	hosts   *workflow.Hosts
 	// version is the bundle's Kubernetes version; empty where it is not known.
 	// bundleErr says why the bundle cannot be used.
 	version   string
@@ -38,7 +38,7 @@ type look struct {
 	probe prober
 	// mesh is what was measured between the hosts; nil if nothing was, for the
 	// reason in noMesh. meshErr is set if it was tried.
-	mesh    *mesh.Matrix
+	mesh    *netprobe.Matrix
 	noMesh  string
 	meshErr error
 	// members are those of etcd on etcdHost; none if there is no etcd yet.
@@ -48,14 +48,14 @@ type look struct {
 }
 
 // machines are the hosts whose facts are known.
-func (l *look) machines() []*workflow.Machine {
-	return slices.DeleteFunc(slices.Clone(l.fleet.Machines), func(m *workflow.Machine) bool { return m.Facts() == nil })
+func (l *look) machines() []*workflow.Host {
+	return slices.DeleteFunc(slices.Clone(l.hosts.All), func(m *workflow.Host) bool { return m.Facts() == nil })
 }
 
 // machine is the one of that name; nil if its facts are not known.
-func (l *look) machine(name string) *workflow.Machine {
+func (l *look) machine(name string) *workflow.Host {
 	for _, m := range l.machines() {
-		if m.Spec.Name == name {
+		if m.Config.Name == name {
 			return m
 		}
 	}
@@ -88,8 +88,8 @@ func eachHost(one func(config.Host, *facts.Facts) []check.Finding) func(*look) [
 	return func(l *look) []check.Finding {
 		var all []check.Finding
 		for _, m := range l.machines() {
-			for _, f := range one(m.Spec, m.Facts()) {
-				f.Host = m.Spec.Name
+			for _, f := range one(m.Config, m.Facts()) {
+				f.Host = m.Config.Name
 				all = append(all, f)
 			}
 		}

@@ -5,10 +5,10 @@ import (
 	"slices"
 	"strings"
 
-	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/distro"
-	"slipway.io/slipway/provision/facts"
+	"slipway.io/slipway/provision/host/distro"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -214,7 +214,7 @@ func loadBalancerPool(l *look) []check.Finding {
 		for _, m := range l.machines() {
 			for _, a := range m.Facts().Addresses {
 				if pool.Contains(a.Prefix.Addr()) {
-					taken(m.Spec.Name, fmt.Sprintf("the pool %s holds %s of %s", pool, a.Prefix.Addr(), m.Spec.Name))
+					taken(m.Config.Name, fmt.Sprintf("the pool %s holds %s of %s", pool, a.Prefix.Addr(), m.Config.Name))
 				}
 			}
 		}
@@ -249,7 +249,7 @@ func loadBalancerPool(l *look) []check.Finding {
 
 // announces says whether the interface is one of a machine of the cluster.
 func (l *look) announces(mac string) bool {
-	return slices.ContainsFunc(l.machines(), func(m *workflow.Machine) bool {
+	return slices.ContainsFunc(l.machines(), func(m *workflow.Host) bool {
 		return installed(m.Facts()) && slices.ContainsFunc(m.Facts().MACs, func(own string) bool { return strings.EqualFold(own, mac) })
 	})
 }

@@ -6,10 +6,10 @@ import (
 	"slices"
 	"strings"
 
-	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/facts"
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/report/check"
 )
 
 // connectionChecks are about reaching a machine at all: without that, nothing
@@ -29,7 +29,7 @@ func connectionChecks() []Check {
 			connection: true,
 			look: failures(func(err error) (check.Finding, bool) {
 				return check.Finding{Fix: "check address, ssh.port and ssh.bastion in the inventory, and that sshd answers there"},
-					errors.Is(err, remote.ErrUnreachable)
+					errors.Is(err, host.ErrUnreachable)
 			}),
 		},
 		{
@@ -42,7 +42,7 @@ func connectionChecks() []Check {
 			connection: true,
 			look: failures(func(err error) (check.Finding, bool) {
 				return check.Finding{Fix: "set ssh.user and ssh.identityFile in the inventory, or bring the key there: ssh-copy-id"},
-					errors.Is(err, remote.ErrAuth)
+					errors.Is(err, host.ErrAuth)
 			}),
 		},
 		{
@@ -82,7 +82,7 @@ func connectionChecks() []Check {
 			connection: true,
 			look: failures(func(err error) (check.Finding, bool) {
 				return check.Finding{Fix: "give the password with --ask-sudo-password, or the user sudo rights without one"},
-					errors.Is(err, remote.ErrSudo)
+					errors.Is(err, host.ErrSudo)
 			}),
 		},
 		{
@@ -113,7 +113,7 @@ func connectionChecks() []Check {
 func failures(about func(error) (check.Finding, bool)) func(*look) []check.Finding {
 	return func(l *look) []check.Finding {
 		var all []check.Finding
-		for _, name := range l.fleet.Names() {
+		for _, name := range l.hosts.Names() {
 			err := l.failed[name]
 			if err == nil {
 				continue
@@ -132,17 +132,17 @@ func failures(about func(error) (check.Finding, bool)) func(*look) []check.Findi
 
 // known says whether an error is of a kind that has a check of its own.
 func known(err error) bool {
-	var key *remote.HostKeyError
-	return errors.As(err, &key) || errors.Is(err, remote.ErrUnreachable) || errors.Is(err, remote.ErrAuth) || errors.Is(err, remote.ErrSudo)
+	var key *host.HostKeyError
+	return errors.As(err, &key) || errors.Is(err, host.ErrUnreachable) || errors.Is(err, host.ErrAuth) || errors.Is(err, host.ErrSudo)
 }
 
 func hostKey(err error) (check.Finding, bool) {
-	var key *remote.HostKeyError
+	var key *host.HostKeyError
 	if !errors.As(err, &key) || otherType(key) {
 		return check.Finding{}, false
 	}
 	if key.Changed {
-		return check.Finding{Fix: "only if the machine was really made anew: ssh-keygen -R " + host(key.Address)}, true
+		return check.Finding{Fix: "only if the machine was really made anew: ssh-keygen -R " + withoutPort(key.Address)}, true
 	}
 	return check.Finding{
 		Fix: "compare the fingerprint with the machine's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then --accept-new-host-keys",
@@ -150,24 +150,24 @@ func hostKey(err error) (check.Finding, bool) {
 }
 
 func hostKeyType(err error) (check.Finding, bool) {
-	var key *remote.HostKeyError
+	var key *host.HostKeyError
 	if !errors.As(err, &key) || !otherType(key) {
 		return check.Finding{}, false
 	}
 	return check.Finding{
 		Evidence: fmt.Sprintf("the machine offers %s %s, but %s has only %s for it",
 			key.KeyType, key.Fingerprint, names(key.Known), names(key.KnownTypes)),
-		Fix: "compare the fingerprint on the machine's console; if it is the same machine: ssh-keygen -R " + host(key.Address) + ", then --accept-new-host-keys",
+		Fix: "compare the fingerprint on the machine's console; if it is the same machine: ssh-keygen -R " + withoutPort(key.Address) + ", then --accept-new-host-keys",
 	}, true
 }
 
 // otherType: no key of the type that the machine offers is known.
-func otherType(key *remote.HostKeyError) bool {
+func otherType(key *host.HostKeyError) bool {
 	return key.Changed && len(key.KnownTypes) > 0 && !slices.Contains(key.KnownTypes, key.KeyType)
 }
 
-// host is the address without its port.
-func host(address string) string {
+// withoutPort is the address without its port, as ssh-keygen -R wants it.
+func withoutPort(address string) string {
 	if i := strings.LastIndex(address, ":"); i > 0 && strings.HasSuffix(address, ":22") {
 		return address[:i]
 	}

@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"slipway.io/slipway/provision/check"
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
 
@@ -21,17 +21,17 @@ type connectionCase struct {
 }
 
 func connectionCases() []connectionCase {
-	key := remote.HostKeyError{Host: "w-1", Address: "192.0.2.21:22", KeyType: "ssh-ed25519", Fingerprint: "SHA256:abc"}
+	key := host.HostKeyError{Host: "w-1", Address: "192.0.2.21:22", KeyType: "ssh-ed25519", Fingerprint: "SHA256:abc"}
 	changed, otherType := key, key
 	changed.Changed, changed.Known, changed.KnownTypes = true, []string{"known_hosts:7"}, []string{"ssh-ed25519"}
 	otherType.Changed, otherType.Known, otherType.KnownTypes = true, []string{"known_hosts:7"}, []string{"ssh-rsa"}
 	return []connectionCase{
-		{"nobody answers", "ssh-connect", fmt.Errorf("w-1: connect to 192.0.2.21:22: %w: refused", remote.ErrUnreachable), "connect to 192.0.2.21:22: unreachable: refused", "sshd answers there"},
-		{"the key is refused", "ssh-auth", fmt.Errorf("w-1: %w", remote.ErrAuth), "authentication refused", "ssh-copy-id"},
+		{"nobody answers", "ssh-connect", fmt.Errorf("w-1: connect to 192.0.2.21:22: %w: refused", host.ErrUnreachable), "connect to 192.0.2.21:22: unreachable: refused", "sshd answers there"},
+		{"the key is refused", "ssh-auth", fmt.Errorf("w-1: %w", host.ErrAuth), "authentication refused", "ssh-copy-id"},
 		{"an unknown host key", "ssh-hostkey", &key, "SHA256:abc", "--accept-new-host-keys"},
 		{"a changed host key", "ssh-hostkey", &changed, "known_hosts:7 has another one", "ssh-keygen -R 192.0.2.21"},
 		{"a host key of another type", "ssh-hostkey-type", &otherType, "offers ssh-ed25519 SHA256:abc, but known_hosts:7 has only ssh-rsa", "ssh-keygen -R 192.0.2.21"},
-		{"sudo wants a password", "sudo-password", fmt.Errorf("w-1: %w: a password is required", remote.ErrSudo), "a password is required", "--ask-sudo-password"},
+		{"sudo wants a password", "sudo-password", fmt.Errorf("w-1: %w: a password is required", host.ErrSudo), "a password is required", "--ask-sudo-password"},
 		{"an account without a shell", "ssh-output", errors.New("w-1: facts: incomplete"), "facts: incomplete", "uname -m"},
 	}
 }
@@ -41,9 +41,9 @@ func TestEachFailureOfTheConnectionHasItsCheck(t *testing.T) {
 	for _, test := range connectionCases() {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			bed := workflowtest.New(t, two)
-			bed.Fleet.Machines[1].SetFacts(nil)
-			l := &look{cluster: bed.Cluster, fleet: bed.Fleet, failed: map[string]error{"w-1": test.err}, noMesh: "no packets in this test"}
+			fixture := workflowtest.New(t, two)
+			fixture.Hosts.All[1].SetFacts(nil)
+			l := &look{cluster: fixture.Cluster, hosts: fixture.Hosts, failed: map[string]error{"w-1": test.err}, noMesh: "no packets in this test"}
 			report := l.report(Selection{})
 			complete(t, report)
 			errs := report.Findings(check.Error)

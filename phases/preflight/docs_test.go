@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
-	"slipway.io/slipway/provision/check"
+	"slipway.io/slipway/provision/report/check"
 )
 
 var update = flag.Bool("update", false, "write docs/preflight.md anew")

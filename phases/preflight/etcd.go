@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"slices"
 
-	"slipway.io/slipway/provision/check"
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/kube"
+	"slipway.io/slipway/provision/report/check"
 )
 
 // etcdChecks are about the etcd of a cluster that is there already.
@@ -30,9 +30,9 @@ func etcdChecks() []Check {
 // one.
 func (l *look) askEtcd(ctx context.Context) {
 	for _, m := range l.machines() {
-		if m.Spec.Has(config.RoleControlPlane) && m.Facts().Exists("/var/lib/etcd/member") && installed(m.Facts()) {
-			l.etcdHost = m.Spec.Name
-			l.members, l.membersErr = kube.EtcdMembers(ctx, m.Host)
+		if m.Config.Has(config.RoleControlPlane) && m.Facts().Exists("/var/lib/etcd/member") && installed(m.Facts()) {
+			l.etcdHost = m.Config.Name
+			l.members, l.membersErr = kube.EtcdMembers(ctx, m.Conn)
 			return
 		}
 	}

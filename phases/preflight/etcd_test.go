@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"slipway.io/slipway/provision/kube"
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
 
@@ -30,8 +30,8 @@ func TestGhostMember(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			bed := workflowtest.New(t, two)
-			l := &look{cluster: bed.Cluster, fleet: bed.Fleet, noMesh: "none", etcdHost: "cp-1", members: test.members, membersErr: test.err}
+			fixture := workflowtest.New(t, two)
+			l := &look{cluster: fixture.Cluster, hosts: fixture.Hosts, noMesh: "none", etcdHost: "cp-1", members: test.members, membersErr: test.err}
 			report := l.report(Selection{Only: []string{"ghost-member"}})
 			complete(t, report)
 			if diff := cmp.Diff(test.want, told(report)); diff != "" {

@@ -11,8 +11,8 @@ import (
 
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/facts"
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
@@ -41,7 +41,7 @@ func Facts() workflow.Phase {
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			found, err := read(ctx, s)
 			if err == nil {
-				s.Machine.SetFacts(found)
+				s.Target.SetFacts(found)
 			}
 			return err
 		},
@@ -49,9 +49,9 @@ func Facts() workflow.Phase {
 }
 
 // read asks a machine what it looks like, in one round trip.
-func read(ctx context.Context, host remote.Host) (*facts.Facts, error) {
+func read(ctx context.Context, h host.Host) (*facts.Facts, error) {
 	before := time.Now()
-	res, err := host.Query(ctx, remote.Script("facts.sh", templates.Script("facts/facts.sh"), factsArguments()...))
+	res, err := h.Query(ctx, host.Script("facts.sh", templates.Script("facts/facts.sh"), factsArguments()...))
 	if err != nil {
 		return nil, err
 	}
@@ -65,13 +65,13 @@ func factsArguments() []string { return slices.Concat(sysctls, []string{"--"}, p
 const atOnce = 64
 
 // readAll asks all machines, and says why some gave no answer.
-func readAll(ctx context.Context, fleet *workflow.Fleet) map[string]error {
-	errs := make([]error, len(fleet.Machines))
+func readAll(ctx context.Context, hosts *workflow.Hosts) map[string]error {
+	errs := make([]error, len(hosts.All))
 	var group errgroup.Group
 	group.SetLimit(atOnce)
-	for i, m := range fleet.Machines {
+	for i, m := range hosts.All {
 		group.Go(func() error {
-			found, err := read(ctx, m.Host)
+			found, err := read(ctx, m.Conn)
 			m.SetFacts(found)
 			errs[i] = err
 			return nil
@@ -79,9 +79,9 @@ func readAll(ctx context.Context, fleet *workflow.Fleet) map[string]error {
 	}
 	_ = group.Wait()
 	failed := map[string]error{}
-	for i, m := range fleet.Machines {
+	for i, m := range hosts.All {
 		if errs[i] != nil {
-			failed[m.Spec.Name] = errs[i]
+			failed[m.Config.Name] = errs[i]
 		}
 	}
 	return failed
@@ -94,7 +94,7 @@ func Bundle() workflow.Phase {
 		Title:    "verify the bundle",
 		Why:      "A damaged or altered file is found before a machine is changed, not when half of them have it.",
 		Manual:   []string{"slipway bundle verify BUNDLE"},
-		On:       workflow.Installer,
+		On:       workflow.Localhost,
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			without, err := imageless(s.Cluster(), s.Bundle())

@@ -13,8 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"slipway.io/slipway/provision/check"
-	"slipway.io/slipway/provision/facts"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
 
@@ -313,10 +313,10 @@ func TestEachCheckOfAHostFindsItsFaultAndNoOther(t *testing.T) {
 		for _, fault := range all {
 			t.Run(name+"/"+fault.name, func(t *testing.T) {
 				t.Parallel()
-				bed := workflowtest.New(t, two+fault.more)
-				fault.plant(bed.Facts("w-1"))
+				fixture := workflowtest.New(t, two+fault.more)
+				fault.plant(fixture.Facts("w-1"))
 				var found []check.Finding
-				for _, c := range looked(bed).Checks {
+				for _, c := range looked(fixture).Checks {
 					for _, f := range c.Findings {
 						if c.Name == name && (f.Host == "w-1" || f.Host == "") {
 							found = append(found, f)
@@ -340,8 +340,8 @@ func TestEachCheckOfAHostFindsItsFaultAndNoOther(t *testing.T) {
 
 func TestOrdinaryMachinesGiveNothing(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, two)
-	if found := told(looked(bed)); len(found) > 0 {
+	fixture := workflowtest.New(t, two)
+	if found := told(looked(fixture)); len(found) > 0 {
 		t.Errorf("got %v", found)
 	}
 }

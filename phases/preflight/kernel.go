@@ -5,10 +5,10 @@ import (
 	"slices"
 	"strings"
 
-	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/distro"
-	"slipway.io/slipway/provision/facts"
+	"slipway.io/slipway/provision/host/distro"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/report/check"
 )
 
 // kernelChecks are about the kernel and what slipway sets in it.

@@ -9,10 +9,10 @@ import (
 
 	goversion "github.com/hashicorp/go-version"
 
-	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/distro"
-	"slipway.io/slipway/provision/facts"
+	"slipway.io/slipway/provision/host/distro"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/report/check"
 )
 
 // kubeadmChecks are about an installation that is there already.
@@ -98,7 +98,7 @@ func podNetwork(l *look) []check.Finding {
 			there := m.Facts().Exists("/etc/cni/net.d/10-" + network + ".conflist")
 			if wanted := l.cluster.Network.CNI.Name; there && installed(m.Facts()) && wanted != network {
 				found = append(found, check.Finding{
-					Host:     m.Spec.Name,
+					Host:     m.Config.Name,
 					Evidence: fmt.Sprintf("the cluster's pod network is %s, the inventory wants %s", network, wanted),
 					Fix:      "set network.cni.name to " + network + ", or begin anew: slipway reset, then slipway apply",
 				})

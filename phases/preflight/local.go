@@ -10,14 +10,14 @@ import (
 
 	goversion "github.com/hashicorp/go-version"
 
-	"slipway.io/slipway/provision/check"
-	"slipway.io/slipway/provision/local"
+	"slipway.io/slipway/provision/localhost"
+	"slipway.io/slipway/provision/report/check"
 )
 
 // Wanted is the lab that shall run on the computer.
 type Wanted struct {
 	// Facts of the computer; nil: they are read.
-	Facts *local.Facts
+	Facts *localhost.Facts
 	// Provider is vagrant or container; empty for whichever is there.
 	Provider string
 	// Hypervisor is Vagrant's name of its provider; empty for whichever is
@@ -41,8 +41,8 @@ type LocalCheck struct {
 
 // localLook is what local checks look at.
 type localLook struct {
-	machine local.Machine
-	facts   *local.Facts
+	machine localhost.Machine
+	facts   *localhost.Facts
 	want    Wanted
 }
 
@@ -64,11 +64,11 @@ func (l *localLook) virtualBox() bool {
 }
 
 // LookLocal runs the checks of the computer itself.
-func LookLocal(ctx context.Context, m local.Machine, want Wanted, selection Selection) (*check.Report, error) {
+func LookLocal(ctx context.Context, m localhost.Machine, want Wanted, selection Selection) (*check.Report, error) {
 	started := time.Now()
 	l := &localLook{machine: m, facts: want.Facts, want: want}
 	if l.facts == nil {
-		l.facts = local.Read(ctx, m)
+		l.facts = localhost.Read(ctx, m)
 	}
 	report := &check.Report{Hosts: []string{}, Started: started}
 	for _, c := range LocalChecks() {
@@ -213,7 +213,7 @@ func virtualization(_ context.Context, l *localLook) []check.Finding {
 	return nil
 }
 
-func virtualizationFix(f *local.Facts) string {
+func virtualizationFix(f *localhost.Facts) string {
 	switch {
 	case strings.Contains(f.Virtualization, "kvm"):
 		return "modprobe kvm_intel || modprobe kvm_amd; usermod -aG kvm $USER, and log in again"

@@ -10,11 +10,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"slipway.io/slipway/provision/check"
-	"slipway.io/slipway/provision/local"
+	"slipway.io/slipway/provision/localhost"
+	"slipway.io/slipway/provision/report/check"
 )
 
-// computer is a local.Machine of a test's making.
+// computer is a localhost.Machine of a test's making.
 type computer struct {
 	os       string
 	commands map[string]string
@@ -26,7 +26,7 @@ type computer struct {
 	reach    error
 }
 
-var _ local.Machine = (*computer)(nil)
+var _ localhost.Machine = (*computer)(nil)
 
 func (c *computer) OS() string   { return c.os }
 func (c *computer) Arch() string { return "amd64" }
@@ -215,11 +215,11 @@ func TestEachCheckOfAComputerFindsItsFault(t *testing.T) {
 
 func TestThisComputerIsLookedAtWithoutAPacket(t *testing.T) {
 	t.Parallel()
-	report, err := LookLocal(t.Context(), local.This{}, want(), Selection{Skip: []string{"downloads"}})
+	report, err := LookLocal(t.Context(), localhost.This{}, want(), Selection{Skip: []string{"downloads"}})
 	if err != nil || len(report.Checks) != len(LocalChecks()) || report.Status() == check.Skipped {
 		t.Errorf("got %+v, %v", report, err)
 	}
-	f := local.Read(t.Context(), local.This{})
+	f := localhost.Read(t.Context(), localhost.This{})
 	if f.OS == "" || f.MemoryMiB <= 0 || f.FreeMiB <= 0 {
 		t.Errorf("got %+v", f)
 	}

@@ -4,8 +4,8 @@ import (
 	"net/netip"
 
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/facts"
-	"slipway.io/slipway/provision/mesh"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/probe/netprobe"
 )
 
 // Ports that the cluster's parts use between machines: the table "Ports and
@@ -23,52 +23,52 @@ const (
 )
 
 // needs are the connections that this cluster's choices need.
-func (l *look) needs() []mesh.Need {
-	all := l.fleet.Names()
+func (l *look) needs() []netprobe.Need {
+	all := l.hosts.Names()
 	var planes []string
 	for _, h := range l.cluster.ControlPlanes() {
 		planes = append(planes, h.Name)
 	}
-	needs := []mesh.Need{
-		{Protocol: mesh.TCP, Port: apiPort, Use: "API server", From: all, To: planes},
-		{Protocol: mesh.TCP, Port: nodePort, Use: "NodePorts 30000-32767", From: all, To: all},
+	needs := []netprobe.Need{
+		{Protocol: netprobe.TCP, Port: apiPort, Use: "API server", From: all, To: planes},
+		{Protocol: netprobe.TCP, Port: nodePort, Use: "NodePorts 30000-32767", From: all, To: all},
 	}
-	kubelet := mesh.Need{Protocol: mesh.TCP, Port: kubeletPort, Use: "kubelet: logs, exec", From: planes, To: all}
+	kubelet := netprobe.Need{Protocol: netprobe.TCP, Port: kubeletPort, Use: "kubelet: logs, exec", From: planes, To: all}
 	if l.cluster.Expects("metrics-server") {
 		kubelet.From, kubelet.Use = all, "kubelet: logs, exec, metrics"
 	}
 	needs = append(needs, kubelet)
 	if len(planes) > 1 {
 		needs = append(needs,
-			mesh.Need{Protocol: mesh.TCP, Port: etcdClients, Use: "etcd clients", From: planes, To: planes},
-			mesh.Need{Protocol: mesh.TCP, Port: etcdPeers, Use: "etcd peers", From: planes, To: planes})
+			netprobe.Need{Protocol: netprobe.TCP, Port: etcdClients, Use: "etcd clients", From: planes, To: planes},
+			netprobe.Need{Protocol: netprobe.TCP, Port: etcdPeers, Use: "etcd peers", From: planes, To: planes})
 	}
 	if cni := l.cluster.Network.CNI; cni.Name == config.CNIFlannel && cni.Backend == config.BackendVXLAN {
-		needs = append(needs, mesh.Need{Protocol: mesh.UDP, Port: flannelVXLAN, Use: "VXLAN of Flannel", From: all, To: all})
+		needs = append(needs, netprobe.Need{Protocol: netprobe.UDP, Port: flannelVXLAN, Use: "VXLAN of Flannel", From: all, To: all})
 	}
 	if l.cluster.Expects("calico") {
 		needs = append(needs,
-			mesh.Need{Protocol: mesh.UDP, Port: calicoVXLAN, Use: "VXLAN of Calico", From: all, To: all},
-			mesh.Need{Protocol: mesh.TCP, Port: calicoBGP, Use: "BGP of Calico", From: all, To: all})
+			netprobe.Need{Protocol: netprobe.UDP, Port: calicoVXLAN, Use: "VXLAN of Calico", From: all, To: all},
+			netprobe.Need{Protocol: netprobe.TCP, Port: calicoBGP, Use: "BGP of Calico", From: all, To: all})
 	}
 	if l.cluster.Expects("load-balancer") {
 		needs = append(needs,
-			mesh.Need{Protocol: mesh.TCP, Port: memberlist, Use: "members of the load balancer", From: all, To: all},
-			mesh.Need{Protocol: mesh.UDP, Port: memberlist, Use: "members of the load balancer", From: all, To: all})
+			netprobe.Need{Protocol: netprobe.TCP, Port: memberlist, Use: "members of the load balancer", From: all, To: all},
+			netprobe.Need{Protocol: netprobe.UDP, Port: memberlist, Use: "members of the load balancer", From: all, To: all})
 	}
 	return needs
 }
 
 // nodes are the machines that can take part in the measurement.
-func (l *look) nodes() []mesh.Node {
-	var nodes []mesh.Node
+func (l *look) nodes() []netprobe.Node {
+	var nodes []netprobe.Node
 	for _, m := range l.machines() {
 		addr, err := m.NodeIP()
 		if err != nil || !m.Facts().HasAddress(addr) {
 			continue // node-address tells
 		}
-		node := mesh.Node{Name: m.Spec.Name, Host: m.Host, Arch: m.Facts().Arch, IP: addr, MTU: m.Facts().MTU(addr)}
-		if m.Spec.Has(config.RoleControlPlane) && !installed(m.Facts()) {
+		node := netprobe.Node{Name: m.Config.Name, Host: m.Conn, Arch: m.Facts().Arch, IP: addr, MTU: m.Facts().MTU(addr)}
+		if m.Config.Has(config.RoleControlPlane) && !installed(m.Facts()) {
 			node.DiskPath = "/var/lib"
 		}
 		nodes = append(nodes, node)

@@ -8,10 +8,10 @@ import (
 
 	goversion "github.com/hashicorp/go-version"
 
-	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/distro"
-	"slipway.io/slipway/provision/facts"
+	"slipway.io/slipway/provision/host/distro"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/report/check"
 )
 
 // networkChecks are about the network of single machines.
@@ -90,7 +90,7 @@ func firewall(l *look) []check.Finding {
 	for _, m := range l.machines() {
 		for _, name := range firewalls(m.Facts()) {
 			found = append(found, check.Finding{
-				Host: m.Spec.Name, Evidence: name + " is active", Fix: l.openPorts(name, m.Spec.Name),
+				Host: m.Config.Name, Evidence: name + " is active", Fix: l.openPorts(name, m.Config.Name),
 			})
 		}
 	}
@@ -150,7 +150,7 @@ func dhcpAddress(l *look) []check.Finding {
 		for _, a := range m.Facts().Addresses {
 			if a.Dynamic && a.Prefix.Addr() == addr {
 				found = append(found, check.Finding{
-					Host:     m.Spec.Name,
+					Host:     m.Config.Name,
 					Evidence: fmt.Sprintf("%s on %s was leased", addr, a.Interface),
 					Fix:      "reserve the address in the DHCP server, or give the machine a fixed one",
 				})

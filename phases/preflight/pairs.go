@@ -6,10 +6,10 @@ import (
 	"strings"
 	"time"
 
-	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/distro"
-	"slipway.io/slipway/provision/mesh"
+	"slipway.io/slipway/provision/host/distro"
+	"slipway.io/slipway/provision/probe/netprobe"
+	"slipway.io/slipway/provision/report/check"
 )
 
 // What is too slow between two machines: Kubernetes works over slow lines,
@@ -110,10 +110,10 @@ func reached(l *look) []check.Finding {
 	found := absent(l)
 	for _, need := range l.mesh.Needs {
 		for _, to := range need.To {
-			byStatus := map[mesh.Status][]mesh.Link{}
-			var order []mesh.Status
+			byStatus := map[netprobe.Status][]netprobe.Link{}
+			var order []netprobe.Status
 			for _, link := range l.mesh.Links {
-				if link.To != to || link.Port != need.Port || link.Protocol != need.Protocol || link.Status == mesh.Reached {
+				if link.To != to || link.Port != need.Port || link.Protocol != need.Protocol || link.Status == netprobe.Reached {
 					continue
 				}
 				if byStatus[link.Status] == nil {
@@ -133,7 +133,7 @@ func reached(l *look) []check.Finding {
 
 func absent(l *look) []check.Finding {
 	var found []check.Finding
-	for _, name := range l.fleet.Names() {
+	for _, name := range l.hosts.Names() {
 		if why := l.mesh.Absent[name]; why != "" {
 			found = append(found, check.Finding{
 				Host: name, Severity: check.Unknown,
@@ -145,7 +145,7 @@ func absent(l *look) []check.Finding {
 	return found
 }
 
-func (l *look) unreached(need mesh.Need, to string, status mesh.Status, links []mesh.Link) (check.Finding, bool) {
+func (l *look) unreached(need netprobe.Need, to string, status netprobe.Status, links []netprobe.Link) (check.Finding, bool) {
 	var from []string
 	for _, link := range links {
 		from = append(from, link.From)
@@ -153,14 +153,14 @@ func (l *look) unreached(need mesh.Need, to string, status mesh.Status, links []
 	f := check.Finding{Host: to, Peer: strings.Join(from, ", ")}
 	what := fmt.Sprintf("%s %d (%s)", need.Protocol, need.Port, need.Use)
 	switch status {
-	case mesh.Occupied:
+	case netprobe.Occupied:
 		if m := l.machine(to); m != nil && installed(m.Facts()) {
 			return f, false // our own cluster listens there
 		}
 		f.Severity = check.Unknown
 		f.Evidence = what + " could not be tried: something on the machine uses the port"
 		f.Fix = fmt.Sprintf("see who: ss -lnp 'sport = :%d'", need.Port)
-	case mesh.Elsewhere:
+	case netprobe.Elsewhere:
 		f.Evidence = fmt.Sprintf("%s: another machine answers %s: %s", what, names(from), links[0].Detail)
 		f.Fix = "give each machine an address of its own: ip -4 addr"
 	default:
@@ -207,7 +207,7 @@ func latency(l *look) []check.Finding {
 	for _, p := range l.mesh.Paths {
 		from, to := l.machine(p.From), l.machine(p.To)
 		limit := slowLink
-		if from != nil && to != nil && from.Spec.Has(config.RoleControlPlane) && to.Spec.Has(config.RoleControlPlane) {
+		if from != nil && to != nil && from.Config.Has(config.RoleControlPlane) && to.Config.Has(config.RoleControlPlane) {
 			limit = slowPeers
 		}
 		if p.RoundTrip > limit {

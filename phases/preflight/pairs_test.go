@@ -9,36 +9,36 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"slipway.io/slipway/provision/check"
-	"slipway.io/slipway/provision/mesh"
+	"slipway.io/slipway/provision/probe/netprobe"
+	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
 
 // measuredOf is a mesh in which everything is well, for the needs of a look.
-func measuredOf(l *look) *mesh.Matrix {
-	m := &mesh.Matrix{Needs: l.needs(), Absent: map[string]string{}}
+func measuredOf(l *look) *netprobe.Matrix {
+	m := &netprobe.Matrix{Needs: l.needs(), Absent: map[string]string{}}
 	for _, need := range m.Needs {
 		for _, from := range need.From {
 			for _, to := range need.To {
 				if from != to {
-					m.Links = append(m.Links, mesh.Link{From: from, To: to, Protocol: need.Protocol, Port: need.Port, Status: mesh.Reached})
+					m.Links = append(m.Links, netprobe.Link{From: from, To: to, Protocol: need.Protocol, Port: need.Port, Status: netprobe.Reached})
 				}
 			}
 		}
 	}
-	for _, from := range l.fleet.Names() {
-		for _, to := range l.fleet.Names() {
+	for _, from := range l.hosts.Names() {
+		for _, to := range l.hosts.Names() {
 			if from != to {
-				m.Paths = append(m.Paths, mesh.Path{From: from, To: to, MTU: 1500, Wanted: 1500, RoundTrip: time.Millisecond})
+				m.Paths = append(m.Paths, netprobe.Path{From: from, To: to, MTU: 1500, Wanted: 1500, RoundTrip: time.Millisecond})
 			}
 		}
 	}
-	m.Disks = []mesh.Disk{{Node: "cp-1", Path: "/var/lib", P99: 2 * time.Millisecond, Writes: 200}}
+	m.Disks = []netprobe.Disk{{Node: "cp-1", Path: "/var/lib", P99: 2 * time.Millisecond, Writes: 200}}
 	return m
 }
 
 // link is the one of that port between two hosts.
-func link(m *mesh.Matrix, from, to string, port int) *mesh.Link {
+func link(m *netprobe.Matrix, from, to string, port int) *netprobe.Link {
 	for i, l := range m.Links {
 		if l.From == from && l.To == to && l.Port == port {
 			return &m.Links[i]
@@ -50,7 +50,7 @@ func link(m *mesh.Matrix, from, to string, port int) *mesh.Link {
 // meshCase is a fault in what was measured.
 type meshCase struct {
 	name, more    string
-	change        func(*mesh.Matrix)
+	change        func(*netprobe.Matrix)
 	want          []string
 	evidence, fix string
 }
@@ -59,30 +59,30 @@ func meshCases() []meshCase {
 	const endpoint = "controlPlane: {endpoint: 192.0.2.100}\n"
 	vip := netip.MustParseAddr("192.0.2.100")
 	return []meshCase{
-		{"all is well", "", func(*mesh.Matrix) {}, nil, "", ""},
-		{"a port that a firewall swallows", "", func(m *mesh.Matrix) { link(m, "w-1", "cp-1", 6443).Status = mesh.TimedOut }, []string{"mesh cp-1 error"}, "tcp 6443 (API server) is not reached from w-1: timed out", "ufw allow 6443/tcp"},
-		{"a port that a firewall refuses", "", func(m *mesh.Matrix) { link(m, "cp-1", "w-1", 8472).Status = mesh.Refused }, []string{"mesh w-1 error"}, "udp 8472 (VXLAN of Flannel) is not reached from cp-1: refused", "firewall-cmd --permanent --add-port=8472/udp"},
-		{"another machine answers", "", func(m *mesh.Matrix) {
-			*link(m, "cp-1", "w-1", 10250) = mesh.Link{From: "cp-1", To: "w-1", Protocol: mesh.TCP, Port: 10250, Status: mesh.Elsewhere, Detail: "w-9"}
+		{"all is well", "", func(*netprobe.Matrix) {}, nil, "", ""},
+		{"a port that a firewall swallows", "", func(m *netprobe.Matrix) { link(m, "w-1", "cp-1", 6443).Status = netprobe.TimedOut }, []string{"mesh cp-1 error"}, "tcp 6443 (API server) is not reached from w-1: timed out", "ufw allow 6443/tcp"},
+		{"a port that a firewall refuses", "", func(m *netprobe.Matrix) { link(m, "cp-1", "w-1", 8472).Status = netprobe.Refused }, []string{"mesh w-1 error"}, "udp 8472 (VXLAN of Flannel) is not reached from cp-1: refused", "firewall-cmd --permanent --add-port=8472/udp"},
+		{"another machine answers", "", func(m *netprobe.Matrix) {
+			*link(m, "cp-1", "w-1", 10250) = netprobe.Link{From: "cp-1", To: "w-1", Protocol: netprobe.TCP, Port: 10250, Status: netprobe.Elsewhere, Detail: "w-9"}
 		}, []string{"mesh w-1 error"}, "another machine answers cp-1: w-9", "ip -4 addr"},
-		{"a port that cannot be tried", "", func(m *mesh.Matrix) { link(m, "cp-1", "w-1", 8472).Status = mesh.Occupied }, []string{"mesh w-1 unknown"}, "could not be tried", "ss -lnp 'sport = :8472'"},
-		{"a machine without the probe", "", func(m *mesh.Matrix) { m.Absent["w-1"] = "noexec" }, []string{"mesh w-1 unknown"}, "noexec", "/var/tmp"},
-		{"a path that loses large packets", "", func(m *mesh.Matrix) { m.Paths[0].MTU = 1450 }, []string{"mtu w-1 error"}, "packets of 1500 bytes are lost; up to 1450", "network.cni.mtu: 1400"},
-		{"a path that is small enough for the pods", "network: {cni: {mtu: 1400}}\n", func(m *mesh.Matrix) { m.Paths[0].MTU = 1450 }, nil, "", ""},
-		{"a path that is too small for the pods all the same", "network: {cni: {mtu: 1401}}\n", func(m *mesh.Matrix) { m.Paths[0].MTU = 1450 }, []string{"mtu w-1 error"}, "up to 1450", "network.cni.mtu: 1400"},
-		{"a path that was not measured", "", func(m *mesh.Matrix) { m.Paths[0].MTU = 0 }, nil, "", ""},
-		{"machines far apart", "", func(m *mesh.Matrix) { m.Paths[0].RoundTrip = 51 * time.Millisecond }, []string{"latency w-1 warning"}, "takes 51ms", "nearer"},
-		{"a control plane and a worker not so far apart", "", func(m *mesh.Matrix) { m.Paths[0].RoundTrip = 50 * time.Millisecond }, nil, "", ""},
-		{"addresses that are translated", "", func(m *mesh.Matrix) { link(m, "w-1", "cp-1", 6443).SeenAs = netip.MustParseAddr("192.0.2.1") }, []string{"translated-address cp-1 warning"}, "sees w-1 as 192.0.2.1, not as 192.0.2.21", "nodeIP"},
-		{"an endpoint that nobody has", endpoint, func(*mesh.Matrix) {}, nil, "", ""},
-		{"an endpoint that somebody has", endpoint, func(m *mesh.Matrix) {
-			m.Neighbours = []mesh.Neighbour{{Node: "w-1", Address: vip, MAC: "02:00:00:00:00:99"}}
+		{"a port that cannot be tried", "", func(m *netprobe.Matrix) { link(m, "cp-1", "w-1", 8472).Status = netprobe.Occupied }, []string{"mesh w-1 unknown"}, "could not be tried", "ss -lnp 'sport = :8472'"},
+		{"a machine without the probe", "", func(m *netprobe.Matrix) { m.Absent["w-1"] = "noexec" }, []string{"mesh w-1 unknown"}, "noexec", "/var/tmp"},
+		{"a path that loses large packets", "", func(m *netprobe.Matrix) { m.Paths[0].MTU = 1450 }, []string{"mtu w-1 error"}, "packets of 1500 bytes are lost; up to 1450", "network.cni.mtu: 1400"},
+		{"a path that is small enough for the pods", "network: {cni: {mtu: 1400}}\n", func(m *netprobe.Matrix) { m.Paths[0].MTU = 1450 }, nil, "", ""},
+		{"a path that is too small for the pods all the same", "network: {cni: {mtu: 1401}}\n", func(m *netprobe.Matrix) { m.Paths[0].MTU = 1450 }, []string{"mtu w-1 error"}, "up to 1450", "network.cni.mtu: 1400"},
+		{"a path that was not measured", "", func(m *netprobe.Matrix) { m.Paths[0].MTU = 0 }, nil, "", ""},
+		{"machines far apart", "", func(m *netprobe.Matrix) { m.Paths[0].RoundTrip = 51 * time.Millisecond }, []string{"latency w-1 warning"}, "takes 51ms", "nearer"},
+		{"a control plane and a worker not so far apart", "", func(m *netprobe.Matrix) { m.Paths[0].RoundTrip = 50 * time.Millisecond }, nil, "", ""},
+		{"addresses that are translated", "", func(m *netprobe.Matrix) { link(m, "w-1", "cp-1", 6443).SeenAs = netip.MustParseAddr("192.0.2.1") }, []string{"translated-address cp-1 warning"}, "sees w-1 as 192.0.2.1, not as 192.0.2.21", "nodeIP"},
+		{"an endpoint that nobody has", endpoint, func(*netprobe.Matrix) {}, nil, "", ""},
+		{"an endpoint that somebody has", endpoint, func(m *netprobe.Matrix) {
+			m.Neighbours = []netprobe.Neighbour{{Node: "w-1", Address: vip, MAC: "02:00:00:00:00:99"}}
 		}, []string{"vip-taken w-1 warning"}, "02:00:00:00:00:99 answers for 192.0.2.100", "choose another controlPlane.endpoint"},
-		{"a slow disk", "", func(m *mesh.Matrix) { m.Disks[0].P99 = 11 * time.Millisecond }, []string{"disk-latency cp-1 warning"}, "takes up to 11ms", "SSD"},
-		{"a disk that is too slow", "", func(m *mesh.Matrix) { m.Disks[0].P99 = 101 * time.Millisecond }, []string{"disk-latency cp-1 error"}, "101ms", "SSD"},
-		{"a disk that could not be measured", "", func(m *mesh.Matrix) { m.Disks[0].Error = "no space" }, []string{"disk-latency cp-1 unknown"}, "no space", "SSD"},
-		{"a pool of which somebody has an address", "preflight: {expect: [{name: load-balancer, addresses: [192.0.2.240/28]}]}\n", func(m *mesh.Matrix) {
-			m.Neighbours = []mesh.Neighbour{{Node: "w-1", Address: netip.MustParseAddr("192.0.2.241"), MAC: "02:00:00:00:00:99"}}
+		{"a slow disk", "", func(m *netprobe.Matrix) { m.Disks[0].P99 = 11 * time.Millisecond }, []string{"disk-latency cp-1 warning"}, "takes up to 11ms", "SSD"},
+		{"a disk that is too slow", "", func(m *netprobe.Matrix) { m.Disks[0].P99 = 101 * time.Millisecond }, []string{"disk-latency cp-1 error"}, "101ms", "SSD"},
+		{"a disk that could not be measured", "", func(m *netprobe.Matrix) { m.Disks[0].Error = "no space" }, []string{"disk-latency cp-1 unknown"}, "no space", "SSD"},
+		{"a pool of which somebody has an address", "preflight: {expect: [{name: load-balancer, addresses: [192.0.2.240/28]}]}\n", func(m *netprobe.Matrix) {
+			m.Neighbours = []netprobe.Neighbour{{Node: "w-1", Address: netip.MustParseAddr("192.0.2.241"), MAC: "02:00:00:00:00:99"}}
 		}, []string{"lb-pool w-1 error"}, "02:00:00:00:00:99 answers for 192.0.2.241", "choose other addresses"},
 	}
 }
@@ -92,8 +92,8 @@ func TestChecksOfTheMesh(t *testing.T) {
 	for _, test := range meshCases() {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			bed := workflowtest.New(t, two+test.more)
-			l := &look{cluster: bed.Cluster, fleet: bed.Fleet, version: workflowtest.Kubernetes}
+			fixture := workflowtest.New(t, two+test.more)
+			l := &look{cluster: fixture.Cluster, hosts: fixture.Hosts, version: workflowtest.Kubernetes}
 			l.mesh = measuredOf(l)
 			test.change(l.mesh)
 			report := l.report(Selection{})
@@ -123,8 +123,8 @@ func TestWhatCouldNotBeMeasuredIsUnknownAndWhatWasLeftOutSkipped(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			bed := workflowtest.New(t, two)
-			l := &look{cluster: bed.Cluster, fleet: bed.Fleet, noMesh: "the reason", meshErr: test.err}
+			fixture := workflowtest.New(t, two)
+			l := &look{cluster: fixture.Cluster, hosts: fixture.Hosts, noMesh: "the reason", meshErr: test.err}
 			for _, c := range l.report(Selection{}).Checks {
 				if c.Name != "mesh" {
 					continue

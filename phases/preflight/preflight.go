@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"slipway.io/slipway/provision/check"
-	"slipway.io/slipway/provision/mesh"
+	"slipway.io/slipway/provision/probe/netprobe"
+	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -37,10 +37,10 @@ func line(f check.Finding) string {
 // Preflight runs every check and refuses on errors. Packets are sent between
 // the machines as long as one of them has no kubelet yet: afterwards the
 // cluster itself uses the ports, and validate proves the network.
-func Preflight() workflow.Phase { return preflightWith(mesh.Probe) }
+func Preflight() workflow.Phase { return preflightWith(netprobe.Probe) }
 
-// prober is mesh.Probe.
-type prober func(context.Context, []mesh.Node, []mesh.Need, mesh.Options) (*mesh.Matrix, error)
+// prober is netprobe.Probe.
+type prober func(context.Context, []netprobe.Node, []netprobe.Need, netprobe.Options) (*netprobe.Matrix, error)
 
 func preflightWith(probe prober) workflow.Phase {
 	return workflow.Phase{
@@ -51,13 +51,13 @@ func preflightWith(probe prober) workflow.Phase {
 			"slipway preflight",
 			"slipway explain CHECK",
 		},
-		On:       workflow.Installer,
+		On:       workflow.Localhost,
 		NeedsAll: []string{"facts", "bundle"},
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			l := &look{cluster: s.Cluster(), fleet: s.Fleet(), probe: probe, version: s.Bundle().Manifest().Kubernetes}
+			l := &look{cluster: s.Cluster(), hosts: s.Hosts(), probe: probe, version: s.Bundle().Manifest().Kubernetes}
 			l.askEtcd(ctx)
-			if slices.ContainsFunc(l.machines(), func(m *workflow.Machine) bool { return !installed(m.Facts()) }) {
+			if slices.ContainsFunc(l.machines(), func(m *workflow.Host) bool { return !installed(m.Facts()) }) {
 				l.measure(ctx, Selection{})
 			} else {
 				l.noMesh = "every machine is installed"

@@ -9,9 +9,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"slipway.io/slipway/provision/check"
-	"slipway.io/slipway/provision/facts"
-	"slipway.io/slipway/provision/mesh"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/probe/netprobe"
+	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
@@ -41,11 +41,11 @@ func TestPreflightRefusesOnErrorsOnly(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			bed := workflowtest.New(t, two+test.more)
-			bed.Bundle = workflowtest.NewBundle(t)
-			test.change(bed.Facts("cp-1"))
-			err := bed.Apply(preflightWith(func(context.Context, []mesh.Node, []mesh.Need, mesh.Options) (*mesh.Matrix, error) {
-				return &mesh.Matrix{}, nil
+			fixture := workflowtest.New(t, two+test.more)
+			fixture.Bundle = workflowtest.NewBundle(t)
+			test.change(fixture.Facts("cp-1"))
+			err := fixture.Apply(preflightWith(func(context.Context, []netprobe.Node, []netprobe.Need, netprobe.Options) (*netprobe.Matrix, error) {
+				return &netprobe.Matrix{}, nil
 			}))
 			var found *FindingsError
 			if errors.As(err, &found) != (test.refused != nil) || err != nil && found == nil {
@@ -59,7 +59,7 @@ func TestPreflightRefusesOnErrorsOnly(t *testing.T) {
 					t.Errorf("hint %q", workflow.Hint(err))
 				}
 			}
-			if diff := cmp.Diff(test.notes, bed.Notes()); diff != "" {
+			if diff := cmp.Diff(test.notes, fixture.Notes()); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -79,21 +79,21 @@ func TestFindingsErrorHasALineForEach(t *testing.T) {
 
 func TestFactsAreReadFromEveryMachine(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, two)
+	fixture := workflowtest.New(t, two)
 	args := factsArguments()
-	bed.Machine("cp-1").ExpectQueryScript("facts.sh", args...).Returns("arch\tx86_64\nkernel\t6.1\nhostname\tfirst\n")
-	bed.Machine("w-1").ExpectQueryScript("facts.sh", args...).Returns("arch\taarch64\nkernel\t6.2\nhostname\tsecond\n")
-	bed.MustApply(Facts())
-	if a, b := bed.Facts("cp-1"), bed.Facts("w-1"); a.Hostname != "first" || b.Arch != "arm64" {
+	fixture.Host("cp-1").ExpectQueryScript("facts.sh", args...).Returns("arch\tx86_64\nkernel\t6.1\nhostname\tfirst\n")
+	fixture.Host("w-1").ExpectQueryScript("facts.sh", args...).Returns("arch\taarch64\nkernel\t6.2\nhostname\tsecond\n")
+	fixture.MustApply(Facts())
+	if a, b := fixture.Facts("cp-1"), fixture.Facts("w-1"); a.Hostname != "first" || b.Arch != "arm64" {
 		t.Errorf("got %+v and %+v", a, b)
 	}
 }
 
 func TestFactsThatCannotBeReadAreAnError(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n")
-	bed.Machine("cp-1").ExpectQueryScript("facts.sh", factsArguments()...).Returns("This account is disabled.\n")
-	if err := bed.Apply(Facts()); err == nil || !strings.Contains(err.Error(), "facts: incomplete") {
+	fixture := workflowtest.New(t, "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n")
+	fixture.Host("cp-1").ExpectQueryScript("facts.sh", factsArguments()...).Returns("This account is disabled.\n")
+	if err := fixture.Apply(Facts()); err == nil || !strings.Contains(err.Error(), "facts: incomplete") {
 		t.Errorf("got %v", err)
 	}
 }

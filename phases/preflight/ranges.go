@@ -5,9 +5,9 @@ import (
 	"net/netip"
 	"strings"
 
-	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/facts"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -31,7 +31,7 @@ func cidrOverlap(l *look) []check.Finding {
 		for _, m := range l.machines() {
 			for _, what := range meets(prefix, m.Facts(), l.cluster.Network.CNI.Backend) {
 				found = append(found, check.Finding{
-					Host:     m.Spec.Name,
+					Host:     m.Config.Name,
 					Evidence: fmt.Sprintf("%s %s overlaps %s", r.field, prefix, what),
 					Fix:      l.propose(r.field, r.candidates, other),
 				})
@@ -63,7 +63,7 @@ func (l *look) free(candidate netip.Prefix) bool {
 		if len(meets(candidate, m.Facts(), "")) > 0 {
 			return false
 		}
-		if addr, err := netip.ParseAddr(m.Spec.Address); err == nil && candidate.Contains(addr) {
+		if addr, err := netip.ParseAddr(m.Config.Address); err == nil && candidate.Contains(addr) {
 			return false
 		}
 		for _, a := range m.Facts().Addresses {

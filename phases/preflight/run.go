@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/mesh"
+	"slipway.io/slipway/provision/probe/netprobe"
+	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -82,10 +82,10 @@ func Describe() []check.Description {
 // Look reads the facts of all machines, measures what lies between them, and
 // runs every check that is selected. A machine that cannot be looked at is a
 // finding; the only error is the end of the context.
-func Look(ctx context.Context, cluster *config.Cluster, fleet *workflow.Fleet, o Options) (*check.Report, error) {
+func Look(ctx context.Context, cluster *config.Cluster, hosts *workflow.Hosts, o Options) (*check.Report, error) {
 	started := time.Now()
-	l := &look{cluster: cluster, fleet: fleet, version: o.Version, bundleErr: o.BundleErr, probe: mesh.Probe}
-	l.failed = readAll(ctx, fleet)
+	l := &look{cluster: cluster, hosts: hosts, version: o.Version, bundleErr: o.BundleErr, probe: netprobe.Probe}
+	l.failed = readAll(ctx, hosts)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func Look(ctx context.Context, cluster *config.Cluster, fleet *workflow.Fleet, o
 
 // report runs the selected checks on what was read.
 func (l *look) report(selection Selection) *check.Report {
-	report := &check.Report{Cluster: l.cluster.Metadata.Name, Hosts: l.fleet.Names(), Mesh: l.mesh}
+	report := &check.Report{Cluster: l.cluster.Metadata.Name, Hosts: l.hosts.Names(), Mesh: l.mesh}
 	for _, c := range Checks() {
 		if len(selection.Only) > 0 && !slices.Contains(selection.Only, c.Name) {
 			continue
@@ -156,10 +156,10 @@ func (l *look) skips(c Check, selection Selection) string {
 // notLookedAt says for a check of single hosts where it could not be asked.
 func (l *look) notLookedAt() []check.Finding {
 	var all []check.Finding
-	for _, m := range l.fleet.Machines {
+	for _, m := range l.hosts.All {
 		if m.Facts() == nil {
 			all = append(all, check.Finding{
-				Host: m.Spec.Name, Severity: check.Unknown,
+				Host: m.Config.Name, Severity: check.Unknown,
 				Evidence: check.NotLookedAt, Fix: "see the checks of the connection",
 			})
 		}
@@ -189,7 +189,7 @@ func (l *look) measure(ctx context.Context, selection Selection) {
 		l.noMesh = "no machine could be looked at"
 		return
 	}
-	measured, err := l.probe(ctx, nodes, l.needs(), mesh.Options{Ask: l.ask()})
+	measured, err := l.probe(ctx, nodes, l.needs(), netprobe.Options{Ask: l.ask()})
 	if err != nil {
 		l.noMesh = fmt.Sprintf("could not be measured: %v", err)
 		l.meshErr = err

@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"slipway.io/slipway/provision/check"
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
@@ -34,8 +34,8 @@ func TestEveryCheckIsDescribed(t *testing.T) {
 
 func TestSelection(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, two)
-	bed.Facts("w-1").CPUs, bed.Facts("w-1").Arch = 0, "riscv64"
+	fixture := workflowtest.New(t, two)
+	fixture.Facts("w-1").CPUs, fixture.Facts("w-1").Arch = 0, "riscv64"
 	tests := []struct {
 		name      string
 		selection Selection
@@ -49,7 +49,7 @@ func TestSelection(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			l := &look{cluster: bed.Cluster, fleet: bed.Fleet, noMesh: "no packets in this test"}
+			l := &look{cluster: fixture.Cluster, hosts: fixture.Hosts, noMesh: "no packets in this test"}
 			if diff := cmp.Diff(test.want, told(l.report(test.selection))); diff != "" {
 				t.Error(diff)
 			}
@@ -72,14 +72,14 @@ func TestASelectionNamesChecksThatThereAre(t *testing.T) {
 // A machine that cannot be looked at keeps no other from being looked at.
 func TestLookGoesOnWithoutAMachine(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, two)
-	for _, m := range bed.Fleet.Machines {
+	fixture := workflowtest.New(t, two)
+	for _, m := range fixture.Hosts.All {
 		m.SetFacts(nil)
 	}
 	args := factsArguments()
-	bed.Machine("cp-1").ExpectQueryScript("facts.sh", args...).Returns("arch\triscv64\nkernel\t6.1\n")
-	bed.Machine("w-1").ExpectQueryScript("facts.sh", args...).Error(remote.ErrUnreachable)
-	report, err := Look(t.Context(), bed.Cluster, bed.Fleet, Options{NoPairs: true, Selection: Selection{Only: []string{"architecture", "ssh-connect"}}})
+	fixture.Host("cp-1").ExpectQueryScript("facts.sh", args...).Returns("arch\triscv64\nkernel\t6.1\n")
+	fixture.Host("w-1").ExpectQueryScript("facts.sh", args...).Error(host.ErrUnreachable)
+	report, err := Look(t.Context(), fixture.Cluster, fixture.Hosts, Options{NoPairs: true, Selection: Selection{Only: []string{"architecture", "ssh-connect"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,9 +93,9 @@ func TestLookGoesOnWithoutAMachine(t *testing.T) {
 
 func TestABundleThatCannotBeUsedIsAFindingAmongOthers(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, two)
-	bed.Facts("w-1").Arch = "riscv64"
-	l := &look{cluster: bed.Cluster, fleet: bed.Fleet, noMesh: "no packets in this test", bundleErr: errors.New("no bundle.yaml")}
+	fixture := workflowtest.New(t, two)
+	fixture.Facts("w-1").Arch = "riscv64"
+	l := &look{cluster: fixture.Cluster, hosts: fixture.Hosts, noMesh: "no packets in this test", bundleErr: errors.New("no bundle.yaml")}
 	if diff := cmp.Diff([]string{"architecture w-1 error", "version  error", "os-mix  info"}, told(l.report(Selection{}))); diff != "" {
 		t.Error(diff)
 	}
@@ -105,17 +105,17 @@ func TestLookEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	bed := workflowtest.New(t, two)
-	if _, err := Look(ctx, bed.Cluster, bed.Fleet, Options{}); !errors.Is(err, context.Canceled) {
+	fixture := workflowtest.New(t, two)
+	if _, err := Look(ctx, fixture.Cluster, fixture.Hosts, Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestTheInventoryIgnoresWithAReason(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, two+"preflight: {ignore: [{check: architecture, reason: an experiment}]}\n")
-	bed.Facts("w-1").Arch = "riscv64"
-	for _, c := range looked(bed).Checks {
+	fixture := workflowtest.New(t, two+"preflight: {ignore: [{check: architecture, reason: an experiment}]}\n")
+	fixture.Facts("w-1").Arch = "riscv64"
+	for _, c := range looked(fixture).Checks {
 		if c.Name == "architecture" && (c.Status != check.OK || c.Findings[0].Ignored != "an experiment") {
 			t.Errorf("got %+v", c)
 		}

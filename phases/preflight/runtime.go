@@ -8,9 +8,9 @@ import (
 	goversion "github.com/hashicorp/go-version"
 	"github.com/pelletier/go-toml/v2"
 
-	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/facts"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow"
 )
 

@@ -6,10 +6,10 @@ import (
 	"net/url"
 	"strings"
 
-	"slipway.io/slipway/provision/check"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/distro"
-	"slipway.io/slipway/provision/facts"
+	"slipway.io/slipway/provision/host/distro"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow"
 )
 

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"slipway.io/slipway/provision/kubeadm"
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/cluster/kubeadm"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
@@ -43,12 +43,12 @@ func Stop() workflow.Phase {
 			if err != nil {
 				return err
 			}
-			if _, err := s.Unjournaled().WriteFile(ctx, remote.File{Path: configFile, Content: document}); err != nil {
+			if _, err := s.WithoutJournal().WriteFile(ctx, host.File{Path: configFile, Content: document}); err != nil {
 				return err
 			}
-			stop := remote.Script("stop.sh", templates.Script("reset/stop.sh"), configFile)
+			stop := host.Script("stop.sh", templates.Script("reset/stop.sh"), configFile)
 			stop.Output = s.Output()
-			_, err = s.Unjournaled().Run(ctx, stop)
+			_, err = s.WithoutJournal().Run(ctx, stop)
 			return err
 		},
 	}
@@ -69,7 +69,7 @@ func Network() workflow.Phase {
 		Needs: []string{"stop"},
 		Done:  notOurs,
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			_, err := s.Unjournaled().Run(ctx, remote.Script("network.sh", templates.Script("reset/network.sh")))
+			_, err := s.WithoutJournal().Run(ctx, host.Script("network.sh", templates.Script("reset/network.sh")))
 			return err
 		},
 	}
@@ -97,7 +97,7 @@ func undo(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	machine := s.Unjournaled()
+	machine := s.WithoutJournal()
 	var paths []string
 	flush := func() error {
 		if len(paths) == 0 {
@@ -105,7 +105,7 @@ func undo(ctx context.Context, s *workflow.Step) error {
 		}
 		args := append([]string{workflow.JournalDir}, paths...)
 		paths = nil
-		_, err := machine.Run(ctx, remote.Script("undo.sh", templates.Script("reset/undo.sh"), args...))
+		_, err := machine.Run(ctx, host.Script("undo.sh", templates.Script("reset/undo.sh"), args...))
 		return err
 	}
 	for _, e := range slices.Backward(entries) {
@@ -116,8 +116,8 @@ func undo(ctx context.Context, s *workflow.Step) error {
 			if err := flush(); err != nil {
 				return err
 			}
-			_, err := machine.Run(ctx, remote.Cmd{Argv: e.Undo, Sudo: true})
-			var exit *remote.ExitError
+			_, err := machine.Run(ctx, host.Cmd{Argv: e.Undo, Sudo: true})
+			var exit *host.ExitError
 			if errors.As(err, &exit) {
 				// A service that is gone cannot be disabled: said, not fatal.
 				s.Note("%s: %v", strings.Join(e.Undo, " "), err)
@@ -130,6 +130,6 @@ func undo(ctx context.Context, s *workflow.Step) error {
 		return err
 	}
 	archive := workflow.JournalDir + "-" + time.Now().UTC().Format("20060102T150405Z")
-	_, err = machine.Run(ctx, remote.Script("archive.sh", templates.Script("reset/archive.sh"), workflow.JournalDir, archive))
+	_, err = machine.Run(ctx, host.Script("archive.sh", templates.Script("reset/archive.sh"), workflow.JournalDir, archive))
 	return err
 }

@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"slipway.io/slipway/provision/remote"
-	"slipway.io/slipway/provision/remote/remotetest"
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
@@ -28,11 +28,11 @@ var entries = []workflow.Entry{
 	{Kind: "file", Path: "/usr/local/bin/kubelet"},
 }
 
-// used is a bed whose machine has that journal.
-func used(t *testing.T) (*workflowtest.Bed, *remotetest.Fake) {
+// used is a fixture whose machine has that journal.
+func used(t *testing.T) (*workflowtest.Fixture, *hosttest.Fake) {
 	t.Helper()
-	bed := workflowtest.New(t, one)
-	bed.Facts("cp-1").Existing = []string{workflow.JournalDir}
+	fixture := workflowtest.New(t, one)
+	fixture.Facts("cp-1").Existing = []string{workflow.JournalDir}
 	var journal strings.Builder
 	for _, e := range entries {
 		line, err := json.Marshal(e)
@@ -41,15 +41,15 @@ func used(t *testing.T) (*workflowtest.Bed, *remotetest.Fake) {
 		}
 		journal.Write(append(line, '\n'))
 	}
-	machine := bed.Machine("cp-1")
+	machine := fixture.Host("cp-1")
 	machine.Put(workflow.JournalDir+"/entries.jsonl", journal.String())
-	return bed, machine
+	return fixture, machine
 }
 
 // steps is what undo does, in its order. The clock of synctest stands still.
-func steps(machine *remotetest.Fake) []*remotetest.Expectation {
+func steps(machine *hosttest.Fake) []*hosttest.Expectation {
 	const journal = workflow.JournalDir
-	return []*remotetest.Expectation{
+	return []*hosttest.Expectation{
 		machine.ExpectRunScript("undo.sh", journal, "file", "false", "/usr/local/bin/kubelet", ""),
 		machine.ExpectRun("systemctl", "disable", "--now", "containerd.service"),
 		machine.ExpectRunScript("undo.sh", journal,
@@ -63,9 +63,9 @@ func steps(machine *remotetest.Fake) []*remotetest.Expectation {
 func TestTheLastIsTakenBackFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		bed, machine := used(t)
+		fixture, machine := used(t)
 		steps(machine)
-		bed.MustApply(Undo())
+		fixture.MustApply(Undo())
 		var order []string
 		for line := range strings.Lines(machine.Transcript()) {
 			if rest, ok := strings.CutPrefix(line, "run "); ok {
@@ -81,10 +81,10 @@ func TestTheLastIsTakenBackFirst(t *testing.T) {
 func TestACommandThatCannotBeTakenBackIsSaid(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		bed, machine := used(t)
+		fixture, machine := used(t)
 		steps(machine)[1].Fails(1, "Unit containerd.service does not exist.")
-		bed.MustApply(Undo())
-		if got := bed.Notes(); len(got) != 1 || !strings.Contains(got[0], "does not exist") {
+		fixture.MustApply(Undo())
+		if got := fixture.Notes(); len(got) != 1 || !strings.Contains(got[0], "does not exist") {
 			t.Errorf("notes %v", got)
 		}
 	})
@@ -94,16 +94,16 @@ func TestACommandThatCannotBeTakenBackIsSaid(t *testing.T) {
 func TestALostConnectionKeepsTheJournal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		bed, machine := used(t)
+		fixture, machine := used(t)
 		for i, step := range steps(machine) {
 			if i == 3 {
-				step.Error(remote.ErrUnreachable)
+				step.Error(host.ErrUnreachable)
 			}
 			if i > 3 {
 				step.AnyTimes()
 			}
 		}
-		if err := bed.Apply(Undo()); !errors.Is(err, remote.ErrUnreachable) {
+		if err := fixture.Apply(Undo()); !errors.Is(err, host.ErrUnreachable) {
 			t.Errorf("got %v", err)
 		}
 		if asked := machine.Transcript(); strings.Contains(asked, "archive.sh") || strings.Contains(asked, "/etc/fstab") {
@@ -114,19 +114,19 @@ func TestALostConnectionKeepsTheJournal(t *testing.T) {
 
 func TestAPlanOfUndoChangesNothing(t *testing.T) {
 	t.Parallel()
-	bed, machine := used(t)
+	fixture, machine := used(t)
 	machine.StrictFiles()
-	bed.MustPlan(Undo())
-	if got := bed.Changes(); len(got) != 6 || got[3] != "run swapon /dev/sda2" {
+	fixture.MustPlan(Undo())
+	if got := fixture.Changes(); len(got) != 6 || got[3] != "run swapon /dev/sda2" {
 		t.Errorf("changes %q", got)
 	}
 }
 
 func TestStopHandsKubeadmItsConfiguration(t *testing.T) {
 	t.Parallel()
-	bed, machine := used(t)
+	fixture, machine := used(t)
 	machine.ExpectRunScript("stop.sh", configFile).Returns("[reset] Stopping the kubelet service\n")
-	bed.MustApply(Stop())
+	fixture.MustApply(Stop())
 	if file, _ := machine.File(configFile); !strings.Contains(string(file.Content), "kind: ResetConfiguration") {
 		t.Errorf("%s is %q", configFile, file.Content)
 	}
@@ -134,19 +134,19 @@ func TestStopHandsKubeadmItsConfiguration(t *testing.T) {
 
 func TestTheNetworkIsRemoved(t *testing.T) {
 	t.Parallel()
-	bed, machine := used(t)
+	fixture, machine := used(t)
 	machine.ExpectRunScript("network.sh")
-	bed.MustApply(Network())
+	fixture.MustApply(Network())
 }
 
 func TestAMachineThatSlipwayNeverHadIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, one)
-	bed.Facts("cp-1").Existing = []string{"/etc/kubernetes/admin.conf"}
+	fixture := workflowtest.New(t, one)
+	fixture.Facts("cp-1").Existing = []string{"/etc/kubernetes/admin.conf"}
 	for _, phase := range []workflow.Phase{Stop(), Network(), Undo()} {
-		bed.MustApply(phase)
+		fixture.MustApply(phase)
 	}
-	if asked := bed.Machine("cp-1").Transcript(); asked != "" {
+	if asked := fixture.Host("cp-1").Transcript(); asked != "" {
 		t.Errorf("the machine was asked: %s", asked)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
@@ -122,14 +122,14 @@ func lookup(tables map[string]any, path []string) any {
 }
 
 // mirrorFiles are the hosts.toml of each mirrored registry.
-func mirrorFiles(mirrors []config.Mirror) ([]remote.File, error) {
-	var files []remote.File
+func mirrorFiles(mirrors []config.Mirror) ([]host.File, error) {
+	var files []host.File
 	for _, m := range mirrors {
 		content, err := templates.Render("runtime/hosts.toml.tmpl", m)
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, remote.File{Path: certsDir + "/" + m.Registry + "/hosts.toml", Content: content})
+		files = append(files, host.File{Path: certsDir + "/" + m.Registry + "/hosts.toml", Content: content})
 	}
 	return files, nil
 }

@@ -8,8 +8,8 @@ import (
 	"io/fs"
 	"strings"
 
-	"slipway.io/slipway/provision/install"
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/bundle/install"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
@@ -26,8 +26,8 @@ var binaries = []string{"containerd", "containerd-shim-runc-v2", "ctr", "runc"}
 
 // folders belong to containerd alone: reset removes them with all they hold.
 // containerd itself closes its state to others.
-func folders() []remote.File {
-	return []remote.File{
+func folders() []host.File {
+	return []host.File{
 		{Path: "/etc/containerd", Mode: fs.ModeDir | 0o755},
 		{Path: "/var/lib/containerd", Mode: fs.ModeDir | 0o700},
 		{Path: "/opt/containerd", Mode: fs.ModeDir | 0o755},
@@ -70,8 +70,8 @@ func installContainerd(ctx context.Context, s *workflow.Step) error {
 		return err
 	}
 	files := append(folders(),
-		remote.File{Path: configFile, Content: config},
-		remote.File{Path: serviceFile, Content: templates.File("runtime/containerd.service")},
+		host.File{Path: configFile, Content: config},
+		host.File{Path: serviceFile, Content: templates.File("runtime/containerd.service")},
 	)
 	mirrors, err := mirrorFiles(s.Cluster().Containerd.Mirrors)
 	if err != nil {
@@ -93,7 +93,7 @@ func (w settings) assert(ctx context.Context, s *workflow.Step) error {
 	if s.Planning() {
 		return nil
 	}
-	dump := remote.Cmd{Argv: []string{install.BinDir + "/containerd", "--config", configFile, "config", "dump"}, Sudo: true}
+	dump := host.Cmd{Argv: []string{install.BinDir + "/containerd", "--config", configFile, "config", "dump"}, Sudo: true}
 	res, err := s.Query(ctx, dump)
 	if err != nil {
 		return err

@@ -7,9 +7,9 @@ import (
 	"strings"
 
 	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/bundle/install"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/install"
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
@@ -51,9 +51,9 @@ func AddonImages() workflow.Phase {
 			"ctr -n k8s.io images import IMAGE.tar",
 			"ctr -n k8s.io images label IMAGE io.cri-containerd.pinned=pinned",
 		},
-		On:     workflow.EachHost,
-		Needs:  []string{"images", "kubelet"},
-		Wanted: func(c *config.Cluster) bool { return len(c.Addons) > 0 },
+		On:      workflow.EachHost,
+		Needs:   []string{"images", "kubelet"},
+		Enabled: func(c *config.Cluster) bool { return len(c.Addons) > 0 },
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			var wanted []bundle.Image
 			for _, a := range s.Cluster().Addons {
@@ -67,7 +67,7 @@ func AddonImages() workflow.Phase {
 // imagesOf are those of an addon, or with "" those of every cluster, that the
 // machine's role needs.
 func imagesOf(s *workflow.Step, addon string) []bundle.Image {
-	return s.Bundle().AddonImages(addon, install.Role(s.Machine.Spec), s.Facts().Arch)
+	return s.Bundle().AddonImages(addon, install.Role(s.Target.Config), s.Facts().Arch)
 }
 
 func importImages(ctx context.Context, s *workflow.Step, wanted []bundle.Image) error {
@@ -88,7 +88,7 @@ func importImages(ctx context.Context, s *workflow.Step, wanted []bundle.Image) 
 	for _, image := range missing {
 		names = append(names, image.Name)
 	}
-	cmd := remote.Cmd{
+	cmd := host.Cmd{
 		Name: fmt.Sprintf("import %d images: %s", len(missing), strings.Join(names, " ")),
 		Argv: ctr("images", "import", "--digests=false", "-"),
 		Sudo: true, Stdin: read,
@@ -97,7 +97,7 @@ func importImages(ctx context.Context, s *workflow.Step, wanted []bundle.Image) 
 		read.CloseWithError(err)
 		return firstOf(<-done, err)
 	}
-	pin := remote.Script("pin-images.sh", templates.Script("runtime/pin-images.sh"), append([]string{pinned}, names...)...)
+	pin := host.Script("pin-images.sh", templates.Script("runtime/pin-images.sh"), append([]string{pinned}, names...)...)
 	_, err = s.Run(ctx, pin)
 	return err
 }
@@ -113,8 +113,8 @@ func firstOf(stream, run error) error {
 // missingImages are those of the wanted that the machine has not, or not pinned, under the
 // digest of the bundle.
 func missingImages(ctx context.Context, s *workflow.Step, wanted []bundle.Image) ([]bundle.Image, error) {
-	res, err := s.Query(ctx, remote.Cmd{Argv: ctr("images", "list"), Sudo: true})
-	if err != nil && !remote.Exited(err) {
+	res, err := s.Query(ctx, host.Cmd{Argv: ctr("images", "list"), Sudo: true})
+	if err != nil && !host.Exited(err) {
 		return nil, err
 	}
 	have := map[string]string{}

@@ -11,9 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"slipway.io/slipway/provision/bundle"
-	"slipway.io/slipway/provision/install"
-	"slipway.io/slipway/provision/remote"
-	"slipway.io/slipway/provision/remote/remotetest"
+	"slipway.io/slipway/provision/bundle/install"
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
@@ -24,7 +24,7 @@ func line(image bundle.Image, labels string) string {
 	return image.Name + " application/vnd.oci.image.manifest.v1+json " + image.Digest + " 12.3 MiB linux/amd64 " + labels + "\n"
 }
 
-func listImages(machine *remotetest.Fake) *remotetest.Expectation {
+func listImages(machine *hosttest.Fake) *hosttest.Expectation {
 	return machine.ExpectQuery("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "list")
 }
 
@@ -58,22 +58,22 @@ func TestMissingImages(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			bed := workflowtest.New(t, "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}, {name: w-1, address: 192.0.2.21}]\n")
-			bed.Bundle = content
-			answer := listImages(bed.Machine(test.host)).Returns(test.listed)
+			fixture := workflowtest.New(t, "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}, {name: w-1, address: 192.0.2.21}]\n")
+			fixture.Bundle = content
+			answer := listImages(fixture.Host(test.host)).Returns(test.listed)
 			if test.fails {
 				answer.Fails(127, "not found")
 			}
 			var got []string
 			look := workflow.Phase{Name: "look", Do: func(ctx context.Context, s *workflow.Step) error {
-				if s.Machine.Spec.Name != test.host {
+				if s.Target.Config.Name != test.host {
 					return nil
 				}
-				missing, err := missingImages(ctx, s, wanted(content, install.Role(s.Machine.Spec)))
+				missing, err := missingImages(ctx, s, wanted(content, install.Role(s.Target.Config)))
 				got = names(missing)
 				return err
 			}}
-			bed.MustApply(look)
+			fixture.MustApply(look)
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Error(diff)
 			}
@@ -99,14 +99,14 @@ func TestImagesOfAddons(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			bed, machine := installed(t, test.inventory, "ok\n")
+			fixture, machine := installed(t, test.inventory, "ok\n")
 			if len(test.want) > 0 {
 				listImages(machine).Returns(list)
 				machine.ExpectRun("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "import", "--digests=false", "-").
-					Stdin(archiveOf(t, bed.Bundle, bed.Bundle.AddonImages("traefik", "", "amd64")))
+					Stdin(archiveOf(t, fixture.Bundle, fixture.Bundle.AddonImages("traefik", "", "amd64")))
 				machine.ExpectRunScript("pin-images.sh", append([]string{pinned}, test.want...)...)
 			}
-			bed.MustApply(AddonImages())
+			fixture.MustApply(AddonImages())
 		})
 	}
 }
@@ -130,36 +130,36 @@ func names(images []bundle.Image) []string {
 
 func TestImagesAreStreamedAndPinned(t *testing.T) {
 	t.Parallel()
-	bed, machine := installed(t, one, "ok\n")
-	all := names(wanted(bed.Bundle, "control-plane"))
-	archive := archiveOf(t, bed.Bundle, wanted(bed.Bundle, "control-plane"))
+	fixture, machine := installed(t, one, "ok\n")
+	all := names(wanted(fixture.Bundle, "control-plane"))
+	archive := archiveOf(t, fixture.Bundle, wanted(fixture.Bundle, "control-plane"))
 	listImages(machine).Returns(list)
 	machine.ExpectRun("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "import", "--digests=false", "-").Stdin(archive)
 	machine.ExpectRunScript("pin-images.sh", append([]string{pinned}, all...)...)
-	bed.MustApply(Images())
+	fixture.MustApply(Images())
 }
 
 func TestImagesThatAreThereAreNotSentAgain(t *testing.T) {
 	t.Parallel()
-	bed, machine := installed(t, one, "ok\n")
+	fixture, machine := installed(t, one, "ok\n")
 	var listed strings.Builder
-	for _, image := range wanted(bed.Bundle, "control-plane") {
+	for _, image := range wanted(fixture.Bundle, "control-plane") {
 		listed.WriteString(line(image, pinned))
 	}
 	listImages(machine).Returns(listed.String())
-	bed.MustApply(Images())
-	if got := bed.Changes(); len(got) > 0 {
+	fixture.MustApply(Images())
+	if got := fixture.Changes(); len(got) > 0 {
 		t.Errorf("changes %v", got)
 	}
 }
 
 func TestAnImportThatFailsIsAnError(t *testing.T) {
 	t.Parallel()
-	bed, machine := installed(t, one, "ok\n")
+	fixture, machine := installed(t, one, "ok\n")
 	listImages(machine).Returns(list)
 	machine.ExpectRun("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "import", "--digests=false", "-").Fails(1, "ctr: no space left on device")
-	err := bed.Apply(Images())
-	var exit *remote.ExitError
+	err := fixture.Apply(Images())
+	var exit *host.ExitError
 	if !errors.As(err, &exit) || exit.Code != 1 {
 		t.Errorf("got %v", err)
 	}
@@ -168,17 +168,17 @@ func TestAnImportThatFailsIsAnError(t *testing.T) {
 // What is wrong with the bundle is the cause, and says so.
 func TestADamagedImageStopsTheImport(t *testing.T) {
 	t.Parallel()
-	bed, machine := installed(t, one, "ok\n")
-	pause, err := bed.Bundle.Image("registry.k8s.io/pause", "amd64")
+	fixture, machine := installed(t, one, "ok\n")
+	pause, err := fixture.Bundle.Image("registry.k8s.io/pause", "amd64")
 	if err != nil {
 		t.Fatal(err)
 	}
-	blob := filepath.Join(bed.Bundle.Dir(), "images", "blobs", "sha256", strings.TrimPrefix(pause.Digest, "sha256:"))
+	blob := filepath.Join(fixture.Bundle.Dir(), "images", "blobs", "sha256", strings.TrimPrefix(pause.Digest, "sha256:"))
 	if err := os.WriteFile(blob, []byte("damaged"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	listImages(machine).Returns(list)
-	err = bed.Apply(Images())
+	err = fixture.Apply(Images())
 	var corrupt *bundle.CorruptError
 	if !errors.As(err, &corrupt) {
 		t.Errorf("got %v, want a *bundle.CorruptError", err)
@@ -187,10 +187,10 @@ func TestADamagedImageStopsTheImport(t *testing.T) {
 
 func TestAPlanSendsNoImages(t *testing.T) {
 	t.Parallel()
-	bed, machine := installed(t, one, "ok\n")
+	fixture, machine := installed(t, one, "ok\n")
 	listImages(machine).Fails(127, "not found")
-	bed.MustPlan(Images())
-	got := bed.Changes()
+	fixture.MustPlan(Images())
+	got := fixture.Changes()
 	if len(got) != 2 || !strings.HasPrefix(got[0], "run import 4 images: ") || !strings.HasPrefix(got[1], "run pin-images.sh ") {
 		t.Errorf("got %q", got)
 	}

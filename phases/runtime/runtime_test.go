@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/remote/remotetest"
+	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
@@ -46,9 +46,9 @@ func TestConfigurationIsRenderedForEachMajor(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.golden, func(t *testing.T) {
 			t.Parallel()
-			bed := workflowtest.New(t, test.inventory)
+			fixture := workflowtest.New(t, test.inventory)
 			want := settings{major: test.major, PauseImage: "registry.k8s.io/pause:3.10.2", SystemdCgroup: true}
-			got, err := want.render(bed.Cluster.Containerd.Config)
+			got, err := want.render(fixture.Cluster.Containerd.Config)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -154,17 +154,17 @@ func TestMirrorsAreFilesOfTheirRegistries(t *testing.T) {
 	}
 }
 
-// installed is a bed whose machine has containerd's service.
-func installed(t *testing.T, inventory, state string) (*workflowtest.Bed, *remotetest.Fake) {
+// installed is a fixture whose machine has containerd's service.
+func installed(t *testing.T, inventory, state string) (*workflowtest.Fixture, *hosttest.Fake) {
 	t.Helper()
-	bed := workflowtest.New(t, inventory)
-	bed.Bundle = workflowtest.NewBundle(t)
-	machine := bed.Machine("cp-1")
+	fixture := workflowtest.New(t, inventory)
+	fixture.Bundle = workflowtest.NewBundle(t)
+	machine := fixture.Host("cp-1")
 	machine.ExpectQueryScript("state.sh", service, configFile, serviceFile, "/usr/local/bin/containerd").Returns(state).AnyTimes()
-	return bed, machine
+	return fixture, machine
 }
 
-func dumpOf(t *testing.T, machine *remotetest.Fake) *remotetest.Expectation {
+func dumpOf(t *testing.T, machine *hosttest.Fake) *hosttest.Expectation {
 	t.Helper()
 	content, err := os.ReadFile("testdata/dump-containerd-2.toml")
 	if err != nil {
@@ -175,10 +175,10 @@ func dumpOf(t *testing.T, machine *remotetest.Fake) *remotetest.Expectation {
 
 func TestContainerdIsInstalledAndAskedWhatItHas(t *testing.T) {
 	t.Parallel()
-	bed, machine := installed(t, one+"containerd: {mirrors: [{registry: docker.io, endpoints: [https://a.example]}]}\n", "containerd.service is not enabled\n")
+	fixture, machine := installed(t, one+"containerd: {mirrors: [{registry: docker.io, endpoints: [https://a.example]}]}\n", "containerd.service is not enabled\n")
 	machine.ExpectRunScript("start.sh", service)
 	dumpOf(t, machine)
-	bed.MustApply(Containerd())
+	fixture.MustApply(Containerd())
 	for _, path := range []string{
 		"/etc/containerd", "/var/lib/containerd", "/etc/containerd/config.toml", "/etc/containerd/certs.d/docker.io/hosts.toml",
 		"/etc/systemd/system/containerd.service", "/usr/local/bin/containerd", "/usr/local/bin/containerd-shim-runc-v2", "/usr/local/bin/ctr", "/usr/local/bin/runc",
@@ -196,9 +196,9 @@ func TestContainerdIsInstalledAndAskedWhatItHas(t *testing.T) {
 
 func TestContainerdThatIgnoresItsFileIsSaid(t *testing.T) {
 	t.Parallel()
-	bed, machine := installed(t, one+"containerd: {cgroupDriver: cgroupfs}\n", "ok\n")
+	fixture, machine := installed(t, one+"containerd: {cgroupDriver: cgroupfs}\n", "ok\n")
 	dumpOf(t, machine)
-	err := bed.Apply(Containerd())
+	err := fixture.Apply(Containerd())
 	if err == nil || !strings.Contains(err.Error(), "SystemdCgroup is true, not false") || workflow.Hint(err) == "" {
 		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
 	}
@@ -207,11 +207,11 @@ func TestContainerdThatIgnoresItsFileIsSaid(t *testing.T) {
 // The dump in a plan is that of the configuration before.
 func TestAPlanOfAnotherConfigurationIsNoError(t *testing.T) {
 	t.Parallel()
-	bed, machine := installed(t, one+"containerd: {cgroupDriver: cgroupfs}\n", "ok\n")
+	fixture, machine := installed(t, one+"containerd: {cgroupDriver: cgroupfs}\n", "ok\n")
 	machine.StrictFiles()
 	machine.Put(configFile, "another")
-	bed.MustPlan(Containerd())
-	if got := strings.Join(bed.Changes(), "\n"); !strings.Contains(got, "write "+configFile) {
+	fixture.MustPlan(Containerd())
+	if got := strings.Join(fixture.Changes(), "\n"); !strings.Contains(got, "write "+configFile) {
 		t.Errorf("got %s", got)
 	}
 }

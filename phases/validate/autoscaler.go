@@ -8,8 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/kube"
 )
 
 // autoscalerTasks have an autoscaler read metrics.

@@ -13,9 +13,9 @@ import (
 	gorilla "github.com/gorilla/websocket"
 	"k8s.io/apimachinery/pkg/util/remotecommand"
 
+	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/cluster/kubetest"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/kube"
-	"slipway.io/slipway/provision/kube/kubetest"
 )
 
 // testCluster is an API server with the controllers, kubelets and network that

@@ -9,7 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"slipway.io/slipway/provision/kube"
+	"slipway.io/slipway/provision/cluster/kube"
 )
 
 // controlPlaneTasks look at what a kubeadm cluster runs itself on.

@@ -13,7 +13,7 @@ import (
 // fakeNetwork is a prober whose pods, names and addresses all work, but for
 // what breaks says.
 type fakeNetwork struct {
-	bed *bed
+	fixture *fixture
 	// breaks gives the answer to a question, or an error; nil, nil: it works.
 	breaks func(pod string, q question) (*answer, error)
 	// execOut and logText are what exec and logs give.
@@ -42,12 +42,12 @@ func (f *fakeNetwork) ask(_ context.Context, pod string, q question) (answer, er
 	if text, ok := strings.CutPrefix(q.request, "echo?msg="); ok {
 		return answer{body: text}, nil
 	}
-	for _, node := range f.bed.nodes {
+	for _, node := range f.fixture.nodes {
 		if node.podIP == q.host {
 			return answer{body: node.pod}, nil
 		}
 	}
-	return answer{body: f.bed.nodes[0].pod}, nil // a Service or a NodePort
+	return answer{body: f.fixture.nodes[0].pod}, nil // a Service or a NodePort
 }
 
 func (f *fakeNetwork) exec(context.Context, string, ...string) (string, error) {
@@ -58,25 +58,25 @@ func (f *fakeNetwork) logs(context.Context, string) (string, error) { return f.l
 
 // testRun is a run over two nodes, a and b, with a network that works.
 func testRun() (*run, *fakeNetwork) {
-	b := &bed{
+	b := &fixture{
 		namespace: "ns", service: "probe", clusterIP: "10.96.7.7", nodePort: 30123,
 		nodes: []bedNode{
 			{name: "a", address: "192.0.2.1", pod: "probe-a", podIP: "10.244.0.2"},
 			{name: "b", address: "192.0.2.2", pod: "probe-b", podIP: "10.244.1.2"},
 		},
 	}
-	network := &fakeNetwork{bed: b, execOut: "app version 2.63.0\n", logText: "x Started HTTP server on port 8080\ny"}
+	network := &fakeNetwork{fixture: b, execOut: "app version 2.63.0\n", logText: "x Started HTTP server on port 8080\ny"}
 	b.prober = network
 	cluster := &config.Cluster{
 		Network: config.Network{DNSDomain: "cluster.test"},
 		Hosts:   []config.Host{{Name: "a", Roles: []config.Role{config.RoleControlPlane}}, {Name: "b"}},
 	}
-	return &run{options: Options{Cluster: cluster}, progress: &progress{}, bed: b}, network
+	return &run{options: Options{Cluster: cluster}, progress: &progress{}, fixture: b}, network
 }
 
 // fakeBed is a testbed that only counts.
 type fakeBed struct {
-	made    *bed
+	made    *fixture
 	err     error
 	laid    func()
 	cleared int
@@ -86,7 +86,7 @@ type fakeBed struct {
 
 func (f *fakeBed) open(context.Context, func(string)) (string, error) { return "ns", nil }
 
-func (f *fakeBed) lay(ctx context.Context, _ func(string)) (*bed, error) {
+func (f *fakeBed) lay(ctx context.Context, _ func(string)) (*fixture, error) {
 	if f.laid != nil {
 		f.laid()
 	}

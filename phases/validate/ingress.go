@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/kube"
 )
 
 const (
@@ -26,7 +26,7 @@ func ingressTasks(ctx context.Context, r *run) []task {
 	if !wanted {
 		return skipped("the inventory has no ingress")
 	}
-	if r.bed == nil {
+	if r.fixture == nil {
 		return skipped("there are no test pods")
 	}
 	trust, err := r.makeIngress(ctx, class)
@@ -34,7 +34,7 @@ func ingressTasks(ctx context.Context, r *run) []task {
 		return failed(err.Error())
 	}
 	var tasks []task
-	for _, node := range r.bed.nodes {
+	for _, node := range r.fixture.nodes {
 		host, known := r.options.Cluster.Host(node.name)
 		if !known || !addon.ControlPlanes && repels(r.options.Cluster.DefaultTaints(host)) {
 			continue

@@ -13,7 +13,7 @@ import (
 // execTasks run a command in each test pod.
 func execTasks(_ context.Context, r *run) []task {
 	return r.onEachNode(func(ctx context.Context, node bedNode) (string, error) {
-		out, err := r.bed.prober.exec(ctx, node.pod, "/agnhost", "--version")
+		out, err := r.fixture.prober.exec(ctx, node.pod, "/agnhost", "--version")
 		if err != nil {
 			return "", err
 		}
@@ -27,7 +27,7 @@ func execTasks(_ context.Context, r *run) []task {
 // logTasks read the log of each test pod.
 func logTasks(_ context.Context, r *run) []task {
 	return r.onEachNode(func(ctx context.Context, node bedNode) (string, error) {
-		text, err := r.bed.prober.logs(ctx, node.pod)
+		text, err := r.fixture.prober.logs(ctx, node.pod)
 		if err != nil {
 			return "", err
 		}

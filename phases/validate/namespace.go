@@ -13,7 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"slipway.io/slipway/provision/kube"
+	"slipway.io/slipway/provision/cluster/kube"
 	validatetmpl "slipway.io/slipway/templates/validate"
 )
 
@@ -69,7 +69,7 @@ func (n *namespaceBed) open(ctx context.Context, say func(string)) (string, erro
 }
 
 // lay fills the namespace.
-func (n *namespaceBed) lay(ctx context.Context, say func(string)) (*bed, error) {
+func (n *namespaceBed) lay(ctx context.Context, say func(string)) (*fixture, error) {
 	nodes, err := n.client.Clientset().CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list nodes: %w", err)
@@ -86,7 +86,7 @@ func (n *namespaceBed) lay(ctx context.Context, say func(string)) (*bed, error) 
 	if _, err := n.client.Apply(ctx, probe); err != nil {
 		return nil, err
 	}
-	b := &bed{
+	b := &fixture{
 		prober:    newPodProber(n.client, n.namespace, n.pace),
 		namespace: n.namespace, service: probeName,
 	}
@@ -98,7 +98,7 @@ func (n *namespaceBed) lay(ctx context.Context, say func(string)) (*bed, error) 
 }
 
 // addresses reads where the Services answer.
-func (n *namespaceBed) addresses(ctx context.Context, b *bed) error {
+func (n *namespaceBed) addresses(ctx context.Context, b *fixture) error {
 	services := n.client.Clientset().CoreV1().Services(n.namespace)
 	service, err := services.Get(ctx, probeName, metav1.GetOptions{})
 	if err != nil {

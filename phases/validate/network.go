@@ -31,7 +31,7 @@ func dnsTasks(_ context.Context, r *run) []task {
 		if domain == "" {
 			domain = "cluster.local" // kubeadm's default
 		}
-		b := r.bed
+		b := r.fixture
 		inNamespace := b.namespace + ".svc." + domain
 		// The dot at the end keeps the resolver from asking for the name in
 		// the search domains of the machine first, which may be slow to fail.
@@ -62,17 +62,17 @@ func dnsTasks(_ context.Context, r *run) []task {
 
 // pairTasks reach the test pod of each node from that of each other one.
 func pairTasks(_ context.Context, r *run) []task {
-	if r.bed == nil {
+	if r.fixture == nil {
 		return skipped("there are no test pods")
 	}
-	if len(r.bed.nodes) < 2 {
+	if len(r.fixture.nodes) < 2 {
 		return skipped("there is one node only")
 	}
 	var tasks []task
-	for _, from := range r.bed.nodes {
-		for _, to := range r.bed.nodes {
+	for _, from := range r.fixture.nodes {
+		for _, to := range r.fixture.nodes {
 			if from.name != to.name {
-				tasks = append(tasks, pairTask(r.bed.prober, from, to))
+				tasks = append(tasks, pairTask(r.fixture.prober, from, to))
 			}
 		}
 	}
@@ -126,18 +126,18 @@ func largePackets(ctx context.Context, p prober, from, to bedNode) (string, erro
 // serviceTasks reach the ClusterIP from each node.
 func serviceTasks(_ context.Context, r *run) []task {
 	return r.onEachNode(func(ctx context.Context, node bedNode) (string, error) {
-		return r.reachService(ctx, node, question{protocol: "http", host: r.bed.clusterIP, port: servicePort, request: "hostname"})
+		return r.reachService(ctx, node, question{protocol: "http", host: r.fixture.clusterIP, port: servicePort, request: "hostname"})
 	})
 }
 
 // nodePortTasks reach the NodePort on each node from each node's pod.
 func nodePortTasks(_ context.Context, r *run) []task {
-	if r.bed == nil {
+	if r.fixture == nil {
 		return skipped("there are no test pods")
 	}
 	var tasks []task
-	for _, from := range r.bed.nodes {
-		for _, to := range r.bed.nodes {
+	for _, from := range r.fixture.nodes {
+		for _, to := range r.fixture.nodes {
 			tasks = append(tasks, task{target: from.name + " -> " + to.name, once: func(ctx context.Context) (string, error) {
 				if from.trouble != "" {
 					return "", skipError{"no test pod on " + from.name}
@@ -145,7 +145,7 @@ func nodePortTasks(_ context.Context, r *run) []task {
 				if to.address == "" {
 					return "", fmt.Errorf("node %s has no InternalIP", to.name)
 				}
-				return r.reachService(ctx, from, question{protocol: "http", host: to.address, port: r.bed.nodePort, request: "hostname"})
+				return r.reachService(ctx, from, question{protocol: "http", host: to.address, port: r.fixture.nodePort, request: "hostname"})
 			}})
 		}
 	}
@@ -154,11 +154,11 @@ func nodePortTasks(_ context.Context, r *run) []task {
 
 // reachService asks something behind which any test pod may answer.
 func (r *run) reachService(ctx context.Context, from bedNode, q question) (string, error) {
-	got, err := r.bed.prober.ask(ctx, from.pod, q)
+	got, err := r.fixture.prober.ask(ctx, from.pod, q)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", address(q), err)
 	}
-	if got.connectedOnly == "" && !r.bed.isTestPod(got.body) {
+	if got.connectedOnly == "" && !r.fixture.isTestPod(got.body) {
 		return "", fmt.Errorf("%s: %q answered, which is no test pod", address(q), got.body)
 	}
 	return fmt.Sprintf("%s answered by %s", address(q), got.by()), nil

@@ -146,10 +146,10 @@ func TestProbesInPods(t *testing.T) {
 			"a -> b: passed: TCP and UDP connect to 10.244.1.2 (no more is known: no proxy)",
 			"b -> a: passed: TCP and UDP connect to 10.244.0.2 (no more is known: no proxy)",
 		}},
-		{"there is one node only", "pod-to-pod", func(r *run, _ *fakeNetwork) { r.bed.nodes = r.bed.nodes[:1] }, []string{
+		{"there is one node only", "pod-to-pod", func(r *run, _ *fakeNetwork) { r.fixture.nodes = r.fixture.nodes[:1] }, []string{
 			": skipped: there is one node only",
 		}},
-		{"a node has no test pod", "pod-to-pod", func(r *run, _ *fakeNetwork) { r.bed.nodes[1].trouble = "no image" }, []string{
+		{"a node has no test pod", "pod-to-pod", func(r *run, _ *fakeNetwork) { r.fixture.nodes[1].trouble = "no image" }, []string{
 			"a -> b: skipped: no test pod on b", "b -> a: skipped: no test pod on b",
 		}},
 
@@ -174,7 +174,7 @@ func TestProbesInPods(t *testing.T) {
 			"b -> a: passed: 192.0.2.1:30123 answered by probe-a", "b -> b: passed: 192.0.2.2:30123 answered by probe-a",
 		}},
 		{"the node port of one node is closed, another has no address and no pod", "node-port", func(r *run, n *fakeNetwork) {
-			r.bed.nodes[1].address, r.bed.nodes[1].trouble = "", "no image"
+			r.fixture.nodes[1].address, r.fixture.nodes[1].trouble = "", "no image"
 			n.breaks = func(_ string, q question) (*answer, error) { return nil, errors.New("connection refused") }
 		}, []string{
 			"a -> a: failed: 192.0.2.1:30123: connection refused", "a -> b: failed: node b has no InternalIP",
@@ -202,13 +202,13 @@ func TestProbesInPods(t *testing.T) {
 		}},
 
 		{"test pods run", "test-pods", nil, []string{"a: passed: probe-a at 10.244.0.2", "b: passed: probe-b at 10.244.1.2"}},
-		{"a test pod does not start", "test-pods", func(r *run, _ *fakeNetwork) { r.bed.nodes[1].trouble = "ImagePullBackOff" }, []string{
+		{"a test pod does not start", "test-pods", func(r *run, _ *fakeNetwork) { r.fixture.nodes[1].trouble = "ImagePullBackOff" }, []string{
 			"a: passed: probe-a at 10.244.0.2", "b: failed: ImagePullBackOff",
 		}},
-		{"there are no test pods at all", "test-pods", func(r *run, _ *fakeNetwork) { r.bed, r.noBed = nil, "namespace: forbidden" }, []string{
+		{"there are no test pods at all", "test-pods", func(r *run, _ *fakeNetwork) { r.fixture, r.noBed = nil, "namespace: forbidden" }, []string{
 			": failed: namespace: forbidden",
 		}},
-		{"nor probes in them", "node-port", func(r *run, _ *fakeNetwork) { r.bed = nil }, []string{": skipped: there are no test pods"}},
+		{"nor probes in them", "node-port", func(r *run, _ *fakeNetwork) { r.fixture = nil }, []string{": skipped: there are no test pods"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -7,9 +7,9 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/kube"
-	"slipway.io/slipway/provision/outside"
+	"slipway.io/slipway/provision/probe/httpprobe"
 )
 
 // The statuses of HTTP that count.
@@ -19,8 +19,8 @@ const (
 )
 
 // answered says which test pod answered; another answer is an error.
-func (r *run) answered(got outside.Answer) (string, error) {
-	if got.Status != statusOK || !r.bed.isTestPod(got.Body) {
+func (r *run) answered(got httpprobe.Answer) (string, error) {
+	if got.Status != statusOK || !r.fixture.isTestPod(got.Body) {
 		return "", fmt.Errorf("answered %d %q, and no test pod", got.Status, head(got.Body, 80))
 	}
 	return got.Body, nil
@@ -31,7 +31,7 @@ func loadBalancerTasks(_ context.Context, r *run) []task {
 	if _, wanted := r.options.Cluster.Addon(config.AddonMetalLB); !wanted {
 		return skipped("the inventory has no load balancer")
 	}
-	if r.bed == nil {
+	if r.fixture == nil {
 		return skipped("there are no test pods")
 	}
 	return []task{{lasts: workloadTime, once: r.loadBalancer}}

@@ -22,7 +22,7 @@ func policyTasks(_ context.Context, r *run) []task {
 	default:
 		return skipped("whether your own pod network enforces NetworkPolicies is not known")
 	}
-	if r.bed == nil {
+	if r.fixture == nil {
 		return skipped("there are no test pods")
 	}
 	return []task{{lasts: workloadTime, once: r.policy}}
@@ -30,7 +30,7 @@ func policyTasks(_ context.Context, r *run) []task {
 
 func (r *run) policy(ctx context.Context) (string, error) {
 	var working []bedNode
-	for _, node := range r.bed.nodes {
+	for _, node := range r.fixture.nodes {
 		if node.trouble == "" {
 			working = append(working, node)
 		}
@@ -55,10 +55,10 @@ func (r *run) policy(ctx context.Context) (string, error) {
 	}
 	q := question{protocol: "http", host: pod.Status.PodIP, port: httpPort, request: "hostname"}
 	return r.persist(ctx, task{once: func(ctx context.Context) (string, error) {
-		if _, err := r.bed.prober.ask(ctx, in.pod, q); err != nil {
+		if _, err := r.fixture.prober.ask(ctx, in.pod, q); err != nil {
 			return "", fmt.Errorf("%s, which the policy lets in, does not get through: %w", in.pod, err)
 		}
-		if got, err := r.bed.prober.ask(ctx, out.pod, q); err == nil {
+		if got, err := r.fixture.prober.ask(ctx, out.pod, q); err == nil {
 			return "", fmt.Errorf("%s, which the policy keeps out, is answered by %s", out.pod, got.by())
 		}
 		return fmt.Sprintf("%s is let in, %s is kept out", in.pod, out.pod), nil

@@ -15,7 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientexec "k8s.io/client-go/util/exec"
 
-	"slipway.io/slipway/provision/kube"
+	"slipway.io/slipway/provision/cluster/kube"
 )
 
 const (

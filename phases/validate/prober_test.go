@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"slipway.io/slipway/provision/kube/kubetest"
+	"slipway.io/slipway/provision/cluster/kubetest"
 )
 
 func newTestProber(t *testing.T) (*podProber, *testCluster) {

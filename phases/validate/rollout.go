@@ -6,7 +6,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"slipway.io/slipway/provision/kube"
+	"slipway.io/slipway/provision/cluster/kube"
 )
 
 // versionLabel tells the pods of one version from those of another.

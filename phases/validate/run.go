@@ -70,10 +70,10 @@ type run struct {
 	// namespace is where probes may make what they need; empty if it could not
 	// be made, for the reason in noBed.
 	namespace string
-	// bed is where the probes in pods are run; nil if it could not be made,
+	// fixture is where the probes in pods are run; nil if it could not be made,
 	// for the reason in noBed.
-	bed   *bed
-	noBed string
+	fixture *fixture
+	noBed   string
 }
 
 // all runs the probes of the API, and those that make what they need, while
@@ -114,7 +114,7 @@ func (r *run) all(ctx context.Context, b testbed, chosen []definition) (found ma
 	return found, ""
 }
 
-// lay makes the bed of the probes in pods.
+// lay makes the fixture of the probes in pods.
 func (r *run) lay(ctx context.Context, b testbed) {
 	if r.namespace == "" {
 		return
@@ -125,7 +125,7 @@ func (r *run) lay(ctx context.Context, b testbed) {
 		return
 	}
 	sortNodes(made.nodes, r.hostNames())
-	r.bed = made
+	r.fixture = made
 }
 
 // perform runs kinds of probes, a bounded number of probes at a time.

@@ -15,9 +15,9 @@ import (
 	"strings"
 	"time"
 
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/kube"
-	"slipway.io/slipway/provision/outside"
+	"slipway.io/slipway/provision/probe/httpprobe"
 )
 
 // Options say what to validate.
@@ -32,7 +32,7 @@ type Options struct {
 	// AgnhostImage is the reference of the test image.
 	AgnhostImage string
 	// Outside asks as somebody outside of the cluster does.
-	Outside outside.Client
+	Outside httpprobe.Client
 	// Timeout bounds the whole validation, default 5 minutes. With more, each
 	// part of it may take longer in proportion.
 	Timeout time.Duration

@@ -107,7 +107,7 @@ func TestAValidationClearsUp(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				r, _ := testRun()
-				f := &fakeBed{made: r.bed}
+				f := &fakeBed{made: r.fixture}
 				o := podsOnly
 				o.Cluster = r.options.Cluster
 				report, err := test.run(t, o, f)
@@ -129,9 +129,9 @@ func TestTheReportIsInTheOrderOfTheProbesAndOfTheInventory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, network := testRun()
-		r.bed.nodes[0], r.bed.nodes[1] = r.bed.nodes[1], r.bed.nodes[0] // as the API lists them
+		r.fixture.nodes[0], r.fixture.nodes[1] = r.fixture.nodes[1], r.fixture.nodes[0] // as the API lists them
 		network.breaks = func(pod string, q question) (*answer, error) {
-			if pod == "probe-b" && q.host == r.bed.clusterIP {
+			if pod == "probe-b" && q.host == r.fixture.clusterIP {
 				return nil, errTimeout
 			}
 			return nil, nil
@@ -142,7 +142,7 @@ func TestTheReportIsInTheOrderOfTheProbesAndOfTheInventory(t *testing.T) {
 		o.Cluster.Metadata.Name = "lab"
 		o.Skip = append([]string{"node-port", "pod-to-pod"}, o.Skip...)
 		o.Progress = func(message string) { told = append(told, message) }
-		report, err := validate(t.Context(), o, &fakeBed{made: r.bed})
+		report, err := validate(t.Context(), o, &fakeBed{made: r.fixture})
 		if err != nil {
 			t.Fatal(err)
 		}

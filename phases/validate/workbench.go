@@ -10,7 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"slipway.io/slipway/provision/kube"
+	"slipway.io/slipway/provision/cluster/kube"
 	validatetmpl "slipway.io/slipway/templates/validate"
 )
 

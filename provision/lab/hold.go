@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"slipway.io/slipway/provision/lab/outer"
+	"slipway.io/slipway/provision/localhost"
 )
 
 // Hold runs work with the lab of that folder locked and loaded. With create,
@@ -20,7 +20,7 @@ func Hold(dir string, create bool, load func() error, work func() (*Lab, error))
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && !create {
 		return nil, fmt.Errorf("%w: %s", ErrNotFound, name)
 	}
-	lock, err := outer.Acquire(dir + ".lock")
+	lock, err := localhost.Acquire(dir + ".lock")
 	if err != nil {
 		return nil, fmt.Errorf("lab %s: %w", name, err)
 	}

@@ -12,7 +12,7 @@ import (
 	"text/template"
 
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/lab/outer"
+	"slipway.io/slipway/provision/localhost"
 	templates "slipway.io/slipway/templates/lab"
 )
 
@@ -74,11 +74,11 @@ func WriteInventory(l *Lab, spec Spec, shared *SharedKernel) error {
 		return err
 	}
 	if spec.Overlay != nil {
-		if err := outer.WriteFile(l.overlayFile(), spec.Overlay, 0o644); err != nil {
+		if err := localhost.WriteFile(l.overlayFile(), spec.Overlay, 0o644); err != nil {
 			return err
 		}
 	}
-	return outer.WriteFile(l.InventoryFile(), content, 0o644)
+	return localhost.WriteFile(l.InventoryFile(), content, 0o644)
 }
 
 // addons are those that the spec names, else those that the inventory has, in

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"strings"
 
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
 )
 
 // tailLines is how many lines of a failed command's output are shown: enough
@@ -12,13 +12,13 @@ import (
 const tailLines = 12
 
 // WithError returns the event with its Error set, and with the command and the
-// last lines of output of the first *remote.ExitError that err wraps.
+// last lines of output of the first *host.ExitError that err wraps.
 func (e Event) WithError(err error) Event {
 	if err == nil {
 		return e
 	}
 	e.Error = err.Error()
-	var exit *remote.ExitError
+	var exit *host.ExitError
 	if !errors.As(err, &exit) {
 		return e
 	}

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"slipway.io/slipway/provision/check"
-	"slipway.io/slipway/provision/mesh"
+	"slipway.io/slipway/provision/probe/netprobe"
+	"slipway.io/slipway/provision/report/check"
 )
 
 // Preflight writes a report for people: what was found, grouped by check, the
@@ -201,8 +201,8 @@ func follows(a, b string) bool {
 	return m == n+1
 }
 
-func unreached(m *mesh.Matrix) bool {
-	return slices.ContainsFunc(m.Links, func(l mesh.Link) bool { return l.Status != mesh.Reached && l.Status != mesh.Occupied })
+func unreached(m *netprobe.Matrix) bool {
+	return slices.ContainsFunc(m.Links, func(l netprobe.Link) bool { return l.Status != netprobe.Reached && l.Status != netprobe.Occupied })
 }
 
 // widestMesh is the number of hosts up to which the matrix is written.
@@ -234,7 +234,7 @@ func writeMesh(b *strings.Builder, r *check.Report) {
 }
 
 // cell says how many ports of the one host the other does not reach.
-func cell(m *mesh.Matrix, from, to string) string {
+func cell(m *netprobe.Matrix, from, to string) string {
 	if from == to {
 		return ""
 	}
@@ -242,7 +242,7 @@ func cell(m *mesh.Matrix, from, to string) string {
 	for _, l := range m.Links {
 		if l.From == from && l.To == to {
 			tried++
-			if l.Status != mesh.Reached && l.Status != mesh.Occupied {
+			if l.Status != netprobe.Reached && l.Status != netprobe.Occupied {
 				bad++
 			}
 		}

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"slipway.io/slipway/provision/check"
-	"slipway.io/slipway/provision/mesh"
+	"slipway.io/slipway/provision/probe/netprobe"
+	"slipway.io/slipway/provision/report/check"
 )
 
 //go:embed preflight.html.tmpl
@@ -163,7 +163,7 @@ func newProblem(c check.Result) problem {
 	return p
 }
 
-func newMeshCell(m *mesh.Matrix, from, to string) meshCell {
+func newMeshCell(m *netprobe.Matrix, from, to string) meshCell {
 	if from == to {
 		return meshCell{Class: "self"}
 	}
@@ -172,7 +172,7 @@ func newMeshCell(m *mesh.Matrix, from, to string) meshCell {
 	for _, l := range m.Links {
 		if l.From == from && l.To == to {
 			lines = append(lines, fmt.Sprintf("%s %d %s", l.Protocol, l.Port, l.Status))
-			if l.Status != mesh.Reached && l.Status != mesh.Occupied {
+			if l.Status != netprobe.Reached && l.Status != netprobe.Occupied {
 				c.Class = "error"
 			}
 		}

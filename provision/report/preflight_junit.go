@@ -6,7 +6,7 @@ import (
 	"io"
 	"strings"
 
-	"slipway.io/slipway/provision/check"
+	"slipway.io/slipway/provision/report/check"
 )
 
 // The elements of JUnit's XML that CI systems read.

@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"slipway.io/slipway/provision/check"
-	"slipway.io/slipway/provision/mesh"
+	"slipway.io/slipway/provision/probe/netprobe"
+	"slipway.io/slipway/provision/report/check"
 )
 
 // preflightReport is of three hosts: two alike errors, a warning, an ignored
@@ -36,9 +36,9 @@ func preflightReport() *check.Report {
 			result("fine", check.Host, check.OK),
 			skipped,
 		},
-		Mesh: &mesh.Matrix{
-			Links: []mesh.Link{{From: "w-1", To: "w-2", Protocol: mesh.TCP, Port: 6443, Status: mesh.TimedOut}, {From: "w-2", To: "w-1", Protocol: mesh.TCP, Port: 6443, Status: mesh.Reached}},
-			Paths: []mesh.Path{{From: "w-2", To: "w-1", MTU: 1500, Wanted: 1500, RoundTrip: 300 * time.Microsecond}},
+		Mesh: &netprobe.Matrix{
+			Links: []netprobe.Link{{From: "w-1", To: "w-2", Protocol: netprobe.TCP, Port: 6443, Status: netprobe.TimedOut}, {From: "w-2", To: "w-1", Protocol: netprobe.TCP, Port: 6443, Status: netprobe.Reached}},
+			Paths: []netprobe.Path{{From: "w-2", To: "w-1", MTU: 1500, Wanted: 1500, RoundTrip: 300 * time.Microsecond}},
 		},
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
 )
 
 // kinds lists every Kind.
@@ -151,9 +151,9 @@ func TestWithErrorTakesCommandAndOutputFromAnExitError(t *testing.T) {
 		command, first string
 		lines          int
 	}{
-		{"stderr, cut to its end", &remote.ExitError{Host: "cp1", Argv: []string{"kubeadm", "init"}, Code: 1, Stderr: long}, "kubeadm init", "noise", tailLines},
-		{"stdout where stderr is empty", &remote.ExitError{Argv: []string{"true"}, Stdout: "out\n"}, "true", "out", 1},
-		{"an error without a command", remote.ErrUnreachable, "", "", 1},
+		{"stderr, cut to its end", &host.ExitError{Host: "cp1", Argv: []string{"kubeadm", "init"}, Code: 1, Stderr: long}, "kubeadm init", "noise", tailLines},
+		{"stdout where stderr is empty", &host.ExitError{Argv: []string{"true"}, Stdout: "out\n"}, "true", "out", 1},
+		{"an error without a command", host.ErrUnreachable, "", "", 1},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

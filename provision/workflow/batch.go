@@ -5,7 +5,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
 )
 
 // uploadsAtOnce fill a connection; more of them would only share it.
@@ -13,13 +13,13 @@ const uploadsAtOnce = 3
 
 // batcher is a machine for which it pays to know several changes at once.
 type batcher interface {
-	writeFiles(ctx context.Context, files []remote.File) (changed bool, err error)
-	uploads(ctx context.Context, blobs []remote.Blob) error
+	writeFiles(ctx context.Context, files []host.File) (changed bool, err error)
+	uploads(ctx context.Context, blobs []host.Blob) error
 }
 
 // WriteFiles is WriteFile for several, in their order, and says whether any of
 // them had to change. What is journaled of them takes one round trip.
-func (s *Step) WriteFiles(ctx context.Context, files ...remote.File) (changed bool, err error) {
+func (s *Step) WriteFiles(ctx context.Context, files ...host.File) (changed bool, err error) {
 	if b, ok := s.Host.(batcher); ok {
 		return b.writeFiles(ctx, files)
 	}
@@ -34,14 +34,14 @@ func (s *Step) WriteFiles(ctx context.Context, files ...remote.File) (changed bo
 }
 
 // Uploads is Upload for several, a few at once.
-func (s *Step) Uploads(ctx context.Context, blobs ...remote.Blob) error {
+func (s *Step) Uploads(ctx context.Context, blobs ...host.Blob) error {
 	if b, ok := s.Host.(batcher); ok {
 		return b.uploads(ctx, blobs)
 	}
 	return uploadAll(ctx, s.Host, blobs)
 }
 
-func uploadAll(ctx context.Context, h remote.Host, blobs []remote.Blob) error {
+func uploadAll(ctx context.Context, h host.Host, blobs []host.Blob) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(uploadsAtOnce)
 	for _, blob := range blobs {
@@ -54,10 +54,10 @@ func uploadAll(ctx context.Context, h remote.Host, blobs []remote.Blob) error {
 }
 
 // writeFiles journals the files that differ, and writes them.
-func (j *journaler) writeFiles(ctx context.Context, files []remote.File) (bool, error) {
-	var differ []remote.File
+func (j *journaler) writeFiles(ctx context.Context, files []host.File) (bool, error) {
+	var differ []host.File
 	for _, file := range files {
-		differs, err := remote.Differs(ctx, j.Host, file)
+		differs, err := host.Differs(ctx, j.Host, file)
 		if err != nil {
 			return false, err
 		}
@@ -80,13 +80,13 @@ func (j *journaler) writeFiles(ctx context.Context, files []remote.File) (bool, 
 }
 
 // uploads journals the files, sends them and notes their sums.
-func (j *journaler) uploads(ctx context.Context, blobs []remote.Blob) error {
+func (j *journaler) uploads(ctx context.Context, blobs []host.Blob) error {
 	if len(blobs) == 0 {
 		return nil
 	}
-	files := make([]remote.File, 0, len(blobs))
+	files := make([]host.File, 0, len(blobs))
 	for _, blob := range blobs {
-		files = append(files, remote.File{Path: blob.Path})
+		files = append(files, host.File{Path: blob.Path})
 	}
 	if err := j.files(ctx, files...); err != nil {
 		return err

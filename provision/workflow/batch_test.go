@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
 )
 
 func TestFilesAreJournaledTogetherAndThenWritten(t *testing.T) {
@@ -17,7 +17,7 @@ func TestFilesAreJournaledTogetherAndThenWritten(t *testing.T) {
 	s, fake, events := journaled(t)
 	fake.Put("/etc/same", "same")
 	fake.ExpectRunScript("journal-file.sh", JournalDir, "swap-off", "dir", "/etc/new", "file", "/etc/new/file")
-	files := []remote.File{
+	files := []host.File{
 		{Path: "/etc/new", Mode: fs.ModeDir},
 		{Path: "/etc/same", Content: []byte("same")},
 		{Path: "/etc/new/file", Content: []byte("new")},
@@ -38,7 +38,7 @@ func TestUploadsAreJournaledTogetherAndTheirSumsNoted(t *testing.T) {
 	s, fake, events := journaled(t)
 	fake.ExpectRunScript("journal-file.sh", JournalDir, "swap-off", "file", "/bin/a", "file", "/bin/b")
 	fake.ExpectRunScript("sums-add.sh", JournalDir, "aa", "/bin/a", "bb", "/bin/b")
-	if err := s.Uploads(t.Context(), remote.Blob{Path: "/bin/a", SHA256: "aa"}, remote.Blob{Path: "/bin/b", SHA256: "bb"}); err != nil {
+	if err := s.Uploads(t.Context(), host.Blob{Path: "/bin/a", SHA256: "aa"}, host.Blob{Path: "/bin/b", SHA256: "bb"}); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"upload /bin/a", "upload /bin/b"}, slices.Sorted(slices.Values(changes(events)))); diff != "" {
@@ -69,8 +69,8 @@ func TestASumIsNotedOnlyWhenAllHasArrived(t *testing.T) {
 	t.Parallel()
 	s, fake, _ := journaled(t)
 	fake.ExpectRunScript("journal-file.sh", JournalDir, "swap-off", "file", "/bin/a")
-	fake.ExpectUpload("/bin/a").Error(remote.ErrCorrupt)
-	if err := s.Uploads(t.Context(), remote.Blob{Path: "/bin/a", SHA256: "aa"}); !errors.Is(err, remote.ErrCorrupt) {
+	fake.ExpectUpload("/bin/a").Error(host.ErrCorrupt)
+	if err := s.Uploads(t.Context(), host.Blob{Path: "/bin/a", SHA256: "aa"}); !errors.Is(err, host.ErrCorrupt) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -79,12 +79,12 @@ func TestAPlanRecordsManyFiles(t *testing.T) {
 	t.Parallel()
 	r, fake, events := planOf(t)
 	fake.Put("/etc/same", "same")
-	s := step(r, r.Fleet.Machines[0], "kernel")
-	changed, err := s.WriteFiles(t.Context(), remote.File{Path: "/etc/same", Content: []byte("same")}, remote.File{Path: "/etc/a"}, remote.File{Path: "/etc/b"})
+	s := step(r, r.Hosts.All[0], "kernel")
+	changed, err := s.WriteFiles(t.Context(), host.File{Path: "/etc/same", Content: []byte("same")}, host.File{Path: "/etc/a"}, host.File{Path: "/etc/b"})
 	if err != nil || !changed {
 		t.Errorf("changed %v, %v", changed, err)
 	}
-	if err := s.Uploads(t.Context(), remote.Blob{Path: "/bin/a", SHA256: "aa", Size: 5_000_000}); err != nil {
+	if err := s.Uploads(t.Context(), host.Blob{Path: "/bin/a", SHA256: "aa", Size: 5_000_000}); err != nil {
 		t.Error(err)
 	}
 	if diff := cmp.Diff([]string{"write /etc/a", "write /etc/b", "upload /bin/a (5.0 MB)"}, changes(events)); diff != "" {

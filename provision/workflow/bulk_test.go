@@ -13,7 +13,7 @@ func TestBulkOfOtherHostsWaitsForTheFirstControlPlane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var served atomic.Bool
 		var now, most atomic.Int32
-		r, _ := runOf(fleetOf("cp", "w1", "w2", "w3", "w4"))
+		r, _ := runOf(hostsOf("cp", "w1", "w2", "w3", "w4"))
 		do(t, r, Phase{Name: "images", Bulk: true, Do: func(_ context.Context, s *Step) error {
 			if s.hostName() == "cp" {
 				<-time.After(90 * time.Second)

@@ -3,23 +3,23 @@ package workflow
 import (
 	"context"
 
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
 )
 
 // counter is a machine whose changes are counted and reported as they are made.
 type counter struct {
-	remote.Host
+	host.Host
 	step *Step
 }
 
 // Run counts the command and runs it.
-func (c *counter) Run(ctx context.Context, cmd remote.Cmd) (remote.Result, error) {
+func (c *counter) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	c.step.Changed("run %s", describe(cmd))
 	return c.Host.Run(ctx, cmd)
 }
 
 // WriteFile counts the file if it changed.
-func (c *counter) WriteFile(ctx context.Context, file remote.File) (bool, error) {
+func (c *counter) WriteFile(ctx context.Context, file host.File) (bool, error) {
 	changed, err := c.Host.WriteFile(ctx, file)
 	if changed {
 		verb := "write"
@@ -32,7 +32,7 @@ func (c *counter) WriteFile(ctx context.Context, file remote.File) (bool, error)
 }
 
 // Upload counts the file if it was sent.
-func (c *counter) Upload(ctx context.Context, blob remote.Blob) (bool, error) {
+func (c *counter) Upload(ctx context.Context, blob host.Blob) (bool, error) {
 	changed, err := c.Host.Upload(ctx, blob)
 	if changed {
 		c.step.Changed("upload %s", blob.Path)

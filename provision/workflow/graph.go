@@ -10,7 +10,7 @@ import (
 // node is one phase on one host.
 type node struct {
 	phase   Phase
-	machine *Machine // nil on the installer
+	machine *Host // nil on the installer
 	needs   []*node
 	// after are nodes whose end is waited for, whether they succeed or not.
 	after []*node
@@ -23,13 +23,13 @@ func (n *node) host() string {
 	if n.machine == nil {
 		return ""
 	}
-	return n.machine.Spec.Name
+	return n.machine.Config.Name
 }
 
-// build makes the graph of the workflow over the fleet, in an order in which
+// build makes the graph of the workflow over the hosts, in an order in which
 // each node stands after what it needs.
-func build(w Workflow, cluster *config.Cluster, fleet *Fleet, selection Selection) ([]*node, error) {
-	if err := selection.check(w, fleet.Names()); err != nil {
+func build(w Workflow, cluster *config.Cluster, hosts *Hosts, selection Selection) ([]*node, error) {
+	if err := selection.check(w, hosts.Names()); err != nil {
 		return nil, err
 	}
 	var nodes []*node
@@ -43,22 +43,22 @@ func build(w Workflow, cluster *config.Cluster, fleet *Fleet, selection Selectio
 		}
 		// A phase for which there is no host (no worker) is known all the same.
 		byPhase[phase.Name] = []*node{}
-		for _, m := range fleet.at(phase.On) {
+		for _, m := range hosts.at(phase.On) {
 			n := &node{phase: phase, machine: m, done: make(chan struct{})}
-			n.skip = !selection.phase(w, i) || !selection.host(phase, n.host()) || phase.Wanted != nil && !phase.Wanted(cluster)
+			n.skip = !selection.phase(w, i) || !selection.host(phase, n.host()) || phase.Enabled != nil && !phase.Enabled(cluster)
 			n.link(byPhase)
 			nodes = append(nodes, n)
 			byPhase[phase.Name] = append(byPhase[phase.Name], n)
 		}
 	}
-	queueBulk(nodes, fleet.FirstControlPlane())
+	queueBulk(nodes, hosts.FirstControlPlane())
 	return nodes, nil
 }
 
 // queueBulk puts bulk phases of all other machines behind those of the first
 // control plane: they share the installer's uplink with it, and everything
 // waits for it in the end.
-func queueBulk(nodes []*node, first *Machine) {
+func queueBulk(nodes []*node, first *Host) {
 	var served []*node
 	for _, n := range nodes {
 		if n.phase.Bulk && n.machine == first {
@@ -81,7 +81,7 @@ func (p Phase) checkNeeds(before map[string][]*node) error {
 			return fmt.Errorf("phase %s needs %s, which does not stand before it", p.Name, name)
 		}
 		onHosts := len(of) > 0 && !of[0].phase.On.once()
-		if p.On == Installer && onHosts && !slices.Contains(p.NeedsAll, name) {
+		if p.On == Localhost && onHosts && !slices.Contains(p.NeedsAll, name) {
 			return fmt.Errorf("phase %s runs on no host, it can need %s only everywhere", p.Name, name)
 		}
 	}

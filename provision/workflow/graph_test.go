@@ -56,7 +56,7 @@ func TestGraph(t *testing.T) {
 		},
 		{
 			name:   "what runs once is needed from wherever it runs",
-			phases: []Phase{nothing("here", Installer), nothing("init", FirstControlPlane, "here"), nothing("join", Workers, "init")},
+			phases: []Phase{nothing("here", Localhost), nothing("init", FirstControlPlane, "here"), nothing("join", Workers, "init")},
 			want:   []string{"here <- ", "init cp <- here", "join w1 <- init cp", "join w2 <- init cp"},
 		},
 		{
@@ -68,7 +68,7 @@ func TestGraph(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			nodes, err := build(Workflow{Phases: test.phases}, &config.Cluster{}, fleetOf("cp", "w1", "w2"), Selection{})
+			nodes, err := build(Workflow{Phases: test.phases}, &config.Cluster{}, hostsOf("cp", "w1", "w2"), Selection{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,7 +82,7 @@ func TestGraph(t *testing.T) {
 func TestAPhaseForWhichThereIsNoHostIsKnown(t *testing.T) {
 	t.Parallel()
 	phases := []Phase{nothing("join", Workers), nothing("ready", FirstControlPlane, "join")}
-	nodes, err := build(Workflow{Phases: phases}, &config.Cluster{}, fleetOf("cp"), Selection{})
+	nodes, err := build(Workflow{Phases: phases}, &config.Cluster{}, hostsOf("cp"), Selection{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,14 +104,14 @@ func TestGraphRefuses(t *testing.T) {
 		{"two phases of one name without a host", []Phase{nothing("a", Workers), nothing("a", Workers)}, "workflow w: two phases are called a"},
 		{"a need that is no phase", []Phase{nothing("a", EachHost, "b")}, "workflow w: phase a needs b, which does not stand before it"},
 		{"a need that comes later", []Phase{later, nothing("last", EachHost)}, "workflow w: phase first needs last, which does not stand before it"},
-		{"a need of the installer on its own host", []Phase{nothing("a", EachHost), nothing("b", Installer, "a")}, "workflow w: phase b runs on no host, it can need a only everywhere"},
+		{"a need of the installer on its own host", []Phase{nothing("a", EachHost), nothing("b", Localhost, "a")}, "workflow w: phase b runs on no host, it can need a only everywhere"},
 		{"a phase that needs itself", []Phase{nothing("a", EachHost, "a")}, "workflow w: phase a needs a, which does not stand before it"},
 		{"a need that is no phase, of a phase without a host", []Phase{nothing("a", Workers, "b")}, "workflow w: phase a needs b, which does not stand before it"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := build(Workflow{Name: "w", Phases: test.phases}, &config.Cluster{}, fleetOf("cp"), Selection{})
+			_, err := build(Workflow{Name: "w", Phases: test.phases}, &config.Cluster{}, hostsOf("cp"), Selection{})
 			if err == nil || err.Error() != test.want {
 				t.Errorf("got %v, want %s", err, test.want)
 			}
@@ -122,7 +122,7 @@ func TestGraphRefuses(t *testing.T) {
 func TestBulkThatFailsOnTheFirstControlPlaneStopsNoOtherHost(t *testing.T) {
 	t.Parallel()
 	var sent atomic.Int32
-	r, _ := runOf(fleetOf("cp", "w1", "w2"))
+	r, _ := runOf(hostsOf("cp", "w1", "w2"))
 	err := r.Do(t.Context(), Workflow{Name: "test", Phases: []Phase{{
 		Name: "images", On: EachHost, Bulk: true,
 		Do: func(_ context.Context, s *Step) error {

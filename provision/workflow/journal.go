@@ -11,7 +11,7 @@ import (
 	"regexp"
 	"time"
 
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/templates"
 )
 
@@ -46,39 +46,39 @@ type journaler struct {
 var plainPath = regexp.MustCompile(`^(/[A-Za-z0-9._@:+-]+)+$`)
 
 // Run journals the command with what takes it back, and runs it.
-func (j *journaler) Run(ctx context.Context, cmd remote.Cmd) (remote.Result, error) {
+func (j *journaler) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	entry := Entry{
 		Time: time.Now().UTC().Format(time.RFC3339), Phase: j.step.phase.Name,
 		Kind: "run", Run: describe(cmd), Undo: cmd.Undo,
 	}
 	line, err := json.Marshal(entry)
 	if err != nil {
-		return remote.Result{}, err
+		return host.Result{}, err
 	}
 	// A command with an undo is kept once: taking it back twice is no use.
 	same := string(line)
 	if len(cmd.Undo) > 0 {
 		undo, err := json.Marshal(cmd.Undo)
 		if err != nil {
-			return remote.Result{}, err
+			return host.Result{}, err
 		}
 		same = `"undo":` + string(undo)
 	}
 	if err := j.write(ctx, "journal-append.sh", string(line), same); err != nil {
-		return remote.Result{}, err
+		return host.Result{}, err
 	}
 	return j.counter.Run(ctx, cmd)
 }
 
 // WriteFile journals a file that changes, with a copy of the old one.
-func (j *journaler) WriteFile(ctx context.Context, file remote.File) (bool, error) {
-	return j.writeFiles(ctx, []remote.File{file})
+func (j *journaler) WriteFile(ctx context.Context, file host.File) (bool, error) {
+	return j.writeFiles(ctx, []host.File{file})
 }
 
 // Upload journals the file. The caller has looked which files are missing, so
 // that one that is there is the exception.
-func (j *journaler) Upload(ctx context.Context, blob remote.Blob) (bool, error) {
-	if err := j.files(ctx, remote.File{Path: blob.Path}); err != nil {
+func (j *journaler) Upload(ctx context.Context, blob host.Blob) (bool, error) {
+	if err := j.files(ctx, host.File{Path: blob.Path}); err != nil {
 		return false, err
 	}
 	changed, err := j.counter.Upload(ctx, blob)
@@ -89,7 +89,7 @@ func (j *journaler) Upload(ctx context.Context, blob remote.Blob) (bool, error) 
 }
 
 // files journals that files and folders are about to be written.
-func (j *journaler) files(ctx context.Context, files ...remote.File) error {
+func (j *journaler) files(ctx context.Context, files ...host.File) error {
 	if len(files) == 0 {
 		return nil
 	}
@@ -108,7 +108,7 @@ func (j *journaler) files(ctx context.Context, files ...remote.File) error {
 }
 
 func (j *journaler) write(ctx context.Context, script string, args ...string) error {
-	cmd := remote.Script(script, templates.Script("workflow/"+script), append([]string{JournalDir}, args...)...)
+	cmd := host.Script(script, templates.Script("workflow/"+script), append([]string{JournalDir}, args...)...)
 	if _, err := j.Host.Run(ctx, cmd); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
@@ -116,7 +116,7 @@ func (j *journaler) write(ctx context.Context, script string, args ...string) er
 }
 
 // ReadJournal reads a machine's journal; one that has none gives no entries.
-func ReadJournal(ctx context.Context, h remote.Host) ([]Entry, error) {
+func ReadJournal(ctx context.Context, h host.Host) ([]Entry, error) {
 	content, err := h.ReadFile(ctx, JournalDir+"/entries.jsonl")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

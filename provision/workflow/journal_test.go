@@ -11,19 +11,19 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"slipway.io/slipway/provision/remote"
-	"slipway.io/slipway/provision/remote/remotetest"
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/report"
 )
 
 // journaled makes a step whose machine expects exactly what the test says.
-func journaled(t *testing.T) (*Step, *remotetest.Fake, *report.Recorder) {
+func journaled(t *testing.T) (*Step, *hosttest.Fake, *report.Recorder) {
 	t.Helper()
-	fake := remotetest.NewFake(t, "cp")
-	fleet := fleetOf("cp")
-	fleet.Machines[0].Host = fake
-	r, events := runOf(fleet)
-	return step(r, fleet.Machines[0], "swap-off"), fake, events
+	fake := hosttest.NewFake(t, "cp")
+	hosts := hostsOf("cp")
+	hosts.All[0].Conn = fake
+	r, events := runOf(hosts)
+	return step(r, hosts.All[0], "swap-off"), fake, events
 }
 
 // In a bubble of synctest the clock stands still, so that entries are known.
@@ -31,27 +31,27 @@ func TestTheJournalHasACommandBeforeItRuns(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name       string
-		cmd        remote.Cmd
+		cmd        host.Cmd
 		line, same string
 		change     string
 	}{
 		{
 			name:   "without an undo, each time",
-			cmd:    remote.Cmd{Argv: []string{"systemctl", "daemon-reload"}},
+			cmd:    host.Cmd{Argv: []string{"systemctl", "daemon-reload"}},
 			line:   `{"time":"2000-01-01T00:00:00Z","phase":"swap-off","kind":"run","run":"systemctl daemon-reload"}`,
 			same:   `{"time":"2000-01-01T00:00:00Z","phase":"swap-off","kind":"run","run":"systemctl daemon-reload"}`,
 			change: "run systemctl daemon-reload",
 		},
 		{
 			name:   "with an undo, once",
-			cmd:    remote.Cmd{Argv: []string{"swapoff", "/dev/sda2"}, Undo: []string{"swapon", "/dev/sda2"}},
+			cmd:    host.Cmd{Argv: []string{"swapoff", "/dev/sda2"}, Undo: []string{"swapon", "/dev/sda2"}},
 			line:   `{"time":"2000-01-01T00:00:00Z","phase":"swap-off","kind":"run","run":"swapoff /dev/sda2","undo":["swapon","/dev/sda2"]}`,
 			same:   `"undo":["swapon","/dev/sda2"]`,
 			change: "run swapoff /dev/sda2",
 		},
 		{
 			name:   "without its secrets",
-			cmd:    remote.Cmd{Argv: []string{"join", "--token", "abc.def"}, Secret: []string{"abc.def"}},
+			cmd:    host.Cmd{Argv: []string{"join", "--token", "abc.def"}, Secret: []string{"abc.def"}},
 			line:   `{"time":"2000-01-01T00:00:00Z","phase":"swap-off","kind":"run","run":"join --token \u003csecret\u003e"}`,
 			same:   `{"time":"2000-01-01T00:00:00Z","phase":"swap-off","kind":"run","run":"join --token \u003csecret\u003e"}`,
 			change: "run join --token <secret>",
@@ -84,30 +84,30 @@ func TestNothingIsDoneThatTheJournalDoesNotHave(t *testing.T) {
 	full := errors.New("no space left on device")
 	tests := []struct {
 		name string
-		do   func(context.Context, remote.Host) error
+		do   func(context.Context, host.Host) error
 	}{
-		{"a command", func(ctx context.Context, h remote.Host) error {
-			_, err := h.Run(ctx, remote.Cmd{Argv: []string{"swapoff"}})
+		{"a command", func(ctx context.Context, h host.Host) error {
+			_, err := h.Run(ctx, host.Cmd{Argv: []string{"swapoff"}})
 			return err
 		}},
-		{"a file", func(ctx context.Context, h remote.Host) error {
-			_, err := h.WriteFile(ctx, remote.File{Path: "/etc/new"})
+		{"a file", func(ctx context.Context, h host.Host) error {
+			_, err := h.WriteFile(ctx, host.File{Path: "/etc/new"})
 			return err
 		}},
-		{"an upload", func(ctx context.Context, h remote.Host) error {
-			_, err := h.Upload(ctx, remote.Blob{Path: "/bin/new"})
+		{"an upload", func(ctx context.Context, h host.Host) error {
+			_, err := h.Upload(ctx, host.Blob{Path: "/bin/new"})
 			return err
 		}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			fake := remotetest.NewFake(t, "cp")
+			fake := hosttest.NewFake(t, "cp")
 			fake.StrictFiles()
-			fleet := fleetOf("cp")
-			fleet.Machines[0].Host = refusing{Fake: fake, err: full}
-			r, events := runOf(fleet)
-			if err := test.do(t.Context(), step(r, fleet.Machines[0], "kernel")); !errors.Is(err, full) {
+			hosts := hostsOf("cp")
+			hosts.All[0].Conn = refusing{Fake: fake, err: full}
+			r, events := runOf(hosts)
+			if err := test.do(t.Context(), step(r, hosts.All[0], "kernel")); !errors.Is(err, full) {
 				t.Errorf("got %v, want %v", err, full)
 			}
 			if got := changes(events); len(got) > 0 {
@@ -119,13 +119,13 @@ func TestNothingIsDoneThatTheJournalDoesNotHave(t *testing.T) {
 
 // refusing is a machine on which scripts of the journal fail.
 type refusing struct {
-	*remotetest.Fake
+	*hosttest.Fake
 	err error
 }
 
-func (r refusing) Run(ctx context.Context, cmd remote.Cmd) (remote.Result, error) {
+func (r refusing) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	if strings.HasPrefix(cmd.Name, "journal-") {
-		return remote.Result{}, r.err
+		return host.Result{}, r.err
 	}
 	return r.Fake.Run(ctx, cmd)
 }
@@ -139,7 +139,7 @@ func TestTheJournalHasPathsThatChange(t *testing.T) {
 	fake.ExpectRunScript("journal-file.sh", JournalDir, "swap-off", "dir", "/etc/new")
 	fake.ExpectRunScript("journal-file.sh", JournalDir, "swap-off", "file", "/bin/new")
 	fake.ExpectRunScript("sums-add.sh", JournalDir, "aa", "/bin/new")
-	for _, file := range []remote.File{
+	for _, file := range []host.File{
 		{Path: "/etc/same", Content: []byte("same")},
 		{Path: "/etc/other", Content: []byte("new")},
 		{Path: "/etc/new", Mode: fs.ModeDir | 0o700},
@@ -149,7 +149,7 @@ func TestTheJournalHasPathsThatChange(t *testing.T) {
 			t.Errorf("%s: changed %v, %v", file.Path, changed, err)
 		}
 	}
-	if changed, err := s.Upload(t.Context(), remote.Blob{Path: "/bin/new", SHA256: "aa"}); err != nil || !changed {
+	if changed, err := s.Upload(t.Context(), host.Blob{Path: "/bin/new", SHA256: "aa"}); err != nil || !changed {
 		t.Errorf("upload: changed %v, %v", changed, err)
 	}
 	if diff := cmp.Diff([]string{"write /etc/other", "make folder /etc/new", "upload /bin/new"}, changes(events)); diff != "" {
@@ -164,7 +164,7 @@ func TestThePathsThatTheJournalCannotHoldAreRefused(t *testing.T) {
 			t.Parallel()
 			s, fake, _ := journaled(t)
 			fake.StrictFiles()
-			if _, err := s.WriteFile(t.Context(), remote.File{Path: path}); err == nil {
+			if _, err := s.WriteFile(t.Context(), host.File{Path: path}); err == nil {
 				t.Error("is written")
 			}
 		})
@@ -175,10 +175,10 @@ func TestUnjournaledIsCountedOnly(t *testing.T) {
 	t.Parallel()
 	s, fake, events := journaled(t)
 	fake.ExpectRun("undo")
-	if _, err := s.Unjournaled().Run(t.Context(), remote.Cmd{Argv: []string{"undo"}}); err != nil {
+	if _, err := s.WithoutJournal().Run(t.Context(), host.Cmd{Argv: []string{"undo"}}); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.Unjournaled().WriteFile(t.Context(), remote.File{Path: "/run/x"}); err != nil {
+	if _, err := s.WithoutJournal().WriteFile(t.Context(), host.File{Path: "/run/x"}); err != nil {
 		t.Error(err)
 	}
 	if diff := cmp.Diff([]string{"run undo", "write /run/x"}, changes(events)); diff != "" {
@@ -210,7 +210,7 @@ func TestReadJournal(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			fake := remotetest.NewFake(t, "cp")
+			fake := hosttest.NewFake(t, "cp")
 			fake.Put(JournalDir+"/entries.jsonl", test.content)
 			got, err := ReadJournal(t.Context(), fake)
 			if test.err == "" && err != nil || test.err != "" && (err == nil || !strings.HasPrefix(err.Error(), test.err)) {
@@ -223,7 +223,7 @@ func TestReadJournal(t *testing.T) {
 	}
 	t.Run("that is not there", func(t *testing.T) {
 		t.Parallel()
-		if got, err := ReadJournal(t.Context(), remotetest.NewFake(t, "cp")); err != nil || got != nil {
+		if got, err := ReadJournal(t.Context(), hosttest.NewFake(t, "cp")); err != nil || got != nil {
 			t.Errorf("got %v, %v", got, err)
 		}
 	})

@@ -10,8 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"slipway.io/slipway/provision/kube"
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/host"
 )
 
 // AdminConf is where kubeadm puts the administrator's kubeconfig.
@@ -32,12 +32,12 @@ func (r *Run) kube(ctx context.Context, s *Step) (*kube.Client, error) {
 	if r.kubes.client != nil {
 		return r.kubes.client, nil
 	}
-	first := r.Fleet.FirstControlPlane()
+	first := r.Hosts.FirstControlPlane()
 	conf, err := s.On(first).ReadFile(ctx, AdminConf)
 	if err != nil {
 		return nil, fmt.Errorf("the cluster's kubeconfig: %w", err)
 	}
-	client, err := kube.New(conf, dialer(first.Host))
+	client, err := kube.New(conf, dialer(first.Conn))
 	if err != nil {
 		return nil, err
 	}
@@ -45,8 +45,8 @@ func (r *Run) kube(ctx context.Context, s *Step) (*kube.Client, error) {
 	return client, nil
 }
 
-func dialer(h remote.Host) func(context.Context, string, string) (net.Conn, error) {
-	if d, ok := h.(remote.Dialer); ok {
+func dialer(h host.Host) func(context.Context, string, string) (net.Conn, error) {
+	if d, ok := h.(host.Dialer); ok {
 		return d.DialContext
 	}
 	return nil
@@ -82,7 +82,7 @@ func (t *Set) Apply(ctx context.Context, objects []*unstructured.Unstructured) e
 // Prune removes what the set had and was not applied since it was opened, and
 // waits until it is gone; nothing applied removes the set.
 func (t *Set) Prune(ctx context.Context) error {
-	changes, err := t.set.Prune(ctx, t.step.patience("removal"))
+	changes, err := t.set.Prune(ctx, t.step.waitOptions("removal"))
 	t.step.count(changes)
 	return err
 }
@@ -117,7 +117,7 @@ func (s *Step) SetNode(ctx context.Context, labels map[string]string, taints []c
 	if err != nil {
 		return err
 	}
-	name := s.Machine.Spec.Name
+	name := s.Target.Config.Name
 	set := client.SetNode
 	if s.run.Plan {
 		set = client.PlanNode
@@ -137,7 +137,7 @@ func (s *Step) JoinToken(ctx context.Context, ttl time.Duration) (token string, 
 		return "", nil, err
 	}
 	if s.run.Plan {
-		return "", nil, remote.ErrPlanned
+		return "", nil, host.ErrPlanned
 	}
 	token, err = client.CreateBootstrapToken(ctx, ttl)
 	if err != nil {
@@ -160,14 +160,14 @@ func (s *Step) WaitFor(ctx context.Context, condition kube.Condition, timeout ti
 	if err != nil {
 		return err
 	}
-	options := s.patience(condition.Name)
+	options := s.waitOptions(condition.Name)
 	if timeout > 0 {
 		options.Timeout = timeout
 	}
 	return client.WaitFor(ctx, condition, options)
 }
 
-func (s *Step) patience(what string) kube.WaitOptions {
+func (s *Step) waitOptions(what string) kube.WaitOptions {
 	return kube.WaitOptions{
 		Timeout:  s.run.Timeout,
 		Progress: func(seen string) { s.Waiting(what + ": " + seen) },

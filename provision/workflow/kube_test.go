@@ -11,9 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
-	"slipway.io/slipway/provision/kube"
-	"slipway.io/slipway/provision/kube/kubetest"
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/cluster/kubetest"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
@@ -33,13 +33,13 @@ metadata: {name: c, namespace: x}
 data: {a: b}
 `
 
-// served is a bed whose control plane has the kubeconfig of an API server.
-func served(t *testing.T) (*workflowtest.Bed, *kubetest.Server) {
+// served is a fixture whose control plane has the kubeconfig of an API server.
+func served(t *testing.T) (*workflowtest.Fixture, *kubetest.Server) {
 	t.Helper()
-	bed, server := workflowtest.New(t, one), kubetest.New(t)
+	fixture, server := workflowtest.New(t, one), kubetest.New(t)
 	server.Put("apiVersion: v1\nkind: Namespace\nmetadata: {name: kube-system}\n")
-	bed.Serve(server)
-	return bed, server
+	fixture.Serve(server)
+	return fixture, server
 }
 
 func phase(do func(context.Context, *workflow.Step) error) workflow.Phase {
@@ -64,55 +64,55 @@ func applySet(ctx context.Context, s *workflow.Step) error {
 
 func TestApplyCountsWhatChanges(t *testing.T) {
 	t.Parallel()
-	bed, server := served(t)
+	fixture, server := served(t)
 	apply := phase(applySet)
-	bed.MustPlan(apply)
+	fixture.MustPlan(apply)
 	want := []string{"created namespace x", "created configmap x/c"}
-	if diff := cmp.Diff(want, bed.Changes()); diff != "" {
+	if diff := cmp.Diff(want, fixture.Changes()); diff != "" {
 		t.Error(diff)
 	}
 	if server.Get("/api/v1/namespaces/x") != nil {
 		t.Error("a plan has made the namespace")
 	}
-	bed.MustApply(apply)
-	if diff := cmp.Diff(want, bed.Changes()); diff != "" {
+	fixture.MustApply(apply)
+	if diff := cmp.Diff(want, fixture.Changes()); diff != "" {
 		t.Error(diff)
 	}
-	bed.MustApply(apply)
-	if again := bed.Changes(); len(again) > 0 {
+	fixture.MustApply(apply)
+	if again := fixture.Changes(); len(again) > 0 {
 		t.Errorf("a second time changes %v", again)
 	}
 }
 
 func TestSetNodeCountsWhatChanges(t *testing.T) {
 	t.Parallel()
-	bed, server := served(t)
+	fixture, server := served(t)
 	server.Put(node)
 	set := phase(func(ctx context.Context, s *workflow.Step) error {
 		return s.SetNode(ctx, map[string]string{"a": "b"}, []corev1.Taint{{Key: "k", Effect: "NoSchedule"}})
 	})
 	want := []string{"set the labels and taints of node cp-1"}
-	bed.MustPlan(set)
-	if diff := cmp.Diff(want, bed.Changes()); diff != "" {
+	fixture.MustPlan(set)
+	if diff := cmp.Diff(want, fixture.Changes()); diff != "" {
 		t.Error(diff)
 	}
 	if metadata := server.Get("/api/v1/nodes/cp-1")["metadata"].(map[string]any); metadata["labels"] != nil {
 		t.Errorf("a plan has set %v", metadata["labels"])
 	}
-	bed.MustApply(set)
-	if diff := cmp.Diff(want, bed.Changes()); diff != "" {
+	fixture.MustApply(set)
+	if diff := cmp.Diff(want, fixture.Changes()); diff != "" {
 		t.Error(diff)
 	}
-	bed.MustApply(set)
-	if again := bed.Changes(); len(again) > 0 {
+	fixture.MustApply(set)
+	if again := fixture.Changes(); len(again) > 0 {
 		t.Errorf("a second time changes %v", again)
 	}
 }
 
 func TestWithoutAKubeconfigThereIsNoCluster(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, one)
-	err := bed.Apply(phase(applySet))
+	fixture := workflowtest.New(t, one)
+	err := fixture.Apply(phase(applySet))
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v, want a file that does not exist", err)
 	}
@@ -121,22 +121,22 @@ func TestWithoutAKubeconfigThereIsNoCluster(t *testing.T) {
 // Of a cluster that the plan would make nobody can be asked.
 func TestAPlanCountsWhatNeedsAClusterThatIsNotThere(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, one)
-	bed.MustPlan(phase(func(ctx context.Context, s *workflow.Step) error {
-		if _, err := s.Run(ctx, remote.Cmd{Argv: []string{"kubeadm", "init"}}); err != nil {
+	fixture := workflowtest.New(t, one)
+	fixture.MustPlan(phase(func(ctx context.Context, s *workflow.Step) error {
+		if _, err := s.Run(ctx, host.Cmd{Argv: []string{"kubeadm", "init"}}); err != nil {
 			return err
 		}
 		return applySet(ctx, s)
 	}))
-	if diff := cmp.Diff([]string{"run kubeadm init", "do it"}, bed.Changes()); diff != "" {
+	if diff := cmp.Diff([]string{"run kubeadm init", "do it"}, fixture.Changes()); diff != "" {
 		t.Error(diff)
 	}
 }
 
 func TestJoinTokenIsRevoked(t *testing.T) {
 	t.Parallel()
-	bed, server := served(t)
-	bed.MustApply(phase(func(ctx context.Context, s *workflow.Step) error {
+	fixture, server := served(t)
+	fixture.MustApply(phase(func(ctx context.Context, s *workflow.Step) error {
 		token, revoke, err := s.JoinToken(ctx, time.Minute)
 		if err != nil {
 			return err
@@ -156,8 +156,8 @@ func TestJoinTokenIsRevoked(t *testing.T) {
 
 func TestJoinTokenIsRevokedAfterCtrlC(t *testing.T) {
 	t.Parallel()
-	bed, server := served(t)
-	bed.MustApply(phase(func(ctx context.Context, s *workflow.Step) error {
+	fixture, server := served(t)
+	fixture.MustApply(phase(func(ctx context.Context, s *workflow.Step) error {
 		ctx, cancel := context.WithCancel(ctx)
 		_, revoke, err := s.JoinToken(ctx, time.Minute)
 		cancel()
@@ -180,31 +180,31 @@ func TestJoinTokenIsRevokedAfterCtrlC(t *testing.T) {
 
 func TestAPlanMakesNoJoinToken(t *testing.T) {
 	t.Parallel()
-	bed, server := served(t)
-	bed.MustPlan(phase(func(ctx context.Context, s *workflow.Step) error {
+	fixture, server := served(t)
+	fixture.MustPlan(phase(func(ctx context.Context, s *workflow.Step) error {
 		_, _, err := s.JoinToken(ctx, time.Minute)
 		return err
 	}))
 	if got := server.Requests(); len(got) > 0 {
 		t.Errorf("the plan wrote: %v", got)
 	}
-	if diff := cmp.Diff([]string{"do it"}, bed.Changes()); diff != "" {
+	if diff := cmp.Diff([]string{"do it"}, fixture.Changes()); diff != "" {
 		t.Error(diff)
 	}
 }
 
 func TestWaitForShowsWhatIsSeen(t *testing.T) {
 	t.Parallel()
-	bed, _ := served(t)
+	fixture, _ := served(t)
 	looks := 0
-	bed.MustApply(phase(func(ctx context.Context, s *workflow.Step) error {
+	fixture.MustApply(phase(func(ctx context.Context, s *workflow.Step) error {
 		return s.WaitFor(ctx, kube.Condition{Name: "the node", Check: func(context.Context, *kube.Client) (bool, string, error) {
 			looks++
 			return looks > 2, "not there", nil
 		}}, time.Minute)
 	}))
 	var seen []string
-	for _, e := range bed.Events.Events() {
+	for _, e := range fixture.Events.Events() {
 		if e.Kind == report.Waiting {
 			seen = append(seen, e.Message)
 		}
@@ -216,9 +216,9 @@ func TestWaitForShowsWhatIsSeen(t *testing.T) {
 
 func TestSumsAreThoseOfTheMachine(t *testing.T) {
 	t.Parallel()
-	bed := workflowtest.New(t, one)
-	bed.Machine("cp-1").Put("/a", "")
-	bed.MustPlan(phase(func(ctx context.Context, s *workflow.Step) error {
+	fixture := workflowtest.New(t, one)
+	fixture.Host("cp-1").Put("/a", "")
+	fixture.MustPlan(phase(func(ctx context.Context, s *workflow.Step) error {
 		sums, err := s.Sums(ctx, []string{"/a", "/b"})
 		want := map[string]string{"/a": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}
 		if diff := cmp.Diff(want, sums); diff != "" {

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/templates"
 )
 
@@ -38,8 +38,8 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("%s: locked by %s (%s) since %s", e.Host, e.Holder, e.Run, e.Since)
 }
 
-// holding is what a lock file says.
-type holding struct {
+// lockRecord is what a lock file says.
+type lockRecord struct {
 	Token  string `json:"token"`
 	Holder string `json:"holder"`
 	Run    string `json:"run"`
@@ -48,13 +48,13 @@ type holding struct {
 
 // locked is a lock that this run holds.
 type locked struct {
-	holding
+	lockRecord
 	stop    context.CancelFunc
 	renewal sync.WaitGroup
 }
 
 // lock takes the machine's lock and renews it until unlock.
-func (r *Run) lock(ctx context.Context, m *Machine) error {
+func (r *Run) lock(ctx context.Context, m *Host) error {
 	if r.Plan {
 		return nil
 	}
@@ -64,11 +64,11 @@ func (r *Run) lock(ctx context.Context, m *Machine) error {
 	if have {
 		return nil
 	}
-	l := &locked{holding: holding{
+	l := &locked{lockRecord: lockRecord{
 		Token: rand.Text(), Holder: r.Holder, Run: r.name, Since: time.Now().Format(time.RFC3339),
 	}}
 	if err := l.script(ctx, m, "take"); err != nil {
-		return l.untaken(ctx, m, err)
+		return l.releaseUncertain(ctx, m, err)
 	}
 	// Renewals go on while the run stops on Ctrl-C: unlock ends them.
 	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -77,17 +77,17 @@ func (r *Run) lock(ctx context.Context, m *Machine) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.locks == nil {
-		r.locks = map[*Machine]*locked{}
+		r.locks = map[*Host]*locked{}
 	}
 	r.locks[m] = l
 	return nil
 }
 
-// untaken frees a lock of which it is not known whether it was taken, since
+// releaseUncertain frees a lock of which it is not known whether it was taken, since
 // the run was stopped or the connection lost meanwhile: the next run would be
 // refused by it.
-func (l *locked) untaken(ctx context.Context, m *Machine, err error) error {
-	if ctx.Err() == nil && !errors.Is(err, remote.ErrOutcomeUnknown) {
+func (l *locked) releaseUncertain(ctx context.Context, m *Host, err error) error {
+	if ctx.Err() == nil && !errors.Is(err, host.ErrOutcomeUnknown) {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockRenewal)
@@ -98,7 +98,7 @@ func (l *locked) untaken(ctx context.Context, m *Machine, err error) error {
 
 // renew renews the lock until ctx ends. A lock that was taken over ends the
 // run: this machine slept for so long that it counted as dead.
-func (l *locked) renew(ctx context.Context, m *Machine, stop context.CancelCauseFunc) {
+func (l *locked) renew(ctx context.Context, m *Host, stop context.CancelCauseFunc) {
 	tick := time.NewTicker(lockRenewal)
 	defer tick.Stop()
 	for {
@@ -142,23 +142,23 @@ func (r *Run) unlock(ctx context.Context) error {
 	return errors.Join(failures...)
 }
 
-func (l *locked) script(ctx context.Context, m *Machine, verb string) error {
-	line, err := json.Marshal(l.holding)
+func (l *locked) script(ctx context.Context, m *Host, verb string) error {
+	line, err := json.Marshal(l.lockRecord)
 	if err != nil {
 		return err
 	}
 	expiry := strconv.Itoa(int(lockExpiry / time.Second))
-	cmd := remote.Script("lock.sh", templates.Script("workflow/lock.sh"), lockDir, verb, l.Token, expiry, string(line))
-	_, err = m.Host.Run(ctx, cmd)
-	var exit *remote.ExitError
+	cmd := host.Script("lock.sh", templates.Script("workflow/lock.sh"), lockDir, verb, l.Token, expiry, string(line))
+	_, err = m.Conn.Run(ctx, cmd)
+	var exit *host.ExitError
 	if !errors.As(err, &exit) || exit.Code != lockHeld {
 		return err
 	}
-	var other holding
+	var other lockRecord
 	if err := json.Unmarshal([]byte(exit.Stdout), &other); err != nil {
-		return fmt.Errorf("%s: lock: %w", m.Spec.Name, err)
+		return fmt.Errorf("%s: lock: %w", m.Config.Name, err)
 	}
 	return WithHint(
-		&LockedError{Host: m.Spec.Name, Holder: other.Holder, Since: other.Since, Run: other.Run},
+		&LockedError{Host: m.Config.Name, Holder: other.Holder, Since: other.Since, Run: other.Run},
 		fmt.Sprintf("wait for it to end; the lock of an installer that died expires after %s", lockExpiry))
 }

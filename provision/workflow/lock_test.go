@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
 )
 
 // lockable is a machine that only knows lock.sh, and keeps what it was told.
@@ -19,14 +19,14 @@ type lockable struct {
 	mu     sync.Mutex
 	verbs  []string
 	times  []time.Duration // since the first
-	holder holding
+	holder lockRecord
 	start  time.Time
 	// answer, if not nil, is asked first.
 	answer func(verb string) error
 }
 
-func (l *lockable) host() remote.Host {
-	return scripted{run: func(_ context.Context, cmd remote.Cmd) (remote.Result, error) {
+func (l *lockable) host() host.Host {
+	return scripted{run: func(_ context.Context, cmd host.Cmd) (host.Result, error) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		verb := cmd.Argv[4]
@@ -35,12 +35,12 @@ func (l *lockable) host() remote.Host {
 		}
 		l.verbs, l.times = append(l.verbs, verb), append(l.times, time.Since(l.start))
 		if err := json.Unmarshal([]byte(cmd.Argv[7]), &l.holder); err != nil {
-			return remote.Result{}, err
+			return host.Result{}, err
 		}
 		if l.answer != nil {
-			return remote.Result{}, l.answer(verb)
+			return host.Result{}, l.answer(verb)
 		}
-		return remote.Result{}, nil
+		return host.Result{}, nil
 	}}
 }
 
@@ -56,11 +56,11 @@ func lockPhase(do func(context.Context) error) Phase {
 
 func lockRun(machines ...*lockable) *Run {
 	names := []string{"cp", "w1", "w2"}[:len(machines)]
-	fleet := fleetOf(names...)
+	hosts := hostsOf(names...)
 	for i, m := range machines {
-		fleet.Machines[i].Host = m.host()
+		hosts.All[i].Conn = m.host()
 	}
-	r, _ := runOf(fleet)
+	r, _ := runOf(hosts)
 	return r
 }
 
@@ -104,7 +104,7 @@ func TestARenewalThatFailsIsTriedAgain(t *testing.T) {
 		machine := &lockable{}
 		machine.answer = func(string) error {
 			if n := len(machine.verbs); n == 2 || n == 3 {
-				return remote.ErrUnreachable
+				return host.ErrUnreachable
 			}
 			return nil
 		}
@@ -119,20 +119,20 @@ func TestARenewalThatFailsIsTriedAgain(t *testing.T) {
 }
 
 // heldBy is how the script says that the lock is somebody else's.
-func heldBy(t *testing.T, h holding) error {
+func heldBy(t *testing.T, h lockRecord) error {
 	t.Helper()
 	line, err := json.Marshal(h)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &remote.ExitError{Host: "cp", Code: lockHeld, Stdout: string(line) + "\n"}
+	return &host.ExitError{Host: "cp", Code: lockHeld, Stdout: string(line) + "\n"}
 }
 
 func TestASecondInstallerIsToldWhoHoldsTheLock(t *testing.T) {
 	t.Parallel()
 	machine := &lockable{}
 	machine.answer = func(string) error {
-		return heldBy(t, holding{Token: "x", Holder: "you@there", Run: "reset", Since: "2026-01-01T00:00:00Z"})
+		return heldBy(t, lockRecord{Token: "x", Holder: "you@there", Run: "reset", Since: "2026-01-01T00:00:00Z"})
 	}
 	err := lockRun(machine).Do(t.Context(), Workflow{Name: "test", Phases: []Phase{lockPhase(func(context.Context) error {
 		t.Error("goes on without the lock")
@@ -163,7 +163,7 @@ func TestARunEndsWhenItsLockWasTakenOver(t *testing.T) {
 		machine, other := &lockable{}, &lockable{}
 		machine.answer = func(verb string) error {
 			if len(machine.verbs) == 2 {
-				return heldBy(t, holding{Holder: "you@there"})
+				return heldBy(t, lockRecord{Holder: "you@there"})
 			}
 			return nil
 		}
@@ -218,8 +218,8 @@ func TestALockThatMayHaveBeenTakenIsFreed(t *testing.T) {
 		verbs  []string
 	}{
 		{"after Ctrl-C", context.Canceled, true, []string{"take", "free"}},
-		{"after the connection was lost", remote.ErrOutcomeUnknown, false, []string{"take", "free"}},
-		{"not if the machine was never reached", remote.ErrUnreachable, false, []string{"take"}},
+		{"after the connection was lost", host.ErrOutcomeUnknown, false, []string{"take", "free"}},
+		{"not if the machine was never reached", host.ErrUnreachable, false, []string{"take"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -250,12 +250,12 @@ func TestALockThatCannotBeFreedIsTold(t *testing.T) {
 	t.Parallel()
 	machine := &lockable{answer: func(verb string) error {
 		if verb == "free" {
-			return remote.ErrUnreachable
+			return host.ErrUnreachable
 		}
 		return nil
 	}}
 	err := lockRun(machine).Do(t.Context(), Workflow{Name: "test", Phases: []Phase{lockPhase(func(context.Context) error { return nil })}})
-	if !errors.Is(err, remote.ErrUnreachable) {
-		t.Errorf("got %v, want %v", err, remote.ErrUnreachable)
+	if !errors.Is(err, host.ErrUnreachable) {
+		t.Errorf("got %v, want %v", err, host.ErrUnreachable)
 	}
 }

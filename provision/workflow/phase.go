@@ -34,9 +34,9 @@ type Phase struct {
 	// Always: it takes part whichever phases are selected, on the hosts that
 	// are. For the lock, without which no part of a workflow may run.
 	Always bool
-	// Wanted says whether the inventory asks for it: a phase that is not wanted
+	// Enabled says whether the inventory asks for it: a phase that is not wanted
 	// takes no part, and counts as done. Nil: every cluster needs it.
-	Wanted func(*config.Cluster) bool
+	Enabled func(*config.Cluster) bool
 	// Bulk phases send much over what all machines share: the installer's
 	// uplink, and in a lab the processor. The first control plane, for which all
 	// others wait in the end, comes first: the other machines run theirs when
@@ -61,8 +61,8 @@ const (
 	FirstControlPlane
 	// Workers: on every host that is not a control plane.
 	Workers
-	// Installer: once, on no machine.
-	Installer
+	// Localhost: once, on no machine.
+	Localhost
 )
 
 // String is the place as the docs and `phase list` show it.
@@ -72,7 +72,7 @@ func (p Place) String() string {
 		return "first control plane"
 	case Workers:
 		return "each worker"
-	case Installer:
+	case Localhost:
 		return "installer"
 	default:
 		return "each host"
@@ -80,7 +80,7 @@ func (p Place) String() string {
 }
 
 // once says whether there is one node for the phase and not one a host.
-func (p Place) once() bool { return p == FirstControlPlane || p == Installer }
+func (p Place) once() bool { return p == FirstControlPlane || p == Localhost }
 
 // Workflow is an ordered list of phases; a phase stands after all it needs.
 type Workflow struct {

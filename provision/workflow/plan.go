@@ -7,24 +7,24 @@ import (
 	"io/fs"
 	"strings"
 
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
 )
 
 // planner is a machine in a plan: it is asked as it is, and what would change
 // it is reported instead of done.
 type planner struct {
-	remote.Host
+	host.Host
 	step    *Step
-	machine *Machine
+	machine *Host
 }
 
 // Query asks the machine. If it fails after changes were recorded, these may
 // be why: the answer depends on them.
-func (p *planner) Query(ctx context.Context, cmd remote.Cmd) (remote.Result, error) {
+func (p *planner) Query(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	res, err := p.Host.Query(ctx, cmd)
-	var exit *remote.ExitError
+	var exit *host.ExitError
 	if errors.As(err, &exit) && p.machine.planned.Load() {
-		err = fmt.Errorf("%w: %w", err, remote.ErrPlanned)
+		err = fmt.Errorf("%w: %w", err, host.ErrPlanned)
 	}
 	return res, err
 }
@@ -33,20 +33,20 @@ func (p *planner) Query(ctx context.Context, cmd remote.Cmd) (remote.Result, err
 func (p *planner) ReadFile(ctx context.Context, path string) ([]byte, error) {
 	content, err := p.Host.ReadFile(ctx, path)
 	if errors.Is(err, fs.ErrNotExist) && p.machine.planned.Load() {
-		err = fmt.Errorf("%w: %w", err, remote.ErrPlanned)
+		err = fmt.Errorf("%w: %w", err, host.ErrPlanned)
 	}
 	return content, err
 }
 
 // Run records the command.
-func (p *planner) Run(_ context.Context, cmd remote.Cmd) (remote.Result, error) {
+func (p *planner) Run(_ context.Context, cmd host.Cmd) (host.Result, error) {
 	p.record("run %s", describe(cmd))
-	return remote.Result{}, nil
+	return host.Result{}, nil
 }
 
 // WriteFile records the file if it would change.
-func (p *planner) WriteFile(ctx context.Context, file remote.File) (bool, error) {
-	differs, err := remote.Differs(ctx, p.Host, file)
+func (p *planner) WriteFile(ctx context.Context, file host.File) (bool, error) {
+	differs, err := host.Differs(ctx, p.Host, file)
 	if err != nil || !differs {
 		return false, err
 	}
@@ -59,8 +59,8 @@ func (p *planner) WriteFile(ctx context.Context, file remote.File) (bool, error)
 }
 
 // Upload records the file if the machine lacks it.
-func (p *planner) Upload(ctx context.Context, blob remote.Blob) (bool, error) {
-	sums, err := remote.Sums(ctx, p.Host, []string{blob.Path})
+func (p *planner) Upload(ctx context.Context, blob host.Blob) (bool, error) {
+	sums, err := host.Sums(ctx, p.Host, []string{blob.Path})
 	if err != nil || sums[blob.Path] == blob.SHA256 {
 		return false, err
 	}
@@ -74,12 +74,12 @@ func (p *planner) record(format string, args ...any) {
 }
 
 // describe is a command for people, secrets replaced.
-func describe(cmd remote.Cmd) string {
+func describe(cmd host.Cmd) string {
 	words := cmd.Argv
 	if cmd.Name != "" {
 		words = append([]string{cmd.Name}, scriptArgs(cmd.Argv)...)
 	}
-	return remote.Redact(strings.Join(words, " "), cmd.Secret)
+	return host.Redact(strings.Join(words, " "), cmd.Secret)
 }
 
 // scriptArgs are the arguments of a script run by `sh -s --`.

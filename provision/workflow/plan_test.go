@@ -10,19 +10,19 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"slipway.io/slipway/provision/remote"
-	"slipway.io/slipway/provision/remote/remotetest"
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/report"
 )
 
 // planOf makes a plan over one strict machine, on which no file may change.
-func planOf(t *testing.T) (*Run, *remotetest.Fake, *report.Recorder) {
+func planOf(t *testing.T) (*Run, *hosttest.Fake, *report.Recorder) {
 	t.Helper()
-	fake := remotetest.NewFake(t, "cp")
+	fake := hosttest.NewFake(t, "cp")
 	fake.StrictFiles()
-	fleet := fleetOf("cp")
-	fleet.Machines[0].Host = fake
-	r, events := runOf(fleet)
+	hosts := hostsOf("cp")
+	hosts.All[0].Conn = fake
+	r, events := runOf(hosts)
 	r.Plan = true
 	return r, fake, events
 }
@@ -43,39 +43,39 @@ func TestAPlanRecordsAndPassesNothingOn(t *testing.T) {
 	sum := strings.Repeat("a", 64)
 	r, fake, events := planOf(t)
 	fake.Put("/etc/same", "same")
-	fake.PutBlob(remote.Blob{Path: "/bin/same", SHA256: sum})
+	fake.PutBlob(host.Blob{Path: "/bin/same", SHA256: sum})
 	fake.ExpectQuery("uname", "-r").Returns("6.1\n")
 	do(t, r, Phase{Name: "a", Do: func(ctx context.Context, s *Step) error {
-		if res, err := s.Query(ctx, remote.Cmd{Argv: []string{"uname", "-r"}}); err != nil || string(res.Stdout) != "6.1\n" {
+		if res, err := s.Query(ctx, host.Cmd{Argv: []string{"uname", "-r"}}); err != nil || string(res.Stdout) != "6.1\n" {
 			t.Errorf("the machine is not asked: %q, %v", res.Stdout, err)
 		}
 		if err := s.Lock(ctx); err != nil {
 			t.Errorf("a plan takes a lock: %v", err)
 		}
-		for _, cmd := range []remote.Cmd{
+		for _, cmd := range []host.Cmd{
 			{Argv: []string{"swapoff", "/dev/sda2"}},
 			{Argv: []string{"login", "hunter2"}, Secret: []string{"hunter2"}},
-			remote.Script("start.sh", []byte("exit 1"), "kubelet"),
+			host.Script("start.sh", []byte("exit 1"), "kubelet"),
 			{Name: "import 2 images", Argv: []string{"ctr", "-"}, Stdin: bytes.NewReader([]byte("many"))},
 		} {
 			if _, err := s.Run(ctx, cmd); err != nil {
 				return err
 			}
-			if _, err := s.Unjournaled().Run(ctx, cmd); err != nil {
+			if _, err := s.WithoutJournal().Run(ctx, cmd); err != nil {
 				return err
 			}
 		}
 		for _, name := range []string{"same", "other"} {
-			file := remote.File{Path: "/etc/" + name, Content: []byte("same")}
+			file := host.File{Path: "/etc/" + name, Content: []byte("same")}
 			if changed, err := s.WriteFile(ctx, file); err != nil || changed != (name == "other") {
 				t.Errorf("%s: changed %v, %v", file.Path, changed, err)
 			}
-			blob := remote.Blob{Path: "/bin/" + name, SHA256: sum, Size: 1234567}
+			blob := host.Blob{Path: "/bin/" + name, SHA256: sum, Size: 1234567}
 			if changed, err := s.Upload(ctx, blob); err != nil || changed != (name == "other") {
 				t.Errorf("%s: changed %v, %v", blob.Path, changed, err)
 			}
 		}
-		_, err := s.WriteFile(ctx, remote.File{Path: "/etc/new", Mode: fs.ModeDir})
+		_, err := s.WriteFile(ctx, host.File{Path: "/etc/new", Mode: fs.ModeDir})
 		return err
 	}})
 	want := []string{
@@ -100,7 +100,7 @@ func TestAPlanRecordsAndPassesNothingOn(t *testing.T) {
 func TestAPlanGoesAsFarAsItCanSee(t *testing.T) {
 	t.Parallel()
 	query := func(ctx context.Context, s *Step) error {
-		_, err := s.Query(ctx, remote.Cmd{Argv: []string{"containerd", "config", "dump"}})
+		_, err := s.Query(ctx, host.Cmd{Argv: []string{"containerd", "config", "dump"}})
 		return err
 	}
 	read := func(ctx context.Context, s *Step) error {
@@ -108,11 +108,11 @@ func TestAPlanGoesAsFarAsItCanSee(t *testing.T) {
 		return err
 	}
 	install := func(ctx context.Context, s *Step) error {
-		_, err := s.Run(ctx, remote.Cmd{Argv: []string{"install"}})
+		_, err := s.Run(ctx, host.Cmd{Argv: []string{"install"}})
 		return err
 	}
 	unreachable := func(ctx context.Context, s *Step) error {
-		_, err := s.Query(ctx, remote.Cmd{Argv: []string{"uname"}})
+		_, err := s.Query(ctx, host.Cmd{Argv: []string{"uname"}})
 		return err
 	}
 	tests := []struct {
@@ -123,16 +123,16 @@ func TestAPlanGoesAsFarAsItCanSee(t *testing.T) {
 	}{
 		{"a command that would be there", []func(context.Context, *Step) error{install, query}, []string{"run install", "set it up"}, nil},
 		{"a file that would be there", []func(context.Context, *Step) error{install, read}, []string{"run install", "set it up"}, nil},
-		{"a command that is not there", []func(context.Context, *Step) error{query}, nil, &remote.ExitError{}},
+		{"a command that is not there", []func(context.Context, *Step) error{query}, nil, &host.ExitError{}},
 		{"a file that is not there", []func(context.Context, *Step) error{read}, nil, fs.ErrNotExist},
-		{"a machine that cannot be reached", []func(context.Context, *Step) error{install, unreachable}, []string{"run install"}, remote.ErrUnreachable},
+		{"a machine that cannot be reached", []func(context.Context, *Step) error{install, unreachable}, []string{"run install"}, host.ErrUnreachable},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			r, fake, events := planOf(t)
 			fake.ExpectQuery("containerd", "config", "dump").Fails(127, "not found").AnyTimes()
-			fake.ExpectQuery("uname").Error(remote.ErrUnreachable).AnyTimes()
+			fake.ExpectQuery("uname").Error(host.ErrUnreachable).AnyTimes()
 			err := r.Do(t.Context(), Workflow{Name: "apply", Phases: []Phase{{Name: "a", Title: "set it up", Do: func(ctx context.Context, s *Step) error {
 				for _, step := range test.steps {
 					if err := step(ctx, s); err != nil {
@@ -141,8 +141,8 @@ func TestAPlanGoesAsFarAsItCanSee(t *testing.T) {
 				}
 				return nil
 			}}}})
-			var exit *remote.ExitError
-			_, wantExit := test.err.(*remote.ExitError)
+			var exit *host.ExitError
+			_, wantExit := test.err.(*host.ExitError)
 			if wantExit != errors.As(err, &exit) || !wantExit && !errors.Is(err, test.err) {
 				t.Errorf("got %v, want %v", err, test.err)
 			}
@@ -158,7 +158,7 @@ func TestAPlanDoesWhatItCannotProbe(t *testing.T) {
 	r, _, events := planOf(t)
 	do(t, r,
 		Phase{Name: "a", Title: "install it", Do: func(ctx context.Context, s *Step) error {
-			_, err := s.Run(ctx, remote.Cmd{Argv: []string{"install"}})
+			_, err := s.Run(ctx, host.Cmd{Argv: []string{"install"}})
 			return err
 		}},
 		Phase{
@@ -168,7 +168,7 @@ func TestAPlanDoesWhatItCannotProbe(t *testing.T) {
 				return err == nil, err
 			},
 			Do: func(ctx context.Context, s *Step) error {
-				_, err := s.Run(ctx, remote.Cmd{Argv: []string{"use"}})
+				_, err := s.Run(ctx, host.Cmd{Argv: []string{"use"}})
 				return err
 			},
 		})
@@ -181,17 +181,17 @@ func TestAPlanDoesWhatItCannotProbe(t *testing.T) {
 func TestAPlanTellsMachinesApart(t *testing.T) {
 	t.Parallel()
 	r, _, _ := planOf(t)
-	other := fleetOf("w").Machines[0]
-	other.Host = remotetest.NewFake(t, "w")
-	r.Fleet.Machines = append(r.Fleet.Machines, other)
+	other := hostsOf("w").All[0]
+	other.Conn = hosttest.NewFake(t, "w")
+	r.Hosts.All = append(r.Hosts.All, other)
 	err := r.Do(t.Context(), Workflow{Name: "apply", Phases: []Phase{{Name: "a", On: FirstControlPlane, Do: func(ctx context.Context, s *Step) error {
-		if _, err := s.Run(ctx, remote.Cmd{Argv: []string{"install"}}); err != nil {
+		if _, err := s.Run(ctx, host.Cmd{Argv: []string{"install"}}); err != nil {
 			return err
 		}
 		_, err := s.On(other).ReadFile(ctx, "/etc/passwd")
 		return err
 	}}}})
-	if !errors.Is(err, fs.ErrNotExist) || errors.Is(err, remote.ErrPlanned) {
+	if !errors.Is(err, fs.ErrNotExist) || errors.Is(err, host.ErrPlanned) {
 		t.Errorf("got %v, want a file that does not exist", err)
 	}
 }
@@ -200,14 +200,14 @@ func TestDescribe(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string
-		cmd  remote.Cmd
+		cmd  host.Cmd
 		want string
 	}{
-		{"a plain command", remote.Cmd{Argv: []string{"swapoff", "/dev/sda"}}, "swapoff /dev/sda"},
-		{"a script, by its name and arguments", remote.Script("undo.sh", nil, "a", "b"), "undo.sh a b"},
-		{"a named command, by its name", remote.Cmd{Name: "import", Argv: []string{"ctr", "import", "-"}}, "import"},
-		{"secrets, the longer first", remote.Cmd{Argv: []string{"join", "abc.def", "abc"}, Secret: []string{"abc", "abc.def"}}, "join <secret> <secret>"},
-		{"no secret at all", remote.Cmd{Argv: []string{"join"}, Secret: []string{""}}, "join"},
+		{"a plain command", host.Cmd{Argv: []string{"swapoff", "/dev/sda"}}, "swapoff /dev/sda"},
+		{"a script, by its name and arguments", host.Script("undo.sh", nil, "a", "b"), "undo.sh a b"},
+		{"a named command, by its name", host.Cmd{Name: "import", Argv: []string{"ctr", "import", "-"}}, "import"},
+		{"secrets, the longer first", host.Cmd{Argv: []string{"join", "abc.def", "abc"}, Secret: []string{"abc", "abc.def"}}, "join <secret> <secret>"},
+		{"no secret at all", host.Cmd{Argv: []string{"join"}, Secret: []string{""}}, "join"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -9,16 +9,16 @@ import (
 	"time"
 
 	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/kube"
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/report"
 )
 
 // Run is one run of a workflow.
 type Run struct {
 	Cluster *config.Cluster
-	Fleet   *Fleet
+	Hosts   *Hosts
 	Bundle  *bundle.Bundle
 	Sink    report.Sink
 	// Selection is the part of the workflow to do.
@@ -38,12 +38,12 @@ type Run struct {
 
 	name  string
 	stop  context.CancelCauseFunc
-	locks map[*Machine]*locked
+	locks map[*Host]*locked
 	kubes struct {
 		sync.Mutex
 		client *kube.Client
 	}
-	sender remote.Sender
+	sender host.Sender
 	mu     sync.Mutex
 }
 
@@ -69,13 +69,13 @@ var errSkipped = errors.New("not run")
 
 // Do runs the workflow and returns every failure, joined: *PhaseError each.
 func (r *Run) Do(ctx context.Context, w Workflow) error {
-	nodes, err := build(w, r.Cluster, r.Fleet, r.Selection)
+	nodes, err := build(w, r.Cluster, r.Hosts, r.Selection)
 	if err != nil {
 		return err
 	}
 	r.name = w.Name
 	start := time.Now()
-	r.emit(report.Event{Kind: report.RunStarted, Message: fmt.Sprintf("%d hosts, %d phases", len(r.Fleet.Machines), len(w.Phases))})
+	r.emit(report.Event{Kind: report.RunStarted, Message: fmt.Sprintf("%d hosts, %d phases", len(r.Hosts.All), len(w.Phases))})
 
 	work, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -154,7 +154,7 @@ func (r *Run) node(ctx context.Context, n *node, slots chan struct{}) (changes i
 // phase runs n and reports how it went.
 func (r *Run) phase(ctx context.Context, n *node) (int, error) {
 	start := time.Now()
-	step := &Step{Machine: n.machine, run: r, phase: n.phase}
+	step := &Step{Target: n.machine, run: r, phase: n.phase}
 	if n.machine != nil {
 		step.Host = r.wrap(step, n.machine)
 	}
@@ -208,7 +208,7 @@ func (r *Run) perform(ctx context.Context, step *Step) error {
 
 // planned says whether a plan could not look further, since what it looks at
 // would be made by a change that it only recorded.
-func planned(r *Run, err error) bool { return r.Plan && errors.Is(err, remote.ErrPlanned) }
+func planned(r *Run, err error) bool { return r.Plan && errors.Is(err, host.ErrPlanned) }
 
 func (r *Run) emit(e report.Event) {
 	e.Time, e.Run = time.Now(), r.name
@@ -219,9 +219,9 @@ func (r *Run) emit(e report.Event) {
 }
 
 // wrap is the machine as a step sees it.
-func (r *Run) wrap(s *Step, m *Machine) remote.Host {
+func (r *Run) wrap(s *Step, m *Host) host.Host {
 	if r.Plan {
-		return &planner{Host: m.Host, step: s, machine: m}
+		return &planner{Host: m.Conn, step: s, machine: m}
 	}
-	return &journaler{counter{Host: m.Host, step: s}}
+	return &journaler{counter{Host: m.Conn, step: s}}
 }

@@ -18,8 +18,8 @@ import (
 func TestPhasesRunAfterWhatTheyNeed(t *testing.T) {
 	t.Parallel()
 	d := &diary{}
-	r, _ := runOf(fleetOf("cp"))
-	do(t, r, d.phase("a", EachHost), d.phase("b", FirstControlPlane, "a"), d.phase("c", Installer, "b"), d.phase("d", EachHost, "c"))
+	r, _ := runOf(hostsOf("cp"))
+	do(t, r, d.phase("a", EachHost), d.phase("b", FirstControlPlane, "a"), d.phase("c", Localhost, "b"), d.phase("d", EachHost, "c"))
 	if diff := cmp.Diff([]string{"a cp", "b cp", "c ", "d cp"}, d.lines); diff != "" {
 		t.Error(diff)
 	}
@@ -30,7 +30,7 @@ func TestASlowHostDelaysOnlyItself(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		through := make(chan struct{})
-		r, _ := runOf(fleetOf("cp", "w"))
+		r, _ := runOf(hostsOf("cp", "w"))
 		do(t, r,
 			Phase{Name: "prepare", Do: func(_ context.Context, s *Step) error {
 				if s.hostName() == "cp" {
@@ -50,7 +50,7 @@ func TestAPhaseThatNeedsAllWaitsForEveryHost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var done atomic.Int32
-		r, _ := runOf(fleetOf("cp", "w1", "w2"))
+		r, _ := runOf(hostsOf("cp", "w1", "w2"))
 		do(t, r,
 			Phase{Name: "look", Do: func(_ context.Context, s *Step) error {
 				if s.hostName() == "w1" {
@@ -72,7 +72,7 @@ func TestParallelBoundsWhatIsUnderWay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var now, most atomic.Int32
-		r, _ := runOf(fleetOf("cp", "w1", "w2", "w3", "w4"))
+		r, _ := runOf(hostsOf("cp", "w1", "w2", "w3", "w4"))
 		r.Parallel = 2
 		busy := func(context.Context, *Step) error {
 			if n := now.Add(1); n > most.Load() {
@@ -103,7 +103,7 @@ func TestAFailureStopsOnlyItsOwnChainAndWhatNeedsIt(t *testing.T) {
 		}
 		return nil
 	}
-	r, events := runOf(fleetOf("cp", "w1", "w2"))
+	r, events := runOf(hostsOf("cp", "w1", "w2"))
 	err := r.Do(t.Context(), Workflow{Name: "test", Phases: []Phase{fail, d.phase("b", EachHost, "a"), everywhere}})
 
 	if diff := cmp.Diff([]string{"b cp"}, d.sorted()); diff != "" {
@@ -166,7 +166,7 @@ func TestPhaseErrorNamesTheHostOnce(t *testing.T) {
 
 func TestAPhaseThatIsDoneIsNotDoneAgain(t *testing.T) {
 	t.Parallel()
-	r, events := runOf(fleetOf("cp", "w"))
+	r, events := runOf(hostsOf("cp", "w"))
 	unsure := errors.New("cannot tell")
 	err := r.Do(t.Context(), Workflow{Name: "test", Phases: []Phase{
 		{
@@ -198,13 +198,13 @@ func TestAPhaseThatIsDoneIsNotDoneAgain(t *testing.T) {
 
 func TestEventsTellWhatHappens(t *testing.T) {
 	t.Parallel()
-	r, events := runOf(fleetOf("cp"))
+	r, events := runOf(hostsOf("cp"))
 	do(t, r, Phase{Name: "a", Title: "do it", Do: func(_ context.Context, s *Step) error {
 		s.Waiting("for it")
 		s.Note("%d things", 2)
 		_, err := s.Output().Write([]byte("one\r\ntw"))
 		return err
-	}}, Phase{Name: "b", On: Installer, Do: func(_ context.Context, s *Step) error {
+	}}, Phase{Name: "b", On: Localhost, Do: func(_ context.Context, s *Step) error {
 		out := s.Output()
 		for _, part := range []string{"o", "ne\nt", "wo\n"} {
 			if _, err := out.Write([]byte(part)); err != nil {
@@ -237,7 +237,7 @@ func TestCtrlCLetsNothingNewBegin(t *testing.T) {
 		interrupted := errors.New("interrupt signal received")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		d := &diary{}
-		r, events := runOf(fleetOf("cp", "w"))
+		r, events := runOf(hostsOf("cp", "w"))
 		r.Parallel = 1
 		err := r.Do(ctx, Workflow{Name: "test", Phases: []Phase{
 			{Name: "a", Do: func(ctx context.Context, s *Step) error {
@@ -282,7 +282,7 @@ func TestAnErrorWithoutAdviceGetsThatOfTheRun(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			r, events := runOf(fleetOf("cp"))
+			r, events := runOf(hostsOf("cp"))
 			r.Hint = test.hint
 			if err := r.Do(t.Context(), Workflow{Name: "test", Phases: []Phase{{Name: "a", Do: func(context.Context, *Step) error { return test.err }}}}); err == nil {
 				t.Fatal("no error")

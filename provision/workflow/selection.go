@@ -82,5 +82,5 @@ func (s Selection) phase(w Workflow, i int) bool {
 // host says whether a phase is selected on that host. Read-only phases look at
 // all of them: what is known of the others matters for one, too.
 func (s Selection) host(p Phase, name string) bool {
-	return len(s.Hosts) == 0 || p.ReadOnly || p.On == Installer || slices.Contains(s.Hosts, name)
+	return len(s.Hosts) == 0 || p.ReadOnly || p.On == Localhost || slices.Contains(s.Hosts, name)
 }

@@ -28,11 +28,11 @@ func TestSelection(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			d := &diary{}
-			facts, bundle := d.phase("facts", EachHost), d.phase("bundle", Installer)
+			facts, bundle := d.phase("facts", EachHost), d.phase("bundle", Localhost)
 			facts.ReadOnly, bundle.ReadOnly = true, true
 			lock := d.phase("lock", EachHost, "facts")
 			lock.Always = true
-			r, _ := runOf(fleetOf("cp", "w"))
+			r, _ := runOf(hostsOf("cp", "w"))
 			r.Selection = test.selection
 			do(t, r, facts, bundle, lock, d.phase("a", EachHost, "lock"), d.phase("b", EachHost, "a"), d.phase("c", Workers, "b"))
 			if diff := cmp.Diff(test.want, d.sorted()); diff != "" {
@@ -48,7 +48,7 @@ func TestASelectionIsToldAllItsMistakesAtOnce(t *testing.T) {
 	look.ReadOnly = true
 	lock := nothing("lock", EachHost)
 	lock.Always = true
-	r, events := runOf(fleetOf("cp", "w"))
+	r, events := runOf(hostsOf("cp", "w"))
 	r.Selection = Selection{
 		Skip: []string{"facts", "lock", "x"}, Only: []string{"y"}, From: "f", Until: "u", Hosts: []string{"w", "z"},
 	}

@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/facts"
-	"slipway.io/slipway/provision/kube"
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/report"
 )
 
@@ -21,9 +21,9 @@ import (
 type Step struct {
 	// Host is the machine as the run hands it out: a plan records what is
 	// done to it, an apply journals it. Nil on the installer.
-	remote.Host
-	// Machine is the inventory's side of it; nil on the installer.
-	Machine *Machine
+	host.Host
+	// Target is the inventory's side of it; nil on the installer.
+	Target *Host
 
 	run     *Run
 	phase   Phase
@@ -36,27 +36,27 @@ func (s *Step) Cluster() *config.Cluster { return s.run.Cluster }
 // Bundle is where binaries and images come from.
 func (s *Step) Bundle() *bundle.Bundle { return s.run.Bundle }
 
-// Fleet is all machines.
-func (s *Step) Fleet() *Fleet { return s.run.Fleet }
+// Hosts is all machines.
+func (s *Step) Hosts() *Hosts { return s.run.Hosts }
 
 // Facts of the machine that the step works on.
-func (s *Step) Facts() *facts.Facts { return s.Machine.Facts() }
+func (s *Step) Facts() *facts.Facts { return s.Target.Facts() }
 
 // On is another machine, for a phase that reads there what it needs here.
-func (s *Step) On(m *Machine) remote.Host { return s.run.wrap(s, m) }
+func (s *Step) On(m *Host) host.Host { return s.run.wrap(s, m) }
 
-// Unjournaled is the step's machine without a journal, for taking back what
+// WithoutJournal is the step's machine without a journal, for taking back what
 // the journal has: what is done through it is counted, and in a plan recorded,
 // as ever.
-func (s *Step) Unjournaled() remote.Host {
+func (s *Step) WithoutJournal() host.Host {
 	if s.run.Plan {
 		return s.Host
 	}
-	return &counter{Host: s.Machine.Host, step: s}
+	return &counter{Host: s.Target.Conn, step: s}
 }
 
 // Lock takes the machine's lock until the run ends. A plan takes none.
-func (s *Step) Lock(ctx context.Context) error { return s.run.lock(ctx, s.Machine) }
+func (s *Step) Lock(ctx context.Context) error { return s.run.lock(ctx, s.Target) }
 
 // Kube is a client of the cluster's API server, through the first control
 // plane, for reading. What changes the cluster goes through Apply and SetNode.
@@ -87,10 +87,10 @@ func (s *Step) event(kind report.Kind, message string) {
 }
 
 func (s *Step) hostName() string {
-	if s.Machine == nil {
+	if s.Target == nil {
 		return ""
 	}
-	return s.Machine.Spec.Name
+	return s.Target.Config.Name
 }
 
 // lines cuts what is written into lines.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/templates"
 )
 
@@ -15,7 +15,7 @@ import (
 // again: two hundred megabytes a machine are a second or more.
 func (s *Step) Sums(ctx context.Context, paths []string) (map[string]string, error) {
 	args := append([]string{JournalDir}, paths...)
-	res, err := s.Query(ctx, remote.Script("sums.sh", templates.Script("workflow/sums.sh"), args...))
+	res, err := s.Query(ctx, host.Script("sums.sh", templates.Script("workflow/sums.sh"), args...))
 	if err != nil {
 		return nil, fmt.Errorf("hash files: %w", err)
 	}
@@ -29,7 +29,7 @@ func (s *Step) Sums(ctx context.Context, paths []string) (map[string]string, err
 }
 
 // noteSums makes Sums quick for files that were just uploaded and verified.
-func (j *journaler) noteSums(ctx context.Context, blobs ...remote.Blob) error {
+func (j *journaler) noteSums(ctx context.Context, blobs ...host.Blob) error {
 	var args []string
 	for _, blob := range blobs {
 		args = append(args, blob.SHA256, blob.Path)

@@ -9,20 +9,20 @@ import (
 	"testing"
 
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/remote"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/report"
 )
 
-// fleetOf makes a fleet without machines behind it. Hosts whose names begin
+// hostsOf makes a hosts without machines behind it. Hosts whose names begin
 // with cp are control planes.
-func fleetOf(names ...string) *Fleet {
-	f := &Fleet{}
+func hostsOf(names ...string) *Hosts {
+	f := &Hosts{}
 	for _, name := range names {
 		role := config.RoleWorker
 		if strings.HasPrefix(name, "cp") {
 			role = config.RoleControlPlane
 		}
-		f.Machines = append(f.Machines, &Machine{Spec: config.Host{Name: name, Roles: []config.Role{role}}})
+		f.All = append(f.All, &Host{Config: config.Host{Name: name, Roles: []config.Role{role}}})
 	}
 	return f
 }
@@ -54,9 +54,9 @@ func (d *diary) phase(name string, on Place, needs ...string) Phase {
 }
 
 // runOf makes a run whose events are kept.
-func runOf(fleet *Fleet) (*Run, *report.Recorder) {
+func runOf(hosts *Hosts) (*Run, *report.Recorder) {
 	events := &report.Recorder{}
-	return &Run{Fleet: fleet, Sink: events, Parallel: 10, Holder: "me@here"}, events
+	return &Run{Hosts: hosts, Sink: events, Parallel: 10, Holder: "me@here"}, events
 }
 
 // kinds lists how each phase ended on each host, sorted.
@@ -73,19 +73,19 @@ func kinds(events *report.Recorder) []string {
 
 // scripted is a machine that answers Run with a function.
 type scripted struct {
-	remote.Host
-	run func(ctx context.Context, cmd remote.Cmd) (remote.Result, error)
+	host.Host
+	run func(ctx context.Context, cmd host.Cmd) (host.Result, error)
 }
 
 func (s scripted) String() string { return "scripted" }
 
-func (s scripted) Run(ctx context.Context, cmd remote.Cmd) (remote.Result, error) {
+func (s scripted) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	return s.run(ctx, cmd)
 }
 
 // step makes a step of a run on a machine, for tests of what it hands out.
-func step(r *Run, m *Machine, phase string) *Step {
-	s := &Step{Machine: m, run: r, phase: Phase{Name: phase}}
+func step(r *Run, m *Host, phase string) *Step {
+	s := &Step{Target: m, run: r, phase: Phase{Name: phase}}
 	s.Host = r.wrap(s, m)
 	return s
 }

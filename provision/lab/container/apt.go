@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"strings"
 
-	"slipway.io/slipway/provision/lab/outer"
+	"slipway.io/slipway/provision/localhost"
 )
 
 // aptMirror is where apt of the outer machine gets the main component of a
 // suite. apt itself reads its sources, in all their formats.
 func aptMirror(ctx context.Context, suite string) (string, error) {
-	out, err := outer.Run(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages")
+	out, err := localhost.Run(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages")
 	if err != nil {
 		return "", fmt.Errorf("read the sources of apt: %w", err)
 	}
@@ -34,7 +34,7 @@ func mirrorOf(targets, suite string) string {
 
 // aptProxy is the environment that makes debootstrap use the proxy of apt.
 func aptProxy(ctx context.Context) []string {
-	out, err := outer.Run(ctx, "apt-config", "shell", "proxy", "Acquire::http::Proxy")
+	out, err := localhost.Run(ctx, "apt-config", "shell", "proxy", "Acquire::http::Proxy")
 	if err != nil {
 		return nil
 	}

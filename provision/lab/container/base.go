@@ -14,7 +14,7 @@ import (
 	"strings"
 
 	"slipway.io/slipway/provision/lab"
-	"slipway.io/slipway/provision/lab/outer"
+	"slipway.io/slipway/provision/localhost"
 	templates "slipway.io/slipway/templates/lab"
 )
 
@@ -64,7 +64,7 @@ func (s *session) baseIfNeeded(ctx context.Context, suite, mirror string) (strin
 // ensureBase gives the path of the base tree, and makes it if it is not cached.
 func (s *session) ensureBase(ctx context.Context, suite, mirror string) (string, error) {
 	b := base{Suite: suite, Mirror: mirror, Packages: basePackages()}
-	arch, err := outer.Run(ctx, "dpkg", "--print-architecture")
+	arch, err := localhost.Run(ctx, "dpkg", "--print-architecture")
 	if err != nil {
 		return "", err
 	}
@@ -119,7 +119,7 @@ func (s *session) buildBase(ctx context.Context, b base, dir, key string) error 
 	defer log.Close()
 
 	s.Say("", "makes the base tree of all machines: %s from %s (some minutes, once)", b.Suite, b.Mirror)
-	debootstrap := outer.Tool{
+	debootstrap := localhost.Command{
 		Argv: []string{
 			"debootstrap", "--variant=minbase", "--arch=" + b.Arch,
 			"--include=" + strings.Join(b.Packages, ","), b.Suite, tree, b.Mirror,
@@ -132,7 +132,7 @@ func (s *session) buildBase(ctx context.Context, b base, dir, key string) error 
 	if err := layFiles(tree, templates.Tree()); err != nil {
 		return err
 	}
-	setup := outer.Tool{Argv: []string{"chroot", tree, "/bin/sh", "-s"}, Stdin: bytes.NewReader(templates.Setup()), Output: log}
+	setup := localhost.Command{Argv: []string{"chroot", tree, "/bin/sh", "-s"}, Stdin: bytes.NewReader(templates.Setup()), Output: log}
 	if _, err := setup.Run(ctx); err != nil {
 		return fmt.Errorf("set up: %w (see %s)", err, log.Name())
 	}
@@ -144,7 +144,7 @@ func (s *session) buildBase(ctx context.Context, b base, dir, key string) error 
 	if left := below(mounts, temp); len(left) > 0 {
 		return fmt.Errorf("still mounted: %s", strings.Join(left, ", "))
 	}
-	if err := outer.WriteFile(filepath.Join(temp, "complete"), []byte(key+"\n"), 0o644); err != nil {
+	if err := localhost.WriteFile(filepath.Join(temp, "complete"), []byte(key+"\n"), 0o644); err != nil {
 		return err
 	}
 	// One without its marker is not a base.

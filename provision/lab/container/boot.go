@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"slipway.io/slipway/provision/lab/outer"
+	"slipway.io/slipway/provision/localhost"
 	templates "slipway.io/slipway/templates/lab"
 )
 
@@ -71,7 +71,7 @@ func (s *session) ensureRunning(ctx context.Context, m *machine, timeout time.Du
 			return fmt.Errorf("start: %w", err)
 		}
 	}
-	err := outer.Await(ctx, "it answers and systemd has started all units", timeout, func(ctx context.Context) (bool, string, error) {
+	err := localhost.Await(ctx, "it answers and systemd has started all units", timeout, func(ctx context.Context) (bool, string, error) {
 		return s.ready(ctx, m)
 	})
 	if err != nil {
@@ -95,7 +95,7 @@ func (s *session) start(ctx context.Context, m *machine) error {
 	if err := s.makeCgroups(m); err != nil {
 		return err
 	}
-	if err := outer.WriteFile(s.supervisorPath(m), templates.Supervise(), 0o644); err != nil {
+	if err := localhost.WriteFile(s.supervisorPath(m), templates.Supervise(), 0o644); err != nil {
 		return err
 	}
 	log, err := os.OpenFile(s.logPath(m), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
@@ -126,7 +126,7 @@ func (s *session) start(ctx context.Context, m *machine) error {
 func (s *session) ready(ctx context.Context, m *machine) (bool, string, error) {
 	if s.pidOf(m) == 0 {
 		console, _ := os.ReadFile(s.logPath(m))
-		return false, "", fmt.Errorf("it ended: %s (see %s)", outer.LastLines(console, 4), s.logPath(m))
+		return false, "", fmt.Errorf("it ended: %s (see %s)", localhost.LastLines(console, 4), s.logPath(m))
 	}
 	client, err := s.dial(ctx, m)
 	if err != nil {
@@ -142,10 +142,10 @@ func (s *session) ready(ctx context.Context, m *machine) (bool, string, error) {
 	case system == "degraded":
 		failed, _ := client.output("systemctl list-units --failed --plain --no-legend")
 		if !m.Ready {
-			return false, "", fmt.Errorf("units failed at its first boot: %s", outer.LastLines(failed, 10))
+			return false, "", fmt.Errorf("units failed at its first boot: %s", localhost.LastLines(failed, 10))
 		}
 		// What was installed since then is not the lab's affair.
-		s.Say(m.Name, "is up, but units failed: %s", outer.LastLines(failed, 10))
+		s.Say(m.Name, "is up, but units failed: %s", localhost.LastLines(failed, 10))
 		return true, "", nil
 	case system != "":
 		return false, "systemd is " + system, nil
@@ -181,7 +181,7 @@ func (s *session) stop(ctx context.Context, m *machine, timeout time.Duration) e
 }
 
 func (s *session) awaitOff(ctx context.Context, m *machine, timeout time.Duration) error {
-	return outer.Await(ctx, "it is off", timeout, func(context.Context) (bool, string, error) {
+	return localhost.Await(ctx, "it is off", timeout, func(context.Context) (bool, string, error) {
 		pid := s.pidOf(m)
 		return pid == 0, fmt.Sprintf("process %d runs it", pid), nil
 	})

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"slipway.io/slipway/provision/lab/outer"
+	"slipway.io/slipway/provision/localhost"
 )
 
 // A machine gets a cgroup of its own in every hierarchy, below the one of the
@@ -139,7 +139,7 @@ func (h hierarchy) delegate() {
 // removes its recorded cgroups with those that it made in them. Its init
 // outlives a systemd-nspawn that was killed.
 func (s *session) clearCgroups(ctx context.Context, m *machine) error {
-	err := outer.Await(ctx, "its last process has ended", 10*time.Second, func(context.Context) (bool, string, error) {
+	err := localhost.Await(ctx, "its last process has ended", 10*time.Second, func(context.Context) (bool, string, error) {
 		left := proc.members(s.containerName(m))
 		for _, pid := range left {
 			if err := kill(pid); err != nil {
@@ -152,7 +152,7 @@ func (s *session) clearCgroups(ctx context.Context, m *machine) error {
 		return err
 	}
 	for _, dir := range m.Cgroups {
-		err := outer.Await(ctx, "the cgroup "+dir+" is empty", 10*time.Second, func(context.Context) (bool, string, error) {
+		err := localhost.Await(ctx, "the cgroup "+dir+" is empty", 10*time.Second, func(context.Context) (bool, string, error) {
 			err := removeCgroup(dir)
 			return err == nil, fmt.Sprint(err), nil
 		})

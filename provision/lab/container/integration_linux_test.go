@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"slipway.io/slipway/provision/lab"
-	"slipway.io/slipway/provision/lab/outer"
+	"slipway.io/slipway/provision/localhost"
 )
 
 // TestLab makes a real lab. It needs root, and the packages that it names if they
@@ -83,7 +83,7 @@ func TestLab(t *testing.T) {
 		_ = sshCommand(t, l, "w1", "sudo systemctl reboot").Run() // the connection breaks
 		// Up waits until it answers again, and so proves that it does; it may
 		// look once before the old one ended.
-		err := outer.Await(t.Context(), "w1 has booted again", bootTimeout, rebooted(t, c, spec, before))
+		err := localhost.Await(t.Context(), "w1 has booted again", bootTimeout, rebooted(t, c, spec, before))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -262,7 +262,7 @@ func outerFS(t *testing.T, tree string) string {
 }
 
 // rebooted looks whether a machine's init started later than before.
-func rebooted(t *testing.T, c Containers, spec lab.Spec, before string) outer.Probe {
+func rebooted(t *testing.T, c Containers, spec lab.Spec, before string) localhost.Probe {
 	return func(ctx context.Context) (bool, string, error) {
 		l, err := c.Up(ctx, spec)
 		if err != nil {

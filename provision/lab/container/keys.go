@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"slipway.io/slipway/provision/lab/outer"
+	"slipway.io/slipway/provision/localhost"
 )
 
 // hostKeyPath is the lab's own copy of a machine's host key: what is in the tree
@@ -43,7 +43,7 @@ func (s *session) ensureKeys() error {
 		}
 		fmt.Fprintf(&known, "%s %s\n", m.Address, strings.TrimSpace(string(public)))
 	}
-	return outer.WriteFile(s.knownHostsPath(), []byte(known.String()), 0o644)
+	return localhost.WriteFile(s.knownHostsPath(), []byte(known.String()), 0o644)
 }
 
 // ensureKey makes an ed25519 key pair at path and path.pub, as ssh-keygen does.
@@ -64,11 +64,11 @@ func ensureKey(path, comment string) error {
 	if err != nil {
 		return err
 	}
-	if err := outer.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+	if err := localhost.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
 		return err
 	}
 	line := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(sshPublic))) + " " + comment + "\n"
-	return outer.WriteFile(path+".pub", []byte(line), 0o644)
+	return localhost.WriteFile(path+".pub", []byte(line), 0o644)
 }
 
 // newMachineID is a random id as machine-id(5) wants it.

@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"slipway.io/slipway/provision/lab"
-	"slipway.io/slipway/provision/lab/outer"
+	"slipway.io/slipway/provision/localhost"
 )
 
 // subnets are tried in this order. None overlaps kubeadm's service subnet
@@ -69,7 +69,7 @@ func collision(subnet netip.Prefix, routes []route) (route, bool) {
 }
 
 func readRoutes(ctx context.Context) ([]route, error) {
-	out, err := outer.Run(ctx, "ip", "-json", "-4", "route", "show", "table", "all")
+	out, err := localhost.Run(ctx, "ip", "-json", "-4", "route", "show", "table", "all")
 	if err != nil {
 		return nil, fmt.Errorf("read the routes: %w", err)
 	}
@@ -130,11 +130,11 @@ func (s *session) ensureBridge(ctx context.Context) error {
 		sum := s.digest()
 		mac := fmt.Sprintf("02:%02x:%02x:%02x:%02x:%02x", sum[4], sum[5], sum[6], sum[7], sum[8])
 		s.Say("", "makes the bridge %s, %s", name, s.state.Subnet)
-		if _, err := outer.Run(ctx, "ip", "link", "add", "name", name, "address", mac, "type", "bridge", "stp_state", "0"); err != nil {
+		if _, err := localhost.Run(ctx, "ip", "link", "add", "name", name, "address", mac, "type", "bridge", "stp_state", "0"); err != nil {
 			return err
 		}
 	}
-	if _, err := outer.Run(ctx, "ip", "link", "set", "dev", name, "alias", s.bridgeAlias()); err != nil {
+	if _, err := localhost.Run(ctx, "ip", "link", "set", "dev", name, "alias", s.bridgeAlias()); err != nil {
 		return err
 	}
 	// A kernel without IPv6 has no such file.
@@ -143,10 +143,10 @@ func (s *session) ensureBridge(ctx context.Context) error {
 		return err
 	}
 	address := fmt.Sprintf("%s/%d", lab.Nth(s.state.Subnet, 1), s.state.Subnet.Bits())
-	if _, err := outer.Run(ctx, "ip", "address", "replace", address, "dev", name); err != nil {
+	if _, err := localhost.Run(ctx, "ip", "address", "replace", address, "dev", name); err != nil {
 		return err
 	}
-	_, err = outer.Run(ctx, "ip", "link", "set", "dev", name, "up")
+	_, err = localhost.Run(ctx, "ip", "link", "set", "dev", name, "up")
 	return err
 }
 
@@ -176,6 +176,6 @@ func (s *session) removeBridge(ctx context.Context) error {
 		return err
 	}
 	s.Say("", "removes the bridge %s", s.state.Bridge)
-	_, err = outer.Run(ctx, "ip", "link", "delete", "dev", s.state.Bridge, "type", "bridge")
+	_, err = localhost.Run(ctx, "ip", "link", "delete", "dev", s.state.Bridge, "type", "bridge")
 	return err
 }

@@ -12,7 +12,7 @@ import (
 
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/lab"
-	"slipway.io/slipway/provision/lab/outer"
+	"slipway.io/slipway/provision/localhost"
 )
 
 // stateVersion is the version of the state file's layout.
@@ -83,7 +83,7 @@ func (s *session) record(change func()) error {
 	if err != nil {
 		return fmt.Errorf("write the state of lab %s: %w", s.name, err)
 	}
-	if err := outer.WriteFile(s.statePath(), append(content, '\n'), 0o600); err != nil {
+	if err := localhost.WriteFile(s.statePath(), append(content, '\n'), 0o600); err != nil {
 		return fmt.Errorf("write the state of lab %s: %w", s.name, err)
 	}
 	return nil

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"slipway.io/slipway/provision/lab/outer"
+	"slipway.io/slipway/provision/localhost"
 )
 
 // sharedSysctls are kernel settings, below /proc/sys, that all machines share
@@ -54,7 +54,7 @@ func (s *session) keepSysctls() error {
 	if err != nil {
 		return err
 	}
-	return outer.WriteFile(s.sysctlPath(), append(content, '\n'), 0o600)
+	return localhost.WriteFile(s.sysctlPath(), append(content, '\n'), 0o600)
 }
 
 // restoreSysctls puts the settings back once the last lab is gone.

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"slipway.io/slipway/provision/lab"
-	"slipway.io/slipway/provision/lab/outer"
+	"slipway.io/slipway/provision/localhost"
 )
 
 // ensureTools looks for the programs that a lab needs on the outer machine.
@@ -27,7 +27,7 @@ func (s *session) ensureTools(ctx context.Context, install bool) error {
 	}
 	s.Say("", "installs %s", strings.Join(missing, ", "))
 	argv := append([]string{"apt-get", "install", "--yes", "--no-install-recommends"}, missing...)
-	_, err := outer.Tool{Argv: argv, Env: []string{"DEBIAN_FRONTEND=noninteractive"}}.Run(ctx)
+	_, err := localhost.Command{Argv: argv, Env: []string{"DEBIAN_FRONTEND=noninteractive"}}.Run(ctx)
 	return err
 }
 

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"slipway.io/slipway/provision/lab"
-	"slipway.io/slipway/provision/lab/outer"
+	"slipway.io/slipway/provision/localhost"
 )
 
 // uid of User in the machines, as templates/lab/setup.sh makes it.
@@ -30,7 +30,7 @@ func (s *session) ensureTree(ctx context.Context, base string, m *machine, sudoP
 	}
 	partial := filepath.Join(temp, "tree")
 	s.Say(m.Name, "copies the base tree")
-	if _, err := outer.Run(ctx, "cp", "--archive", "--reflink=auto", base, partial); err != nil {
+	if _, err := localhost.Run(ctx, "cp", "--archive", "--reflink=auto", base, partial); err != nil {
 		return err
 	}
 	if err := s.personalise(partial, m, sudoPassword == ""); err != nil {
@@ -38,7 +38,7 @@ func (s *session) ensureTree(ctx context.Context, base string, m *machine, sudoP
 	}
 	if sudoPassword != "" {
 		line := strings.NewReader(User + ":" + sudoPassword + "\n")
-		if _, err := (outer.Tool{Argv: []string{"chroot", partial, "chpasswd"}, Stdin: line}).Run(ctx); err != nil {
+		if _, err := (localhost.Command{Argv: []string{"chroot", partial, "chpasswd"}, Stdin: line}).Run(ctx); err != nil {
 			return fmt.Errorf("set the sudo password: %w", err)
 		}
 	}

@@ -5,16 +5,16 @@ import (
 	"errors"
 	"time"
 
-	"slipway.io/slipway/provision/lab/outer"
+	"slipway.io/slipway/provision/localhost"
 )
 
 // awaitLock waits for what another lab does for both, and says so.
-func (s *session) awaitLock(ctx context.Context, path, condition string) (*outer.Lock, error) {
-	var held *outer.Lock
+func (s *session) awaitLock(ctx context.Context, path, condition string) (*localhost.Lock, error) {
+	var held *localhost.Lock
 	var told bool
-	err := outer.Await(ctx, condition, 30*time.Minute, func(context.Context) (bool, string, error) {
+	err := localhost.Await(ctx, condition, 30*time.Minute, func(context.Context) (bool, string, error) {
 		var err error
-		if held, err = outer.Acquire(path); errors.Is(err, outer.ErrLocked) {
+		if held, err = localhost.Acquire(path); errors.Is(err, localhost.ErrLocked) {
 			if !told {
 				s.Say("", "waits until %s: %v", condition, err)
 				told = true

@@ -8,7 +8,7 @@ import (
 	"regexp"
 	"strings"
 
-	"slipway.io/slipway/provision/lab/outer"
+	"slipway.io/slipway/provision/localhost"
 )
 
 // told is a line of Vagrant's machine-readable output:
@@ -70,7 +70,7 @@ func (s *session) run(ctx context.Context, aloud bool, args ...string) ([]told, 
 		}
 	}
 	lines := &lineWriter{line: listen}
-	_, err := outer.Tool{
+	_, err := localhost.Command{
 		Argv: append([]string{s.program, "--machine-readable"}, args...),
 		Dir:  s.dir,
 		// It asks its maker's server for news at every call otherwise.

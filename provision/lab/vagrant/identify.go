@@ -18,10 +18,10 @@ import (
 	"github.com/skeema/knownhosts"
 	gossh "golang.org/x/crypto/ssh"
 
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/ssh"
 	"slipway.io/slipway/provision/lab"
-	"slipway.io/slipway/provision/lab/outer"
-	"slipway.io/slipway/provision/remote"
-	"slipway.io/slipway/provision/remote/ssh"
+	"slipway.io/slipway/provision/localhost"
 )
 
 // answerTimeout is how long a machine that Vagrant has booted may take until it
@@ -57,7 +57,7 @@ func (s *session) identify(ctx context.Context) error {
 			return err
 		}
 	}
-	return outer.Each(s.settings.Machines, func(m machine) error { return s.answers(ctx, m) })
+	return localhost.Each(s.settings.Machines, func(m machine) error { return s.answers(ctx, m) })
 }
 
 // meetAll fills in how to log in to machines, and their keys.
@@ -67,7 +67,7 @@ func (s *session) meetAll(ctx context.Context, strangers []*machine, known map[n
 		return err
 	}
 	var mu sync.Mutex // guards known
-	return outer.Each(strangers, func(m *machine) error {
+	return localhost.Each(strangers, func(m *machine) error {
 		l, found := logins[m.Name]
 		if !found {
 			return fmt.Errorf("%s: vagrant ssh-config does not have it", m.Name)
@@ -141,12 +141,12 @@ func (s *session) meet(ctx context.Context, m machine, l login) ([]string, error
 		Name: m.Name, Address: l.address, Port: l.port, User: l.user, IdentityFile: l.identityFile, IdentitiesOnly: true,
 		KnownHostsFile: filepath.Join(first, "known_hosts"), AcceptNewHostKeys: true,
 	}
-	host, err := ssh.Dial(ctx, options)
+	conn, err := ssh.Dial(ctx, options)
 	if err != nil {
 		return nil, err
 	}
-	defer host.Close()
-	got, err := host.Query(ctx, remote.Cmd{Name: "read host keys and addresses", Argv: []string{"sh", "-c", readKeys}})
+	defer conn.Close()
+	got, err := conn.Query(ctx, host.Cmd{Name: "read host keys and addresses", Argv: []string{"sh", "-c", readKeys}})
 	if err != nil {
 		return nil, err
 	}
@@ -204,12 +204,12 @@ func parseKeys(text string) (keys []string, addresses []netip.Addr, err error) {
 // key that is known.
 func (s *session) answers(ctx context.Context, m machine) error {
 	var changed error
-	err := outer.Await(ctx, fmt.Sprintf("%s answers at %s", m.Name, m.Address), answerTimeout, func(ctx context.Context) (bool, string, error) {
-		host, err := ssh.Dial(ctx, ssh.Options{
+	err := localhost.Await(ctx, fmt.Sprintf("%s answers at %s", m.Name, m.Address), answerTimeout, func(ctx context.Context) (bool, string, error) {
+		conn, err := ssh.Dial(ctx, ssh.Options{
 			Name: m.Name, Address: m.Address.String(), User: m.User, IdentityFile: m.IdentityFile, IdentitiesOnly: true,
 			KnownHostsFile: s.knownHostsPath(),
 		})
-		var refused *remote.HostKeyError
+		var refused *host.HostKeyError
 		switch {
 		case errors.As(err, &refused):
 			changed = fmt.Errorf("%w; if you made it anew by hand, take its lines out of %s", err, s.knownHostsPath())
@@ -217,7 +217,7 @@ func (s *session) answers(ctx context.Context, m machine) error {
 		case err != nil:
 			return false, err.Error(), nil
 		}
-		return true, "", host.Close()
+		return true, "", conn.Close()
 	})
 	if changed != nil {
 		return changed
@@ -264,5 +264,5 @@ func (s *session) writeKnownHosts(known map[netip.Addr][]string) error {
 			lines.WriteString(knownhosts.Line([]string{m.Address.String()}, key) + "\n")
 		}
 	}
-	return outer.WriteFile(s.knownHostsPath(), []byte(lines.String()), 0o644)
+	return localhost.WriteFile(s.knownHostsPath(), []byte(lines.String()), 0o644)
 }

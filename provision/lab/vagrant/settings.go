@@ -14,7 +14,7 @@ import (
 
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/lab"
-	"slipway.io/slipway/provision/lab/outer"
+	"slipway.io/slipway/provision/localhost"
 	"slipway.io/slipway/vagrant"
 )
 
@@ -73,8 +73,8 @@ func (s settings) write(dir string) error {
 	}
 	content = append([]byte("# Written by slipway lab up: what the Vagrantfile beside it makes.\n"), content...)
 	return errors.Join(
-		outer.WriteFile(filepath.Join(dir, vagrantfileName), vagrant.Vagrantfile, 0o644),
-		outer.WriteFile(filepath.Join(dir, settingsName), content, 0o644),
+		localhost.WriteFile(filepath.Join(dir, vagrantfileName), vagrant.Vagrantfile, 0o644),
+		localhost.WriteFile(filepath.Join(dir, settingsName), content, 0o644),
 	)
 }
 

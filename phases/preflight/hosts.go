@@ -1,0 +1,262 @@
+package preflight
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/report/check"
+)
+
+// maxSkew is how far a clock may be from the median of all: certificates and
+// tokens made on one machine are not yet valid on another beyond that.
+const maxSkew = 30 * time.Second
+
+// fleetChecks compare all hosts with each other and with the inventory.
+func fleetChecks() []Check {
+	return append([]Check{
+		{
+			Description: check.Description{
+				Name: "version", Title: "the bundle has the wanted Kubernetes version", Kind: check.Fleet, Severity: check.Error,
+				Looks:  "kubernetes.version in the inventory, and the bundle.",
+				Why:    "A cluster of another version than the one asked for would be installed.",
+				Manual: []string{"slipway bundle list"},
+			},
+			look: version,
+		},
+		{
+			Description: check.Description{
+				Name: "control-planes", Title: "as many control planes as can be installed", Kind: check.Fleet, Severity: check.Error,
+				Looks:  "The roles in the inventory.",
+				Why:    "This version of slipway installs one control plane.",
+				Manual: []string{"grep control-plane inventory.yaml"},
+			},
+			look: controlPlanes,
+		},
+		{
+			Description: check.Description{
+				Name: config.CheckEvenEtcd, Title: "an odd number of control planes", Kind: check.Fleet, Severity: check.Error,
+				Looks:  "The number of hosts with the role control-plane.",
+				Why:    "etcd needs a majority: an even number survives the loss of no more machines than one less.",
+				Manual: []string{"grep -c control-plane inventory.yaml"},
+			},
+			look: evenEtcd,
+		},
+		{
+			Description: check.Description{
+				Name: "clock-skew", Title: "the clocks agree", Kind: check.Fleet, Severity: check.Error,
+				Looks:  "Each clock against the median of all, less the time of the round trip; and whether something keeps it right.",
+				Why:    "Certificates and tokens made on one machine are not yet valid on one that is more than 30 s behind.",
+				Manual: []string{"date -u; timedatectl", "timedatectl set-ntp true"},
+			},
+			look: clockSkew,
+		},
+		{
+			Description: check.Description{
+				Name: "os-mix", Title: "one distribution and architecture", Kind: check.Fleet, Severity: check.Info,
+				Looks:  "The distribution, its version and the architecture of each host.",
+				Why:    "A mix works, but each kind is one more to look after, and images are needed for each architecture.",
+				Manual: []string{"cat /etc/os-release; uname -m"},
+			},
+			look: osMix,
+		},
+		{
+			Description: check.Description{
+				Name: "cidr-overlap", Title: "the cluster's ranges are free", Kind: check.Fleet, Severity: check.Error,
+				Looks:  "podSubnet and serviceSubnet against the routes and name servers of every host.",
+				Why:    "Packets for one of two overlapping ranges are lost, or go to the wrong machine.",
+				Manual: []string{"ip route; cat /etc/resolv.conf"},
+			},
+			look: cidrOverlap,
+		},
+		{
+			Description: check.Description{
+				Name: "node-address", Title: "the node's address is the machine's", Kind: check.Fleet, Severity: check.Error,
+				Looks:  "nodeIP or the address that slipway would choose, and the interfaces of the host.",
+				Why:    "With an address that is not its own, a node's logs and exec fail, and etcd does not start.",
+				Manual: []string{"ip -4 addr"},
+			},
+			look: nodeAddress,
+		},
+		{
+			Description: check.Description{
+				Name: "nat-address", Title: "no two hosts have one node address", Kind: check.Fleet, Severity: check.Error,
+				Looks:  "The node addresses of all hosts against each other.",
+				Why:    "Behind VirtualBox's NAT all machines are 10.0.2.15: every node would be the same one.",
+				Manual: []string{"ip -4 addr; ip route get 1    # the source address on the default route"},
+			},
+			look: natAddress,
+		},
+		{
+			Description: check.Description{
+				Name: "flannel-interface", Title: "the pod network leaves by the node's interface", Kind: check.Fleet, Severity: check.Info,
+				Looks:  "The address on the default route of each host, and its node address.",
+				Why:    "A CNI that takes the interface of the default route sends everything into the NAT that all machines share.",
+				Manual: []string{"ip route show default; ip -4 addr"},
+			},
+			look: flannelInterface,
+		},
+	}, duplicateChecks()...)
+}
+
+// duplicateChecks look for what has to be another one on each machine.
+func duplicateChecks() []Check {
+	one := func(name, title, what, manual, fix string, values func(*facts.Facts) []string) Check {
+		return Check{
+			Description: check.Description{
+				Name: name, Title: title, Kind: check.Fleet, Severity: check.Error,
+				Looks:  "The " + what + " of each host against all others.",
+				Why:    "Cloned machines appear as one Node, or take each other's addresses.",
+				Manual: []string{manual, fix},
+			},
+			look: duplicates(what, fix, values),
+		}
+	}
+	return []Check{
+		one("duplicate-hostname", "host names differ", "hostname", "hostname", "hostnamectl set-hostname NAME",
+			func(f *facts.Facts) []string { return []string{f.Hostname} }),
+		one("duplicate-machine-id", "machine ids differ", "machine-id", "cat /etc/machine-id",
+			"rm /etc/machine-id && systemd-machine-id-setup && reboot",
+			func(f *facts.Facts) []string { return []string{f.MachineID} }),
+		one("duplicate-uuid", "product UUIDs differ", "product_uuid", "cat /sys/class/dmi/id/product_uuid",
+			"give each virtual machine an identity of its own in its hypervisor",
+			func(f *facts.Facts) []string { return []string{f.ProductUUID} }),
+		one("duplicate-mac", "MAC addresses differ", "MAC address", "ip -o link",
+			"give each virtual machine a MAC address of its own in its hypervisor",
+			func(f *facts.Facts) []string { return f.MACs }),
+	}
+}
+
+// version: the bundle must be of the version that the inventory asks for.
+func version(l *look) []check.Finding {
+	if l.bundleErr != nil {
+		return []check.Finding{{
+			Evidence: "the bundle cannot be used: " + l.bundleErr.Error(),
+			Fix:      "make it with slipway bundle create, or set artifacts.bundle in the inventory to where it is",
+		}}
+	}
+	if l.version == "" || l.version == l.cluster.Kubernetes.Version {
+		return nil
+	}
+	return []check.Finding{{
+		Evidence: fmt.Sprintf("the inventory asks for Kubernetes %s, the bundle has %s", l.cluster.Kubernetes.Version, l.version),
+		Fix:      "set kubernetes.version: " + l.version + ", or make a bundle of that version: slipway bundle create",
+	}}
+}
+
+// controlPlanes: joining further control planes is not there yet.
+func controlPlanes(l *look) []check.Finding {
+	n := len(l.cluster.ControlPlanes())
+	if n <= 1 {
+		return nil
+	}
+	return []check.Finding{{
+		Evidence: fmt.Sprintf("%d control planes; this version installs one", n),
+		Fix:      "leave one host with roles: [control-plane]",
+	}}
+}
+
+func evenEtcd(l *look) []check.Finding {
+	n := len(l.cluster.ControlPlanes())
+	if n%2 == 1 {
+		return nil
+	}
+	return []check.Finding{{
+		Evidence: fmt.Sprintf("%d control planes: the loss of one leaves no more to lose than with %d", n, n-1),
+		Fix:      fmt.Sprintf("use %d or %d control planes", n-1, n+1),
+	}}
+}
+
+func clockSkew(l *look) []check.Finding {
+	machines := l.machines()
+	if len(machines) == 0 {
+		return nil
+	}
+	var skews []time.Duration
+	for _, m := range machines {
+		skews = append(skews, m.Facts().Skew)
+	}
+	slices.Sort(skews)
+	median := skews[len(skews)/2]
+	var found []check.Finding
+	for _, m := range machines {
+		if off := m.Facts().Skew - median; off.Abs() > maxSkew {
+			found = append(found, check.Finding{
+				Host:     m.Config.Name,
+				Evidence: fmt.Sprintf("the clock is %s off the median of all machines", off.Round(time.Second)),
+				Fix:      "timedatectl set-ntp true",
+			})
+			continue
+		}
+		// A container has its computer's clock.
+		if f := m.Facts(); !f.Active(timeSync...) && !f.Exists("/run/systemd/container") {
+			found = append(found, check.Finding{
+				Host: m.Config.Name, Severity: check.Warning,
+				Evidence: "nothing keeps the clock right: neither systemd-timesyncd nor chrony nor ntpd runs",
+				Fix:      "timedatectl set-ntp true",
+			})
+		}
+	}
+	return found
+}
+
+// timeSync are the units that keep a clock right; facts.sh asks for them.
+var timeSync = []string{
+	"systemd-timesyncd.service", "chrony.service", "chronyd.service", "ntp.service", "ntpd.service", "ntpsec.service",
+}
+
+func osMix(l *look) []check.Finding {
+	kinds := map[string][]string{}
+	var order []string
+	for _, m := range l.machines() {
+		f := m.Facts()
+		kind := strings.TrimSpace(f.OS.ID+" "+f.OS.Version) + " on " + f.Arch
+		if kinds[kind] == nil {
+			order = append(order, kind)
+		}
+		kinds[kind] = append(kinds[kind], m.Config.Name)
+	}
+	if len(order) < 2 {
+		return nil
+	}
+	var told []string
+	for _, kind := range order {
+		told = append(told, kind+": "+names(kinds[kind]))
+	}
+	return []check.Finding{{Evidence: strings.Join(told, "; "), Fix: "nothing, if that is meant"}}
+}
+
+// duplicates makes a check that a value is another one on each machine.
+func duplicates(what, fix string, values func(*facts.Facts) []string) func(*look) []check.Finding {
+	return func(l *look) []check.Finding {
+		hosts := map[string][]string{}
+		var order []string
+		for _, m := range l.machines() {
+			for _, value := range values(m.Facts()) {
+				if value == "" {
+					continue
+				}
+				if hosts[value] == nil {
+					order = append(order, value)
+				}
+				// Bridges and VLANs share the MAC of the interface below them.
+				if !slices.Contains(hosts[value], m.Config.Name) {
+					hosts[value] = append(hosts[value], m.Config.Name)
+				}
+			}
+		}
+		var found []check.Finding
+		for _, value := range order {
+			if same := hosts[value]; len(same) > 1 {
+				found = append(found, check.Finding{
+					Evidence: fmt.Sprintf("%s have the same %s %s", names(same), what, value),
+					Fix:      fix,
+				})
+			}
+		}
+		return found
+	}
+}

@@ -1,0 +1,205 @@
+package preflight
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/report/check"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+const two = `
+hosts:
+  - {name: cp-1, address: 192.0.2.11, roles: [control-plane]}
+  - {name: w-1, address: 192.0.2.21}
+`
+
+func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
+// journaled is a machine that slipway has worked on.
+func journaled(f *facts.Facts) { f.Existing = append(f.Existing, workflow.JournalDir) }
+
+// looked is what the checks say of a fixture whose bundle has the wanted version,
+// nothing measured.
+func looked(fixture *workflowtest.Fixture) *check.Report {
+	l := &look{cluster: fixture.Cluster, hosts: fixture.Hosts, version: workflowtest.Kubernetes, noMesh: "no packets in this test"}
+	return l.report(Selection{})
+}
+
+// told is what a report found, as "check host severity".
+func told(report *check.Report) []string {
+	var all []string
+	for _, c := range report.Checks {
+		for _, f := range c.Findings {
+			all = append(all, strings.Join([]string{f.Check, f.Host, string(f.Severity)}, " "))
+		}
+	}
+	return all
+}
+
+// complete fails the test for findings that do not say what was seen and what
+// to do.
+func complete(t *testing.T, report *check.Report) {
+	t.Helper()
+	for _, c := range report.Checks {
+		for _, f := range c.Findings {
+			if f.Evidence == "" || f.Fix == "" || f.Check == "" || f.Severity == "" {
+				t.Errorf("%+v does not say what was seen and what to do", f)
+			}
+		}
+	}
+}
+
+// fleetCase is a fault among the facts of several machines, or in the
+// inventory.
+type fleetCase struct {
+	name, more string
+	change     func(*workflowtest.Fixture)
+	want       []string
+}
+
+func fleetCases() []fleetCase {
+	worker := func(change func(*facts.Facts)) func(*workflowtest.Fixture) {
+		return func(b *workflowtest.Fixture) { change(b.Facts("w-1")) }
+	}
+	both := func(change func(*facts.Facts)) func(*workflowtest.Fixture) {
+		return func(b *workflowtest.Fixture) { change(b.Facts("cp-1")); change(b.Facts("w-1")) }
+	}
+	return []fleetCase{
+		{"ordinary machines", "", func(*workflowtest.Fixture) {}, nil},
+		{"no address", "", worker(func(f *facts.Facts) { f.Addresses, f.Routes = nil, nil }), []string{"node-address w-1 error"}},
+		{"a nodeIP that the machine has not", "", func(b *workflowtest.Fixture) { b.Hosts.All[1].Config.NodeIP = "203.0.113.1" }, []string{"node-address w-1 error"}},
+		{"machines behind one NAT", "", func(b *workflowtest.Fixture) {
+			for _, name := range []string{"cp-1", "w-1"} {
+				f := b.Facts(name)
+				f.Addresses = []facts.Address{{Interface: "eth0", Prefix: prefix("10.0.2.15/24")}}
+			}
+		}, []string{"nat-address  error"}},
+		{"machines behind one NAT with addresses of their own", "", both(func(f *facts.Facts) {
+			f.Addresses = append([]facts.Address{{Interface: "eth0", Prefix: prefix("10.0.2.15/24")}}, facts.Address{Interface: "eth1", Prefix: f.Addresses[0].Prefix})
+		}), []string{"flannel-interface cp-1 info", "flannel-interface w-1 info"}},
+		{"two distributions", "", worker(func(f *facts.Facts) { f.OS = facts.OS{ID: "rocky", Version: "9"} }), []string{"os-mix  info"}},
+		{"a bundle of another version", "kubernetes: {version: v1.36.1}", func(*workflowtest.Fixture) {}, []string{"version  error"}},
+		{"a clock that is off", "", worker(func(f *facts.Facts) { f.Skew = -31 * time.Second }), []string{"clock-skew w-1 error"}},
+		{"a clock that is a little off", "", worker(func(f *facts.Facts) { f.Skew = -30 * time.Second }), nil},
+		{"a clock that nothing keeps right", "", worker(func(f *facts.Facts) { f.ActiveUnits = nil }), []string{"clock-skew w-1 warning"}},
+		{"the clock of a container", "", worker(func(f *facts.Facts) { f.ActiveUnits, f.Existing = nil, []string{"/run/systemd/container"} }), nil},
+		{"clocks that are all off alike", "", both(func(f *facts.Facts) { f.Skew = time.Hour }), nil},
+		{"cloned machines", "", both(func(f *facts.Facts) {
+			f.Hostname, f.MachineID, f.ProductUUID, f.MACs = "debian", "aa", "bb", []string{"cc"}
+		}), []string{"duplicate-hostname  error", "duplicate-machine-id  error", "duplicate-uuid  error", "duplicate-mac  error"}},
+		{"what is not known is no duplicate", "", both(func(f *facts.Facts) { f.Hostname, f.MachineID, f.ProductUUID, f.MACs = "", "", "", nil }), nil},
+		{"a bridge with the MAC of its interface", "", worker(func(f *facts.Facts) { f.MACs = []string{"02:01", "02:01"} }), nil},
+
+		{"a route within the pods' range", "", worker(func(f *facts.Facts) {
+			f.Routes = append(f.Routes, facts.Route{Destination: prefix("10.244.7.0/24"), Interface: "docker0"})
+		}), []string{"cidr-overlap w-1 error"}},
+		{"a route that holds both ranges", "", worker(func(f *facts.Facts) {
+			f.Routes = append(f.Routes, facts.Route{Destination: prefix("10.0.0.0/8"), Interface: "eth0"})
+		}), []string{"cidr-overlap w-1 error", "cidr-overlap w-1 error"}},
+		{"a name server within the services' range", "", worker(func(f *facts.Facts) { f.Resolvers = []netip.Addr{netip.MustParseAddr("10.96.0.10")} }), []string{"cidr-overlap w-1 error"}},
+		{"a name server elsewhere", "", worker(func(f *facts.Facts) { f.Resolvers = []netip.Addr{netip.MustParseAddr("198.51.100.53")} }), nil},
+		{"ranges of the inventory", "network: {podSubnet: 172.20.0.0/16}", worker(func(f *facts.Facts) {
+			f.Routes = append(f.Routes, facts.Route{Destination: prefix("172.20.3.0/24"), Interface: "eth1"})
+		}), []string{"cidr-overlap w-1 error"}},
+		{"host-gw's own routes", "network: {cni: {backend: host-gw}}", worker(func(f *facts.Facts) {
+			journaled(f)
+			f.Routes = append(f.Routes, facts.Route{Destination: prefix("10.244.1.0/24"), Interface: "eth0"})
+		}), nil},
+		{"routes like host-gw's before slipway was there", "network: {cni: {backend: host-gw}}", worker(func(f *facts.Facts) {
+			f.Routes = append(f.Routes, facts.Route{Destination: prefix("10.244.1.0/24"), Interface: "eth0"})
+		}), []string{"cidr-overlap w-1 error"}},
+		{"a route of another to all of host-gw's range", "network: {cni: {backend: host-gw}}", worker(func(f *facts.Facts) {
+			journaled(f)
+			f.Routes = append(f.Routes, facts.Route{Destination: prefix("10.244.0.0/16"), Interface: "eth0"})
+		}), []string{"cidr-overlap w-1 error"}},
+		{"volumes without nodes", "preflight: {expect: [{name: longhorn}], ignore: []}", both(func(f *facts.Facts) {
+			f.Commands, f.ActiveUnits, f.Existing = []string{"iscsiadm", "mount.nfs"}, append(f.ActiveUnits, "iscsid.service"), []string{"/etc/iscsi/initiatorname.iscsi"}
+			f.Modules = append(f.Modules, "iscsi_tcp")
+		}), []string{"replicas  warning"}},
+		{"an ingress that is retired", "preflight: {expect: [{name: ingress-nginx}]}", func(*workflowtest.Fixture) {}, []string{"ingress-nginx-retired  warning"}},
+		{"a pool that is free", "preflight: {expect: [{name: load-balancer, addresses: [192.0.2.240/28]}]}", func(*workflowtest.Fixture) {}, nil},
+		{"a pool that holds a machine", "preflight: {expect: [{name: load-balancer, addresses: [192.0.2.20-192.0.2.30]}]}", func(*workflowtest.Fixture) {}, []string{"lb-pool w-1 error"}},
+		{"a pool of another network", "preflight: {expect: [{name: load-balancer, addresses: [198.51.100.7]}]}", func(*workflowtest.Fixture) {}, []string{"lb-pool  warning"}},
+		{"a pool within the services' range", "preflight: {expect: [{name: load-balancer, addresses: [10.96.7.0/24]}]}", func(*workflowtest.Fixture) {}, []string{"lb-pool  error"}},
+		{"nobody who announces", "preflight: {expect: [{name: load-balancer}]}", func(b *workflowtest.Fixture) {
+			b.Cluster.Hosts = b.Cluster.Hosts[:1]
+		}, []string{"exclude-lb  warning"}},
+	}
+}
+
+func TestChecksOfTheFleet(t *testing.T) {
+	t.Parallel()
+	for _, test := range fleetCases() {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fixture := workflowtest.New(t, two+test.more+"\n")
+			test.change(fixture)
+			report := looked(fixture)
+			if diff := cmp.Diff(test.want, told(report)); diff != "" {
+				t.Error(diff)
+			}
+			complete(t, report)
+		})
+	}
+}
+
+func TestAFreeRangeIsProposed(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, two)
+	fixture.Facts("w-1").Routes = append(fixture.Facts("w-1").Routes,
+		facts.Route{Destination: prefix("10.0.0.0/8"), Interface: "tun0"}, facts.Route{Destination: prefix("192.168.7.0/24"), Interface: "eth1"})
+	fixes := map[string]bool{}
+	for _, f := range looked(fixture).Findings(check.Error) {
+		fixes[f.Fix] = true
+	}
+	want := map[string]bool{"set in the inventory: network.podSubnet: 172.28.0.0/16": true, "set in the inventory: network.serviceSubnet: 172.30.0.0/16": true}
+	if diff := cmp.Diff(want, fixes); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSeveralControlPlanesAreRefused(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, `
+controlPlane: {endpoint: api.example}
+hosts:
+  - {name: cp-1, address: 192.0.2.11, roles: [control-plane]}
+  - {name: cp-2, address: 192.0.2.12, roles: [control-plane]}
+  - {name: cp-3, address: 192.0.2.13, roles: [control-plane]}
+`)
+	if diff := cmp.Diff([]string{"control-planes  error"}, told(looked(fixture))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestClockSkewIsMeasuredAgainstMostMachines(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, two+"  - {name: w-2, address: 192.0.2.22}\n")
+	fixture.Facts("cp-1").Skew = time.Hour
+	if diff := cmp.Diff([]string{"clock-skew cp-1 error"}, told(looked(fixture))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAnEvenNumberOfControlPlanesIsToldThoughTheInventoryAllowsIt(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, `
+controlPlane: {endpoint: api.example}
+preflight: {ignore: [{check: even-etcd, reason: on the way to three}]}
+hosts:
+  - {name: cp-1, address: 192.0.2.11, roles: [control-plane]}
+  - {name: cp-2, address: 192.0.2.12, roles: [control-plane]}
+`)
+	for _, c := range looked(fixture).Checks {
+		if c.Name == "even-etcd" && (len(c.Findings) != 1 || c.Findings[0].Ignored != "on the way to three" || c.Status != check.OK) {
+			t.Errorf("got %+v", c)
+		}
+	}
+}

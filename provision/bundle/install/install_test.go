@@ -1,0 +1,138 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+const one = "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n"
+
+// phase is one that does just this.
+func phase(do func(context.Context, *workflow.Step) error) workflow.Phase {
+	return workflow.Phase{Name: "install", Title: "install", Do: do}
+}
+
+func TestRole(t *testing.T) {
+	t.Parallel()
+	const cp, worker = config.RoleControlPlane, config.RoleWorker
+	tests := []struct {
+		name  string
+		roles []config.Role
+		want  string
+	}{
+		{"a control plane", []config.Role{cp}, "control-plane"},
+		{"a worker", []config.Role{worker}, "worker"},
+		{"one that is both needs what a control plane does", []config.Role{worker, cp}, "control-plane"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if got := Role(config.Host{Roles: test.roles}); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestPath(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{"kubelet": "/usr/local/bin/kubelet", "cni/bridge": "/opt/cni/bin/bridge"} {
+		if got := Path(name); got != want {
+			t.Errorf("%s goes to %s, want %s", name, got, want)
+		}
+	}
+}
+
+func TestBinariesThatAreMissingOrOtherwiseAreSent(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, one)
+	fixture.Bundle = workflowtest.NewBundle(t)
+	machine := fixture.Host("cp-1")
+	same, err := fixture.Bundle.File("kubelet", "amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	machine.PutBlob(host.Blob{Path: "/usr/local/bin/kubelet", SHA256: same.SHA256})
+	machine.Put("/usr/local/bin/kubeadm", "an older one")
+	install := phase(func(ctx context.Context, s *workflow.Step) error {
+		return Binaries(ctx, s, []string{"kubelet", "kubeadm", "cni/bridge"})
+	})
+	fixture.MustApply(install)
+	want := map[string]bool{"upload /usr/local/bin/kubeadm": true, "upload /opt/cni/bin/bridge": true}
+	got := map[string]bool{}
+	for _, change := range fixture.Changes() {
+		got[change] = true
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	blob, _ := machine.Blob("/opt/cni/bin/bridge")
+	if content, err := os.ReadFile(blob.Source); err != nil || string(content) != "the program cni/bridge" || blob.Mode != 0o755 {
+		t.Errorf("sent %+v: %q, %v", blob, content, err)
+	}
+	fixture.MustApply(install)
+	if again := fixture.Changes(); len(again) > 0 {
+		t.Errorf("a second time changes %v", again)
+	}
+}
+
+func TestAFileThatTheBundleLacksIsSaid(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, one)
+	fixture.Bundle = workflowtest.NewBundle(t)
+	fixture.Host("cp-1").StrictFiles()
+	fixture.Facts("cp-1").Arch = "arm64"
+	err := fixture.Apply(phase(func(ctx context.Context, s *workflow.Step) error { return Binaries(ctx, s, []string{"kubelet"}) }))
+	var missing *bundle.NotFoundError
+	if !errors.As(err, &missing) || missing.Arch != "arm64" {
+		t.Errorf("got %v, want a *bundle.NotFoundError", err)
+	}
+}
+
+func TestService(t *testing.T) {
+	t.Parallel()
+	service := phase(func(ctx context.Context, s *workflow.Step) error {
+		return Service(ctx, s, "containerd.service", "/etc/containerd/config.toml")
+	})
+	t.Run("that runs with its files is left alone", func(t *testing.T) {
+		t.Parallel()
+		fixture := workflowtest.New(t, one)
+		fixture.Host("cp-1").ExpectQueryScript("state.sh", "containerd.service", "/etc/containerd/config.toml").Returns("ok\n")
+		fixture.MustApply(service)
+		if got := fixture.Changes(); len(got) > 0 {
+			t.Errorf("changes %v", got)
+		}
+	})
+	t.Run("that does not is started, and reset stops it", func(t *testing.T) {
+		t.Parallel()
+		fixture := workflowtest.New(t, one)
+		machine := fixture.Host("cp-1")
+		machine.ExpectQueryScript("state.sh", "containerd.service", "/etc/containerd/config.toml").Returns("containerd.service is inactive\n")
+		machine.ExpectRunScript("start.sh", "containerd.service")
+		fixture.MustApply(service)
+		if diff := cmp.Diff([]string{"systemctl disable --quiet --now containerd.service"}, fixture.Undo("cp-1")); diff != "" {
+			t.Error(diff)
+		}
+	})
+	t.Run("that does not start is an error with its log", func(t *testing.T) {
+		t.Parallel()
+		fixture := workflowtest.New(t, one)
+		machine := fixture.Host("cp-1")
+		machine.ExpectQueryScript("state.sh", "containerd.service", "/etc/containerd/config.toml").Returns("containerd.service is not enabled\n")
+		machine.ExpectRunScript("start.sh", "containerd.service").Fails(1, "containerd: no such file")
+		var exit *host.ExitError
+		if err := fixture.Apply(service); !errors.As(err, &exit) || exit.Stderr != "containerd: no such file" {
+			t.Errorf("got %v", err)
+		}
+	})
+}

@@ -1,0 +1,95 @@
+package addon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/workflow"
+)
+
+// Published are the objects of an addon's file as its project publishes it:
+// from the bundle, else by its URL and sum.
+func Published(ctx context.Context, s *workflow.Step, addon, file string) (Objects, error) {
+	text, err := read(ctx, s, addon, file)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := kube.Decode(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	for _, o := range objects {
+		ownReplicas(o)
+	}
+	return objects, nil
+}
+
+// ownReplicas says the default number of replicas where a manifest leaves it
+// out: a Deployment that somebody scaled away would be no drift otherwise.
+func ownReplicas(o *unstructured.Unstructured) {
+	_, said, err := unstructured.NestedFieldNoCopy(o.Object, "spec", "replicas")
+	if o.GetKind() == "Deployment" && !said && err == nil {
+		_ = unstructured.SetNestedField(o.Object, int64(1), "spec", "replicas") // its spec is a map: it was looked into
+	}
+}
+
+func read(ctx context.Context, s *workflow.Step, addon, file string) ([]byte, error) {
+	data, err := s.Bundle().AddonFile(addon, file)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return data, err
+	}
+	known, err := catalogued(addon)
+	if err != nil {
+		return nil, err
+	}
+	m, err := known.Manifest(file)
+	if err != nil {
+		return nil, err
+	}
+	data, err = Fetch(ctx, s, m.URL, m.SHA256)
+	return data, workflow.WithHint(err, fmt.Sprintf(
+		"the bundle was made without %s: make one with `slipway bundle create --addons %s`, or name a mirror of %s in artifacts.rewrites",
+		addon, addon, m.URL))
+}
+
+// Fetch brings what a URL has, through the inventory's mirrors and the cache of
+// this computer.
+func Fetch(ctx context.Context, s *workflow.Step, url, sha256 string) ([]byte, error) {
+	return bundle.Download(ctx, url, url, sha256, bundle.CreateOptions{Rewrites: s.Cluster().Artifacts.Rewrites})
+}
+
+// catalogued is what the catalogue has of an addon.
+func catalogued(addon string) (bundle.Addon, error) {
+	catalogue, err := bundle.LoadCatalogue()
+	if err != nil {
+		return bundle.Addon{}, err
+	}
+	return catalogue.Addon(addon)
+}
+
+// Image is the full reference of one of an addon's images, given without its
+// tag: the bundle's, else the catalogue's, which hosts then pull.
+func Image(s *workflow.Step, addon, repository string) (string, error) {
+	for _, image := range s.Bundle().AddonImages(addon, "", s.Facts().Arch) {
+		if strings.HasPrefix(image.Name, repository+":") {
+			return image.Name, nil
+		}
+	}
+	known, err := catalogued(addon)
+	if err != nil {
+		return "", err
+	}
+	for _, image := range known.Images {
+		if strings.HasPrefix(image.Name, repository+":") {
+			return image.Name, nil
+		}
+	}
+	return "", fmt.Errorf("addon %s has no image %s in the catalogue", addon, repository)
+}

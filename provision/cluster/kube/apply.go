@@ -1,0 +1,235 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+)
+
+// Action is what was done to an object, or would be.
+type Action string
+
+// The actions.
+const (
+	Created   Action = "created"
+	Changed   Action = "changed"
+	Unchanged Action = "unchanged"
+	Deleted   Action = "deleted"
+	// Absent: there was nothing to delete.
+	Absent Action = "absent"
+)
+
+// Change is what became of one object.
+type Change struct {
+	// Kind, Namespace (empty for a cluster-wide object) and Name say which.
+	Kind, Namespace, Name string
+	// Action is what was done, or with DryRun what would be.
+	Action Action
+	// Diff of a Changed object has a line for each field that differs,
+	// "path: old -> new", in the order of the paths. The values of a Secret
+	// are left out.
+	Diff []string
+}
+
+// ApplyOptions tune an Apply.
+type ApplyOptions struct {
+	// DryRun asks the server what would change, and changes nothing. An
+	// object whose namespace or kind does not exist yet counts as Created:
+	// the server cannot be asked about it.
+	DryRun bool
+}
+
+// crdTimeout bounds the wait for new kinds to be served.
+const crdTimeout = 60 * time.Second
+
+// Apply makes the cluster have the objects of a YAML stream by server-side
+// apply as FieldManager, taking over fields that others manage. Namespaces
+// and CustomResourceDefinitions go first, the latter are waited for.
+//
+// The changes are in the order of the objects; with an error, they are those
+// that were made.
+func (c *Client) Apply(ctx context.Context, manifests []byte, options ...ApplyOptions) ([]Change, error) {
+	objects, err := Decode(manifests)
+	if err != nil {
+		return nil, err
+	}
+	return c.applyObjects(ctx, objects, dryRun(options), nil)
+}
+
+func dryRun(options []ApplyOptions) bool {
+	return slices.ContainsFunc(options, func(o ApplyOptions) bool { return o.DryRun })
+}
+
+// beforeApply is called with an object that will be applied, which it may
+// change, and with the one that is in the cluster, nil for none.
+type beforeApply func(object, before *unstructured.Unstructured) error
+
+func (c *Client) applyObjects(ctx context.Context, objects []*unstructured.Unstructured, dryRun bool, join beforeApply) ([]Change, error) {
+	first, rest := split(objects)
+	changes, err := c.applyAll(ctx, first, dryRun, join)
+	if err != nil {
+		return changes, err
+	}
+	if !dryRun {
+		if err := c.waitEstablished(ctx, first); err != nil {
+			return changes, err
+		}
+	}
+	more, err := c.applyAll(ctx, rest, dryRun, join)
+	return append(changes, more...), err
+}
+
+// atOnce is how many objects are applied at the same time: each costs two
+// round trips.
+const atOnce = 8
+
+func (c *Client) applyAll(ctx context.Context, objects []*unstructured.Unstructured, dryRun bool, join beforeApply) ([]Change, error) {
+	changes, errs := make([]Change, len(objects)), make([]error, len(objects))
+	var g errgroup.Group
+	g.SetLimit(atOnce)
+	for i, object := range objects {
+		g.Go(func() error {
+			changes[i], errs[i] = retried(ctx, func() (Change, error) {
+				change, err := c.applyOne(ctx, object, dryRun, join)
+				if dryRun && webhookAway(err) {
+					err = &WebhookUnavailableError{err} // nobody brings it back meanwhile
+				}
+				return change, err
+			})
+			return nil
+		})
+	}
+	_ = g.Wait() // each has its own error: one does not stop the others
+	var made []Change
+	for i, err := range errs {
+		if err != nil {
+			errs[i] = fmt.Errorf("apply %s: %w", title(objects[i]), err)
+			continue
+		}
+		made = append(made, changes[i])
+	}
+	return made, errors.Join(errs...)
+}
+
+func (c *Client) applyOne(ctx context.Context, object *unstructured.Unstructured, dryRun bool, join beforeApply) (Change, error) {
+	change := Change{Kind: object.GetKind(), Namespace: object.GetNamespace(), Name: object.GetName(), Action: Created}
+	resource, err := c.resourceFor(object)
+	if dryRun && meta.IsNoMatchError(err) {
+		return change, nil
+	}
+	if err != nil {
+		return change, err
+	}
+	change.Namespace = object.GetNamespace()
+	before, err := resource.Get(ctx, object.GetName(), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		before, err = nil, nil
+	}
+	if err != nil {
+		return change, err
+	}
+	if join != nil {
+		if err := join(object, before); err != nil {
+			return change, err
+		}
+	}
+	applied := metav1.ApplyOptions{FieldManager: FieldManager, Force: true}
+	if dryRun {
+		applied.DryRun = []string{metav1.DryRunAll}
+	}
+	after, err := resource.Apply(ctx, object.GetName(), object, applied)
+	switch {
+	case dryRun && before == nil && apierrors.IsNotFound(err): // its namespace is missing
+	case err != nil:
+		return change, err
+	case before == nil:
+	default:
+		// Not the resource version: a controller may write the status between
+		// the two requests, and the second apply of a Namespace, which the
+		// server labels, moves nothing but managed fields.
+		change.Action = Unchanged
+		if change.Diff = diffObjects(before, after); len(change.Diff) > 0 {
+			change.Action = Changed
+		}
+	}
+	return change, nil
+}
+
+// deleteOne deletes an object in the background. What is not there, or is of a
+// kind that the cluster does not know, is Absent.
+func (c *Client) deleteOne(ctx context.Context, object *unstructured.Unstructured) (Change, error) {
+	change := Change{Kind: object.GetKind(), Namespace: object.GetNamespace(), Name: object.GetName(), Action: Absent}
+	resource, err := c.resourceFor(object)
+	if meta.IsNoMatchError(err) {
+		return change, nil
+	}
+	if err != nil {
+		return change, err
+	}
+	change.Namespace = object.GetNamespace()
+	background := metav1.DeletePropagationBackground
+	err = resource.Delete(ctx, object.GetName(), metav1.DeleteOptions{PropagationPolicy: &background})
+	if apierrors.IsNotFound(err) {
+		return change, nil
+	}
+	change.Action = Deleted
+	return change, err
+}
+
+// resourceFor finds the API of an object's kind, and puts a namespaced object
+// that names no namespace into "default", as kubectl does.
+func (c *Client) resourceFor(object *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
+	kind := object.GroupVersionKind()
+	mapping, err := c.mapping(kind.GroupKind(), kind.Version)
+	if err != nil {
+		return nil, err
+	}
+	resource := c.dynamic.Resource(mapping.Resource)
+	if mapping.Scope.Name() != meta.RESTScopeNameNamespace {
+		object.SetNamespace("")
+		return resource, nil
+	}
+	if object.GetNamespace() == "" {
+		object.SetNamespace(metav1.NamespaceDefault)
+	}
+	return resource.Namespace(object.GetNamespace()), nil
+}
+
+// mapping finds the API of a kind, in the version that the server prefers if
+// none is given.
+func (c *Client) mapping(kind schema.GroupKind, versions ...string) (*meta.RESTMapping, error) {
+	mapping, err := c.mapper.RESTMapping(kind, versions...)
+	if meta.IsNoMatchError(err) {
+		// A CRD may have come since the cache was filled.
+		c.mapper.Reset()
+		mapping, err = c.mapper.RESTMapping(kind, versions...)
+	}
+	return mapping, err
+}
+
+func (c *Client) waitEstablished(ctx context.Context, objects []*unstructured.Unstructured) error {
+	found := false
+	for _, object := range objects {
+		if !isCRD(object) {
+			continue
+		}
+		found = true
+		if err := c.WaitFor(ctx, crdEstablished(object.GetName()), WaitOptions{Timeout: crdTimeout}); err != nil {
+			return err
+		}
+	}
+	if found {
+		c.mapper.Reset()
+	}
+	return nil
+}

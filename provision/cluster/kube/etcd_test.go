@@ -1,0 +1,80 @@
+package kube
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/hosttest"
+)
+
+// dialingHost is a fake machine on whose 127.0.0.1:2379 something listens.
+type dialingHost struct {
+	*hosttest.Fake
+	address string
+}
+
+func (h dialingHost) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	if addr != "127.0.0.1:2379" {
+		return nil, net.UnknownNetworkError(addr)
+	}
+	return new(net.Dialer).DialContext(ctx, network, h.address)
+}
+
+var _ host.Dialer = dialingHost{}
+
+func TestEtcdMembers(t *testing.T) {
+	t.Parallel()
+	answer := `{"header":{},"members":[{"ID":"9372538179322589801","name":"cp-1","peerURLs":["https://192.0.2.11:2380"]},{"ID":"2748","peerURLs":["https://192.0.2.12:2380"]}]}`
+	status := http.StatusOK
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if r.Method != http.MethodPost || r.URL.Path != "/v3/cluster/member/list" || string(body) != "{}" {
+			status = http.StatusTeapot
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, answer)
+	}))
+	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+
+	host := dialingHost{hosttest.NewFake(t, "cp-1"), strings.TrimPrefix(server.URL, "https://")}
+	// The server's own certificate is its CA and the client's too.
+	key, err := x509.MarshalPKCS8PrivateKey(server.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	host.Put("/etc/kubernetes/pki/etcd/ca.crt", certificate)
+	host.Put("/etc/kubernetes/pki/etcd/healthcheck-client.crt", certificate)
+	host.Put("/etc/kubernetes/pki/etcd/healthcheck-client.key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
+	members, err := EtcdMembers(t.Context(), host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []EtcdMember{
+		{ID: 9372538179322589801, Name: "cp-1", PeerURLs: []string{"https://192.0.2.11:2380"}},
+		{ID: 0xabc, PeerURLs: []string{"https://192.0.2.12:2380"}},
+	}
+	if diff := cmp.Diff(want, members); diff != "" {
+		t.Error(diff)
+	}
+	status = http.StatusServiceUnavailable
+	if _, err := EtcdMembers(t.Context(), host); err == nil || !strings.Contains(err.Error(), "503") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := EtcdMembers(t.Context(), host.Fake); err == nil {
+		t.Error("a host through which nothing can be dialed gave members")
+	}
+}

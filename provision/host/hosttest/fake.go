@@ -1,0 +1,192 @@
+// Package remotetest has stand-ins for machines: Fake, a strict host.Host in
+// memory for the tests of phases, and Server, an SSH server in the test's own
+// process for the tests of the transport.
+package hosttest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"slipway.io/slipway/provision/host"
+)
+
+// Fake is a machine in memory. It is strict: a command that the test does not
+// expect fails the test, and so does an expectation that was not met. Files are
+// simply kept: see Put, File and StrictFiles.
+type Fake struct {
+	t    testing.TB
+	name string
+
+	mu          sync.Mutex
+	expected    []*Expectation
+	files       map[string]host.File
+	blobs       map[string]host.Blob
+	strictFiles bool
+	transcript  strings.Builder
+}
+
+var (
+	_ host.Host     = (*Fake)(nil)
+	_ host.Comparer = (*Fake)(nil)
+)
+
+// NewFake makes an empty machine of that name in the inventory.
+func NewFake(t testing.TB, name string) *Fake {
+	t.Helper()
+	f := &Fake{t: t, name: name, files: map[string]host.File{}, blobs: map[string]host.Blob{}}
+	t.Cleanup(f.verify)
+	return f
+}
+
+// String is the host's name.
+func (f *Fake) String() string { return f.name }
+
+// StrictFiles makes WriteFile and Upload fail the test too, unless expected.
+func (f *Fake) StrictFiles() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.strictFiles = true
+}
+
+// Transcript is all that the machine was asked and told, a line each.
+func (f *Fake) Transcript() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.transcript.String()
+}
+
+// Query answers as expected. `sha256sum -- FILE...` (host.Sums) is answered
+// from the files, unless it is expected.
+func (f *Fake) Query(ctx context.Context, cmd host.Cmd) (host.Result, error) {
+	return f.command(ctx, "query", cmd)
+}
+
+// Run answers as expected.
+func (f *Fake) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
+	return f.command(ctx, "run", cmd)
+}
+
+func (f *Fake) command(ctx context.Context, kind string, cmd host.Cmd) (host.Result, error) {
+	if err := ctx.Err(); err != nil {
+		return host.Result{}, fmt.Errorf("%s: %w", f.name, err)
+	}
+	var stdin []byte
+	if cmd.Stdin != nil {
+		var err error
+		if stdin, err = io.ReadAll(cmd.Stdin); err != nil {
+			return host.Result{}, err
+		}
+	}
+	f.record("%s", describe(kind, cmd))
+	e := f.match(kind, cmd.Name, cmd.Argv, stdin)
+	if e == nil && kind == "query" && len(cmd.Argv) > 1 && cmd.Argv[0] == "sha256sum" && cmd.Argv[1] == "--" {
+		return f.sums(cmd)
+	}
+	if e == nil {
+		return host.Result{}, f.unexpected(describe(kind, cmd))
+	}
+	if cmd.Output != nil {
+		log := host.NewRedactWriter(cmd.Output, cmd.Secret)
+		_, _ = io.WriteString(log, e.stdout+e.stderr)
+		log.Flush()
+	}
+	return e.answer(f.name, cmd)
+}
+
+// describe is a line of the transcript.
+func describe(kind string, cmd host.Cmd) string {
+	line := kind + " "
+	if cmd.Name != "" {
+		line += "[" + cmd.Name + "] "
+	}
+	if cmd.Sudo {
+		line += "sudo "
+	}
+	return line + host.Quote(host.RedactArgv(cmd.Argv, cmd.Secret))
+}
+
+func (f *Fake) record(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fmt.Fprintf(&f.transcript, format+"\n", args...)
+}
+
+// match takes the first expectation that fits and is not used up.
+func (f *Fake) match(kind, name string, argv []string, stdin []byte) *Expectation {
+	f.mu.Lock()
+	e := f.find(kind, name, argv, stdin)
+	var then func()
+	if e != nil {
+		e.used++
+		then = e.then
+	}
+	f.mu.Unlock()
+	if then != nil {
+		then()
+	}
+	return e
+}
+
+func (f *Fake) find(kind, name string, argv []string, stdin []byte) *Expectation {
+	for _, e := range f.expected {
+		fits := e.kind == kind && (e.name == "" || e.name == name) && slices.Equal(e.argv, argv) &&
+			(e.stdin == nil || bytes.Equal(e.stdin, stdin))
+		if fits && (e.times < 0 || e.used < e.times) {
+			return e
+		}
+	}
+	return nil
+}
+
+func (f *Fake) unexpected(what string) error {
+	f.t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var open strings.Builder
+	for _, e := range f.expected {
+		if e.times < 0 || e.used < e.times {
+			fmt.Fprintf(&open, "\n\t%s", e)
+		}
+	}
+	f.t.Errorf("%s: unexpected: %s\nstill expected:%s", f.name, what, open.String())
+	return fmt.Errorf("%s: unexpected: %s", f.name, what)
+}
+
+// verify is the test's cleanup.
+func (f *Fake) verify() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range f.expected {
+		if e.used < e.times {
+			f.t.Errorf("%s: expected %d times, happened %d times: %s", f.name, e.times, e.used, e)
+		}
+	}
+}
+
+// ReadFile reads what Put, WriteFile or Upload left.
+func (f *Fake) ReadFile(ctx context.Context, path string) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("%s: read %s: %w", f.name, path, err)
+	}
+	f.record("read %s", path)
+	if e := f.match("read", "", []string{path}, nil); e != nil {
+		result, err := e.answer(f.name, host.Cmd{Argv: []string{"read", path}})
+		return result.Stdout, err
+	}
+	file, found := f.File(path)
+	if !found {
+		return nil, fmt.Errorf("%s: read %s: %w", f.name, path, fs.ErrNotExist)
+	}
+	if file.Mode.IsDir() {
+		return nil, fmt.Errorf("%s: read %s: %w", f.name, path, errors.New("is a directory"))
+	}
+	return bytes.Clone(file.Content), nil
+}

@@ -1,0 +1,180 @@
+package hosttest_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/hosttest"
+)
+
+// recorder is a testing.TB that notes failures instead of failing.
+type recorder struct {
+	testing.TB
+	errors   []string
+	cleanups []func()
+}
+
+func (r *recorder) Helper()          {}
+func (r *recorder) Cleanup(f func()) { r.cleanups = append(r.cleanups, f) }
+func (r *recorder) Errorf(format string, a ...any) {
+	r.errors = append(r.errors, fmt.Sprintf(format, a...))
+}
+
+func (r *recorder) finish() string {
+	for _, f := range r.cleanups {
+		f()
+	}
+	return strings.Join(r.errors, "\n")
+}
+
+func TestFakeIsStrict(t *testing.T) {
+	t.Parallel()
+	run := func(h host.Host, argv ...string) { _, _ = h.Run(t.Context(), host.Cmd{Argv: argv}) }
+	for name, test := range map[string]struct {
+		do   func(*hosttest.Fake)
+		want string // part of the failure; empty: the test passes
+	}{
+		"what is expected happens": {func(f *hosttest.Fake) {
+			f.ExpectRun("a", "b")
+			run(f, "a", "b")
+		}, ""},
+		"something else happens": {func(f *hosttest.Fake) {
+			f.ExpectRun("a").AnyTimes()
+			run(f, "a", "b")
+		}, "unexpected: run a b"},
+		"it is asked and not told": {func(f *hosttest.Fake) {
+			f.ExpectQuery("a").AnyTimes()
+			run(f, "a")
+		}, "unexpected: run a"},
+		"it happens once too often": {func(f *hosttest.Fake) {
+			f.ExpectRun("a")
+			run(f, "a")
+			run(f, "a")
+		}, "unexpected: run a"},
+		"it never happens":      {func(f *hosttest.Fake) { f.ExpectRun("a") }, "happened 0 times: run a"},
+		"it happens too seldom": {func(f *hosttest.Fake) { f.ExpectRun("a").Times(2); run(f, "a") }, "happened 1 times"},
+		"it may happen":         {func(f *hosttest.Fake) { f.ExpectRun("a").AnyTimes() }, ""},
+		"the input is another one": {func(f *hosttest.Fake) {
+			f.ExpectRun("a").Stdin("x").AnyTimes()
+			_, _ = f.Run(t.Context(), host.Cmd{Argv: []string{"a"}, Stdin: strings.NewReader("y")})
+		}, "unexpected: run a"},
+		"another script with the same arguments": {func(f *hosttest.Fake) {
+			f.ExpectRunScript("one", "x").AnyTimes()
+			_, _ = f.Run(t.Context(), host.Script("two", nil, "x"))
+		}, "unexpected: run [two] sudo sh -s -- x"},
+		"a file that nobody expects": {func(f *hosttest.Fake) {
+			f.StrictFiles()
+			_, _ = f.WriteFile(t.Context(), host.File{Path: "/f"})
+		}, "unexpected: write /f"},
+		"a file that is never written": {func(f *hosttest.Fake) { f.ExpectWrite("/f") }, "write /f"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := &recorder{}
+			test.do(hosttest.NewFake(r, "n1"))
+			got := r.finish()
+			if (test.want == "") != (got == "") || !strings.Contains(got, test.want) {
+				t.Errorf("want a failure with %q, got %q", test.want, got)
+			}
+		})
+	}
+}
+
+func TestFakeAnswers(t *testing.T) {
+	t.Parallel()
+	f := hosttest.NewFake(t, "n1")
+	broken := errors.New("broken")
+	f.ExpectQuery("uname").Returns("Linux\n")
+	f.ExpectRun("fail", "s3").Fails(3, "no s3\n")
+	f.ExpectRun("lost").Error(broken)
+	f.ExpectRun("make").Then(func() { f.Put("/made", "x") })
+
+	if result, err := f.Query(t.Context(), host.Cmd{Argv: []string{"uname"}}); err != nil || string(result.Stdout) != "Linux\n" {
+		t.Errorf("got %q, %v", result.Stdout, err)
+	}
+	var exit *host.ExitError
+	_, err := f.Run(t.Context(), host.Cmd{Argv: []string{"fail", "s3"}, Secret: []string{"s3"}})
+	if !errors.As(err, &exit) || exit.Code != 3 || exit.Stderr != "no <secret>\n" || exit.Argv[1] != "<secret>" {
+		t.Errorf("got %v", err)
+	}
+	if _, err := f.Run(t.Context(), host.Cmd{Argv: []string{"lost"}}); !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := f.Run(t.Context(), host.Cmd{Argv: []string{"make"}}); err != nil {
+		t.Error(err)
+	}
+	if content, err := f.ReadFile(t.Context(), "/made"); err != nil || string(content) != "x" {
+		t.Errorf("got %q, %v", content, err)
+	}
+	want := "query uname\nrun fail '<secret>'\nrun lost\nrun make\nread /made\n"
+	if diff := cmp.Diff(want, f.Transcript()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestFakeKeepsFiles(t *testing.T) {
+	t.Parallel()
+	f := hosttest.NewFake(t, "n1")
+	file := host.File{Path: "/etc/x", Content: []byte("one")}
+	for i, step := range []struct {
+		file    host.File
+		changed bool
+	}{{file, true}, {file, false}, {host.File{Path: "/etc/x", Content: []byte("one"), Mode: 0o600}, true}} {
+		if differs, err := host.Differs(t.Context(), f, step.file); err != nil || differs != step.changed {
+			t.Errorf("step %d: differs %v, %v", i, differs, err)
+		}
+		if changed, err := f.WriteFile(t.Context(), step.file); err != nil || changed != step.changed {
+			t.Errorf("step %d: changed %v, %v", i, changed, err)
+		}
+	}
+	blob := host.Blob{Path: "/usr/bin/b", SHA256: strings.Repeat("a", 64), Size: 5, Mode: 0o755}
+	for _, want := range []bool{true, false} {
+		if changed, err := f.Upload(t.Context(), blob); err != nil || changed != want {
+			t.Errorf("upload: changed %v, %v", changed, err)
+		}
+	}
+	sums, err := host.Sums(t.Context(), f, []string{"/usr/bin/b", "/none"})
+	if err != nil || len(sums) != 1 || sums["/usr/bin/b"] != blob.SHA256 {
+		t.Errorf("sums %v, %v", sums, err)
+	}
+	if diff := cmp.Diff([]string{"/etc/x", "/usr/bin/b"}, f.Paths()); diff != "" {
+		t.Error(diff)
+	}
+	f.Remove("/etc")
+	if _, err := f.ReadFile(t.Context(), "/etc/x"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("removed: %v", err)
+	}
+	want := `write /etc/x -rw-r--r-- 0:0, 3 bytes
+write /etc/x -rw-r--r-- 0:0, 3 bytes (unchanged)
+write /etc/x -rw------- 0:0, 3 bytes
+upload /usr/bin/b -rwxr-xr-x 5 bytes
+upload /usr/bin/b -rwxr-xr-x 5 bytes (unchanged)
+query sudo sha256sum -- /usr/bin/b /none
+read /etc/x
+`
+	if diff := cmp.Diff(want, f.Transcript()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestFakeRunsUnits(t *testing.T) {
+	t.Parallel()
+	f := hosttest.NewFake(t, "n1")
+	f.ExpectUnit("init", "kubeadm", "init").Returns("done\n")
+	f.ExpectUnitTimeout("join", 90, "kubeadm", "join").Returns("one\ntwo\n").FailsUnit(4)
+	result, err := host.RunUnit(t.Context(), f, host.Unit{Name: "init", Argv: []string{"kubeadm", "init"}})
+	if err != nil || string(result.Stdout) != "done\n" {
+		t.Errorf("got %q, %v", result.Stdout, err)
+	}
+	_, err = host.RunUnit(t.Context(), f, host.Unit{Name: "join", Argv: []string{"kubeadm", "join"}, Timeout: 90e9})
+	var exit *host.ExitError
+	if !errors.As(err, &exit) || exit.Code != 4 || exit.Argv[0] != "kubeadm" || exit.Stderr != "one\ntwo" {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,165 @@
+package hosttest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	"slipway.io/slipway/provision/host"
+)
+
+// Put places a file of root's with mode 0644 on the machine.
+func (f *Fake) Put(path, content string) {
+	f.PutFile(host.File{Path: path, Content: []byte(content)})
+}
+
+// PutFile places a file or directory on the machine.
+func (f *Fake) PutFile(file host.File) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.files[file.Path] = normal(file)
+}
+
+// PutBlob places a large file on the machine.
+func (f *Fake) PutBlob(blob host.Blob) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.blobs[blob.Path] = blob
+}
+
+// Remove removes a file, or a directory with all that is in it.
+func (f *Fake) Remove(path string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	below := func(other string) bool { return other == path || strings.HasPrefix(other, path+"/") }
+	maps.DeleteFunc(f.files, func(other string, _ host.File) bool { return below(other) })
+	maps.DeleteFunc(f.blobs, func(other string, _ host.Blob) bool { return below(other) })
+}
+
+// File gives what is at the path, its mode's default filled in.
+func (f *Fake) File(path string) (host.File, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	file, found := f.files[path]
+	return file, found
+}
+
+// Blob gives what was uploaded to the path.
+func (f *Fake) Blob(path string) (host.Blob, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	blob, found := f.blobs[path]
+	return blob, found
+}
+
+// Paths are those of all files, directories and blobs, sorted.
+func (f *Fake) Paths() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Sorted(maps.Keys(merge(f.files, f.blobs)))
+}
+
+func merge(files map[string]host.File, blobs map[string]host.Blob) map[string]bool {
+	all := map[string]bool{}
+	for path := range files {
+		all[path] = true
+	}
+	for path := range blobs {
+		all[path] = true
+	}
+	return all
+}
+
+func normal(file host.File) host.File {
+	file.Mode = file.Mode.Type() | file.Perm()
+	file.Content = bytes.Clone(file.Content)
+	return file
+}
+
+// Differs says whether WriteFile would change something.
+func (f *Fake) Differs(_ context.Context, file host.File) (bool, error) {
+	have, found := f.File(file.Path)
+	want := normal(file)
+	return !found || have.Mode != want.Mode || have.UID != want.UID || have.GID != want.GID ||
+		!bytes.Equal(have.Content, want.Content), nil
+}
+
+// WriteFile keeps the file.
+func (f *Fake) WriteFile(ctx context.Context, file host.File) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, fmt.Errorf("%s: write %s: %w", f.name, file.Path, err)
+	}
+	changed, _ := f.Differs(ctx, file)
+	what := fmt.Sprintf("write %s %v %d:%d, %d bytes", file.Path, normal(file).Mode, file.UID, file.GID, len(file.Content))
+	if err := f.fileStep("write", file.Path, what, changed); err != nil {
+		return false, err
+	}
+	f.PutFile(file)
+	return changed, nil
+}
+
+// Upload keeps the blob. It does not look at the local file.
+func (f *Fake) Upload(ctx context.Context, blob host.Blob) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, fmt.Errorf("%s: upload %s: %w", f.name, blob.Path, err)
+	}
+	have, found := f.Blob(blob.Path)
+	changed := !found || have.SHA256 != blob.SHA256
+	mode := blob.Mode
+	if mode == 0 {
+		mode = fs.FileMode(0o644)
+	}
+	what := fmt.Sprintf("upload %s %v %d bytes", blob.Path, mode, blob.Size)
+	if err := f.fileStep("upload", blob.Path, what, changed); err != nil {
+		return false, err
+	}
+	f.PutBlob(blob)
+	return changed, nil
+}
+
+// fileStep records a step and looks for what the test expects of it.
+func (f *Fake) fileStep(kind, path, what string, changed bool) error {
+	if !changed {
+		what += " (unchanged)"
+	}
+	f.record("%s", what)
+	if e := f.match(kind, "", []string{path}, nil); e != nil {
+		_, err := e.answer(f.name, host.Cmd{Argv: []string{kind, path}})
+		return err
+	}
+	f.mu.Lock()
+	strict := f.strictFiles
+	f.mu.Unlock()
+	if strict {
+		return f.unexpected(what)
+	}
+	return nil
+}
+
+// sums answers `sha256sum -- FILE...`.
+func (f *Fake) sums(cmd host.Cmd) (host.Result, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	answer := &Expectation{}
+	for _, path := range cmd.Argv[2:] {
+		file, isFile := f.files[path]
+		blob, isBlob := f.blobs[path]
+		switch {
+		case isBlob:
+			answer.stdout += blob.SHA256 + "  " + path + "\n"
+		case isFile && !file.Mode.IsDir():
+			sum := sha256.Sum256(file.Content)
+			answer.stdout += hex.EncodeToString(sum[:]) + "  " + path + "\n"
+		default:
+			answer.code = 1
+			answer.stderr += "sha256sum: " + path + ": No such file or directory\n"
+		}
+	}
+	return answer.answer(f.name, cmd)
+}

@@ -1,0 +1,252 @@
+package hosttest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/pkg/sftp"
+	"golang.org/x/crypto/ssh"
+)
+
+// Exec is a command that a client asks a Server to run.
+type Exec struct {
+	// Command is the line for the user's shell.
+	Command string
+	Stdin   io.Reader
+	Stdout  io.Writer
+	Stderr  io.Writer
+}
+
+// Shell is an ServerConfig.Exec that runs each command with `sh -c` on this
+// machine, with the given folder of programs first on the PATH, as sshd would.
+func Shell(programs string, env ...string) func(context.Context, Exec) int {
+	return func(ctx context.Context, e Exec) int {
+		cmd := exec.CommandContext(ctx, "sh", "-c", e.Command)
+		cmd.Env = append(os.Environ(), "PATH="+programs+string(filepath.ListSeparator)+os.Getenv("PATH"))
+		cmd.Env = append(cmd.Env, env...)
+		// A pipe of its own, since a command need not read all of its input.
+		stdin, err := cmd.StdinPipe()
+		if err != nil {
+			return fail(e, err)
+		}
+		cmd.Stdout, cmd.Stderr = e.Stdout, e.Stderr
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+		if err := cmd.Start(); err != nil {
+			return fail(e, err)
+		}
+		go func() {
+			_, _ = io.Copy(stdin, e.Stdin)
+			_ = stdin.Close()
+		}()
+		err = cmd.Wait()
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			return exit.ExitCode()
+		}
+		if err != nil {
+			return fail(e, err)
+		}
+		return 0
+	}
+}
+
+func fail(e Exec, err error) int {
+	_, _ = fmt.Fprintln(e.Stderr, err)
+	return 126
+}
+
+func (s *Server) serve(wire net.Conn) {
+	defer func() { _ = wire.Close() }()
+	conn, channels, requests, err := ssh.NewServerConn(wire, s.ssh)
+	if err != nil {
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	go answerRequests(requests)
+
+	peer := &peer{server: s, ctx: ctx}
+	for open := range channels {
+		switch open.ChannelType() {
+		case "session":
+			peer.session(open)
+		case "direct-tcpip":
+			s.wg.Go(func() { forward(ctx, open) })
+		default:
+			_ = open.Reject(ssh.UnknownChannelType, "unknown channel type")
+		}
+	}
+	cancel()
+	peer.wg.Wait()
+}
+
+// answerRequests refuses them all, as sshd does with a keepalive: that is an
+// answer too.
+func answerRequests(requests <-chan *ssh.Request) {
+	for request := range requests {
+		if request.WantReply {
+			_ = request.Reply(false, nil)
+		}
+	}
+}
+
+// peer is one connection's state.
+type peer struct {
+	server *Server
+	ctx    context.Context // ends with the connection
+
+	mu   sync.Mutex
+	open int
+	wg   sync.WaitGroup
+}
+
+func (p *peer) session(open ssh.NewChannel) {
+	p.mu.Lock()
+	full := p.server.config.MaxSessions > 0 && p.open >= p.server.config.MaxSessions
+	if !full {
+		p.open++
+	}
+	p.mu.Unlock()
+	if full {
+		// The very words of sshd.
+		_ = open.Reject(ssh.ConnectionFailed, "open failed")
+		return
+	}
+	channel, requests, err := open.Accept()
+	if err != nil {
+		p.leave()
+		return
+	}
+	p.server.count(1)
+	p.wg.Go(func() {
+		defer p.leave()
+		code := p.handle(channel, requests)
+		// Before the client learns of the end, and opens another one.
+		p.server.count(-1)
+		if code != nil {
+			exit(channel, *code)
+		}
+		_ = channel.Close()
+	})
+}
+
+func (p *peer) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open--
+}
+
+func (s *Server) count(n int64) {
+	now := s.sessions.Add(n)
+	for most := s.most.Load(); now > most && !s.most.CompareAndSwap(most, now); most = s.most.Load() {
+	}
+}
+
+// handle gives the exit code, or nil if nothing was run.
+func (p *peer) handle(channel ssh.Channel, requests <-chan *ssh.Request) *int {
+	code := 127
+	for request := range requests {
+		var payload struct{ Value string }
+		_ = ssh.Unmarshal(request.Payload, &payload)
+		config := p.server.config
+		isSFTP := request.Type == "subsystem" && payload.Value == "sftp" ||
+			request.Type == "exec" && strings.Contains(payload.Value, "/sftp-server")
+		switch {
+		case config.SFTP && isSFTP:
+			_ = request.Reply(true, nil)
+			go answerRequests(requests)
+			if strings.Contains(payload.Value, " -S ") {
+				skipLine(channel) // sudo would have read the password.
+			}
+			serveSFTP(channel)
+			code = 0
+			return &code
+		case request.Type == "exec":
+			_ = request.Reply(true, nil)
+			go answerRequests(requests)
+			if config.Exec != nil {
+				code = config.Exec(p.ctx, Exec{payload.Value, channel, channel, channel.Stderr()})
+			}
+			return &code
+		default:
+			_ = request.Reply(false, nil)
+		}
+	}
+	return nil
+}
+
+func skipLine(r io.Reader) {
+	for b := make([]byte, 1); b[0] != '\n'; {
+		if _, err := r.Read(b); err != nil {
+			return
+		}
+	}
+}
+
+func serveSFTP(channel ssh.Channel) {
+	server, err := sftp.NewServer(channel)
+	if err == nil {
+		_ = server.Serve()
+	}
+}
+
+// exit tells the exit code; a negative one is a command that a signal ended.
+func exit(channel ssh.Channel, code int) {
+	if code < 0 {
+		_, _ = channel.SendRequest("exit-signal", false, ssh.Marshal(struct {
+			Signal   string
+			Dumped   bool
+			Msg, Tag string
+		}{Signal: "KILL"}))
+		return
+	}
+	_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Code uint32 }{uint32(code)}))
+}
+
+// forward is direct-tcpip (RFC 4254, 7.2), to loopback only.
+func forward(ctx context.Context, open ssh.NewChannel) {
+	var to struct {
+		Host       string
+		Port       uint32
+		OriginHost string
+		OriginPort uint32
+	}
+	if err := ssh.Unmarshal(open.ExtraData(), &to); err != nil || !isLoopback(to.Host) {
+		_ = open.Reject(ssh.Prohibited, "loopback only")
+		return
+	}
+	out, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(to.Host, fmt.Sprint(to.Port)))
+	if err != nil {
+		_ = open.Reject(ssh.ConnectionFailed, err.Error())
+		return
+	}
+	channel, requests, err := open.Accept()
+	if err != nil {
+		_ = out.Close()
+		return
+	}
+	stop := context.AfterFunc(ctx, func() { _ = out.Close() })
+	defer stop()
+	go ssh.DiscardRequests(requests)
+	var both sync.WaitGroup
+	both.Go(func() { _, _ = io.Copy(channel, out); _ = channel.CloseWrite() })
+	both.Go(func() { _, _ = io.Copy(out, channel); _ = out.Close() })
+	both.Wait()
+	_ = channel.Close()
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,184 @@
+package host
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+	"sync"
+
+	"golang.org/x/crypto/blake2b"
+	"golang.org/x/sync/errgroup"
+
+	remotescripts "slipway.io/slipway/templates/remote"
+)
+
+// receivedCorrupt is the exit code of the receiving script for a file that is
+// not what was sent (EX_DATAERR of sysexits.h).
+const receivedCorrupt = 65
+
+// Sender sends files to many machines, several in one stream, which costs both
+// sides far less than a request and an answer for each packet. What it reads
+// here is hashed once, whatever the number of machines. The machines need tar.
+type Sender struct {
+	mu   sync.Mutex
+	sums map[string]func() (sums, error)
+}
+
+// sums of a local file, in lower-case hex.
+type sums struct{ sha256, blake2b string }
+
+// Send brings files to one machine, whether or not they are there already. The
+// files of a folder are put in place together, once all of them are verified;
+// what is not as Blob.SHA256 says, here or there, is an error that wraps
+// ErrCorrupt. It is a Run for each folder.
+func (s *Sender) Send(ctx context.Context, h Host, blobs []Blob) error {
+	var folders []string
+	byFolder := map[string][]Blob{}
+	for _, blob := range blobs {
+		folder := path.Dir(blob.Path)
+		if byFolder[folder] == nil {
+			folders = append(folders, folder)
+		}
+		byFolder[folder] = append(byFolder[folder], blob)
+	}
+	for _, folder := range folders {
+		if err := s.send(ctx, h, folder, byFolder[folder]); err != nil {
+			return fmt.Errorf("%s: upload to %s: %w", h, folder, err)
+		}
+	}
+	return nil
+}
+
+func (s *Sender) send(ctx context.Context, h Host, folder string, blobs []Blob) error {
+	argv := []string{"sh", "-c", remotescripts.Receive, "receive.sh", folder}
+	read, write := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		err := s.archive(ctx, write, blobs)
+		write.CloseWithError(err)
+		done <- err
+	}()
+	_, err := h.Run(ctx, Cmd{Name: "receive.sh", Argv: argv, Stdin: read, Sudo: true})
+	// What is not read any more is not written either.
+	read.CloseWithError(io.ErrClosedPipe)
+	sent := <-done
+	var exit *ExitError
+	switch {
+	case errors.As(err, &exit) && exit.Code == receivedCorrupt:
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	case err != nil && sent != nil && !errors.Is(sent, io.ErrClosedPipe):
+		return errors.Join(sent, err)
+	case err != nil:
+		return err
+	default:
+		return sent
+	}
+}
+
+// sumsOf hashes a local file, the first time only.
+func (s *Sender) sumsOf(blob Blob) (sums, error) {
+	s.mu.Lock()
+	if s.sums == nil {
+		s.sums = map[string]func() (sums, error){}
+	}
+	once := s.sums[blob.Source]
+	if once == nil {
+		once = sync.OnceValues(func() (sums, error) { return hashFile(blob.Source) })
+		s.sums[blob.Source] = once
+	}
+	s.mu.Unlock()
+	have, err := once()
+	if err == nil && have.sha256 != blob.SHA256 {
+		err = fmt.Errorf("%s: %w: want sha256 %s, have %s", blob.Source, ErrCorrupt, blob.SHA256, have.sha256)
+	}
+	return have, err
+}
+
+func hashFile(name string) (sums, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return sums{}, err
+	}
+	defer file.Close()
+	sha := sha256.New()
+	blake, err := blake2b.New512(nil)
+	if err != nil {
+		return sums{}, err
+	}
+	if _, err := io.Copy(io.MultiWriter(sha, blake), file); err != nil {
+		return sums{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return sums{hex.EncodeToString(sha.Sum(nil)), hex.EncodeToString(blake.Sum(nil))}, nil
+}
+
+// archive writes the blobs as a tar archive, under their base names, and last
+// the files with their sums: they are hashed while they are sent.
+func (s *Sender) archive(ctx context.Context, w io.Writer, blobs []Blob) error {
+	var hashing errgroup.Group
+	found := make([]sums, len(blobs))
+	for i, blob := range blobs {
+		hashing.Go(func() (err error) {
+			found[i], err = s.sumsOf(blob)
+			return err
+		})
+	}
+	out := tar.NewWriter(w)
+	for _, blob := range blobs {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := archiveFile(out, blob); err != nil {
+			return fmt.Errorf("%s: %w", blob.Source, err)
+		}
+	}
+	// An archive without sums is refused: nothing is put in place.
+	if err := hashing.Wait(); err != nil {
+		return err
+	}
+	var blake, sha strings.Builder
+	for i, blob := range blobs {
+		fmt.Fprintf(&blake, "%s  %s\n", found[i].blake2b, path.Base(blob.Path))
+		fmt.Fprintf(&sha, "%s  %s\n", found[i].sha256, path.Base(blob.Path))
+	}
+	if err := archiveText(out, ".b2sum", blake.String()); err != nil {
+		return err
+	}
+	if err := archiveText(out, ".sha256sum", sha.String()); err != nil {
+		return err
+	}
+	return out.Close()
+}
+
+func archiveText(out *tar.Writer, name, text string) error {
+	header := &tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(text)), Mode: 0o600}
+	if err := out.WriteHeader(header); err != nil {
+		return err
+	}
+	_, err := io.WriteString(out, text)
+	return err
+}
+
+func archiveFile(out *tar.Writer, blob Blob) error {
+	file, err := os.Open(blob.Source)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	mode := blob.Mode.Perm()
+	if mode == 0 {
+		mode = 0o644
+	}
+	header := &tar.Header{Typeflag: tar.TypeReg, Name: path.Base(blob.Path), Size: blob.Size, Mode: int64(mode)}
+	if err := out.WriteHeader(header); err != nil {
+		return err
+	}
+	_, err = io.Copy(out, file)
+	return err
+}

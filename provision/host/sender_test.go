@@ -1,0 +1,165 @@
+package host_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"slipway.io/slipway/provision/host"
+)
+
+// here runs commands on this machine; altered changes what comes through stdin.
+type here struct {
+	host.Host
+	altered func([]byte) []byte
+	path    string
+}
+
+func (here) String() string { return "here" }
+
+func (h here) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
+	sent, err := io.ReadAll(cmd.Stdin)
+	if err != nil {
+		return host.Result{}, err
+	}
+	if h.altered != nil {
+		sent = h.altered(sent)
+	}
+	var stderr bytes.Buffer
+	c := exec.CommandContext(ctx, cmd.Argv[0], cmd.Argv[1:]...)
+	c.Stdin, c.Stderr = bytes.NewReader(sent), &stderr
+	if h.path != "" {
+		c.Env = []string{"PATH=" + h.path}
+	}
+	err = c.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return host.Result{}, &host.ExitError{Host: "here", Argv: cmd.Argv[:1], Code: exit.ExitCode(), Stderr: stderr.String()}
+	}
+	return host.Result{}, err
+}
+
+func TestSenderPutsFilesInPlaceOnceTheyAreVerified(t *testing.T) {
+	t.Parallel()
+	source, target := t.TempDir(), t.TempDir()
+	blobs := []host.Blob{
+		blob(t, source, "kubelet", "new kubelet", target+"/bin", 0o755),
+		blob(t, source, "bridge", "bridge", target+"/cni", 0o755),
+		blob(t, source, "notes", "notes", target+"/bin", 0),
+	}
+	if err := os.MkdirAll(target+"/bin", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(target+"/bin/kubelet", []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var sender host.Sender
+	if err := sender.Send(t.Context(), here{}, blobs); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"/bin/kubelet": "new kubelet", "/bin/notes": "notes", "/cni/bridge": "bridge"} {
+		if have, err := os.ReadFile(target + path); err != nil || string(have) != want {
+			t.Errorf("%s: %q, %v; want %q", path, have, err, want)
+		}
+	}
+	for path, want := range map[string]os.FileMode{"/bin/kubelet": 0o755, "/bin/notes": 0o644} {
+		if info, err := os.Stat(target + path); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s has mode %v, %v; want %v", path, info.Mode(), err, want)
+		}
+	}
+	nothingLeft(t, target)
+}
+
+func TestSenderRefusesWhatArrivesAltered(t *testing.T) {
+	t.Parallel()
+	for name, path := range map[string]string{"by BLAKE2b": "", "by SHA-256 where there is no b2sum": withoutB2sum(t)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			source, target := t.TempDir(), t.TempDir()
+			altered := func(sent []byte) []byte { return bytes.Replace(sent, []byte("good"), []byte("evil"), 1) }
+			var sender host.Sender
+			err := sender.Send(t.Context(), here{altered: altered, path: path}, []host.Blob{blob(t, source, "kubelet", "good", target, 0o755)})
+			if !errors.Is(err, host.ErrCorrupt) {
+				t.Errorf("Send: %v, want %v", err, host.ErrCorrupt)
+			}
+			if _, err := os.Stat(target + "/kubelet"); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("the altered file was put in place (%v)", err)
+			}
+			nothingLeft(t, target)
+		})
+	}
+}
+
+func TestSenderRefusesALocalFileOfAnotherSum(t *testing.T) {
+	t.Parallel()
+	source, target := t.TempDir(), t.TempDir()
+	tampered := blob(t, source, "kubelet", "good", target, 0o755)
+	if err := os.WriteFile(tampered.Source, []byte("evil"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var sender host.Sender
+	if err := sender.Send(t.Context(), here{}, []host.Blob{tampered}); !errors.Is(err, host.ErrCorrupt) || !strings.Contains(err.Error(), tampered.Source) {
+		t.Errorf("Send: %v, want an error about %s", err, tampered.Source)
+	}
+}
+
+func TestSenderSaysWhatTheMachineSays(t *testing.T) {
+	t.Parallel()
+	source := t.TempDir()
+	// A file where the folder should be, as a machine that has no room refuses.
+	target := filepath.Join(source, "kubelet")
+	var sender host.Sender
+	err := sender.Send(t.Context(), here{}, []host.Blob{blob(t, source, "kubelet", "good", target, 0o755)})
+	if err == nil || errors.Is(err, host.ErrCorrupt) || !strings.Contains(err.Error(), "mkdir") {
+		t.Errorf("Send: %v, want what mkdir says", err)
+	}
+}
+
+func blob(t *testing.T, source, name, content, folder string, mode os.FileMode) host.Blob {
+	t.Helper()
+	path := filepath.Join(source, name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte(content))
+	return host.Blob{Path: folder + "/" + name, Source: path, SHA256: hex.EncodeToString(sum[:]), Size: int64(len(content)), Mode: mode}
+}
+
+// withoutB2sum is a PATH with all that the script needs but b2sum.
+func withoutB2sum(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"sh", "mkdir", "mktemp", "rm", "tar", "sha256sum", "mv", "sync"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(path, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func nothingLeft(t *testing.T, folder string) {
+	t.Helper()
+	left, err := filepath.Glob(folder + "/.slipway-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := filepath.Glob(folder + "/*/.slipway-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left = append(left, more...); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}

@@ -1,0 +1,207 @@
+package ssh
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	gossh "golang.org/x/crypto/ssh"
+
+	"slipway.io/slipway/provision/host"
+)
+
+// Query runs a command that only reads. If the connection breaks, it is made
+// again and the command repeated, once.
+func (h *Host) Query(ctx context.Context, cmd host.Cmd) (host.Result, error) {
+	return h.command(ctx, cmd, true)
+}
+
+// Run runs a command that changes the machine. It is never started twice: if
+// the connection breaks after the start, the error wraps
+// host.ErrOutcomeUnknown.
+func (h *Host) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
+	return h.command(ctx, cmd, false)
+}
+
+func (h *Host) command(ctx context.Context, cmd host.Cmd, repeatable bool) (host.Result, error) {
+	fail := func(err error) (host.Result, error) {
+		return host.Result{}, fmt.Errorf("%s: %s: %w", h, describe(cmd), err)
+	}
+	if err := cmd.Check(); err != nil {
+		return fail(err)
+	}
+	stdin := newInput(cmd.Stdin)
+	defer stdin.close()
+	for try := 1; ; try++ {
+		c, err := h.connection(ctx)
+		if err != nil {
+			return host.Result{}, err
+		}
+		cmd.Stdin = stdin.reader()
+		result, err := h.attempt(ctx, c, cmd)
+		var lost *lostError
+		switch {
+		case err == nil:
+			return result, nil
+		case errors.As(err, new(*host.ExitError)):
+			return result, err
+		case !errors.As(err, &lost):
+			return fail(err)
+		case ctx.Err() != nil:
+			return fail(ctx.Err())
+		case lost.started && !repeatable:
+			return fail(fmt.Errorf("%w: %w", host.ErrOutcomeUnknown, err))
+		case try > 1 || !stdin.rewind():
+			return fail(fmt.Errorf("%w: %w", host.ErrUnreachable, err))
+		}
+	}
+}
+
+// describe names a command in an error: a script by its name, since its argv
+// says nothing.
+func describe(cmd host.Cmd) string {
+	if cmd.Name != "" {
+		return cmd.Name
+	}
+	if len(cmd.Argv) == 0 {
+		return "command"
+	}
+	return host.Quote(host.RedactArgv(cmd.Argv, cmd.Secret))
+}
+
+func (h *Host) attempt(ctx context.Context, c *conn, cmd host.Cmd) (host.Result, error) {
+	by := noSudo
+	if cmd.Sudo {
+		var err error
+		if by, err = h.rights.of(ctx, c); err != nil {
+			return host.Result{}, notStarted(err)
+		}
+	}
+	return c.run(ctx, cmd, by)
+}
+
+// notStarted: what was lost was the probe, not the command.
+func notStarted(err error) error {
+	var lost *lostError
+	if errors.As(err, &lost) {
+		return &lostError{err: lost.err}
+	}
+	return err
+}
+
+// mark is in the environment of everything that a command starts: see stop.
+const mark = "SLIPWAY_COMMAND"
+
+// run runs one command in a session of its own.
+func (c *conn) run(ctx context.Context, cmd host.Cmd, by sudo) (host.Result, error) {
+	session, err := c.openSession(ctx)
+	if err != nil {
+		return host.Result{}, err
+	}
+	defer c.sessions.release()
+	defer func() { _ = session.Close() }()
+
+	var stdout, stderr bytes.Buffer
+	session.Stdout, session.Stderr = &stdout, &stderr
+	if cmd.Output != nil {
+		gate := &gate{w: cmd.Output}
+		defer gate.close()
+		combined := host.NewRedactWriter(gate, cmd.Secret)
+		session.Stdout, session.Stderr = io.MultiWriter(&stdout, combined), io.MultiWriter(&stderr, combined)
+		defer func() {
+			if !c.isLost() { // What RunUnit resumes must not hold half a line.
+				combined.Flush()
+			}
+		}()
+	}
+	label := mark + "=" + rand.Text()
+	ended := make(chan error, 1)
+	go func() { ended <- execute(session, by.line(cmd.Argv, label), by.input(cmd.Stdin)) }()
+
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		c.stop(ctx, session, by, label)
+		return host.Result{}, ctx.Err()
+	}
+	if err == nil {
+		return host.Result{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}, nil
+	}
+	return host.Result{}, c.explain(err, cmd, by, stdout.String(), stderr.String())
+}
+
+// gate keeps a session that is slow to end from writing to the caller's Output
+// after the call has returned.
+type gate struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (g *gate) Write(p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.w == nil {
+		return len(p), nil
+	}
+	return g.w.Write(p)
+}
+
+func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.w = nil
+}
+
+// errNotStarted: the server answered that it does not run the command.
+var errNotStarted = errors.New("the server refuses to run commands")
+
+// execute starts a command line and waits for its end. It does not wait for the
+// input: a command may end without reading all of it.
+func execute(session *gossh.Session, line string, input io.Reader) error {
+	pipe, err := session.StdinPipe()
+	if err != nil {
+		return err
+	}
+	if err := session.Start(line); err != nil {
+		if isBroken(err) {
+			return err
+		}
+		return fmt.Errorf("%w: %w", errNotStarted, err)
+	}
+	go func() {
+		_, _ = io.Copy(pipe, input)
+		_ = pipe.Close()
+	}()
+	return session.Wait()
+}
+
+// explain makes a typed error of how a session ended.
+func (c *conn) explain(err error, cmd host.Cmd, by sudo, stdout, stderr string) error {
+	var exit *gossh.ExitError
+	if errors.Is(err, errNotStarted) && !c.isLost() {
+		return errNotStarted // gossh's text holds the whole command line, secrets too.
+	}
+	if !errors.As(err, &exit) {
+		// No exit code: the connection broke, or sshd ended the session.
+		return c.lose(err, true)
+	}
+	failed := &host.ExitError{
+		Host:   c.options.Name,
+		Argv:   host.RedactArgv(cmd.Argv, cmd.Secret),
+		Code:   exit.ExitStatus(),
+		Signal: exit.Signal(),
+		Stdout: host.Redact(stdout, cmd.Secret),
+		Stderr: host.Redact(stderr, cmd.Secret),
+	}
+	if failed.Signal != "" {
+		failed.Code = -1
+	}
+	if denied := by.denied(failed); denied != nil {
+		return denied
+	}
+	return failed
+}

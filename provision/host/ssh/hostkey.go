@@ -1,0 +1,147 @@
+package ssh
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/skeema/knownhosts"
+	gossh "golang.org/x/crypto/ssh"
+	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
+
+	"slipway.io/slipway/provision/host"
+)
+
+// hostKeys decides on the key that a machine offers, and keeps the decision:
+// the handshake's own error does not always carry it.
+type hostKeys struct {
+	options Options
+	// refused is nil until a key was refused.
+	refused atomic.Pointer[error]
+}
+
+// algorithms are the key types to ask for: those that known_hosts has for this
+// machine first (golang/go#49631), then the others, so that a machine that has
+// none of them any more is seen as changed and not as broken.
+func (k *hostKeys) algorithms() ([]string, error) {
+	db, err := k.load()
+	if err != nil {
+		return nil, err
+	}
+	algorithms := db.HostKeyAlgorithms(k.options.hostPort())
+	for _, algorithm := range gossh.SupportedAlgorithms().HostKeys {
+		if !slices.Contains(algorithms, algorithm) {
+			algorithms = append(algorithms, algorithm)
+		}
+	}
+	return algorithms, nil
+}
+
+func (k *hostKeys) load() (*knownhosts.HostKeyDB, error) {
+	var files []string
+	for _, file := range append([]string{k.options.KnownHostsFile}, k.options.MoreKnownHosts...) {
+		if _, err := os.Stat(file); err == nil {
+			files = append(files, file)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("known hosts: %w", err)
+		}
+	}
+	db, err := knownhosts.NewDB(files...)
+	if err != nil {
+		return nil, fmt.Errorf("known hosts: %w", err)
+	}
+	return db, nil
+}
+
+// check is the gossh.HostKeyCallback.
+func (k *hostKeys) check(address string, addr net.Addr, key gossh.PublicKey) error {
+	err := k.decide(address, addr, key)
+	if err != nil {
+		k.refused.Store(&err)
+	}
+	return err
+}
+
+func (k *hostKeys) decide(address string, addr net.Addr, key gossh.PublicKey) error {
+	err := k.lookUp(address, addr, key)
+	var refused *host.HostKeyError
+	if !errors.As(err, &refused) || refused.Changed || !k.options.AcceptNewHostKeys {
+		return err
+	}
+	return k.record(address, addr, key)
+}
+
+// lookUp gives nil, a *host.HostKeyError, or what is wrong with the file.
+func (k *hostKeys) lookUp(address string, addr net.Addr, key gossh.PublicKey) error {
+	db, err := k.load()
+	if err != nil {
+		return err
+	}
+	err = db.HostKeyCallback()(address, addr, key)
+	if err == nil {
+		return nil
+	}
+	var unknown *xknownhosts.KeyError
+	if !errors.As(err, &unknown) {
+		return err // A revoked key, for one.
+	}
+	refused := &host.HostKeyError{
+		Host: k.options.Name, Address: address,
+		KeyType: key.Type(), Fingerprint: gossh.FingerprintSHA256(key),
+		Changed: len(unknown.Want) > 0,
+	}
+	for _, known := range unknown.Want {
+		refused.Known = append(refused.Known, known.Filename+":"+strconv.Itoa(known.Line))
+		refused.KnownTypes = append(refused.KnownTypes, known.Key.Type())
+	}
+	return refused
+}
+
+// record appends the key. Many hosts, and other programs, may do so at once:
+// the file is locked, and looked at again under the lock.
+func (k *hostKeys) record(address string, addr net.Addr, key gossh.PublicKey) error {
+	path := k.options.KnownHostsFile
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("known hosts: %w", err)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("known hosts: %w", err)
+	}
+	defer func() { _ = file.Close() }() // also releases the lock
+	if err := lockFile(file); err != nil {
+		return fmt.Errorf("known hosts: lock %s: %w", path, err)
+	}
+	err = k.lookUp(address, addr, key)
+	var refused *host.HostKeyError
+	if !errors.As(err, &refused) || refused.Changed {
+		return err
+	}
+	line := knownhosts.Line([]string{address}, key) + "\n"
+	if unfinished(file) {
+		line = "\n" + line
+	}
+	if _, err := file.WriteString(line); err != nil {
+		return fmt.Errorf("known hosts: %w", err)
+	}
+	return nil
+}
+
+// unfinished: the last line has no newline, as after editing by hand.
+func unfinished(file *os.File) bool {
+	end, err := file.Seek(0, io.SeekEnd)
+	if err != nil || end == 0 {
+		return false
+	}
+	last := make([]byte, 1)
+	_, err = file.ReadAt(last, end-1)
+	return err == nil && !bytes.Equal(last, []byte("\n"))
+}

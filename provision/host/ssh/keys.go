@@ -1,0 +1,201 @@
+package ssh
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"sync"
+
+	gossh "golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+
+	"slipway.io/slipway/provision/host"
+)
+
+// keyring collects the keys to offer, in the order of offering. sshd counts
+// each (MaxAuthTries, 6 by default), so the chosen file comes first.
+type keyring struct {
+	options Options
+	signers []gossh.Signer
+	// skipped says why a key could not be offered, for the error when none of
+	// the others is accepted.
+	skipped []string
+	agent   net.Conn
+	// patience is how long the handshake may take.
+	patience *patience
+}
+
+// newKeyring gathers the keys. Close it after authentication.
+func newKeyring(ctx context.Context, o Options, p *patience) (*keyring, error) {
+	k := &keyring{options: o, patience: p}
+	fromAgent := k.dialAgent(ctx)
+	if o.IdentityFile != "" {
+		if err := k.addFile(ctx, o.IdentityFile, fromAgent); err != nil {
+			k.Close()
+			return nil, fmt.Errorf("identity: %w", err)
+		}
+	}
+	if !o.IdentitiesOnly {
+		for _, signer := range fromAgent {
+			k.add(signer)
+		}
+	}
+	for _, file := range o.DefaultIdentities {
+		if err := k.addFile(ctx, file, fromAgent); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			k.skipped = append(k.skipped, err.Error())
+		}
+	}
+	return k, nil
+}
+
+func (k *keyring) dialAgent(ctx context.Context) []gossh.Signer {
+	if k.options.AgentSocket == "" {
+		return nil
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", k.options.AgentSocket)
+	if err != nil {
+		k.skipped = append(k.skipped, "agent: "+err.Error())
+		return nil
+	}
+	k.agent = conn
+	signers, err := agent.NewClient(conn).Signers()
+	if err != nil {
+		k.skipped = append(k.skipped, "agent: "+err.Error())
+	}
+	return signers
+}
+
+// Close hangs up on the agent.
+func (k *keyring) Close() {
+	if k.agent != nil {
+		_ = k.agent.Close()
+	}
+}
+
+func (k *keyring) add(signer gossh.Signer) {
+	blob := signer.PublicKey().Marshal()
+	for _, have := range k.signers {
+		if bytes.Equal(have.PublicKey().Marshal(), blob) {
+			return
+		}
+	}
+	k.signers = append(k.signers, signer)
+}
+
+// addFile prefers the agent's copy of the key, which needs no passphrase.
+func (k *keyring) addFile(ctx context.Context, path string, fromAgent []gossh.Signer) error {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	signer, err := gossh.ParsePrivateKey(content)
+	var locked *gossh.PassphraseMissingError
+	if !errors.As(err, &locked) {
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		k.add(signer)
+		return nil
+	}
+	public := locked.PublicKey
+	if public == nil { // The old PEM format hides it.
+		public = publicFile(path + ".pub")
+	}
+	if public != nil {
+		for _, signer := range fromAgent {
+			if bytes.Equal(signer.PublicKey().Marshal(), public.Marshal()) {
+				k.add(signer)
+				return nil
+			}
+		}
+	}
+	if k.options.Passphrase == nil {
+		return fmt.Errorf("%s: the key has a passphrase: add it to the agent (ssh-add)", path)
+	}
+	key := &lockedKey{ctx: ctx, path: path, content: content, public: public, passphrase: k.passphrase}
+	if public == nil {
+		signer, err := key.unlock()
+		if err != nil {
+			return err
+		}
+		k.add(signer)
+		return nil
+	}
+	k.add(key)
+	return nil
+}
+
+// passphrase asks a person, who may take his time.
+func (k *keyring) passphrase(ctx context.Context, path string) ([]byte, error) {
+	k.patience.pause()
+	defer k.patience.resume()
+	return k.options.Passphrase(ctx, path)
+}
+
+func publicFile(path string) gossh.PublicKey {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	public, _, _, _, err := gossh.ParseAuthorizedKey(content)
+	if err != nil {
+		return nil
+	}
+	return public
+}
+
+// lockedKey asks for the passphrase only when the server has said that it would
+// accept the key.
+type lockedKey struct {
+	ctx        context.Context // gossh.Signer takes none; this one is the dialing's
+	path       string
+	content    []byte
+	public     gossh.PublicKey
+	passphrase func(context.Context, string) ([]byte, error)
+
+	once   sync.Once
+	signer gossh.Signer
+	err    error
+}
+
+func (l *lockedKey) unlock() (gossh.Signer, error) {
+	l.once.Do(func() {
+		passphrase, err := l.passphrase(l.ctx, l.path)
+		if err != nil {
+			l.err = fmt.Errorf("%w: %s: passphrase: %w", host.ErrAuth, l.path, err)
+			return
+		}
+		if l.signer, err = gossh.ParsePrivateKeyWithPassphrase(l.content, passphrase); err != nil {
+			l.err = fmt.Errorf("%w: %s: %w", host.ErrAuth, l.path, err)
+		}
+	})
+	return l.signer, l.err
+}
+
+func (l *lockedKey) PublicKey() gossh.PublicKey { return l.public }
+
+func (l *lockedKey) Sign(rand io.Reader, data []byte) (*gossh.Signature, error) {
+	signer, err := l.unlock()
+	if err != nil {
+		return nil, err
+	}
+	return signer.Sign(rand, data)
+}
+
+// SignWithAlgorithm lets an RSA key sign with SHA-2, the only way that OpenSSH
+// accepts since 8.8.
+func (l *lockedKey) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*gossh.Signature, error) {
+	signer, err := l.unlock()
+	if err != nil {
+		return nil, err
+	}
+	if with, ok := signer.(gossh.AlgorithmSigner); ok {
+		return with.SignWithAlgorithm(rand, data, algorithm)
+	}
+	return signer.Sign(rand, data)
+}

@@ -1,0 +1,140 @@
+package ssh_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"slipway.io/slipway/provision/host/hosttest"
+	"slipway.io/slipway/provision/host/ssh"
+)
+
+// fakeSudo stands in for sudo. FAKE_SUDO is free, denied, or the password.
+const fakeSudo = `#!/bin/sh
+ask=yes
+while :; do
+	case $1 in
+	-n) ask=no ;;
+	-k | -S | -H) ;;
+	-p) shift ;;
+	--) shift; break ;;
+	*) echo "fake sudo: unknown option $1" >&2; exit 99 ;;
+	esac
+	shift
+done
+case $FAKE_SUDO in
+free) ;;
+denied) echo "Sorry, user bob may not run sudo on n1." >&2; exit 1 ;;
+*)
+	if [ $ask = no ]; then echo "sudo: a password is required" >&2; exit 1; fi
+	IFS= read -r line
+	echo "asked" >>"$FAKE_SUDO_LOG"
+	if [ "$line" != "$FAKE_SUDO" ]; then echo "sudo: 1 incorrect password attempt" >&2; exit 1; fi
+	;;
+esac
+FAKE_ROOT=yes exec "$@"
+`
+
+// sudoProgram gives a folder with the fake sudo.
+func sudoProgram(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "sudo"), []byte(fakeSudo), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// shellServer runs commands on this machine and answers SFTP in the process.
+func shellServer(t testing.TB, config hosttest.ServerConfig, env ...string) *hosttest.Server {
+	t.Helper()
+	config.SFTP = true
+	config.Exec = hosttest.Shell(sudoProgram(t), env...)
+	return hosttest.NewServer(t, config)
+}
+
+// optionsFor log root in, with the server's key known.
+func optionsFor(s *hosttest.Server) ssh.Options {
+	return ssh.Options{
+		Name: "n1", Address: s.Address, Port: s.Port, User: "root",
+		IdentityFile: s.KeyFile, KnownHostsFile: s.KnownHosts(),
+		Timeouts: ssh.Timeouts{Connect: 10 * time.Second},
+	}
+}
+
+func dial(t testing.TB, o ssh.Options) *ssh.Host {
+	t.Helper()
+	h, err := ssh.Dial(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.Close() })
+	return h
+}
+
+// shellHost is a host that runs commands on this machine.
+func shellHost(t testing.TB, config hosttest.ServerConfig) (*ssh.Host, *hosttest.Server) {
+	t.Helper()
+	s := shellServer(t, config)
+	return dial(t, optionsFor(s)), s
+}
+
+// waitUntil asks again and again.
+func waitUntil(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(20 * time.Second)
+	for !done() {
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+// processes counts those of this machine whose command line holds text.
+func processes(t testing.TB, text string) int {
+	t.Helper()
+	entries, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, entry := range entries {
+		line, err := os.ReadFile(entry)
+		if err == nil && strings.Contains(string(line), text) {
+			count++
+		}
+	}
+	return count
+}
+
+// temps lists files that are on their way to their place.
+func temps(t testing.TB, dir string) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, ".slipway-*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// needRoot skips tests that give files to root.
+func needRoot(t testing.TB) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root: uploads belong to root")
+	}
+}
+
+func within(t testing.TB, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}

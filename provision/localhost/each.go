@@ -1,0 +1,17 @@
+package localhost
+
+import (
+	"errors"
+	"sync"
+)
+
+// Each runs work for all items at once, waits for all, and tells every error.
+func Each[T any](items []T, work func(T) error) error {
+	errs := make([]error, len(items))
+	var running sync.WaitGroup
+	for i, item := range items {
+		running.Go(func() { errs[i] = work(item) })
+	}
+	running.Wait()
+	return errors.Join(errs...)
+}

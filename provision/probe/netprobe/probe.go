@@ -1,0 +1,263 @@
+package netprobe
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"slipway.io/slipway/provision/probe/netprobe/wire"
+)
+
+// Options of Probe.
+type Options struct {
+	// Timeout bounds each try to reach a port. Default 1.5 s.
+	Timeout time.Duration
+	// Ask are addresses for which the nodes ask by ARP.
+	Ask []netip.Addr
+
+	// program is the probe for an architecture; nil for the embedded one.
+	program func(arch string) (program, error)
+}
+
+// Bounds of what nodes have time for: to come up, and to try everything.
+const (
+	readyWithin = 20 * time.Second
+	doneWithin  = 60 * time.Second
+)
+
+// Probe measures what the needs ask for, between all nodes at once. A node
+// that cannot take part is in Matrix.Absent, and the others go on without it.
+// It fails with ErrNoProbe where there is no program for any of the nodes, and
+// with the context.
+func Probe(ctx context.Context, nodes []Node, needs []Need, o Options) (*Matrix, error) {
+	if o.Timeout == 0 {
+		o.Timeout = 1500 * time.Millisecond
+	}
+	if o.program == nil {
+		o.program = embeddedProgram
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyWithin+doneWithin)
+	defer cancel()
+	run := &run{nodes: nodes, needs: needs, options: o, matrix: &Matrix{Needs: needs, Absent: map[string]string{}}, busy: map[string][]wire.Port{}}
+	sessions, err := run.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	outcomes := run.tasks(ctx, sessions)
+	var wait sync.WaitGroup
+	for _, s := range sessions {
+		wait.Go(func() { s.end(ctx) })
+	}
+	wait.Wait()
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return nil, err
+	}
+	run.collect(outcomes)
+	return run.matrix, nil
+}
+
+// run is one measurement.
+type run struct {
+	nodes   []Node
+	needs   []Need
+	options Options
+
+	mu     sync.Mutex
+	matrix *Matrix
+	// busy are the ports of each node on which something else listens.
+	busy map[string][]wire.Port
+}
+
+func (r *run) absent(node string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.matrix.Absent[node] = strings.TrimPrefix(err.Error(), node+": ")
+}
+
+// start brings up the probes, and returns those that listen.
+func (r *run) start(ctx context.Context) ([]*session, error) {
+	ready, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	sessions := make([]*session, len(r.nodes))
+	lacking := 0
+	var wait sync.WaitGroup
+	for i, node := range r.nodes {
+		p, err := r.options.program(node.Arch)
+		if err != nil {
+			if lacking++; lacking == len(r.nodes) {
+				return nil, err
+			}
+			r.absent(node.Name, err)
+			continue
+		}
+		wait.Go(func() {
+			s := start(ctx, node, p)
+			if err := r.greet(ready, s); err != nil {
+				r.absent(node.Name, err)
+				s.end(ready)
+				return
+			}
+			sessions[i] = s
+		})
+	}
+	wait.Wait()
+	return slices.DeleteFunc(sessions, func(s *session) bool { return s == nil }), nil
+}
+
+func (r *run) greet(ctx context.Context, s *session) error {
+	// Said beside hearing: a probe that never reads must not hold us up.
+	said := make(chan error, 1)
+	go func() {
+		said <- s.say(wire.Hello{Name: s.node.Name, IP: s.node.IP, Listen: r.portsOf(s.node.Name)})
+	}()
+	var ready wire.Ready
+	if err := s.hear(ctx, &ready); err != nil {
+		return err
+	}
+	if err := <-said; err != nil {
+		return err
+	}
+	if ready.Error != "" {
+		return errors.New(ready.Error)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.busy[s.node.Name] = ready.Busy
+	return nil
+}
+
+// portsOf are those on which a node has to listen.
+func (r *run) portsOf(node string) []wire.Port {
+	var ports []wire.Port
+	for _, need := range r.needs {
+		port := wire.Port{Protocol: string(need.Protocol), Number: need.Port}
+		if slices.Contains(need.To, node) && !slices.Contains(ports, port) {
+			ports = append(ports, port)
+		}
+	}
+	return ports
+}
+
+// tasks lets all probes try everything, and hears what they saw.
+func (r *run) tasks(ctx context.Context, sessions []*session) map[string]wire.Outcome {
+	outcomes := map[string]wire.Outcome{}
+	var wait sync.WaitGroup
+	for _, s := range sessions {
+		wait.Go(func() {
+			var outcome wire.Outcome
+			err := s.say(r.task(s.node, sessions))
+			if err == nil {
+				err = s.hear(ctx, &outcome)
+			}
+			if err != nil {
+				r.absent(s.node.Name, err)
+				return
+			}
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			outcomes[s.node.Name] = outcome
+		})
+	}
+	wait.Wait()
+	return outcomes
+}
+
+// task is what a node shall try.
+func (r *run) task(node Node, sessions []*session) wire.Task {
+	task := wire.Task{Timeout: r.options.Timeout, Ask: r.options.Ask, Disk: node.DiskPath}
+	for _, s := range sessions {
+		if s.node.Name == node.Name {
+			continue
+		}
+		peer := wire.Peer{Name: s.node.Name, IP: s.node.IP, MTU: min(node.MTU, s.node.MTU)}
+		for _, need := range r.needs {
+			if !slices.Contains(need.From, node.Name) || !slices.Contains(need.To, s.node.Name) {
+				continue
+			}
+			port := wire.Port{Protocol: string(need.Protocol), Number: need.Port}
+			peer.Ports = append(peer.Ports, port)
+			if need.Protocol == UDP && peer.MTUPort == 0 && !slices.Contains(r.busy[s.node.Name], port) {
+				peer.MTUPort = need.Port
+			}
+		}
+		task.Peers = append(task.Peers, peer)
+	}
+	return task
+}
+
+// collect puts what was seen into the order of the nodes.
+func (r *run) collect(outcomes map[string]wire.Outcome) {
+	index := map[string]int{}
+	byName := map[string]Node{}
+	for i, node := range r.nodes {
+		index[node.Name], byName[node.Name] = i, node
+	}
+	m := r.matrix
+	for _, from := range r.nodes {
+		outcome, ok := outcomes[from.Name]
+		if !ok {
+			continue
+		}
+		for _, seen := range outcome.Links {
+			m.Links = append(m.Links, r.link(from.Name, seen))
+		}
+		for _, seen := range outcome.Paths {
+			m.Paths = append(m.Paths, Path{
+				From: from.Name, To: seen.Peer, MTU: seen.MTU, Wanted: min(from.MTU, byName[seen.Peer].MTU), RoundTrip: seen.RoundTrip,
+			})
+		}
+		for _, seen := range outcome.Neighbours {
+			m.Neighbours = append(m.Neighbours, Neighbour{Node: from.Name, Address: seen.Address, MAC: seen.MAC})
+		}
+		if outcome.Disk != nil {
+			m.Disks = append(m.Disks, Disk{Node: from.Name, Path: from.DiskPath, P99: outcome.Disk.P99, Writes: outcome.Disk.Writes, Error: outcome.Disk.Error})
+		}
+	}
+	slices.SortStableFunc(m.Links, func(a, b Link) int {
+		if a.From != b.From {
+			return index[a.From] - index[b.From]
+		}
+		if a.To != b.To {
+			return index[a.To] - index[b.To]
+		}
+		if a.Port != b.Port {
+			return a.Port - b.Port
+		}
+		return strings.Compare(string(a.Protocol), string(b.Protocol))
+	})
+	slices.SortStableFunc(m.Paths, func(a, b Path) int {
+		if a.From != b.From {
+			return index[a.From] - index[b.From]
+		}
+		return index[a.To] - index[b.To]
+	})
+	if len(m.Absent) == 0 {
+		m.Absent = nil
+	}
+	m.Absent = maps.Clone(m.Absent)
+}
+
+// link judges a try by what is known of the other side.
+func (r *run) link(from string, seen wire.Link) Link {
+	l := Link{
+		From: from, To: seen.Peer, Protocol: Protocol(seen.Port.Protocol), Port: seen.Port.Number,
+		Status: Status(seen.Status), Detail: seen.Detail, SeenAs: seen.SeenAs,
+	}
+	busy := slices.Contains(r.busy[seen.Peer], seen.Port)
+	switch {
+	case busy && l.Protocol == UDP:
+		l.Status, l.Detail = Occupied, "something else uses the port"
+	case seen.Status == wire.Reached && seen.Answered == "" && busy:
+		l.Detail = "something else listens there"
+	case seen.Status == wire.Reached && seen.Answered == "":
+		l.Status, l.Detail = Elsewhere, "what answers is not "+seen.Peer
+	case seen.Status == wire.Reached && seen.Answered != seen.Peer:
+		l.Status, l.Detail = Elsewhere, seen.Answered
+	}
+	return l
+}

@@ -1,0 +1,35 @@
+package netprobe
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+)
+
+//go:embed embedded
+var embedded embed.FS
+
+// ErrNoProbe: this slipway was built without its probe.
+var ErrNoProbe = errors.New("this slipway was built without the program that measures between machines; build it with make build")
+
+// program is the gzipped probe for an architecture.
+type program struct {
+	content []byte
+	sha256  string
+}
+
+// embeddedProgram is the one that slipway was built with.
+func embeddedProgram(arch string) (program, error) {
+	content, err := embedded.ReadFile("embedded/probe-linux-" + arch + ".gz")
+	if err != nil {
+		return program{}, fmt.Errorf("%w (%s)", ErrNoProbe, arch)
+	}
+	return newProgram(content), nil
+}
+
+func newProgram(content []byte) program {
+	sum := sha256.Sum256(content)
+	return program{content, hex.EncodeToString(sum[:])}
+}

@@ -1,4 +1,0 @@
-package remote
-
-// RunUnitIn is RunUnit with another folder than UnitsDir.
-var RunUnitIn = runUnit

@@ -1,0 +1,189 @@
+// Package workflowtest runs single phases on strict fakes, for the tests of
+// phases.
+package workflowtest
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/cluster/kubetest"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/host/hosttest"
+	"slipway.io/slipway/provision/report"
+	"slipway.io/slipway/provision/workflow"
+)
+
+// Fixture is an inventory with a fake machine for each host, and what phases ask of
+// a run. What the journal does on the machines is kept apart: see Undo.
+type Fixture struct {
+	Cluster *config.Cluster
+	Hosts   *workflow.Hosts
+	// Bundle is that of NewBundle, unless the test sets another one.
+	Bundle *bundle.Bundle
+	// Events is what the last run told.
+	Events *report.Recorder
+
+	t        testing.TB
+	machines map[string]*fakeHost
+}
+
+// New makes a fixture of an inventory, whose apiVersion and kind may be left out.
+// Machines have ordinary facts, with the host's address on eth0.
+func New(t testing.TB, inventory string) *Fixture {
+	t.Helper()
+	cluster, err := config.Parse("inventory.yaml", []byte("apiVersion: slipway.io/v1alpha1\nkind: Cluster\n"+inventory))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &Fixture{t: t, Cluster: cluster, Hosts: &workflow.Hosts{}, machines: map[string]*fakeHost{}}
+	for i, spec := range cluster.Hosts {
+		fake := &fakeHost{Fake: hosttest.NewFake(t, spec.Name)}
+		b.machines[spec.Name] = fake
+		m := &workflow.Host{Config: spec, Conn: fake}
+		m.SetFacts(Facts(spec, i))
+		b.Hosts.All = append(b.Hosts.All, m)
+	}
+	return b
+}
+
+// Facts are those of an ordinary machine without anything of Kubernetes, the
+// i-th of its kind.
+func Facts(spec config.Host, i int) *facts.Facts {
+	id := string(rune('a' + i))
+	f := &facts.Facts{
+		Hostname: spec.Name, OS: facts.OS{ID: "debian", Name: "Debian GNU/Linux 12"}, Arch: "amd64", Kernel: "6.1.0", CPUs: 2, MemoryMiB: 4096, CgroupVersion: 2, Init: "systemd",
+		MachineID: strings.Repeat(id, 32), ProductUUID: "uuid-" + id, MACs: []string{"02:00:00:00:00:" + id + id},
+		Modules: []string{"overlay", "br_netfilter", "nf_conntrack", "vxlan"}, Sysctls: map[string]string{"net.ipv4.ip_forward": "1"}, ActiveUnits: []string{"systemd-timesyncd.service"},
+		Routes: []facts.Route{{Destination: netip.MustParsePrefix("0.0.0.0/0"), Interface: "eth0"}},
+	}
+	for _, path := range []string{"/var/lib/containerd", "/var/lib/etcd", "/usr/local/bin", "/opt/cni/bin", "/var/lib/kubelet"} {
+		f.Disks = append(f.Disks, facts.Disk{Path: path, MountPoint: "/", SizeMiB: 50_000, FreeMiB: 40_000, Inodes: 1000, FreeInodes: 900})
+	}
+	if addr, err := netip.ParseAddr(spec.Address); err == nil {
+		f.Addresses = []facts.Address{{Interface: "eth0", Prefix: netip.PrefixFrom(addr, 24)}}
+	}
+	return f
+}
+
+// Host is the fake of a host.
+func (b *Fixture) Host(name string) *hosttest.Fake { return b.machines[name].Fake }
+
+// Facts of a host, to be changed by the test.
+func (b *Fixture) Facts(name string) *facts.Facts {
+	for _, m := range b.Hosts.All {
+		if m.Config.Name == name {
+			return m.Facts()
+		}
+	}
+	b.t.Fatalf("no host %s", name)
+	return nil
+}
+
+// Serve gives the first control plane the kubeconfig of an API server.
+func (b *Fixture) Serve(server *kubetest.Server) {
+	first := b.Hosts.FirstControlPlane().Config.Name
+	b.machines[first].Put(workflow.AdminConf, string(server.Kubeconfig("")))
+}
+
+// Apply runs one phase on its hosts, as if what it needs were done. Its Always
+// and ReadOnly make no difference.
+func (b *Fixture) Apply(phase workflow.Phase) error { return b.run(phase, false) }
+
+// Plan runs it in a plan.
+func (b *Fixture) Plan(phase workflow.Phase) error { return b.run(phase, true) }
+
+func (b *Fixture) run(phase workflow.Phase, plan bool) error {
+	b.t.Helper()
+	phase.Needs, phase.NeedsAll = nil, nil
+	b.Events = &report.Recorder{}
+	run := &workflow.Run{
+		Cluster: b.Cluster, Hosts: b.Hosts, Bundle: b.Bundle, Sink: b.Events, Plan: plan, Parallel: 10, Holder: "test",
+	}
+	return run.Do(b.t.Context(), workflow.Workflow{Name: "test", Phases: []workflow.Phase{phase}})
+}
+
+// MustApply is Apply, and an error fails the test.
+func (b *Fixture) MustApply(phase workflow.Phase) {
+	b.t.Helper()
+	if err := b.Apply(phase); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// MustPlan is Plan, and an error fails the test.
+func (b *Fixture) MustPlan(phase workflow.Phase) {
+	b.t.Helper()
+	if err := b.Plan(phase); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// Changes are what the last run changed, or would have.
+func (b *Fixture) Changes() []string { return b.messages(report.Change) }
+
+// Notes are what the last run told people.
+func (b *Fixture) Notes() []string { return b.messages(report.Note) }
+
+func (b *Fixture) messages(kind report.Kind) []string {
+	var all []string
+	for _, e := range b.Events.Events() {
+		if e.Kind == kind {
+			all = append(all, e.Message)
+		}
+	}
+	return all
+}
+
+// Undo is what the journal of a host got for taking commands back.
+func (b *Fixture) Undo(name string) []string {
+	m := b.machines[name]
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.undo)
+}
+
+// fakeHost is a fake whose journal and lock take nothing that must be expected.
+type fakeHost struct {
+	*hosttest.Fake
+
+	mu   sync.Mutex
+	undo []string
+}
+
+// Query answers sums.sh from the fake's files.
+func (m *fakeHost) Query(ctx context.Context, cmd host.Cmd) (host.Result, error) {
+	if cmd.Name != "sums.sh" {
+		return m.Fake.Query(ctx, cmd)
+	}
+	// sh -s -- JOURNAL PATH...
+	paths := cmd.Argv[4:]
+	sums, err := host.Sums(ctx, m.Fake, paths)
+	var out strings.Builder
+	for _, path := range paths {
+		if sum, ok := sums[path]; ok {
+			out.WriteString(sum + "  " + path + "\n")
+		}
+	}
+	return host.Result{Stdout: []byte(out.String())}, err
+}
+
+// Run keeps the journal's and the lock's scripts to itself.
+func (m *fakeHost) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
+	switch cmd.Name {
+	case "journal-append.sh", "journal-file.sh", "sums-add.sh", "lock.sh":
+		return host.Result{}, ctx.Err()
+	}
+	if len(cmd.Undo) > 0 {
+		m.mu.Lock()
+		m.undo = append(m.undo, host.Quote(cmd.Undo))
+		m.mu.Unlock()
+	}
+	return m.Fake.Run(ctx, cmd)
+}
