@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"slipway.io/slipway/provision/contextio"
 )
 
 // WriteImages writes a tar archive in OCI layout form that holds exactly these images, each blob once, for
@@ -71,7 +73,7 @@ func (b *Bundle) writeBlob(ctx context.Context, tw *tar.Writer, sum string, size
 		return &CorruptError{Path: p, Want: fmt.Sprintf("%d bytes", size), Got: fmt.Sprintf("%d bytes", info.Size())}
 	}
 	h := sha256.New()
-	if err := writeEntry(tw, blobsDir+"/"+sum, size, io.TeeReader(withContext(ctx, f), h)); err != nil {
+	if err := writeEntry(tw, blobsDir+"/"+sum, size, io.TeeReader(contextio.NewReader(ctx, f), h)); err != nil {
 		return fmt.Errorf("%s: %w", p, err)
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != sum {

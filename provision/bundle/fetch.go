@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"slipway.io/slipway/provision/contextio"
 )
 
 // How patient a download is.
@@ -131,7 +133,7 @@ func hashFile(ctx context.Context, path string) (sum string, size int64, err err
 	}
 	defer file.Close()
 	h := sha256.New()
-	size, err = io.Copy(h, withContext(ctx, file))
+	size, err = io.Copy(h, contextio.NewReader(ctx, file))
 	return hex.EncodeToString(h.Sum(nil)), size, err
 }
 

@@ -13,6 +13,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
+
+	"slipway.io/slipway/provision/contextio"
 )
 
 // Absent is what CorruptError.Got says of a file that is not there.
@@ -142,7 +144,7 @@ func (b *Bundle) check(ctx context.Context, it item, known *stamps) error {
 		return nil
 	}
 	h := sha256.New()
-	if _, err := io.Copy(h, withContext(ctx, f)); err != nil {
+	if _, err := io.Copy(h, contextio.NewReader(ctx, f)); err != nil {
 		return fmt.Errorf("%s: %w", it.path, err)
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != it.sha256 {

@@ -18,6 +18,8 @@ import (
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"slipway.io/slipway/provision/contextio"
 )
 
 // Writer makes a bundle in a temporary folder beside its target. Nothing is seen at the target before Commit, and
@@ -125,7 +127,7 @@ func (w *Writer) put(ctx context.Context, slashPath string, mode fs.FileMode, r 
 		}
 	}()
 	h := sha256.New()
-	if size, err = io.Copy(io.MultiWriter(tmp, h), withContext(ctx, r)); err != nil {
+	if size, err = io.Copy(io.MultiWriter(tmp, h), contextio.NewReader(ctx, r)); err != nil {
 		return "", 0, err
 	}
 	if err := tmp.Chmod(mode); err != nil {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -26,8 +27,14 @@ func TestEachExampleIsValid(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !strings.HasPrefix(string(data), "# yaml-language-server: $schema=schema.json\n") {
-				t.Error("does not begin with the comment by which editors find schema.json")
+			first, _, _ := strings.Cut(string(data), "\n")
+			path, ok := strings.CutPrefix(first, "# yaml-language-server: $schema=")
+			if !ok {
+				t.Fatal("does not begin with the comment by which editors find the schema")
+			}
+			found, err := os.ReadFile(filepath.Join(filepath.Dir(file), path))
+			if err != nil || !bytes.Equal(found, Schema()) {
+				t.Errorf("%s is not slipway's schema: %v", path, err)
 			}
 		})
 	}
