@@ -72,8 +72,8 @@ type Cmd struct {
 	// Undo is the command with which reset takes this one back; nil where
 	// nothing is to be taken back. The journal keeps it. It runs as root.
 	Undo []string
-	// Output receives the combined output as it comes, for the log of a long
-	// step; nil discards it. The Result holds it in any case.
+	// Output receives the combined output as it comes, without a limit, for the
+	// log of a long step; nil discards it.
 	Output io.Writer
 }
 
@@ -89,9 +89,10 @@ func Script(name string, script []byte, args ...string) Cmd {
 	}
 }
 
-// Result is what a command that exited with 0 left behind.
+// Result is the output of a command that exited with 0.
 type Result struct {
-	// Stdout and Stderr are the command's whole output.
+	// Stdout is the whole standard output, at most MaxStdout bytes; Stderr the
+	// last MaxStderr bytes of standard error.
 	Stdout, Stderr []byte
 }
 
