@@ -28,7 +28,7 @@ func (h *Host) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 
 func (h *Host) command(ctx context.Context, cmd host.Cmd, repeatable bool) (host.Result, error) {
 	fail := func(err error) (host.Result, error) {
-		return host.Result{}, fmt.Errorf("%s: %s: %w", h, describe(cmd), err)
+		return host.Result{}, fmt.Errorf("%s: %s: %w", h, cmd, err)
 	}
 	if err := cmd.Check(); err != nil {
 		return fail(err)
@@ -58,18 +58,6 @@ func (h *Host) command(ctx context.Context, cmd host.Cmd, repeatable bool) (host
 			return fail(fmt.Errorf("%w: %w", host.ErrUnreachable, err))
 		}
 	}
-}
-
-// describe names a command in an error: a script by its name, since its argv
-// says nothing.
-func describe(cmd host.Cmd) string {
-	if cmd.Name != "" {
-		return cmd.Name
-	}
-	if len(cmd.Argv) == 0 {
-		return "command"
-	}
-	return host.Quote(host.RedactArgv(cmd.Argv, cmd.Secret))
 }
 
 func (h *Host) attempt(ctx context.Context, c *conn, cmd host.Cmd) (host.Result, error) {
