@@ -1,16 +1,20 @@
 # shellcheck shell=sh
 # Receives files as a tar archive on its standard input, verifies them and puts
 # them in place, all or none. It is given to `sh -c`. The last two files of the
-# archive are the sums of the others, as b2sum and sha256sum check them.
-# Argument: folder.
-# Exit code 65: a file is not what was sent.
+# archive are the sums of the others, for b2sum and sha256sum --check.
+# Argument: directory.
+# Exit code 65: a file differs from what was sent.
 set -eu
-folder=$1
-mkdir -p "$folder"
-part=$(mktemp -d "$folder/.slipway-XXXXXXXX")
+dir=$1
+mkdir -p "$dir"
+part=$(mktemp -d "$dir/.slipway-XXXXXXXX")
 trap 'rm -rf "$part"' EXIT
 trap 'exit 1' HUP INT TERM
-tar -C "$part" --no-same-owner --preserve-permissions -xf -
+if ! said=$(tar -C "$part" --no-same-owner --preserve-permissions -xf - 2>&1); then
+	# The first line is the cause, such as a full disk.
+	printf '%s\n' "$said" | head -n 1 >&2
+	exit 1
+fi
 
 # BLAKE2b takes a third of the time of SHA-256 where the processor has no
 # instructions for the latter.
@@ -22,7 +26,7 @@ else
 fi
 
 for file in "$part"/*; do
-	mv -f "$file" "$folder/"
+	mv -f "$file" "$dir/"
 done
-# To the disk in the background: what a power cut takes, the next run finds.
-sync -f "$folder" </dev/null >/dev/null 2>&1 &
+# Sync in the background: the next run notices a file that a power cut damages.
+sync -f "$dir" </dev/null >/dev/null 2>&1 &
