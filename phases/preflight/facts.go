@@ -29,7 +29,8 @@ var sysctls = []string{
 // paths are where an installation needs free space.
 var paths = []string{"/var/lib/containerd", "/var/lib/etcd", "/usr/local/bin", "/opt/cni/bin", "/var/lib/kubelet"}
 
-// Facts reads what each machine looks like.
+// Facts reads the facts of each host. That a host cannot be reached is one of
+// them: preflight decides whether the run may go on without it.
 func Facts() workflow.Phase {
 	return workflow.Phase{
 		Name:     "facts",
@@ -40,8 +41,12 @@ func Facts() workflow.Phase {
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			found, err := read(ctx, s)
-			if err == nil {
+			switch {
+			case err == nil:
 				s.Target.SetFacts(found)
+			case ctx.Err() == nil && connectionFailed(err):
+				s.Target.SetUnreachable(err)
+				return nil
 			}
 			return err
 		},

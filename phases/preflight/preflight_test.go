@@ -55,7 +55,7 @@ func TestPreflightRefusesOnErrorsOnly(t *testing.T) {
 				if diff := cmp.Diff(test.refused, toldOf(found.Findings)); diff != "" {
 					t.Error(diff)
 				}
-				if workflow.Hint(err) != "nothing has been changed on any machine" {
+				if workflow.Hint(err) != "nothing has been changed on any host" {
 					t.Errorf("hint %q", workflow.Hint(err))
 				}
 			}
@@ -68,7 +68,7 @@ func TestPreflightRefusesOnErrorsOnly(t *testing.T) {
 
 func TestFindingsErrorHasALineForEach(t *testing.T) {
 	t.Parallel()
-	err := &FindingsError{[]check.Finding{
+	err := &FindingsError{Findings: []check.Finding{
 		{Check: "resources", Host: "w-1", Evidence: "1 CPU", Fix: "more"},
 		{Check: "version", Evidence: "old", Fix: "new"},
 	}}
