@@ -48,9 +48,9 @@ func line(f check.Finding) string {
 	return fmt.Sprintf("%s: %s; %s", where, f.Evidence, f.Fix)
 }
 
-// Preflight runs every check and refuses on errors. Packets are sent between
-// the machines as long as one of them has no kubelet yet: afterwards the
-// cluster itself uses the ports, and validate proves the network.
+// Preflight runs every check on the hosts that the run has read, and fails on
+// errors. It sends packets between the hosts until each of them has a kubelet:
+// from then on the cluster uses the ports, and validate tests the network.
 func Preflight() workflow.Phase { return preflightWith(netprobe.Probe) }
 
 // prober is netprobe.Probe.
@@ -59,8 +59,8 @@ type prober func(context.Context, []netprobe.Node, []netprobe.Need, netprobe.Opt
 func preflightWith(probe prober) workflow.Phase {
 	return workflow.Phase{
 		Name:  "preflight",
-		Title: "check the machines",
-		Why:   "What would stop the installation half-way is said at the start, all of it at once, with what to do.",
+		Title: "check the hosts",
+		Why:   "Every problem that would block the installation is reported, with its fix, before anything changes.",
 		Manual: []string{
 			"slipway preflight",
 			"slipway explain CHECK",
@@ -75,12 +75,12 @@ func preflightWith(probe prober) workflow.Phase {
 			if slices.ContainsFunc(l.machines(), func(m *workflow.Host) bool { return !installed(m.Facts()) }) {
 				l.measure(ctx, Selection{})
 			} else {
-				l.noMesh = "every machine is installed"
+				l.noMesh = "every host is installed"
 			}
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			return l.tell(s, l.report(Selection{}))
+			return l.verdict(s, l.report(Selection{}))
 		},
 	}
 }
@@ -98,11 +98,13 @@ func hostsRead(all *workflow.Hosts) (*workflow.Hosts, map[string]error) {
 	return &workflow.Hosts{All: read}, failed
 }
 
-// tell notes the findings that do not stop the run, and returns those that do.
-func (l *look) tell(s *workflow.Step, report *check.Report) error {
+// verdict notes the findings that do not stop the run, and returns those that
+// do. That a host was not checked follows from the finding on its connection.
+func (l *look) verdict(s *workflow.Step, report *check.Report) error {
 	for _, c := range report.Checks {
 		for _, f := range c.Findings {
-			if f.Ignored != "" || f.Severity == check.Warning || f.Severity == check.Unknown {
+			noted := f.Ignored != "" || f.Severity == check.Warning || f.Severity == check.Unknown
+			if noted && f.Evidence != check.NotLookedAt {
 				s.Note("%s", line(f))
 			}
 		}

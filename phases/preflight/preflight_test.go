@@ -134,6 +134,9 @@ func TestPreflightRefusesAHostThatIsUnreachable(t *testing.T) {
 	if got := strings.Count(err.Error(), "connect: unreachable"); got != 1 {
 		t.Errorf("it is reported %d times: %v", got, err)
 	}
+	if notes := fixture.Notes(); notes != nil {
+		t.Errorf("the checks that could not run there are listed: %q", notes)
+	}
 }
 
 func TestPreflightChecksOnlyHostsThatTheRunHasRead(t *testing.T) {
