@@ -46,7 +46,7 @@ func Init() workflow.Phase {
 		Why: "kubeadm makes certificates, etcd and the control plane; it runs as a unit of the machine's own, so that a " +
 			"lost connection does not end it, and the next run finds it.",
 		Manual: []string{"kubeadm init --config kubeadm.yaml    # apiVersion: kubeadm.k8s.io/v1beta4, with nodeRegistration.criSocket and localAPIEndpoint.advertiseAddress"},
-		On:     workflow.FirstControlPlane,
+		On:     workflow.Seed,
 		Needs:  []string{"swap-off", "kernel", "hosts-file", "images", "kubelet"},
 		Done:   initialised,
 		Do:     initialise,

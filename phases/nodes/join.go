@@ -98,7 +98,7 @@ func join(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	first := s.Hosts().FirstControlPlane()
+	first := s.Hosts().Seed()
 	firstIP, err := first.NodeIP()
 	if err != nil {
 		return err

@@ -67,7 +67,7 @@ func serving(ctx context.Context, s *workflow.Step) error {
 // setBootstrap brings kubelet's configuration, and the one that kubeadm keeps
 // for others, to what is wanted.
 func setBootstrap(ctx context.Context, s *workflow.Step, wanted bool) error {
-	if s.Target == s.Hosts().FirstControlPlane() {
+	if s.Target == s.Hosts().Seed() {
 		if err := setForAll(ctx, s, wanted); err != nil {
 			return err
 		}

@@ -44,7 +44,7 @@ func served(t *testing.T) (*workflowtest.Fixture, *kubetest.Server) {
 }
 
 func phase(do func(context.Context, *workflow.Step) error) workflow.Phase {
-	return workflow.Phase{Name: "test", Title: "do it", On: workflow.FirstControlPlane, Do: do}
+	return workflow.Phase{Name: "test", Title: "do it", On: workflow.Seed, Do: do}
 }
 
 // applySet makes a set of the objects.

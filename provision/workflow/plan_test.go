@@ -178,7 +178,7 @@ func TestAPlanTellsMachinesApart(t *testing.T) {
 	other := hostsOf("w").All[0]
 	other.Conn = hosttest.NewFake(t, "w")
 	r.Hosts.All = append(r.Hosts.All, other)
-	err := r.Do(t.Context(), Workflow{Name: "apply", Phases: []Phase{{Name: "a", On: FirstControlPlane, Do: func(ctx context.Context, s *Step) error {
+	err := r.Do(t.Context(), Workflow{Name: "apply", Phases: []Phase{{Name: "a", On: Seed, Do: func(ctx context.Context, s *Step) error {
 		if _, err := s.Run(ctx, host.Cmd{Argv: []string{"install"}}); err != nil {
 			return err
 		}

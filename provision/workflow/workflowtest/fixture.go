@@ -88,7 +88,7 @@ func (b *Fixture) Facts(name string) *facts.Facts {
 
 // Serve gives the first control plane the kubeconfig of an API server.
 func (b *Fixture) Serve(server *kubetest.Server) {
-	first := b.Hosts.FirstControlPlane().Config.Name
+	first := b.Hosts.Seed().Config.Name
 	b.machines[first].Put(workflow.AdminConf, string(server.Kubeconfig("")))
 }
 
