@@ -74,7 +74,7 @@ func topics() []topic {
 		}
 	}
 	groups := map[check.Kind]string{
-		check.Host: "check of each host", check.Fleet: "check across hosts",
+		check.Host: "check of each host", check.AllHosts: "check across hosts",
 		check.Pair: "check between hosts", check.Local: "check of this computer (preflight --local)",
 	}
 	for _, d := range preflight.Describe() {

@@ -213,7 +213,7 @@ func (a *app) fitForLab(ctx context.Context, v vagrant.Vagrant, spec lab.Spec, f
 	if err := selection.Validate(); err != nil {
 		return err
 	}
-	want := preflight.Wanted{
+	want := preflight.LabSpec{
 		Facts: facts, Provider: providerVagrant, Hypervisor: v.Provider,
 		Machines: spec.ControlPlanes + spec.Workers, MemoryMiB: cmp.Or(v.MemoryMiB, vagrant.DefaultMemoryMiB), DiskMiB: labDiskMiB,
 		Range: cmp.Or(spec.Subnet, vagrant.DefaultNetwork()), Bundle: spec.Bundle, Download: releaseServer,
@@ -224,7 +224,7 @@ func (a *app) fitForLab(ctx context.Context, v vagrant.Vagrant, spec lab.Spec, f
 			return err
 		}
 	}
-	found, err := preflight.LookLocal(ctx, localhost.This{}, want, selection)
+	found, err := preflight.RunLocal(ctx, localhost.This{}, want, selection)
 	if err != nil {
 		return err
 	}

@@ -129,7 +129,7 @@ func (a *app) lookAtMachines(ctx context.Context, selection preflight.Selection)
 		fmt.Fprintf(a.err, "looking at %d hosts\r", len(cluster.Hosts))
 		defer fmt.Fprint(a.err, "\x1b[K")
 	}
-	return preflight.Look(ctx, cluster, hosts, options)
+	return preflight.Run(ctx, cluster, hosts, options)
 }
 
 // labDiskMiB is what a machine of a lab takes on disk, in MiB: the images of a
@@ -141,7 +141,7 @@ const releaseServer = "https://dl.k8s.io/"
 
 // lookAtThisComputer checks where a lab is to run.
 func (a *app) lookAtThisComputer(ctx context.Context, selection preflight.Selection) (*check.Report, error) {
-	want := preflight.Wanted{
+	want := preflight.LabSpec{
 		Provider: a.settings.GetString("provider"), Hypervisor: a.settings.GetString("hypervisor"), Machines: a.settings.GetInt("machines"),
 		MemoryMiB: a.settings.GetInt("memory"), DiskMiB: labDiskMiB,
 		Bundle: a.settings.GetString("bundle"), Download: releaseServer,
@@ -164,7 +164,7 @@ func (a *app) lookAtThisComputer(ctx context.Context, selection preflight.Select
 	if err != nil {
 		return nil, err
 	}
-	return preflight.LookLocal(ctx, localhost.This{}, want, selection)
+	return preflight.RunLocal(ctx, localhost.This{}, want, selection)
 }
 
 // cachedBundleDir is the bundle of a cluster without addons in the user's

@@ -61,14 +61,14 @@ func read(ctx context.Context, h host.Host) (*facts.Facts, error) {
 // factsArguments are those of facts.sh.
 func factsArguments() []string { return slices.Concat(sysctls, []string{"--"}, paths) }
 
-// atOnce bounds the machines that are connected at the same moment.
-const atOnce = 64
+// maxConnecting bounds the machines that are connected at the same moment.
+const maxConnecting = 64
 
 // readAll asks all machines, and says why some gave no answer.
 func readAll(ctx context.Context, hosts *workflow.Hosts) map[string]error {
 	errs := make([]error, len(hosts.All))
 	var group errgroup.Group
-	group.SetLimit(atOnce)
+	group.SetLimit(maxConnecting)
 	for i, m := range hosts.All {
 		group.Go(func() error {
 			found, err := read(ctx, m.Conn)

@@ -55,23 +55,23 @@ func preflightWith(probe prober) workflow.Phase {
 		NeedsAll: []string{"facts", "bundle"},
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			l := &look{cluster: s.Cluster(), hosts: s.Hosts(), probe: probe, version: s.Bundle().Manifest().Kubernetes}
-			l.askEtcd(ctx)
-			if slices.ContainsFunc(l.machines(), func(m *workflow.Host) bool { return !installed(m.Facts()) }) {
-				l.measure(ctx, Selection{})
+			cc := &checkContext{cluster: s.Cluster(), hosts: s.Hosts(), probe: probe, version: s.Bundle().Manifest().Kubernetes}
+			cc.readEtcd(ctx)
+			if slices.ContainsFunc(cc.reachable(), func(m *workflow.Host) bool { return !installed(m.Facts()) }) {
+				cc.measure(ctx, Selection{})
 			} else {
-				l.noMesh = "every machine is installed"
+				cc.unmeasured = "every machine is installed"
 			}
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			return tell(s, l.report(Selection{}))
+			return verdict(s, cc.report(Selection{}))
 		},
 	}
 }
 
-// tell notes what does not stop, and returns what does.
-func tell(s *workflow.Step, report *check.Report) error {
+// verdict notes what does not stop, and returns what does.
+func verdict(s *workflow.Step, report *check.Report) error {
 	for _, c := range report.Checks {
 		for _, f := range c.Findings {
 			if f.Ignored != "" || f.Severity == check.Warning || f.Severity == check.Unknown {
