@@ -14,7 +14,6 @@ import (
 	"slipway.io/slipway/phases"
 	"slipway.io/slipway/phases/addons"
 	"slipway.io/slipway/provision/bundle"
-	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/workflow"
@@ -217,19 +216,6 @@ func replaceFile(path string, content []byte) error {
 	return os.Rename(path+".slipway-new", path)
 }
 
-// addonStatus is an addon as `addon status -o json` shows it.
-type addonStatus struct {
-	Name string `json:"name"`
-	// Listed: the inventory names it. Installed: the cluster has objects of it,
-	// that many.
-	Listed    bool `json:"listed"`
-	Installed bool `json:"installed"`
-	Objects   int  `json:"objects"`
-	Ready     bool `json:"ready"`
-	// Seen is what is not ready, and why.
-	Seen string `json:"seen,omitempty"`
-}
-
 func newAddonStatus(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [NAME]",
@@ -244,70 +230,20 @@ one that the inventory names is not.`,
 			return nil
 		},
 		ValidArgsFunction: completeAddons,
-		RunE:              func(cmd *cobra.Command, args []string) error { return a.addonStatus(cmd.Context(), args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.open()
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			return a.query(cmd.Context(), s, phases.AddonStatus(strings.Join(args, ""), a.showAddons))
+		},
 	}
 	connectionFlags(cmd)
 	return cmd
 }
 
-func (a *app) addonStatus(ctx context.Context, only []string) error {
-	cluster, path, err := a.inventory()
-	if err != nil {
-		return err
-	}
-	_, client, closeAll, err := a.connected(ctx, cluster, path)
-	if err != nil {
-		return err
-	}
-	defer closeAll()
-	names, err := client.ApplySets(ctx)
-	if err != nil {
-		return err
-	}
-	for _, listed := range cluster.Addons {
-		if !slices.Contains(names, listed.Name) {
-			names = append(names, listed.Name)
-		}
-	}
-	if len(only) > 0 {
-		if !slices.Contains(names, only[0]) {
-			return &usageError{fmt.Errorf("neither the inventory nor the cluster has an addon %s", only[0])}
-		}
-		names = only
-	}
-	var all []addonStatus
-	for _, name := range names {
-		status, err := statusOf(ctx, client, cluster, name)
-		if err != nil {
-			return err
-		}
-		all = append(all, status)
-	}
-	return a.showStatus(all)
-}
-
-func statusOf(ctx context.Context, client *kube.Client, cluster *config.Cluster, name string) (addonStatus, error) {
-	_, listed := cluster.Addon(name)
-	status := addonStatus{Name: name, Listed: listed || name == cluster.Network.CNI.Name}
-	set, err := client.OpenApplySet(ctx, name)
-	if err != nil {
-		return status, err
-	}
-	status.Installed = set.Exists()
-	if !status.Installed {
-		status.Seen = "not installed"
-		return status, nil
-	}
-	members, err := set.Members(ctx)
-	if err != nil {
-		return status, err
-	}
-	status.Objects = len(members)
-	status.Ready, status.Seen, err = kube.Ready(name, members).Check(ctx, client)
-	return status, err
-}
-
-func (a *app) showStatus(all []addonStatus) error {
+func (a *app) showAddons(all []addons.State) error {
 	var err error
 	var rows []report.Row
 	for _, s := range all {

@@ -2,12 +2,15 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"slipway.io/slipway/phases"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -66,24 +69,26 @@ func newPlan(a *app) *cobra.Command {
 	return cmd
 }
 
-// run runs a workflow over the inventory's machines.
+// run runs a workflow on the inventory's hosts.
 func (a *app) run(ctx context.Context, w workflow.Workflow, selection workflow.Selection, plan bool) error {
-	cluster, path, err := a.inventory()
+	s, err := a.open()
 	if err != nil {
 		return err
 	}
-	hosts, closeAll, err := a.hosts(cluster, path)
-	if err != nil {
-		return err
-	}
-	defer closeAll()
+	defer s.close()
+	return a.runOn(ctx, s, w, selection, plan)
+}
+
+// runOn runs a workflow with a live view, a log and a report.
+func (a *app) runOn(ctx context.Context, s *session, w workflow.Workflow, selection workflow.Selection, plan bool) error {
 	run := &workflow.Run{
-		Cluster: cluster, Hosts: hosts, Selection: selection, Plan: plan,
-		Parallel: max(a.settings.GetInt("parallel"), 1), Holder: holder(), Hint: hintFor,
+		Cluster: s.cluster, Hosts: s.hosts, Selection: selection, Plan: plan,
+		Parallel: max(a.settings.GetInt("parallel"), 1), Holder: lockHolder(), Hint: hintFor,
 		Timeout: a.settings.GetDuration("timeout"),
 	}
 	if _, needs := w.Phase("bundle"); needs {
-		if run.Bundle, err = a.bundle(ctx, cluster); err != nil {
+		var err error
+		if run.Bundle, err = a.bundle(ctx, s.cluster); err != nil {
 			return err
 		}
 	}
@@ -96,8 +101,23 @@ func (a *app) run(ctx context.Context, w workflow.Workflow, selection workflow.S
 	if closing := out.close(); closing != nil && err == nil {
 		return fmt.Errorf("output: %w", closing)
 	}
-	if err != nil && out.told() {
+	if err != nil && out.failed.Load() {
 		return reported{err}
 	}
 	return err
 }
+
+// query runs a workflow whose result the command prints itself. Its error is
+// that of the phase.
+func (a *app) query(ctx context.Context, s *session, w workflow.Workflow) error {
+	run := &workflow.Run{Cluster: s.cluster, Hosts: s.hosts, Sink: report.Multi(), Holder: lockHolder()}
+	err := run.Do(ctx, w)
+	var failed *workflow.PhaseError
+	if ctx.Err() == nil && errors.As(err, &failed) {
+		return failed.Err
+	}
+	return err
+}
+
+// onLocalhost is a session without an inventory.
+func onLocalhost() *session { return &session{cluster: &config.Cluster{}, hosts: &workflow.Hosts{}} }

@@ -1,15 +1,13 @@
 package cmd
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/spf13/cobra"
 
+	"slipway.io/slipway/phases"
 	"slipway.io/slipway/provision/cluster/kube"
-	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -24,19 +22,18 @@ the other clusters stay as they are.`,
   slipway kubeconfig --merge && kubectl get nodes`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cluster, path, err := a.inventory()
+			s, err := a.open()
 			if err != nil {
 				return err
 			}
-			conf, err := a.adminConf(cmd.Context(), cluster, path)
-			if err != nil {
+			defer s.close()
+			return a.query(cmd.Context(), s, phases.Kubeconfig(a.settings.GetString("server"), func(conf []byte) error {
+				if a.settings.GetBool("merge") {
+					return a.mergeKubeconfig(s.cluster.Metadata.Name, conf)
+				}
+				_, err := a.out.Write(conf)
 				return err
-			}
-			if !a.settings.GetBool("merge") {
-				_, err = a.out.Write(conf)
-				return err
-			}
-			return a.mergeKubeconfig(cluster, conf)
+			}))
 		},
 	}
 	connectionFlags(cmd)
@@ -45,36 +42,6 @@ the other clusters stay as they are.`,
 	flags.Bool("force", false, "with --merge: replace another cluster's entry of the same name")
 	flags.String("server", "", "the API server's address for this kubeconfig (default: the cluster's endpoint)")
 	return cmd
-}
-
-// readAdminConf reads the kubeconfig as kubeadm made it.
-func readAdminConf(ctx context.Context, first *workflow.Host) ([]byte, error) {
-	conf, err := first.Conn.ReadFile(ctx, workflow.AdminConf)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, workflow.WithHint(fmt.Errorf("%s has no %s: there is no cluster yet", first.Config.Name, workflow.AdminConf), "install it with `slipway apply`")
-	}
-	return conf, err
-}
-
-// adminConf fetches the kubeconfig and makes it one that works from here.
-func (a *app) adminConf(ctx context.Context, cluster *config.Cluster, path string) ([]byte, error) {
-	hosts, closeAll, err := a.hosts(cluster, path)
-	if err != nil {
-		return nil, err
-	}
-	defer closeAll()
-	first := hosts.FirstControlPlane()
-	conf, err := readAdminConf(ctx, first)
-	if err != nil {
-		return nil, err
-	}
-	server := a.settings.GetString("server")
-	if server == "" && cluster.ControlPlane.Endpoint == "" {
-		// The address by which SSH reaches it is in the certificate too, and is
-		// the one that is known to work from here.
-		server = "https://" + cluster.Endpoint(first.Config.Address)
-	}
-	return kube.Rewrite(conf, server, cluster.Metadata.Name)
 }
 
 // forgetKubeconfig takes a cluster that is gone out of the user's kubeconfig.
@@ -90,7 +57,7 @@ func (a *app) forgetKubeconfig(name string) error {
 	return err
 }
 
-func (a *app) mergeKubeconfig(cluster *config.Cluster, conf []byte) error {
+func (a *app) mergeKubeconfig(name string, conf []byte) error {
 	target, err := kube.DefaultKubeconfig()
 	if err != nil {
 		return err
@@ -106,6 +73,6 @@ func (a *app) mergeKubeconfig(cluster *config.Cluster, conf []byte) error {
 	if result.Backup != "" {
 		fmt.Fprintf(a.err, "the file as it was: %s\n", result.Backup)
 	}
-	fmt.Fprintf(a.err, "%s: context %s\n", target, cluster.Metadata.Name)
+	fmt.Fprintf(a.err, "%s: context %s\n", target, name)
 	return nil
 }

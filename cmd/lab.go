@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"slipway.io/slipway/phases"
 	"slipway.io/slipway/provision/lab"
 	"slipway.io/slipway/provision/lab/container"
 	"slipway.io/slipway/provision/lab/vagrant"
@@ -79,7 +78,7 @@ func (a *app) newLabProvider(ctx context.Context) (lab.Provider, *localhost.Fact
 	case asked == providerContainer:
 		return a.containers(), nil, nil
 	case asked != "" && asked != providerVagrant:
-		return nil, nil, &usageError{fmt.Errorf("--provider %q: use %s or %s", asked, providerVagrant, providerContainer)}
+		return nil, nil, unknownProvider(asked)
 	case asked == providerVagrant && v.Provider != "":
 		return v, nil, nil
 	}
@@ -91,40 +90,8 @@ func (a *app) newLabProvider(ctx context.Context) (lab.Provider, *localhost.Fact
 	return v, facts, nil
 }
 
-// labInstall installs and validates a cluster on the lab's machines.
-func (a *app) labInstall(ctx context.Context, made *lab.Lab) error {
-	if err := a.run(ctx, phases.Apply(), workflow.Selection{}, false); err != nil {
-		return err
-	}
-	cluster, path, err := a.inventory()
-	if err != nil {
-		return err
-	}
-	if err := a.validate(ctx, cluster, path); err != nil {
-		return err
-	}
-	conf, err := a.adminConf(ctx, cluster, path)
-	if err != nil {
-		return err
-	}
-	if err := a.mergeKubeconfig(cluster, conf); err != nil {
-		return err
-	}
-	option := ""
-	if name := a.labName(); name != "lab" {
-		option = " --name " + name
-	}
-	fmt.Fprintf(a.err, `
-The cluster is up. Look at it with
-  kubectl --context %[1]s get nodes
-  slipway lab ssh%[2]s %[3]s
-Pause it, or take it down with
-  slipway lab halt%[2]s
-  slipway lab down%[2]s
-Its inventory: %[4]s
-What to try: docs/tutorial.md
-`, cluster.Metadata.Name, option, made.Machines[0].Name, path)
-	return nil
+func unknownProvider(name string) error {
+	return &usageError{fmt.Errorf("--provider %q: must be %s or %s", name, providerVagrant, providerContainer)}
 }
 
 // completeMachines completes the names of the lab's machines.

@@ -14,11 +14,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"slipway.io/slipway/phases"
+	"slipway.io/slipway/phases/machines"
 	"slipway.io/slipway/phases/preflight"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/lab"
 	"slipway.io/slipway/provision/lab/vagrant"
-	"slipway.io/slipway/provision/localhost"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow"
@@ -79,7 +80,7 @@ Before the first virtual machine is made, this computer is checked as by
 
 func (a *app) labUp(ctx context.Context) error {
 	found, provider, err := a.labOf(ctx)
-	there := err == nil
+	exists := err == nil
 	if err != nil && !errors.Is(err, lab.ErrNotFound) {
 		return err
 	}
@@ -87,30 +88,62 @@ func (a *app) labUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var facts *localhost.Facts
-	if there {
+	var local *preflight.LocalOptions
+	if exists {
 		err = a.sameProvider(provider)
 	} else {
-		provider, facts, err = a.newLabProvider(ctx)
+		provider, local, err = a.newLab(ctx, spec)
 	}
 	if err != nil {
 		return err
 	}
-	if v, ok := provider.(vagrant.Vagrant); ok && !there {
-		if err := a.fitForLab(ctx, v, spec, facts); err != nil {
-			return err
-		}
+	var created *lab.Lab
+	l := machines.Lab{Provider: provider, Spec: spec, Created: func(l *lab.Lab) { created = l }}
+	if err := a.query(ctx, onLocalhost(), phases.LabMachines(l, local, a.refuse)); err != nil {
+		return err
 	}
-	made, err := provider.Up(ctx, spec)
-	if err != nil {
-		return workflow.WithHint(err, "run it again once that is mended: it goes on from here; `slipway lab down` removes everything")
-	}
-	a.settings.Set("inventory", made.InventoryFile())
+	a.settings.Set("inventory", created.InventoryFile())
 	if a.settings.GetBool("machines-only") {
-		fmt.Fprintf(a.out, "%s\n", made.InventoryFile())
+		fmt.Fprintf(a.out, "%s\n", created.InventoryFile())
 		return nil
 	}
-	return a.labInstall(ctx, made)
+	return a.labInstall(ctx, created)
+}
+
+// labInstall installs, validates and gives access to a cluster on the lab's
+// machines, all with the same connections.
+func (a *app) labInstall(ctx context.Context, l *lab.Lab) error {
+	s, err := a.open()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if err := a.runOn(ctx, s, phases.Apply(), workflow.Selection{}, false); err != nil {
+		return err
+	}
+	if err := a.validate(ctx, s); err != nil {
+		return err
+	}
+	name := s.cluster.Metadata.Name
+	err = a.query(ctx, s, phases.Kubeconfig("", func(conf []byte) error { return a.mergeKubeconfig(name, conf) }))
+	if err != nil {
+		return err
+	}
+	option := ""
+	if name := a.labName(); name != "lab" {
+		option = " --name " + name
+	}
+	fmt.Fprintf(a.err, `
+The cluster is ready. Use it with
+  kubectl --context %[1]s get nodes
+  slipway lab ssh%[2]s %[3]s
+Stop or delete it with
+  slipway lab halt%[2]s
+  slipway lab down%[2]s
+Inventory: %[4]s
+Next steps: docs/tutorial.md
+`, name, option, l.Machines[0].Name, s.inventory)
+	return nil
 }
 
 // sameProvider refuses another provider than the one that a lab has.
@@ -203,15 +236,20 @@ func parseRange(text string) (netip.Prefix, error) {
 	return prefix, nil
 }
 
-// fitForLab checks this computer before virtual machines are made on it. Its
-// facts are nil if nobody has asked for them yet.
-func (a *app) fitForLab(ctx context.Context, v vagrant.Vagrant, spec lab.Spec, facts *localhost.Facts) error {
+// newLab returns the provider of a lab that does not exist yet, and the checks
+// of this computer that come first: nil for containers, which check themselves.
+func (a *app) newLab(ctx context.Context, spec lab.Spec) (lab.Provider, *preflight.LocalOptions, error) {
+	provider, facts, err := a.newLabProvider(ctx)
+	v, ok := provider.(vagrant.Vagrant)
+	if err != nil || !ok {
+		return provider, nil, err
+	}
 	selection := preflight.Selection{Skip: a.list("skip-checks")}
 	if a.settings.GetBool("machines-only") {
 		selection.Skip = append(selection.Skip, "downloads")
 	}
 	if err := selection.Validate(); err != nil {
-		return err
+		return nil, nil, err
 	}
 	want := preflight.LabSpec{
 		Facts: facts, Provider: providerVagrant, Hypervisor: v.Provider,
@@ -219,15 +257,16 @@ func (a *app) fitForLab(ctx context.Context, v vagrant.Vagrant, spec lab.Spec, f
 		Range: cmp.Or(spec.Subnet, vagrant.DefaultNetwork()), Bundle: spec.Bundle, Download: releaseServer,
 	}
 	if want.Bundle == "" {
-		var err error
 		if want.Bundle, err = cachedBundleDir(); err != nil {
-			return err
+			return nil, nil, err
 		}
 	}
-	found, err := preflight.RunLocal(ctx, localhost.This{}, want, selection)
-	if err != nil {
-		return err
-	}
+	return provider, &preflight.LocalOptions{Spec: want, Selection: selection}, nil
+}
+
+// refuse prints a report with errors and returns them; a report without errors
+// passes in silence.
+func (a *app) refuse(found *check.Report) error {
 	if found.Status() != check.Error {
 		return nil
 	}

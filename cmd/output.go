@@ -76,9 +76,6 @@ func (o *output) Event(e report.Event) {
 	o.Sink.Event(e)
 }
 
-// told says whether a failure has been shown already.
-func (o *output) told() bool { return o.failed.Load() }
-
 // close ends the view, and writes the report and the summaries.
 func (o *output) close() error {
 	err := o.screen.Close()

@@ -13,11 +13,11 @@ import (
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
+	"slipway.io/slipway/phases"
 	"slipway.io/slipway/phases/preflight"
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/lab/vagrant"
-	"slipway.io/slipway/provision/localhost"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/report/check"
 )
@@ -80,22 +80,15 @@ func (a *app) preflight(ctx context.Context) error {
 	if err := selection.Validate(); err != nil {
 		return err
 	}
-	look := a.lookAtMachines
+	run := a.preflightHosts
 	if a.settings.GetBool("local") {
-		look = a.lookAtThisComputer
+		run = a.preflightLocal
 	}
 	for {
-		found, err := look(ctx, selection)
-		if err != nil {
+		err := run(ctx, selection)
+		var verdict reported
+		if !errors.As(err, &verdict) || errors.Is(err, errWarnings) || !a.settings.GetBool("watch") {
 			return err
-		}
-		if err := a.show(found); err != nil {
-			return err
-		}
-		verdict := verdictOf(found)
-		green := verdict == nil || errors.Is(verdict, errWarnings)
-		if green || !a.settings.GetBool("watch") {
-			return verdict
 		}
 		select {
 		case <-ctx.Done():
@@ -105,31 +98,26 @@ func (a *app) preflight(ctx context.Context) error {
 	}
 }
 
-// lookAtMachines makes new connections each time: what is wrong may be the
-// connection.
-func (a *app) lookAtMachines(ctx context.Context, selection preflight.Selection) (*check.Report, error) {
-	cluster, path, err := a.inventory()
+// preflightHosts connects anew in each round: the connection may be the problem.
+func (a *app) preflightHosts(ctx context.Context, selection preflight.Selection) error {
+	s, err := a.open()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	hosts, closeAll, err := a.hosts(cluster, path)
-	if err != nil {
-		return nil, err
-	}
-	defer closeAll()
+	defer s.close()
 	options := preflight.Options{Selection: selection, NoPairs: a.settings.GetBool("no-pairs")}
-	if cluster.Artifacts.Bundle != "" {
-		if made, err := openBundle(cluster.Artifacts.Bundle); err != nil {
+	if dir := s.cluster.Artifacts.Bundle; dir != "" {
+		if b, err := openBundle(dir); err != nil {
 			options.BundleErr = err
 		} else {
-			options.Version = made.Manifest().Kubernetes
+			options.Version = b.Manifest().Kubernetes
 		}
 	}
 	if report.IsTerminal(a.err) {
-		fmt.Fprintf(a.err, "looking at %d hosts\r", len(cluster.Hosts))
+		fmt.Fprintf(a.err, "checking %d hosts\r", len(s.cluster.Hosts))
 		defer fmt.Fprint(a.err, "\x1b[K")
 	}
-	return preflight.Run(ctx, cluster, hosts, options)
+	return a.query(ctx, s, phases.Preflight(options, a.showVerdict))
 }
 
 // labDiskMiB is what a machine of a lab takes on disk, in MiB: the images of a
@@ -139,32 +127,32 @@ const labDiskMiB = 8192
 // releaseServer is where a bundle comes from.
 const releaseServer = "https://dl.k8s.io/"
 
-// lookAtThisComputer checks where a lab is to run.
-func (a *app) lookAtThisComputer(ctx context.Context, selection preflight.Selection) (*check.Report, error) {
-	want := preflight.LabSpec{
+// preflightLocal checks the computer on which a lab is to run.
+func (a *app) preflightLocal(ctx context.Context, selection preflight.Selection) error {
+	spec := preflight.LabSpec{
 		Provider: a.settings.GetString("provider"), Hypervisor: a.settings.GetString("hypervisor"), Machines: a.settings.GetInt("machines"),
 		MemoryMiB: a.settings.GetInt("memory"), DiskMiB: labDiskMiB,
 		Bundle: a.settings.GetString("bundle"), Download: releaseServer,
 	}
 	var err error
-	if want.Range, err = parseRange(a.settings.GetString("range")); err != nil {
-		return nil, err
+	if spec.Range, err = parseRange(a.settings.GetString("range")); err != nil {
+		return err
 	}
-	if !slices.Contains([]string{"", providerVagrant, providerContainer}, want.Provider) {
-		return nil, &usageError{fmt.Errorf("--provider %q: use vagrant or container", want.Provider)}
+	if !slices.Contains([]string{"", providerVagrant, providerContainer}, spec.Provider) {
+		return unknownProvider(spec.Provider)
 	}
-	if want.Machines < 1 || want.MemoryMiB < 1 {
-		return nil, &usageError{errors.New("--machines and --memory: use numbers above 0")}
+	if spec.Machines < 1 || spec.MemoryMiB < 1 {
+		return &usageError{errors.New("--machines and --memory: must be greater than 0")}
 	}
-	if want.Bundle == "" {
-		want.Bundle, err = cachedBundleDir()
-	} else if _, err = openBundle(want.Bundle); err != nil {
-		return nil, err
+	if spec.Bundle == "" {
+		spec.Bundle, err = cachedBundleDir()
+	} else if _, err = openBundle(spec.Bundle); err != nil {
+		return err
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return preflight.RunLocal(ctx, localhost.This{}, want, selection)
+	return a.query(ctx, onLocalhost(), phases.PreflightLocal(preflight.LocalOptions{Spec: spec, Selection: selection}, a.showVerdict))
 }
 
 // cachedBundleDir is the bundle of a cluster without addons in the user's
@@ -180,7 +168,15 @@ func cachedBundleDir() (string, error) {
 	return dir, nil
 }
 
-// show writes a report as it was asked for.
+// showVerdict prints a report and returns its verdict.
+func (a *app) showVerdict(found *check.Report) error {
+	if err := a.show(found); err != nil {
+		return err
+	}
+	return verdictOf(found)
+}
+
+// show prints a report in the format of --output.
 func (a *app) show(found *check.Report) error {
 	path := a.settings.GetString("output-file")
 	if path == "" {
@@ -217,13 +213,13 @@ func (a *app) write(w io.Writer, found *check.Report) error {
 	}
 }
 
-// What a preflight comes to beside findings that are errors.
+// The verdicts on a report without errors.
 var (
-	errUnknown  = errors.New("some checks could not be answered")
-	errWarnings = errors.New("some checks warn")
+	errUnknown  = errors.New("some checks are inconclusive")
+	errWarnings = errors.New("some checks have warnings")
 )
 
-// verdictOf is nil where nothing is wrong.
+// verdictOf returns an error unless all checks passed.
 func verdictOf(found *check.Report) error {
 	switch found.Status() {
 	case check.Error:

@@ -153,7 +153,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{"an argument too few", []string{"bundle", "verify"}, "slipway bundle verify takes one argument, the folder of the bundle"},
 		{"no phase to run", []string{"phase", "run"}, "which phase?"},
 		{"no machine to log in to", []string{"lab", "ssh"}, "which machine?"},
-		{"machines of an unknown provider", []string{"lab", "up", "--provider", "podman"}, `--provider "podman": use vagrant or container`},
+		{"machines of an unknown provider", []string{"lab", "up", "--provider", "podman"}, `--provider "podman": must be vagrant or container`},
 		{"names that there are not", []string{"lab", "up", "--names", "greek"}, `names "greek": use short or classic`},
 		{"three control planes, and two", []string{"lab", "up", "--ha", "--control-planes", "2"}, "--ha is 3 control planes: leave out --control-planes"},
 		{"a cluster that cannot be installed yet", []string{"lab", "up", "--ha"}, "add --machines-only"},
@@ -161,13 +161,13 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{"a network of another size", []string{"lab", "up", "--range", "10.0.0.0/8"}, "must be an IPv4 /24"},
 		{"a snapshot without a name", []string{"lab", "snapshot", "save"}, "slipway lab snapshot save takes one argument, the name of the snapshot"},
 		{"an output that there is not", []string{"version", "-o", "xml"}, `--output "xml": use text or json`},
-		{"an inventory that is not there", []string{"apply", "-i", "none.yaml"}, "none.yaml: no such file or directory; name the inventory with -i"},
+		{"an inventory that is not there", []string{"apply", "-i", "none.yaml"}, "none.yaml: no such file or directory; pass the inventory with -i"},
 		{"a host that init cannot read", []string{"init", "--host", "cp-1"}, `host "cp-1": write name=address`},
 		{"a role that there is not", []string{"init", "--host", "cp-1=192.0.2.1,master"}, `"master" is no role`},
 		{"hosts that make no inventory", []string{"init", "--host", "w-1=192.0.2.1"}, "control-plane"},
 		{"a reset that nobody confirmed", []string{"reset"}, `reset destroys the cluster "kubernetes" on the 1 hosts`},
 		{"a password file that is not there", []string{"apply", "--sudo-password-file", "none"}, "--sudo-password-file: "},
-		{"a password that nobody can type", []string{"apply", "--ask-sudo-password"}, "the standard input is no terminal"},
+		{"a password that nobody can type", []string{"apply", "--ask-sudo-password"}, "standard input is not a terminal"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -3,7 +3,6 @@ package cmd
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,7 +13,6 @@ import (
 
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubetest"
-	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/workflow"
@@ -200,30 +198,10 @@ func TestSudoPassword(t *testing.T) {
 	}
 }
 
-func TestAdminConfThatIsNotThere(t *testing.T) {
-	t.Parallel()
-	fake := hosttest.NewFake(t, "cp-1")
-	first := &workflow.Host{Config: config.Host{Name: "cp-1"}, Conn: fake}
-	_, err := readAdminConf(t.Context(), first)
-	if err == nil || !strings.Contains(err.Error(), "there is no cluster yet") || !strings.Contains(workflow.Hint(err), "slipway apply") {
-		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
-	}
-	lost := errors.New("lost")
-	fake.ExpectRead(workflow.AdminConf).Error(lost)
-	if _, err := readAdminConf(t.Context(), first); !errors.Is(err, lost) || workflow.Hint(err) != "" {
-		t.Errorf("got %v with the hint %q, which is no help", err, workflow.Hint(err))
-	}
-	fake.Put(workflow.AdminConf, "the kubeconfig")
-	if got, err := readAdminConf(t.Context(), first); err != nil || string(got) != "the kubeconfig" {
-		t.Errorf("got %q, %v", got, err)
-	}
-}
-
 func TestKubeconfigIsMerged(t *testing.T) {
 	home := alone(t)
 	target := home + "/kubeconfig"
 	t.Setenv("KUBECONFIG", target)
-	cluster := &config.Cluster{Metadata: config.Metadata{Name: "lab"}}
 	conf := func() []byte {
 		rewritten, err := kube.Rewrite(kubetest.New(t).Kubeconfig(""), "", "lab")
 		if err != nil {
@@ -234,10 +212,10 @@ func TestKubeconfigIsMerged(t *testing.T) {
 	var said bytes.Buffer
 	a := &app{err: &said, settings: viper.New()}
 	mine := conf()
-	if err := a.mergeKubeconfig(cluster, mine); err != nil || !strings.Contains(said.String(), target+": context lab\n") {
+	if err := a.mergeKubeconfig("lab", mine); err != nil || !strings.Contains(said.String(), target+": context lab\n") {
 		t.Errorf("%v, said %q", err, said.String())
 	}
-	if err := a.mergeKubeconfig(cluster, mine); err != nil {
+	if err := a.mergeKubeconfig("lab", mine); err != nil {
 		t.Errorf("a second time: %v", err)
 	}
 	if err := a.forgetKubeconfig("other"); err != nil {
@@ -263,14 +241,14 @@ func TestAFileThatCannotBeMergedIntoIsNoMatterOfNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := &app{err: &bytes.Buffer{}, settings: viper.New()}
-	if err := a.mergeKubeconfig(&config.Cluster{Metadata: config.Metadata{Name: "lab"}}, conf); err == nil || workflow.Hint(err) != "" {
+	if err := a.mergeKubeconfig("lab", conf); err == nil || workflow.Hint(err) != "" {
 		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
 	}
 }
 
-func TestHolderNamesPersonMachineAndProcess(t *testing.T) {
+func TestTheLockHolderNamesUserComputerAndProcess(t *testing.T) {
 	t.Parallel()
-	got := holder()
+	got := lockHolder()
 	host, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)
