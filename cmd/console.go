@@ -15,18 +15,17 @@ import (
 func newConsole(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "console",
-		Short: "Open the web console Headlamp through a port-forward",
-		Long: `Forward a port of this computer to the web console Headlamp (the addon headlamp),
-through the SSH connection of the first control plane, and print its address with a
-token to log in with. The token is that of an administrator and expires. It ends
-with Ctrl-C.`,
+		Short: "Forward a local port to the web console Headlamp",
+		Long: `Forward a port of this computer to the web console of the addon headlamp, through the
+SSH connection to the first control plane. The command prints the URL and a login
+token with administrator rights, which expires. Press Ctrl-C to stop.`,
 		Example: "  slipway console\n  slipway console --port 8080 --token-ttl 15m",
-		Args:    noArgs,
+		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.console(cmd.Context()) },
 	}
 	connectionFlags(cmd)
-	cmd.Flags().Int("port", 0, "the port on this computer (default: any that is free)")
-	cmd.Flags().Duration("token-ttl", time.Hour, "how long the token is good, 10 minutes at least")
+	cmd.Flags().Int("port", 0, "Local port. (default any free port)")
+	cmd.Flags().Duration("token-ttl", time.Hour, "Lifetime of the token, at least 10 minutes.")
 	return cmd
 }
 

@@ -14,13 +14,13 @@ import (
 func newKubeconfig(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "kubeconfig",
-		Short: "Print the cluster's kubeconfig, or merge it into yours",
-		Long: `Fetch the administrator's kubeconfig from the first control plane. It is printed,
-or with --merge put into ~/.kube/config (or the first file of KUBECONFIG), where
-the other clusters stay as they are.`,
+		Short: "Print the cluster's kubeconfig, or merge it into ~/.kube/config",
+		Long: `Print the administrator's kubeconfig of the cluster, read from the first control
+plane. With --merge, add it to ~/.kube/config, or to the first file in KUBECONFIG, and
+keep the other clusters in that file.`,
 		Example: `  slipway kubeconfig > cluster.conf
   slipway kubeconfig --merge && kubectl get nodes`,
-		Args: noArgs,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.open()
 			if err != nil {
@@ -38,13 +38,13 @@ the other clusters stay as they are.`,
 	}
 	connectionFlags(cmd)
 	flags := cmd.Flags()
-	flags.Bool("merge", false, "merge it into the kubeconfig of kubectl")
-	flags.Bool("force", false, "with --merge: replace another cluster's entry of the same name")
-	flags.String("server", "", "the API server's address for this kubeconfig (default: the cluster's endpoint)")
+	flags.Bool("merge", false, "Merge the kubeconfig into the file that kubectl uses.")
+	flags.Bool("force", false, "With --merge, overwrite an entry of another cluster with the same name.")
+	flags.String("server", "", "URL of the API server. (default the cluster's endpoint)")
 	return cmd
 }
 
-// forgetKubeconfig takes a cluster that is gone out of the user's kubeconfig.
+// forgetKubeconfig removes a deleted cluster from the user's kubeconfig.
 func (a *app) forgetKubeconfig(name string) error {
 	target, err := kube.DefaultKubeconfig()
 	if err != nil {
@@ -65,13 +65,13 @@ func (a *app) mergeKubeconfig(name string, conf []byte) error {
 	result, err := kube.Merge(target, conf, kube.MergeOptions{SetCurrent: true, Force: a.settings.GetBool("force")})
 	var taken *kube.NameTakenError
 	if errors.As(err, &taken) {
-		return workflow.WithHint(err, "give this cluster another metadata.name, or replace the entry with --force")
+		return workflow.WithHint(err, "change metadata.name in the inventory, or overwrite the entry with --force")
 	}
 	if err != nil {
 		return err
 	}
 	if result.Backup != "" {
-		fmt.Fprintf(a.err, "the file as it was: %s\n", result.Backup)
+		fmt.Fprintf(a.err, "backup: %s\n", result.Backup)
 	}
 	fmt.Fprintf(a.err, "%s: context %s\n", target, name)
 	return nil

@@ -28,12 +28,12 @@ import (
 func newLabUp(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "Make the machines, install the cluster, validate it, merge the kubeconfig",
-		Long: `Make the machines of the lab, install a cluster on them, validate it and merge its
-kubeconfig into yours. What is there already is left alone, so that it can be run
-again after it failed; what is not given stays as it is.
+		Short: "Create the machines of a lab and install a cluster on them",
+		Long: `Create the machines of a lab, install a cluster on them, validate it and merge its
+kubeconfig into ~/.kube/config. Existing machines and settings are kept: rerun the
+command to resume after a failure.
 
-Before the first virtual machine is made, this computer is checked as by
+Before it creates the first virtual machine, the command checks this computer like
 "slipway preflight --local".`,
 		Example: `  slipway lab up
   slipway lab up --provider vagrant --box ubuntu-24.04 --memory 4096
@@ -42,31 +42,31 @@ Before the first virtual machine is made, this computer is checked as by
   slipway lab up --addons local-path,traefik,metallb,metrics-server
   slipway lab up --overlay calico.yaml
   slipway lab up --ha --machines-only`,
-		Args: noArgs,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.labUp(cmd.Context()) },
 	}
 	connectionFlags(cmd)
 	flags := cmd.Flags()
-	flags.String("provider", "", "who makes the machines: vagrant or container (default: vagrant where a hypervisor runs)")
-	flags.Int("control-planes", 1, "how many control planes")
-	flags.Int("workers", 2, "how many workers")
-	flags.Bool("ha", false, "three control planes")
-	flags.String("names", "", "names of the machines: short (cp1, w1) or classic (kmaster, kworker1)")
-	flags.String("bundle", "", "the bundle to install from (default: made online)")
-	flags.StringSlice("addons", nil, "addons to install, without options (default: those that the lab has): "+strings.Join(config.KnownAddons(), ", "))
-	flags.String("overlay", "", "a file with sections of an inventory to lay over the lab's own (default: the one that the lab has)")
-	flags.Bool("machines-only", false, "make the machines and the inventory, and install nothing")
-	flags.Bool("install-missing", false, "container: install the Debian packages that the lab needs on this computer")
-	flags.String("hypervisor", "", "vagrant: its provider (default: what is there): "+strings.Join(vagrant.Providers(), ", "))
-	flags.String("box", "", "vagrant: a box (default debian-13): "+strings.Join(vagrant.Boxes(), ", ")+", or any other's name")
-	flags.String("box-version", "", "vagrant: one version of the box (default: the newest)")
-	flags.Int("cpus", 0, "vagrant: CPUs of each machine (default 2)")
-	flags.Int("memory", 0, "vagrant: memory of each machine, in MiB (default 2048)")
-	flags.String("range", "", "the machines' network, a /24 (default with vagrant 172.16.16.0/24, else a free one)")
-	flags.StringSlice("skip-checks", nil, "vagrant: checks of this computer to leave out")
-	flags.Bool("force", false, "replace another cluster's entry of the same name in the kubeconfig")
-	flags.Duration("timeout", 5*time.Minute, "how long nodes, and each addon, may take to be ready, and validating as a whole; more for slow machines")
-	flags.Int("parallel", 20, "how many steps may be under way at once, over all hosts")
+	flags.String("provider", "", "Provider of the machines: vagrant or container. (default vagrant if a hypervisor is available)")
+	flags.Int("control-planes", 1, "Number of control planes.")
+	flags.Int("workers", 2, "Number of workers.")
+	flags.Bool("ha", false, "Create three control planes.")
+	flags.String("names", "", "Naming of the machines: short (cp1, w1) or classic (kmaster, kworker1).")
+	flags.String("bundle", "", "Path to the bundle to install from. (default created online)")
+	flags.StringSlice("addons", nil, "Addons to install, without options: "+strings.Join(config.KnownAddons(), ", ")+". (default those of the lab)")
+	flags.String("overlay", "", "Path to a file with inventory sections to merge into the lab's inventory. (default that of the lab)")
+	flags.Bool("machines-only", false, "Create the machines and the inventory, and install nothing.")
+	flags.Bool("install-missing", false, "container: Install the Debian packages that the lab needs on this computer.")
+	flags.String("hypervisor", "", "vagrant: Hypervisor: "+strings.Join(vagrant.Providers(), ", ")+". (default the available one)")
+	flags.String("box", "", "vagrant: Box: "+strings.Join(vagrant.Boxes(), ", ")+" or the name of any other. (default debian-13)")
+	flags.String("box-version", "", "vagrant: Version of the box. (default latest)")
+	flags.Int("cpus", 0, "vagrant: Number of CPUs of each machine. (default 2)")
+	flags.Int("memory", 0, "vagrant: Memory of each machine in MiB. (default 2048)")
+	flags.String("range", "", "Network of the machines, an IPv4 /24. (default 172.16.16.0/24 with vagrant, a free one with container)")
+	flags.StringSlice("skip-checks", nil, "vagrant: Checks of this computer to skip.")
+	flags.Bool("force", false, "Overwrite an entry of another cluster with the same name in the kubeconfig.")
+	flags.Duration("timeout", 5*time.Minute, "Time to wait for nodes, for each addon, and for the validation. Increase it on slow computers.")
+	flags.Int("parallel", 20, "Maximum number of steps that run in parallel on all hosts.")
 	for flag, values := range map[string][]string{
 		"provider": {providerVagrant, providerContainer}, "names": {string(lab.NamesShort), string(lab.NamesClassic)},
 		"hypervisor": vagrant.Providers(), "box": vagrant.Boxes(), "addons": config.KnownAddons(),
@@ -146,20 +146,21 @@ Next steps: docs/tutorial.md
 	return nil
 }
 
-// sameProvider refuses another provider than the one that a lab has.
+// sameProvider refuses to change the provider of a lab.
 func (a *app) sameProvider(provider lab.Provider) error {
 	has := providerContainer
 	if _, ok := provider.(vagrant.Vagrant); ok {
 		has = providerVagrant
 	}
 	if asked := a.settings.GetString("provider"); asked != "" && asked != has {
-		return &usageError{fmt.Errorf("--provider %s: the machines of lab %s are made by %s; take it down first, or choose another --name", asked, a.labName(), has)}
+		return &usageError{workflow.WithHint(
+			fmt.Errorf("--provider %s: lab %q uses %s", asked, a.labName(), has), "delete the lab with `slipway lab down`, or choose another --name")}
 	}
 	return nil
 }
 
-// labSpec is what was asked for; what was not is as in the lab that was found,
-// which is nil if there is none.
+// labSpec reads the flags. Settings without a flag are those of the lab that
+// exists, or nil.
 func (a *app) labSpec(found *lab.Lab) (lab.Spec, error) {
 	spec := lab.Spec{
 		Name:          a.labName(),
@@ -185,12 +186,12 @@ func (a *app) labSpec(found *lab.Lab) (lab.Spec, error) {
 	}
 	if a.settings.GetBool("ha") {
 		if a.settings.IsSet("control-planes") && spec.ControlPlanes != haControlPlanes {
-			return spec, &usageError{fmt.Errorf("--ha is %d control planes: leave out --control-planes", haControlPlanes)}
+			return spec, &usageError{fmt.Errorf("--ha and --control-planes %d are mutually exclusive: --ha creates %d", spec.ControlPlanes, haControlPlanes)}
 		}
 		spec.ControlPlanes = haControlPlanes
 	}
 	if spec.ControlPlanes > 1 && !a.settings.GetBool("machines-only") {
-		return spec, &usageError{errors.New("clusters with more than one control plane cannot be installed yet: add --machines-only for the machines alone")}
+		return spec, &usageError{errors.New("clusters with more than one control plane are not supported yet: pass --machines-only to create the machines alone")}
 	}
 	if text := a.settings.GetString("range"); text != "" {
 		var err error
@@ -202,7 +203,7 @@ func (a *app) labSpec(found *lab.Lab) (lab.Spec, error) {
 		spec.Addons = append([]string{}, a.list("addons")...)
 		for _, name := range spec.Addons {
 			if !(config.Addon{Name: name}).Known() {
-				return spec, &usageError{fmt.Errorf("--addons %s: choose from %s", name, strings.Join(config.KnownAddons(), ", "))}
+				return spec, &usageError{fmt.Errorf("--addons: unknown addon %q: must be one of %s", name, strings.Join(config.KnownAddons(), ", "))}
 			}
 		}
 	}
@@ -224,14 +225,14 @@ func (a *app) labSpec(found *lab.Lab) (lab.Spec, error) {
 	return spec, nil
 }
 
-// haControlPlanes is the smallest number whose etcd survives the loss of one.
+// haControlPlanes is the smallest number with which etcd survives the loss of one.
 const haControlPlanes = 3
 
 // parseRange reads an IPv4 network.
 func parseRange(text string) (netip.Prefix, error) {
 	prefix, err := netip.ParsePrefix(text)
 	if err != nil || !prefix.Addr().Is4() {
-		return prefix, &usageError{fmt.Errorf("--range %q: write it as 172.16.16.0/24", text)}
+		return prefix, &usageError{fmt.Errorf("--range %q: must be an IPv4 network such as 172.16.16.0/24", text)}
 	}
 	return prefix, nil
 }

@@ -34,7 +34,7 @@ Probes: ` + strings.Join(validate.Names(), ", ") + `.`,
   slipway validate --only dns,pod-to-pod -o json
   slipway validate -o junit > validate.xml`,
 		Annotations: map[string]string{outputFormats: "text,json,junit,html"},
-		Args:        noArgs,
+		Args:        cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.open()
 			if err != nil {
