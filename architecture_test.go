@@ -1,7 +1,8 @@
-// Package slipway_test holds what is true of the project as a whole.
+// Package slipway_test tests rules that hold for the whole project.
 package slipway_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -22,7 +23,7 @@ import (
 
 const module = "slipway.io/slipway"
 
-// rule forbids some imports to some packages. Packages of the module go by
+// rule forbids imports in some folders. Packages of the module are named by
 // their folder, all others by their import path.
 type rule struct {
 	name    string
@@ -31,63 +32,79 @@ type rule struct {
 	forbids func(folder, imported string) bool
 }
 
-// rules is the direction of imports, cmd → phases → provision, templates, and
-// what is kept to one place.
+// rules: imports go cmd → phases → provision, templates, and some packages are
+// used in one place only.
 var rules = []rule{
 	{
-		name:    "provision stands below",
-		why:     "the engine does not know what an installation does: hand it in from phases or cmd",
+		name:    "provision is below phases",
+		why:     "the engine does not know the workflows: pass in what it needs from phases or cmd",
 		applies: in("provision"),
 		forbids: anyOf("phases", "cmd", "e2e"),
 	},
 	{
-		name:    "templates stand alone",
-		why:     "templates are rendered from data that is given to them: nothing of the module is needed",
+		name:    "templates import nothing",
+		why:     "templates are rendered from data that the caller passes",
 		applies: in("templates"),
 		forbids: anyOf("cmd", "phases", "provision", "e2e"),
 	},
 	{
-		name:    "a phase does not know its siblings",
-		why:     "only the root of phases knows more than one: what two need belongs into provision",
+		name:    "phases do not import each other",
+		why:     "only the root of phases combines them: move shared code to provision",
 		applies: func(folder string) bool { return within(folder, "phases") && folder != "phases" },
 		forbids: func(folder, imported string) bool {
 			return within(imported, "phases") && stage(imported) != stage(folder)
 		},
 	},
 	{
-		name:    "phases stand below cmd",
+		name:    "phases are below cmd",
 		why:     "imports go cmd → phases → provision, templates",
 		applies: in("phases"),
 		forbids: anyOf("cmd", "e2e"),
 	},
 	{
-		name:    "phases reach machines through host.Host",
-		why:     "phases neither dial nor start programs: use the host.Host of the run, and net/netip for addresses",
+		name:    "phases reach hosts through host.Host",
+		why:     "phases neither dial nor start programs: use the step's Host and Kube, and net/netip for addresses",
 		applies: in("phases"),
 		forbids: anyOf("golang.org/x/crypto/ssh", "github.com/pkg/sftp", "provision/host/ssh",
-			"net/http", "net/rpc", "net/smtp", "os/exec"),
+			"net/http", "net/rpc", "net/smtp", "net/textproto", "os/exec", "golang.org/x/net", "google.golang.org/grpc",
+			"k8s.io/client-go/discovery", "k8s.io/client-go/dynamic", "k8s.io/client-go/kubernetes", "k8s.io/client-go/metadata",
+			"k8s.io/client-go/rest", "k8s.io/client-go/tools", "k8s.io/client-go/transport"),
 	},
 	{
-		name:    "the command line is cmd's",
-		why:     "flags and settings are read in cmd and handed on as typed values",
+		name:    "cmd makes no API calls",
+		why:     "cmd parses flags, starts workflows and prints: call the API server in a phase or in provision/cluster/kube",
+		applies: in("cmd"),
+		forbids: anyOf("k8s.io/client-go", "k8s.io/apimachinery", "k8s.io/api", "k8s.io/klog"),
+	},
+	{
+		name: "apply knows no labs",
+		why:  "a lab's machines are hosts like any others: only cmd and phases/machines create them",
+		applies: func(folder string) bool {
+			return !within(folder, "cmd") && !within(folder, "phases/machines") && !within(folder, "provision/lab") && !within(folder, "e2e")
+		},
+		forbids: anyOf("provision/lab"),
+	},
+	{
+		name:    "only cmd reads the command line",
+		why:     "cmd reads flags and settings and passes typed values",
 		applies: func(folder string) bool { return !within(folder, "cmd") },
 		forbids: anyOf("github.com/spf13/cobra", "github.com/spf13/viper", "github.com/spf13/pflag"),
 	},
 	{
 		name:    "e2e drives the binary",
-		why:     "the end-to-end tests see what users see: run bin/slipway",
+		why:     "end-to-end tests see what users see: run bin/slipway",
 		applies: in("e2e"),
 		forbids: anyOf("phases", "cmd"),
 	},
 }
 
-// in returns whether a folder is that one or below it.
+// in matches a folder and those below it.
 func in(top string) func(string) bool {
 	return func(folder string) bool { return within(folder, top) }
 }
 
-// anyOf returns whether an import is one of those packages or, unless it is of
-// the standard library, below one.
+// anyOf matches an import of one of the packages or, outside of the standard
+// library, below one.
 func anyOf(packages ...string) func(string, string) bool {
 	return func(_, imported string) bool {
 		return slices.ContainsFunc(packages, func(p string) bool {
@@ -105,7 +122,7 @@ func stage(folder string) string {
 	return name
 }
 
-// violations lists how an import breaks the rules.
+// violations lists the rules that an import breaks.
 func violations(folder, imported string) []string {
 	var broken []string
 	for _, r := range rules {
@@ -138,32 +155,47 @@ func TestImportsGoOneWay(t *testing.T) {
 	}
 }
 
-func TestRulesTellGoodImportsFromBad(t *testing.T) {
+func TestRulesTellGoodImportsFromBadOnes(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		folder, imported, broken string
 	}{
-		{"provision/host/ssh", "phases/preflight", "provision stands below"},
-		{"provision/workflow", "phases", "provision stands below"},
+		{"provision/host/ssh", "phases/preflight", "provision is below phases"},
+		{"provision/workflow", "phases", "provision is below phases"},
 		{"provision/workflow", "provision/host", ""},
 		{"provision/workflow", "templates", ""},
-		{"templates", "provision/config", "templates stand alone"},
+		{"templates", "provision/config", "templates import nothing"},
 		{"templates", "text/template", ""},
-		{"phases/nodes", "phases/controlplane", "a phase does not know its siblings"},
-		{"phases/nodes", "phases", "a phase does not know its siblings"},
+		{"phases/nodes", "phases/controlplane", "phases do not import each other"},
+		{"phases/nodes", "phases", "phases do not import each other"},
 		{"phases/nodes", "phases/nodes/join", ""},
 		{"phases", "phases/nodes", ""},
-		{"phases/nodes", "cmd", "phases stand below cmd"},
-		{"phases/nodes", "net/http", "phases reach machines through host.Host"},
-		{"phases/nodes", "os/exec", "phases reach machines through host.Host"},
-		{"phases/nodes", "golang.org/x/crypto/ssh/agent", "phases reach machines through host.Host"},
+		{"phases/nodes", "cmd", "phases are below cmd"},
+		{"phases/nodes", "net/http", "phases reach hosts through host.Host"},
+		{"phases/nodes", "os/exec", "phases reach hosts through host.Host"},
+		{"phases/nodes", "golang.org/x/crypto/ssh/agent", "phases reach hosts through host.Host"},
 		{"phases/nodes", "net/netip", ""},
 		{"phases/nodes", "os", ""},
 		{"provision/host/ssh", "golang.org/x/crypto/ssh", ""},
-		{"provision/config", "github.com/spf13/viper", "the command line is cmd's"},
+		{"provision/config", "github.com/spf13/viper", "only cmd reads the command line"},
 		{"cmd", "github.com/spf13/cobra", ""},
 		{"e2e", "phases/reset", "e2e drives the binary"},
 		{"e2e", "provision/lab", ""},
+		{"phases/addons", "k8s.io/client-go/kubernetes", "phases reach hosts through host.Host"},
+		{"phases/addons", "k8s.io/client-go/tools/portforward", "phases reach hosts through host.Host"},
+		{"phases/validate", "k8s.io/client-go/util/exec", ""},
+		{"phases/addons", "k8s.io/apimachinery/pkg/apis/meta/v1", ""},
+		{"cmd", "k8s.io/client-go/kubernetes", "cmd makes no API calls"},
+		{"cmd", "k8s.io/api/core/v1", "cmd makes no API calls"},
+		{"cmd/slipway", "k8s.io/apimachinery/pkg/apis/meta/v1", "cmd makes no API calls"},
+		{"cmd", "provision/cluster/kube", ""},
+		{"phases/nodes", "provision/lab", "apply knows no labs"},
+		{"phases", "provision/lab/vagrant", "apply knows no labs"},
+		{"provision/host/ssh", "provision/lab", "apply knows no labs"},
+		{"provision/workflow", "provision/lab/container", "apply knows no labs"},
+		{"phases/machines", "provision/lab", ""},
+		{"provision/lab/vagrant", "provision/lab", ""},
+		{"cmd", "provision/lab/vagrant", ""},
 	}
 	for _, test := range tests {
 		t.Run(test.folder+" and "+test.imported, func(t *testing.T) {
@@ -179,12 +211,12 @@ func TestRulesTellGoodImportsFromBad(t *testing.T) {
 	}
 }
 
-// harmless is what phases may use of package net, which also dials.
+// harmless are the names of package net that do not dial.
 var harmless = []string{"SplitHostPort", "JoinHostPort", "ParseIP", "ParseCIDR", "ParseMAC", "IP", "IPNet", "CIDRMask"}
 
-// A fixed sleep is either too long or too short: waits are for conditions. And
-// what is not cmd or report returns values and errors, and prints nothing.
-func TestNothingBelowCmdSleepsPrintsOrDialsBesideTheSeam(t *testing.T) {
+// A fixed sleep is too long or too short: wait for a condition. Only cmd prints:
+// everything else returns values and errors.
+func TestNothingBelowCmdSleepsPrintsOrDials(t *testing.T) {
 	t.Parallel()
 	files := token.NewFileSet()
 	for _, name := range sources(t) {
@@ -206,8 +238,7 @@ func TestNothingBelowCmdSleepsPrintsOrDialsBesideTheSeam(t *testing.T) {
 	}
 }
 
-// misuse says what is wrong with a folder's use of a package's name, if
-// anything.
+// misuse says why a folder must not use a name of a package; empty if it may.
 func misuse(folder, pkg, name string) string {
 	if !within(folder, "provision") && !within(folder, "phases") && !within(folder, "templates") {
 		return ""
@@ -216,18 +247,19 @@ func misuse(folder, pkg, name string) string {
 	case "time.Sleep":
 		return "wait for a condition, with a context"
 	case "fmt.Print", "fmt.Printf", "fmt.Println", "os.Stdout", "os.Stderr", "os.Exit":
-		// The probe is a program of its own, that runs on the machines.
+		// The agent is a program that runs on the hosts.
 		if folder != "provision/probe/netprobe/agent" {
 			return "return it, or send it as an event: only cmd prints, through report"
 		}
 	}
-	if pkg == "net" && within(folder, "phases") && !slices.Contains(harmless, name) {
-		return "phases reach machines through host.Host"
+	dials := pkg == "net" && !slices.Contains(harmless, name) || pkg == "tls" && strings.HasPrefix(name, "Dial")
+	if dials && within(folder, "phases") {
+		return "phases reach hosts through host.Host"
 	}
 	return ""
 }
 
-func TestMisuseIsTold(t *testing.T) {
+func TestMisuseIsReported(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		folder, pkg, name string
@@ -239,6 +271,8 @@ func TestMisuseIsTold(t *testing.T) {
 		{"phases/nodes", "net", "Dial", true},
 		{"phases/nodes", "net", "Dialer", true},
 		{"phases/nodes", "net", "SplitHostPort", false},
+		{"phases/nodes", "tls", "DialWithDialer", true},
+		{"phases/nodes", "tls", "X509KeyPair", false},
 		{"provision/host/ssh", "net", "Dialer", false},
 		{"cmd", "os", "Exit", false},
 		{"e2e/source", "os", "Stderr", false},
@@ -271,7 +305,61 @@ func TestShellScriptsAreClean(t *testing.T) {
 	}
 }
 
-// tool finds a program. Without it the test is skipped, but not in CI.
+// A binary in the repository cannot be reviewed, and stays in its history.
+func TestNoBinaryIsTracked(t *testing.T) {
+	t.Parallel()
+	for _, name := range tracked(t) {
+		content, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // deleted, but not committed yet
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if isBinary(content) {
+			t.Errorf("%s is a binary file: build or download it where it is needed", name)
+		}
+	}
+}
+
+// isBinary is the rule of git: a NUL byte at the beginning.
+func isBinary(content []byte) bool { return bytes.IndexByte(content[:min(len(content), 8000)], 0) >= 0 }
+
+func TestBinariesAreRecognized(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		content string
+		binary  bool
+	}{
+		"a script":        {"#!/bin/sh\nexit 0\n", false},
+		"an empty file":   {"", false},
+		"text in UTF-8":   {"größer → 10 °C", false},
+		"an ELF program":  {"\x7fELF\x02\x01\x01\x00\x00", true},
+		"a gzip archive":  {"\x1f\x8b\x08\x00\x00", true},
+		"a picture (PNG)": {"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", true},
+	} {
+		if isBinary([]byte(test.content)) != test.binary {
+			t.Errorf("%s: taken for a binary: %t", name, !test.binary)
+		}
+	}
+}
+
+// tracked lists the files that git tracks. Outside of a checkout the test is
+// skipped, except in CI.
+func tracked(t *testing.T) []string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), tool(t, "git"), "ls-files", "-z").Output()
+	if err != nil && os.Getenv("CI") != "true" {
+		t.Skip("not a git checkout")
+	}
+	names := strings.FieldsFunc(string(out), func(r rune) bool { return r == 0 })
+	if err != nil || len(names) == 0 {
+		t.Fatalf("git ls-files: %v, %d files", err, len(names))
+	}
+	return names
+}
+
+// tool finds a program. Without it, the test is skipped, except in CI.
 func tool(t *testing.T, name string) string {
 	t.Helper()
 	found, err := exec.LookPath(name)
@@ -306,8 +394,8 @@ func TestMakeHelpNamesEveryTarget(t *testing.T) {
 	}
 }
 
-// sources lists the module's Go files but for its tests, by their path with
-// slashes. Folders that are modules of their own are left out.
+// sources lists the module's Go files except tests, as paths with slashes.
+// Folders with a go.mod are other modules.
 func sources(t *testing.T) []string {
 	t.Helper()
 	var files []string
@@ -332,7 +420,7 @@ func sources(t *testing.T) []string {
 	return files
 }
 
-// skip tells filepath.WalkDir which folders hold no package of the module.
+// skip returns fs.SkipDir for folders without packages of the module.
 func skip(name string, entry fs.DirEntry) error {
 	if name == "." {
 		return nil

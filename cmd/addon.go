@@ -14,7 +14,6 @@ import (
 	"slipway.io/slipway/phases"
 	"slipway.io/slipway/phases/addons"
 	"slipway.io/slipway/provision/bundle"
-	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/workflow"
@@ -23,9 +22,9 @@ import (
 func newAddon(a *app) *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "addon",
-		Short: "List, install and remove what runs on the cluster: storage, ingress, load balancer, …",
-		Long: `Addons are what the inventory lists in its section addons. enable and disable change
-that section, and keep the rest of the file as it is; then they apply it.`,
+		Short: "List, install and remove addons: storage, ingress, load balancer and more",
+		Long: `List, install and remove addons. enable and disable edit the section "addons" of the
+inventory, leave the rest of the file as it is, and then apply the inventory.`,
 		Example: `  slipway addon list
   slipway addon enable traefik
   slipway addon enable metallb --addresses 192.0.2.240-192.0.2.250
@@ -41,20 +40,20 @@ type addonInfo struct {
 	Title   string `json:"title"`
 	Why     string `json:"why,omitempty"`
 	Notice  string `json:"notice,omitempty"`
-	// Listed: the inventory names it.
+	// Listed: the inventory lists it.
 	Listed bool `json:"listed"`
 }
 
 func newAddonList(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "list",
-		Short:   "List the addons that slipway knows, and the inventory's own",
+		Short:   "List the known addons and those of the inventory",
 		Example: "  slipway addon list\n  slipway addon list -o json",
-		Args:    noArgs,
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			cluster, _, err := a.inventory()
 			if errors.Is(err, os.ErrNotExist) {
-				cluster, err = &config.Cluster{}, nil // it is no less of a list without one
+				cluster, err = &config.Cluster{}, nil // the known addons need no inventory
 			}
 			if err != nil {
 				return err
@@ -74,7 +73,7 @@ func newAddonList(a *app) *cobra.Command {
 				}
 				rows = append(rows, report.Row{Cells: []string{i.Name, i.Version, listed, i.Title}})
 			}
-			return report.Table(a.out, []string{"ADDON", "VERSION", "LISTED", "WHAT IT DOES"}, rows)
+			return report.Table(a.out, []string{"ADDON", "VERSION", "LISTED", "DESCRIPTION"}, rows)
 		},
 	}
 }
@@ -96,7 +95,7 @@ func addonInfos(cluster *config.Cluster) ([]addonInfo, error) {
 		})
 	}
 	for _, own := range cluster.OwnAddons() {
-		infos = append(infos, addonInfo{Name: own.Name, Title: "your own", Listed: true})
+		infos = append(infos, addonInfo{Name: own.Name, Title: "custom addon", Listed: true})
 	}
 	return infos, nil
 }
@@ -104,21 +103,22 @@ func addonInfos(cluster *config.Cluster) ([]addonInfo, error) {
 func newAddonEnable(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "enable NAME",
-		Short: "Write an addon into the inventory, and apply it",
+		Short: "Add an addon to the inventory and install it",
 		Example: `  slipway addon enable traefik
   slipway addon enable metallb --addresses 192.0.2.240-192.0.2.250
   slipway addon enable longhorn --no-apply`,
-		Args:              oneArg("the name of the addon"),
+		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeAddons,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			wanted := config.Addon{Name: args[0], Addresses: a.list("addresses")}
 			if !wanted.Known() {
-				return &usageError{fmt.Errorf("%q is no addon that slipway knows: choose from %s; your own are written into the inventory by hand",
-					wanted.Name, strings.Join(config.KnownAddons(), ", "))}
+				return &usageError{workflow.WithHint(
+					fmt.Errorf("unknown addon %q: must be one of %s", wanted.Name, strings.Join(config.KnownAddons(), ", ")),
+					"to install a custom addon, add it to the inventory and run `slipway apply`")}
 			}
 			return a.editAddons(cmd.Context(), func(cluster *config.Cluster, text []byte) ([]byte, error) {
 				if _, listed := cluster.Addon(wanted.Name); listed {
-					fmt.Fprintf(a.err, "the inventory names %s already\n", wanted.Name)
+					fmt.Fprintf(a.err, "addon %q is already in the inventory\n", wanted.Name)
 					return text, nil
 				}
 				return config.AddAddon(text, wanted)
@@ -126,18 +126,18 @@ func newAddonEnable(a *app) *cobra.Command {
 		},
 	}
 	editFlags(cmd)
-	cmd.Flags().StringSlice("addresses", nil, "those that metallb gives to Services: a range, a CIDR, an address")
+	cmd.Flags().StringSlice("addresses", nil, "Addresses that metallb assigns to Services: ranges, CIDRs or single addresses.")
 	return cmd
 }
 
 func newAddonDisable(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "disable NAME",
-		Short: "Take an addon out of the inventory, and remove it from the cluster",
-		Long: `Take an addon out of the inventory, and remove from the cluster what slipway made for
-it. An addon that holds data, such as volumes of claims, is not removed.`,
+		Short: "Remove an addon from the inventory and from the cluster",
+		Long: `Remove an addon from the inventory, and delete its objects from the cluster. An addon
+that holds data, such as persistent volumes, is not removed.`,
 		Example: "  slipway addon disable traefik",
-		Args:    oneArg("the name of the addon"),
+		Args:    cobra.ExactArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			cluster, _, err := a.inventory()
 			if err != nil {
@@ -152,7 +152,7 @@ it. An addon that holds data, such as volumes of claims, is not removed.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.editAddons(cmd.Context(), func(cluster *config.Cluster, text []byte) ([]byte, error) {
 				if _, listed := cluster.Addon(args[0]); !listed {
-					return nil, &usageError{fmt.Errorf("the inventory names no addon %s", args[0])}
+					return nil, &usageError{fmt.Errorf("addon %q is not in the inventory", args[0])}
 				}
 				return config.DropAddon(text, args[0])
 			})
@@ -169,13 +169,12 @@ func completeAddons(*cobra.Command, []string, string) ([]string, cobra.ShellComp
 func editFlags(cmd *cobra.Command) {
 	connectionFlags(cmd)
 	flags := cmd.Flags()
-	flags.Bool("no-apply", false, "change the inventory only")
-	flags.Int("parallel", 20, "how many steps may be under way at once, over all hosts")
-	flags.Duration("timeout", 5*time.Minute, "how long nodes, and each addon, may take to be ready")
+	flags.Bool("no-apply", false, "Edit the inventory only.")
+	flags.Int("parallel", 20, "Maximum number of steps that run in parallel on all hosts.")
+	flags.Duration("timeout", 5*time.Minute, "Time to wait for nodes, and for each addon, to become ready.")
 }
 
-// editAddons changes the inventory, if what comes of it is one, and applies
-// it.
+// editAddons edits the inventory, validates the result, and applies it.
 func (a *app) editAddons(ctx context.Context, edit func(*config.Cluster, []byte) ([]byte, error)) error {
 	cluster, path, err := a.inventory()
 	if err != nil {
@@ -196,16 +195,16 @@ func (a *app) editAddons(ctx context.Context, edit func(*config.Cluster, []byte)
 		if err := replaceFile(path, after); err != nil {
 			return err
 		}
-		fmt.Fprintf(a.err, "changed %s\n", path)
+		fmt.Fprintf(a.err, "%s updated\n", path)
 	}
 	if a.settings.GetBool("no-apply") {
-		fmt.Fprintln(a.err, "the cluster is as it was: slipway apply brings it there")
+		fmt.Fprintln(a.err, "the cluster is unchanged; run `slipway apply` to update it")
 		return nil
 	}
 	return a.run(ctx, phases.Apply(), workflow.Selection{}, false)
 }
 
-// replaceFile writes a file of the user's so that there is always a whole one.
+// replaceFile replaces a file of the user atomically.
 func replaceFile(path string, content []byte) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -217,97 +216,29 @@ func replaceFile(path string, content []byte) error {
 	return os.Rename(path+".slipway-new", path)
 }
 
-// addonStatus is an addon as `addon status -o json` shows it.
-type addonStatus struct {
-	Name string `json:"name"`
-	// Listed: the inventory names it. Installed: the cluster has objects of it,
-	// that many.
-	Listed    bool `json:"listed"`
-	Installed bool `json:"installed"`
-	Objects   int  `json:"objects"`
-	Ready     bool `json:"ready"`
-	// Seen is what is not ready, and why.
-	Seen string `json:"seen,omitempty"`
-}
-
 func newAddonStatus(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [NAME]",
-		Short: "Show which addons the cluster has, and whether they are ready",
-		Long: `Show which addons the cluster has, and whether they are ready. The exit code is 6 if
-one that the inventory names is not.`,
-		Example: "  slipway addon status\n  slipway addon status metallb -o json",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return &usageError{fmt.Errorf("%s takes one argument at most, the name of an addon", cmd.CommandPath())}
-			}
-			return nil
-		},
+		Short: "Show the state of the addons",
+		Long: `Show which addons are installed, and whether they are ready. The exit code is 6 if an
+addon of the inventory is not ready.`,
+		Example:           "  slipway addon status\n  slipway addon status metallb -o json",
+		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeAddons,
-		RunE:              func(cmd *cobra.Command, args []string) error { return a.addonStatus(cmd.Context(), args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.open()
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			return a.query(cmd.Context(), s, phases.AddonStatus(strings.Join(args, ""), a.showAddons))
+		},
 	}
 	connectionFlags(cmd)
 	return cmd
 }
 
-func (a *app) addonStatus(ctx context.Context, only []string) error {
-	cluster, path, err := a.inventory()
-	if err != nil {
-		return err
-	}
-	_, client, closeAll, err := a.connected(ctx, cluster, path)
-	if err != nil {
-		return err
-	}
-	defer closeAll()
-	names, err := client.ApplySets(ctx)
-	if err != nil {
-		return err
-	}
-	for _, listed := range cluster.Addons {
-		if !slices.Contains(names, listed.Name) {
-			names = append(names, listed.Name)
-		}
-	}
-	if len(only) > 0 {
-		if !slices.Contains(names, only[0]) {
-			return &usageError{fmt.Errorf("neither the inventory nor the cluster has an addon %s", only[0])}
-		}
-		names = only
-	}
-	var all []addonStatus
-	for _, name := range names {
-		status, err := statusOf(ctx, client, cluster, name)
-		if err != nil {
-			return err
-		}
-		all = append(all, status)
-	}
-	return a.showStatus(all)
-}
-
-func statusOf(ctx context.Context, client *kube.Client, cluster *config.Cluster, name string) (addonStatus, error) {
-	_, listed := cluster.Addon(name)
-	status := addonStatus{Name: name, Listed: listed || name == cluster.Network.CNI.Name}
-	set, err := client.OpenApplySet(ctx, name)
-	if err != nil {
-		return status, err
-	}
-	status.Installed = set.Exists()
-	if !status.Installed {
-		status.Seen = "not installed"
-		return status, nil
-	}
-	members, err := set.Members(ctx)
-	if err != nil {
-		return status, err
-	}
-	status.Objects = len(members)
-	status.Ready, status.Seen, err = kube.Ready(name, members).Check(ctx, client)
-	return status, err
-}
-
-func (a *app) showStatus(all []addonStatus) error {
+func (a *app) showAddons(all []addons.State) error {
 	var err error
 	var rows []report.Row
 	for _, s := range all {
@@ -318,12 +249,12 @@ func (a *app) showStatus(all []addonStatus) error {
 			err = reported{errInvalidCluster}
 		case !s.Listed:
 			row.Status = report.StatusWarning
-			row.Cells[2] = strings.TrimSpace("the inventory does not name it; slipway apply removes it. " + s.Seen)
+			row.Cells[2] = strings.TrimSpace("not in the inventory: `slipway apply` removes it. " + s.Seen)
 		}
 		rows = append(rows, row)
 	}
 	if a.json() {
 		return errors.Join(a.printJSON(all), err)
 	}
-	return errors.Join(report.Table(a.out, []string{"ADDON", "OBJECTS", "SEEN"}, rows), err)
+	return errors.Join(report.Table(a.out, []string{"ADDON", "OBJECTS", "STATE"}, rows), err)
 }

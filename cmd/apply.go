@@ -2,24 +2,27 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"slipway.io/slipway/phases"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/workflow"
 )
 
-// selectionFlags choose a part of a workflow.
+// selectionFlags select a part of a workflow.
 func selectionFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringSlice("skip-phases", nil, "phases to leave out (see `slipway phase list`)")
-	flags.String("from", "", "the first phase to do")
-	flags.String("until", "", "the last phase to do")
-	flags.StringSlice("hosts", nil, "the hosts to work on, by name (default: all)")
-	flags.Int("parallel", 20, "how many steps may be under way at once, over all hosts")
-	flags.Duration("timeout", 5*time.Minute, "how long nodes, and each addon, may take to be ready")
+	flags.StringSlice("skip-phases", nil, "Phases to skip, as listed by 'slipway phase list'.")
+	flags.String("from", "", "First phase to run.")
+	flags.String("until", "", "Last phase to run.")
+	flags.StringSlice("hosts", nil, "Names of the hosts to work on. (default all)")
+	flags.Int("parallel", 20, "Maximum number of steps that run in parallel on all hosts.")
+	flags.Duration("timeout", 5*time.Minute, "Time to wait for nodes, and for each addon, to become ready.")
 }
 
 func (a *app) selection() workflow.Selection {
@@ -33,14 +36,14 @@ func (a *app) selection() workflow.Selection {
 func newApply(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "apply",
-		Short: "Install the cluster, or bring it to what the inventory says",
-		Long: `Install the cluster that the inventory describes. Checks run first, and nothing
-is changed unless they pass. What is done already is left alone: a second apply
-changes nothing, and one that was interrupted goes on.`,
+		Short: "Install or update the cluster described by the inventory",
+		Long: `Install or update the cluster described by the inventory. Nothing changes unless all
+checks pass. Steps that are already done are skipped: a second apply changes nothing.
+Rerun the command to resume an interrupted apply.`,
 		Example: `  slipway apply
   slipway apply -i lab.yaml --hosts w-3
   slipway apply --until kubelet -v`,
-		Args: noArgs,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.run(cmd.Context(), phases.Apply(), a.selection(), false)
 		},
@@ -53,10 +56,12 @@ changes nothing, and one that was interrupted goes on.`,
 func newPlan(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan",
-		Short: "Say what apply would change, and change nothing",
+		Short: "Show what apply would change",
+		Long: `Run all checks, and print what apply would change on each host and in the cluster.
+Nothing changes.`,
 		Example: `  slipway plan
   slipway plan --hosts w-3 -o json`,
-		Args: noArgs,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.run(cmd.Context(), phases.Apply(), a.selection(), true)
 		},
@@ -66,24 +71,26 @@ func newPlan(a *app) *cobra.Command {
 	return cmd
 }
 
-// run runs a workflow over the inventory's machines.
+// run runs a workflow on the inventory's hosts.
 func (a *app) run(ctx context.Context, w workflow.Workflow, selection workflow.Selection, plan bool) error {
-	cluster, path, err := a.inventory()
+	s, err := a.open()
 	if err != nil {
 		return err
 	}
-	hosts, closeAll, err := a.hosts(cluster, path)
-	if err != nil {
-		return err
-	}
-	defer closeAll()
+	defer s.close()
+	return a.runOn(ctx, s, w, selection, plan)
+}
+
+// runOn runs a workflow with a live view, a log and a report.
+func (a *app) runOn(ctx context.Context, s *session, w workflow.Workflow, selection workflow.Selection, plan bool) error {
 	run := &workflow.Run{
-		Cluster: cluster, Hosts: hosts, Selection: selection, Plan: plan,
-		Parallel: max(a.settings.GetInt("parallel"), 1), Holder: holder(), Hint: hintFor,
+		Cluster: s.cluster, Hosts: s.hosts, Selection: selection, Plan: plan,
+		Parallel: max(a.settings.GetInt("parallel"), 1), Holder: lockHolder(), Hint: hintFor,
 		Timeout: a.settings.GetDuration("timeout"),
 	}
 	if _, needs := w.Phase("bundle"); needs {
-		if run.Bundle, err = a.bundle(ctx, cluster); err != nil {
+		var err error
+		if run.Bundle, err = a.bundle(ctx, s.cluster); err != nil {
 			return err
 		}
 	}
@@ -100,8 +107,23 @@ func (a *app) run(ctx context.Context, w workflow.Workflow, selection workflow.S
 	if closing := out.close(); closing != nil && err == nil {
 		return fmt.Errorf("output: %w", closing)
 	}
-	if err != nil && out.told() {
+	if err != nil && out.failed.Load() {
 		return reported{err}
 	}
 	return err
 }
+
+// query runs a workflow whose result the command prints itself. Its error is
+// that of the phase.
+func (a *app) query(ctx context.Context, s *session, w workflow.Workflow) error {
+	run := &workflow.Run{Cluster: s.cluster, Hosts: s.hosts, Sink: report.Multi(), Holder: lockHolder()}
+	err := run.Do(ctx, w)
+	var failed *workflow.PhaseError
+	if ctx.Err() == nil && errors.As(err, &failed) {
+		return failed.Err
+	}
+	return err
+}
+
+// onLocalhost is a session without an inventory.
+func onLocalhost() *session { return &session{cluster: &config.Cluster{}, hosts: &workflow.Hosts{}} }

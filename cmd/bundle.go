@@ -22,10 +22,10 @@ import (
 func newBundle(a *app) *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "bundle",
-		Short: "Make and check bundles: all binaries and images of a cluster in one folder",
-		Long: `A bundle is a folder with all binaries and images that a cluster needs, each with
-its sha256. Make one ahead for machines, or a workshop, without the internet, and
-name it in the inventory as artifacts.bundle.`,
+		Short: "Create, verify and list bundles for installation without internet access",
+		Long: `Create, verify and list bundles. A bundle is a folder with all binaries and images
+that a cluster needs, each with its sha256. To install hosts without internet access,
+create a bundle beforehand and set artifacts.bundle in the inventory.`,
 		Example: "  slipway bundle create ./bundle\n  slipway bundle verify ./bundle",
 	}, newBundleCreate(a), newBundleVerify(a), newBundleList(a))
 }
@@ -34,15 +34,15 @@ func newBundleCreate(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create DIR",
 		Short: "Download a bundle from the release servers",
-		Long: `Download every file once, check it against the sha256 that slipway has for it, and
-make a bundle of them. Downloads that were interrupted go on. With -i the bundle is
-made for that inventory: its version, its pod network and its addons.`,
+		Long: `Download all files of a bundle and verify each against the sha256 that slipway knows.
+Rerun the command to resume interrupted downloads. With -i, the bundle has the
+Kubernetes version, the pod network and the addons of that inventory.`,
 		Example: `  slipway bundle create ./bundle
   slipway bundle create ./bundle --kubernetes v1.36.4 --arch amd64,arm64
   slipway bundle create ./bundle --addons flannel,local-path,traefik,metallb
   slipway bundle create ./bundle -i lab.yaml
   slipway bundle create ./bundle --mirror https://dl.k8s.io/=https://mirror.example/k8s/ --registry registry.k8s.io=mirror.example:5000`,
-		Args: oneArg("the folder of the bundle"),
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			mirrors, err := cmd.Flags().GetStringToString("mirror")
 			if err != nil {
@@ -77,20 +77,20 @@ made for that inventory: its version, its pod network and its addons.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.String("kubernetes", config.DefaultKubernetesVersion, "the Kubernetes version")
-	flags.StringSlice("addons", []string{config.CNIFlannel}, "pod network and addons that the bundle shall have the images and manifests of")
-	flags.StringSlice("arch", []string{runtime.GOARCH}, "the architectures of the machines")
-	flags.StringToString("mirror", nil, "download from elsewhere, URL-PREFIX=URL-PREFIX")
-	flags.StringToString("registry", nil, "pull images from elsewhere, REGISTRY=REGISTRY[/PATH]")
+	flags.String("kubernetes", config.DefaultKubernetesVersion, "Kubernetes version.")
+	flags.StringSlice("addons", []string{config.CNIFlannel}, "Pod network and addons to include.")
+	flags.StringSlice("arch", []string{runtime.GOARCH}, "Architectures of the hosts.")
+	flags.StringToString("mirror", nil, "Download URLs from a mirror, as PREFIX=MIRROR-PREFIX.")
+	flags.StringToString("registry", nil, "Pull images from a mirror, as REGISTRY=MIRROR[/PATH].")
 	return cmd
 }
 
 func newBundleVerify(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "verify DIR",
-		Short:   "Check every file of a bundle against its sha256",
+		Short:   "Verify every file of a bundle against its sha256",
 		Example: "  slipway bundle verify ./bundle",
-		Args:    oneArg("the folder of the bundle"),
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			b, err := openBundle(args[0])
 			if err != nil {
@@ -100,7 +100,7 @@ func newBundleVerify(a *app) *cobra.Command {
 				return err
 			}
 			m := b.Manifest()
-			fmt.Fprintf(a.out, "%s: Kubernetes %s, %d files and %d images are as they should be\n", b.Dir(), m.Kubernetes, len(m.Files), len(m.Images))
+			fmt.Fprintf(a.out, "%s: Kubernetes %s, %d files and %d images verified\n", b.Dir(), m.Kubernetes, len(m.Files), len(m.Images))
 			return nil
 		},
 	}
@@ -109,9 +109,9 @@ func newBundleVerify(a *app) *cobra.Command {
 func newBundleList(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "list DIR",
-		Short:   "List what a bundle holds",
+		Short:   "List the files, images and manifests of a bundle",
 		Example: "  slipway bundle list ./bundle -o json",
-		Args:    oneArg("the folder of the bundle"),
+		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			b, err := openBundle(args[0])
 			if err != nil {
@@ -138,17 +138,7 @@ func newBundleList(a *app) *cobra.Command {
 
 func megabytes(size int64) string { return fmt.Sprintf("%.1f MB", float64(size)/1e6) }
 
-// oneArg takes one argument, with a usage error that says what it is.
-func oneArg(what string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != 1 {
-			return &usageError{fmt.Errorf("%s takes one argument, %s", cmd.CommandPath(), what)}
-		}
-		return nil
-	}
-}
-
-// bundleError is a folder that cannot be used as a bundle.
+// bundleError: the folder is not a usable bundle.
 type bundleError struct{ error }
 
 func (e *bundleError) Unwrap() error { return e.error }
@@ -161,7 +151,7 @@ func openBundle(dir string) (*bundle.Bundle, error) {
 	return b, nil
 }
 
-// bundleDir is where the bundle of a version with these addons is cached.
+// bundleDir is the cache folder for the bundle of a version with these addons.
 func bundleDir(version string, addons []string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -174,8 +164,8 @@ func bundleDir(version string, addons []string) (string, error) {
 	return filepath.Join(cache, "slipway", "bundles", strings.Join(name, "-")), nil
 }
 
-// cachedBundle is the bundle for a cluster in the user's cache folder; it is
-// made there if there is none.
+// cachedBundle opens the bundle for a cluster in the user's cache folder, and
+// creates it if it does not exist.
 func (a *app) cachedBundle(ctx context.Context, cluster *config.Cluster) (*bundle.Bundle, error) {
 	dir, err := bundleDir(cluster.Kubernetes.Version, cluster.Catalogued())
 	if err != nil {
@@ -185,15 +175,15 @@ func (a *app) cachedBundle(ctx context.Context, cluster *config.Cluster) (*bundl
 	if !errors.Is(err, fs.ErrNotExist) {
 		return b, err
 	}
-	fmt.Fprintf(a.err, "no bundle in the inventory: making one in %s\n", dir)
+	fmt.Fprintf(a.err, "artifacts.bundle is not set: creating a bundle in %s\n", dir)
 	b, err = bundle.Create(ctx, bundle.CreateOptions{
 		Dir: dir, Kubernetes: cluster.Kubernetes.Version, Addons: cluster.Catalogued(), Arches: []string{runtime.GOARCH},
 		Rewrites: cluster.Artifacts.Rewrites, Progress: a.showDownload,
 	})
-	return b, workflow.WithHint(err, "without access to the release servers, make a bundle elsewhere with `slipway bundle create` and set artifacts.bundle")
+	return b, workflow.WithHint(err, "without access to the release servers, create a bundle on another computer with `slipway bundle create` and set artifacts.bundle")
 }
 
-// showDownload prints what was downloaded.
+// showDownload prints each file that is ready.
 func (a *app) showDownload(p bundle.Progress) {
 	switch {
 	case p.Cached:

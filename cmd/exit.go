@@ -17,29 +17,28 @@ import (
 // The exit codes; docs/exit-codes.md lists them for scripts.
 const (
 	exitOK          = 0
-	exitFailed      = 1   // a phase failed, or something unexpected
-	exitUsage       = 2   // a mistake on the command line
-	exitInventory   = 3   // the inventory is not valid
-	exitConnection  = 4   // a machine cannot be reached, or refuses us
-	exitPreflight   = 5   // checks found errors; nothing has been changed
-	exitValidation  = 6   // the cluster does not pass its validation
-	exitLocked      = 7   // another installer is at work
-	exitBundle      = 8   // the bundle is missing something or damaged
-	exitUnknown     = 10  // some checks could not be answered
-	exitWarnings    = 11  // checks found warnings, and nothing worse
+	exitFailed      = 1   // a phase failed, or an unexpected error
+	exitUsage       = 2   // wrong arguments or flags
+	exitInventory   = 3   // the inventory is invalid
+	exitConnection  = 4   // a host is unreachable, or refuses the connection
+	exitPreflight   = 5   // checks found errors; nothing changed
+	exitValidation  = 6   // the validation of the cluster failed
+	exitLocked      = 7   // another slipway is running
+	exitBundle      = 8   // the bundle is incomplete or damaged
+	exitUnknown     = 10  // some checks are inconclusive
+	exitWarnings    = 11  // checks found only warnings
 	exitInterrupted = 130 // Ctrl-C
 )
 
-// errInvalidCluster is returned after the report of a failed validation was
-// printed.
-var errInvalidCluster = errors.New("the cluster does not pass its validation")
+// errInvalidCluster: the validation failed, and its report was printed.
+var errInvalidCluster = errors.New("validation failed")
 
-// reported marks an error that the run's own output has told already.
+// reported is an error that was printed already.
 type reported struct{ error }
 
 func (r reported) Unwrap() error { return r.error }
 
-// childExit is the exit code of a program that ran in slipway's place: ssh.
+// childExit is the exit code of ssh.
 type childExit int
 
 func (c childExit) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
@@ -86,10 +85,10 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// explain prints an error once, with what to do next.
+// explain prints an error and what to do next.
 func explain(w io.Writer, err error) {
-	var told reported
-	if err == nil || errors.As(err, &told) {
+	var printed reported
+	if err == nil || errors.As(err, &printed) {
 		return
 	}
 	fmt.Fprintf(w, "slipway: %v\n", err)
@@ -98,8 +97,7 @@ func explain(w io.Writer, err error) {
 	}
 }
 
-// hintFor is what to do about an error: what a phase said, or what is known of
-// its kind.
+// hintFor is the hint of an error, or else of its kind.
 func hintFor(err error) string {
 	if hint := workflow.Hint(err); hint != "" {
 		return hint
@@ -107,15 +105,15 @@ func hintFor(err error) string {
 	var hostKey *host.HostKeyError
 	switch {
 	case errors.As(err, &hostKey) && hostKey.Changed:
-		return "if the machine was really made anew, remove the old key (ssh-keygen -R); else somebody may stand between"
+		return "if the host was reinstalled, remove its old key with ssh-keygen -R; otherwise this is a man-in-the-middle attack"
 	case errors.As(err, &hostKey):
-		return "compare the fingerprint with the machine's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then run again with --accept-new-host-keys"
+		return "compare the fingerprint with that on the host (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then rerun with --accept-new-host-keys"
 	case errors.Is(err, host.ErrAuth):
-		return "check ssh.user and ssh.identityFile in the inventory, and the machine's authorized_keys"
+		return "check ssh.user and ssh.identityFile in the inventory, and authorized_keys on the host"
 	case errors.Is(err, host.ErrSudo):
-		return "give the user sudo rights, or a password with --ask-sudo-password"
+		return "allow the user to run sudo, or pass --ask-sudo-password"
 	case errors.Is(err, host.ErrUnreachable):
-		return "check address and port in the inventory, and that sshd answers there"
+		return "check address and ssh.port in the inventory, and that sshd is running on the host"
 	}
 	return ""
 }

@@ -31,25 +31,25 @@ func TestExitCodes(t *testing.T) {
 		{"no error", nil, 0},
 		{"some error", errors.New("x"), 1},
 		{"a command that failed", inPhase(&host.ExitError{Code: 7}), 1},
-		{"a mistake on the command line", &usageError{errors.New("x")}, 2},
-		{"a selection that there is not", &workflow.SelectionError{Problems: []string{"x"}}, 2},
+		{"a usage error", &usageError{errors.New("x")}, 2},
+		{"an unknown phase", &workflow.SelectionError{Problems: []string{"x"}}, 2},
 		{"an inventory that is not valid", &config.Invalid{Problems: []config.Problem{{Message: "x"}}}, 3},
 		{"an unknown host key", inPhase(&host.HostKeyError{}), 4},
-		{"a machine that cannot be reached", inPhase(fmt.Errorf("dial: %w", host.ErrUnreachable)), 4},
-		{"a machine that refuses the key", inPhase(host.ErrAuth), 4},
-		{"a machine that refuses sudo", inPhase(host.ErrSudo), 4},
+		{"a host that cannot be reached", inPhase(fmt.Errorf("dial: %w", host.ErrUnreachable)), 4},
+		{"a host that refuses the key", inPhase(host.ErrAuth), 4},
+		{"a host that refuses sudo", inPhase(host.ErrSudo), 4},
 		{"checks that found errors", inPhase(&preflight.FindingsError{}), 5},
-		{"checks that could not be answered", reported{errUnknown}, 10},
+		{"checks that are inconclusive", reported{errUnknown}, 10},
 		{"checks that only warn", reported{errWarnings}, 11},
 		{"a cluster that is not valid", errInvalidCluster, 6},
 		{"a lock that another holds", inPhase(&lock.HeldError{}), 7},
 		{"a bundle that is damaged", inPhase(&bundle.CorruptError{}), 8},
-		{"a bundle that lacks something", inPhase(&bundle.NotFoundError{}), 8},
-		{"a folder that is no bundle", &bundleError{os.ErrNotExist}, 8},
+		{"a bundle that is incomplete", inPhase(&bundle.NotFoundError{}), 8},
+		{"a folder that is not a bundle", &bundleError{os.ErrNotExist}, 8},
 		{"Ctrl-C", errors.Join(context.Canceled), 130},
-		{"Ctrl-C while a machine could not be reached", errors.Join(inPhase(host.ErrUnreachable), context.Canceled), 130},
+		{"Ctrl-C while a host could not be reached", errors.Join(inPhase(host.ErrUnreachable), context.Canceled), 130},
 		{"the exit code of ssh", reported{childExit(3)}, 3},
-		{"an error that was told", reported{inPhase(&lock.HeldError{})}, 7},
+		{"an error that was printed", reported{inPhase(&lock.HeldError{})}, 7},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -76,7 +76,7 @@ func TestExitCodesAreDocumented(t *testing.T) {
 	}
 }
 
-func TestAnErrorIsToldOnceWithWhatToDo(t *testing.T) {
+func TestAnErrorIsPrintedOnceWithWhatToDo(t *testing.T) {
 	t.Parallel()
 	plain := errors.New("it broke")
 	tests := []struct {
@@ -85,11 +85,11 @@ func TestAnErrorIsToldOnceWithWhatToDo(t *testing.T) {
 		want string
 	}{
 		{"nothing", nil, ""},
-		{"without advice", plain, "slipway: it broke\n"},
-		{"with its own advice", workflow.WithHint(plain, "mend it"), "slipway: it broke\nnext: mend it\n"},
-		{"with its own advice and that of its kind", workflow.WithHint(host.ErrAuth, "mend it"), "slipway: authentication refused\nnext: mend it\n"},
-		{"with the same advice twice", errors.Join(workflow.WithHint(plain, "mend it"), workflow.WithHint(plain, "mend it")), "slipway: it broke\nit broke\nnext: mend it\n"},
-		{"that the run has told", reported{workflow.WithHint(plain, "mend it")}, ""},
+		{"without a hint", plain, "slipway: it broke\n"},
+		{"with its own hint", workflow.WithHint(plain, "fix it"), "slipway: it broke\nnext: fix it\n"},
+		{"with its own hint and that of its kind", workflow.WithHint(host.ErrAuth, "fix it"), "slipway: authentication refused\nnext: fix it\n"},
+		{"with the same hint twice", errors.Join(workflow.WithHint(plain, "fix it"), workflow.WithHint(plain, "fix it")), "slipway: it broke\nit broke\nnext: fix it\n"},
+		{"that the run has printed", reported{workflow.WithHint(plain, "fix it")}, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -103,7 +103,7 @@ func TestAnErrorIsToldOnceWithWhatToDo(t *testing.T) {
 	}
 }
 
-func TestEveryKindOfConnectionErrorHasAdvice(t *testing.T) {
+func TestEveryKindOfConnectionErrorHasAHint(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name, want string
@@ -113,7 +113,7 @@ func TestEveryKindOfConnectionErrorHasAdvice(t *testing.T) {
 		{"a changed host key", "ssh-keygen -R", &host.HostKeyError{Changed: true}},
 		{"a refused key", "ssh.identityFile", host.ErrAuth},
 		{"refused sudo", "--ask-sudo-password", host.ErrSudo},
-		{"no answer", "sshd answers", host.ErrUnreachable},
+		{"no answer", "sshd is running", host.ErrUnreachable},
 		{"another error", "", errors.New("x")},
 	}
 	for _, test := range tests {

@@ -15,13 +15,13 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// topic is a phase or a check that can be explained.
+// topic is a phase or a check.
 type topic struct {
 	Name  string `json:"name"`
 	Title string `json:"title"`
 	// Group is "phase of apply", "check of each host" and so on.
 	Group string `json:"group"`
-	// Looks says what a check looks at, or where a phase runs and what it needs.
+	// Looks says what a check examines, or where a phase runs and what it needs.
 	Looks  string   `json:"looks"`
 	Why    string   `json:"why"`
 	Manual []string `json:"manual"`
@@ -31,16 +31,13 @@ type topic struct {
 func newExplain(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain [CHECK|PHASE]",
-		Short: "Say what a check or a phase looks at or does, why, and how to do it by hand",
+		Short: "Explain a check or a phase, and how to do it by hand",
+		Long: `Explain what a check examines or what a phase does, why, and with which commands you
+would do it by hand. Without a name, list all checks and phases.`,
 		Example: `  slipway explain
   slipway explain clock-skew
   slipway explain kubeadm-init -o json`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return &usageError{fmt.Errorf("%s takes one name; see `%s --help`", cmd.CommandPath(), cmd.CommandPath())}
-			}
-			return nil
-		},
+		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			var names []string
 			for _, t := range topics() {
@@ -58,12 +55,12 @@ func newExplain(a *app) *cobra.Command {
 	return cmd
 }
 
-// topics are all phases and checks; the phases first.
+// topics lists all phases, then all checks.
 func topics() []topic {
 	var all []topic
 	for _, w := range []workflow.Workflow{phases.Apply(), phases.Reset()} {
 		for _, p := range w.Phases {
-			// Reset begins with phases of apply.
+			// Reset shares its first phases with apply.
 			if slices.ContainsFunc(all, func(t topic) bool { return t.Name == p.Name }) {
 				continue
 			}
@@ -74,7 +71,7 @@ func topics() []topic {
 		}
 	}
 	groups := map[check.Kind]string{
-		check.Host: "check of each host", check.Fleet: "check across hosts",
+		check.Host: "check of each host", check.AllHosts: "check across hosts",
 		check.Pair: "check between hosts", check.Local: "check of this computer (preflight --local)",
 	}
 	for _, d := range preflight.Describe() {
@@ -113,10 +110,10 @@ func (a *app) listTopics() error {
 		}
 		rows = append(rows, report.Row{Cells: []string{t.Name, t.Title}})
 	}
-	return report.Table(a.out, []string{"NAME", "IN SHORT"}, rows)
+	return report.Table(a.out, []string{"NAME", "DESCRIPTION"}, rows)
 }
 
-// explainTopic prints all that have the name: "kernel" is a phase and a check.
+// explainTopic prints all topics of a name: "kernel" is a phase and a check.
 func (a *app) explainTopic(name string) error {
 	found := []topic{}
 	var near []string
@@ -129,11 +126,11 @@ func (a *app) explainTopic(name string) error {
 		}
 	}
 	if len(found) == 0 {
-		hint := "`slipway explain` lists all names"
+		err := fmt.Errorf("unknown check or phase %q", name)
 		if len(near) > 0 {
-			hint = "did you mean " + strings.Join(near, " or ") + "?"
+			err = fmt.Errorf("%w\n\nDid you mean this?\n\t%s\n", err, strings.Join(near, "\n\t"))
 		}
-		return &usageError{fmt.Errorf("no check or phase %q; %s", name, hint)}
+		return &usageError{workflow.WithHint(err, "run `slipway explain` to list all checks and phases")}
 	}
 	if a.json() {
 		return a.printJSON(found)

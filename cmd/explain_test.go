@@ -39,9 +39,9 @@ func TestExplain(t *testing.T) {
 		{"a check", []string{"explain", "clock-skew"}, 0, []string{"check across hosts", "median", "timedatectl", "docs/preflight.md#clock-skew"}},
 		{"a phase", []string{"explain", "join"}, 0, []string{"Runs on: each worker. After: ", "kubeadm join", "docs/phases.md#join"}},
 		{"a part of a name", []string{"explain", "skew"}, 0, []string{"check of each host"}},
-		{"a wrong name", []string{"explain", "swap"}, 2, []string{"did you mean swap-off or swap-returns?"}},
+		{"a wrong name", []string{"explain", "swap"}, 2, []string{"Did you mean this?\n\tswap-off\n\tswap-returns\n"}},
 		{"a phase and a check of one name", []string{"explain", "kernel"}, 0, []string{"kernel (phase of apply)", "kernel (check of each host)"}},
-		{"two names", []string{"explain", "a", "b"}, 2, []string{"takes one name"}},
+		{"two names", []string{"explain", "a", "b"}, 2, []string{"accepts at most 1 arg(s), received 2"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -9,12 +9,12 @@ import (
 func newInit(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init",
-		Short: "Write a commented inventory to begin with",
-		Long: `Print a commented inventory. Each --host is NAME=ADDRESS[,ROLE...], where ROLE is
-control-plane or worker (the default).`,
+		Short: "Print a commented inventory to start from",
+		Long: `Print a commented inventory. Pass each host as NAME=ADDRESS[,ROLE...], where ROLE is
+control-plane or worker (default).`,
 		Example: `  slipway init > inventory.yaml
   slipway init --name lab --host cp-1=192.0.2.10,control-plane --host w-1=192.0.2.11 > inventory.yaml`,
-		Args: noArgs,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// Not through viper: a host may hold commas.
 			given, err := cmd.Flags().GetStringArray("host")
@@ -38,7 +38,7 @@ control-plane or worker (the default).`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.String("name", "", "the cluster's name")
-	flags.StringArray("host", nil, "a host, NAME=ADDRESS[,ROLE...]; may be given several times")
+	flags.String("name", "", "Name of the cluster.")
+	flags.StringArray("host", nil, "Host of the cluster, as NAME=ADDRESS[,ROLE...]. Can be repeated.")
 	return cmd
 }

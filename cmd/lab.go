@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"slipway.io/slipway/phases"
 	"slipway.io/slipway/provision/lab"
 	"slipway.io/slipway/provision/lab/container"
 	"slipway.io/slipway/provision/lab/vagrant"
@@ -26,28 +25,28 @@ const (
 func newLab(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lab",
-		Short: "Make machines for the purpose, with a cluster on them",
-		Long: `A lab is a few machines on this computer. Vagrant makes virtual ones, with VirtualBox,
-libvirt, VMware or Parallels. Without a hypervisor they are systemd-nspawn machine
-containers, with a real systemd and a real sshd, on a network that leads nowhere else;
-these need Linux and root.`,
+		Short: "Create disposable machines and a practice cluster",
+		Long: `Create and manage labs. A lab is a set of disposable machines on this computer: virtual
+machines of Vagrant with VirtualBox, libvirt, VMware or Parallels, or systemd-nspawn
+containers, which need no hypervisor. Containers run systemd and sshd on an isolated
+network, and require Linux and root.`,
 		Example: "  slipway lab up\n  slipway lab ssh cp1\n  slipway lab down",
 	}
-	cmd.PersistentFlags().String("name", "lab", "the lab's name")
+	cmd.PersistentFlags().String("name", "lab", "Name of the lab.")
 	return group(cmd, newLabUp(a), newLabDown(a), newLabStatus(a), newLabSSH(a), newLabHalt(a), newLabResume(a), newLabSnapshot(a))
 }
 
-// labName is the name of the lab that a command is about.
+// labName is the value of --name.
 func (a *app) labName() string { return a.settings.GetString("name") }
 
-// labProgress shows what happens while machines are made.
+// labProgress prints the progress on each machine.
 func (a *app) labProgress(e lab.Event) { fmt.Fprintf(a.err, "  %-8s %s\n", e.Machine, e.Message) }
 
 func (a *app) containers() container.Containers {
 	return container.Containers{InstallMissing: a.settings.GetBool("install-missing"), Progress: a.labProgress}
 }
 
-// vagrant has the settings of the flags, where the command has such flags.
+// vagrant returns the provider with the settings of the command's flags.
 func (a *app) vagrant() vagrant.Vagrant {
 	return vagrant.Vagrant{
 		Provider: a.settings.GetString("hypervisor"),
@@ -57,8 +56,8 @@ func (a *app) vagrant() vagrant.Vagrant {
 	}
 }
 
-// labOf is the lab of the name that was given, and who makes its machines. One
-// that is not there is lab.ErrNotFound.
+// labOf finds the lab of --name and its provider. A lab that does not exist is
+// lab.ErrNotFound.
 func (a *app) labOf(ctx context.Context) (*lab.Lab, lab.Provider, error) {
 	var provider lab.Provider = a.containers()
 	if a.vagrant().Has(a.labName()) {
@@ -66,20 +65,20 @@ func (a *app) labOf(ctx context.Context) (*lab.Lab, lab.Provider, error) {
 	}
 	found, err := provider.Find(ctx, a.labName())
 	if errors.Is(err, lab.ErrNotFound) {
-		err = workflow.WithHint(err, "make one with `slipway lab up`")
+		err = workflow.WithHint(err, "create it with `slipway lab up`")
 	}
 	return found, provider, err
 }
 
-// newLabProvider is who shall make a lab that is not there yet, with the facts
-// of this computer if they had to be asked for.
+// newLabProvider chooses the provider of a new lab, and returns the facts of this
+// computer if the choice needed them.
 func (a *app) newLabProvider(ctx context.Context) (lab.Provider, *localhost.Facts, error) {
 	asked, v := a.settings.GetString("provider"), a.vagrant()
 	switch {
 	case asked == providerContainer:
 		return a.containers(), nil, nil
 	case asked != "" && asked != providerVagrant:
-		return nil, nil, &usageError{fmt.Errorf("--provider %q: use %s or %s", asked, providerVagrant, providerContainer)}
+		return nil, nil, unknownProvider(asked)
 	case asked == providerVagrant && v.Provider != "":
 		return v, nil, nil
 	}
@@ -91,43 +90,11 @@ func (a *app) newLabProvider(ctx context.Context) (lab.Provider, *localhost.Fact
 	return v, facts, nil
 }
 
-// labInstall installs and validates a cluster on the lab's machines.
-func (a *app) labInstall(ctx context.Context, made *lab.Lab) error {
-	if err := a.run(ctx, phases.Apply(), workflow.Selection{}, false); err != nil {
-		return err
-	}
-	cluster, path, err := a.inventory()
-	if err != nil {
-		return err
-	}
-	if err := a.validate(ctx, cluster, path); err != nil {
-		return err
-	}
-	conf, err := a.adminConf(ctx, cluster, path)
-	if err != nil {
-		return err
-	}
-	if err := a.mergeKubeconfig(cluster, conf); err != nil {
-		return err
-	}
-	option := ""
-	if name := a.labName(); name != "lab" {
-		option = " --name " + name
-	}
-	fmt.Fprintf(a.err, `
-The cluster is up. Look at it with
-  kubectl --context %[1]s get nodes
-  slipway lab ssh%[2]s %[3]s
-Pause it, or take it down with
-  slipway lab halt%[2]s
-  slipway lab down%[2]s
-Its inventory: %[4]s
-What to try: docs/tutorial.md
-`, cluster.Metadata.Name, option, made.Machines[0].Name, path)
-	return nil
+func unknownProvider(name string) error {
+	return &usageError{fmt.Errorf("--provider %q: must be %s or %s", name, providerVagrant, providerContainer)}
 }
 
-// completeMachines completes the names of the lab's machines.
+// completeMachines completes names of the lab's machines.
 func completeMachines(a *app) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 || a.loadSettings(cmd) != nil {
@@ -145,7 +112,7 @@ func completeMachines(a *app) cobra.CompletionFunc {
 	}
 }
 
-// roles are those of a machine, as text.
+// roles returns the roles of a machine as text.
 func roles(m lab.Machine) []string {
 	var texts []string
 	for _, r := range m.Roles {

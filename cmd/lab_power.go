@@ -12,17 +12,17 @@ import (
 func newLabDown(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "down",
-		Short:   "Power the machines off and remove all that belongs to the lab, its kubeconfig entry too",
+		Short:   "Delete the lab and its kubeconfig entry",
 		Example: "  slipway lab down",
-		Args:    noArgs,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, provider, err := a.labOf(cmd.Context())
-			there := !errors.Is(err, lab.ErrNotFound)
+			exists := !errors.Is(err, lab.ErrNotFound)
 			if err := provider.Down(cmd.Context(), a.labName()); err != nil {
 				return err
 			}
-			if !there {
-				return nil // a cluster of that name is not the lab's
+			if !exists {
+				return nil // the kubeconfig entry belongs to another cluster
 			}
 			return a.forgetKubeconfig(a.labName())
 		},
@@ -32,9 +32,9 @@ func newLabDown(a *app) *cobra.Command {
 func newLabHalt(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "halt",
-		Short:   "Power the machines off and keep them",
+		Short:   "Power off the machines",
 		Example: "  slipway lab halt && slipway lab resume",
-		Args:    noArgs,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.power(cmd.Context(), func(p lab.Provider) error {
 				_, err := p.Halt(cmd.Context(), a.labName())
@@ -47,9 +47,9 @@ func newLabHalt(a *app) *cobra.Command {
 func newLabResume(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "resume",
-		Short:   "Boot the machines of a lab that was halted",
+		Short:   "Boot the machines of a halted lab",
 		Example: "  slipway lab resume",
-		Args:    noArgs,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.power(cmd.Context(), func(p lab.Provider) error {
 				_, err := p.Boot(cmd.Context(), a.labName())
@@ -59,7 +59,7 @@ func newLabResume(a *app) *cobra.Command {
 	}
 }
 
-// power does something to the machines of a lab that is there.
+// power calls do with the provider of an existing lab.
 func (a *app) power(ctx context.Context, do func(lab.Provider) error) error {
 	_, provider, err := a.labOf(ctx)
 	if err != nil {

@@ -7,15 +7,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"slipway.io/slipway/provision/lab"
+	"slipway.io/slipway/provision/workflow"
 )
 
 func newLabSnapshot(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "snapshot",
-		Short: "Save the machines of a lab, and go back to what was saved",
-		Long: `A snapshot holds the disks of all machines at one moment: for that, they are powered
-off and boot again. Going back loses what was written since. Machine containers have
-no snapshots.`,
+		Short: "Save and restore the machines of a lab",
+		Long: `Save and restore the disks of all machines of a lab. Machines are powered off for a
+snapshot and boot afterwards. Restoring discards everything written since. Containers
+have no snapshots.`,
 		Example: "  slipway lab snapshot save installed\n  slipway lab snapshot list\n  slipway lab snapshot restore installed",
 	}
 	return group(cmd, newSnapshotSave(a), newSnapshotRestore(a), newSnapshotList(a))
@@ -24,9 +25,9 @@ no snapshots.`,
 func newSnapshotSave(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "save SNAPSHOT",
-		Short:   "Save all machines under a new name",
+		Short:   "Save all machines in a new snapshot",
 		Example: "  slipway lab snapshot save installed",
-		Args:    oneArg("the name of the snapshot"),
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.snapshotter(cmd.Context())
 			if err != nil {
@@ -40,9 +41,9 @@ func newSnapshotSave(a *app) *cobra.Command {
 func newSnapshotRestore(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "restore SNAPSHOT",
-		Short:   "Make all machines be as they were, and boot them; what was written since is lost",
+		Short:   "Restore all machines from a snapshot and boot them",
 		Example: "  slipway lab snapshot restore installed",
-		Args:    oneArg("the name of the snapshot"),
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.snapshotter(cmd.Context())
 			if err != nil {
@@ -58,7 +59,7 @@ func newSnapshotRestore(a *app) *cobra.Command {
 			if err != nil {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			names, _ := s.Snapshots(cmd.Context(), a.labName()) // without any there is nothing to complete
+			names, _ := s.Snapshots(cmd.Context(), a.labName()) // an error completes nothing
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 	}
@@ -67,9 +68,9 @@ func newSnapshotRestore(a *app) *cobra.Command {
 func newSnapshotList(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "list",
-		Short:   "List what all machines can go back to",
+		Short:   "List the snapshots that all machines have",
 		Example: "  slipway lab snapshot list -o json",
-		Args:    noArgs,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.snapshotter(cmd.Context())
 			if err != nil {
@@ -90,7 +91,7 @@ func newSnapshotList(a *app) *cobra.Command {
 	}
 }
 
-// snapshotter is the provider of a lab that is there, if it has snapshots.
+// snapshotter returns the provider of an existing lab if it supports snapshots.
 func (a *app) snapshotter(ctx context.Context) (lab.Snapshotter, error) {
 	_, provider, err := a.labOf(ctx)
 	if err != nil {
@@ -98,7 +99,7 @@ func (a *app) snapshotter(ctx context.Context) (lab.Snapshotter, error) {
 	}
 	s, ok := provider.(lab.Snapshotter)
 	if !ok {
-		return nil, &usageError{fmt.Errorf("lab %s consists of machine containers, which have no snapshots: make one with --provider vagrant", a.labName())}
+		return nil, &usageError{workflow.WithHint(fmt.Errorf("lab %q: containers do not support snapshots", a.labName()), "create a lab with --provider vagrant")}
 	}
 	return s, nil
 }

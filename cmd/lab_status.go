@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -17,9 +16,9 @@ import (
 func newLabStatus(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "status",
-		Short:   "Show the machines of the lab",
+		Short:   "Show the machines of the lab and their state",
 		Example: "  slipway lab status -o json",
-		Args:    noArgs,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, provider, err := a.labOf(cmd.Context())
 			if err != nil {
@@ -66,15 +65,10 @@ func labInfo(l *lab.Lab) labStatus {
 
 func newLabSSH(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:     "ssh MACHINE [COMMAND...]",
-		Short:   "Log in to a machine of the lab, or run a command there",
-		Example: "  slipway lab ssh cp1\n  slipway lab ssh w1 -- sudo journalctl -u kubelet",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return &usageError{fmt.Errorf("which machine? see `slipway lab status`")}
-			}
-			return nil
-		},
+		Use:               "ssh MACHINE [COMMAND...]",
+		Short:             "Log in to a machine of the lab, or run a command there",
+		Example:           "  slipway lab ssh cp1\n  slipway lab ssh w1 -- sudo journalctl -u kubelet",
+		Args:              atLeastOne("run `slipway lab status` to list the machines"),
 		ValidArgsFunction: completeMachines(a),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, _, err := a.labOf(cmd.Context())
@@ -90,7 +84,7 @@ func newLabSSH(a *app) *cobra.Command {
 			err = child.Run()
 			var exit *exec.ExitError
 			if errors.As(err, &exit) && exit.ExitCode() > 0 {
-				return reported{childExit(exit.ExitCode())} // what ran there has said why
+				return reported{childExit(exit.ExitCode())} // the command printed its own error
 			}
 			return err
 		},

@@ -30,7 +30,7 @@ machines:
   - {name: kworker1, address: 172.16.16.101, roles: [worker], user: vagrant, identityFile: /key}
 `
 
-// withVagrantLab puts a lab of Vagrant's, and a Vagrant, where slipway looks.
+// withVagrantLab sets up a lab of Vagrant and a fake vagrant program.
 func withVagrantLab(t *testing.T) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
@@ -52,7 +52,7 @@ func withVagrantLab(t *testing.T) {
 	t.Setenv("PATH", home+string(os.PathListSeparator)+os.Getenv("PATH"))
 }
 
-func TestCommandsFindALabOfVagrants(t *testing.T) {
+func TestCommandsFindALabOfVagrant(t *testing.T) {
 	withVagrantLab(t)
 	out, complaints, code := slipway(t, "lab", "status")
 	for _, want := range []string{"kmaster   control-plane  172.16.16.100  running", "kworker1  worker         172.16.16.101  off"} {
@@ -72,10 +72,10 @@ func TestCommandsFindALabOfVagrants(t *testing.T) {
 	}
 }
 
-func TestUpChangesNoLabIntoAnother(t *testing.T) {
+func TestUpRefusesToChangeTheLab(t *testing.T) {
 	withVagrantLab(t)
 	for want, args := range map[string][]string{
-		"the machines of lab lab are made by vagrant":                                  {"--provider", "container"},
+		`--provider container: lab "lab" uses vagrant`:                                 {"--provider", "container"},
 		"its box is bento/debian-13: take it down first to make it bento/ubuntu-24.04": {"--box", "ubuntu-24.04"},
 		"it has machine kworker1, which is not asked for now":                          {"--workers", "0", "--machines-only"},
 	} {

@@ -14,11 +14,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"slipway.io/slipway/phases"
+	"slipway.io/slipway/phases/machines"
 	"slipway.io/slipway/phases/preflight"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/lab"
 	"slipway.io/slipway/provision/lab/vagrant"
-	"slipway.io/slipway/provision/localhost"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow"
@@ -27,12 +28,12 @@ import (
 func newLabUp(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "Make the machines, install the cluster, validate it, merge the kubeconfig",
-		Long: `Make the machines of the lab, install a cluster on them, validate it and merge its
-kubeconfig into yours. What is there already is left alone, so that it can be run
-again after it failed; what is not given stays as it is.
+		Short: "Create the machines of a lab and install a cluster on them",
+		Long: `Create the machines of a lab, install a cluster on them, validate it and merge its
+kubeconfig into ~/.kube/config. Existing machines and settings are kept: rerun the
+command to resume after a failure.
 
-Before the first virtual machine is made, this computer is checked as by
+Before it creates the first virtual machine, the command checks this computer like
 "slipway preflight --local".`,
 		Example: `  slipway lab up
   slipway lab up --provider vagrant --box ubuntu-24.04 --memory 4096
@@ -41,31 +42,31 @@ Before the first virtual machine is made, this computer is checked as by
   slipway lab up --addons local-path,traefik,metallb,metrics-server
   slipway lab up --overlay calico.yaml
   slipway lab up --ha --machines-only`,
-		Args: noArgs,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.labUp(cmd.Context()) },
 	}
 	connectionFlags(cmd)
 	flags := cmd.Flags()
-	flags.String("provider", "", "who makes the machines: vagrant or container (default: vagrant where a hypervisor runs)")
-	flags.Int("control-planes", 1, "how many control planes")
-	flags.Int("workers", 2, "how many workers")
-	flags.Bool("ha", false, "three control planes")
-	flags.String("names", "", "names of the machines: short (cp1, w1) or classic (kmaster, kworker1)")
-	flags.String("bundle", "", "the bundle to install from (default: made online)")
-	flags.StringSlice("addons", nil, "addons to install, without options (default: those that the lab has): "+strings.Join(config.KnownAddons(), ", "))
-	flags.String("overlay", "", "a file with sections of an inventory to lay over the lab's own (default: the one that the lab has)")
-	flags.Bool("machines-only", false, "make the machines and the inventory, and install nothing")
-	flags.Bool("install-missing", false, "container: install the Debian packages that the lab needs on this computer")
-	flags.String("hypervisor", "", "vagrant: its provider (default: what is there): "+strings.Join(vagrant.Providers(), ", "))
-	flags.String("box", "", "vagrant: a box (default debian-13): "+strings.Join(vagrant.Boxes(), ", ")+", or any other's name")
-	flags.String("box-version", "", "vagrant: one version of the box (default: the newest)")
-	flags.Int("cpus", 0, "vagrant: CPUs of each machine (default 2)")
-	flags.Int("memory", 0, "vagrant: memory of each machine, in MiB (default 2048)")
-	flags.String("range", "", "the machines' network, a /24 (default with vagrant 172.16.16.0/24, else a free one)")
-	flags.StringSlice("skip-checks", nil, "vagrant: checks of this computer to leave out")
-	flags.Bool("force", false, "replace another cluster's entry of the same name in the kubeconfig")
-	flags.Duration("timeout", 5*time.Minute, "how long nodes, and each addon, may take to be ready, and validating as a whole; more for slow machines")
-	flags.Int("parallel", 20, "how many steps may be under way at once, over all hosts")
+	flags.String("provider", "", "Provider of the machines: vagrant or container. (default vagrant if a hypervisor is available)")
+	flags.Int("control-planes", 1, "Number of control planes.")
+	flags.Int("workers", 2, "Number of workers.")
+	flags.Bool("ha", false, "Create three control planes.")
+	flags.String("names", "", "Naming of the machines: short (cp1, w1) or classic (kmaster, kworker1).")
+	flags.String("bundle", "", "Path to the bundle to install from. (default created online)")
+	flags.StringSlice("addons", nil, "Addons to install, without options: "+strings.Join(config.KnownAddons(), ", ")+". (default those of the lab)")
+	flags.String("overlay", "", "Path to a file with inventory sections to merge into the lab's inventory. (default that of the lab)")
+	flags.Bool("machines-only", false, "Create the machines and the inventory, and install nothing.")
+	flags.Bool("install-missing", false, "container: Install the Debian packages that the lab needs on this computer.")
+	flags.String("hypervisor", "", "vagrant: Hypervisor: "+strings.Join(vagrant.Providers(), ", ")+". (default the available one)")
+	flags.String("box", "", "vagrant: Box: "+strings.Join(vagrant.Boxes(), ", ")+" or the name of any other. (default debian-13)")
+	flags.String("box-version", "", "vagrant: Version of the box. (default latest)")
+	flags.Int("cpus", 0, "vagrant: Number of CPUs of each machine. (default 2)")
+	flags.Int("memory", 0, "vagrant: Memory of each machine in MiB. (default 2048)")
+	flags.String("range", "", "Network of the machines, an IPv4 /24. (default 172.16.16.0/24 with vagrant, a free one with container)")
+	flags.StringSlice("skip-checks", nil, "vagrant: Checks of this computer to skip.")
+	flags.Bool("force", false, "Overwrite an entry of another cluster with the same name in the kubeconfig.")
+	flags.Duration("timeout", 5*time.Minute, "Time to wait for nodes, for each addon, and for the validation. Increase it on slow computers.")
+	flags.Int("parallel", 20, "Maximum number of steps that run in parallel on all hosts.")
 	for flag, values := range map[string][]string{
 		"provider": {providerVagrant, providerContainer}, "names": {string(lab.NamesShort), string(lab.NamesClassic)},
 		"hypervisor": vagrant.Providers(), "box": vagrant.Boxes(), "addons": config.KnownAddons(),
@@ -79,7 +80,7 @@ Before the first virtual machine is made, this computer is checked as by
 
 func (a *app) labUp(ctx context.Context) error {
 	found, provider, err := a.labOf(ctx)
-	there := err == nil
+	exists := err == nil
 	if err != nil && !errors.Is(err, lab.ErrNotFound) {
 		return err
 	}
@@ -87,46 +88,79 @@ func (a *app) labUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var facts *localhost.Facts
-	if there {
+	var local *preflight.LocalOptions
+	if exists {
 		err = a.sameProvider(provider)
 	} else {
-		provider, facts, err = a.newLabProvider(ctx)
+		provider, local, err = a.newLab(ctx, spec)
 	}
 	if err != nil {
 		return err
 	}
-	if v, ok := provider.(vagrant.Vagrant); ok && !there {
-		if err := a.fitForLab(ctx, v, spec, facts); err != nil {
-			return err
-		}
+	var created *lab.Lab
+	l := machines.Lab{Provider: provider, Spec: spec, Created: func(l *lab.Lab) { created = l }}
+	if err := a.query(ctx, onLocalhost(), phases.LabMachines(l, local, a.refuse)); err != nil {
+		return err
 	}
-	made, err := provider.Up(ctx, spec)
-	if err != nil {
-		return workflow.WithHint(err, "run it again once that is mended: it goes on from here; `slipway lab down` removes everything")
-	}
-	a.settings.Set("inventory", made.InventoryFile())
+	a.settings.Set("inventory", created.InventoryFile())
 	if a.settings.GetBool("machines-only") {
-		fmt.Fprintf(a.out, "%s\n", made.InventoryFile())
+		fmt.Fprintf(a.out, "%s\n", created.InventoryFile())
 		return nil
 	}
-	return a.labInstall(ctx, made)
+	return a.labInstall(ctx, created)
 }
 
-// sameProvider refuses another provider than the one that a lab has.
+// labInstall installs, validates and gives access to a cluster on the lab's
+// machines, all with the same connections.
+func (a *app) labInstall(ctx context.Context, l *lab.Lab) error {
+	s, err := a.open()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if err := a.runOn(ctx, s, phases.Apply(), workflow.Selection{}, false); err != nil {
+		return err
+	}
+	if err := a.validate(ctx, s); err != nil {
+		return err
+	}
+	name := s.cluster.Metadata.Name
+	err = a.query(ctx, s, phases.Kubeconfig("", func(conf []byte) error { return a.mergeKubeconfig(name, conf) }))
+	if err != nil {
+		return err
+	}
+	option := ""
+	if name := a.labName(); name != "lab" {
+		option = " --name " + name
+	}
+	fmt.Fprintf(a.err, `
+The cluster is ready. Use it with
+  kubectl --context %[1]s get nodes
+  slipway lab ssh%[2]s %[3]s
+Stop or delete it with
+  slipway lab halt%[2]s
+  slipway lab down%[2]s
+Inventory: %[4]s
+Next steps: docs/tutorial.md
+`, name, option, l.Machines[0].Name, s.inventory)
+	return nil
+}
+
+// sameProvider refuses to change the provider of a lab.
 func (a *app) sameProvider(provider lab.Provider) error {
 	has := providerContainer
 	if _, ok := provider.(vagrant.Vagrant); ok {
 		has = providerVagrant
 	}
 	if asked := a.settings.GetString("provider"); asked != "" && asked != has {
-		return &usageError{fmt.Errorf("--provider %s: the machines of lab %s are made by %s; take it down first, or choose another --name", asked, a.labName(), has)}
+		return &usageError{workflow.WithHint(
+			fmt.Errorf("--provider %s: lab %q uses %s", asked, a.labName(), has), "delete the lab with `slipway lab down`, or choose another --name")}
 	}
 	return nil
 }
 
-// labSpec is what was asked for; what was not is as in the lab that was found,
-// which is nil if there is none.
+// labSpec reads the flags. Settings without a flag are those of the lab that
+// exists, or nil.
 func (a *app) labSpec(found *lab.Lab) (lab.Spec, error) {
 	spec := lab.Spec{
 		Name:          a.labName(),
@@ -152,12 +186,12 @@ func (a *app) labSpec(found *lab.Lab) (lab.Spec, error) {
 	}
 	if a.settings.GetBool("ha") {
 		if a.settings.IsSet("control-planes") && spec.ControlPlanes != haControlPlanes {
-			return spec, &usageError{fmt.Errorf("--ha is %d control planes: leave out --control-planes", haControlPlanes)}
+			return spec, &usageError{fmt.Errorf("--ha and --control-planes %d are mutually exclusive: --ha creates %d", spec.ControlPlanes, haControlPlanes)}
 		}
 		spec.ControlPlanes = haControlPlanes
 	}
 	if spec.ControlPlanes > 1 && !a.settings.GetBool("machines-only") {
-		return spec, &usageError{errors.New("clusters with more than one control plane cannot be installed yet: add --machines-only for the machines alone")}
+		return spec, &usageError{errors.New("clusters with more than one control plane are not supported yet: pass --machines-only to create the machines alone")}
 	}
 	if text := a.settings.GetString("range"); text != "" {
 		var err error
@@ -169,7 +203,7 @@ func (a *app) labSpec(found *lab.Lab) (lab.Spec, error) {
 		spec.Addons = append([]string{}, a.list("addons")...)
 		for _, name := range spec.Addons {
 			if !(config.Addon{Name: name}).Known() {
-				return spec, &usageError{fmt.Errorf("--addons %s: choose from %s", name, strings.Join(config.KnownAddons(), ", "))}
+				return spec, &usageError{fmt.Errorf("--addons: unknown addon %q: must be one of %s", name, strings.Join(config.KnownAddons(), ", "))}
 			}
 		}
 	}
@@ -191,43 +225,49 @@ func (a *app) labSpec(found *lab.Lab) (lab.Spec, error) {
 	return spec, nil
 }
 
-// haControlPlanes is the smallest number whose etcd survives the loss of one.
+// haControlPlanes is the smallest number with which etcd survives the loss of one.
 const haControlPlanes = 3
 
 // parseRange reads an IPv4 network.
 func parseRange(text string) (netip.Prefix, error) {
 	prefix, err := netip.ParsePrefix(text)
 	if err != nil || !prefix.Addr().Is4() {
-		return prefix, &usageError{fmt.Errorf("--range %q: write it as 172.16.16.0/24", text)}
+		return prefix, &usageError{fmt.Errorf("--range %q: must be an IPv4 network such as 172.16.16.0/24", text)}
 	}
 	return prefix, nil
 }
 
-// fitForLab checks this computer before virtual machines are made on it. Its
-// facts are nil if nobody has asked for them yet.
-func (a *app) fitForLab(ctx context.Context, v vagrant.Vagrant, spec lab.Spec, facts *localhost.Facts) error {
+// newLab returns the provider of a lab that does not exist yet, and the checks
+// of this computer that come first: nil for containers, which check themselves.
+func (a *app) newLab(ctx context.Context, spec lab.Spec) (lab.Provider, *preflight.LocalOptions, error) {
+	provider, facts, err := a.newLabProvider(ctx)
+	v, ok := provider.(vagrant.Vagrant)
+	if err != nil || !ok {
+		return provider, nil, err
+	}
 	selection := preflight.Selection{Skip: a.list("skip-checks")}
 	if a.settings.GetBool("machines-only") {
 		selection.Skip = append(selection.Skip, "downloads")
 	}
 	if err := selection.Validate(); err != nil {
-		return err
+		return nil, nil, err
 	}
-	want := preflight.Wanted{
+	want := preflight.LabSpec{
 		Facts: facts, Provider: providerVagrant, Hypervisor: v.Provider,
 		Machines: spec.ControlPlanes + spec.Workers, MemoryMiB: cmp.Or(v.MemoryMiB, vagrant.DefaultMemoryMiB), DiskMiB: labDiskMiB,
 		Range: cmp.Or(spec.Subnet, vagrant.DefaultNetwork()), Bundle: spec.Bundle, Download: releaseServer,
 	}
 	if want.Bundle == "" {
-		var err error
 		if want.Bundle, err = cachedBundleDir(); err != nil {
-			return err
+			return nil, nil, err
 		}
 	}
-	found, err := preflight.LookLocal(ctx, localhost.Current{}, want, selection)
-	if err != nil {
-		return err
-	}
+	return provider, &preflight.LocalOptions{Spec: want, Selection: selection}, nil
+}
+
+// refuse prints a report with errors and returns them; a report without errors
+// passes in silence.
+func (a *app) refuse(found *check.Report) error {
 	if found.Status() != check.Error {
 		return nil
 	}

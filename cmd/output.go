@@ -10,8 +10,8 @@ import (
 	"slipway.io/slipway/provision/report"
 )
 
-// output is where the events of a run go: the terminal or JSON lines, a log
-// file with everything, and an HTML page with the timeline.
+// output receives the events of a run: it shows them on the terminal or as JSON
+// lines, writes them all to a log, and writes a timeline to an HTML page.
 type output struct {
 	report.Sink
 	app      *app
@@ -45,8 +45,8 @@ func (a *app) output(run string, plan bool) (*output, error) {
 	return o, nil
 }
 
-// visible is what the screen shows of a run. The changes of a plan are its
-// result, and come once, by host, at the end.
+// visible is the sink of the screen. The changes of a plan are its result, which
+// close prints by host.
 func (o *output) visible() report.Sink {
 	if !o.plan || o.app.json() {
 		return o.screen
@@ -58,7 +58,7 @@ func (o *output) visible() report.Sink {
 	})
 }
 
-// runsDir keeps the log and the report of each run.
+// runsDir is the folder with the log and the report of each run.
 func runsDir() (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -68,7 +68,7 @@ func runsDir() (string, error) {
 	return dir, os.MkdirAll(dir, 0o700)
 }
 
-// Event passes an event on.
+// Event implements report.Sink.
 func (o *output) Event(e report.Event) {
 	if e.Kind == report.PhaseFailed || e.Kind == report.RunFinished && e.Error != "" {
 		o.failed.Store(true)
@@ -76,10 +76,7 @@ func (o *output) Event(e report.Event) {
 	o.Sink.Event(e)
 }
 
-// told says whether a failure has been shown already.
-func (o *output) told() bool { return o.failed.Load() }
-
-// close ends the view, and writes the report and the summaries.
+// close ends the live view, and writes the report and the summary.
 func (o *output) close() error {
 	err := o.screen.Close()
 	events := o.recorder.Events()

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -17,7 +16,7 @@ import (
 func newPhase(a *app) *cobra.Command {
 	return group(&cobra.Command{
 		Use:     "phase",
-		Short:   "List the phases of an installation, or run some of them",
+		Short:   "List the phases of apply, or run single phases",
 		Example: "  slipway phase list\n  slipway phase run kernel",
 	}, newPhaseList(a), newPhaseRun(a))
 }
@@ -36,9 +35,9 @@ type phaseInfo struct {
 func newPhaseList(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "list",
-		Short:   "List the phases of apply in their order, with where they run and what they need",
+		Short:   "List the phases of apply in order",
 		Example: "  slipway phase list\n  slipway phase list -o json",
-		Args:    noArgs,
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			var infos []phaseInfo
 			var rows []report.Row
@@ -56,7 +55,7 @@ func newPhaseList(a *app) *cobra.Command {
 			if a.json() {
 				return a.printJSON(infos)
 			}
-			return report.Table(a.out, []string{"PHASE", "RUNS ON", "WHAT IT DOES", "NEEDS"}, rows)
+			return report.Table(a.out, []string{"PHASE", "RUNS ON", "DESCRIPTION", "NEEDS"}, rows)
 		},
 	}
 }
@@ -64,15 +63,12 @@ func newPhaseList(a *app) *cobra.Command {
 func newPhaseRun(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run NAME...",
-		Short: "Run single phases of apply; what they need must be done already",
+		Short: "Run single phases of apply",
+		Long: `Run single phases of apply. The phases that they need must be done already; read-only
+phases always run.`,
 		Example: `  slipway phase run kernel
   slipway phase run containerd images --hosts w-3`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return &usageError{fmt.Errorf("which phase? see `slipway phase list`")}
-			}
-			return nil
-		},
+		Args: atLeastOne("run `slipway phase list` to list the phases"),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return phaseNames(phases.Apply()), cobra.ShellCompDirectiveNoFileComp
 		},
@@ -83,9 +79,9 @@ func newPhaseRun(a *app) *cobra.Command {
 	}
 	connectionFlags(cmd)
 	flags := cmd.Flags()
-	flags.StringSlice("hosts", nil, "the hosts to work on, by name (default: all)")
-	flags.Int("parallel", 20, "how many steps may be under way at once, over all hosts")
-	flags.Bool("plan", false, "say what would be done, and do nothing")
+	flags.StringSlice("hosts", nil, "Names of the hosts to work on. (default all)")
+	flags.Int("parallel", 20, "Maximum number of steps that run in parallel on all hosts.")
+	flags.Bool("plan", false, "Print what would change, and change nothing.")
 	return cmd
 }
 

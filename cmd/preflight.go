@@ -13,53 +13,53 @@ import (
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
+	"slipway.io/slipway/phases"
 	"slipway.io/slipway/phases/preflight"
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/lab/vagrant"
-	"slipway.io/slipway/provision/localhost"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/report/check"
 )
 
-// preflightFormats are what --output may be for preflight.
+// preflightFormats are the values of --output for preflight.
 var preflightFormats = []string{"text", "json", "yaml", "junit", "html"}
 
 func newPreflight(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "preflight",
-		Short: "Check the machines, and change nothing",
-		Long: `Check every machine, all of them together, and what lies between them with real
-packets: a small program is brought to each machine for that, and removed. All
-checks run, and none is changed by what another finds.
+		Short: "Check hosts and network before an installation",
+		Long: `Check each host, all hosts together and the network between them, and report every
+problem with its fix. To measure the network, a small program is copied to each host,
+run and deleted. Nothing else changes.
 
-The exit code is 5 if a check found an error, 10 if one could not be answered, 11 if
-there are warnings only, and else 0. "slipway explain CHECK" says more about a check.`,
+The exit code is 5 if a check found an error, 10 if a check was inconclusive, 11 if there
+are only warnings, and otherwise 0. "slipway explain CHECK" explains a check.`,
 		Example: `  slipway preflight
   slipway preflight --watch
   slipway preflight --only mesh,mtu
   slipway preflight --skip-checks disk-latency -o json
   slipway preflight -o html --output-file preflight.html
   slipway preflight --local`,
-		Args:        noArgs,
+		Args:        cobra.NoArgs,
 		Annotations: map[string]string{outputFormats: strings.Join(preflightFormats, ",")},
 		RunE:        func(cmd *cobra.Command, _ []string) error { return a.preflight(cmd.Context()) },
 	}
 	connectionFlags(cmd)
 	flags := cmd.Flags()
-	flags.StringSlice("only", nil, "the checks to run (default: all)")
-	flags.StringSlice("skip-checks", nil, "checks to leave out")
-	flags.Bool("no-pairs", false, "send no packets between the machines")
-	flags.Bool("local", false, "check this computer, on which a lab is to run, and no machines")
-	flags.String("provider", "", "with --local: vagrant or container (default: what is there)")
-	flags.String("hypervisor", "", "with --local: Vagrant's provider (default: what is there)")
-	flags.Int("machines", 3, "with --local: how many machines there shall be")
-	flags.Int("memory", vagrant.DefaultMemoryMiB, "with --local: the memory of a machine, in MiB")
-	flags.String("range", vagrant.DefaultNetwork().String(), "with --local: the network of the machines")
-	flags.String("bundle", "", "with --local: the bundle to install from")
-	flags.Bool("watch", false, "check again and again, until nothing is wrong")
-	flags.Duration("interval", 5*time.Second, "with --watch: how long to wait before the next round")
-	flags.String("output-file", "", "write the report to this file")
+	flags.StringSlice("only", nil, "Checks to run. (default all)")
+	flags.StringSlice("skip-checks", nil, "Checks to skip.")
+	flags.Bool("no-pairs", false, "Send no packets between hosts.")
+	flags.Bool("local", false, "Check whether this computer can run a lab. No host is checked.")
+	flags.String("provider", "", "With --local, provider of the machines: vagrant or container. (default the available one)")
+	flags.String("hypervisor", "", "With --local, hypervisor of Vagrant. (default the available one)")
+	flags.Int("machines", 3, "With --local, number of machines.")
+	flags.Int("memory", vagrant.DefaultMemoryMiB, "With --local, memory of each machine in MiB.")
+	flags.String("range", vagrant.DefaultNetwork().String(), "With --local, network of the machines.")
+	flags.String("bundle", "", "With --local, path to the bundle to install from.")
+	flags.Bool("watch", false, "Repeat the checks until all of them pass.")
+	flags.Duration("interval", 5*time.Second, "With --watch, time between two rounds.")
+	flags.String("output-file", "", "Write the report to this file.")
 	names := func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var all []string
 		for _, d := range preflight.Describe() {
@@ -80,22 +80,15 @@ func (a *app) preflight(ctx context.Context) error {
 	if err := selection.Validate(); err != nil {
 		return err
 	}
-	look := a.lookAtMachines
+	run := a.preflightHosts
 	if a.settings.GetBool("local") {
-		look = a.lookAtThisComputer
+		run = a.preflightLocal
 	}
 	for {
-		found, err := look(ctx, selection)
-		if err != nil {
+		err := run(ctx, selection)
+		var verdict reported
+		if !errors.As(err, &verdict) || errors.Is(err, errWarnings) || !a.settings.GetBool("watch") {
 			return err
-		}
-		if err := a.show(found); err != nil {
-			return err
-		}
-		verdict := verdictOf(found)
-		green := verdict == nil || errors.Is(verdict, errWarnings)
-		if green || !a.settings.GetBool("watch") {
-			return verdict
 		}
 		select {
 		case <-ctx.Done():
@@ -105,70 +98,64 @@ func (a *app) preflight(ctx context.Context) error {
 	}
 }
 
-// lookAtMachines makes new connections each time: what is wrong may be the
-// connection.
-func (a *app) lookAtMachines(ctx context.Context, selection preflight.Selection) (*check.Report, error) {
-	cluster, path, err := a.inventory()
+// preflightHosts opens new connections in each round: a connection may be the problem.
+func (a *app) preflightHosts(ctx context.Context, selection preflight.Selection) error {
+	s, err := a.open()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	hosts, closeAll, err := a.hosts(cluster, path)
-	if err != nil {
-		return nil, err
-	}
-	defer closeAll()
+	defer s.close()
 	options := preflight.Options{Selection: selection, NoPairs: a.settings.GetBool("no-pairs")}
-	if cluster.Artifacts.Bundle != "" {
-		if made, err := openBundle(cluster.Artifacts.Bundle); err != nil {
+	if dir := s.cluster.Artifacts.Bundle; dir != "" {
+		if b, err := openBundle(dir); err != nil {
 			options.BundleErr = err
 		} else {
-			options.Version = made.Manifest().Kubernetes
+			options.Version = b.Manifest().Kubernetes
 		}
 	}
 	if report.IsTerminal(a.err) {
-		fmt.Fprintf(a.err, "looking at %d hosts\r", len(cluster.Hosts))
+		fmt.Fprintf(a.err, "checking %d hosts\r", len(s.cluster.Hosts))
 		defer fmt.Fprint(a.err, "\x1b[K")
 	}
-	return preflight.Look(ctx, cluster, hosts, options)
+	return a.query(ctx, s, phases.Preflight(options, a.showVerdict))
 }
 
-// labDiskMiB is what a machine of a lab takes on disk, in MiB: the images of a
-// control plane unpack to a few GB.
+// labDiskMiB is the disk space of a machine in MiB: the images of a control plane
+// unpack to a few GB.
 const labDiskMiB = 8192
 
-// releaseServer is where a bundle comes from.
+// releaseServer is where bundles are downloaded from.
 const releaseServer = "https://dl.k8s.io/"
 
-// lookAtThisComputer checks where a lab is to run.
-func (a *app) lookAtThisComputer(ctx context.Context, selection preflight.Selection) (*check.Report, error) {
-	want := preflight.Wanted{
+// preflightLocal checks the computer on which a lab is to run.
+func (a *app) preflightLocal(ctx context.Context, selection preflight.Selection) error {
+	spec := preflight.LabSpec{
 		Provider: a.settings.GetString("provider"), Hypervisor: a.settings.GetString("hypervisor"), Machines: a.settings.GetInt("machines"),
 		MemoryMiB: a.settings.GetInt("memory"), DiskMiB: labDiskMiB,
 		Bundle: a.settings.GetString("bundle"), Download: releaseServer,
 	}
 	var err error
-	if want.Range, err = parseRange(a.settings.GetString("range")); err != nil {
-		return nil, err
+	if spec.Range, err = parseRange(a.settings.GetString("range")); err != nil {
+		return err
 	}
-	if !slices.Contains([]string{"", providerVagrant, providerContainer}, want.Provider) {
-		return nil, &usageError{fmt.Errorf("--provider %q: use vagrant or container", want.Provider)}
+	if !slices.Contains([]string{"", providerVagrant, providerContainer}, spec.Provider) {
+		return unknownProvider(spec.Provider)
 	}
-	if want.Machines < 1 || want.MemoryMiB < 1 {
-		return nil, &usageError{errors.New("--machines and --memory: use numbers above 0")}
+	if spec.Machines < 1 || spec.MemoryMiB < 1 {
+		return &usageError{errors.New("--machines and --memory: must be greater than 0")}
 	}
-	if want.Bundle == "" {
-		want.Bundle, err = cachedBundleDir()
-	} else if _, err = openBundle(want.Bundle); err != nil {
-		return nil, err
+	if spec.Bundle == "" {
+		spec.Bundle, err = cachedBundleDir()
+	} else if _, err = openBundle(spec.Bundle); err != nil {
+		return err
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return preflight.LookLocal(ctx, localhost.Current{}, want, selection)
+	return a.query(ctx, onLocalhost(), phases.PreflightLocal(preflight.LocalOptions{Spec: spec, Selection: selection}, a.showVerdict))
 }
 
-// cachedBundleDir is the bundle of a cluster without addons in the user's
-// cache; empty if there is none that can be used.
+// cachedBundleDir is the cached bundle for a cluster without addons, or empty.
 func cachedBundleDir() (string, error) {
 	dir, err := bundleDir(config.DefaultKubernetesVersion, []string{config.CNIFlannel})
 	if err != nil {
@@ -180,7 +167,15 @@ func cachedBundleDir() (string, error) {
 	return dir, nil
 }
 
-// show writes a report as it was asked for.
+// showVerdict prints a report and returns its verdict.
+func (a *app) showVerdict(found *check.Report) error {
+	if err := a.show(found); err != nil {
+		return err
+	}
+	return verdictOf(found)
+}
+
+// show prints a report in the format of --output.
 func (a *app) show(found *check.Report) error {
 	path := a.settings.GetString("output-file")
 	if path == "" {
@@ -217,13 +212,13 @@ func (a *app) write(w io.Writer, found *check.Report) error {
 	}
 }
 
-// What a preflight comes to beside findings that are errors.
+// The verdicts on a report without errors.
 var (
-	errUnknown  = errors.New("some checks could not be answered")
-	errWarnings = errors.New("some checks warn")
+	errUnknown  = errors.New("some checks are inconclusive")
+	errWarnings = errors.New("some checks have warnings")
 )
 
-// verdictOf is nil where nothing is wrong.
+// verdictOf returns an error unless all checks passed.
 func verdictOf(found *check.Report) error {
 	switch found.Status() {
 	case check.Error:
@@ -236,7 +231,7 @@ func verdictOf(found *check.Report) error {
 	return nil
 }
 
-// allowedFormats are what --output may be for a command.
+// allowedFormats are the values of --output for a command.
 func allowedFormats(cmd *cobra.Command) []string {
 	if own := cmd.Annotations[outputFormats]; own != "" {
 		return strings.Split(own, ",")
@@ -244,7 +239,7 @@ func allowedFormats(cmd *cobra.Command) []string {
 	return []string{"text", "json"}
 }
 
-// outputFormats is the annotation of a command with formats of its own.
+// outputFormats is the annotation of a command with its own formats.
 const outputFormats = "output-formats"
 
 func checkFormat(cmd *cobra.Command, format string) error {
@@ -253,5 +248,5 @@ func checkFormat(cmd *cobra.Command, format string) error {
 		return nil
 	}
 	last := len(allowed) - 1
-	return &usageError{fmt.Errorf("--output %q: use %s or %s", format, strings.Join(allowed[:last], ", "), allowed[last])}
+	return &usageError{fmt.Errorf("--output %q: must be %s or %s", format, strings.Join(allowed[:last], ", "), allowed[last])}
 }

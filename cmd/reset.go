@@ -12,14 +12,13 @@ import (
 func newReset(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reset",
-		Short: "Take off the machines what slipway put there",
-		Long: `Take the cluster down and take back, by the journal on each machine, what slipway
-did: files that were changed come back as they were, files that were made go,
-swap and services are as before. Everything else stays. What was stored in the
-cluster is lost.`,
+		Short: "Undo everything slipway did on the hosts",
+		Long: `Stop the cluster and undo, with the journal on each host, everything slipway did
+there: changed files are restored, created files are deleted, and swap and services are
+as before. Nothing else is touched. All data in the cluster is lost.`,
 		Example: `  slipway reset --plan
   slipway reset --yes`,
-		Args: noArgs,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if plan := a.settings.GetBool("plan"); plan || a.settings.GetBool("yes") {
 				selection := workflow.Selection{Hosts: a.list("hosts")}
@@ -30,15 +29,15 @@ cluster is lost.`,
 				return err
 			}
 			return &usageError{workflow.WithHint(
-				fmt.Errorf("reset destroys the cluster %q on the %d hosts of %s", cluster.Metadata.Name, len(cluster.Hosts), path),
-				"if that is what you want, run it again with --yes; --plan says what it would do")}
+				fmt.Errorf("reset destroys cluster %q on all %d hosts of %s", cluster.Metadata.Name, len(cluster.Hosts), path),
+				"rerun with --yes to confirm, or with --plan to see what would change")}
 		},
 	}
 	connectionFlags(cmd)
 	flags := cmd.Flags()
-	flags.BoolP("yes", "y", false, "do it")
-	flags.Bool("plan", false, "say what would be done, and do nothing")
-	flags.StringSlice("hosts", nil, "the hosts to work on, by name (default: all)")
-	flags.Int("parallel", 20, "how many steps may be under way at once, over all hosts")
+	flags.BoolP("yes", "y", false, "Confirm the reset.")
+	flags.Bool("plan", false, "Print what would change, and change nothing.")
+	flags.StringSlice("hosts", nil, "Names of the hosts to work on. (default all)")
+	flags.Int("parallel", 20, "Maximum number of steps that run in parallel on all hosts.")
 	return cmd
 }

@@ -1,5 +1,5 @@
-// Package cmd is the command line: flags, environment and settings in, exit
-// codes and hints out. What slipway does is in package phases.
+// Package cmd is the command line: it parses flags, environment and settings,
+// runs the workflows of package phases, and prints their results.
 package cmd
 
 import (
@@ -14,9 +14,11 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/viper"
+
+	"slipway.io/slipway/provision/workflow"
 )
 
-// app is what every command shares.
+// app is shared by all commands.
 type app struct {
 	in       io.Reader
 	out, err io.Writer
@@ -37,8 +39,8 @@ func Main(args []string, in io.Reader, out, errOut io.Writer) int {
 	return exitCode(err)
 }
 
-// interruptible is a context that the first Ctrl-C ends, so that everything
-// stops cleanly; a second one ends the program at once.
+// interruptible returns a context that the first Ctrl-C cancels, for a clean
+// stop. A second Ctrl-C kills the program.
 func interruptible() (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
@@ -48,12 +50,12 @@ func interruptible() (context.Context, context.CancelFunc) {
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "slipway",
-		Short: "Turn machines that answer SSH into a working, validated Kubernetes cluster",
-		Long: `slipway turns machines that answer SSH into a working Kubernetes cluster with
-kubeadm, proves that it works, and takes it down again without a trace.
+		Short: "Install and operate Kubernetes clusters over SSH",
+		Long: `slipway installs a Kubernetes cluster with kubeadm on hosts that you can reach with
+SSH, validates it, and can undo everything it did on the hosts.
 
-Settings come from flags, then from the environment (SLIPWAY_INVENTORY for
---inventory, and so on), then from ~/.config/slipway/config.yaml.`,
+Each setting is read from its flag, then from the environment (SLIPWAY_INVENTORY for
+--inventory), then from ~/.config/slipway/config.yaml.`,
 		Example: `  slipway init --host cp-1=192.0.2.10,control-plane --host w-1=192.0.2.11 > inventory.yaml
   slipway plan
   slipway apply
@@ -66,16 +68,16 @@ Settings come from flags, then from the environment (SLIPWAY_INVENTORY for
 		},
 	}
 	flags := root.PersistentFlags()
-	flags.StringP("inventory", "i", "inventory.yaml", "the inventory file")
-	flags.StringP("output", "o", "text", "output format: text or json")
-	flags.BoolP("verbose", "v", false, "show each change and each line that long steps print")
+	flags.StringP("inventory", "i", "inventory.yaml", "Path to the inventory file.")
+	flags.StringP("output", "o", "text", "Output format: text or json.")
+	flags.BoolP("verbose", "v", false, "Show every change and the output of long-running commands.")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
+		return &usageError{workflow.WithHint(err, usageHint(cmd))}
 	})
 	group(root)
 	root.AddGroup(
-		&cobra.Group{ID: "cluster", Title: "Clusters:"},
-		&cobra.Group{ID: "prepare", Title: "Preparation:"},
+		&cobra.Group{ID: "cluster", Title: "Cluster Commands:"},
+		&cobra.Group{ID: "prepare", Title: "Preparation Commands:"},
 	)
 	for _, c := range []*cobra.Command{
 		newApply(a), newPlan(a), newValidate(a), newAddon(a), newConsole(a), newReset(a), newKubeconfig(a), newPhase(a),
@@ -88,31 +90,63 @@ Settings come from flags, then from the environment (SLIPWAY_INVENTORY for
 		root.AddCommand(c)
 	}
 	root.AddCommand(newVersion(a))
+	markUsageErrors(root)
 	return root
 }
 
-// group makes a command that only holds others: alone it prints its help, and a
-// word that is none of them is a mistake.
+// group makes a command of subcommands. Alone, it prints its help.
 func group(cmd *cobra.Command, members ...*cobra.Command) *cobra.Command {
 	cmd.SuggestionsMinimumDistance = 2
-	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return nil
-		}
-		text := fmt.Sprintf("%q is no command of %s; ", args[0], cmd.CommandPath())
-		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-			text += "did you mean " + strings.Join(near, " or ") + "?"
-		} else {
-			text += "see `" + cmd.CommandPath() + " --help`"
-		}
-		return &usageError{errors.New(text)}
-	}
+	cmd.Args = unknownCommand
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	cmd.AddCommand(members...)
 	return cmd
 }
 
-// loadSettings fills flags that were not given from the environment and the
+// unknownCommand is what cobra says of an unknown subcommand of the root, for
+// all groups.
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	err := cobra.NoArgs(cmd, args)
+	if err == nil {
+		return nil
+	}
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return fmt.Errorf("%w\n\nDid you mean this?\n\t%s\n", err, strings.Join(near, "\n\t"))
+	}
+	return err
+}
+
+// markUsageErrors makes the argument errors of all commands usage errors.
+func markUsageErrors(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			err := check(cmd, args)
+			if err == nil {
+				return nil
+			}
+			if workflow.Hint(err) == "" {
+				err = workflow.WithHint(err, usageHint(cmd))
+			}
+			return &usageError{err}
+		}
+	}
+	for _, c := range cmd.Commands() {
+		markUsageErrors(c)
+	}
+}
+
+func usageHint(cmd *cobra.Command) string {
+	return fmt.Sprintf("run `%s --help` for usage", cmd.CommandPath())
+}
+
+// atLeastOne is cobra.MinimumNArgs(1) with a hint that says where names are listed.
+func atLeastOne(hint string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		return workflow.WithHint(cobra.MinimumNArgs(1)(cmd, args), hint)
+	}
+}
+
+// loadSettings reads flags that were not given from the environment and the
 // user's settings file.
 func (a *app) loadSettings(cmd *cobra.Command) error {
 	v := a.settings
@@ -131,8 +165,8 @@ func (a *app) loadSettings(cmd *cobra.Command) error {
 	return checkFormat(cmd, v.GetString("output"))
 }
 
-// list is a setting of several values; in the environment there are commas
-// between them, as on the command line.
+// list reads a setting with several values, which are separated by commas also
+// in the environment.
 func (a *app) list(name string) []string {
 	var values []string
 	for _, value := range a.settings.GetStringSlice(name) {
@@ -143,15 +177,7 @@ func (a *app) list(name string) []string {
 
 func (a *app) json() bool { return a.settings.GetString("output") == "json" }
 
-// usageError is a mistake on the command line.
+// usageError is an error in how slipway was called.
 type usageError struct{ error }
 
 func (e *usageError) Unwrap() error { return e.error }
-
-// noArgs is cobra.NoArgs with a usage error.
-func noArgs(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return &usageError{fmt.Errorf("%q: %s takes no arguments", args[0], cmd.CommandPath())}
-	}
-	return nil
-}

@@ -16,7 +16,7 @@ import (
 	"slipway.io/slipway/provision/config"
 )
 
-// slipway runs a command line and gives what it printed and its exit code.
+// slipway runs a command line and returns its output and exit code.
 func slipway(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	var out, errOut bytes.Buffer
@@ -52,7 +52,7 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-// commands are all of them, but for those that cobra adds.
+// commands lists all commands except those that cobra adds.
 func commands(t *testing.T) []*cobra.Command {
 	t.Helper()
 	var all []*cobra.Command
@@ -81,7 +81,7 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 		}
 		for line := range strings.Lines(c.Example) {
 			if !strings.Contains(line, c.CommandPath()) && c.HasParent() {
-				t.Errorf("%s: %q is no example of it", c.CommandPath(), line)
+				t.Errorf("%s: %q is not an example of it", c.CommandPath(), line)
 			}
 		}
 	}
@@ -129,7 +129,7 @@ func TestACommandOfCommandsPrintsItsHelp(t *testing.T) {
 	alone(t)
 	for _, args := range [][]string{nil, {"bundle"}, {"phase"}, {"lab"}} {
 		out, complaints, code := slipway(t, args...)
-		if code != 0 || complaints != "" || !strings.Contains(out, "Available Commands:") && !strings.Contains(out, "Clusters:") {
+		if code != 0 || complaints != "" || !strings.Contains(out, "Available Commands:") && !strings.Contains(out, "Cluster Commands:") {
 			t.Errorf("slipway %v: exit code %d, %q\n%s", args, code, complaints, out)
 		}
 	}
@@ -143,31 +143,31 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"an unknown command", []string{"frobnicate"}, `"frobnicate" is no command of slipway; see`},
-		{"a misspelt command", []string{"aply"}, `"aply" is no command of slipway; did you mean apply?`},
-		{"a misspelt command of a command", []string{"bundle", "verfy"}, `"verfy" is no command of slipway bundle; did you mean verify?`},
-		{"an unknown flag", []string{"apply", "--frobnicate"}, "unknown flag: --frobnicate; see `slipway apply --help`"},
+		{"an unknown command", []string{"frobnicate"}, "unknown command \"frobnicate\" for \"slipway\"\nnext: run `slipway --help` for usage\n"},
+		{"a misspelt command", []string{"aply"}, "unknown command \"aply\" for \"slipway\"\n\nDid you mean this?\n\tapply\n"},
+		{"a misspelt command of a command", []string{"bundle", "verfy"}, "unknown command \"verfy\" for \"slipway bundle\"\n\nDid you mean this?\n\tverify\n"},
+		{"an unknown flag", []string{"apply", "--frobnicate"}, "unknown flag: --frobnicate\nnext: run `slipway apply --help` for usage\n"},
 		{"a flag without its value", []string{"apply", "--hosts"}, "flag needs an argument: --hosts"},
-		{"a value that is no number", []string{"apply", "--parallel", "many"}, "invalid argument"},
-		{"an argument too many", []string{"plan", "now"}, `"now": slipway plan takes no arguments`},
-		{"an argument too few", []string{"bundle", "verify"}, "slipway bundle verify takes one argument, the folder of the bundle"},
-		{"no phase to run", []string{"phase", "run"}, "which phase?"},
-		{"no machine to log in to", []string{"lab", "ssh"}, "which machine?"},
-		{"machines of an unknown provider", []string{"lab", "up", "--provider", "podman"}, `--provider "podman": use vagrant or container`},
-		{"names that there are not", []string{"lab", "up", "--names", "greek"}, `names "greek": use short or classic`},
-		{"three control planes, and two", []string{"lab", "up", "--ha", "--control-planes", "2"}, "--ha is 3 control planes: leave out --control-planes"},
-		{"a cluster that cannot be installed yet", []string{"lab", "up", "--ha"}, "add --machines-only"},
-		{"a network that is none", []string{"lab", "up", "--range", "172.16.16"}, `--range "172.16.16": write it as 172.16.16.0/24`},
+		{"a value that is not a number", []string{"apply", "--parallel", "many"}, "invalid argument"},
+		{"too many arguments", []string{"plan", "now"}, `unknown command "now" for "slipway plan"`},
+		{"too few arguments", []string{"bundle", "verify"}, "accepts 1 arg(s), received 0\nnext: run `slipway bundle verify --help` for usage\n"},
+		{"no phase to run", []string{"phase", "run"}, "requires at least 1 arg(s), only received 0\nnext: run `slipway phase list`"},
+		{"no machine to log in to", []string{"lab", "ssh"}, "requires at least 1 arg(s), only received 0\nnext: run `slipway lab status`"},
+		{"machines of an unknown provider", []string{"lab", "up", "--provider", "podman"}, `--provider "podman": must be vagrant or container`},
+		{"an unknown naming", []string{"lab", "up", "--names", "greek"}, `names "greek": use short or classic`},
+		{"--ha with another number of control planes", []string{"lab", "up", "--ha", "--control-planes", "2"}, "--ha and --control-planes 2 are mutually exclusive"},
+		{"a cluster that cannot be installed yet", []string{"lab", "up", "--ha"}, "pass --machines-only"},
+		{"a network that is not valid", []string{"lab", "up", "--range", "172.16.16"}, `--range "172.16.16": must be an IPv4 network`},
 		{"a network of another size", []string{"lab", "up", "--range", "10.0.0.0/8"}, "must be an IPv4 /24"},
-		{"a snapshot without a name", []string{"lab", "snapshot", "save"}, "slipway lab snapshot save takes one argument, the name of the snapshot"},
-		{"an output that there is not", []string{"version", "-o", "xml"}, `--output "xml": use text or json`},
-		{"an inventory that is not there", []string{"apply", "-i", "none.yaml"}, "none.yaml: no such file or directory; name the inventory with -i"},
+		{"a snapshot without a name", []string{"lab", "snapshot", "save"}, "accepts 1 arg(s), received 0"},
+		{"an unknown output format", []string{"version", "-o", "xml"}, `--output "xml": must be text or json`},
+		{"an inventory that does not exist", []string{"apply", "-i", "none.yaml"}, "none.yaml: no such file or directory; pass the inventory with -i"},
 		{"a host that init cannot read", []string{"init", "--host", "cp-1"}, `host "cp-1": write name=address`},
-		{"a role that there is not", []string{"init", "--host", "cp-1=192.0.2.1,master"}, `"master" is no role`},
-		{"hosts that make no inventory", []string{"init", "--host", "w-1=192.0.2.1"}, "control-plane"},
-		{"a reset that nobody confirmed", []string{"reset"}, `reset destroys the cluster "kubernetes" on the 1 hosts`},
-		{"a password file that is not there", []string{"apply", "--sudo-password-file", "none"}, "--sudo-password-file: "},
-		{"a password that nobody can type", []string{"apply", "--ask-sudo-password"}, "the standard input is no terminal"},
+		{"an unknown role", []string{"init", "--host", "cp-1=192.0.2.1,master"}, `"master" is no role`},
+		{"hosts without a control plane", []string{"init", "--host", "w-1=192.0.2.1"}, "control-plane"},
+		{"a reset without confirmation", []string{"reset"}, `reset destroys cluster "kubernetes" on all 1 hosts`},
+		{"a password file that does not exist", []string{"apply", "--sudo-password-file", "none"}, "--sudo-password-file: "},
+		{"a password prompt without a terminal", []string{"apply", "--ask-sudo-password"}, "standard input is not a terminal"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

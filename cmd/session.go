@@ -20,60 +20,71 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// connectionFlags are the flags of commands that reach machines.
+// connectionFlags are the flags of commands that connect to hosts.
 func connectionFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.Bool("accept-new-host-keys", false, "record the host key of a machine that known_hosts does not have")
-	flags.Bool("ask-sudo-password", false, "ask for the password that sudo wants (or set SLIPWAY_SUDO_PASSWORD)")
-	flags.String("sudo-password-file", "", "read the password that sudo wants from this file")
+	flags.Bool("accept-new-host-keys", false, "Add unknown host keys to known_hosts. Changed keys are always refused.")
+	flags.Bool("ask-sudo-password", false, "Prompt for the sudo password. SLIPWAY_SUDO_PASSWORD sets it without a prompt.")
+	flags.String("sudo-password-file", "", "Path to a file with the sudo password.")
 }
 
-// inventory loads the inventory that the flags name.
+// inventory loads the file that --inventory names.
 func (a *app) inventory() (*config.Cluster, string, error) {
 	path := a.settings.GetString("inventory")
 	cluster, err := config.Load(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, "", &usageError{fmt.Errorf("%w; name the inventory with -i, or write one with `slipway init`", err)}
+		return nil, "", &usageError{fmt.Errorf("%w; pass the inventory with -i, or create one with `slipway init`", err)}
 	}
 	return cluster, path, err
 }
 
-// hosts is all machines of the inventory. They are connected when they are
-// first needed.
-func (a *app) hosts(cluster *config.Cluster, inventory string) (*workflow.Hosts, func(), error) {
-	local, err := ssh.CurrentLocal(filepath.Dir(inventory))
+// session is an inventory and the connections to its hosts, for one command.
+type session struct {
+	cluster   *config.Cluster
+	inventory string
+	hosts     *workflow.Hosts
+	close     func()
+}
+
+// open loads the inventory. Each host is connected when it is first used.
+func (a *app) open() (*session, error) {
+	cluster, path, err := a.inventory()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
+	}
+	local, err := ssh.CurrentLocal(filepath.Dir(path))
+	if err != nil {
+		return nil, err
 	}
 	password, err := a.sudoPassword()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	hosts := &workflow.Hosts{}
 	sender := &host.Sender{}
+	s := &session{cluster: cluster, inventory: path, hosts: &workflow.Hosts{}}
 	var connections []*host.Lazy
-	for _, spec := range cluster.Hosts {
-		options, err := ssh.OptionsFor(cluster, spec, local)
+	for _, h := range cluster.Hosts {
+		options, err := ssh.OptionsFor(cluster, h, local)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		options.AcceptNewHostKeys = a.settings.GetBool("accept-new-host-keys")
 		options.SudoPassword = password
 		options.Sender = sender
-		host := host.NewLazy(spec.Name, func(ctx context.Context) (host.Connected, error) { return ssh.Dial(ctx, options) })
-		connections = append(connections, host)
-		hosts.All = append(hosts.All, &workflow.Host{Config: spec, Conn: host})
+		conn := host.NewLazy(h.Name, func(ctx context.Context) (host.Connected, error) { return ssh.Dial(ctx, options) })
+		connections = append(connections, conn)
+		s.hosts.All = append(s.hosts.All, &workflow.Host{Config: h, Conn: conn})
 	}
-	closeAll := func() {
-		for _, h := range connections {
-			_ = h.Close()
+	s.close = func() {
+		for _, c := range connections {
+			_ = c.Close()
 		}
 	}
-	return hosts, closeAll, nil
+	return s, nil
 }
 
-// sudoPassword is where the password for sudo comes from; nil for nowhere. It
-// is asked for once, and only if a machine wants it.
+// sudoPassword returns where the sudo password comes from, or nil. It prompts
+// once, and only if a host needs a password.
 func (a *app) sudoPassword() (func(context.Context) (string, error), error) {
 	if path := a.settings.GetString("sudo-password-file"); path != "" {
 		content, err := os.ReadFile(path)
@@ -90,10 +101,10 @@ func (a *app) sudoPassword() (func(context.Context) (string, error), error) {
 	}
 	terminal, ok := a.in.(*os.File)
 	if !ok || !term.IsTerminal(int(terminal.Fd())) {
-		return nil, &usageError{errors.New("--ask-sudo-password: the standard input is no terminal; use --sudo-password-file")}
+		return nil, &usageError{errors.New("--ask-sudo-password: standard input is not a terminal; use --sudo-password-file")}
 	}
 	ask := sync.OnceValues(func() (string, error) {
-		fmt.Fprint(a.err, "password for sudo: ")
+		fmt.Fprint(a.err, "sudo password: ")
 		password, err := term.ReadPassword(int(terminal.Fd()))
 		fmt.Fprintln(a.err)
 		return string(password), err
@@ -105,8 +116,7 @@ func fixed(password string) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) { return password, nil }
 }
 
-// bundle opens the inventory's bundle, or the one that was made for its
-// version and cached.
+// bundle opens the inventory's bundle, or the cached one for its version.
 func (a *app) bundle(ctx context.Context, cluster *config.Cluster) (*bundle.Bundle, error) {
 	if cluster.Artifacts.Bundle != "" {
 		return openBundle(cluster.Artifacts.Bundle)
@@ -114,8 +124,8 @@ func (a *app) bundle(ctx context.Context, cluster *config.Cluster) (*bundle.Bund
 	return a.cachedBundle(ctx, cluster)
 }
 
-// holder says who runs this, for the lock on each machine.
-func holder() string {
+// lockHolder names user, computer and process in the lock on each host.
+func lockHolder() string {
 	name := "unknown"
 	if u, err := user.Current(); err == nil {
 		name = u.Username

@@ -3,7 +3,6 @@ package cmd
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,7 +13,6 @@ import (
 
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubetest"
-	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/workflow"
@@ -37,7 +35,7 @@ func inventoryOf(t *testing.T, home, more string, knownHosts string, servers ...
 	write(t, home+"/inventory.yaml", text.String())
 }
 
-func TestAMachineThatCannotBeUsedIsToldOnce(t *testing.T) {
+func TestAHostThatCannotBeUsedIsReportedOnce(t *testing.T) {
 	bundle := workflowtest.NewBundle(t).Dir()
 	tests := []struct {
 		name   string
@@ -64,20 +62,20 @@ func TestAMachineThatCannotBeUsedIsToldOnce(t *testing.T) {
 					t.Errorf("exit code %d", code)
 				}
 				if got := strings.Count(complaints, test.hint); got != 1 {
-					t.Errorf("the advice is given %d times:\n%s", got, complaints)
+					t.Errorf("the hint is printed %d times:\n%s", got, complaints)
 				}
 				if strings.Contains(out, test.hint) {
-					t.Errorf("the advice is among the results:\n%s", out)
+					t.Errorf("the hint is among the results:\n%s", out)
 				}
 				if !strings.Contains(complaints, "node-0") {
-					t.Errorf("the machine is not named:\n%s", complaints)
+					t.Errorf("the host is not named:\n%s", complaints)
 				}
 			})
 		}
 	}
 }
 
-func TestPreflightReportsAMachineThatCannotBeUsed(t *testing.T) {
+func TestPreflightReportsAHostThatCannotBeUsed(t *testing.T) {
 	bundle := workflowtest.NewBundle(t).Dir()
 	home := alone(t)
 	server := hosttest.NewServer(t, hosttest.ServerConfig{})
@@ -95,8 +93,7 @@ func TestPreflightReportsAMachineThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// What each of several machines says of it is advice that all share.
-func TestTheSameAdviceForTwoMachinesIsGivenOnce(t *testing.T) {
+func TestTheSameHintForTwoHostsIsPrintedOnce(t *testing.T) {
 	home := alone(t)
 	a, b := hosttest.NewServer(t, hosttest.ServerConfig{}), hosttest.NewServer(t, hosttest.ServerConfig{})
 	write(t, home+"/known_hosts", "")
@@ -150,7 +147,7 @@ func TestEventsAreJSONLines(t *testing.T) {
 	}
 }
 
-func TestASelectionOfWhatThereIsNotIsAMistake(t *testing.T) {
+func TestUnknownPhasesAndHostsAreUsageErrors(t *testing.T) {
 	home := alone(t)
 	write(t, home+"/inventory.yaml", single+"artifacts: {bundle: "+workflowtest.NewBundle(t).Dir()+"}\n")
 	for _, args := range [][]string{
@@ -200,30 +197,10 @@ func TestSudoPassword(t *testing.T) {
 	}
 }
 
-func TestAdminConfThatIsNotThere(t *testing.T) {
-	t.Parallel()
-	fake := hosttest.NewFake(t, "cp-1")
-	first := &workflow.Host{Config: config.Host{Name: "cp-1"}, Conn: fake}
-	_, err := readAdminConf(t.Context(), first)
-	if err == nil || !strings.Contains(err.Error(), "there is no cluster yet") || !strings.Contains(workflow.Hint(err), "slipway apply") {
-		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
-	}
-	lost := errors.New("lost")
-	fake.ExpectRead(workflow.AdminConf).Error(lost)
-	if _, err := readAdminConf(t.Context(), first); !errors.Is(err, lost) || workflow.Hint(err) != "" {
-		t.Errorf("got %v with the hint %q, which is no help", err, workflow.Hint(err))
-	}
-	fake.Put(workflow.AdminConf, "the kubeconfig")
-	if got, err := readAdminConf(t.Context(), first); err != nil || string(got) != "the kubeconfig" {
-		t.Errorf("got %q, %v", got, err)
-	}
-}
-
 func TestKubeconfigIsMerged(t *testing.T) {
 	home := alone(t)
 	target := home + "/kubeconfig"
 	t.Setenv("KUBECONFIG", target)
-	cluster := &config.Cluster{Metadata: config.Metadata{Name: "lab"}}
 	conf := func() []byte {
 		rewritten, err := kube.Rewrite(kubetest.New(t).Kubeconfig(""), "", "lab")
 		if err != nil {
@@ -234,17 +211,17 @@ func TestKubeconfigIsMerged(t *testing.T) {
 	var said bytes.Buffer
 	a := &app{err: &said, settings: viper.New()}
 	mine := conf()
-	if err := a.mergeKubeconfig(cluster, mine); err != nil || !strings.Contains(said.String(), target+": context lab\n") {
+	if err := a.mergeKubeconfig("lab", mine); err != nil || !strings.Contains(said.String(), target+": context lab\n") {
 		t.Errorf("%v, said %q", err, said.String())
 	}
-	if err := a.mergeKubeconfig(cluster, mine); err != nil {
+	if err := a.mergeKubeconfig("lab", mine); err != nil {
 		t.Errorf("a second time: %v", err)
 	}
 	if err := a.forgetKubeconfig("other"); err != nil {
 		t.Error(err)
 	}
 	if text, err := os.ReadFile(target); err != nil || !strings.Contains(string(text), "name: lab") {
-		t.Errorf("it has gone with another one: %v", err)
+		t.Errorf("it was removed with another one: %v", err)
 	}
 	if err := a.forgetKubeconfig("lab"); err != nil {
 		t.Error(err)
@@ -254,7 +231,7 @@ func TestKubeconfigIsMerged(t *testing.T) {
 	}
 }
 
-func TestAFileThatCannotBeMergedIntoIsNoMatterOfNames(t *testing.T) {
+func TestAMergeIntoABrokenFileHasNoHintAboutNames(t *testing.T) {
 	home := alone(t)
 	write(t, home+"/kubeconfig", "no: [yaml\n")
 	t.Setenv("KUBECONFIG", home+"/kubeconfig")
@@ -263,14 +240,14 @@ func TestAFileThatCannotBeMergedIntoIsNoMatterOfNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := &app{err: &bytes.Buffer{}, settings: viper.New()}
-	if err := a.mergeKubeconfig(&config.Cluster{Metadata: config.Metadata{Name: "lab"}}, conf); err == nil || workflow.Hint(err) != "" {
+	if err := a.mergeKubeconfig("lab", conf); err == nil || workflow.Hint(err) != "" {
 		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
 	}
 }
 
-func TestHolderNamesPersonMachineAndProcess(t *testing.T) {
+func TestTheLockHolderNamesUserComputerAndProcess(t *testing.T) {
 	t.Parallel()
-	got := holder()
+	got := lockHolder()
 	host, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)
@@ -280,20 +257,20 @@ func TestHolderNamesPersonMachineAndProcess(t *testing.T) {
 	}
 }
 
-func TestLabThatIsNotThere(t *testing.T) {
+func TestALabThatDoesNotExist(t *testing.T) {
 	home := alone(t)
 	t.Setenv("KUBECONFIG", home+"/kubeconfig")
 	const other = "apiVersion: v1\nkind: Config\nclusters: [{name: prod, cluster: {server: https://prod.example}}]\n" +
 		"users: [{name: prod-admin, user: {token: x}}]\ncontexts: [{name: prod, context: {cluster: prod, user: prod-admin}}]\n"
 	write(t, home+"/kubeconfig", other)
-	if _, complaints, code := slipway(t, "lab", "status", "--name", "prod"); code == 0 || !strings.Contains(complaints, "next: make one with `slipway lab up`") {
+	if _, complaints, code := slipway(t, "lab", "status", "--name", "prod"); code == 0 || !strings.Contains(complaints, "next: create it with `slipway lab up`") {
 		t.Errorf("status: exit code %d, %q", code, complaints)
 	}
-	// Without root it is refused, and changes as little.
+	// Without root it is refused, and changes nothing either.
 	if _, complaints, code := slipway(t, "lab", "down", "--name", "prod"); code != 0 && os.Geteuid() == 0 {
 		t.Errorf("down: exit code %d, %q", code, complaints)
 	}
 	if text, err := os.ReadFile(home + "/kubeconfig"); err != nil || string(text) != other {
-		t.Errorf("the kubeconfig of a cluster that is no lab has become %q, %v", text, err)
+		t.Errorf("the kubeconfig of a cluster that is not a lab has become %q, %v", text, err)
 	}
 }

@@ -34,13 +34,14 @@ Probes: ` + strings.Join(validate.Names(), ", ") + `.`,
   slipway validate --only dns,pod-to-pod -o json
   slipway validate -o junit > validate.xml`,
 		Annotations: map[string]string{outputFormats: "text,json,junit,html"},
-		Args:        noArgs,
+		Args:        cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cluster, path, err := a.inventory()
+			s, err := a.open()
 			if err != nil {
 				return err
 			}
-			return a.validate(cmd.Context(), cluster, path)
+			defer s.close()
+			return a.validate(cmd.Context(), s)
 		},
 	}
 	connectionFlags(cmd)
@@ -51,12 +52,12 @@ Probes: ` + strings.Join(validate.Names(), ", ") + `.`,
 	return cmd
 }
 
-func (a *app) validate(ctx context.Context, cluster *config.Cluster, path string) error {
-	hosts, client, closeAll, err := a.connected(ctx, cluster, path)
+func (a *app) validate(ctx context.Context, s *session) error {
+	client, err := connect(ctx, s.hosts)
 	if err != nil {
 		return err
 	}
-	defer closeAll()
+	cluster := s.cluster
 	image, err := a.agnhost(ctx, cluster)
 	if err != nil {
 		return err
@@ -64,7 +65,7 @@ func (a *app) validate(ctx context.Context, cluster *config.Cluster, path string
 	found, err := validate.Run(ctx, validate.Options{
 		Client: client, Cluster: cluster, AgnhostImage: image, NodeIPs: nodeIPs(cluster),
 		Timeout: a.settings.GetDuration("timeout"),
-		Only:    a.list("only"), Skip: a.list("skip"), Outside: outsideOf(cluster, hosts),
+		Only:    a.list("only"), Skip: a.list("skip"), Outside: outsideOf(cluster, s.hosts),
 		Progress: func(message string) {
 			if a.settings.GetBool("verbose") {
 				fmt.Fprintln(a.err, message)
@@ -94,24 +95,10 @@ func verdict(found *validate.Report) error {
 	return nil
 }
 
-// connected is the hosts of an inventory with a client of its cluster.
-func (a *app) connected(ctx context.Context, cluster *config.Cluster, path string) (*workflow.Hosts, *kube.Client, func(), error) {
-	hosts, closeAll, err := a.hosts(cluster, path)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	client, err := connect(ctx, hosts)
-	if err != nil {
-		closeAll()
-		return nil, nil, nil, err
-	}
-	return hosts, client, closeAll, nil
-}
-
 // connect makes a client of the cluster through the first control plane.
 func connect(ctx context.Context, hosts *workflow.Hosts) (*kube.Client, error) {
 	first := hosts.Seed()
-	conf, err := readAdminConf(ctx, first)
+	conf, err := workflow.ReadAdminConf(ctx, first.Conn)
 	if err != nil {
 		return nil, err
 	}

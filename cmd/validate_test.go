@@ -23,12 +23,12 @@ func TestVerdictNamesWhatFailed(t *testing.T) {
 				passed,
 				{Name: "exec", Target: "w1", Status: validate.Failed, Error: "too late"},
 			}},
-			"the cluster does not pass its validation: api: refused\nexec w1: too late", exitValidation,
+			"validation failed: api: refused\nexec w1: too late", exitValidation,
 		},
 		{
 			"all skipped",
 			validate.Report{Probes: []validate.Probe{{Name: "ingress", Status: validate.Skipped}}},
-			"the cluster does not pass its validation: no probe could be run", exitValidation,
+			"validation failed: no probe could be run", exitValidation,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

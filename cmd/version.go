@@ -9,15 +9,15 @@ import (
 	"slipway.io/slipway/provision/config"
 )
 
-// version is set when a release is built (-ldflags -X).
+// version is set by -ldflags -X in a release build.
 var version = "development"
 
 func newVersion(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
-		Short:   "Print slipway's version and the Kubernetes versions it installs",
+		Short:   "Print the version of slipway and of the Kubernetes releases it installs",
 		Example: "  slipway version -o json",
-		Args:    noArgs,
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if a.json() {
 				return a.printJSON(map[string]any{
@@ -36,7 +36,7 @@ func newSchema(a *app) *cobra.Command {
 		Use:     "schema",
 		Short:   "Print the JSON Schema of the inventory, for editors",
 		Example: "  slipway schema > inventory.schema.json",
-		Args:    noArgs,
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := a.out.Write(config.Schema())
 			return err

@@ -110,8 +110,8 @@ func (s *scenario) clean(ctx context.Context, t *testing.T) {
 			t.Errorf("%s %s %s: %s", f.Severity, f.Check, f.Host, f.Evidence)
 		}
 	}
-	if report.Mesh == nil || len(report.Mesh.Links) == 0 || len(report.Mesh.Absent) > 0 {
-		t.Errorf("nothing was measured: %+v", report.Mesh)
+	if report.Matrix == nil || len(report.Matrix.Links) == 0 || len(report.Matrix.Absent) > 0 {
+		t.Errorf("nothing was measured: %+v", report.Matrix)
 	}
 }
 

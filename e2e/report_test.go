@@ -131,7 +131,7 @@ func browse(t *testing.T, chromium, file string, width int, screenshot string) s
 
 // bigReport is of twenty hosts, with something of everything.
 func bigReport() *check.Report {
-	r := &check.Report{Cluster: "workshop", Seconds: 2.5, Started: time.Date(2026, 1, 1, 9, 0, 0, 0, time.UTC), Mesh: &netprobe.Matrix{}}
+	r := &check.Report{Cluster: "workshop", Seconds: 2.5, Started: time.Date(2026, 1, 1, 9, 0, 0, 0, time.UTC), Matrix: &netprobe.Matrix{}}
 	for i := range 20 {
 		r.Hosts = append(r.Hosts, fmt.Sprintf("worker-%d", i+1))
 	}
@@ -150,7 +150,7 @@ func bigReport() *check.Report {
 	}
 	add("kernel", check.Error, kernels...)
 	add("firewall", check.Warning, check.Finding{Host: "worker-2", Evidence: "ufw is active", Fix: strings.Repeat("ufw allow 10250/tcp && ", 12) + "true"})
-	add("proxy", check.Unknown, check.Finding{Host: "worker-20", Evidence: check.NotLookedAt, Fix: "see the checks of the connection"})
+	add("proxy", check.Unknown, check.Finding{Host: "worker-20", Evidence: check.HostUnreadable, Fix: "see the checks of the connection"})
 	add("swap-returns", check.Info, check.Finding{Host: "worker-1", Evidence: "swap is turned on", Fix: "nothing: slipway turns it off"})
 	add("duplicate-machine-id", check.Error, check.Finding{Evidence: strings.Join(r.Hosts, ", ") + " have the same machine-id 0123456789abcdef0123456789abcdef", Fix: "systemd-machine-id-setup"})
 	for i := range 40 {
@@ -167,8 +167,8 @@ func bigReport() *check.Report {
 			if j == 4 && i%3 == 0 {
 				status = netprobe.TimedOut
 			}
-			r.Mesh.Links = append(r.Mesh.Links, netprobe.Link{From: from, To: to, Protocol: netprobe.TCP, Port: 10250, Status: status})
-			r.Mesh.Paths = append(r.Mesh.Paths, netprobe.Path{From: from, To: to, MTU: 1500, Wanted: 1500, RoundTrip: time.Duration(200+10*i+j) * time.Microsecond})
+			r.Matrix.Links = append(r.Matrix.Links, netprobe.Link{From: from, To: to, Protocol: netprobe.TCP, Port: 10250, Status: status})
+			r.Matrix.Paths = append(r.Matrix.Paths, netprobe.Path{From: from, To: to, MTU: 1500, Wanted: 1500, RoundTrip: time.Duration(200+10*i+j) * time.Microsecond})
 		}
 	}
 	return r

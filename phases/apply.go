@@ -1,5 +1,5 @@
-// Package phases is what slipway does, as lists of phases: each workflow reads
-// like a table of contents.
+// Package phases lists the workflows of slipway. Each one reads like a table of
+// contents.
 package phases
 
 import (
@@ -13,16 +13,15 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// Apply turns machines that answer SSH into a cluster, with what the inventory
-// wants on it.
+// Apply installs the cluster that the inventory describes, and its addons.
 func Apply() workflow.Workflow {
 	return workflow.Workflow{Name: "apply", Phases: append([]workflow.Phase{
-		// Look; nothing is changed before all of this is done everywhere.
+		// Read and check. Nothing changes before this is done on all hosts.
 		preflight.Facts(),
 		preflight.Bundle(),
 		preflight.Preflight(),
 
-		// Prepare each machine.
+		// Prepare each host.
 		hostprep.Lock(),
 		hostprep.SwapOff(),
 		hostprep.Kernel(),
@@ -33,7 +32,7 @@ func Apply() workflow.Workflow {
 		nodes.Kubelet(),
 		runtime.AddonImages(),
 
-		// Make a cluster of them.
+		// Create the cluster.
 		controlplane.Init(),
 		nodes.Join(),
 		network.CNI(),
@@ -42,9 +41,4 @@ func Apply() workflow.Workflow {
 		nodes.Ready(),
 		network.Ready(),
 	}, addons.Phases()...)}
-}
-
-// Preflight reads the facts that the checks look at.
-func Preflight() workflow.Workflow {
-	return workflow.Workflow{Name: "preflight", Phases: []workflow.Phase{preflight.Facts()}}
 }

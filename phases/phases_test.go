@@ -2,29 +2,44 @@ package phases
 
 import (
 	"context"
+	"errors"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"slipway.io/slipway/phases/access"
+	"slipway.io/slipway/phases/machines"
+	"slipway.io/slipway/phases/preflight"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/journal"
+	"slipway.io/slipway/provision/lab"
+	"slipway.io/slipway/provision/localhost"
 	"slipway.io/slipway/provision/report"
+	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
 
 func workflows() []workflow.Workflow {
-	return []workflow.Workflow{Apply(), Reset(), Preflight()}
+	return append([]workflow.Workflow{Apply(), Reset()}, readOnly()...)
+}
+
+// readOnly lists the workflows that change nothing on a host.
+func readOnly() []workflow.Workflow {
+	return []workflow.Workflow{
+		Preflight(preflight.Options{}, nil), PreflightLocal(preflight.LocalOptions{}, nil),
+		Kubeconfig("", nil), Console(access.Console{}), AddonStatus("", nil),
+	}
 }
 
 // The runner itself says whether what phases need stands before them.
-func TestWorkflowsRunOnFleetsOfAllShapes(t *testing.T) {
+func TestWorkflowsRunOnInventoriesOfAllShapes(t *testing.T) {
 	t.Parallel()
 	const cp, worker = config.RoleControlPlane, config.RoleWorker
 	inventories := map[string][]config.Host{
-		"a single machine":             {{Name: "a", Roles: []config.Role{cp, worker}}},
+		"a single host":                {{Name: "a", Roles: []config.Role{cp, worker}}},
 		"a control plane and workers":  {{Name: "a", Roles: []config.Role{cp}}, {Name: "b", Roles: []config.Role{worker}}, {Name: "c", Roles: []config.Role{worker}}},
 		"a worker that is named first": {{Name: "a", Roles: []config.Role{worker}}, {Name: "b", Roles: []config.Role{cp}}},
 		"a control plane alone":        {{Name: "a", Roles: []config.Role{cp}}},
@@ -106,17 +121,57 @@ func TestNothingIsChangedWithoutTheLockOrBeforeTheChecks(t *testing.T) {
 		}
 	}
 	if lock, _ := Apply().Phase("lock"); !slices.Contains(lock.NeedsAll, "preflight") {
-		t.Error("a machine is changed before all of them are checked")
+		t.Error("a host is changed before all of them are checked")
 	}
 }
 
-func TestPreflightChangesNothing(t *testing.T) {
+func TestWorkflowsThatOnlyReadChangeNothing(t *testing.T) {
 	t.Parallel()
-	for _, p := range Preflight().Phases {
-		if !p.ReadOnly {
-			t.Errorf("%s is not read-only", p.Name)
+	for _, w := range readOnly() {
+		for _, p := range w.Phases {
+			if !p.ReadOnly {
+				t.Errorf("%s: %s is not read-only", w.Name, p.Name)
+			}
 		}
 	}
+}
+
+func TestALabIsCreatedOnlyOnAComputerThatIsFit(t *testing.T) {
+	t.Parallel()
+	unfit := errors.New("no virtualization")
+	up := &provider{}
+	spec := preflight.LabSpec{Facts: &localhost.Facts{}, Provider: "container", Machines: 1}
+	local := &preflight.LocalOptions{Spec: spec, Selection: preflight.Selection{Only: []string{"lab-provider"}}}
+	for name, test := range map[string]struct {
+		local *preflight.LocalOptions
+		err   error
+		ups   int
+	}{
+		"a computer that is unfit":   {local, unfit, 0},
+		"a computer that is fit":     {local, nil, 1},
+		"a lab that already existed": {nil, unfit, 1},
+	} {
+		up.calls = 0
+		created := 0
+		l := machines.Lab{Provider: up, Created: func(*lab.Lab) { created++ }}
+		w := LabMachines(l, test.local, func(*check.Report) error { return test.err })
+		run := &workflow.Run{Cluster: &config.Cluster{}, Hosts: &workflow.Hosts{}, Sink: report.Multi()}
+		err := run.Do(t.Context(), w)
+		if up.calls != test.ups || created != test.ups || (test.ups == 0) != errors.Is(err, unfit) {
+			t.Errorf("%s: %d calls, %d created, error %v", name, up.calls, created, err)
+		}
+	}
+}
+
+// provider counts the calls of Up.
+type provider struct {
+	lab.Provider
+	calls int
+}
+
+func (p *provider) Up(context.Context, lab.Spec) (*lab.Lab, error) {
+	p.calls++
+	return &lab.Lab{}, nil
 }
 
 // What phases ask of the facts, the script must look for.

@@ -7,8 +7,7 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// Reset takes off the machines what slipway put there, and leaves everything
-// else.
+// Reset undoes everything slipway did on the hosts, and leaves the rest alone.
 func Reset() workflow.Workflow {
 	lock := hostprep.Lock()
 	lock.Needs, lock.NeedsAll = []string{"facts"}, nil

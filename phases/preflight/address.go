@@ -12,9 +12,9 @@ import (
 
 // nodeAddress: the address that the cluster uses for a machine has to be one
 // of its own.
-func nodeAddress(l *look) []check.Finding {
+func nodeAddress(cc *checkContext) []check.Finding {
 	var found []check.Finding
-	for _, m := range l.machines() {
+	for _, m := range cc.reachable() {
 		addr, err := m.NodeIP()
 		switch {
 		case err != nil:
@@ -42,10 +42,10 @@ func addresses(f *facts.Facts) string {
 
 // natAddress: behind VirtualBox's NAT all machines have one address, 10.0.2.15,
 // on their default route. It says nothing while another one is the node's.
-func natAddress(l *look) []check.Finding {
+func natAddress(cc *checkContext) []check.Finding {
 	nodes := map[netip.Addr][]string{}
 	var order []netip.Addr
-	for _, m := range l.machines() {
+	for _, m := range cc.reachable() {
 		addr, err := m.NodeIP()
 		if err != nil {
 			continue
@@ -70,13 +70,13 @@ func natAddress(l *look) []check.Finding {
 // flannelInterface: Flannel sends over the interface that has the node's
 // address; on the one of the default route alone, others cannot be reached
 // behind NAT.
-func flannelInterface(l *look) []check.Finding {
+func flannelInterface(cc *checkContext) []check.Finding {
 	shared := map[netip.Addr]int{}
-	for _, m := range l.machines() {
+	for _, m := range cc.reachable() {
 		shared[m.Facts().DefaultAddress()]++
 	}
 	var found []check.Finding
-	for _, m := range l.machines() {
+	for _, m := range cc.reachable() {
 		f := m.Facts()
 		def := f.DefaultAddress()
 		addr, err := m.NodeIP()

@@ -20,12 +20,12 @@ type Check struct {
 	// connection: it is about reaching the machine, and is asked where nothing
 	// else can be. measured: it looks at what was measured between machines.
 	connection, measured bool
-	// look answers it. A finding without a severity has the check's own.
-	look func(*look) []check.Finding
+	// run answers it. A finding without a severity has the check's own.
+	run func(*checkContext) []check.Finding
 }
 
-// look is what checks look at.
-type look struct {
+// checkContext is what checks look at.
+type checkContext struct {
 	cluster *config.Cluster
 	hosts   *workflow.Hosts
 	// version is the bundle's Kubernetes version; empty where it is not known.
@@ -36,25 +36,25 @@ type look struct {
 	failed map[string]error
 	// probe measures; nil where nothing is to be measured.
 	probe prober
-	// mesh is what was measured between the hosts; nil if nothing was, for the
+	// matrix is what was measured between the hosts; nil if nothing was, for the
 	// reason in noMesh. meshErr is set if it was tried.
-	mesh    *netprobe.Matrix
-	noMesh  string
-	meshErr error
+	matrix    *netprobe.Matrix
+	unmeasured  string
+	measureErr error
 	// members are those of etcd on etcdHost; none if there is no etcd yet.
 	etcdHost   string
 	members    []kube.EtcdMember
 	membersErr error
 }
 
-// machines are the hosts whose facts are known.
-func (l *look) machines() []*workflow.Host {
-	return slices.DeleteFunc(slices.Clone(l.hosts.All), func(m *workflow.Host) bool { return m.Facts() == nil })
+// reachable are the hosts whose facts are known.
+func (cc *checkContext) reachable() []*workflow.Host {
+	return slices.DeleteFunc(slices.Clone(cc.hosts.All), func(m *workflow.Host) bool { return m.Facts() == nil })
 }
 
-// machine is the one of that name; nil if its facts are not known.
-func (l *look) machine(name string) *workflow.Host {
-	for _, m := range l.machines() {
+// host is the one of that name; nil if its facts are not known.
+func (cc *checkContext) host(name string) *workflow.Host {
+	for _, m := range cc.reachable() {
 		if m.Config.Name == name {
 			return m
 		}
@@ -72,7 +72,7 @@ func Checks() []Check {
 		runtimeChecks(),
 		kubeadmChecks(),
 		networkChecks(),
-		fleetChecks(),
+		hostsChecks(),
 		etcdChecks(),
 		pairChecks(),
 		componentChecks(),
@@ -84,10 +84,10 @@ func Checks() []Check {
 }
 
 // eachHost makes a question about one host a question about all.
-func eachHost(one func(config.Host, *facts.Facts) []check.Finding) func(*look) []check.Finding {
-	return func(l *look) []check.Finding {
+func eachHost(one func(config.Host, *facts.Facts) []check.Finding) func(*checkContext) []check.Finding {
+	return func(cc *checkContext) []check.Finding {
 		var all []check.Finding
-		for _, m := range l.machines() {
+		for _, m := range cc.reachable() {
 			for _, f := range one(m.Config, m.Facts()) {
 				f.Host = m.Config.Name
 				all = append(all, f)

@@ -23,7 +23,7 @@ func componentChecks() []Check {
 				Why:    "Longhorn attaches volumes over iSCSI: without the daemon it \"can not connect to iSCSI daemon\".",
 				Manual: []string{"systemctl is-active iscsid; cat /etc/iscsi/initiatorname.iscsi", "apt-get install open-iscsi && systemctl enable --now iscsid    # iscsi-initiator-utils on RHEL-like systems"},
 			},
-			applies: storage, look: mended(iscsid),
+			applies: storage, run: fixed(iscsid),
 		},
 		{
 			Description: check.Description{
@@ -32,7 +32,7 @@ func componentChecks() []Check {
 				Why:    "Small cloud kernels lack it: \"could not find module iscsi_tcp\".",
 				Manual: []string{"modprobe -n -v iscsi_tcp", "echo iscsi_tcp > /etc/modules-load.d/longhorn.conf && modprobe iscsi_tcp"},
 			},
-			applies: storage, look: eachHost(iscsiTCP),
+			applies: storage, run: eachHost(iscsiTCP),
 		},
 		{
 			Description: check.Description{
@@ -41,7 +41,7 @@ func componentChecks() []Check {
 				Why:    "multipathd takes the volumes for itself: \"already mounted or mount point busy\".",
 				Manual: []string{"systemctl is-active multipathd; multipath -t | grep -A9 blacklist", "printf 'blacklist {\\n  devnode \"^sd[a-z0-9]+\"\\n}\\n' > /etc/multipath/conf.d/longhorn.conf && systemctl restart multipathd"},
 			},
-			applies: storage, look: mended(multipathd),
+			applies: storage, run: fixed(multipathd),
 		},
 		{
 			Description: check.Description{
@@ -50,16 +50,16 @@ func componentChecks() []Check {
 				Why:    "Volumes that several pods share are mounted over NFS.",
 				Manual: []string{"command -v mount.nfs", "apt-get install nfs-common    # nfs-utils on RHEL-like systems"},
 			},
-			applies: storage, look: mended(nfsClient),
+			applies: storage, run: fixed(nfsClient),
 		},
 		{
 			Description: check.Description{
-				Name: "replicas", Title: "as many nodes as replicas", Kind: check.Fleet, Severity: check.Warning,
+				Name: "replicas", Title: "as many nodes as replicas", Kind: check.AllHosts, Severity: check.Warning,
 				Looks:  "The number of hosts that take work, where Longhorn is expected.",
 				Why:    "Longhorn makes three replicas on three nodes: with fewer, volumes are degraded for ever.",
 				Manual: []string{"kubectl get nodes", "# Longhorn's setting: defaultReplicaCount"},
 			},
-			applies: storage, look: replicas,
+			applies: storage, run: replicas,
 		},
 		{
 			Description: check.Description{
@@ -68,44 +68,44 @@ func componentChecks() []Check {
 				Why:    "An ingress that cannot have these ports is not reached by anybody.",
 				Manual: []string{"ss -ltnp 'sport = :80 or sport = :443'", "systemctl disable --now apache2 nginx"},
 			},
-			applies: expects("ingress", "ingress-nginx"), look: eachHost(webPorts),
+			applies: expects("ingress", "ingress-nginx"), run: eachHost(webPorts),
 		},
 		{
 			Description: check.Description{
-				Name: "ingress-nginx-retired", Title: "the ingress controller is looked after", Kind: check.Fleet, Severity: check.Warning,
+				Name: "ingress-nginx-retired", Title: "the ingress controller is looked after", Kind: check.AllHosts, Severity: check.Warning,
 				Looks:  "Whether ingress-nginx is expected.",
 				Why:    "ingress-nginx is retired: there are no fixes since March 2026, not of security either.",
 				Manual: []string{"kubectl get pods -A -l app.kubernetes.io/name=ingress-nginx"},
 			},
-			applies: expects("ingress-nginx"), look: ingressRetired,
+			applies: expects("ingress-nginx"), run: ingressRetired,
 		},
 		{
 			Description: check.Description{
-				Name: "lb-pool", Title: "the load balancer's addresses are free", Kind: check.Fleet, Severity: check.Error,
+				Name: "lb-pool", Title: "the load balancer's addresses are free", Kind: check.AllHosts, Severity: check.Error,
 				Looks:  "The pool against the addresses of all hosts, their networks and the cluster's ranges; and who answers (ARP) for its first 16 addresses.",
 				Why:    "A pool that holds addresses of machines takes them off the network; one of another network is announced to nobody.",
 				Manual: []string{"arping -D -c 2 -I INTERFACE ADDRESS"},
 			},
-			applies: expects("load-balancer"), look: loadBalancerPool,
+			applies: expects("load-balancer"), run: loadBalancerPool,
 		},
 		{
 			Description: check.Description{
-				Name: "exclude-lb", Title: "some node announces the load balancer's addresses", Kind: check.Fleet, Severity: check.Warning,
+				Name: "exclude-lb", Title: "some node announces the load balancer's addresses", Kind: check.AllHosts, Severity: check.Warning,
 				Looks:  "Whether any host is a worker alone, where a load balancer is expected.",
 				Why:    "kubeadm labels control planes node.kubernetes.io/exclude-from-external-load-balancers: MetalLB announces nothing from them.",
 				Manual: []string{"kubectl get nodes -l node.kubernetes.io/exclude-from-external-load-balancers", "kubectl label node NODE node.kubernetes.io/exclude-from-external-load-balancers-"},
 			},
-			applies: expects("load-balancer"), look: excludeLB,
+			applies: expects("load-balancer"), run: excludeLB,
 		},
 	}
 }
 
-// mended looks for what apply mends itself where Longhorn is an addon of the
+// fixed looks for what apply mends itself where Longhorn is an addon of the
 // inventory: there it is only said.
-func mended(once func(config.Host, *facts.Facts) []check.Finding) func(*look) []check.Finding {
-	return func(l *look) []check.Finding {
-		found := eachHost(once)(l)
-		if _, addon := l.cluster.Addon(config.AddonLonghorn); !addon {
+func fixed(once func(config.Host, *facts.Facts) []check.Finding) func(*checkContext) []check.Finding {
+	return func(cc *checkContext) []check.Finding {
+		found := eachHost(once)(cc)
+		if _, addon := cc.cluster.Addon(config.AddonLonghorn); !addon {
 			return found
 		}
 		for i := range found {
@@ -165,10 +165,10 @@ func nfsClient(_ config.Host, f *facts.Facts) []check.Finding {
 // wantedReplicas is Longhorn's default.
 const wantedReplicas = 3
 
-func replicas(l *look) []check.Finding {
+func replicas(cc *checkContext) []check.Finding {
 	// As an addon it is told how many nodes there are.
-	_, addon := l.cluster.Addon(config.AddonLonghorn)
-	n := len(l.cluster.Workers())
+	_, addon := cc.cluster.Addon(config.AddonLonghorn)
+	n := len(cc.cluster.Workers())
 	if addon || n >= wantedReplicas {
 		return nil
 	}
@@ -180,13 +180,13 @@ func replicas(l *look) []check.Finding {
 
 func webPorts(_ config.Host, f *facts.Facts) []check.Finding {
 	found := portsUnseen(f)
-	for _, l := range f.Listeners {
-		if l.Port != 80 && l.Port != 443 {
+	for _, listener := range f.Listeners {
+		if listener.Port != 80 && listener.Port != 443 {
 			continue
 		}
 		taken := check.Finding{
-			Evidence: strings.TrimSpace(fmt.Sprintf("port %d is taken by %s", l.Port, l.Process)),
-			Fix:      fmt.Sprintf("stop what listens there: ss -ltnp 'sport = :%d'", l.Port),
+			Evidence: strings.TrimSpace(fmt.Sprintf("port %d is taken by %s", listener.Port, listener.Process)),
+			Fix:      fmt.Sprintf("stop what listens there: ss -ltnp 'sport = :%d'", listener.Port),
 		}
 		// In a running cluster it may be the ingress itself.
 		if installed(f) {
@@ -197,34 +197,34 @@ func webPorts(_ config.Host, f *facts.Facts) []check.Finding {
 	return found
 }
 
-func ingressRetired(*look) []check.Finding {
+func ingressRetired(*checkContext) []check.Finding {
 	return []check.Finding{{
 		Evidence: "the inventory wants ingress-nginx, which gets no fixes any more",
 		Fix:      "use another controller: the addon traefik, or one of the Gateway API",
 	}}
 }
 
-func loadBalancerPool(l *look) []check.Finding {
+func loadBalancerPool(cc *checkContext) []check.Finding {
 	var found []check.Finding
 	taken := func(host, evidence string) {
 		found = append(found, check.Finding{Host: host, Evidence: evidence, Fix: "choose other addresses for the load balancer, outside of the DHCP server's range"})
 	}
-	for _, pool := range l.pools() {
+	for _, pool := range cc.pools() {
 		before := len(found)
-		for _, m := range l.machines() {
+		for _, m := range cc.reachable() {
 			for _, a := range m.Facts().Addresses {
 				if pool.Contains(a.Prefix.Addr()) {
 					taken(m.Config.Name, fmt.Sprintf("the pool %s holds %s of %s", pool, a.Prefix.Addr(), m.Config.Name))
 				}
 			}
 		}
-		for _, r := range l.ranges() {
+		for _, r := range cc.ranges() {
 			if pool.Overlaps(r.prefix) {
 				taken("", fmt.Sprintf("the pool %s overlaps %s %s", pool, r.field, r.prefix))
 			}
 		}
-		near := l.onLink(pool.First) && l.onLink(pool.Last)
-		if len(found) == before && len(l.machines()) > 0 && !near {
+		near := cc.onLink(pool.First) && cc.onLink(pool.Last)
+		if len(found) == before && len(cc.reachable()) > 0 && !near {
 			found = append(found, check.Finding{
 				Severity: check.Warning,
 				Evidence: fmt.Sprintf("no machine has an interface in the network of the pool %s: nobody hears who answers for it", pool),
@@ -232,30 +232,30 @@ func loadBalancerPool(l *look) []check.Finding {
 			})
 		}
 	}
-	if l.mesh == nil {
+	if cc.matrix == nil {
 		return found
 	}
-	for _, n := range l.mesh.Neighbours {
+	for _, n := range cc.matrix.Neighbours {
 		// On a cluster that runs, a node answers for what it announces.
-		if l.announces(n.MAC) {
+		if cc.isNode(n.MAC) {
 			continue
 		}
-		if slices.ContainsFunc(l.pools(), func(r config.AddressRange) bool { return r.Contains(n.Address) }) && !l.isHosts(n.Address) {
+		if slices.ContainsFunc(cc.pools(), func(r config.AddressRange) bool { return r.Contains(n.Address) }) && !cc.hasHost(n.Address) {
 			taken(n.Node, fmt.Sprintf("%s answers for %s already", n.MAC, n.Address))
 		}
 	}
 	return found
 }
 
-// announces says whether the interface is one of a machine of the cluster.
-func (l *look) announces(mac string) bool {
-	return slices.ContainsFunc(l.machines(), func(m *workflow.Host) bool {
+// isNode says whether the interface is one of a machine of the cluster.
+func (cc *checkContext) isNode(mac string) bool {
+	return slices.ContainsFunc(cc.reachable(), func(m *workflow.Host) bool {
 		return installed(m.Facts()) && slices.ContainsFunc(m.Facts().MACs, func(own string) bool { return strings.EqualFold(own, mac) })
 	})
 }
 
-func excludeLB(l *look) []check.Finding {
-	for _, h := range l.cluster.Hosts {
+func excludeLB(cc *checkContext) []check.Finding {
+	for _, h := range cc.cluster.Hosts {
 		if !h.Has(config.RoleControlPlane) {
 			return nil
 		}

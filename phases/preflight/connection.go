@@ -27,7 +27,7 @@ func connectionChecks() []Check {
 				},
 			},
 			connection: true,
-			look: failures(func(err error) (check.Finding, bool) {
+			run: failures(func(err error) (check.Finding, bool) {
 				return check.Finding{Fix: "check address, ssh.port and ssh.bastion in the inventory, and that sshd answers there"},
 					errors.Is(err, host.ErrUnreachable)
 			}),
@@ -40,7 +40,7 @@ func connectionChecks() []Check {
 				Manual: []string{"ssh -v USER@ADDRESS true", "ssh-copy-id -i IDENTITY_FILE USER@ADDRESS"},
 			},
 			connection: true,
-			look: failures(func(err error) (check.Finding, bool) {
+			run: failures(func(err error) (check.Finding, bool) {
 				return check.Finding{Fix: "set ssh.user and ssh.identityFile in the inventory, or add the key to authorized_keys on the host: ssh-copy-id"},
 					errors.Is(err, host.ErrAuth)
 			}),
@@ -57,7 +57,7 @@ func connectionChecks() []Check {
 				},
 			},
 			connection: true,
-			look:       failures(hostKey),
+			run:       failures(hostKey),
 		},
 		{
 			Description: check.Description{
@@ -70,7 +70,7 @@ func connectionChecks() []Check {
 				},
 			},
 			connection: true,
-			look:       failures(hostKeyType),
+			run:       failures(hostKeyType),
 		},
 		{
 			Description: check.Description{
@@ -80,7 +80,7 @@ func connectionChecks() []Check {
 				Manual: []string{"sudo -n true", "echo 'USER ALL=(ALL) NOPASSWD: ALL' | sudo tee /etc/sudoers.d/USER"},
 			},
 			connection: true,
-			look: failures(func(err error) (check.Finding, bool) {
+			run: failures(func(err error) (check.Finding, bool) {
 				return check.Finding{Fix: "give the password with --ask-sudo-password, or the user sudo rights without one"},
 					errors.Is(err, host.ErrSudo)
 			}),
@@ -93,7 +93,7 @@ func connectionChecks() []Check {
 				Manual: []string{"ssh USER@ADDRESS 'sudo sh -c \"uname -m\"'    # prints one word"},
 			},
 			connection: true,
-			look: failures(func(err error) (check.Finding, bool) {
+			run: failures(func(err error) (check.Finding, bool) {
 				return check.Finding{Fix: "log in by hand and run: sudo sh -c 'uname -m'; it has to print one word"}, !connectionFailed(err)
 			}),
 		},
@@ -104,17 +104,17 @@ func connectionChecks() []Check {
 				Why:    "slipway opens several sessions on one connection. It works with one, slower.",
 				Manual: []string{"sshd -T | grep -i maxsessions", "echo 'MaxSessions 10' > /etc/ssh/sshd_config.d/sessions.conf && systemctl reload ssh"},
 			},
-			look: eachHost(sshSessions),
+			run: eachHost(sshSessions),
 		},
 	}
 }
 
 // failures makes a check of what kept machines from being looked at.
-func failures(about func(error) (check.Finding, bool)) func(*look) []check.Finding {
-	return func(l *look) []check.Finding {
+func failures(about func(error) (check.Finding, bool)) func(*checkContext) []check.Finding {
+	return func(cc *checkContext) []check.Finding {
 		var all []check.Finding
-		for _, name := range l.hosts.Names() {
-			err := l.failed[name]
+		for _, name := range cc.hosts.Names() {
+			err := cc.failed[name]
 			if err == nil {
 				continue
 			}

@@ -43,8 +43,8 @@ func TestEachFailureOfTheConnectionHasItsCheck(t *testing.T) {
 			t.Parallel()
 			fixture := workflowtest.New(t, two)
 			fixture.Hosts.All[1].SetFacts(nil)
-			l := &look{cluster: fixture.Cluster, hosts: fixture.Hosts, failed: map[string]error{"w-1": test.err}, noMesh: "no packets in this test"}
-			report := l.report(Selection{})
+			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, failed: map[string]error{"w-1": test.err}, unmeasured: "no packets in this test"}
+			report := cc.report(Selection{})
 			complete(t, report)
 			errs := report.Findings(check.Error)
 			if diff := cmp.Diff([]string{test.check + " w-1 error"}, toldOf(errs)); diff != "" {

@@ -85,10 +85,10 @@ func docsPage(t *testing.T) []byte {
 	var b bytes.Buffer
 	b.WriteString(introduction)
 	titles := map[check.Kind]string{
-		check.Host: "Of each host", check.Fleet: "Across all hosts", check.Pair: "Between each pair of hosts",
+		check.Host: "Of each host", check.AllHosts: "Across all hosts", check.Pair: "Between each pair of hosts",
 		check.Local: "Of this computer (--local)",
 	}
-	for _, kind := range []check.Kind{check.Host, check.Fleet, check.Pair, check.Local} {
+	for _, kind := range []check.Kind{check.Host, check.AllHosts, check.Pair, check.Local} {
 		fmt.Fprintf(&b, "\n## %s\n", titles[kind])
 		for _, d := range Describe() {
 			if d.Kind != kind {

@@ -14,7 +14,7 @@ import (
 func etcdChecks() []Check {
 	return []Check{{
 		Description: check.Description{
-			Name: "ghost-member", Title: "every member of etcd is a machine", Kind: check.Fleet, Severity: check.Error,
+			Name: "ghost-member", Title: "every member of etcd is a machine", Kind: check.AllHosts, Severity: check.Error,
 			Looks: "The member list of a running etcd, and the control planes of the inventory.",
 			Why:   "A member that never started, or whose machine is gone, counts for the majority: the next loss stops the cluster.",
 			Manual: []string{
@@ -22,37 +22,37 @@ func etcdChecks() []Check {
 				"kubectl -n kube-system exec etcd-NODE -- etcdctl --cacert /etc/kubernetes/pki/etcd/ca.crt --cert /etc/kubernetes/pki/etcd/peer.crt --key /etc/kubernetes/pki/etcd/peer.key member remove ID",
 			},
 		},
-		look: ghostMember,
+		run: ghostMember,
 	}}
 }
 
-// askEtcd reads the members of the etcd on the first control plane that has
+// readEtcd reads the members of the etcd on the first control plane that has
 // one.
-func (l *look) askEtcd(ctx context.Context) {
-	for _, m := range l.machines() {
+func (cc *checkContext) readEtcd(ctx context.Context) {
+	for _, m := range cc.reachable() {
 		if m.Config.Has(config.RoleControlPlane) && m.Facts().Exists("/var/lib/etcd/member") && installed(m.Facts()) {
-			l.etcdHost = m.Config.Name
-			l.members, l.membersErr = kube.EtcdMembers(ctx, m.Conn)
+			cc.etcdHost = m.Config.Name
+			cc.members, cc.membersErr = kube.EtcdMembers(ctx, m.Conn)
 			return
 		}
 	}
 }
 
-func ghostMember(l *look) []check.Finding {
-	if l.membersErr != nil {
+func ghostMember(cc *checkContext) []check.Finding {
+	if cc.membersErr != nil {
 		return []check.Finding{{
-			Host: l.etcdHost, Severity: check.Unknown,
-			Evidence: l.membersErr.Error(), Fix: "see that etcd runs there: ctr -n k8s.io containers list | grep etcd",
+			Host: cc.etcdHost, Severity: check.Unknown,
+			Evidence: cc.membersErr.Error(), Fix: "see that etcd runs there: ctr -n k8s.io containers list | grep etcd",
 		}}
 	}
 	var planes []string
-	for _, h := range l.cluster.ControlPlanes() {
+	for _, h := range cc.cluster.ControlPlanes() {
 		planes = append(planes, h.Name)
 	}
 	var found []check.Finding
-	for _, m := range l.members {
+	for _, m := range cc.members {
 		f := check.Finding{
-			Host: l.etcdHost,
+			Host: cc.etcdHost,
 			Fix:  fmt.Sprintf("if its machine is gone for good: etcdctl member remove %x", m.ID),
 		}
 		switch {

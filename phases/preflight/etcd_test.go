@@ -31,8 +31,8 @@ func TestGhostMember(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			fixture := workflowtest.New(t, two)
-			l := &look{cluster: fixture.Cluster, hosts: fixture.Hosts, noMesh: "none", etcdHost: "cp-1", members: test.members, membersErr: test.err}
-			report := l.report(Selection{Only: []string{"ghost-member"}})
+			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "none", etcdHost: "cp-1", members: test.members, membersErr: test.err}
+			report := cc.report(Selection{Only: []string{"ghost-member"}})
 			complete(t, report)
 			if diff := cmp.Diff(test.want, told(report)); diff != "" {
 				t.Fatal(diff)

@@ -15,89 +15,89 @@ import (
 // tokens made on one machine are not yet valid on another beyond that.
 const maxSkew = 30 * time.Second
 
-// fleetChecks compare all hosts with each other and with the inventory.
-func fleetChecks() []Check {
+// hostsChecks compare all hosts with each other and with the inventory.
+func hostsChecks() []Check {
 	return append([]Check{
 		{
 			Description: check.Description{
-				Name: "version", Title: "the bundle has the wanted Kubernetes version", Kind: check.Fleet, Severity: check.Error,
+				Name: "version", Title: "the bundle has the wanted Kubernetes version", Kind: check.AllHosts, Severity: check.Error,
 				Looks:  "kubernetes.version in the inventory, and the bundle.",
 				Why:    "A cluster of another version than the one asked for would be installed.",
 				Manual: []string{"slipway bundle list"},
 			},
-			look: version,
+			run: version,
 		},
 		{
 			Description: check.Description{
-				Name: "control-planes", Title: "as many control planes as can be installed", Kind: check.Fleet, Severity: check.Error,
+				Name: "control-planes", Title: "as many control planes as can be installed", Kind: check.AllHosts, Severity: check.Error,
 				Looks:  "The roles in the inventory.",
 				Why:    "This version of slipway installs one control plane.",
 				Manual: []string{"grep control-plane inventory.yaml"},
 			},
-			look: controlPlanes,
+			run: controlPlanes,
 		},
 		{
 			Description: check.Description{
-				Name: config.CheckEvenEtcd, Title: "an odd number of control planes", Kind: check.Fleet, Severity: check.Error,
+				Name: config.CheckEvenEtcd, Title: "an odd number of control planes", Kind: check.AllHosts, Severity: check.Error,
 				Looks:  "The number of hosts with the role control-plane.",
 				Why:    "etcd needs a majority: an even number survives the loss of no more machines than one less.",
 				Manual: []string{"grep -c control-plane inventory.yaml"},
 			},
-			look: evenEtcd,
+			run: evenEtcd,
 		},
 		{
 			Description: check.Description{
-				Name: "clock-skew", Title: "the clocks agree", Kind: check.Fleet, Severity: check.Error,
+				Name: "clock-skew", Title: "the clocks agree", Kind: check.AllHosts, Severity: check.Error,
 				Looks:  "Each clock against the median of all, less the time of the round trip; and whether something keeps it right.",
 				Why:    "Certificates and tokens made on one machine are not yet valid on one that is more than 30 s behind.",
 				Manual: []string{"date -u; timedatectl", "timedatectl set-ntp true"},
 			},
-			look: clockSkew,
+			run: clockSkew,
 		},
 		{
 			Description: check.Description{
-				Name: "os-mix", Title: "one distribution and architecture", Kind: check.Fleet, Severity: check.Info,
+				Name: "os-mix", Title: "one distribution and architecture", Kind: check.AllHosts, Severity: check.Info,
 				Looks:  "The distribution, its version and the architecture of each host.",
 				Why:    "A mix works, but each kind is one more to look after, and images are needed for each architecture.",
 				Manual: []string{"cat /etc/os-release; uname -m"},
 			},
-			look: osMix,
+			run: osMix,
 		},
 		{
 			Description: check.Description{
-				Name: "cidr-overlap", Title: "the cluster's ranges are free", Kind: check.Fleet, Severity: check.Error,
+				Name: "cidr-overlap", Title: "the cluster's ranges are free", Kind: check.AllHosts, Severity: check.Error,
 				Looks:  "podSubnet and serviceSubnet against the routes and name servers of every host.",
 				Why:    "Packets for one of two overlapping ranges are lost, or go to the wrong machine.",
 				Manual: []string{"ip route; cat /etc/resolv.conf"},
 			},
-			look: cidrOverlap,
+			run: cidrOverlap,
 		},
 		{
 			Description: check.Description{
-				Name: "node-address", Title: "the node's address is the machine's", Kind: check.Fleet, Severity: check.Error,
+				Name: "node-address", Title: "the node's address is the machine's", Kind: check.AllHosts, Severity: check.Error,
 				Looks:  "nodeIP or the address that slipway would choose, and the interfaces of the host.",
 				Why:    "With an address that is not its own, a node's logs and exec fail, and etcd does not start.",
 				Manual: []string{"ip -4 addr"},
 			},
-			look: nodeAddress,
+			run: nodeAddress,
 		},
 		{
 			Description: check.Description{
-				Name: "nat-address", Title: "no two hosts have one node address", Kind: check.Fleet, Severity: check.Error,
+				Name: "nat-address", Title: "no two hosts have one node address", Kind: check.AllHosts, Severity: check.Error,
 				Looks:  "The node addresses of all hosts against each other.",
 				Why:    "Behind VirtualBox's NAT all machines are 10.0.2.15: every node would be the same one.",
 				Manual: []string{"ip -4 addr; ip route get 1    # the source address on the default route"},
 			},
-			look: natAddress,
+			run: natAddress,
 		},
 		{
 			Description: check.Description{
-				Name: "flannel-interface", Title: "the pod network leaves by the node's interface", Kind: check.Fleet, Severity: check.Info,
+				Name: "flannel-interface", Title: "the pod network leaves by the node's interface", Kind: check.AllHosts, Severity: check.Info,
 				Looks:  "The address on the default route of each host, and its node address.",
 				Why:    "A CNI that takes the interface of the default route sends everything into the NAT that all machines share.",
 				Manual: []string{"ip route show default; ip -4 addr"},
 			},
-			look: flannelInterface,
+			run: flannelInterface,
 		},
 	}, duplicateChecks()...)
 }
@@ -107,12 +107,12 @@ func duplicateChecks() []Check {
 	one := func(name, title, what, manual, fix string, values func(*facts.Facts) []string) Check {
 		return Check{
 			Description: check.Description{
-				Name: name, Title: title, Kind: check.Fleet, Severity: check.Error,
+				Name: name, Title: title, Kind: check.AllHosts, Severity: check.Error,
 				Looks:  "The " + what + " of each host against all others.",
 				Why:    "Cloned machines appear as one Node, or take each other's addresses.",
 				Manual: []string{manual, fix},
 			},
-			look: duplicates(what, fix, values),
+			run: duplicates(what, fix, values),
 		}
 	}
 	return []Check{
@@ -131,25 +131,25 @@ func duplicateChecks() []Check {
 }
 
 // version: the bundle must be of the version that the inventory asks for.
-func version(l *look) []check.Finding {
-	if l.bundleErr != nil {
+func version(cc *checkContext) []check.Finding {
+	if cc.bundleErr != nil {
 		return []check.Finding{{
-			Evidence: "the bundle cannot be used: " + l.bundleErr.Error(),
+			Evidence: "the bundle cannot be used: " + cc.bundleErr.Error(),
 			Fix:      "make it with slipway bundle create, or set artifacts.bundle in the inventory to where it is",
 		}}
 	}
-	if l.version == "" || l.version == l.cluster.Kubernetes.Version {
+	if cc.version == "" || cc.version == cc.cluster.Kubernetes.Version {
 		return nil
 	}
 	return []check.Finding{{
-		Evidence: fmt.Sprintf("the inventory asks for Kubernetes %s, the bundle has %s", l.cluster.Kubernetes.Version, l.version),
-		Fix:      "set kubernetes.version: " + l.version + ", or make a bundle of that version: slipway bundle create",
+		Evidence: fmt.Sprintf("the inventory asks for Kubernetes %s, the bundle has %s", cc.cluster.Kubernetes.Version, cc.version),
+		Fix:      "set kubernetes.version: " + cc.version + ", or make a bundle of that version: slipway bundle create",
 	}}
 }
 
 // controlPlanes: joining further control planes is not there yet.
-func controlPlanes(l *look) []check.Finding {
-	n := len(l.cluster.ControlPlanes())
+func controlPlanes(cc *checkContext) []check.Finding {
+	n := len(cc.cluster.ControlPlanes())
 	if n <= 1 {
 		return nil
 	}
@@ -159,8 +159,8 @@ func controlPlanes(l *look) []check.Finding {
 	}}
 }
 
-func evenEtcd(l *look) []check.Finding {
-	n := len(l.cluster.ControlPlanes())
+func evenEtcd(cc *checkContext) []check.Finding {
+	n := len(cc.cluster.ControlPlanes())
 	if n%2 == 1 {
 		return nil
 	}
@@ -170,8 +170,8 @@ func evenEtcd(l *look) []check.Finding {
 	}}
 }
 
-func clockSkew(l *look) []check.Finding {
-	machines := l.machines()
+func clockSkew(cc *checkContext) []check.Finding {
+	machines := cc.reachable()
 	if len(machines) == 0 {
 		return nil
 	}
@@ -208,10 +208,10 @@ var timeSync = []string{
 	"systemd-timesyncd.service", "chrony.service", "chronyd.service", "ntp.service", "ntpd.service", "ntpsec.service",
 }
 
-func osMix(l *look) []check.Finding {
+func osMix(cc *checkContext) []check.Finding {
 	kinds := map[string][]string{}
 	var order []string
-	for _, m := range l.machines() {
+	for _, m := range cc.reachable() {
 		f := m.Facts()
 		kind := strings.TrimSpace(f.OS.ID+" "+f.OS.Version) + " on " + f.Arch
 		if kinds[kind] == nil {
@@ -230,11 +230,11 @@ func osMix(l *look) []check.Finding {
 }
 
 // duplicates makes a check that a value is another one on each machine.
-func duplicates(what, fix string, values func(*facts.Facts) []string) func(*look) []check.Finding {
-	return func(l *look) []check.Finding {
+func duplicates(what, fix string, values func(*facts.Facts) []string) func(*checkContext) []check.Finding {
+	return func(cc *checkContext) []check.Finding {
 		hosts := map[string][]string{}
 		var order []string
-		for _, m := range l.machines() {
+		for _, m := range cc.reachable() {
 			for _, value := range values(m.Facts()) {
 				if value == "" {
 					continue

@@ -28,8 +28,8 @@ func journaled(f *facts.Facts) { f.Existing = append(f.Existing, journal.Dir) }
 // looked is what the checks say of a fixture whose bundle has the wanted version,
 // nothing measured.
 func looked(fixture *workflowtest.Fixture) *check.Report {
-	l := &look{cluster: fixture.Cluster, hosts: fixture.Hosts, version: workflowtest.Kubernetes, noMesh: "no packets in this test"}
-	return l.report(Selection{})
+	cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, version: workflowtest.Kubernetes, unmeasured: "no packets in this test"}
+	return cc.report(Selection{})
 }
 
 // told is what a report found, as "check host severity".

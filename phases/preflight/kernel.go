@@ -21,7 +21,7 @@ func kernelChecks() []Check {
 				Why:    "Without them no container starts, no Service works, or pods reach no other node.",
 				Manual: []string{"lsmod; modprobe -n -v overlay nf_conntrack vxlan", "apt-get install linux-modules-extra-$(uname -r)    # on Ubuntu's small kernels"},
 			},
-			look: kernel,
+			run: kernel,
 		},
 		{
 			Description: check.Description{
@@ -30,7 +30,7 @@ func kernelChecks() []Check {
 				Why:    "kubeadm no longer looks for it since 1.30; Flannel fails and Services lose packets without it.",
 				Manual: []string{"modprobe br_netfilter && sysctl net.bridge.bridge-nf-call-iptables", "echo br_netfilter > /etc/modules-load.d/k8s.conf"},
 			},
-			look: eachHost(brNetfilter),
+			run: eachHost(brNetfilter),
 		},
 		{
 			Description: check.Description{
@@ -39,7 +39,7 @@ func kernelChecks() []Check {
 				Why:    "Packets of pods pass through the machine; kubeadm refuses without it.",
 				Manual: []string{"sysctl net.ipv4.ip_forward", "echo 'net.ipv4.ip_forward = 1' > /etc/sysctl.d/90-k8s.conf && sysctl --system"},
 			},
-			look: eachHost(ipForward),
+			run: eachHost(ipForward),
 		},
 		{
 			Description: check.Description{
@@ -48,14 +48,14 @@ func kernelChecks() []Check {
 				Why:    "swapoff alone lasts until the next boot, and then kubelet does not start.",
 				Manual: []string{"cat /proc/swaps; grep swap /etc/fstab; systemctl list-units --type=swap", "swapoff -a && sed -i '/\\sswap\\s/s/^/#/' /etc/fstab && systemctl mask SWAP_UNIT"},
 			},
-			look: eachHost(swapReturns),
+			run: eachHost(swapReturns),
 		},
 	}
 }
 
-func kernel(l *look) []check.Finding {
+func kernel(cc *checkContext) []check.Finding {
 	modules := []string{"overlay", "nf_conntrack"}
-	if cni := l.cluster.Network.CNI; cni.Name == config.CNIFlannel && cni.Backend == config.BackendVXLAN {
+	if cni := cc.cluster.Network.CNI; cni.Name == config.CNIFlannel && cni.Backend == config.BackendVXLAN {
 		modules = append(modules, "vxlan")
 	}
 	return eachHost(func(_ config.Host, f *facts.Facts) []check.Finding {
@@ -66,7 +66,7 @@ func kernel(l *look) []check.Finding {
 			}
 		}
 		return found
-	})(l)
+	})(cc)
 }
 
 // has says whether the kernel has the module, or can load it.
@@ -102,7 +102,7 @@ func ipForward(_ config.Host, f *facts.Facts) []check.Finding {
 		return []check.Finding{{Severity: check.Unknown, Evidence: "net.ipv4.ip_forward cannot be read", Fix: "sysctl net.ipv4.ip_forward"}}
 	case value == "1":
 		return nil
-	case ours(f):
+	case hasJournal(f):
 		// No error: that would keep apply from setting it.
 		return []check.Finding{{Evidence: "net.ipv4.ip_forward is " + value + " on a machine of the cluster", Fix: "slipway apply, and see who sets it: grep -r ip_forward /etc/sysctl.*"}}
 	default:

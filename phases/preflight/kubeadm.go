@@ -25,7 +25,7 @@ func kubeadmChecks() []Check {
 				Why:    "slipway goes on with an installation of its own, and touches no other.",
 				Manual: []string{"ls /etc/kubernetes /var/lib/etcd; ss -ltnp", "kubeadm reset"},
 			},
-			look: eachHost(leftovers),
+			run: eachHost(leftovers),
 		},
 		{
 			Description: check.Description{
@@ -34,7 +34,7 @@ func kubeadmChecks() []Check {
 				Why:    "Every pod has an address of the pod network, and each kernel its rules: two of them take each other's traffic.",
 				Manual: []string{"ls /etc/cni/net.d"},
 			},
-			look: podNetwork,
+			run: podNetwork,
 		},
 		{
 			Description: check.Description{
@@ -43,7 +43,7 @@ func kubeadmChecks() []Check {
 				Why:    "A kubelet may not be newer than the API server, nor more than three minor versions older (Kubernetes' version skew policy).",
 				Manual: []string{"kubelet --version"},
 			},
-			look: skew,
+			run: skew,
 		},
 		{
 			Description: check.Description{
@@ -52,7 +52,7 @@ func kubeadmChecks() []Check {
 				Why:    "They last a year; afterwards nothing can talk to the API server.",
 				Manual: []string{"kubeadm certs check-expiration", "kubeadm certs renew all"},
 			},
-			look: eachHost(certExpiry),
+			run: eachHost(certExpiry),
 		},
 	}
 }
@@ -60,7 +60,7 @@ func kubeadmChecks() []Check {
 // leftovers: what another installation left, or runs. One of ours is known by
 // its journal, and is gone on with.
 func leftovers(h config.Host, f *facts.Facts) []check.Finding {
-	if ours(f) {
+	if hasJournal(f) {
 		return nil
 	}
 	var found []check.Finding
@@ -77,11 +77,11 @@ func leftovers(h config.Host, f *facts.Facts) []check.Finding {
 		ports = append(ports, apiPort, etcdClients, etcdPeers, 10257, 10259)
 	}
 	found = append(found, portsUnseen(f)...)
-	for _, l := range f.Listeners {
+	for _, listener := range f.Listeners {
 		for _, port := range ports {
-			if l.Port == port {
+			if listener.Port == port {
 				found = append(found, check.Finding{
-					Evidence: strings.TrimSpace(fmt.Sprintf("port %d is taken by %s", port, l.Process)),
+					Evidence: strings.TrimSpace(fmt.Sprintf("port %d is taken by %s", port, listener.Process)),
 					Fix:      fmt.Sprintf("stop what listens there: ss -ltnp 'sport = :%d'", port),
 				})
 			}
@@ -91,12 +91,12 @@ func leftovers(h config.Host, f *facts.Facts) []check.Finding {
 }
 
 // portsUnseen says that listeners cannot be seen.
-func podNetwork(l *look) []check.Finding {
+func podNetwork(cc *checkContext) []check.Finding {
 	var found []check.Finding
-	for _, m := range l.machines() {
+	for _, m := range cc.reachable() {
 		for _, network := range config.PodNetworks() {
 			there := m.Facts().Exists("/etc/cni/net.d/10-" + network + ".conflist")
-			if wanted := l.cluster.Network.CNI.Name; there && installed(m.Facts()) && wanted != network {
+			if wanted := cc.cluster.Network.CNI.Name; there && installed(m.Facts()) && wanted != network {
 				found = append(found, check.Finding{
 					Host:     m.Config.Name,
 					Evidence: fmt.Sprintf("the cluster's pod network is %s, the inventory wants %s", network, wanted),
@@ -118,8 +118,8 @@ func portsUnseen(f *facts.Facts) []check.Finding {
 // oldestKubelet is how many minor versions a kubelet may be behind.
 const oldestKubelet = 3
 
-func skew(l *look) []check.Finding {
-	wanted, err := goversion.NewVersion(l.cluster.Kubernetes.Version)
+func skew(cc *checkContext) []check.Finding {
+	wanted, err := goversion.NewVersion(cc.cluster.Kubernetes.Version)
 	if err != nil {
 		return nil // the inventory's validation has said so
 	}
@@ -132,18 +132,18 @@ func skew(l *look) []check.Finding {
 		switch {
 		case behind < 0:
 			return []check.Finding{{
-				Evidence: fmt.Sprintf("kubelet %s is newer than the wanted %s", f.Software.Kubelet, l.cluster.Kubernetes.Version),
+				Evidence: fmt.Sprintf("kubelet %s is newer than the wanted %s", f.Software.Kubelet, cc.cluster.Kubernetes.Version),
 				Fix:      "set kubernetes.version to at least v" + have.String() + ", or remove that kubelet",
 			}}
 		case behind > oldestKubelet:
 			return []check.Finding{{
 				Severity: check.Warning,
-				Evidence: fmt.Sprintf("kubelet %s is more than %d minor versions behind the wanted %s", f.Software.Kubelet, oldestKubelet, l.cluster.Kubernetes.Version),
+				Evidence: fmt.Sprintf("kubelet %s is more than %d minor versions behind the wanted %s", f.Software.Kubelet, oldestKubelet, cc.cluster.Kubernetes.Version),
 				Fix:      "remove that kubelet: slipway installs its own",
 			}}
 		}
 		return nil
-	})(l)
+	})(cc)
 }
 
 // renewBefore is how long ahead an end of validity is told.

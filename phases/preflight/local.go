@@ -14,8 +14,8 @@ import (
 	"slipway.io/slipway/provision/report/check"
 )
 
-// Wanted is the lab that shall run on the computer.
-type Wanted struct {
+// LabSpec is the lab that shall run on the computer.
+type LabSpec struct {
 	// Facts of the computer; nil: they are read.
 	Facts *localhost.Facts
 	// Provider is vagrant or container; empty for whichever is there.
@@ -36,43 +36,43 @@ type Wanted struct {
 // LocalCheck is a named question about the installer's own computer.
 type LocalCheck struct {
 	check.Description
-	look func(context.Context, *localLook) []check.Finding
+	run func(context.Context, *localContext) []check.Finding
 }
 
-// localLook is what local checks look at.
-type localLook struct {
+// localContext is what local checks look at.
+type localContext struct {
 	machine localhost.System
 	facts   *localhost.Facts
-	want    Wanted
+	spec    LabSpec
 }
 
 // vagrant says whether the lab is to be made by Vagrant.
-func (l *localLook) vagrant() bool {
-	if l.want.Provider != "" {
-		return l.want.Provider == "vagrant"
+func (cc *localContext) vagrant() bool {
+	if cc.spec.Provider != "" {
+		return cc.spec.Provider == "vagrant"
 	}
-	return l.facts.Vagrant()
+	return cc.facts.Vagrant()
 }
 
 // virtualBox says whether Vagrant is to use VirtualBox.
-func (l *localLook) virtualBox() bool {
-	hypervisor := l.want.Hypervisor
+func (cc *localContext) virtualBox() bool {
+	hypervisor := cc.spec.Hypervisor
 	if hypervisor == "" {
-		hypervisor = l.facts.Hypervisor()
+		hypervisor = cc.facts.Hypervisor()
 	}
-	return l.vagrant() && hypervisor == "virtualbox"
+	return cc.vagrant() && hypervisor == "virtualbox"
 }
 
-// LookLocal runs the checks of the computer itself.
-func LookLocal(ctx context.Context, m localhost.System, want Wanted, selection Selection) (*check.Report, error) {
+// RunLocal runs the checks of the computer itself.
+func RunLocal(ctx context.Context, m localhost.System, want LabSpec, selection Selection) (*check.Report, error) {
 	started := time.Now()
-	l := &localLook{machine: m, facts: want.Facts, want: want}
-	if l.facts == nil {
-		l.facts = localhost.ReadFacts(ctx, m)
+	cc := &localContext{machine: m, facts: want.Facts, spec: want}
+	if cc.facts == nil {
+		cc.facts = localhost.ReadFacts(ctx, m)
 	}
 	report := &check.Report{Hosts: []string{}, Started: started}
 	for _, c := range LocalChecks() {
-		reason := selection.skips(c.Name)
+		reason := selection.skipReason(c.Name)
 		if reason != "" && len(selection.Only) > 0 {
 			continue
 		}
@@ -82,7 +82,7 @@ func LookLocal(ctx context.Context, m localhost.System, want Wanted, selection S
 			report.Checks = append(report.Checks, r)
 			continue
 		}
-		for _, f := range c.look(ctx, l) {
+		for _, f := range c.run(ctx, cc) {
 			r.Add(f)
 		}
 		report.Checks = append(report.Checks, r)
@@ -100,7 +100,7 @@ func LocalChecks() []LocalCheck {
 				Looks:  "Vagrant with VirtualBox or libvirt; or, on Linux as root, systemd-nspawn and debootstrap.",
 				Why:    "A lab needs a provider of machines.",
 				Manual: []string{"vagrant --version; VBoxManage --version; virsh --version", "apt-get install systemd-container debootstrap"},
-			}, look: labProvider,
+			}, run: labProvider,
 		},
 		{
 			Description: check.Description{
@@ -108,7 +108,7 @@ func LocalChecks() []LocalCheck {
 				Looks:  "/dev/kvm and the processor's flags on Linux, kern.hv_support on macOS, Hyper-V and the firmware's setting on Windows.",
 				Why:    "Without it virtual machines do not start, or take minutes for what takes seconds.",
 				Manual: []string{"ls -l /dev/kvm; grep -Ec 'vmx|svm' /proc/cpuinfo    # Linux", "sysctl kern.hv_support                               # macOS", "systeminfo                                           # Windows"},
-			}, look: virtualization,
+			}, run: virtualization,
 		},
 		{
 			Description: check.Description{
@@ -116,7 +116,7 @@ func LocalChecks() []LocalCheck {
 				Looks:  "The memory that is available, and what the machines take.",
 				Why:    "A computer that begins to swap makes etcd lose its leader.",
 				Manual: []string{"free -m"},
-			}, look: localMemory,
+			}, run: localMemory,
 		},
 		{
 			Description: check.Description{
@@ -124,7 +124,7 @@ func LocalChecks() []LocalCheck {
 				Looks:  "The free space below the home directory, and what the machines take.",
 				Why:    "Virtual disks grow while images are imported, and stop the machine when they cannot.",
 				Manual: []string{"df -h ~"},
-			}, look: localDisk,
+			}, run: localDisk,
 		},
 		{
 			Description: check.Description{
@@ -132,7 +132,7 @@ func LocalChecks() []LocalCheck {
 				Looks:  "The versions of Vagrant and VirtualBox.",
 				Why:    "Vagrant refuses a VirtualBox that is newer than itself: \"not supported by this version of Vagrant\".",
 				Manual: []string{"vagrant --version; VBoxManage --version"},
-			}, look: providerVersions,
+			}, run: providerVersions,
 		},
 		{
 			Description: check.Description{
@@ -140,7 +140,7 @@ func LocalChecks() []LocalCheck {
 				Looks:  "/etc/vbox/networks.conf, with VirtualBox on Linux and macOS.",
 				Why:    "Since 6.1.28 VirtualBox allows 192.168.56.0/21 alone for host-only networks, unless told otherwise.",
 				Manual: []string{"cat /etc/vbox/networks.conf", "echo '* RANGE' | sudo tee -a /etc/vbox/networks.conf"},
-			}, look: hostOnlyRange,
+			}, run: hostOnlyRange,
 		},
 		{
 			Description: check.Description{
@@ -148,7 +148,7 @@ func LocalChecks() []LocalCheck {
 				Looks:  "The routes of this computer, and the lab's range.",
 				Why:    "A VPN that takes the range swallows everything that is sent to the machines.",
 				Manual: []string{"ip route    # Linux", "netstat -rn -f inet    # macOS", "route print -4    # Windows"},
-			}, look: vpnRoute,
+			}, run: vpnRoute,
 		},
 		{
 			Description: check.Description{
@@ -156,7 +156,7 @@ func LocalChecks() []LocalCheck {
 				Looks:  "The home directory's name, and whether this is Git Bash.",
 				Why:    "Spaces and letters beyond ASCII break Vagrant and its boxes; Git Bash rewrites paths in arguments.",
 				Manual: []string{"echo %USERPROFILE%", "set VAGRANT_HOME=C:\\vagrant", "export MSYS_NO_PATHCONV=1    # in Git Bash"},
-			}, look: windowsPaths,
+			}, run: windowsPaths,
 		},
 		{
 			Description: check.Description{
@@ -164,7 +164,7 @@ func LocalChecks() []LocalCheck {
 				Looks:  "The bundle of the wanted version; without one, whether the release server answers.",
 				Why:    "A workshop's network is slow when thirty people download at once: make the bundle before.",
 				Manual: []string{"slipway bundle create", "curl -I https://dl.k8s.io/"},
-			}, look: downloads,
+			}, run: downloads,
 		},
 	}
 	for i := range all {
@@ -173,14 +173,14 @@ func LocalChecks() []LocalCheck {
 	return all
 }
 
-func labProvider(_ context.Context, l *localLook) []check.Finding {
-	has := l.facts.Has
-	if l.vagrant() {
-		libvirt := l.want.Hypervisor == "libvirt" || l.want.Hypervisor == "" && !has("virtualbox")
+func labProvider(_ context.Context, cc *localContext) []check.Finding {
+	has := cc.facts.Has
+	if cc.vagrant() {
+		libvirt := cc.spec.Hypervisor == "libvirt" || cc.spec.Hypervisor == "" && !has("virtualbox")
 		switch {
 		case !has("vagrant"):
 			return []check.Finding{{Evidence: "Vagrant is not installed", Fix: "install Vagrant and VirtualBox: https://developer.hashicorp.com/vagrant/install"}}
-		case l.want.Hypervisor == "virtualbox" && !has("virtualbox"):
+		case cc.spec.Hypervisor == "virtualbox" && !has("virtualbox"):
 			return []check.Finding{{Evidence: "VirtualBox is not installed", Fix: "install VirtualBox: https://www.virtualbox.org/wiki/Downloads"}}
 		case libvirt && !has("libvirt"):
 			return []check.Finding{{Evidence: "neither VirtualBox nor libvirt is installed", Fix: "install VirtualBox, or on Linux libvirt: apt-get install libvirt-daemon-system vagrant-libvirt"}}
@@ -195,20 +195,20 @@ func labProvider(_ context.Context, l *localLook) []check.Finding {
 			found = append(found, check.Finding{Evidence: p.name + " is not installed", Fix: "apt-get install " + p.pkg})
 		}
 	}
-	if !l.facts.Root {
+	if !cc.facts.Root {
 		found = append(found, check.Finding{Evidence: "machine containers need root", Fix: "sudo slipway preflight --local"})
 	}
 	return found
 }
 
-func virtualization(_ context.Context, l *localLook) []check.Finding {
+func virtualization(_ context.Context, cc *localContext) []check.Finding {
 	switch {
-	case !l.vagrant():
+	case !cc.vagrant():
 		return nil // containers need no help
-	case l.facts.VirtualizationUnknown:
+	case cc.facts.VirtualizationUnknown:
 		return []check.Finding{{Severity: check.Unknown, Evidence: "it could not be found out", Fix: "look into the firmware's settings: VT-x, AMD-V or SVM has to be on"}}
-	case l.facts.Virtualization != "":
-		return []check.Finding{{Evidence: l.facts.Virtualization, Fix: virtualizationFix(l.facts)}}
+	case cc.facts.Virtualization != "":
+		return []check.Finding{{Evidence: cc.facts.Virtualization, Fix: virtualizationFix(cc.facts)}}
 	}
 	return nil
 }
@@ -223,28 +223,28 @@ func virtualizationFix(f *localhost.Facts) string {
 	return "turn VT-x, AMD-V or SVM on in the firmware's settings"
 }
 
-func localMemory(_ context.Context, l *localLook) []check.Finding {
-	need := l.want.Machines * l.want.MemoryMiB
-	switch have := l.facts.MemoryMiB; {
+func localMemory(_ context.Context, cc *localContext) []check.Finding {
+	need := cc.spec.Machines * cc.spec.MemoryMiB
+	switch have := cc.facts.MemoryMiB; {
 	case have < 0:
 		return []check.Finding{{Severity: check.Unknown, Evidence: "the memory could not be found out", Fix: "see that " + fmt.Sprint(need) + " MiB are free"}}
 	case have < need:
 		return []check.Finding{{
-			Evidence: fmt.Sprintf("%d MiB are available, %d machines of %d MiB need %d", have, l.want.Machines, l.want.MemoryMiB, need),
+			Evidence: fmt.Sprintf("%d MiB are available, %d machines of %d MiB need %d", have, cc.spec.Machines, cc.spec.MemoryMiB, need),
 			Fix:      "close what takes memory, or make fewer or smaller machines: --machines, --memory",
 		}}
 	}
 	return nil
 }
 
-func localDisk(_ context.Context, l *localLook) []check.Finding {
-	need := l.want.Machines * l.want.DiskMiB
-	switch have := l.facts.FreeMiB; {
+func localDisk(_ context.Context, cc *localContext) []check.Finding {
+	need := cc.spec.Machines * cc.spec.DiskMiB
+	switch have := cc.facts.FreeMiB; {
 	case have < 0:
 		return []check.Finding{{Severity: check.Unknown, Evidence: "the free space could not be found out", Fix: "see that " + fmt.Sprint(need) + " MiB are free"}}
 	case have < need:
 		return []check.Finding{{
-			Evidence: fmt.Sprintf("%d MiB are free below %s, %d machines need %d", have, l.facts.Home, l.want.Machines, need),
+			Evidence: fmt.Sprintf("%d MiB are free below %s, %d machines need %d", have, cc.facts.Home, cc.spec.Machines, need),
 			Fix:      fmt.Sprintf("free %d MiB there", need-have),
 		}}
 	}
@@ -258,9 +258,9 @@ var knownSince = []struct{ virtualBox, vagrant string }{
 	{"7.2", "2.4.8"}, {"7.1", "2.4.2"}, {"7.0", "2.3.2"}, {"6.1", "2.2.7"},
 }
 
-func providerVersions(_ context.Context, l *localLook) []check.Finding {
-	box, err1 := goversion.NewVersion(l.facts.Programs["virtualbox"])
-	vagrant, err2 := goversion.NewVersion(l.facts.Programs["vagrant"])
+func providerVersions(_ context.Context, cc *localContext) []check.Finding {
+	box, err1 := goversion.NewVersion(cc.facts.Programs["virtualbox"])
+	vagrant, err2 := goversion.NewVersion(cc.facts.Programs["vagrant"])
 	if err1 != nil || err2 != nil {
 		return nil // one of them is not there, or does not tell
 	}
@@ -282,25 +282,25 @@ func providerVersions(_ context.Context, l *localLook) []check.Finding {
 // hostOnlyDefault is what VirtualBox allows without a setting.
 var hostOnlyDefault = netip.MustParsePrefix("192.168.56.0/21")
 
-func hostOnlyRange(_ context.Context, l *localLook) []check.Finding {
-	text, there := l.facts.Programs["virtualbox"]
+func hostOnlyRange(_ context.Context, cc *localContext) []check.Finding {
+	text, there := cc.facts.Programs["virtualbox"]
 	box, err := goversion.NewVersion(text)
-	if !there || !l.virtualBox() || l.facts.OS == "windows" ||
+	if !there || !cc.virtualBox() || cc.facts.OS == "windows" ||
 		err == nil && box.LessThan(goversion.Must(goversion.NewVersion("6.1.28"))) {
 		return nil
 	}
-	allowed := l.facts.HostOnly
+	allowed := cc.facts.HostOnly
 	if allowed == nil {
 		allowed = []netip.Prefix{hostOnlyDefault}
 	}
 	for _, prefix := range allowed {
-		if prefix.Bits() <= l.want.Range.Bits() && prefix.Contains(l.want.Range.Addr()) {
+		if prefix.Bits() <= cc.spec.Range.Bits() && prefix.Contains(cc.spec.Range.Addr()) {
 			return nil
 		}
 	}
 	return []check.Finding{{
-		Evidence: fmt.Sprintf("VirtualBox allows %s for host-only networks, the lab's range is %s", prefixes(allowed), l.want.Range),
-		Fix:      fmt.Sprintf("echo '* %s' | sudo tee -a /etc/vbox/networks.conf", l.want.Range),
+		Evidence: fmt.Sprintf("VirtualBox allows %s for host-only networks, the lab's range is %s", prefixes(allowed), cc.spec.Range),
+		Fix:      fmt.Sprintf("echo '* %s' | sudo tee -a /etc/vbox/networks.conf", cc.spec.Range),
 	}}
 }
 
@@ -318,54 +318,54 @@ func prefixes(all []netip.Prefix) string {
 // ownInterfaces begin the names of interfaces that providers of machines make.
 var ownInterfaces = []string{"vboxnet", "virbr", "VirtualBox", "slw", "vb-"}
 
-func vpnRoute(_ context.Context, l *localLook) []check.Finding {
+func vpnRoute(_ context.Context, cc *localContext) []check.Finding {
 	var found []check.Finding
-	for _, r := range l.facts.Routes {
+	for _, r := range cc.facts.Routes {
 		own := false
 		for _, name := range ownInterfaces {
 			own = own || strings.HasPrefix(r.Interface, name)
 		}
-		if own || r.Destination.Bits() <= 1 || !r.Destination.Overlaps(l.want.Range) {
+		if own || r.Destination.Bits() <= 1 || !r.Destination.Overlaps(cc.spec.Range) {
 			continue // the default route, and the two halves in which VPNs write it
 		}
 		found = append(found, check.Finding{
-			Evidence: fmt.Sprintf("%s goes over %s, and the lab's range is %s", r.Destination, r.Interface, l.want.Range),
+			Evidence: fmt.Sprintf("%s goes over %s, and the lab's range is %s", r.Destination, r.Interface, cc.spec.Range),
 			Fix:      "leave the VPN while the lab runs, or give the lab another range: --range",
 		})
 	}
 	return found
 }
 
-func windowsPaths(_ context.Context, l *localLook) []check.Finding {
+func windowsPaths(_ context.Context, cc *localContext) []check.Finding {
 	var found []check.Finding
-	strange := strings.ContainsFunc(l.facts.Home, func(r rune) bool { return r == ' ' || r > unicode.MaxASCII })
-	if l.vagrant() && strange {
+	strange := strings.ContainsFunc(cc.facts.Home, func(r rune) bool { return r == ' ' || r > unicode.MaxASCII })
+	if cc.vagrant() && strange {
 		found = append(found, check.Finding{
-			Evidence: fmt.Sprintf("the home directory %q has spaces or letters beyond ASCII", l.facts.Home),
+			Evidence: fmt.Sprintf("the home directory %q has spaces or letters beyond ASCII", cc.facts.Home),
 			Fix:      "set VAGRANT_HOME to a folder with a plain name, such as C:\\vagrant",
 		})
 	}
-	if l.facts.Shell != "" {
+	if cc.facts.Shell != "" {
 		found = append(found, check.Finding{
-			Evidence: "this is Git Bash (MSYSTEM " + l.facts.Shell + "), which rewrites what looks like a path",
+			Evidence: "this is Git Bash (MSYSTEM " + cc.facts.Shell + "), which rewrites what looks like a path",
 			Fix:      "export MSYS_NO_PATHCONV=1, or use PowerShell",
 		})
 	}
 	return found
 }
 
-func downloads(ctx context.Context, l *localLook) []check.Finding {
-	if l.want.Bundle != "" {
+func downloads(ctx context.Context, cc *localContext) []check.Finding {
+	if cc.spec.Bundle != "" {
 		return nil
 	}
-	if err := l.machine.Reach(ctx, l.want.Download); err != nil {
+	if err := cc.machine.Reach(ctx, cc.spec.Download); err != nil {
 		return []check.Finding{{
-			Evidence: fmt.Sprintf("there is no bundle, and %s does not answer: %v", l.want.Download, err),
+			Evidence: fmt.Sprintf("there is no bundle, and %s does not answer: %v", cc.spec.Download, err),
 			Fix:      "make a bundle where there is a network (slipway bundle create), and name it: --bundle",
 		}}
 	}
 	return []check.Finding{{
-		Severity: check.Info, Evidence: "there is no bundle yet; " + l.want.Download + " answers",
+		Severity: check.Info, Evidence: "there is no bundle yet; " + cc.spec.Download + " answers",
 		Fix: "slipway bundle create, before the workshop",
 	}}
 }

@@ -106,8 +106,8 @@ func server() *computer {
 	return c
 }
 
-func want() Wanted {
-	return Wanted{Machines: 3, MemoryMiB: 2048, DiskMiB: 8192, Range: netip.MustParsePrefix("172.16.16.0/24"), Bundle: "/bundle", Download: "https://releases.example/"}
+func want() LabSpec {
+	return LabSpec{Machines: 3, MemoryMiB: 2048, DiskMiB: 8192, Range: netip.MustParsePrefix("172.16.16.0/24"), Bundle: "/bundle", Download: "https://releases.example/"}
 }
 
 // localFault is something wrong with a computer, what is found ("check
@@ -115,7 +115,7 @@ func want() Wanted {
 type localFault struct {
 	name          string
 	machine       func() *computer
-	plant         func(*computer, *Wanted)
+	plant         func(*computer, *LabSpec)
 	want          []string
 	evidence, fix string
 }
@@ -123,47 +123,47 @@ type localFault struct {
 // localFaults let the checks of a computer fire.
 func localFaults() []localFault {
 	return []localFault{
-		{"a fit laptop", laptop, func(*computer, *Wanted) {}, nil, "", ""},
-		{"a fit Mac", mac, func(*computer, *Wanted) {}, nil, "", ""},
-		{"a fit PC", pc, func(*computer, *Wanted) {}, nil, "", ""},
-		{"a fit server", server, func(*computer, *Wanted) {}, nil, "", ""},
-		{"no Vagrant", mac, func(c *computer, _ *Wanted) { delete(c.commands, "vagrant --version") }, []string{"lab-provider error"}, "Vagrant is not installed", "install Vagrant"},
-		{"no VirtualBox", laptop, func(c *computer, _ *Wanted) { delete(c.commands, "VBoxManage --version") }, []string{"lab-provider error"}, "neither VirtualBox nor libvirt", "install VirtualBox"},
-		{"no plugin for libvirt", laptop, func(c *computer, _ *Wanted) {
+		{"a fit laptop", laptop, func(*computer, *LabSpec) {}, nil, "", ""},
+		{"a fit Mac", mac, func(*computer, *LabSpec) {}, nil, "", ""},
+		{"a fit PC", pc, func(*computer, *LabSpec) {}, nil, "", ""},
+		{"a fit server", server, func(*computer, *LabSpec) {}, nil, "", ""},
+		{"no Vagrant", mac, func(c *computer, _ *LabSpec) { delete(c.commands, "vagrant --version") }, []string{"lab-provider error"}, "Vagrant is not installed", "install Vagrant"},
+		{"no VirtualBox", laptop, func(c *computer, _ *LabSpec) { delete(c.commands, "VBoxManage --version") }, []string{"lab-provider error"}, "neither VirtualBox nor libvirt", "install VirtualBox"},
+		{"no plugin for libvirt", laptop, func(c *computer, _ *LabSpec) {
 			delete(c.commands, "VBoxManage --version")
 			c.commands["virsh --version"] = "9.0.0"
 		}, []string{"lab-provider error"}, "no plugin", "vagrant plugin install vagrant-libvirt"},
-		{"no debootstrap", server, func(c *computer, _ *Wanted) { delete(c.commands, "debootstrap --version") }, []string{"lab-provider error"}, "debootstrap is not installed", "apt-get install debootstrap"},
-		{"containers without root", server, func(c *computer, _ *Wanted) { c.root = false }, []string{"lab-provider error"}, "need root", "sudo slipway"},
-		{"virtualization off", laptop, func(c *computer, _ *Wanted) { c.writable, c.files["/proc/cpuinfo"] = nil, "flags : fpu sse\n" }, []string{"virtualization error"}, "neither vmx nor svm", "firmware"},
-		{"no right to KVM", laptop, func(c *computer, _ *Wanted) { c.writable = nil }, []string{"virtualization error"}, "/dev/kvm cannot be opened", "usermod -aG kvm"},
-		{"a Mac without it", mac, func(c *computer, _ *Wanted) { c.commands["sysctl -n kern.hv_support"] = "0" }, []string{"virtualization error"}, "kern.hv_support is 0", "firmware"},
-		{"a Mac that does not tell", mac, func(c *computer, _ *Wanted) { delete(c.commands, "sysctl -n kern.hv_support") }, []string{"virtualization unknown"}, "could not be found out", "firmware"},
-		{"Hyper-V", pc, func(c *computer, _ *Wanted) { c.answer("HypervisorPresent", "True True") }, []string{"virtualization error"}, "Hyper-V is running", "bcdedit"},
-		{"virtualization off on a PC", pc, func(c *computer, _ *Wanted) { c.answer("HypervisorPresent", "False False") }, []string{"virtualization error"}, "disabled in the firmware", "VT-x"},
-		{"little memory", laptop, func(_ *computer, w *Wanted) { w.Machines = 6 }, []string{"local-memory error"}, "11718 MiB are available, 6 machines of 2048 MiB need 12288", "--machines"},
-		{"memory that is not known", mac, func(c *computer, _ *Wanted) { delete(c.commands, "sysctl -n hw.memsize") }, []string{"local-memory unknown"}, "could not be found out", "6144 MiB"},
-		{"a full disk", laptop, func(_ *computer, w *Wanted) { w.DiskMiB = 200_000 }, []string{"local-disk error"}, "390625 MiB are free below /home/me, 3 machines need 600000", "free 209375 MiB"},
-		{"a disk that is not known", laptop, func(c *computer, _ *Wanted) { delete(c.commands, "df -Pk /home/me") }, []string{"local-disk unknown"}, "could not be found out", "24576 MiB"},
-		{"a VirtualBox that Vagrant does not know", laptop, func(c *computer, _ *Wanted) { c.commands["vagrant --version"] = "Vagrant 2.4.7" }, []string{"provider-versions error"}, "Vagrant 2.4.7 does not know VirtualBox 7.2.0", "Vagrant 2.4.8 or later"},
-		{"another that Vagrant does not know", mac, func(c *computer, _ *Wanted) { c.commands["vagrant --version"] = "Vagrant 2.4.1" }, []string{"provider-versions error"}, "VirtualBox 7.1.4", "Vagrant 2.4.2 or later"},
-		{"VirtualBox's own ranges", laptop, func(c *computer, _ *Wanted) { delete(c.files, "/etc/vbox/networks.conf") }, []string{"host-only-range error"}, "allows 192.168.56.0/21 for host-only networks, the lab's range is 172.16.16.0/24", "'* 172.16.16.0/24' | sudo tee -a /etc/vbox/networks.conf"},
-		{"a VirtualBox that allows all", laptop, func(c *computer, _ *Wanted) {
+		{"no debootstrap", server, func(c *computer, _ *LabSpec) { delete(c.commands, "debootstrap --version") }, []string{"lab-provider error"}, "debootstrap is not installed", "apt-get install debootstrap"},
+		{"containers without root", server, func(c *computer, _ *LabSpec) { c.root = false }, []string{"lab-provider error"}, "need root", "sudo slipway"},
+		{"virtualization off", laptop, func(c *computer, _ *LabSpec) { c.writable, c.files["/proc/cpuinfo"] = nil, "flags : fpu sse\n" }, []string{"virtualization error"}, "neither vmx nor svm", "firmware"},
+		{"no right to KVM", laptop, func(c *computer, _ *LabSpec) { c.writable = nil }, []string{"virtualization error"}, "/dev/kvm cannot be opened", "usermod -aG kvm"},
+		{"a Mac without it", mac, func(c *computer, _ *LabSpec) { c.commands["sysctl -n kern.hv_support"] = "0" }, []string{"virtualization error"}, "kern.hv_support is 0", "firmware"},
+		{"a Mac that does not tell", mac, func(c *computer, _ *LabSpec) { delete(c.commands, "sysctl -n kern.hv_support") }, []string{"virtualization unknown"}, "could not be found out", "firmware"},
+		{"Hyper-V", pc, func(c *computer, _ *LabSpec) { c.answer("HypervisorPresent", "True True") }, []string{"virtualization error"}, "Hyper-V is running", "bcdedit"},
+		{"virtualization off on a PC", pc, func(c *computer, _ *LabSpec) { c.answer("HypervisorPresent", "False False") }, []string{"virtualization error"}, "disabled in the firmware", "VT-x"},
+		{"little memory", laptop, func(_ *computer, w *LabSpec) { w.Machines = 6 }, []string{"local-memory error"}, "11718 MiB are available, 6 machines of 2048 MiB need 12288", "--machines"},
+		{"memory that is not known", mac, func(c *computer, _ *LabSpec) { delete(c.commands, "sysctl -n hw.memsize") }, []string{"local-memory unknown"}, "could not be found out", "6144 MiB"},
+		{"a full disk", laptop, func(_ *computer, w *LabSpec) { w.DiskMiB = 200_000 }, []string{"local-disk error"}, "390625 MiB are free below /home/me, 3 machines need 600000", "free 209375 MiB"},
+		{"a disk that is not known", laptop, func(c *computer, _ *LabSpec) { delete(c.commands, "df -Pk /home/me") }, []string{"local-disk unknown"}, "could not be found out", "24576 MiB"},
+		{"a VirtualBox that Vagrant does not know", laptop, func(c *computer, _ *LabSpec) { c.commands["vagrant --version"] = "Vagrant 2.4.7" }, []string{"provider-versions error"}, "Vagrant 2.4.7 does not know VirtualBox 7.2.0", "Vagrant 2.4.8 or later"},
+		{"another that Vagrant does not know", mac, func(c *computer, _ *LabSpec) { c.commands["vagrant --version"] = "Vagrant 2.4.1" }, []string{"provider-versions error"}, "VirtualBox 7.1.4", "Vagrant 2.4.2 or later"},
+		{"VirtualBox's own ranges", laptop, func(c *computer, _ *LabSpec) { delete(c.files, "/etc/vbox/networks.conf") }, []string{"host-only-range error"}, "allows 192.168.56.0/21 for host-only networks, the lab's range is 172.16.16.0/24", "'* 172.16.16.0/24' | sudo tee -a /etc/vbox/networks.conf"},
+		{"a VirtualBox that allows all", laptop, func(c *computer, _ *LabSpec) {
 			delete(c.files, "/etc/vbox/networks.conf")
 			c.commands["VBoxManage --version"] = "6.1.26r145957"
 		}, nil, "", ""},
-		{"a VPN", laptop, func(c *computer, _ *Wanted) {
+		{"a VPN", laptop, func(c *computer, _ *LabSpec) {
 			c.commands["ip -4 route show table all"] += "\n172.16.0.0/12 dev tun0 scope link\n"
 		}, []string{"vpn-route error"}, "172.16.0.0/12 goes over tun0", "leave the VPN"},
-		{"a VPN on a Mac", mac, func(c *computer, _ *Wanted) { c.commands["netstat -rn -f inet"] += "172.16/12 10.9.0.1 UGSc utun3\n" }, []string{"vpn-route error"}, "172.16.0.0/12 goes over utun3", "--range"},
-		{"a VPN on a PC", pc, func(c *computer, _ *Wanted) { c.answer("Get-NetRoute", "172.16.16.0/20 Corporate VPN\r\n") }, []string{"vpn-route error"}, "Corporate VPN", "--range"},
-		{"a name with spaces", pc, func(c *computer, _ *Wanted) {
+		{"a VPN on a Mac", mac, func(c *computer, _ *LabSpec) { c.commands["netstat -rn -f inet"] += "172.16/12 10.9.0.1 UGSc utun3\n" }, []string{"vpn-route error"}, "172.16.0.0/12 goes over utun3", "--range"},
+		{"a VPN on a PC", pc, func(c *computer, _ *LabSpec) { c.answer("Get-NetRoute", "172.16.16.0/20 Corporate VPN\r\n") }, []string{"vpn-route error"}, "Corporate VPN", "--range"},
+		{"a name with spaces", pc, func(c *computer, _ *LabSpec) {
 			c.answer("Get-Item $HOME", "400000000000")
 			c.home = `C:\Users\Zoë M`
 		}, []string{"windows-paths warning"}, "beyond ASCII", "VAGRANT_HOME"},
-		{"Git Bash", pc, func(c *computer, _ *Wanted) { c.env["MSYSTEM"] = "MINGW64" }, []string{"windows-paths warning"}, "MINGW64", "MSYS_NO_PATHCONV"},
-		{"no bundle and no network", laptop, func(c *computer, w *Wanted) { w.Bundle, c.reach = "", errors.New("no route") }, []string{"downloads error"}, "https://releases.example/ does not answer: no route", "slipway bundle create"},
-		{"no bundle yet", laptop, func(_ *computer, w *Wanted) { w.Bundle = "" }, []string{"downloads info"}, "there is no bundle yet", "before the workshop"},
+		{"Git Bash", pc, func(c *computer, _ *LabSpec) { c.env["MSYSTEM"] = "MINGW64" }, []string{"windows-paths warning"}, "MINGW64", "MSYS_NO_PATHCONV"},
+		{"no bundle and no network", laptop, func(c *computer, w *LabSpec) { w.Bundle, c.reach = "", errors.New("no route") }, []string{"downloads error"}, "https://releases.example/ does not answer: no route", "slipway bundle create"},
+		{"no bundle yet", laptop, func(_ *computer, w *LabSpec) { w.Bundle = "" }, []string{"downloads info"}, "there is no bundle yet", "before the workshop"},
 	}
 }
 
@@ -188,7 +188,7 @@ func TestEachCheckOfAComputerFindsItsFault(t *testing.T) {
 			t.Parallel()
 			machine, wanted := fault.machine(), want()
 			fault.plant(machine, &wanted)
-			report, err := LookLocal(t.Context(), machine, wanted, Selection{})
+			report, err := RunLocal(t.Context(), machine, wanted, Selection{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -215,7 +215,7 @@ func TestEachCheckOfAComputerFindsItsFault(t *testing.T) {
 
 func TestThisComputerIsLookedAtWithoutAPacket(t *testing.T) {
 	t.Parallel()
-	report, err := LookLocal(t.Context(), localhost.Current{}, want(), Selection{Skip: []string{"downloads"}})
+	report, err := RunLocal(t.Context(), localhost.Current{}, want(), Selection{Skip: []string{"downloads"}})
 	if err != nil || len(report.Checks) != len(LocalChecks()) || report.Status() == check.Skipped {
 		t.Errorf("got %+v, %v", report, err)
 	}

@@ -23,10 +23,10 @@ const (
 )
 
 // needs are the connections that this cluster's choices need.
-func (l *look) needs() []netprobe.Need {
-	all := l.hosts.Names()
+func (cc *checkContext) needs() []netprobe.Need {
+	all := cc.hosts.Names()
 	var planes []string
-	for _, h := range l.cluster.ControlPlanes() {
+	for _, h := range cc.cluster.ControlPlanes() {
 		planes = append(planes, h.Name)
 	}
 	needs := []netprobe.Need{
@@ -34,7 +34,7 @@ func (l *look) needs() []netprobe.Need {
 		{Protocol: netprobe.TCP, Port: nodePort, Use: "NodePorts 30000-32767", From: all, To: all},
 	}
 	kubelet := netprobe.Need{Protocol: netprobe.TCP, Port: kubeletPort, Use: "kubelet: logs, exec", From: planes, To: all}
-	if l.cluster.Expects("metrics-server") {
+	if cc.cluster.Expects("metrics-server") {
 		kubelet.From, kubelet.Use = all, "kubelet: logs, exec, metrics"
 	}
 	needs = append(needs, kubelet)
@@ -43,15 +43,15 @@ func (l *look) needs() []netprobe.Need {
 			netprobe.Need{Protocol: netprobe.TCP, Port: etcdClients, Use: "etcd clients", From: planes, To: planes},
 			netprobe.Need{Protocol: netprobe.TCP, Port: etcdPeers, Use: "etcd peers", From: planes, To: planes})
 	}
-	if cni := l.cluster.Network.CNI; cni.Name == config.CNIFlannel && cni.Backend == config.BackendVXLAN {
+	if cni := cc.cluster.Network.CNI; cni.Name == config.CNIFlannel && cni.Backend == config.BackendVXLAN {
 		needs = append(needs, netprobe.Need{Protocol: netprobe.UDP, Port: flannelVXLAN, Use: "VXLAN of Flannel", From: all, To: all})
 	}
-	if l.cluster.Expects("calico") {
+	if cc.cluster.Expects("calico") {
 		needs = append(needs,
 			netprobe.Need{Protocol: netprobe.UDP, Port: calicoVXLAN, Use: "VXLAN of Calico", From: all, To: all},
 			netprobe.Need{Protocol: netprobe.TCP, Port: calicoBGP, Use: "BGP of Calico", From: all, To: all})
 	}
-	if l.cluster.Expects("load-balancer") {
+	if cc.cluster.Expects("load-balancer") {
 		needs = append(needs,
 			netprobe.Need{Protocol: netprobe.TCP, Port: memberlist, Use: "members of the load balancer", From: all, To: all},
 			netprobe.Need{Protocol: netprobe.UDP, Port: memberlist, Use: "members of the load balancer", From: all, To: all})
@@ -60,9 +60,9 @@ func (l *look) needs() []netprobe.Need {
 }
 
 // nodes are the machines that can take part in the measurement.
-func (l *look) nodes() []netprobe.Node {
+func (cc *checkContext) nodes() []netprobe.Node {
 	var nodes []netprobe.Node
-	for _, m := range l.machines() {
+	for _, m := range cc.reachable() {
 		addr, err := m.NodeIP()
 		if err != nil || !m.Facts().HasAddress(addr) {
 			continue // node-address tells
@@ -79,20 +79,20 @@ func (l *look) nodes() []netprobe.Node {
 // installed: kubelet has been set up there.
 func installed(f *facts.Facts) bool { return f.Exists("/var/lib/kubelet/config.yaml") }
 
-// askedMost is how many addresses of a pool are asked for: each costs the
+// maxARPTargets is how many addresses of a pool are asked for: each costs the
 // other machines a broadcast.
-const askedMost = 16
+const maxARPTargets = 16
 
-// ask are addresses that nobody should answer for: the endpoint, as long as no
+// arpTargets are addresses that nobody should answer for: the endpoint, as long as no
 // cluster is there, and the beginning of the load balancer's pools.
-func (l *look) ask() []netip.Addr {
+func (cc *checkContext) arpTargets() []netip.Addr {
 	var all []netip.Addr
-	if vip, ok := l.virtualAddress(); ok {
+	if vip, ok := cc.virtualAddress(); ok {
 		all = append(all, vip)
 	}
-	for _, pool := range l.pools() {
-		for a := pool.First; a.IsValid() && pool.Contains(a) && len(all) < askedMost; a = a.Next() {
-			if l.onLink(a) {
+	for _, pool := range cc.pools() {
+		for a := pool.First; a.IsValid() && pool.Contains(a) && len(all) < maxARPTargets; a = a.Next() {
+			if cc.onLink(a) {
 				all = append(all, a)
 			}
 		}
@@ -102,8 +102,8 @@ func (l *look) ask() []netip.Addr {
 
 // onLink says whether the address is in a network of a machine's interfaces:
 // only there can it be asked for without a packet to anywhere else.
-func (l *look) onLink(a netip.Addr) bool {
-	for _, m := range l.machines() {
+func (cc *checkContext) onLink(a netip.Addr) bool {
+	for _, m := range cc.reachable() {
 		for _, own := range m.Facts().Addresses {
 			if own.Prefix.Contains(a) && own.Prefix.Bits() < 32 {
 				return true
@@ -115,12 +115,12 @@ func (l *look) onLink(a netip.Addr) bool {
 
 // virtualAddress is the endpoint's, if it is an address of no host, and no
 // machine is installed yet.
-func (l *look) virtualAddress() (netip.Addr, bool) {
-	vip, err := netip.ParseAddr(l.cluster.EndpointHost())
-	if err != nil || !l.onLink(vip) {
+func (cc *checkContext) virtualAddress() (netip.Addr, bool) {
+	vip, err := netip.ParseAddr(cc.cluster.EndpointHost())
+	if err != nil || !cc.onLink(vip) {
 		return netip.Addr{}, false
 	}
-	for _, m := range l.machines() {
+	for _, m := range cc.reachable() {
 		if m.Facts().HasAddress(vip) || installed(m.Facts()) {
 			return netip.Addr{}, false
 		}
@@ -129,7 +129,7 @@ func (l *look) virtualAddress() (netip.Addr, bool) {
 }
 
 // pools are the load balancer's addresses.
-func (l *look) pools() []config.AddressRange { return l.cluster.Pools() }
+func (cc *checkContext) pools() []config.AddressRange { return cc.cluster.Pools() }
 
 // clusterRange is a range of the cluster's own, with its field.
 type clusterRange struct {
@@ -137,9 +137,9 @@ type clusterRange struct {
 	prefix netip.Prefix
 }
 
-func (l *look) ranges() []clusterRange {
+func (cc *checkContext) ranges() []clusterRange {
 	var all []clusterRange
-	for _, r := range [][2]string{{"network.podSubnet", l.cluster.Network.PodSubnet}, {"network.serviceSubnet", l.cluster.Network.ServiceSubnet}} {
+	for _, r := range [][2]string{{"network.podSubnet", cc.cluster.Network.PodSubnet}, {"network.serviceSubnet", cc.cluster.Network.ServiceSubnet}} {
 		if prefix, err := netip.ParsePrefix(r[1]); err == nil {
 			all = append(all, clusterRange{r[0], prefix})
 		}
@@ -147,9 +147,9 @@ func (l *look) ranges() []clusterRange {
 	return all
 }
 
-// isHosts says whether a machine of the inventory has the address.
-func (l *look) isHosts(a netip.Addr) bool {
-	for _, m := range l.machines() {
+// hasHost says whether a machine of the inventory has the address.
+func (cc *checkContext) hasHost(a netip.Addr) bool {
+	for _, m := range cc.reachable() {
 		if m.Facts().HasAddress(a) {
 			return true
 		}

@@ -27,7 +27,7 @@ func networkChecks() []Check {
 					"ufw allow PORT/tcp    # or: firewall-cmd --permanent --add-port=PORT/tcp && firewall-cmd --reload",
 				},
 			},
-			look: firewall,
+			run: firewall,
 		},
 		{
 			Description: check.Description{
@@ -36,7 +36,7 @@ func networkChecks() []Check {
 				Why:    "etcd and the certificates are bound to the address: with another one after a reboot the control plane does not start.",
 				Manual: []string{"ip -4 addr    # \"dynamic\" is a leased address"},
 			},
-			look: dhcpAddress,
+			run: dhcpAddress,
 		},
 		{
 			Description: check.Description{
@@ -45,7 +45,7 @@ func networkChecks() []Check {
 				Why:    "CoreDNS forwards to what resolv.conf says: to itself, on the loopback, and ends with \"Loop detected\".",
 				Manual: []string{"cat /etc/resolv.conf /run/systemd/resolve/resolv.conf", "# in the inventory: kubernetes.kubeletConfiguration.resolvConf: /path/of/the/real/one"},
 			},
-			look: dnsLoop,
+			run: dnsLoop,
 		},
 		{
 			Description: check.Description{
@@ -54,7 +54,7 @@ func networkChecks() []Check {
 				Why:    "Calico takes the first address that it finds: that of docker0 is the same on every machine.",
 				Manual: []string{"ip -br -4 addr show type bridge", "kubectl set env daemonset/calico-node -n kube-system IP_AUTODETECTION_METHOD=kubernetes-internal-ip"},
 			},
-			applies: expects("calico"), look: eachHost(calicoInterface),
+			applies: expects("calico"), run: eachHost(calicoInterface),
 		},
 		{
 			Description: check.Description{
@@ -69,7 +69,7 @@ func networkChecks() []Check {
 				}
 				return ""
 			},
-			look: eachHost(checksumOffload),
+			run: eachHost(checksumOffload),
 		},
 	}
 }
@@ -85,12 +85,12 @@ func expects(components ...string) func(*config.Cluster) string {
 	}
 }
 
-func firewall(l *look) []check.Finding {
+func firewall(cc *checkContext) []check.Finding {
 	var found []check.Finding
-	for _, m := range l.machines() {
+	for _, m := range cc.reachable() {
 		for _, name := range firewalls(m.Facts()) {
 			found = append(found, check.Finding{
-				Host: m.Config.Name, Evidence: name + " is active", Fix: l.openPorts(name, m.Config.Name),
+				Host: m.Config.Name, Evidence: name + " is active", Fix: cc.openPorts(name, m.Config.Name),
 			})
 		}
 	}
@@ -113,9 +113,9 @@ func firewalls(f *facts.Facts) []string {
 }
 
 // openPorts is the command that lets in what this cluster needs on a host.
-func (l *look) openPorts(firewall, host string) string {
+func (cc *checkContext) openPorts(firewall, host string) string {
 	var ports []distro.Port
-	for _, need := range l.needs() {
+	for _, need := range cc.needs() {
 		if !slices.Contains(need.To, host) {
 			continue
 		}
@@ -140,9 +140,9 @@ func (l *look) openPorts(firewall, host string) string {
 	return strings.Join(commands, " && ")
 }
 
-func dhcpAddress(l *look) []check.Finding {
+func dhcpAddress(cc *checkContext) []check.Finding {
 	var found []check.Finding
-	for _, m := range l.machines() {
+	for _, m := range cc.reachable() {
 		addr, err := m.NodeIP()
 		if err != nil {
 			continue
@@ -160,8 +160,8 @@ func dhcpAddress(l *look) []check.Finding {
 	return found
 }
 
-func dnsLoop(l *look) []check.Finding {
-	if _, own := l.cluster.Kubernetes.KubeletConfiguration["resolvConf"]; own {
+func dnsLoop(cc *checkContext) []check.Finding {
+	if _, own := cc.cluster.Kubernetes.KubeletConfiguration["resolvConf"]; own {
 		return nil
 	}
 	return eachHost(func(_ config.Host, f *facts.Facts) []check.Finding {
@@ -180,7 +180,7 @@ func dnsLoop(l *look) []check.Finding {
 				Fix:      "write the real name servers into a file, and set kubernetes.kubeletConfiguration.resolvConf to it",
 			}}
 		}
-	})(l)
+	})(cc)
 }
 
 func calicoInterface(_ config.Host, f *facts.Facts) []check.Finding {

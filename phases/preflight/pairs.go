@@ -43,7 +43,7 @@ func pairChecks() []Check {
 					"ufw allow PORT/tcp       # or: firewall-cmd --permanent --add-port=PORT/tcp && firewall-cmd --reload",
 				},
 			},
-			measured: true, look: reached,
+			measured: true, run: reached,
 		},
 		{
 			Description: check.Description{
@@ -52,7 +52,7 @@ func pairChecks() []Check {
 				Why:    "Where large packets are lost, pings work, and TLS and image pulls stall.",
 				Manual: []string{"ping -M do -s 1472 ADDRESS    # 1472 and 28 bytes of headers are 1500", "ip link show"},
 			},
-			measured: true, look: mtu,
+			measured: true, run: mtu,
 			applies: func(c *config.Cluster) string {
 				if c.Network.CNI.Name != config.CNIFlannel || c.Network.CNI.Backend != config.BackendVXLAN {
 					return "the pod network is not slipway's VXLAN"
@@ -67,7 +67,7 @@ func pairChecks() []Check {
 				Why:    "Control planes more than 10 ms apart lose etcd's leader under load; beyond 50 ms everything is slow.",
 				Manual: []string{"ping -c 10 ADDRESS"},
 			},
-			measured: true, look: latency,
+			measured: true, run: latency,
 		},
 		{
 			Description: check.Description{
@@ -76,16 +76,16 @@ func pairChecks() []Check {
 				Why:    "Kubernetes wants nodes to reach each other without address translation: policies, logs and VXLAN go by the address.",
 				Manual: []string{"iptables -t nat -S POSTROUTING; nft list ruleset"},
 			},
-			measured: true, look: translated,
+			measured: true, run: translated,
 		},
 		{
 			Description: check.Description{
-				Name: "vip-taken", Title: "the endpoint's address is free", Kind: check.Fleet, Severity: check.Warning,
+				Name: "vip-taken", Title: "the endpoint's address is free", Kind: check.AllHosts, Severity: check.Warning,
 				Looks:  "Whether a machine answers (ARP) for controlPlane.endpoint before there is a cluster.",
 				Why:    "Two machines that answer for one virtual address take turns in losing connections.",
 				Manual: []string{"arping -D -c 3 -I INTERFACE ADDRESS"},
 			},
-			measured: true, look: vipTaken,
+			measured: true, run: vipTaken,
 			applies: func(c *config.Cluster) string {
 				if c.ControlPlane.Endpoint == "" {
 					return "the inventory has no controlPlane.endpoint"
@@ -95,24 +95,24 @@ func pairChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "disk-latency", Title: "the disk is fast enough for etcd", Kind: check.Fleet, Severity: check.Error,
+				Name: "disk-latency", Title: "the disk is fast enough for etcd", Kind: check.AllHosts, Severity: check.Error,
 				Looks:  "The time of fdatasync after small writes below /var/lib of each control plane without a cluster.",
 				Why:    "etcd waits for the disk with every change: over 10 ms it is slow, over 100 ms it loses its leader.",
 				Manual: []string{"fio --rw=write --ioengine=sync --fdatasync=1 --directory=/var/lib --size=2m --bs=2300 --name=etcd"},
 			},
-			measured: true, look: diskLatency,
+			measured: true, run: diskLatency,
 		},
 	}
 }
 
 // reached has a finding for each port of a machine that others do not reach.
-func reached(l *look) []check.Finding {
-	found := absent(l)
-	for _, need := range l.mesh.Needs {
+func reached(cc *checkContext) []check.Finding {
+	found := absent(cc)
+	for _, need := range cc.matrix.Needs {
 		for _, to := range need.To {
 			byStatus := map[netprobe.Status][]netprobe.Link{}
 			var order []netprobe.Status
-			for _, link := range l.mesh.Links {
+			for _, link := range cc.matrix.Links {
 				if link.To != to || link.Port != need.Port || link.Protocol != need.Protocol || link.Status == netprobe.Reached {
 					continue
 				}
@@ -122,7 +122,7 @@ func reached(l *look) []check.Finding {
 				byStatus[link.Status] = append(byStatus[link.Status], link)
 			}
 			for _, status := range order {
-				if f, bad := l.unreached(need, to, status, byStatus[status]); bad {
+				if f, bad := cc.unreached(need, to, status, byStatus[status]); bad {
 					found = append(found, f)
 				}
 			}
@@ -131,10 +131,10 @@ func reached(l *look) []check.Finding {
 	return found
 }
 
-func absent(l *look) []check.Finding {
+func absent(cc *checkContext) []check.Finding {
 	var found []check.Finding
-	for _, name := range l.hosts.Names() {
-		if why := l.mesh.Absent[name]; why != "" {
+	for _, name := range cc.hosts.Names() {
+		if why := cc.matrix.Absent[name]; why != "" {
 			found = append(found, check.Finding{
 				Host: name, Severity: check.Unknown,
 				Evidence: "the probe did not run there: " + why,
@@ -145,7 +145,7 @@ func absent(l *look) []check.Finding {
 	return found
 }
 
-func (l *look) unreached(need netprobe.Need, to string, status netprobe.Status, links []netprobe.Link) (check.Finding, bool) {
+func (cc *checkContext) unreached(need netprobe.Need, to string, status netprobe.Status, links []netprobe.Link) (check.Finding, bool) {
 	var from []string
 	for _, link := range links {
 		from = append(from, link.From)
@@ -154,7 +154,7 @@ func (l *look) unreached(need netprobe.Need, to string, status netprobe.Status, 
 	what := fmt.Sprintf("%s %d (%s)", need.Protocol, need.Port, need.Use)
 	switch status {
 	case netprobe.Occupied:
-		if m := l.machine(to); m != nil && installed(m.Facts()) {
+		if m := cc.host(to); m != nil && installed(m.Facts()) {
 			return f, false // our own cluster listens there
 		}
 		f.Severity = check.Unknown
@@ -174,10 +174,10 @@ func (l *look) unreached(need netprobe.Need, to string, status netprobe.Status, 
 	return f, true
 }
 
-func mtu(l *look) []check.Finding {
+func mtu(cc *checkContext) []check.Finding {
 	var found []check.Finding
-	for _, p := range l.mesh.Paths {
-		inner := l.cluster.Network.CNI.MTU
+	for _, p := range cc.matrix.Paths {
+		inner := cc.cluster.Network.CNI.MTU
 		fits := p.MTU >= p.Wanted || inner != 0 && inner+vxlanOverhead <= p.MTU
 		if p.MTU == 0 || fits {
 			continue
@@ -185,16 +185,16 @@ func mtu(l *look) []check.Finding {
 		found = append(found, check.Finding{
 			Host: p.To, Peer: p.From,
 			Evidence: fmt.Sprintf("from %s, packets of %d bytes are lost; up to %d they pass", p.From, p.Wanted, p.MTU),
-			Fix:      fmt.Sprintf("set in the inventory: network.cni.mtu: %d, or raise the MTU of what is between", l.smallestMTU()-vxlanOverhead),
+			Fix:      fmt.Sprintf("set in the inventory: network.cni.mtu: %d, or raise the MTU of what is between", cc.smallestMTU()-vxlanOverhead),
 		})
 	}
 	return found
 }
 
 // smallestMTU is that of the whole mesh: all nodes get one setting.
-func (l *look) smallestMTU() int {
+func (cc *checkContext) smallestMTU() int {
 	least := 0
-	for _, p := range l.mesh.Paths {
+	for _, p := range cc.matrix.Paths {
 		if p.MTU > 0 && (least == 0 || p.MTU < least) {
 			least = p.MTU
 		}
@@ -202,10 +202,10 @@ func (l *look) smallestMTU() int {
 	return least
 }
 
-func latency(l *look) []check.Finding {
+func latency(cc *checkContext) []check.Finding {
 	var found []check.Finding
-	for _, p := range l.mesh.Paths {
-		from, to := l.machine(p.From), l.machine(p.To)
+	for _, p := range cc.matrix.Paths {
+		from, to := cc.host(p.From), cc.host(p.To)
 		limit := slowLink
 		if from != nil && to != nil && from.Config.Has(config.RoleControlPlane) && to.Config.Has(config.RoleControlPlane) {
 			limit = slowPeers
@@ -221,11 +221,11 @@ func latency(l *look) []check.Finding {
 	return found
 }
 
-func translated(l *look) []check.Finding {
+func translated(cc *checkContext) []check.Finding {
 	var found []check.Finding
 	var told []string
-	for _, link := range l.mesh.Links {
-		m := l.machine(link.From)
+	for _, link := range cc.matrix.Links {
+		m := cc.host(link.From)
 		if m == nil || !link.SeenAs.IsValid() {
 			continue
 		}
@@ -244,12 +244,12 @@ func translated(l *look) []check.Finding {
 	return found
 }
 
-func vipTaken(l *look) []check.Finding {
-	vip, ok := l.virtualAddress()
+func vipTaken(cc *checkContext) []check.Finding {
+	vip, ok := cc.virtualAddress()
 	if !ok {
 		return nil
 	}
-	for _, n := range l.mesh.Neighbours {
+	for _, n := range cc.matrix.Neighbours {
 		if n.Address == vip {
 			return []check.Finding{{
 				Host:     n.Node,
@@ -261,9 +261,9 @@ func vipTaken(l *look) []check.Finding {
 	return nil
 }
 
-func diskLatency(l *look) []check.Finding {
+func diskLatency(cc *checkContext) []check.Finding {
 	var found []check.Finding
-	for _, d := range l.mesh.Disks {
+	for _, d := range cc.matrix.Disks {
 		f := check.Finding{Host: d.Node, Fix: "put /var/lib/etcd on a local SSD, or give the virtual machine a faster disk"}
 		switch {
 		case d.Error != "":

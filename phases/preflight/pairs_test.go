@@ -15,8 +15,8 @@ import (
 )
 
 // measuredOf is a mesh in which everything is well, for the needs of a look.
-func measuredOf(l *look) *netprobe.Matrix {
-	m := &netprobe.Matrix{Needs: l.needs(), Absent: map[string]string{}}
+func measuredOf(cc *checkContext) *netprobe.Matrix {
+	m := &netprobe.Matrix{Needs: cc.needs(), Absent: map[string]string{}}
 	for _, need := range m.Needs {
 		for _, from := range need.From {
 			for _, to := range need.To {
@@ -26,8 +26,8 @@ func measuredOf(l *look) *netprobe.Matrix {
 			}
 		}
 	}
-	for _, from := range l.hosts.Names() {
-		for _, to := range l.hosts.Names() {
+	for _, from := range cc.hosts.Names() {
+		for _, to := range cc.hosts.Names() {
 			if from != to {
 				m.Paths = append(m.Paths, netprobe.Path{From: from, To: to, MTU: 1500, Wanted: 1500, RoundTrip: time.Millisecond})
 			}
@@ -39,8 +39,8 @@ func measuredOf(l *look) *netprobe.Matrix {
 
 // link is the one of that port between two hosts.
 func link(m *netprobe.Matrix, from, to string, port int) *netprobe.Link {
-	for i, l := range m.Links {
-		if l.From == from && l.To == to && l.Port == port {
+	for i, link := range m.Links {
+		if link.From == from && link.To == to && link.Port == port {
 			return &m.Links[i]
 		}
 	}
@@ -93,10 +93,10 @@ func TestChecksOfTheMesh(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			fixture := workflowtest.New(t, two+test.more)
-			l := &look{cluster: fixture.Cluster, hosts: fixture.Hosts, version: workflowtest.Kubernetes}
-			l.mesh = measuredOf(l)
-			test.change(l.mesh)
-			report := l.report(Selection{})
+			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, version: workflowtest.Kubernetes}
+			cc.matrix = measuredOf(cc)
+			test.change(cc.matrix)
+			report := cc.report(Selection{})
 			complete(t, report)
 			if diff := cmp.Diff(test.want, told(report)); diff != "" {
 				t.Fatal(diff)
@@ -124,8 +124,8 @@ func TestWhatCouldNotBeMeasuredIsUnknownAndWhatWasLeftOutSkipped(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			fixture := workflowtest.New(t, two)
-			l := &look{cluster: fixture.Cluster, hosts: fixture.Hosts, noMesh: "the reason", meshErr: test.err}
-			for _, c := range l.report(Selection{}).Checks {
+			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "the reason", measureErr: test.err}
+			for _, c := range cc.report(Selection{}).Checks {
 				if c.Name != "mesh" {
 					continue
 				}

@@ -69,18 +69,18 @@ func preflightWith(probe prober) workflow.Phase {
 		NeedsAll: []string{"facts", "bundle"},
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			l := &look{cluster: s.Cluster(), probe: probe, version: s.Bundle().Manifest().Kubernetes}
-			l.hosts, l.failed = hostsRead(s.Hosts())
-			l.askEtcd(ctx)
-			if slices.ContainsFunc(l.machines(), func(m *workflow.Host) bool { return !installed(m.Facts()) }) {
-				l.measure(ctx, Selection{})
+			cc := &checkContext{cluster: s.Cluster(), probe: probe, version: s.Bundle().Manifest().Kubernetes}
+			cc.hosts, cc.failed = hostsRead(s.Hosts())
+			cc.readEtcd(ctx)
+			if slices.ContainsFunc(cc.reachable(), func(m *workflow.Host) bool { return !installed(m.Facts()) }) {
+				cc.measure(ctx, Selection{})
 			} else {
-				l.noMesh = "every host is installed"
+				cc.unmeasured = "every host is installed"
 			}
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			return l.verdict(s, l.report(Selection{}))
+			return cc.verdict(s, cc.report(Selection{}))
 		},
 	}
 }
@@ -100,11 +100,11 @@ func hostsRead(all *workflow.Hosts) (*workflow.Hosts, map[string]error) {
 
 // verdict notes the findings that do not stop the run, and returns those that
 // do. That a host was not checked follows from the finding on its connection.
-func (l *look) verdict(s *workflow.Step, report *check.Report) error {
+func (cc *checkContext) verdict(s *workflow.Step, report *check.Report) error {
 	for _, c := range report.Checks {
 		for _, f := range c.Findings {
 			noted := f.Ignored != "" || f.Severity == check.Warning || f.Severity == check.Unknown
-			if noted && f.Evidence != check.NotLookedAt {
+			if noted && f.Evidence != check.HostUnreadable {
 				s.Note("%s", line(f))
 			}
 		}
@@ -115,7 +115,7 @@ func (l *look) verdict(s *workflow.Step, report *check.Report) error {
 	}
 	found := &FindingsError{Findings: errs}
 	for _, f := range errs {
-		if err := l.failed[f.Host]; err != nil {
+		if err := cc.failed[f.Host]; err != nil {
 			found.Unreachable = append(found.Unreachable, err)
 		}
 	}

@@ -13,13 +13,13 @@ import (
 
 // cidrOverlap: a range of the cluster that meets a route or a resolver of a
 // machine loses traffic to one of the two.
-func cidrOverlap(l *look) []check.Finding {
+func cidrOverlap(cc *checkContext) []check.Finding {
 	ranges := []struct {
 		field, cidr string
 		candidates  []string
 	}{
-		{"network.podSubnet", l.cluster.Network.PodSubnet, podRanges},
-		{"network.serviceSubnet", l.cluster.Network.ServiceSubnet, serviceRanges},
+		{"network.podSubnet", cc.cluster.Network.PodSubnet, podRanges},
+		{"network.serviceSubnet", cc.cluster.Network.ServiceSubnet, serviceRanges},
 	}
 	var found []check.Finding
 	for i, r := range ranges {
@@ -28,12 +28,12 @@ func cidrOverlap(l *look) []check.Finding {
 			continue // the inventory's validation has said so
 		}
 		other, _ := netip.ParsePrefix(ranges[1-i].cidr)
-		for _, m := range l.machines() {
-			for _, what := range meets(prefix, m.Facts(), l.cluster.Network.CNI.Backend) {
+		for _, m := range cc.reachable() {
+			for _, what := range meets(prefix, m.Facts(), cc.cluster.Network.CNI.Backend) {
 				found = append(found, check.Finding{
 					Host:     m.Config.Name,
 					Evidence: fmt.Sprintf("%s %s overlaps %s", r.field, prefix, what),
-					Fix:      l.propose(r.field, r.candidates, other),
+					Fix:      cc.propose(r.field, r.candidates, other),
 				})
 			}
 		}
@@ -49,17 +49,17 @@ var (
 )
 
 // propose is the first range that meets nothing on any machine.
-func (l *look) propose(field string, candidates []string, other netip.Prefix) string {
+func (cc *checkContext) propose(field string, candidates []string, other netip.Prefix) string {
 	for _, text := range candidates {
-		if candidate := netip.MustParsePrefix(text); !candidate.Overlaps(other) && l.free(candidate) {
+		if candidate := netip.MustParsePrefix(text); !candidate.Overlaps(other) && cc.free(candidate) {
 			return "set in the inventory: " + field + ": " + text
 		}
 	}
 	return "choose another " + field + " in the inventory"
 }
 
-func (l *look) free(candidate netip.Prefix) bool {
-	for _, m := range l.machines() {
+func (cc *checkContext) free(candidate netip.Prefix) bool {
+	for _, m := range cc.reachable() {
 		if len(meets(candidate, m.Facts(), "")) > 0 {
 			return false
 		}

@@ -22,7 +22,7 @@ func resourceChecks() []Check {
 				Why:    "kubeadm wants 2 CPUs and 1700 MB on a control plane; with less, the API server starves.",
 				Manual: []string{"nproc; free -m"},
 			},
-			look: eachHost(resources),
+			run: eachHost(resources),
 		},
 		{
 			Description: check.Description{
@@ -31,7 +31,7 @@ func resourceChecks() []Check {
 				Why:    "A full disk stops an installation half-way.",
 				Manual: []string{"df -h /usr/local/bin /var/lib/containerd /var/lib/etcd /var/lib/kubelet"},
 			},
-			look: eachHost(diskSpace),
+			run: eachHost(diskSpace),
 		},
 		{
 			Description: check.Description{
@@ -43,7 +43,7 @@ func resourceChecks() []Check {
 					"# in the inventory: kubernetes.kubeletConfiguration.evictionHard: {nodefs.available: 5Gi, imagefs.available: 5Gi}",
 				},
 			},
-			look: diskPressure,
+			run: diskPressure,
 		},
 		{
 			Description: check.Description{
@@ -52,7 +52,7 @@ func resourceChecks() []Check {
 				Why:    "A read-only or noexec file system stops an installation half-way.",
 				Manual: []string{"findmnt -T /usr/local/bin", "mount -o remount,rw,exec MOUNTPOINT"},
 			},
-			look: eachHost(rootFS),
+			run: eachHost(rootFS),
 		},
 	}
 }
@@ -120,8 +120,8 @@ var thresholds = []threshold{
 // imageGCPercent is kubelet's imageGCHighThresholdPercent.
 const imageGCPercent = 85
 
-func diskPressure(l *look) []check.Finding {
-	kubelet := l.cluster.Kubernetes.KubeletConfiguration
+func diskPressure(cc *checkContext) []check.Finding {
+	kubelet := cc.cluster.Kubernetes.KubeletConfiguration
 	own, _ := kubelet["evictionHard"].(map[string]any)
 	merged, _ := kubelet["mergeDefaultEvictionSettings"].(bool)
 	return eachHost(func(_ config.Host, f *facts.Facts) []check.Finding {
@@ -154,7 +154,7 @@ func diskPressure(l *look) []check.Finding {
 			}
 		}
 		return found
-	})(l)
+	})(cc)
 }
 
 // number is a whole number of the inventory's YAML, or the one given.

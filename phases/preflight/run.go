@@ -45,8 +45,8 @@ func near(wrong string, names []string) string {
 	return ""
 }
 
-// skips says why a check is left out; empty if it is not.
-func (s Selection) skips(name string) (reason string) {
+// skipReason says why a check is left out; empty if it is not.
+func (s Selection) skipReason(name string) (reason string) {
 	switch {
 	case slices.Contains(s.Skip, name):
 		return "left out by --skip-checks"
@@ -79,88 +79,88 @@ func Describe() []check.Description {
 	return all
 }
 
-// Look reads the facts of all machines, measures what lies between them, and
+// Run reads the facts of all machines, measures what lies between them, and
 // runs every check that is selected. A machine that cannot be looked at is a
 // finding; the only error is the end of the context.
-func Look(ctx context.Context, cluster *config.Cluster, hosts *workflow.Hosts, o Options) (*check.Report, error) {
+func Run(ctx context.Context, cluster *config.Cluster, hosts *workflow.Hosts, o Options) (*check.Report, error) {
 	started := time.Now()
-	l := &look{cluster: cluster, hosts: hosts, version: o.Version, bundleErr: o.BundleErr, probe: netprobe.Probe}
-	l.failed = readAll(ctx, hosts)
+	cc := &checkContext{cluster: cluster, hosts: hosts, version: o.Version, bundleErr: o.BundleErr, probe: netprobe.Probe}
+	cc.failed = readAll(ctx, hosts)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	l.askEtcd(ctx)
+	cc.readEtcd(ctx)
 	if o.NoPairs {
-		l.noMesh = "left out by --no-pairs"
+		cc.unmeasured = "left out by --no-pairs"
 	} else {
-		l.measure(ctx, o.Selection)
+		cc.measure(ctx, o.Selection)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	report := l.report(o.Selection)
+	report := cc.report(o.Selection)
 	report.Started, report.Seconds = started, time.Since(started).Seconds()
 	return report, nil
 }
 
 // report runs the selected checks on what was read.
-func (l *look) report(selection Selection) *check.Report {
-	report := &check.Report{Cluster: l.cluster.Metadata.Name, Hosts: l.hosts.Names(), Mesh: l.mesh}
+func (cc *checkContext) report(selection Selection) *check.Report {
+	report := &check.Report{Cluster: cc.cluster.Metadata.Name, Hosts: cc.hosts.Names(), Matrix: cc.matrix}
 	for _, c := range Checks() {
 		if len(selection.Only) > 0 && !slices.Contains(selection.Only, c.Name) {
 			continue
 		}
-		report.Checks = append(report.Checks, l.result(c, selection))
+		report.Checks = append(report.Checks, cc.result(c, selection))
 	}
 	return report
 }
 
-func (l *look) result(c Check, selection Selection) check.Result {
+func (cc *checkContext) result(c Check, selection Selection) check.Result {
 	r := check.Result{Description: c.Description, Status: check.OK, Findings: []check.Finding{}}
-	if r.Reason = l.skips(c, selection); r.Reason != "" {
+	if r.Reason = cc.skipReason(c, selection); r.Reason != "" {
 		r.Status = check.Skipped
 		return r
 	}
 	var found []check.Finding
-	if c.measured && l.mesh == nil {
-		found = []check.Finding{{Severity: check.Unknown, Evidence: l.noMesh, Fix: "slipway preflight --no-pairs leaves these checks out"}}
+	if c.measured && cc.matrix == nil {
+		found = []check.Finding{{Severity: check.Unknown, Evidence: cc.unmeasured, Fix: "slipway preflight --no-pairs leaves these checks out"}}
 	} else {
-		found = c.look(l)
+		found = c.run(cc)
 	}
 	if c.Kind == check.Host && !c.connection {
-		found = append(found, l.notLookedAt()...)
+		found = append(found, cc.unchecked()...)
 	}
 	for _, f := range found {
-		f.Ignored = l.ignored(c.Name)
+		f.Ignored = cc.ignored(c.Name)
 		r.Add(f)
 	}
 	return r
 }
 
-// skips says why a check is not asked; empty if it is.
-func (l *look) skips(c Check, selection Selection) string {
-	if reason := selection.skips(c.Name); reason != "" {
+// skipReason says why a check is not asked; empty if it is.
+func (cc *checkContext) skipReason(c Check, selection Selection) string {
+	if reason := selection.skipReason(c.Name); reason != "" {
 		return reason
 	}
 	if c.applies != nil {
-		if reason := c.applies(l.cluster); reason != "" {
+		if reason := c.applies(cc.cluster); reason != "" {
 			return reason
 		}
 	}
-	if c.measured && l.mesh == nil && l.meshErr == nil {
-		return l.noMesh
+	if c.measured && cc.matrix == nil && cc.measureErr == nil {
+		return cc.unmeasured
 	}
 	return ""
 }
 
-// notLookedAt says for a check of single hosts where it could not be asked.
-func (l *look) notLookedAt() []check.Finding {
+// unchecked says for a check of single hosts where it could not be asked.
+func (cc *checkContext) unchecked() []check.Finding {
 	var all []check.Finding
-	for _, m := range l.hosts.All {
+	for _, m := range cc.hosts.All {
 		if m.Facts() == nil {
 			all = append(all, check.Finding{
 				Host: m.Config.Name, Severity: check.Unknown,
-				Evidence: check.NotLookedAt, Fix: "see the checks of the connection",
+				Evidence: check.HostUnreadable, Fix: "see the checks of the connection",
 			})
 		}
 	}
@@ -168,8 +168,8 @@ func (l *look) notLookedAt() []check.Finding {
 }
 
 // ignored is why the inventory ignores the check; empty if it does not.
-func (l *look) ignored(name string) string {
-	for _, i := range l.cluster.Preflight.Ignore {
+func (cc *checkContext) ignored(name string) string {
+	for _, i := range cc.cluster.Preflight.Ignore {
 		if i.Check == name {
 			return i.Reason
 		}
@@ -178,24 +178,24 @@ func (l *look) ignored(name string) string {
 }
 
 // measure sends packets between the machines, unless nobody asks for it.
-func (l *look) measure(ctx context.Context, selection Selection) {
-	wanted := slices.ContainsFunc(Checks(), func(c Check) bool { return c.measured && selection.skips(c.Name) == "" })
-	nodes := l.nodes()
+func (cc *checkContext) measure(ctx context.Context, selection Selection) {
+	wanted := slices.ContainsFunc(Checks(), func(c Check) bool { return c.measured && selection.skipReason(c.Name) == "" })
+	nodes := cc.nodes()
 	switch {
 	case !wanted:
-		l.noMesh = "not selected"
+		cc.unmeasured = "not selected"
 		return
 	case len(nodes) == 0:
-		l.noMesh = "no machine could be looked at"
+		cc.unmeasured = "no machine could be looked at"
 		return
 	}
-	measured, err := l.probe(ctx, nodes, l.needs(), netprobe.Options{Ask: l.ask()})
+	measured, err := cc.probe(ctx, nodes, cc.needs(), netprobe.Options{Ask: cc.arpTargets()})
 	if err != nil {
-		l.noMesh = fmt.Sprintf("could not be measured: %v", err)
-		l.meshErr = err
+		cc.unmeasured = fmt.Sprintf("could not be measured: %v", err)
+		cc.measureErr = err
 		return
 	}
-	l.mesh = measured
+	cc.matrix = measured
 }
 
 // names joins hosts for people.

@@ -49,8 +49,8 @@ func TestSelection(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			l := &look{cluster: fixture.Cluster, hosts: fixture.Hosts, noMesh: "no packets in this test"}
-			if diff := cmp.Diff(test.want, told(l.report(test.selection))); diff != "" {
+			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "no packets in this test"}
+			if diff := cmp.Diff(test.want, told(cc.report(test.selection))); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -79,7 +79,7 @@ func TestLookGoesOnWithoutAMachine(t *testing.T) {
 	args := factsArguments()
 	fixture.Host("cp-1").ExpectQueryScript("facts.sh", args...).Returns("arch\triscv64\nkernel\t6.1\n")
 	fixture.Host("w-1").ExpectQueryScript("facts.sh", args...).Error(host.ErrUnreachable)
-	report, err := Look(t.Context(), fixture.Cluster, fixture.Hosts, Options{NoPairs: true, Selection: Selection{Only: []string{"architecture", "ssh-connect"}}})
+	report, err := Run(t.Context(), fixture.Cluster, fixture.Hosts, Options{NoPairs: true, Selection: Selection{Only: []string{"architecture", "ssh-connect"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,8 +95,8 @@ func TestABundleThatCannotBeUsedIsAFindingAmongOthers(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, two)
 	fixture.Facts("w-1").Arch = "riscv64"
-	l := &look{cluster: fixture.Cluster, hosts: fixture.Hosts, noMesh: "no packets in this test", bundleErr: errors.New("no bundle.yaml")}
-	if diff := cmp.Diff([]string{"architecture w-1 error", "version  error", "os-mix  info"}, told(l.report(Selection{}))); diff != "" {
+	cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "no packets in this test", bundleErr: errors.New("no bundle.yaml")}
+	if diff := cmp.Diff([]string{"architecture w-1 error", "version  error", "os-mix  info"}, told(cc.report(Selection{}))); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -106,7 +106,7 @@ func TestLookEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	fixture := workflowtest.New(t, two)
-	if _, err := Look(ctx, fixture.Cluster, fixture.Hosts, Options{}); !errors.Is(err, context.Canceled) {
+	if _, err := Run(ctx, fixture.Cluster, fixture.Hosts, Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

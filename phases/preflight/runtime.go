@@ -26,7 +26,7 @@ func runtimeChecks() []Check {
 				Why:    "Docker's package turns CRI off; kubelet then gets \"unknown service runtime.v1.RuntimeService\".",
 				Manual: []string{"containerd config dump | grep disabled_plugins", "containerd config default > /etc/containerd/config.toml && systemctl restart containerd"},
 			},
-			look: eachHost(criDisabled),
+			run: eachHost(criDisabled),
 		},
 		{
 			Description: check.Description{
@@ -35,7 +35,7 @@ func runtimeChecks() []Check {
 				Why:    "containerd before 1.6 has no CRI v1, and kubelet since 1.26 asks for nothing else.",
 				Manual: []string{"containerd --version", "ctr --namespace k8s.io version"},
 			},
-			look: eachHost(criV1Missing),
+			run: eachHost(criV1Missing),
 		},
 		{
 			Description: check.Description{
@@ -44,7 +44,7 @@ func runtimeChecks() []Check {
 				Why:    "With two drivers init succeeds, and then pods are restarted for ever.",
 				Manual: []string{"containerd config dump | grep SystemdCgroup; grep cgroupDriver /var/lib/kubelet/config.yaml"},
 			},
-			look: cgroupDriver,
+			run: cgroupDriver,
 		},
 		{
 			Description: check.Description{
@@ -53,7 +53,7 @@ func runtimeChecks() []Check {
 				Why:    "containerd 1 ignores what version 3 calls its plugins, without a word.",
 				Manual: []string{"grep ^version /etc/containerd/config.toml; containerd --version", "containerd config migrate"},
 			},
-			look: eachHost(containerdFile),
+			run: eachHost(containerdFile),
 		},
 		{
 			Description: check.Description{
@@ -62,7 +62,7 @@ func runtimeChecks() []Check {
 				Why:    "A machine without a registry cannot pull another pause image, and no pod starts.",
 				Manual: []string{"containerd config dump | grep -E 'sandbox_image|sandbox ='; kubeadm config images list"},
 			},
-			look: eachHost(pauseImage),
+			run: eachHost(pauseImage),
 		},
 		{
 			Description: check.Description{
@@ -71,7 +71,7 @@ func runtimeChecks() []Check {
 				Why:    "kubeadm refuses to choose between two: it has to be told which one to use, and is.",
 				Manual: []string{"ls /run/containerd/containerd.sock /run/crio/crio.sock /run/cri-dockerd.sock", "systemctl disable --now crio"},
 			},
-			look: eachHost(criSockets),
+			run: eachHost(criSockets),
 		},
 	}
 }
@@ -115,7 +115,7 @@ const (
 // warnings: an error would keep apply from mending it, or from going on where
 // one was killed.
 func drift(f *facts.Facts, evidence string) []check.Finding {
-	if ours(f) {
+	if hasJournal(f) {
 		return []check.Finding{{Evidence: evidence, Fix: "slipway apply"}}
 	}
 	return []check.Finding{{Severity: check.Info, Evidence: evidence, Fix: "nothing: slipway installs its own containerd, and owns the whole of its configuration"}}
@@ -124,7 +124,7 @@ func drift(f *facts.Facts, evidence string) []check.Finding {
 // unreadable says that slipway's containerd does not tell its settings.
 // Another's is replaced anyway.
 func unreadable(f *facts.Facts) []check.Finding {
-	if !ours(f) || f.Software.Containerd == "" || settings(f) != nil {
+	if !hasJournal(f) || f.Software.Containerd == "" || settings(f) != nil {
 		return nil
 	}
 	return []check.Finding{{
@@ -159,8 +159,8 @@ func containerdVersion(f *facts.Facts) (major, minor int, ok bool) {
 	return v.Segments()[0], v.Segments()[1], true
 }
 
-func cgroupDriver(l *look) []check.Finding {
-	systemd := l.cluster.Containerd.CgroupDriver == config.CgroupDriverSystemd
+func cgroupDriver(cc *checkContext) []check.Finding {
+	systemd := cc.cluster.Containerd.CgroupDriver == config.CgroupDriverSystemd
 	return eachHost(func(_ config.Host, f *facts.Facts) []check.Finding {
 		options := []string{"containerd", "runtimes", "runc", "options", "SystemdCgroup"}
 		has, known := setting(settings(f),
@@ -168,8 +168,8 @@ func cgroupDriver(l *look) []check.Finding {
 		if !known || has == systemd {
 			return unreadable(f)
 		}
-		return drift(f, fmt.Sprintf("SystemdCgroup is %t, kubelet's cgroupDriver %s", has, l.cluster.Containerd.CgroupDriver))
-	})(l)
+		return drift(f, fmt.Sprintf("SystemdCgroup is %t, kubelet's cgroupDriver %s", has, cc.cluster.Containerd.CgroupDriver))
+	})(cc)
 }
 
 func containerdFile(_ config.Host, f *facts.Facts) []check.Finding {

@@ -23,7 +23,7 @@ func systemChecks() []Check {
 				Why:    "kubelet, containerd and slipway's long steps are systemd units.",
 				Manual: []string{"cat /proc/1/comm"},
 			},
-			look: eachHost(initSystem),
+			run: eachHost(initSystem),
 		},
 		{
 			Description: check.Description{
@@ -32,7 +32,7 @@ func systemChecks() []Check {
 				Why:    "Package managers, names of packages and firewalls differ; slipway knows the families of Debian and of Red Hat.",
 				Manual: []string{". /etc/os-release; echo $ID $ID_LIKE"},
 			},
-			look: eachHost(distribution),
+			run: eachHost(distribution),
 		},
 		{
 			Description: check.Description{
@@ -42,7 +42,7 @@ func systemChecks() []Check {
 					"slipway brings, and pods that use files of the host are denied them.",
 				Manual: []string{"getenforce", permissive},
 			},
-			look: eachHost(selinux),
+			run: eachHost(selinux),
 		},
 		{
 			Description: check.Description{
@@ -51,7 +51,7 @@ func systemChecks() []Check {
 				Why:    "Bundles hold binaries and images for amd64 and arm64.",
 				Manual: []string{"uname -m"},
 			},
-			look: eachHost(architecture),
+			run: eachHost(architecture),
 		},
 		{
 			Description: check.Description{
@@ -60,7 +60,7 @@ func systemChecks() []Check {
 				Why:    "kubelet refuses to start on cgroup v1 since 1.35, unless failCgroupV1 is false.",
 				Manual: []string{"stat -fc %T /sys/fs/cgroup    # cgroup2fs", "grubby --update-kernel=ALL --args=systemd.unified_cgroup_hierarchy=1 && reboot"},
 			},
-			look: cgroupV1,
+			run: cgroupV1,
 		},
 		{
 			Description: check.Description{
@@ -69,7 +69,7 @@ func systemChecks() []Check {
 				Why:    "An upgrade that runs in the background changes the machine under an installation, and blocks packages.",
 				Manual: []string{"fuser -v /var/lib/dpkg/lock-frontend", "systemctl stop unattended-upgrades"},
 			},
-			look: eachHost(packageLock),
+			run: eachHost(packageLock),
 		},
 		{
 			Description: check.Description{
@@ -78,7 +78,7 @@ func systemChecks() []Check {
 				Why:    "A cluster dies days later, when an upgrade starts another containerd or kubelet in place of slipway's.",
 				Manual: []string{"apt-mark showhold", "apt-mark hold containerd kubelet"},
 			},
-			look: eachHost(packageHold),
+			run: eachHost(packageHold),
 		},
 		{
 			Description: check.Description{
@@ -87,7 +87,7 @@ func systemChecks() []Check {
 				Why:    "What looks up its own name would listen on 127.0.1.1, where no other machine finds it.",
 				Manual: []string{"getent hosts $(hostname)", "sed -i '/^127\\.0\\.1\\.1/d' /etc/hosts"},
 			},
-			look: eachHost(hostnameLoopback),
+			run: eachHost(hostnameLoopback),
 		},
 		{
 			Description: check.Description{
@@ -96,7 +96,7 @@ func systemChecks() []Check {
 				Why:    "kubelet and log collectors fail with \"too many open files\" where the limits are those of a desktop.",
 				Manual: []string{"sysctl fs.inotify.max_user_instances fs.inotify.max_user_watches", "sysctl -w fs.inotify.max_user_instances=8192 fs.inotify.max_user_watches=524288"},
 			},
-			look: eachHost(inotify),
+			run: eachHost(inotify),
 		},
 		{
 			Description: check.Description{
@@ -105,7 +105,7 @@ func systemChecks() []Check {
 				Why:    "With a proxy for the cluster's own addresses, kubeadm init hangs and webhooks fail.",
 				Manual: []string{"systemctl show-environment; cat /etc/environment", "echo 'NO_PROXY=...' >> /etc/environment"},
 			},
-			look: proxy,
+			run: proxy,
 		},
 	}
 }
@@ -126,8 +126,8 @@ func architecture(_ config.Host, f *facts.Facts) []check.Finding {
 
 // cgroupV1: kubelet refuses to start on cgroup v1 since 1.35 unless told
 // otherwise (kubelet.config.k8s.io/v1beta1, failCgroupV1).
-func cgroupV1(l *look) []check.Finding {
-	if allowed, set := l.cluster.Kubernetes.KubeletConfiguration["failCgroupV1"].(bool); set && !allowed {
+func cgroupV1(cc *checkContext) []check.Finding {
+	if allowed, set := cc.cluster.Kubernetes.KubeletConfiguration["failCgroupV1"].(bool); set && !allowed {
 		return nil
 	}
 	return eachHost(func(_ config.Host, f *facts.Facts) []check.Finding {
@@ -141,7 +141,7 @@ func cgroupV1(l *look) []check.Finding {
 			Evidence: "/sys/fs/cgroup is cgroup v1, with which kubelet refuses to start",
 			Fix:      "boot with systemd.unified_cgroup_hierarchy=1, or set kubernetes.kubeletConfiguration.failCgroupV1: false",
 		}}
-	})(l)
+	})(cc)
 }
 
 func distribution(_ config.Host, f *facts.Facts) []check.Finding {
@@ -232,8 +232,8 @@ func inotify(_ config.Host, f *facts.Facts) []check.Finding {
 }
 
 // proxy: whatever uses a proxy has to leave out the nodes, pods and services.
-func proxy(l *look) []check.Finding {
-	needed := l.noProxy()
+func proxy(cc *checkContext) []check.Finding {
+	needed := cc.noProxy()
 	return eachHost(func(_ config.Host, f *facts.Facts) []check.Finding {
 		settings := f.Software.Proxy
 		used := settings["https_proxy"]
@@ -257,7 +257,7 @@ func proxy(l *look) []check.Finding {
 			Evidence: fmt.Sprintf("the proxy %s is used for %s too", withoutPassword(used), names(missing)),
 			Fix:      "set in /etc/environment: NO_PROXY=" + all,
 		}}
-	})(l)
+	})(cc)
 }
 
 // withoutPassword is a proxy's address as it may be shown.
@@ -272,12 +272,12 @@ func withoutPassword(proxy string) string {
 }
 
 // noProxy is what must not go through a proxy.
-func (l *look) noProxy() []string {
-	all := []string{"127.0.0.1", l.cluster.Network.PodSubnet, l.cluster.Network.ServiceSubnet}
-	if endpoint := l.cluster.EndpointHost(); endpoint != "" {
+func (cc *checkContext) noProxy() []string {
+	all := []string{"127.0.0.1", cc.cluster.Network.PodSubnet, cc.cluster.Network.ServiceSubnet}
+	if endpoint := cc.cluster.EndpointHost(); endpoint != "" {
 		all = append(all, endpoint)
 	}
-	for _, m := range l.machines() {
+	for _, m := range cc.reachable() {
 		if addr, err := m.NodeIP(); err == nil {
 			all = append(all, addr.String())
 		}
@@ -314,5 +314,5 @@ func nonEmpty(s string) []string {
 	return []string{s}
 }
 
-// ours says whether slipway has worked on the machine.
-func ours(f *facts.Facts) bool { return f.Exists(journal.Dir) }
+// hasJournal says whether slipway has worked on the host.
+func hasJournal(f *facts.Facts) bool { return f.Exists(journal.Dir) }

@@ -21,7 +21,7 @@ func Preflight(w io.Writer, r *check.Report, verbose bool) error {
 	for _, c := range r.Checks {
 		if here := notLookedAt(c); len(here) > 0 {
 			dark = append(dark, c.Name)
-			c.Findings = slices.DeleteFunc(slices.Clone(c.Findings), func(f check.Finding) bool { return f.Evidence == check.NotLookedAt })
+			c.Findings = slices.DeleteFunc(slices.Clone(c.Findings), func(f check.Finding) bool { return f.Evidence == check.HostUnreadable })
 			if len(c.Findings) == 0 {
 				continue
 			}
@@ -45,7 +45,7 @@ func Preflight(w io.Writer, r *check.Report, verbose bool) error {
 	if len(quiet) > 0 {
 		b.WriteString("\n")
 	}
-	if r.Mesh != nil && (verbose || unreached(r.Mesh)) {
+	if r.Matrix != nil && (verbose || unreached(r.Matrix)) {
 		writeMesh(&b, r)
 	}
 	b.WriteString(summary(r) + "\n")
@@ -57,7 +57,7 @@ func Preflight(w io.Writer, r *check.Report, verbose bool) error {
 func notLookedAt(c check.Result) []string {
 	var hosts []string
 	for _, f := range c.Findings {
-		if f.Evidence == check.NotLookedAt && f.Severity == check.Unknown {
+		if f.Evidence == check.HostUnreadable && f.Severity == check.Unknown {
 			hosts = append(hosts, f.Host)
 		}
 	}
@@ -226,7 +226,7 @@ func writeMesh(b *strings.Builder, r *check.Report) {
 	for _, from := range r.Hosts {
 		fmt.Fprintf(b, "  %-*s", width, clean(from))
 		for _, to := range r.Hosts {
-			fmt.Fprintf(b, "  %*s", width, cell(r.Mesh, from, to))
+			fmt.Fprintf(b, "  %*s", width, cell(r.Matrix, from, to))
 		}
 		b.WriteString("\n")
 	}

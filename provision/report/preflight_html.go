@@ -107,11 +107,11 @@ func newPreflightPage(r *check.Report) preflightPage {
 		}
 	}
 	slices.SortStableFunc(p.Problems, func(a, b problem) int { return check.Worse(a.Status, b.Status) })
-	if r.Mesh != nil && len(r.Hosts) > 1 {
+	if r.Matrix != nil && len(r.Hosts) > 1 {
 		for _, from := range r.Hosts {
 			row := meshRow{From: from}
 			for _, to := range r.Hosts {
-				row.Cells = append(row.Cells, newMeshCell(r.Mesh, from, to))
+				row.Cells = append(row.Cells, newMeshCell(r.Matrix, from, to))
 			}
 			p.Mesh = append(p.Mesh, row)
 		}

@@ -44,7 +44,7 @@ type (
 // is an error, and warnings are in the output of a case that passes.
 func PreflightJUnit(w io.Writer, r *check.Report) error {
 	all := junitSuites{Name: "slipway preflight", Time: fmt.Sprintf("%.3f", r.Seconds)}
-	for _, kind := range []check.Kind{check.Host, check.Fleet, check.Pair, check.Local} {
+	for _, kind := range []check.Kind{check.Host, check.AllHosts, check.Pair, check.Local} {
 		suite := junitSuite{Name: string(kind)}
 		for _, c := range r.Checks {
 			if c.Kind == kind {

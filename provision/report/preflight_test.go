@@ -31,12 +31,12 @@ func preflightReport() *check.Report {
 				check.Finding{Check: "kernel", Host: "w-2", Severity: check.Error, Evidence: "no overlay", Fix: "boot another"},
 				check.Finding{Check: "kernel", Host: "w-3", Severity: check.Error, Evidence: "no overlay", Fix: "boot another"}),
 			result("firewall", check.Host, check.Warning, check.Finding{Check: "firewall", Host: "w-2", Severity: check.Warning, Evidence: "ufw <script>alert(1)</script>", Fix: "ufw allow 1"}),
-			result("uuid", check.Fleet, check.OK, check.Finding{Check: "uuid", Severity: check.Error, Evidence: "the same", Fix: "change it", Ignored: "a lab"}),
-			result("dark", check.Host, check.Unknown, check.Finding{Check: "dark", Host: "w-3", Severity: check.Unknown, Evidence: check.NotLookedAt, Fix: "x"}),
+			result("uuid", check.AllHosts, check.OK, check.Finding{Check: "uuid", Severity: check.Error, Evidence: "the same", Fix: "change it", Ignored: "a lab"}),
+			result("dark", check.Host, check.Unknown, check.Finding{Check: "dark", Host: "w-3", Severity: check.Unknown, Evidence: check.HostUnreadable, Fix: "x"}),
 			result("fine", check.Host, check.OK),
 			skipped,
 		},
-		Mesh: &netprobe.Matrix{
+		Matrix: &netprobe.Matrix{
 			Links: []netprobe.Link{{From: "w-1", To: "w-2", Protocol: netprobe.TCP, Port: 6443, Status: netprobe.TimedOut}, {From: "w-2", To: "w-1", Protocol: netprobe.TCP, Port: 6443, Status: netprobe.Reached}},
 			Paths: []netprobe.Path{{From: "w-2", To: "w-1", MTU: 1500, Wanted: 1500, RoundTrip: 300 * time.Microsecond}},
 		},

@@ -2,7 +2,9 @@ package workflow
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"strings"
 	"time"
@@ -33,9 +35,9 @@ func (r *Run) kube(ctx context.Context, s *Step) (*kube.Client, error) {
 		return r.kubes.client, nil
 	}
 	first := r.Hosts.Seed()
-	conf, err := s.On(first).ReadFile(ctx, AdminConf)
+	conf, err := ReadAdminConf(ctx, s.On(first))
 	if err != nil {
-		return nil, fmt.Errorf("the cluster's kubeconfig: %w", err)
+		return nil, err
 	}
 	client, err := kube.New(conf, dialer(first.Conn))
 	if err != nil {
@@ -43,6 +45,15 @@ func (r *Run) kube(ctx context.Context, s *Step) (*kube.Client, error) {
 	}
 	r.kubes.client = client
 	return client, nil
+}
+
+// ReadAdminConf reads the administrator's kubeconfig on a control plane.
+func ReadAdminConf(ctx context.Context, controlPlane host.Host) ([]byte, error) {
+	conf, err := controlPlane.ReadFile(ctx, AdminConf)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, WithHint(fmt.Errorf("the cluster is not installed yet: %w", err), "install it with `slipway apply`")
+	}
+	return conf, err
 }
 
 func dialer(h host.Host) func(context.Context, string, string) (net.Conn, error) {

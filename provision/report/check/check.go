@@ -18,8 +18,8 @@ type Kind string
 const (
 	// Host: each host by itself.
 	Host Kind = "host"
-	// Fleet: all hosts against each other, or against the inventory.
-	Fleet Kind = "hosts"
+	// AllHosts: all hosts against each other, or against the inventory.
+	AllHosts Kind = "hosts"
 	// Pair: each ordered pair of hosts, by real packets.
 	Pair Kind = "pair"
 	// Local: the installer's own machine (`slipway preflight --local`).
@@ -87,9 +87,9 @@ type Finding struct {
 	Ignored string `json:"ignored,omitempty"`
 }
 
-// NotLookedAt is the evidence of a check of single hosts where a machine could
+// HostUnreadable is the evidence of a check of single hosts where a machine could
 // not be looked at, for the reason that a check of the connection gives.
-const NotLookedAt = "the machine could not be looked at"
+const HostUnreadable = "the machine could not be looked at"
 
 // Result is what became of one check.
 type Result struct {
@@ -122,8 +122,8 @@ type Report struct {
 	// Hosts are the names in the inventory's order.
 	Hosts  []string `json:"hosts"`
 	Checks []Result `json:"checks"`
-	// Mesh is what was measured between the hosts; nil if nothing was.
-	Mesh *netprobe.Matrix `json:"mesh,omitempty"`
+	// Matrix is what was measured between the hosts; nil if nothing was.
+	Matrix *netprobe.Matrix `json:"mesh,omitempty"`
 	// Started is when, Seconds how long it took.
 	Started time.Time `json:"started"`
 	Seconds float64   `json:"seconds"`
