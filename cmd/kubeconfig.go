@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -47,15 +46,6 @@ the other clusters stay as they are.`,
 	return cmd
 }
 
-// readAdminConf reads the kubeconfig as kubeadm made it.
-func readAdminConf(ctx context.Context, first *workflow.Host) ([]byte, error) {
-	conf, err := first.Conn.ReadFile(ctx, workflow.AdminConf)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, workflow.WithHint(fmt.Errorf("%s has no %s: there is no cluster yet", first.Config.Name, workflow.AdminConf), "install it with `slipway apply`")
-	}
-	return conf, err
-}
-
 // adminConf fetches the kubeconfig and makes it one that works from here.
 func (a *app) adminConf(ctx context.Context, cluster *config.Cluster, path string) ([]byte, error) {
 	hosts, closeAll, err := a.hosts(cluster, path)
@@ -63,8 +53,7 @@ func (a *app) adminConf(ctx context.Context, cluster *config.Cluster, path strin
 		return nil, err
 	}
 	defer closeAll()
-	first := hosts.FirstControlPlane()
-	conf, err := readAdminConf(ctx, first)
+	conf, from, err := hosts.AdminConf(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +61,7 @@ func (a *app) adminConf(ctx context.Context, cluster *config.Cluster, path strin
 	if server == "" && cluster.ControlPlane.Endpoint == "" {
 		// The address by which SSH reaches it is in the certificate too, and is
 		// the one that is known to work from here.
-		server = "https://" + cluster.Endpoint(first.Config.Address)
+		server = "https://" + cluster.Endpoint(from.Config.Address)
 	}
 	return kube.Rewrite(conf, server, cluster.Metadata.Name)
 }

@@ -3,7 +3,6 @@ package cmd
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -197,25 +196,6 @@ func TestSudoPassword(t *testing.T) {
 				t.Errorf("got %q, %v, want %q", got, err, test.want)
 			}
 		})
-	}
-}
-
-func TestAdminConfThatIsNotThere(t *testing.T) {
-	t.Parallel()
-	fake := hosttest.NewFake(t, "cp-1")
-	first := &workflow.Host{Config: config.Host{Name: "cp-1"}, Conn: fake}
-	_, err := readAdminConf(t.Context(), first)
-	if err == nil || !strings.Contains(err.Error(), "there is no cluster yet") || !strings.Contains(workflow.Hint(err), "slipway apply") {
-		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
-	}
-	lost := errors.New("lost")
-	fake.ExpectRead(workflow.AdminConf).Error(lost)
-	if _, err := readAdminConf(t.Context(), first); !errors.Is(err, lost) || workflow.Hint(err) != "" {
-		t.Errorf("got %v with the hint %q, which is no help", err, workflow.Hint(err))
-	}
-	fake.Put(workflow.AdminConf, "the kubeconfig")
-	if got, err := readAdminConf(t.Context(), first); err != nil || string(got) != "the kubeconfig" {
-		t.Errorf("got %q, %v", got, err)
 	}
 }
 

@@ -100,26 +100,12 @@ func (a *app) connected(ctx context.Context, cluster *config.Cluster, path strin
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	client, err := connect(ctx, hosts)
+	client, err := hosts.Connect(ctx, kube.Options{})
 	if err != nil {
 		closeAll()
 		return nil, nil, nil, err
 	}
 	return hosts, client, closeAll, nil
-}
-
-// connect makes a client of the cluster through the first control plane.
-func connect(ctx context.Context, hosts *workflow.Hosts) (*kube.Client, error) {
-	first := hosts.FirstControlPlane()
-	conf, err := readAdminConf(ctx, first)
-	if err != nil {
-		return nil, err
-	}
-	dialer, ok := first.Conn.(host.Dialer)
-	if !ok {
-		return kube.New(conf, nil)
-	}
-	return kube.New(conf, dialer.DialContext)
 }
 
 // outsideOf asks what the cluster serves from this computer; where its hosts

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"slipway.io/slipway/provision/bundle"
-	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/report"
@@ -36,13 +35,10 @@ type Run struct {
 	// Holder says who runs this, for the lock: user@machine.
 	Holder string
 
-	name  string
-	stop  context.CancelCauseFunc
-	locks map[*Host]*locked
-	kubes struct {
-		sync.Mutex
-		client *kube.Client
-	}
+	name   string
+	stop   context.CancelCauseFunc
+	locks  map[*Host]*locked
+	kubes  kubeClient
 	sender host.Sender
 	mu     sync.Mutex
 }
@@ -201,6 +197,9 @@ func (r *Run) perform(ctx context.Context, step *Step) error {
 	err := step.phase.Do(ctx, step)
 	if planned(r, err) {
 		step.Changed("%s", step.phase.Title)
+		if step.Target != nil {
+			step.Target.planned.Store(true)
+		}
 		return nil
 	}
 	return err

@@ -58,9 +58,9 @@ func (s *Step) WithoutJournal() host.Host {
 // Lock takes the machine's lock until the run ends. A plan takes none.
 func (s *Step) Lock(ctx context.Context) error { return s.run.lock(ctx, s.Target) }
 
-// Kube is a client of the cluster's API server, through the first control
-// plane, for reading. What changes the cluster goes through Apply and SetNode.
-func (s *Step) Kube(ctx context.Context) (*kube.Client, error) { return s.run.kube(ctx, s) }
+// Kube is a client of the cluster's API server. A plan cannot change the cluster
+// through it. Its changes are not counted: see Set, SetNode and Changed.
+func (s *Step) Kube(ctx context.Context) (*kube.Client, error) { return s.run.kube(ctx) }
 
 // Planning says whether changes are only recorded. It is for the places that
 // do not go through Host: the installer's own files.
