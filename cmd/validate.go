@@ -53,7 +53,7 @@ Probes: ` + strings.Join(validate.Names(), ", ") + `.`,
 }
 
 func (a *app) validate(ctx context.Context, s *session) error {
-	client, err := connect(ctx, s.hosts)
+	client, err := s.hosts.Connect(ctx, kube.Options{})
 	if err != nil {
 		return err
 	}
@@ -93,20 +93,6 @@ func verdict(found *validate.Report) error {
 		return fmt.Errorf("%w: no probe could be run", errInvalidCluster)
 	}
 	return nil
-}
-
-// connect makes a client of the cluster through the first control plane.
-func connect(ctx context.Context, hosts *workflow.Hosts) (*kube.Client, error) {
-	first := hosts.Seed()
-	conf, err := workflow.ReadAdminConf(ctx, first.Conn)
-	if err != nil {
-		return nil, err
-	}
-	dialer, ok := first.Conn.(host.Dialer)
-	if !ok {
-		return kube.New(conf, nil)
-	}
-	return kube.New(conf, dialer.DialContext)
 }
 
 // outsideOf asks what the cluster serves from this computer; where its hosts

@@ -41,7 +41,7 @@ func (c Console) Phase() workflow.Phase {
 			"kubectl -n headlamp create token console",
 			"kubectl -n headlamp port-forward svc/headlamp 8080:80",
 		},
-		On:       workflow.Seed,
+		On:       workflow.Localhost,
 		ReadOnly: true,
 		Do:       c.forward,
 	}

@@ -18,10 +18,10 @@ func Kubeconfig(server string, use func(conf []byte) error) workflow.Phase {
 		Title:    "read the administrator's kubeconfig",
 		Why:      "kubectl needs the address of the API server and the administrator's certificate.",
 		Manual:   []string{"scp root@CONTROL-PLANE:/etc/kubernetes/admin.conf ."},
-		On:       workflow.Seed,
+		On:       workflow.Localhost,
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			conf, err := workflow.ReadAdminConf(ctx, s)
+			conf, from, err := s.Hosts().AdminConf(ctx)
 			if err != nil {
 				return err
 			}
@@ -29,7 +29,7 @@ func Kubeconfig(server string, use func(conf []byte) error) workflow.Phase {
 			if server == "" && cluster.ControlPlane.Endpoint == "" {
 				// The certificate covers the address that SSH uses, and that
 				// address is known to be reachable.
-				server = "https://" + cluster.Endpoint(s.Target.Config.Address)
+				server = "https://" + cluster.Endpoint(from.Config.Address)
 			}
 			conf, err = kube.Rewrite(conf, server, cluster.Metadata.Name)
 			if err != nil {

@@ -1,6 +1,5 @@
-// Package addons puts onto the cluster what the inventory lists beside
-// Kubernetes: storage, ingress, load balancer, metrics, console, and the
-// user's own.
+// Package addons installs what the inventory lists besides Kubernetes: storage,
+// ingress, load balancer, metrics, console, and custom addons.
 package addons
 
 import (
@@ -13,21 +12,21 @@ import (
 
 // definition is an addon that slipway knows.
 type definition struct {
-	// name is what the inventory calls it.
+	// name is its name in the inventory.
 	name string
 	// title and why are those of its phase.
 	title, why string
-	// manual are the commands by which a person would install it.
+	// manual are the commands that install it by hand.
 	manual []string
-	// stages are its objects in the order in which they are applied: those of
-	// a stage are ready before the next one begins.
+	// stages returns its objects in the order in which they are applied: those of a
+	// stage are ready before the next one begins.
 	stages func(context.Context, *workflow.Step, config.Addon) ([]addon.Stage, error)
-	// inUse says what of the user's would be lost with it; nil for an addon
-	// that holds nothing.
+	// inUse returns what users would lose with it; nil for an addon that holds no
+	// data.
 	inUse func(context.Context, *workflow.Step) ([]string, error)
-	// uninstall is done before its objects are removed; nil for nothing.
-	uninstall func(context.Context, *workflow.Step) error
-	// notice is said aloud when it is installed; empty for nothing.
+	// cleanup runs before its objects are deleted; nil for nothing.
+	cleanup func(context.Context, *workflow.Step) error
+	// notice is shown when it is installed; may be empty.
 	notice string
 }
 
@@ -38,18 +37,18 @@ func definitions() []definition {
 	}
 }
 
-// Phases are one for each addon that slipway knows, one for the user's own,
-// and before them the one that removes.
+// Phases returns a phase for each addon that slipway knows, one for custom addons,
+// and before them the one that removes addons.
 func Phases() []workflow.Phase {
 	phases := []workflow.Phase{Removed()}
 	for _, d := range definitions() {
 		phases = append(phases, d.phase())
 	}
-	return append(phases, Own())
+	return append(phases, Custom())
 }
 
-// needs are what every addon's phase needs: nodes that take pods, prepared for
-// volumes, with the images on them.
+// needs adds what every addon's phase needs: nodes that accept pods, are prepared
+// for volumes and have the images.
 func needs(p workflow.Phase) workflow.Phase {
 	p.On = workflow.Seed
 	p.Needs = []string{"nodes-ready", "addons-removed"}
@@ -81,15 +80,15 @@ func (d definition) phase() workflow.Phase {
 	})
 }
 
-// Info is what there is to say of an addon that slipway knows.
+// Info describes an addon that slipway knows.
 type Info struct {
-	// Name is what the inventory calls it, Title what is done, Why what for.
+	// Name is its name in the inventory. Title and Why are those of its phase.
 	Name, Title, Why string
-	// Notice is said aloud when it is installed; empty for nothing.
+	// Notice is shown when it is installed; may be empty.
 	Notice string
 }
 
-// Known are the addons that slipway knows.
+// Known returns the addons that slipway knows.
 func Known() []Info {
 	var all []Info
 	for _, d := range definitions() {

@@ -113,7 +113,7 @@ func stagesOf(t *testing.T, inventory, name string) []addon.Stage {
 		if i >= 0 {
 			stages, err = definitions()[i].stages(ctx, s, a)
 		} else {
-			stages, err = ownStages(ctx, s, a)
+			stages, err = customStages(ctx, s, a)
 		}
 		if err != nil {
 			return err
@@ -219,7 +219,7 @@ func TestIngressNginxAnswersOnTheNodesPorts(t *testing.T) {
 	}
 }
 
-func TestPatchesOfTheInventory(t *testing.T) {
+func TestPatchesOfTheInventoryAreMerged(t *testing.T) {
 	t.Parallel()
 	stages := stagesOf(t, `
 addons:
@@ -232,13 +232,13 @@ addons:
 	}
 }
 
-func TestAPatchOfNothingIsRefusedWithTheObjects(t *testing.T) {
+func TestAPatchThatMatchesNothingNamesTheObjects(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, three+"addons: [{name: traefik, patches: [{kind: Deployment, name: traefik, patch: {a: b}}]}]\n")
 	fixture.Bundle = newBundle(t)
 	fixture.Serve(kubetest.New(t))
 	err := fixture.Plan(traefik().phase())
-	if err == nil || !strings.Contains(err.Error(), "patches[0]: Deployment traefik: there are 0 such objects") ||
+	if err == nil || !strings.Contains(err.Error(), "patches[0]: Deployment traefik matches 0 objects") ||
 		!strings.Contains(workflow.Hint(err), "DaemonSet traefik in traefik") {
 		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
 	}
@@ -291,7 +291,7 @@ func TestWhatIsDroppedIsRemovedAndNetworksAreNot(t *testing.T) {
 	server := kubetest.New(t)
 	fixture := workflowtest.New(t, three)
 	fixture.Serve(server)
-	fixture.Facts("cp-1").Existing = []string{workflow.AdminConf}
+	fixture.Facts("cp-1").Existing = []string{kube.AdminConf}
 	conf := server.Kubeconfig("")
 	client, err := kube.New(conf, nil)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 func gatewayAPI() definition {
 	return definition{
 		name:   config.AddonGatewayAPI,
-		title:  "install the kinds of the Gateway API",
-		why:    "Gateway and HTTPRoute follow Ingress; their kinds are not part of Kubernetes, and a controller of yours needs them first.",
+		title:  "install the CRDs of the Gateway API",
+		why:    "Gateway and HTTPRoute succeed Ingress. Kubernetes does not ship their CRDs, and a controller that you install needs them.",
 		manual: []string{"kubectl apply --server-side -f standard-install.yaml"},
 		stages: func(ctx context.Context, s *workflow.Step, a config.Addon) ([]addon.Stage, error) {
 			objects, err := addon.Published(ctx, s, a.Name, "standard-install.yaml")

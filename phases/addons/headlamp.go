@@ -12,8 +12,8 @@ func headlamp() definition {
 	return definition{
 		name:  config.AddonHeadlamp,
 		title: "install the web console Headlamp",
-		why: "It shows what runs, in a browser, without a port that is open to others: `slipway console` forwards one, and " +
-			"gives a token that expires. The Kubernetes Dashboard, which it replaces, is archived.",
+		why: "It shows workloads in a browser without exposing a port: `slipway console` forwards one and creates a token " +
+			"that expires. It replaces the Kubernetes Dashboard, which is archived.",
 		manual: []string{
 			"kubectl apply -f headlamp.yaml",
 			"kubectl -n headlamp port-forward svc/headlamp 8080:80 & kubectl -n headlamp create token console",

@@ -16,9 +16,9 @@ func ingressNginx() definition {
 	return definition{
 		name:   config.AddonIngressNginx,
 		title:  "install the ingress controller ingress-nginx on ports 80 and 443",
-		why:    "Manifests that were written for it still want it; on bare metal it must answer on the nodes' own ports.",
+		why:    "Existing manifests may require it. On bare metal it must listen on the nodes' own ports.",
 		manual: []string{"kubectl apply -f deploy.yaml    # as a DaemonSet, with hostPort 80 and 443"},
-		notice: "ingress-nginx was retired in March 2026 and gets no fixes any more, not even for security: move to traefik or a Gateway API controller",
+		notice: "ingress-nginx was retired in March 2026 and receives no more fixes, not even for security: migrate to traefik or a Gateway API controller",
 		stages: func(ctx context.Context, s *workflow.Step, a config.Addon) ([]addon.Stage, error) {
 			objects, err := addon.Published(ctx, s, a.Name, "deploy.yaml")
 			if err != nil {
@@ -47,8 +47,8 @@ func ingressNginx() definition {
 	}
 }
 
-// dropDigests takes the digests off image references that have a tag too: a
-// bundle brings images under their tags, and was checked itself.
+// dropDigests removes the digests from image references, which have a tag too: a
+// bundle stores images under their tags, and verifies them itself.
 func dropDigests(value any) {
 	switch value := value.(type) {
 	case map[string]any:
@@ -66,7 +66,7 @@ func dropDigests(value any) {
 	}
 }
 
-// onHostPorts makes the Deployment a DaemonSet whose pods answer on the ports
+// onHostPorts turns the Deployment into a DaemonSet whose pods listen on the ports
 // of their nodes.
 func onHostPorts(o *unstructured.Unstructured, controlPlanes bool) error {
 	o.SetKind("DaemonSet")
@@ -75,7 +75,7 @@ func onHostPorts(o *unstructured.Unstructured, controlPlanes bool) error {
 	}
 	containers, _, err := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
 	if err != nil || len(containers) != 1 {
-		return fmt.Errorf("the controller of ingress-nginx has %d containers: %w", len(containers), err)
+		return fmt.Errorf("the controller of ingress-nginx has %d containers, want 1: %w", len(containers), err)
 	}
 	container, _ := containers[0].(map[string]any)
 	ports, _ := container["ports"].([]any)

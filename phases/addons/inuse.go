@@ -9,8 +9,7 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// volumesOf says which volumes a storage driver holds, by the claims that they
-// are for.
+// volumesOf returns the volumes of a storage driver, with their claims.
 func volumesOf(driver string) func(context.Context, *workflow.Step) ([]string, error) {
 	return func(ctx context.Context, s *workflow.Step) ([]string, error) {
 		client, err := s.Kube(ctx)
@@ -36,14 +35,14 @@ func volumesOf(driver string) func(context.Context, *workflow.Step) ([]string, e
 	}
 }
 
-// objectsOf says which objects of some kinds ("gateways.gateway.networking.k8s.io")
-// there are beside those that the addon's own set holds.
+// objectsOf returns the objects of some kinds ("gateways.gateway.networking.k8s.io")
+// that do not belong to the addon's own set.
 func objectsOf(set string, crds ...string) func(context.Context, *workflow.Step) ([]string, error) {
 	return func(ctx context.Context, s *workflow.Step) ([]string, error) {
 		client, err := s.Kube(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return client.Strangers(ctx, set, crds...)
+		return client.UnmanagedObjects(ctx, set, crds...)
 	}
 }

@@ -11,9 +11,9 @@ import (
 func localPath() definition {
 	return definition{
 		name:  config.AddonLocalPath,
-		title: "install storage on the nodes' own disks",
-		why: "A claim for a volume waits for ever where nothing provides one; local-path makes a folder on the node, which is " +
-			"enough for a lab, and keeps no copy anywhere else.",
+		title: "install storage on the nodes' disks",
+		why: "A PersistentVolumeClaim stays pending without a provisioner. local-path creates a directory on the node: enough " +
+			"for a lab, without a copy anywhere else.",
 		manual: []string{"kubectl apply --server-side -f local-path-storage.yaml    # with the helper image pinned"},
 		stages: func(_ context.Context, s *workflow.Step, a config.Addon) ([]addon.Stage, error) {
 			image, err := addon.Image(s, a.Name, "docker.io/rancher/local-path-provisioner")

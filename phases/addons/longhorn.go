@@ -25,8 +25,8 @@ func longhorn() definition {
 	return definition{
 		name:  config.AddonLonghorn,
 		title: "install replicated storage Longhorn",
-		why: "A volume on one node's disk is lost with the node; Longhorn keeps copies on several, and moves a volume with " +
-			"its pod. It wants iSCSI on every node, and as many nodes as copies.",
+		why: "A volume on one node's disk is lost with the node. Longhorn keeps replicas on several nodes, and a volume follows " +
+			"its pod. It needs iSCSI on every node, and as many nodes as replicas.",
 		manual: []string{"kubectl apply --server-side -f longhorn.yaml && kubectl -n longhorn-system rollout status ds/longhorn-manager"},
 		stages: func(ctx context.Context, s *workflow.Step, a config.Addon) ([]addon.Stage, error) {
 			objects, err := addon.Published(ctx, s, a.Name, "longhorn.yaml")
@@ -41,13 +41,13 @@ func longhorn() definition {
 			}
 			return []addon.Stage{{Objects: objects, Also: longhornParts()}}, nil
 		},
-		inUse:     volumesOf(longhornDriver),
-		uninstall: uninstallLonghorn,
+		inUse:   volumesOf(longhornDriver),
+		cleanup: uninstallLonghorn,
 	}
 }
 
-// replicas is what the inventory says, else a copy on each node that takes
-// work, as many as Longhorn's own default at most.
+// replicas is the number in the inventory, otherwise the number of nodes that
+// accept workloads, at most Longhorn's own default.
 func replicas(c *config.Cluster, a config.Addon) int {
 	if a.Replicas > 0 {
 		return a.Replicas
@@ -55,15 +55,15 @@ func replicas(c *config.Cluster, a config.Addon) int {
 	return max(1, min(longhornReplicas, len(c.Workers())))
 }
 
-// The lines of longhorn-storageclass that say what slipway chooses.
+// The lines of longhorn-storageclass that slipway sets.
 var (
 	classReplicas = regexp.MustCompile(`(?m)^(\s*numberOfReplicas:).*$`)
 	classDefault  = regexp.MustCompile(`(?m)^(\s*storageclass\.kubernetes\.io/is-default-class:).*$`)
 )
 
-// longhornClass sets the number of copies and the default in the StorageClass
-// that longhorn-manager makes of a ConfigMap.
-func longhornClass(objects addon.Objects, copies int, isDefault bool) error {
+// longhornClass sets the number of replicas and the default in the StorageClass
+// that longhorn-manager creates from a ConfigMap.
+func longhornClass(objects addon.Objects, replicas int, isDefault bool) error {
 	class, err := objects.Find("ConfigMap", "longhorn-storageclass")
 	if err != nil {
 		return err
@@ -73,16 +73,16 @@ func longhornClass(objects addon.Objects, copies int, isDefault bool) error {
 		return err
 	}
 	if !classReplicas.MatchString(text) || !classDefault.MatchString(text) {
-		return fmt.Errorf("longhorn's StorageClass has no numberOfReplicas or no default any more")
+		return fmt.Errorf("longhorn's StorageClass has no numberOfReplicas or no is-default-class")
 	}
-	text = classReplicas.ReplaceAllString(text, `${1} "`+strconv.Itoa(copies)+`"`)
+	text = classReplicas.ReplaceAllString(text, `${1} "`+strconv.Itoa(replicas)+`"`)
 	text = classDefault.ReplaceAllString(text, `${1} "`+strconv.FormatBool(isDefault)+`"`)
 	return unstructured.SetNestedField(class.Object, text, "data", "storageclass.yaml")
 }
 
-// longhornSettings adds the number of copies, and the folder on the nodes, to
+// longhornSettings adds the number of replicas, and the directory on the nodes, to
 // the settings that Longhorn starts with.
-func longhornSettings(objects addon.Objects, copies int, path string) error {
+func longhornSettings(objects addon.Objects, replicas int, path string) error {
 	settings, err := objects.Find("ConfigMap", "longhorn-default-setting")
 	if err != nil {
 		return err
@@ -91,14 +91,14 @@ func longhornSettings(objects addon.Objects, copies int, path string) error {
 	if err != nil {
 		return err
 	}
-	text += fmt.Sprintf("\ndefault-replica-count: '{\"v1\":\"%d\",\"v2\":\"%d\"}'", copies, copies)
+	text += fmt.Sprintf("\ndefault-replica-count: '{\"v1\":\"%d\",\"v2\":\"%d\"}'", replicas, replicas)
 	if path != "" {
 		text += "\ndefault-data-path: " + strconv.Quote(path)
 	}
 	return unstructured.SetNestedField(settings.Object, text, "data", "default-setting.yaml")
 }
 
-// longhornParts are what its driver deployer makes, in its order.
+// longhornParts is what its driver deployer creates, in its order.
 func longhornParts() []kube.Condition {
 	parts := []kube.Condition{kube.DaemonSetReady(longhornNamespace, "longhorn-csi-plugin")}
 	for _, name := range []string{"csi-attacher", "csi-provisioner", "csi-resizer", "csi-snapshotter"} {
@@ -107,16 +107,16 @@ func longhornParts() []kube.Condition {
 	return parts
 }
 
-// uninstallLonghorn lets Longhorn's own uninstaller take down what its
-// controllers made; it runs only after a setting confirms it.
+// uninstallLonghorn runs Longhorn's own uninstaller, which deletes what its
+// controllers created. A setting must confirm it.
 func uninstallLonghorn(ctx context.Context, s *workflow.Step) error {
 	client, err := s.Kube(ctx)
 	if err != nil {
 		return err
 	}
-	// Its manager makes one for each node when it first starts: without any
-	// there is nothing to take down.
-	ran, err := client.Strangers(ctx, config.AddonLonghorn, "nodes.longhorn.io")
+	// Its manager creates one for each node when it first starts: without any
+	// there is nothing to delete.
+	ran, err := client.UnmanagedObjects(ctx, config.AddonLonghorn, "nodes.longhorn.io")
 	if err != nil || len(ran) == 0 {
 		return err
 	}

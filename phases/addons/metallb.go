@@ -14,8 +14,8 @@ func metalLB() definition {
 	return definition{
 		name:  config.AddonMetalLB,
 		title: "install the load balancer MetalLB",
-		why: "A Service of type LoadBalancer stays pending where no cloud gives it an address; MetalLB gives one of a pool, " +
-			"and tells the neighbours by ARP which node answers for it.",
+		why: "A Service of type LoadBalancer stays pending where no cloud assigns an address. MetalLB assigns one from a pool, " +
+			"and announces by ARP which node answers for it.",
 		manual: []string{
 			"kubectl apply --server-side -f metallb-native.yaml && kubectl -n metallb-system rollout status deploy/controller",
 			"kubectl apply -f pools.yaml    # an IPAddressPool and an L2Advertisement",
@@ -43,9 +43,9 @@ func metalLB() definition {
 	}
 }
 
-// leaveCABundle takes an empty or made-up caBundle out of webhooks and of
-// conversions of CRDs: the controller writes the real one, and applying ours
-// would take it away each time.
+// leaveCABundle removes a placeholder caBundle from webhooks and from conversions
+// of CRDs: the controller writes the real one, which applying the placeholder
+// would overwrite each time.
 func leaveCABundle(o *unstructured.Unstructured) {
 	switch o.GetKind() {
 	case "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration":

@@ -20,10 +20,10 @@ import (
 const (
 	metricsSecret  = "metrics-server-tls"
 	metricsService = "metrics-server.kube-system.svc"
-	// certificateLife is that of kubeadm's authorities: there is nobody who
-	// would renew a shorter one between two runs.
+	// certificateLife is that of kubeadm's authorities: nothing renews the
+	// certificate between two runs.
 	certificateLife = 10 * 365 * 24 * time.Hour
-	// renewBefore is how long before its end a certificate is made anew.
+	// renewBefore is how long before its expiry a certificate is renewed.
 	renewBefore = 365 * 24 * time.Hour
 )
 
@@ -31,8 +31,8 @@ func metricsServer() definition {
 	return definition{
 		name:  config.AddonMetricsServer,
 		title: "install metrics-server",
-		why: "kubectl top and the autoscaler of pods ask it. It verifies the kubelets' certificates, which the cluster signs, " +
-			"and the API server verifies its own.",
+		why: "kubectl top and the HorizontalPodAutoscaler need it. It verifies the kubelets' certificates, which the cluster " +
+			"signs, and the API server verifies its certificate.",
 		manual: []string{"kubectl apply --server-side -f components.yaml    # without --kubelet-insecure-tls"},
 		stages: func(ctx context.Context, s *workflow.Step, a config.Addon) ([]addon.Stage, error) {
 			image, err := addon.Image(s, a.Name, "registry.k8s.io/metrics-server/metrics-server")
@@ -53,8 +53,8 @@ func metricsServer() definition {
 	}
 }
 
-// metricsCertificate is the one that the cluster has, if it still serves, else
-// a new one, in PEM.
+// metricsCertificate returns the certificate in the cluster if it is still valid,
+// otherwise a new one, in PEM.
 func metricsCertificate(ctx context.Context, s *workflow.Step) (certificate, key []byte, err error) {
 	client, err := s.Kube(ctx)
 	if err != nil {

@@ -6,36 +6,36 @@ import (
 	"slices"
 	"strings"
 
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/workflow"
 )
 
-// Removed removes the addons that the cluster has and the inventory does not
-// name any more.
+// Removed removes the addons in the cluster that are no longer in the inventory.
 func Removed() workflow.Phase {
 	return workflow.Phase{
 		Name:  "addons-removed",
-		Title: "remove the addons that the inventory names no more",
-		Why: "What was taken out of the inventory would run on, and nobody would know why. Only what slipway made goes, and " +
-			"nothing that holds data.",
+		Title: "remove addons that are no longer in the inventory",
+		Why: "An addon that was deleted from the inventory would keep running. Only objects that slipway created are deleted, " +
+			"and no addon that holds data.",
 		Manual: []string{"kubectl delete -f ADDON.yaml"},
 		On:     workflow.Seed,
 		Needs:  []string{"nodes-ready"},
 		Done: func(_ context.Context, s *workflow.Step) (bool, error) {
-			return !s.Facts().Exists(workflow.AdminConf), nil // a new cluster has none
+			return !s.Facts().Exists(kube.AdminConf), nil // a new cluster has no addons
 		},
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			client, err := s.Kube(ctx)
 			if err != nil {
 				return err
 			}
-			there, err := client.ApplySets(ctx)
+			sets, err := client.ApplySets(ctx)
 			if err != nil {
 				return err
 			}
-			for _, name := range there {
+			for _, name := range sets {
+				// Pod networks are sets too, but not addons.
 				if _, wanted := s.Cluster().Addon(name); wanted || slices.Contains(config.PodNetworks(), name) {
-					// Pod networks are sets too, and are not addons.
 					continue
 				}
 				if err := remove(ctx, s, name); err != nil {
@@ -50,7 +50,7 @@ func Removed() workflow.Phase {
 func remove(ctx context.Context, s *workflow.Step, name string) error {
 	all := definitions()
 	if i := slices.IndexFunc(all, func(d definition) bool { return d.name == name }); i >= 0 {
-		if err := all[i].letGo(ctx, s); err != nil {
+		if err := all[i].preRemove(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -61,8 +61,8 @@ func remove(ctx context.Context, s *workflow.Step, name string) error {
 	return set.Prune(ctx)
 }
 
-// letGo refuses to remove what is in use, and does what comes before.
-func (d definition) letGo(ctx context.Context, s *workflow.Step) error {
+// preRemove refuses to remove an addon that is in use, and runs its cleanup.
+func (d definition) preRemove(ctx context.Context, s *workflow.Step) error {
 	if d.inUse != nil {
 		used, err := d.inUse(ctx, s)
 		if err != nil {
@@ -71,11 +71,11 @@ func (d definition) letGo(ctx context.Context, s *workflow.Step) error {
 		if len(used) > 0 {
 			return workflow.WithHint(
 				fmt.Errorf("it is in use: %s", strings.Join(used, ", ")),
-				fmt.Sprintf("delete them if nobody needs them, or put %s into the inventory again", d.name))
+				fmt.Sprintf("delete them if they are no longer needed, or add %s to the inventory again", d.name))
 		}
 	}
-	if d.uninstall == nil || s.Planning() {
+	if d.cleanup == nil {
 		return nil
 	}
-	return d.uninstall(ctx, s)
+	return d.cleanup(ctx, s)
 }

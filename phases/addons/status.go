@@ -31,7 +31,7 @@ func Status(only string, show func([]State) error) workflow.Phase {
 		Title:    "read the state of the addons",
 		Why:      "Shows which addons are installed, and what keeps them from being ready.",
 		Manual:   []string{"kubectl get all,pvc --all-namespaces -l applyset.kubernetes.io/part-of"},
-		On:       workflow.Seed,
+		On:       workflow.Localhost,
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			states, err := states(ctx, s, only)

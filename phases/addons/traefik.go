@@ -12,8 +12,8 @@ func traefik() definition {
 	return definition{
 		name:  config.AddonTraefik,
 		title: "install the ingress controller Traefik on ports 80 and 443",
-		why: "An Ingress is only a wish until a controller serves it; on bare metal it must answer on the nodes' own ports " +
-			"80 and 443, since nothing in front of them translates a NodePort.",
+		why: "An Ingress has no effect without a controller. On bare metal the controller must listen on the nodes' own ports " +
+			"80 and 443, since nothing in front of them forwards to a NodePort.",
 		manual: []string{"helm install traefik traefik/traefik --set deployment.kind=DaemonSet --set ports.web.hostPort=80 --set ports.websecure.hostPort=443"},
 		stages: func(_ context.Context, s *workflow.Step, a config.Addon) ([]addon.Stage, error) {
 			image, err := addon.Image(s, a.Name, "docker.io/library/traefik")

@@ -1,4 +1,4 @@
-// Package controlplane makes the first control plane with kubeadm.
+// Package controlplane creates the first control plane with kubeadm.
 package controlplane
 
 import (
@@ -21,17 +21,17 @@ import (
 
 const (
 	initFile = kubeadm.Dir + "/init.yaml"
-	// apiServerManifest is what kubelet runs the API server from.
+	// apiServerManifest is the static pod of the API server.
 	apiServerManifest = "/etc/kubernetes/manifests/kube-apiserver.yaml"
-	// initTimeout bounds init; kubeadm's own (4 minutes for the control plane
-	// to come up) come before it.
+	// initTimeout bounds init; kubeadm's own timeouts (4 minutes for the control
+	// plane to start) are shorter.
 	initTimeout = 15 * time.Minute
-	// apiTimeout is for an API server that was stopped and starts again.
+	// apiTimeout is for an API server that restarts.
 	apiTimeout = 60 * time.Second
 )
 
-// resumable are kubeadm's checks that an earlier try of ours does not pass.
-// Another installation's leftovers are refused before, by preflight.
+// resumable lists kubeadm's checks that fail after an interrupted init. Preflight
+// has refused the leftovers of other installations before.
 var resumable = "Port-6443,Port-10259,Port-10257,Port-10250,Port-2379,Port-2380,DirAvailable--var-lib-etcd," +
 	"FileAvailable--etc-kubernetes-manifests-kube-apiserver.yaml," +
 	"FileAvailable--etc-kubernetes-manifests-kube-controller-manager.yaml," +
@@ -42,9 +42,9 @@ var resumable = "Port-6443,Port-10259,Port-10257,Port-10250,Port-2379,Port-2380,
 func Init() workflow.Phase {
 	return workflow.Phase{
 		Name:  "kubeadm-init",
-		Title: "make the first control plane",
-		Why: "kubeadm makes certificates, etcd and the control plane; it runs as a unit of the machine's own, so that a " +
-			"lost connection does not end it, and the next run finds it.",
+		Title: "create the first control plane",
+		Why: "kubeadm creates certificates, etcd and the control plane. It runs as a systemd unit, so that a lost connection " +
+			"does not end it, and the next run finds it.",
 		Manual: []string{"kubeadm init --config kubeadm.yaml    # apiVersion: kubeadm.k8s.io/v1beta4, with nodeRegistration.criSocket and localAPIEndpoint.advertiseAddress"},
 		On:     workflow.Seed,
 		Needs:  []string{"swap-off", "kernel", "hosts-file", "images", "kubelet"},
@@ -53,8 +53,8 @@ func Init() workflow.Phase {
 	}
 }
 
-// initialised says whether init went through to its end: the API server
-// answers, and has what the last of kubeadm's phases leave there.
+// initialised reports whether init has completed: the API server answers, and has
+// the objects that the last of kubeadm's phases create.
 func initialised(ctx context.Context, s *workflow.Step) (bool, error) {
 	if !s.Facts().Exists(apiServerManifest) {
 		return false, nil
@@ -70,7 +70,7 @@ func initialised(ctx context.Context, s *workflow.Step) (bool, error) {
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
-		return false, nil // an API server that does not answer is what init is for
+		return false, nil // init starts the API server
 	}
 	set := client.Clientset()
 	for _, get := range []func() error{
@@ -104,14 +104,15 @@ func initialised(ctx context.Context, s *workflow.Step) (bool, error) {
 	return true, nil
 }
 
-// unfinished says whether the API server's answer is one that init, killed
-// half-way, leaves: something is not there yet, or admin.conf has no rights,
-// since the binding that gives them is made late.
+// unfinished reports whether an interrupted init explains the API server's answer:
+// an object does not exist yet, or admin.conf has no permissions, since their
+// binding is created late.
 func unfinished(err error) bool {
 	return apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err)
 }
 
 func initialise(ctx context.Context, s *workflow.Step) error {
+	s.CreatesCluster()
 	ip, err := s.Target.NodeIP()
 	if err != nil {
 		return err
@@ -130,7 +131,7 @@ func initialise(ctx context.Context, s *workflow.Step) error {
 		Timeout: initTimeout,
 	})
 	if err != nil {
-		return workflow.WithHint(err, fmt.Sprintf("look at `journalctl -u kubelet` on %s, then run apply again: it goes on from here", s.Target.Config.Name))
+		return workflow.WithHint(err, fmt.Sprintf("see `journalctl -u kubelet` on %s, fix the problem and rerun `slipway apply` to resume", s.Target.Config.Name))
 	}
 	return nil
 }

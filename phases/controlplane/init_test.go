@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubetest"
 	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/workflow"
@@ -41,7 +42,7 @@ func begun(t *testing.T, leftOut string) (*workflowtest.Fixture, *hosttest.Fake,
 			server.Put(object)
 		}
 	}
-	fixture.Facts("cp-1").Existing = []string{apiServerManifest, workflow.AdminConf}
+	fixture.Facts("cp-1").Existing = []string{apiServerManifest, kube.AdminConf}
 	fixture.Serve(server)
 	return fixture, fixture.Host("cp-1"), server
 }
@@ -88,7 +89,7 @@ func TestInitGoesOnWhereItWasKilled(t *testing.T) {
 	t.Run("before its kubeconfig", func(t *testing.T) {
 		t.Parallel()
 		fixture, machine, _ := begun(t, "")
-		machine.Remove(workflow.AdminConf)
+		machine.Remove(kube.AdminConf)
 		expectInit(machine)
 		fixture.MustApply(Init())
 	})

@@ -14,8 +14,8 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// calico is Calico's manifest with what the inventory says about pods, MTU and
-// the way between nodes; it takes the interface that has the Node's address.
+// calico returns Calico's manifest with the inventory's pod subnet, MTU and
+// encapsulation. It uses the interface that has the Node's address.
 func calico(ctx context.Context, s *workflow.Step) (addon.Objects, error) {
 	network := s.Cluster().Network
 	file := "calico.yaml"
@@ -41,19 +41,19 @@ func calico(ctx context.Context, s *workflow.Step) (addon.Objects, error) {
 	return objects, unstructured.SetNestedField(settings.Object, strconv.Itoa(network.CNI.MTU), "data", "veth_mtu")
 }
 
-// calicoEnv is what calico-node is told: how packets between nodes are
-// wrapped, among others.
+// calicoEnv is the environment of calico-node, which selects the encapsulation
+// between nodes.
 func calicoEnv(network config.Network) map[string]string {
-	wrapped := func(by string) string {
-		if network.CNI.Backend == by {
+	encapsulation := func(backend string) string {
+		if network.CNI.Backend == backend {
 			return "Always"
 		}
 		return "Never"
 	}
 	return map[string]string{
 		"CALICO_IPV4POOL_CIDR":    network.PodSubnet,
-		"CALICO_IPV4POOL_VXLAN":   wrapped(config.BackendVXLAN),
-		"CALICO_IPV4POOL_IPIP":    wrapped(config.BackendIPIP),
+		"CALICO_IPV4POOL_VXLAN":   encapsulation(config.BackendVXLAN),
+		"CALICO_IPV4POOL_IPIP":    encapsulation(config.BackendIPIP),
 		"IP_AUTODETECTION_METHOD": "kubernetes-internal-ip",
 	}
 }
@@ -76,7 +76,7 @@ func setEnv(o *unstructured.Unstructured, name string, wanted map[string]string)
 	return fmt.Errorf("%s %s has no container %s", o.GetKind(), o.GetName(), name)
 }
 
-// withEnv keeps the order of what is there, and appends the rest by name.
+// withEnv keeps the order of the existing variables, and appends others by name.
 func withEnv(env []any, wanted map[string]string) []any {
 	left := maps.Clone(wanted)
 	for _, item := range env {

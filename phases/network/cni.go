@@ -12,7 +12,7 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// flannel is what its template is filled from.
+// flannel is the data of its template.
 type flannel struct {
 	PodSubnet, Backend    string
 	MTU                   int
@@ -20,13 +20,13 @@ type flannel struct {
 	APIHost, APIPort      string
 }
 
-// CNI installs the pod network that the inventory chooses.
+// CNI installs the pod network of the inventory.
 func CNI() workflow.Phase {
 	return workflow.Phase{
 		Name:  "cni",
 		Title: "install the pod network",
-		Why: "Nodes are not ready and pods have no addresses without one; it takes the interface that has the node's " +
-			"address, and not the NAT interface of a virtual machine.",
+		Why: "Without one, nodes are not ready and pods have no addresses. It uses the interface that has the node's address, " +
+			"not the NAT interface of a virtual machine.",
 		Manual:  []string{"kubectl apply --server-side -f kube-flannel.yml    # with net-conf.json's Network set to podSubnet"},
 		On:      workflow.Seed,
 		Needs:   []string{"kubeadm-init"},
@@ -43,7 +43,7 @@ func CNI() workflow.Phase {
 			if err != nil {
 				return err
 			}
-			// Its pods are waited for later: nodes join meanwhile.
+			// cni-ready waits for its pods: nodes join meanwhile.
 			if err := set.Apply(ctx, objects); err != nil {
 				return err
 			}
@@ -52,22 +52,19 @@ func CNI() workflow.Phase {
 	}
 }
 
-// Ready waits for the pods of the pod network on every node, and says which of
+// Ready waits for the pods of the pod network on every node, and reports which of
 // them do not start and why.
 func Ready() workflow.Phase {
 	return workflow.Phase{
 		Name:     "cni-ready",
 		Title:    "wait for the pod network's pods",
-		Why:      "A node that is not ready says only that it has no network; the pods that do not start say why.",
+		Why:      "A node that is not ready reports only that it has no network; the pods that do not start show why.",
 		Manual:   []string{"kubectl -n kube-flannel rollout status ds/kube-flannel-ds"},
 		On:       workflow.Seed,
 		Needs:    []string{"cni"},
 		NeedsAll: []string{"join"},
 		Enabled:  wanted,
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			if s.Planning() {
-				return nil
-			}
 			objects, err := objects(ctx, s)
 			if err != nil {
 				return err
@@ -77,10 +74,10 @@ func Ready() workflow.Phase {
 	}
 }
 
-// wanted: slipway sets up the pod network.
+// wanted reports whether slipway installs the pod network.
 func wanted(c *config.Cluster) bool { return c.Network.CNI.Name != config.CNINone }
 
-// neverSwitch refuses another pod network than the one that the cluster has.
+// neverSwitch refuses another pod network than the cluster's.
 func neverSwitch(ctx context.Context, s *workflow.Step) error {
 	client, err := s.Kube(ctx)
 	if err != nil {
@@ -90,17 +87,17 @@ func neverSwitch(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	for _, has := range sets {
-		if wanted := s.Cluster().Network.CNI.Name; has != wanted && slices.Contains(config.PodNetworks(), has) {
+	for _, current := range sets {
+		if wanted := s.Cluster().Network.CNI.Name; current != wanted && slices.Contains(config.PodNetworks(), current) {
 			return workflow.WithHint(
-				fmt.Errorf("the cluster's pod network is %s and cannot become %s: every pod has an address of it, and rules in each kernel", has, wanted),
-				fmt.Sprintf("set network.cni.name to %s, or begin anew: slipway reset, then slipway apply", has))
+				fmt.Errorf("cannot change the cluster's pod network from %s to %s: pods have its addresses, and each kernel its rules", current, wanted),
+				fmt.Sprintf("set network.cni.name to %s, or recreate the cluster: slipway reset, then slipway apply", current))
 		}
 	}
 	return nil
 }
 
-// objects are those of the pod network that the inventory chooses.
+// objects returns the objects of the inventory's pod network.
 func objects(ctx context.Context, s *workflow.Step) (addon.Objects, error) {
 	if s.Cluster().Network.CNI.Name == config.CNICalico {
 		return calico(ctx, s)

@@ -18,12 +18,12 @@ import (
 )
 
 const (
-	// tokenTTL is how long the token of a join lives if nothing revokes it.
+	// tokenTTL is how long the token of a join is valid if nothing revokes it.
 	tokenTTL = 15 * time.Minute
-	// joinTimeout bounds a join; kubeadm's own timeouts come before it.
+	// joinTimeout bounds a join; kubeadm's own timeouts are shorter.
 	joinTimeout = 10 * time.Minute
-	// controllersTimeout bounds the wait for a controller manager that has
-	// just started: its election alone may take 15 s (leader-elect-lease-duration).
+	// controllersTimeout bounds the wait for a controller manager that has just
+	// started: its election may take 15 s (leader-elect-lease-duration).
 	controllersTimeout = 2 * time.Minute
 	// registerTimeout bounds the wait for a Node of a kubelet that has joined.
 	registerTimeout = time.Minute
@@ -32,17 +32,17 @@ const (
 	joinFile      = kubeadm.Dir + "/join.yaml"
 )
 
-// resumable are kubeadm's checks that an earlier try of ours does not pass.
+// resumable lists kubeadm's checks that fail after an interrupted join.
 var resumable = "FileAvailable--etc-kubernetes-kubelet.conf,FileAvailable--etc-kubernetes-bootstrap-kubelet.conf," +
 	"FileAvailable--etc-kubernetes-pki-ca.crt,Port-10250,DirAvailable--etc-kubernetes-manifests"
 
-// Join makes each worker join, all of them at once.
+// Join joins each worker to the cluster, all of them at once.
 func Join() workflow.Phase {
 	return workflow.Phase{
 		Name:  "join",
 		Title: "join the cluster",
-		Why: "Each machine joins with a token of its own, made just before and revoked after, and knows the cluster by a " +
-			"CA that came over SSH: no token expires, and nothing is trusted on first use.",
+		Why: "Each host joins with a token of its own, which is created just before and revoked after, and verifies the cluster " +
+			"with the CA that it received over SSH: no token expires, and nothing is trusted on first use.",
 		Manual: []string{
 			"kubeadm token create --ttl 10m    # on the control plane",
 			"kubeadm join --config join.yaml    # with discovery.file or discovery.bootstrapToken, criSocket, node-ip",
@@ -55,8 +55,8 @@ func Join() workflow.Phase {
 	}
 }
 
-// joined says whether the machine has a kubelet with the cluster's credentials
-// that runs, and the cluster a Node for it.
+// joined reports whether the host's kubelet has the cluster's credentials and runs,
+// and the cluster has a Node for it.
 func joined(ctx context.Context, s *workflow.Step) (bool, error) {
 	if !s.Facts().Exists("/etc/kubernetes/kubelet.conf") {
 		return false, nil
@@ -80,16 +80,13 @@ func joined(ctx context.Context, s *workflow.Step) (bool, error) {
 	return err == nil, err
 }
 
-// controllersRun waits until the controller manager is at work, which signs
-// what a new kubelet asks for. A kubelet that starts earlier loses more than
-// the wait: it tries to register at growing intervals (up to 7 s), and if its
-// Node does not exist 4 s later, it is held back from Ready for another 19 s
-// (the retries of kubelet's CSINode).
+// controllersRun waits until the controller manager works, which signs the
+// certificates of new kubelets. A kubelet that starts earlier loses more time than
+// the wait takes: it tries to register at growing intervals (up to 7 s), and if its
+// Node does not exist 4 s later, it becomes Ready another 19 s later (the retries of
+// kubelet's CSINode).
 func controllersRun(ctx context.Context, s *workflow.Step) error {
-	if s.Planning() {
-		return nil
-	}
-	// One controller makes this account, and all of them are started together.
+	// One controller creates this account, and all of them start together.
 	return s.WaitFor(ctx, kube.ServiceAccountExists("kube-system", "default"), controllersTimeout)
 }
 
@@ -137,8 +134,8 @@ func join(ctx context.Context, s *workflow.Step) error {
 		Timeout: joinTimeout,
 	})
 	if err != nil {
-		return workflow.WithHint(err, fmt.Sprintf("look at `journalctl -u kubelet` on %s, then run apply again: it goes on from here", s.Target.Config.Name))
+		return workflow.WithHint(err, fmt.Sprintf("see `journalctl -u kubelet` on %s, fix the problem and rerun `slipway apply` to resume", s.Target.Config.Name))
 	}
-	// kubelet registers its Node once it has its certificate, a moment later.
+	// kubelet registers its Node a moment later, once it has its certificate.
 	return s.WaitFor(ctx, kube.NodeRegistered(s.Target.Config.Name), registerTimeout)
 }

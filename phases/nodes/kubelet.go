@@ -1,5 +1,5 @@
-// Package nodes makes a machine a node: kubelet and its tools, the join, its
-// labels and taints.
+// Package nodes turns a host into a node: kubelet and its tools, the join, labels
+// and taints.
 package nodes
 
 import (
@@ -22,27 +22,27 @@ const (
 	dropIn      = "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf"
 )
 
-// folders belong to Kubernetes alone: reset removes them with all they hold.
-// etcd insists on 0700 for its data.
-func folders() []host.File {
-	folders := []host.File{{Path: "/var/lib/etcd", Mode: fs.ModeDir | 0o700}}
+// directories belong to Kubernetes: reset deletes them with their content. etcd
+// requires mode 0700 for its data.
+func directories() []host.File {
+	directories := []host.File{{Path: "/var/lib/etcd", Mode: fs.ModeDir | 0o700}}
 	for _, path := range []string{
 		"/etc/kubernetes", "/etc/kubernetes/manifests", "/opt/cni", "/opt/cni/bin",
 		"/var/lib/kubelet", "/var/lib/cni", "/usr/libexec/kubernetes",
 	} {
-		folders = append(folders, host.File{Path: path, Mode: fs.ModeDir | 0o755})
+		directories = append(directories, host.File{Path: path, Mode: fs.ModeDir | 0o755})
 	}
-	return folders
+	return directories
 }
 
-// Kubelet installs kubelet, kubeadm, on control planes kubectl, and the CNI
-// plugins. kubeadm starts kubelet.
+// Kubelet installs kubelet, kubeadm, the CNI plugins, and on control planes
+// kubectl. kubeadm starts kubelet.
 func Kubelet() workflow.Phase {
 	return workflow.Phase{
 		Name:  "kubelet",
 		Title: "install kubelet, kubeadm and the CNI plugins",
-		Why: "They come from the bundle and not from a package repository, so that no expired key stops an installation " +
-			"and no unattended upgrade replaces a running kubelet.",
+		Why: "They come from the bundle instead of a package repository: no expired key stops an installation, and no " +
+			"unattended upgrade replaces a running kubelet.",
 		Manual: []string{
 			"install -m 755 kubelet kubeadm kubectl /usr/local/bin/",
 			"mkdir -p /opt/cni/bin && install -m 755 CNI_PLUGINS /opt/cni/bin/",
@@ -56,8 +56,8 @@ func Kubelet() workflow.Phase {
 }
 
 func installKubelet(ctx context.Context, s *workflow.Step) error {
-	// The folders come first: those that were absent are slipway's.
-	changed, err := host.EnsureFiles(ctx, s, append(folders(),
+	// The directories come first: those that did not exist are slipway's.
+	changed, err := host.EnsureFiles(ctx, s, append(directories(),
 		host.File{Path: serviceFile, Content: templates.File("kubelet/kubelet.service")},
 		host.File{Path: dropIn, Content: templates.File("kubelet/10-kubeadm.conf")},
 	)...)
@@ -79,11 +79,11 @@ func installKubelet(ctx context.Context, s *workflow.Step) error {
 	return systemd.Enable(ctx, s, service)
 }
 
-// flannelPlugins are what Flannel's configuration names and delegates to.
+// flannelPlugins are the plugins that Flannel's configuration uses.
 var flannelPlugins = []string{"cni/bridge", "cni/host-local", "cni/loopback", "cni/portmap"}
 
-// wantedPlugin says whether the file is a CNI plugin that the machine needs: a
-// pod network of one's own may need any of them.
+// wantedPlugin reports whether the file is a CNI plugin that the host needs. Pod
+// networks other than Flannel may need any of them.
 func wantedPlugin(network, file string) bool {
 	if network == config.CNIFlannel {
 		return slices.Contains(flannelPlugins, file)
@@ -91,7 +91,7 @@ func wantedPlugin(network, file string) bool {
 	return strings.HasPrefix(file, "cni/")
 }
 
-// enabled says whether systemd starts kubelet at boot.
+// enabled reports whether systemd starts kubelet at boot.
 func enabled(ctx context.Context, s *workflow.Step) bool {
 	_, err := s.Query(ctx, host.Cmd{Argv: []string{"systemctl", "is-enabled", "--quiet", service}})
 	return err == nil

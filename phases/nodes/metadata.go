@@ -10,16 +10,16 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// workerRole shows in `kubectl get nodes`. kubeadm sets the one for control
-// planes; kubelets may not set either themselves.
+// workerRole is shown by `kubectl get nodes`. kubeadm sets the one for control
+// planes; kubelets may not set either.
 const workerRole = "node-role.kubernetes.io/worker"
 
-// Metadata sets labels and taints of the Nodes.
+// Metadata sets the labels and taints of the Nodes.
 func Metadata() workflow.Phase {
 	return workflow.Phase{
 		Name:  "node-metadata",
 		Title: "set the node's labels and taints",
-		Why:   "Labels and taints follow the inventory: what it no longer names is taken away, what others set stays.",
+		Why:   "Labels and taints follow the inventory: those that it no longer lists are removed, those of others stay.",
 		Manual: []string{
 			"kubectl label node NODE KEY=VALUE",
 			"kubectl taint node NODE KEY=VALUE:EFFECT",
@@ -44,22 +44,22 @@ func Metadata() workflow.Phase {
 	}
 }
 
-// Ready waits until every node is.
+// Ready waits until every node is ready.
 func Ready() workflow.Phase {
 	return workflow.Phase{
 		Name:     "nodes-ready",
 		Title:    "wait for every node to be ready",
-		Why:      "A run that ends well leaves a cluster that takes work.",
+		Why:      "After a successful run the cluster accepts workloads.",
 		Manual:   []string{"kubectl wait --for=condition=Ready nodes --all --timeout=5m"},
 		On:       workflow.Seed,
 		Needs:    []string{"cni"},
 		NeedsAll: []string{"node-metadata"},
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			if s.Planning() || s.Cluster().Network.CNI.Name == "none" {
-				return nil
+			if s.Cluster().Network.CNI.Name == config.CNINone {
+				return nil // nodes are not ready without a pod network
 			}
 			err := s.WaitFor(ctx, kube.AllNodesReady(s.Hosts().Names()...), 0)
-			return workflow.WithHint(err, "look at the pods that do not start: kubectl get pods -A; then run apply again")
+			return workflow.WithHint(err, "see which pods do not start: kubectl get pods -A; then rerun `slipway apply` to resume")
 		},
 	}
 }

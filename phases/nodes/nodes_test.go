@@ -41,7 +41,7 @@ func TestKubeletAndItsToolsAreInstalled(t *testing.T) {
 	want := map[string][]string{"cp-1": append(slices.Clone(common), "/usr/local/bin/kubectl"), "w-1": common}
 	for name, files := range want {
 		all := slices.Clone(files)
-		for _, folder := range folders() {
+		for _, folder := range directories() {
 			all = append(all, folder.Path)
 		}
 		slices.Sort(all)

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
 	"time"
@@ -22,23 +21,23 @@ import (
 const (
 	kubeletConfig = "/var/lib/kubelet/config.yaml"
 	kubeletPort   = "10250"
-	// servingTimeout is for a kubelet that starts, asks, and is answered.
+	// servingTimeout is for a kubelet that starts and gets its certificate.
 	servingTimeout = 2 * time.Minute
 	dialTimeout    = 5 * time.Second
 )
 
-// Serving has the cluster sign the certificates that kubelets serve with, where
-// something verifies them.
+// Serving lets the cluster sign the kubelets' serving certificates if something
+// verifies them.
 func Serving() workflow.Phase {
 	return workflow.Phase{
 		Name:  "kubelet-serving",
-		Title: "have the cluster sign the kubelet's serving certificate",
-		Why: "metrics-server asks kubelets, and can verify them only if the cluster signed their certificates; nobody " +
-			"approves such requests by themselves, since anybody who can send one could ask for any name. Run apply once a " +
-			"year at least: it approves the renewals too.",
+		Title: "let the cluster sign the kubelet's serving certificate",
+		Why: "metrics-server can verify kubelets only if the cluster signed their certificates. Kubernetes does not approve " +
+			"such requests by itself, since a node could ask for any name. Run apply at least once a year: it approves " +
+			"renewals too.",
 		Manual: []string{
 			"sed -i '$a serverTLSBootstrap: true' /var/lib/kubelet/config.yaml && systemctl restart kubelet",
-			"kubectl get csr && kubectl certificate approve CSR    # after a look at its names and addresses",
+			"kubectl get csr && kubectl certificate approve CSR    # check its names and addresses first",
 		},
 		On:    workflow.EachHost,
 		Needs: []string{"kubeadm-init", "join"},
@@ -49,12 +48,12 @@ func Serving() workflow.Phase {
 func serving(ctx context.Context, s *workflow.Step) error {
 	wanted := s.Cluster().ServerTLSBootstrap()
 	if !wanted && !s.Facts().Exists(kubeletConfig) {
-		return nil // a new node does not ask
+		return nil // a new kubelet signs its own
 	}
 	if err := setBootstrap(ctx, s, wanted); err != nil {
 		return err
 	}
-	if !wanted || s.Planning() {
+	if !wanted {
 		return nil
 	}
 	identity, err := identityOf(s)
@@ -64,8 +63,8 @@ func serving(ctx context.Context, s *workflow.Step) error {
 	return s.WaitFor(ctx, signed(s, identity), servingTimeout)
 }
 
-// setBootstrap brings kubelet's configuration, and the one that kubeadm keeps
-// for others, to what is wanted.
+// setBootstrap sets serverTLSBootstrap in kubelet's configuration, and in the one
+// that kubeadm keeps for other hosts.
 func setBootstrap(ctx context.Context, s *workflow.Step, wanted bool) error {
 	if s.Target == s.Hosts().Seed() {
 		if err := setForAll(ctx, s, wanted); err != nil {
@@ -73,9 +72,6 @@ func setBootstrap(ctx context.Context, s *workflow.Step, wanted bool) error {
 		}
 	}
 	content, err := s.ReadFile(ctx, kubeletConfig)
-	if errors.Is(err, fs.ErrNotExist) && s.Planning() {
-		return host.ErrPlanned
-	}
 	if err != nil {
 		return err
 	}
@@ -90,29 +86,28 @@ func setBootstrap(ctx context.Context, s *workflow.Step, wanted bool) error {
 	return err
 }
 
-// setForAll changes the configuration that kubeadm gives to kubelets that join
-// and are upgraded.
+// setForAll sets it in the configuration that kubeadm gives to kubelets that join
+// or are upgraded.
 func setForAll(ctx context.Context, s *workflow.Step, wanted bool) error {
 	client, err := s.Kube(ctx)
 	if err != nil {
 		return err
 	}
 	maps := client.Clientset().CoreV1().ConfigMaps("kube-system")
-	has, err := maps.Get(ctx, "kubelet-config", metav1.GetOptions{})
+	current, err := maps.Get(ctx, "kubelet-config", metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
-	edited, changed, err := withBootstrap([]byte(has.Data["kubelet"]), wanted)
+	edited, changed, err := withBootstrap([]byte(current.Data["kubelet"]), wanted)
 	if err != nil || !changed {
 		return err
 	}
-	s.Changed("set serverTLSBootstrap to %t in configmap kube-system/kubelet-config", wanted)
-	if s.Planning() {
-		return nil
+	current.Data["kubelet"] = string(edited)
+	if _, err := maps.Update(ctx, current, metav1.UpdateOptions{FieldManager: kube.FieldManager}); err != nil {
+		return err
 	}
-	has.Data["kubelet"] = string(edited)
-	_, err = maps.Update(ctx, has, metav1.UpdateOptions{FieldManager: kube.FieldManager})
-	return err
+	s.Changed("set serverTLSBootstrap to %t in configmap kube-system/kubelet-config", wanted)
+	return nil
 }
 
 // withBootstrap sets serverTLSBootstrap in a KubeletConfiguration.
@@ -121,7 +116,7 @@ func withBootstrap(content []byte, wanted bool) (edited []byte, changed bool, er
 	if err := yaml.Unmarshal(content, &document); err != nil {
 		return nil, false, fmt.Errorf("%s: %w", kubeletConfig, err)
 	}
-	if has, _ := document["serverTLSBootstrap"].(bool); has == wanted {
+	if current, _ := document["serverTLSBootstrap"].(bool); current == wanted {
 		return content, false, nil
 	}
 	document["serverTLSBootstrap"] = wanted
@@ -129,7 +124,8 @@ func withBootstrap(content []byte, wanted bool) (edited []byte, changed bool, er
 	return edited, true, err
 }
 
-// identityOf is what the inventory and the facts say of the machine.
+// identityOf returns the names and addresses that the inventory and the facts give
+// the host.
 func identityOf(s *workflow.Step) (kube.ServingIdentity, error) {
 	ip, err := s.Target.NodeIP()
 	if err != nil {
@@ -143,8 +139,8 @@ func identityOf(s *workflow.Step) (kube.ServingIdentity, error) {
 	return identity, nil
 }
 
-// signed: the kubelet serves with a certificate that the cluster signed for
-// its address. What it asks for meanwhile is approved.
+// signed: the kubelet serves with a certificate that the cluster signed for its
+// address. The check approves what the kubelet requests.
 func signed(s *workflow.Step, identity kube.ServingIdentity) kube.Condition {
 	return kube.Condition{Name: "kubelet serves with the cluster's certificate", Check: func(ctx context.Context, c *kube.Client) (bool, string, error) {
 		approved, err := c.ApproveServing(ctx, identity)
@@ -161,17 +157,17 @@ func signed(s *workflow.Step, identity kube.ServingIdentity) kube.Condition {
 	}}
 }
 
-// verify shakes hands with the kubelet, through the machine's connection.
+// verify does a TLS handshake with the kubelet, through the host's connection.
 func verify(ctx context.Context, s *workflow.Step, ca []byte, address netip.Addr) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(ca) {
-		return errors.New("the kubeconfig has no authority")
+		return errors.New("the kubeconfig has no certificate authority")
 	}
 	dialer, ok := s.Target.Conn.(host.Dialer)
 	if !ok {
-		return errors.New("no connection can be made through the machine")
+		return errors.New(s.Target.Config.Name + " cannot forward connections")
 	}
 	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(address.String(), kubeletPort))
 	if err != nil {

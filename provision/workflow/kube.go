@@ -5,41 +5,90 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 )
-
-// AdminConf is where kubeadm puts the administrator's kubeconfig.
-const AdminConf = "/etc/kubernetes/admin.conf"
 
 // revokeTimeout bounds the revocation of a token after a run was interrupted.
 const revokeTimeout = 10 * time.Second
 
-// diffMost is how many fields of a changed object are told.
-const diffMost = 3
+// maxDiffLines bounds the fields of a changed object in a message.
+const maxDiffLines = 3
 
-// kube connects to the API server with the administrator's rights, through
-// the SSH connection of the first control plane: what the installer reaches by
-// SSH is enough, whatever stands between.
-func (r *Run) kube(ctx context.Context, s *Step) (*kube.Client, error) {
+// ControlPlanes are the control planes, in the order of the inventory.
+func (f *Hosts) ControlPlanes() []*Host {
+	var all []*Host
+	for _, h := range f.All {
+		if h.Config.Has(config.RoleControlPlane) {
+			all = append(all, h)
+		}
+	}
+	return all
+}
+
+// Connect returns a client that reaches the API server through the SSH
+// connections of the control planes, with the administrator's rights.
+func (f *Hosts) Connect(ctx context.Context, options kube.Options) (*kube.Client, error) {
+	client, err := kube.Connect(ctx, connections(f.ControlPlanes()), options)
+	return client, withoutCluster(err)
+}
+
+// AdminConf reads the administrator's kubeconfig on the first control plane that
+// has it, and returns that host.
+func (f *Hosts) AdminConf(ctx context.Context) ([]byte, *Host, error) {
+	controlPlanes := f.ControlPlanes()
+	conf, from, err := kube.ReadAdminConf(ctx, connections(controlPlanes))
+	if err != nil {
+		return nil, nil, withoutCluster(err)
+	}
+	return conf, controlPlanes[from], nil
+}
+
+func connections(hosts []*Host) []host.Host {
+	all := make([]host.Host, 0, len(hosts))
+	for _, h := range hosts {
+		all = append(all, h.Conn)
+	}
+	return all
+}
+
+// withoutCluster adds how to create the cluster that does not exist yet.
+func withoutCluster(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return WithHint(err, "create it with `slipway apply`")
+	}
+	return err
+}
+
+// kubeClient is the run's connection to the API server.
+type kubeClient struct {
+	sync.Mutex
+	client *kube.Client
+	// planned: a plan has recorded that the cluster is created.
+	planned bool
+}
+
+// kube returns the run's client, which all steps share. In a plan it changes
+// nothing, and does not exist if the plan creates the cluster.
+func (r *Run) kube(ctx context.Context) (*kube.Client, error) {
 	r.kubes.Lock()
 	defer r.kubes.Unlock()
+	if r.kubes.planned {
+		return nil, fmt.Errorf("the API server: %w", host.ErrPlanned)
+	}
 	if r.kubes.client != nil {
 		return r.kubes.client, nil
 	}
-	first := r.Hosts.Seed()
-	conf, err := ReadAdminConf(ctx, s.On(first))
-	if err != nil {
-		return nil, err
-	}
-	client, err := kube.New(conf, dialer(first.Conn))
+	client, err := r.Hosts.Connect(ctx, kube.Options{DryRun: r.Plan})
 	if err != nil {
 		return nil, err
 	}
@@ -47,24 +96,17 @@ func (r *Run) kube(ctx context.Context, s *Step) (*kube.Client, error) {
 	return client, nil
 }
 
-// ReadAdminConf reads the administrator's kubeconfig on a control plane.
-func ReadAdminConf(ctx context.Context, controlPlane host.Host) ([]byte, error) {
-	conf, err := controlPlane.ReadFile(ctx, AdminConf)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, WithHint(fmt.Errorf("the cluster is not installed yet: %w", err), "install it with `slipway apply`")
-	}
-	return conf, err
+// CreatesCluster tells the run that this step creates the cluster, or completes
+// it after an interrupted run: what the API server answers now, if it answers, is
+// not what later steps find. In a plan these depend on a planned change.
+func (s *Step) CreatesCluster() {
+	s.run.kubes.Lock()
+	defer s.run.kubes.Unlock()
+	s.run.kubes.client, s.run.kubes.planned = nil, s.run.Plan
 }
 
-func dialer(h host.Host) func(context.Context, string, string) (net.Conn, error) {
-	if d, ok := h.(host.Dialer); ok {
-		return d.DialContext
-	}
-	return nil
-}
-
-// Set is a named set of objects in the cluster, at work in a step: what
-// changes is counted, and in a plan only asked for.
+// Set is a named set of objects in the cluster, as a step applies it: the changes
+// are counted.
 type Set struct {
 	step *Step
 	set  *kube.ApplySet
@@ -76,22 +118,22 @@ func (s *Step) Set(ctx context.Context, name string) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	set, err := client.OpenApplySet(ctx, name, kube.ApplyOptions{DryRun: s.run.Plan})
+	set, err := client.OpenApplySet(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	return &Set{step: s, set: set}, nil
 }
 
-// Apply makes the cluster have the objects.
+// Apply applies the objects.
 func (t *Set) Apply(ctx context.Context, objects []*unstructured.Unstructured) error {
 	changes, err := t.set.Apply(ctx, objects)
 	t.step.count(changes)
 	return err
 }
 
-// Prune removes what the set had and was not applied since it was opened, and
-// waits until it is gone; nothing applied removes the set.
+// Prune deletes the members that were not applied since the set was opened, and
+// waits until they are gone. If nothing was applied, the set is deleted.
 func (t *Set) Prune(ctx context.Context) error {
 	changes, err := t.set.Prune(ctx, t.step.waitOptions("removal"))
 	t.step.count(changes)
@@ -103,14 +145,14 @@ func (s *Step) count(changes []kube.Change) {
 		if c.Action == kube.Unchanged || c.Action == kube.Absent {
 			continue
 		}
-		told := fmt.Sprintf("%s %s %s", c.Action, strings.ToLower(c.Kind), objectName(c))
+		message := fmt.Sprintf("%s %s %s", c.Action, strings.ToLower(c.Kind), objectName(c))
 		if len(c.Diff) > 0 {
-			told += ": " + strings.Join(c.Diff[:min(len(c.Diff), diffMost)], ", ")
-			if more := len(c.Diff) - diffMost; more > 0 {
-				told += fmt.Sprintf(" and %d more", more)
+			message += ": " + strings.Join(c.Diff[:min(len(c.Diff), maxDiffLines)], ", ")
+			if more := len(c.Diff) - maxDiffLines; more > 0 {
+				message += fmt.Sprintf(" and %d more", more)
 			}
 		}
-		s.Changed("%s", told)
+		s.Changed("%s", message)
 	}
 }
 
@@ -121,27 +163,26 @@ func objectName(c kube.Change) string {
 	return c.Namespace + "/" + c.Name
 }
 
-// SetNode makes the machine's Node carry the labels and taints, and counts
-// that if it changed something.
+// SetNode sets the labels and taints of the host's Node, and counts the change, if
+// any.
 func (s *Step) SetNode(ctx context.Context, labels map[string]string, taints []corev1.Taint) error {
 	client, err := s.Kube(ctx)
 	if err != nil {
 		return err
 	}
 	name := s.Target.Config.Name
-	set := client.SetNode
-	if s.run.Plan {
-		set = client.PlanNode
+	changed, err := client.SetNode(ctx, name, labels, taints)
+	if s.run.Plan && apierrors.IsNotFound(err) {
+		changed, err = true, nil // the host joins before
 	}
-	changed, err := set(ctx, name, labels, taints)
 	if changed {
 		s.Changed("set the labels and taints of node %s", name)
 	}
 	return err
 }
 
-// JoinToken makes a bootstrap token that lives for ttl at most; revoke ends it
-// earlier. A plan makes none: the rest of a join depends on it.
+// JoinToken creates a bootstrap token that expires after ttl; revoke deletes it
+// earlier. A plan creates none: the rest of a join depends on it.
 func (s *Step) JoinToken(ctx context.Context, ttl time.Duration) (token string, revoke func(), err error) {
 	client, err := s.Kube(ctx)
 	if err != nil {
@@ -155,18 +196,22 @@ func (s *Step) JoinToken(ctx context.Context, ttl time.Duration) (token string, 
 		return "", nil, err
 	}
 	return token, func() {
-		// Also after Ctrl-C.
+		// Even after Ctrl-C.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTimeout)
 		defer cancel()
 		if err := client.DeleteBootstrapToken(ctx, token); err != nil {
-			s.Note("the join token could not be revoked, it expires after %s: %v", ttl, err)
+			s.Note("could not revoke the join token, which expires after %s: %v", ttl, err)
 		}
 	}, nil
 }
 
-// WaitFor waits for a condition of the cluster, its observations shown. A
-// timeout of 0 is the run's.
+// WaitFor waits for a condition of the cluster, and shows what it observes. A
+// timeout of 0 is the run's. A plan does not wait: what would meet the condition
+// has not happened.
 func (s *Step) WaitFor(ctx context.Context, condition kube.Condition, timeout time.Duration) error {
+	if s.run.Plan {
+		return nil
+	}
 	client, err := s.Kube(ctx)
 	if err != nil {
 		return err

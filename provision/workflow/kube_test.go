@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -38,7 +39,6 @@ data: {a: b}
 func served(t *testing.T) (*workflowtest.Fixture, *kubetest.Server) {
 	t.Helper()
 	fixture, server := workflowtest.New(t, one), kubetest.New(t)
-	server.Put("apiVersion: v1\nkind: Namespace\nmetadata: {name: kube-system}\n")
 	fixture.Serve(server)
 	return fixture, server
 }
@@ -47,7 +47,7 @@ func phase(do func(context.Context, *workflow.Step) error) workflow.Phase {
 	return workflow.Phase{Name: "test", Title: "do it", On: workflow.Seed, Do: do}
 }
 
-// applySet makes a set of the objects.
+// applySet applies the objects as a set.
 func applySet(ctx context.Context, s *workflow.Step) error {
 	objects, err := kube.Decode([]byte(manifests))
 	if err != nil {
@@ -63,7 +63,7 @@ func applySet(ctx context.Context, s *workflow.Step) error {
 	return set.Prune(ctx)
 }
 
-func TestApplyCountsWhatChanges(t *testing.T) {
+func TestApplyCountsChanges(t *testing.T) {
 	t.Parallel()
 	fixture, server := served(t)
 	apply := phase(applySet)
@@ -73,7 +73,7 @@ func TestApplyCountsWhatChanges(t *testing.T) {
 		t.Error(diff)
 	}
 	if server.Get("/api/v1/namespaces/x") != nil {
-		t.Error("a plan has made the namespace")
+		t.Error("a plan has created the namespace")
 	}
 	fixture.MustApply(apply)
 	if diff := cmp.Diff(want, fixture.Changes()); diff != "" {
@@ -85,7 +85,7 @@ func TestApplyCountsWhatChanges(t *testing.T) {
 	}
 }
 
-func TestSetNodeCountsWhatChanges(t *testing.T) {
+func TestSetNodeCountsItsChange(t *testing.T) {
 	t.Parallel()
 	fixture, server := served(t)
 	server.Put(node)
@@ -119,11 +119,17 @@ func TestWithoutAKubeconfigThereIsNoCluster(t *testing.T) {
 	}
 }
 
-// Of a cluster that the plan would make nobody can be asked.
-func TestAPlanCountsWhatNeedsAClusterThatIsNotThere(t *testing.T) {
+// An interrupted init may have left an API server: it does not have yet what later
+// phases look for.
+func TestAPlanThatCreatesTheClusterDoesNotAskIt(t *testing.T) {
 	t.Parallel()
-	fixture := workflowtest.New(t, one)
+	fixture, server := served(t)
+	server.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+		t.Errorf("asked: %s", r.URL)
+		return false
+	}
 	fixture.MustPlan(phase(func(ctx context.Context, s *workflow.Step) error {
+		s.CreatesCluster()
 		if _, err := s.Run(ctx, host.Cmd{Argv: []string{"kubeadm", "init"}}); err != nil {
 			return err
 		}
@@ -131,6 +137,81 @@ func TestAPlanCountsWhatNeedsAClusterThatIsNotThere(t *testing.T) {
 	}))
 	if diff := cmp.Diff([]string{"run kubeadm init", "do it"}, fixture.Changes()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestAStepThatCreatesTheClusterConnectsAgain(t *testing.T) {
+	t.Parallel()
+	fixture, server := served(t)
+	fixture.MustApply(phase(func(ctx context.Context, s *workflow.Step) error {
+		before, err := s.Kube(ctx)
+		if err != nil {
+			return err
+		}
+		s.CreatesCluster()
+		fixture.Serve(server)
+		after, err := s.Kube(ctx)
+		if before == after {
+			t.Error("the client has the kubeconfig from before")
+		}
+		return err
+	}))
+}
+
+func TestWithoutAClusterTheHintSaysHowToCreateIt(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, one)
+	_, _, err := fixture.Hosts.AdminConf(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "there is no cluster yet") || !strings.Contains(workflow.Hint(err), "slipway apply") {
+		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
+	}
+	lost := errors.New("lost")
+	fixture.Host("cp-1").ExpectRead(kube.AdminConf).Error(lost)
+	if _, err := fixture.Hosts.Connect(t.Context(), kube.Options{}); !errors.Is(err, lost) || workflow.Hint(err) != "" {
+		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
+	}
+}
+
+func TestTheAdminConfIsThatOfAnyControlPlane(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, `
+controlPlane: {endpoint: 192.0.2.100}
+hosts:
+  - {name: cp-1, address: 192.0.2.11, roles: [control-plane]}
+  - {name: w-1, address: 192.0.2.21}
+  - {name: cp-2, address: 192.0.2.12, roles: [control-plane]}
+  - {name: cp-3, address: 192.0.2.13, roles: [control-plane]}
+`)
+	fixture.Host("cp-2").Put(kube.AdminConf, "the kubeconfig")
+	conf, from, err := fixture.Hosts.AdminConf(t.Context())
+	if err != nil || string(conf) != "the kubeconfig" || from.Config.Name != "cp-2" {
+		t.Errorf("got %q of %v, %v", conf, from, err)
+	}
+}
+
+func TestAPlanSetsTheMarksOfANodeThatJoinsLater(t *testing.T) {
+	t.Parallel()
+	fixture, _ := served(t)
+	set := phase(func(ctx context.Context, s *workflow.Step) error {
+		return s.SetNode(ctx, map[string]string{"a": "b"}, nil)
+	})
+	fixture.MustPlan(set)
+	if diff := cmp.Diff([]string{"set the labels and taints of node cp-1"}, fixture.Changes()); diff != "" {
+		t.Error(diff)
+	}
+	if err := fixture.Apply(set); err == nil {
+		t.Error("apply reports no error for a node that does not exist")
+	}
+}
+
+func TestAPlanDoesNotWait(t *testing.T) {
+	t.Parallel()
+	fixture, _ := served(t)
+	fixture.MustPlan(phase(func(ctx context.Context, s *workflow.Step) error {
+		return s.WaitFor(ctx, kube.NodeRegistered("w-9"), time.Hour)
+	}))
+	if got := fixture.Changes(); len(got) > 0 {
+		t.Errorf("changes %v", got)
 	}
 }
 
@@ -149,7 +230,7 @@ func TestJoinTokenIsRevoked(t *testing.T) {
 		}
 		revoke()
 		if server.Get(path) != nil {
-			t.Error("it is not revoked")
+			t.Error("the token is not revoked")
 		}
 		return nil
 	}))
@@ -179,7 +260,7 @@ func TestJoinTokenIsRevokedAfterCtrlC(t *testing.T) {
 	}
 }
 
-func TestAPlanMakesNoJoinToken(t *testing.T) {
+func TestAPlanCreatesNoJoinToken(t *testing.T) {
 	t.Parallel()
 	fixture, server := served(t)
 	fixture.MustPlan(phase(func(ctx context.Context, s *workflow.Step) error {
@@ -194,14 +275,14 @@ func TestAPlanMakesNoJoinToken(t *testing.T) {
 	}
 }
 
-func TestWaitForShowsWhatIsSeen(t *testing.T) {
+func TestWaitForShowsObservations(t *testing.T) {
 	t.Parallel()
 	fixture, _ := served(t)
-	looks := 0
+	checks := 0
 	fixture.MustApply(phase(func(ctx context.Context, s *workflow.Step) error {
 		return s.WaitFor(ctx, kube.Condition{Name: "the node", Check: func(context.Context, *kube.Client) (bool, string, error) {
-			looks++
-			return looks > 2, "not there", nil
+			checks++
+			return checks > 2, "not registered", nil
 		}}, time.Minute)
 	}))
 	var seen []string
@@ -210,7 +291,7 @@ func TestWaitForShowsWhatIsSeen(t *testing.T) {
 			seen = append(seen, e.Message)
 		}
 	}
-	if diff := cmp.Diff([]string{"the node: not there"}, seen); diff != "" {
+	if diff := cmp.Diff([]string{"the node: not registered"}, seen); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"slipway.io/slipway/provision/bundle"
-	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/journal"
@@ -50,10 +49,7 @@ type Run struct {
 	name  string
 	stop  context.CancelCauseFunc
 	locks map[*Host]*lock.Lock
-	kubes struct {
-		sync.Mutex
-		client *kube.Client
-	}
+	kubes kubeClient
 	mu sync.Mutex
 }
 
@@ -288,6 +284,9 @@ func (r *Run) perform(ctx context.Context, step *Step, u *turn) error {
 	err := step.phase.Do(ctx, step)
 	if planned(r, err) {
 		step.Changed("%s", step.phase.Title)
+		if step.Target != nil {
+			step.Target.plan.Set()
+		}
 		return nil
 	}
 	return err

@@ -61,9 +61,9 @@ func (s *Step) WithoutJournal() host.Host {
 // Lock takes the lock of the host until the run ends. A plan takes none.
 func (s *Step) Lock(ctx context.Context) error { return s.run.lock(ctx, s.Target) }
 
-// Kube returns a client of the API server, through the seed. Use it to read;
-// change the cluster through Set and SetNode, which count and plan.
-func (s *Step) Kube(ctx context.Context) (*kube.Client, error) { return s.run.kube(ctx, s) }
+// Kube is a client of the cluster's API server. A plan cannot change the cluster
+// through it. Its changes are not counted: see Set, SetNode and Changed.
+func (s *Step) Kube(ctx context.Context) (*kube.Client, error) { return s.run.kube(ctx) }
 
 // Planning reports whether changes are only recorded. It is for what does not go
 // through Host, such as files on localhost, and for waits on an effect that a

@@ -1,5 +1,5 @@
-// Package addon puts named sets of objects onto the cluster, stage by stage:
-// pod networks and addons are the same to it.
+// Package addon installs named sets of objects in the cluster, stage by stage. Pod
+// networks and addons are both such sets.
 package addon
 
 import (
@@ -16,16 +16,15 @@ import (
 // Objects are Kubernetes objects in the order in which they are applied.
 type Objects []*unstructured.Unstructured
 
-// Stage is a number of objects that are applied together, and waited for
-// before the next stage begins.
+// Stage is a group of objects that are applied together, and are ready before the
+// next stage begins.
 type Stage struct {
 	Objects Objects
-	// Also are conditions beside those of the objects themselves: what their
-	// controllers make.
+	// Also are further conditions, for what the controllers of the objects create.
 	Also []kube.Condition
 }
 
-// Render fills one of slipway's own templates.
+// Render renders one of slipway's own templates.
 func Render(name string, data any) (Objects, error) {
 	text, err := templates.Render(name, data)
 	if err != nil {
@@ -34,8 +33,8 @@ func Render(name string, data any) (Objects, error) {
 	return kube.Decode(text)
 }
 
-// Install applies the stages as the set of that name, waits for each, and
-// removes what the set had before and has no more. A plan waits for nothing.
+// Install applies the stages as the set of that name, waits for each, and deletes
+// the former members of the set.
 func Install(ctx context.Context, s *workflow.Step, name string, stages []Stage) error {
 	set, err := s.Set(ctx, name)
 	if err != nil {
@@ -43,17 +42,14 @@ func Install(ctx context.Context, s *workflow.Step, name string, stages []Stage)
 	}
 	for _, stage := range stages {
 		err := set.Apply(ctx, stage.Objects)
-		// A webhook of an earlier stage that apply would bring back.
-		var unasked *kube.WebhookUnavailableError
-		if s.Planning() && errors.As(err, &unasked) {
-			s.Note("%s: the cluster cannot be asked about the rest: %v", name, err)
+		// Only a plan returns it: apply waits for the webhook of an earlier stage.
+		var unavailable *kube.WebhookUnavailableError
+		if errors.As(err, &unavailable) {
+			s.Note("%s: the plan is incomplete: %v", name, err)
 			return nil
 		}
 		if err != nil {
 			return err
-		}
-		if s.Planning() {
-			continue
 		}
 		if err := Wait(ctx, s, name, stage); err != nil {
 			return err
@@ -66,7 +62,7 @@ func Install(ctx context.Context, s *workflow.Step, name string, stages []Stage)
 func Wait(ctx context.Context, s *workflow.Step, name string, stage Stage) error {
 	for _, condition := range append([]kube.Condition{kube.Ready(name, stage.Objects)}, stage.Also...) {
 		if err := s.WaitFor(ctx, condition, 0); err != nil {
-			return workflow.WithHint(err, "see what the pods say: kubectl describe pods -A; then run apply again, it goes on where it stopped")
+			return workflow.WithHint(err, "see why the pods do not start: kubectl describe pods -A; then rerun `slipway apply` to resume")
 		}
 	}
 	return nil

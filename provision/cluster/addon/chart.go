@@ -21,19 +21,19 @@ import (
 	"slipway.io/slipway/provision/cluster/kube"
 )
 
-// hook marks objects that Helm would run at moments of a release's life.
+// hook marks objects that Helm creates at certain points of a release's life.
 const hook = "helm.sh/hook"
 
-// Chart is a chart that was read.
+// Chart is a loaded chart.
 type Chart = helmchart.Chart
 
-// Release is what a chart's templates are told.
+// Release is the input of a chart's templates.
 type Release struct {
 	// Name and Namespace are those of the release.
 	Name, Namespace string
 	// Kubernetes is the cluster's version, with its v.
 	Kubernetes string
-	// APIs are what the cluster serves, "networking.k8s.io/v1" and
+	// APIs is what the cluster serves, "networking.k8s.io/v1" and
 	// "networking.k8s.io/v1/Ingress".
 	APIs []string
 	// Values differ from the chart's defaults.
@@ -43,12 +43,11 @@ type Release struct {
 // Rendered are a chart's objects.
 type Rendered struct {
 	Objects []*unstructured.Unstructured
-	// Hooks are objects that were left out, in words: nobody would run them at
-	// the right time.
+	// Hooks names the objects that were left out: slipway does not run hooks.
 	Hooks []string
 }
 
-// LoadChart reads a chart from a folder or an archive on the local disk.
+// LoadChart reads a chart from a directory or an archive on localhost.
 func LoadChart(file string) (*Chart, error) {
 	c, err := loader.Load(file)
 	if err != nil {
@@ -66,9 +65,9 @@ func LoadChartArchive(name string, archive []byte) (*Chart, error) {
 	return c, nil
 }
 
-// PullChart fetches a chart's archive from a registry: reference "oci://host/path",
-// and a version. The credentials are those of `helm registry login`. A
-// registry on this computer is asked without TLS.
+// PullChart fetches a chart's archive from a registry, by a reference
+// "oci://host/path" and a version. The credentials are those of `helm registry
+// login`. A registry on localhost is reached without TLS.
 func PullChart(reference, version string) ([]byte, error) {
 	bare := strings.TrimPrefix(reference, "oci://")
 	var options []registry.ClientOption
@@ -86,7 +85,7 @@ func PullChart(reference, version string) ([]byte, error) {
 	return pulled.Chart.Data, nil
 }
 
-// local says whether the registry is on this computer.
+// local reports whether the registry is on localhost.
 func local(reference string) bool {
 	host, _, _ := strings.Cut(reference, "/")
 	if name, _, err := net.SplitHostPort(host); err == nil {
@@ -95,7 +94,7 @@ func local(reference string) bool {
 	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
-// RenderChart fills a chart's templates.
+// RenderChart renders a chart's templates.
 func RenderChart(c *Chart, r Release) (Rendered, error) {
 	texts, err := render(c, r)
 	if err != nil {
@@ -116,7 +115,7 @@ func RenderChart(c *Chart, r Release) (Rendered, error) {
 		}
 	}
 	if len(out.Objects) == 0 {
-		return Rendered{}, fmt.Errorf("chart %s: nothing comes of it with these values", c.Name())
+		return Rendered{}, fmt.Errorf("chart %s: it renders no objects with these values", c.Name())
 	}
 	return out, nil
 }
@@ -139,7 +138,7 @@ func render(c *Chart, r Release) ([]text, error) {
 	capabilities.KubeVersion = *version
 	capabilities.APIVersions = append(capabilities.APIVersions, r.APIs...)
 	if wanted := c.Metadata.KubeVersion; wanted != "" && !chartutil.IsCompatibleRange(wanted, version.String()) {
-		return nil, fmt.Errorf("it wants Kubernetes %s, the cluster has %s", wanted, version)
+		return nil, fmt.Errorf("it requires Kubernetes %s, the cluster has %s", wanted, version)
 	}
 	release := common.ReleaseOptions{Name: r.Name, Namespace: r.Namespace, Revision: 1, IsInstall: true}
 	values, err := util.ToRenderValues(c, r.Values, release, capabilities)

@@ -158,7 +158,7 @@ func TestChartsThatAreRefused(t *testing.T) {
 		changed map[string]string
 		want    string
 	}{
-		"for another Kubernetes": {map[string]string{"Chart.yaml": "apiVersion: v2\nname: shop\nversion: 1.2.3\nkubeVersion: '<1.30'\n"}, "wants Kubernetes <1.30"},
+		"for another Kubernetes": {map[string]string{"Chart.yaml": "apiVersion: v2\nname: shop\nversion: 1.2.3\nkubeVersion: '<1.30'\n"}, "requires Kubernetes <1.30"},
 		"a library":              {map[string]string{"Chart.yaml": "apiVersion: v2\nname: shop\nversion: 1.2.3\ntype: library\n"}, "library"},
 		"a template that breaks": {map[string]string{"templates/config.yaml": "{{ fail \"give it a name\" }}"}, "give it a name"},
 		"no YAML":                {map[string]string{"templates/config.yaml": "a: b: c"}, "config.yaml"},

@@ -10,7 +10,7 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// Patch lays the patches of the inventory over the objects that they name.
+// Patch merges the patches of the inventory into the objects that they name.
 func Patch(addon config.Addon, stages []Stage) error {
 	for i, p := range addon.Patches {
 		var found []*unstructured.Unstructured
@@ -23,15 +23,15 @@ func Patch(addon config.Addon, stages []Stage) error {
 		}
 		if len(found) != 1 {
 			return workflow.WithHint(
-				fmt.Errorf("addons: %s: patches[%d]: %s %s: there are %d such objects", addon.Name, i, p.Kind, p.Name, len(found)),
-				"its objects are "+strings.Join(titles(stages), ", "))
+				fmt.Errorf("addons: %s: patches[%d]: %s %s matches %d objects, want 1", addon.Name, i, p.Kind, p.Name, len(found)),
+				"the objects of the addon are "+strings.Join(titles(stages), ", "))
 		}
 		found[0].Object = config.Merge(found[0].Object, p.Patch)
 	}
 	return nil
 }
 
-// titles are the objects as a patch would name them.
+// titles returns the objects as a patch names them.
 func titles(stages []Stage) []string {
 	var all []string
 	for _, stage := range stages {
@@ -46,7 +46,7 @@ func titles(stages []Stage) []string {
 	return all
 }
 
-// Find is the one object of that kind and name.
+// Find returns the first object of that kind and name.
 func (objects Objects) Find(kind, name string) (*unstructured.Unstructured, error) {
 	for _, o := range objects {
 		if o.GetKind() == kind && o.GetName() == name {

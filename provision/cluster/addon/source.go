@@ -14,8 +14,8 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// Published are the objects of an addon's file as its project publishes it:
-// from the bundle, else by its URL and sum.
+// Published returns the objects of an addon's file as its project publishes it:
+// from the bundle, otherwise from its URL.
 func Published(ctx context.Context, s *workflow.Step, addon, file string) (Objects, error) {
 	text, err := read(ctx, s, addon, file)
 	if err != nil {
@@ -26,17 +26,17 @@ func Published(ctx context.Context, s *workflow.Step, addon, file string) (Objec
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	for _, o := range objects {
-		ownReplicas(o)
+		defaultReplicas(o)
 	}
 	return objects, nil
 }
 
-// ownReplicas says the default number of replicas where a manifest leaves it
-// out: a Deployment that somebody scaled away would be no drift otherwise.
-func ownReplicas(o *unstructured.Unstructured) {
-	_, said, err := unstructured.NestedFieldNoCopy(o.Object, "spec", "replicas")
-	if o.GetKind() == "Deployment" && !said && err == nil {
-		_ = unstructured.SetNestedField(o.Object, int64(1), "spec", "replicas") // its spec is a map: it was looked into
+// defaultReplicas sets the default number of replicas where a manifest has none:
+// otherwise a Deployment that somebody scaled down is no drift.
+func defaultReplicas(o *unstructured.Unstructured) {
+	_, given, err := unstructured.NestedFieldNoCopy(o.Object, "spec", "replicas")
+	if o.GetKind() == "Deployment" && !given && err == nil {
+		_ = unstructured.SetNestedField(o.Object, int64(1), "spec", "replicas") // its spec is a map, as the lookup has shown
 	}
 }
 
@@ -55,17 +55,17 @@ func read(ctx context.Context, s *workflow.Step, addon, file string) ([]byte, er
 	}
 	data, err = Fetch(ctx, s, m.URL, m.SHA256)
 	return data, workflow.WithHint(err, fmt.Sprintf(
-		"the bundle was made without %s: make one with `slipway bundle create --addons %s`, or name a mirror of %s in artifacts.rewrites",
+		"the bundle does not contain %s: create one with `slipway bundle create --addons %s`, or add a mirror of %s to artifacts.rewrites",
 		addon, addon, m.URL))
 }
 
-// Fetch brings what a URL has, through the inventory's mirrors and the cache of
-// this computer.
+// Fetch downloads a URL through the inventory's mirrors and the cache on
+// localhost.
 func Fetch(ctx context.Context, s *workflow.Step, url, sha256 string) ([]byte, error) {
 	return bundle.Download(ctx, url, url, sha256, bundle.CreateOptions{Rewrites: s.Cluster().Artifacts.Rewrites})
 }
 
-// catalogued is what the catalogue has of an addon.
+// catalogued returns the catalogue's entry of an addon.
 func catalogued(addon string) (bundle.Addon, error) {
 	catalogue, err := bundle.LoadCatalogue()
 	if err != nil {
@@ -74,8 +74,8 @@ func catalogued(addon string) (bundle.Addon, error) {
 	return catalogue.Addon(addon)
 }
 
-// Image is the full reference of one of an addon's images, given without its
-// tag: the bundle's, else the catalogue's, which hosts then pull.
+// Image returns the full reference of one of an addon's images, given without its
+// tag: the one in the bundle, otherwise the catalogue's, which hosts then pull.
 func Image(s *workflow.Step, addon, repository string) (string, error) {
 	for _, image := range s.Bundle().AddonImages(addon, "", s.Facts().Arch) {
 		if strings.HasPrefix(image.Name, repository+":") {

@@ -37,7 +37,7 @@ import (
 // realAPIServer starts kube-apiserver and etcd on the loopback, from the
 // images of the bundle that SLIPWAY_BUNDLE names. That alone does not ask for
 // it: slipway reads it too, so that it may be set for other reasons.
-func realAPIServer(t *testing.T) *Client {
+func realAPIServer(t *testing.T) (client, dryRun *Client) {
 	t.Helper()
 	if os.Getenv("SLIPWAY_APISERVER_TEST") == "" {
 		t.Skip("set SLIPWAY_APISERVER_TEST=1 and SLIPWAY_BUNDLE to start the API server of a bundle; e2e/run does")
@@ -66,14 +66,18 @@ func realAPIServer(t *testing.T) *Client {
 	await(t, func() bool { _, err := os.Stat(ca); return err == nil })
 	kubeconfig := fmt.Sprintf(`{apiVersion: v1, kind: Config, current-context: a, clusters: [{name: a, cluster: {server: "https://127.0.0.1:%s", certificate-authority: %q}}],
 users: [{name: a, user: {token: test-token}}], contexts: [{name: a, context: {cluster: a, user: a}}]}`, ports[2], ca)
-	client, err := New([]byte(kubeconfig), nil)
+	client, err = New([]byte(kubeconfig), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dryRun, err = newClient([]byte(kubeconfig), nil, Options{DryRun: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := client.WaitFor(t.Context(), APIReady(), WaitOptions{Timeout: 2 * time.Minute}); err != nil {
 		t.Fatal(err)
 	}
-	return client
+	return client, dryRun
 }
 
 // takeProgram writes the program that the image registry.k8s.io/NAME is about
@@ -182,12 +186,12 @@ func await(t *testing.T, done func() bool) {
 
 func TestAgainstARealAPIServer(t *testing.T) {
 	t.Parallel()
-	client := realAPIServer(t)
+	client, dryRun := realAPIServer(t)
 	t.Run("kinds and namespaces go first, and a second apply changes nothing", func(t *testing.T) {
 		crd := strings.Replace(manifest, "{name: v1, served: true, storage: true}",
 			"{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}", 1)
 		crd = strings.Replace(crd, "kind: Boat}", "kind: Boat, singular: boat, listKind: BoatList}", 1)
-		realApply(t, client, []byte(crd))
+		realApply(t, client, dryRun, []byte(crd))
 	})
 	t.Run("the manifests of a validation are accepted", func(t *testing.T) {
 		data := validatetmpl.Data{Namespace: "slipway-validate-x", Name: "probe", Container: "agnhost", Image: "agnhost:1", HTTPPort: 8080, UDPPort: 8081, ServicePort: 80}
@@ -199,15 +203,15 @@ func TestAgainstARealAPIServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		realApply(t, client, slices.Concat(namespace, []byte("\n---\n"), probe))
+		realApply(t, client, dryRun, slices.Concat(namespace, []byte("\n---\n"), probe))
 		changed := strings.Replace(string(probe), "periodSeconds: 1", "periodSeconds: 2", 1)
-		for _, dryRun := range []bool{true, false} {
-			changes, err := client.Apply(t.Context(), []byte(changed), ApplyOptions{DryRun: dryRun})
+		for _, c := range []*Client{dryRun, client} {
+			changes, err := c.Apply(t.Context(), []byte(changed))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if changes[0].Action != Changed || changes[1].Action != Unchanged {
-				t.Errorf("dry run %v: %v", dryRun, actions(changes))
+				t.Errorf("dry run %v: %v", c.dryRun, actions(changes))
 			}
 			want := []string{"spec.template.spec.containers[0].readinessProbe.periodSeconds: 1 -> 2"}
 			if diff := cmp.Diff(want, dropAnnotations(changes[0].Diff)); diff != "" {
@@ -216,10 +220,17 @@ func TestAgainstARealAPIServer(t *testing.T) {
 		}
 	})
 	t.Run("labels and taints follow the inventory", func(t *testing.T) { realNode(t, client) })
-	t.Run("a token is taken", func(t *testing.T) {
+	t.Run("a token is created and deleted", func(t *testing.T) {
 		token, err := client.CreateBootstrapToken(t.Context(), time.Minute)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if err := dryRun.DeleteBootstrapToken(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+		id, _, _ := strings.Cut(token, ".")
+		if _, err := client.Clientset().CoreV1().Secrets("kube-system").Get(t.Context(), tokenSecretPrefix+id, metav1.GetOptions{}); err != nil {
+			t.Errorf("the dry run has deleted the token: %v", err)
 		}
 		if err := client.DeleteBootstrapToken(t.Context(), token); err != nil {
 			t.Fatal(err)
@@ -234,19 +245,19 @@ func dropAnnotations(diff []string) []string {
 }
 
 // realApply plans, applies and applies again.
-func realApply(t *testing.T, client *Client, manifests []byte) {
+func realApply(t *testing.T, client, dryRun *Client, manifests []byte) {
 	t.Helper()
 	for _, step := range []struct {
-		options ApplyOptions
-		want    Action
-	}{{ApplyOptions{DryRun: true}, Created}, {ApplyOptions{}, Created}, {ApplyOptions{}, Unchanged}, {ApplyOptions{DryRun: true}, Unchanged}} {
-		changes, err := client.Apply(t.Context(), manifests, step.options)
+		client *Client
+		want   Action
+	}{{dryRun, Created}, {client, Created}, {client, Unchanged}, {dryRun, Unchanged}} {
+		changes, err := step.client.Apply(t.Context(), manifests)
 		if err != nil {
-			t.Fatalf("%+v: %v", step.options, err)
+			t.Fatalf("dry run %v: %v", step.client.dryRun, err)
 		}
 		for _, change := range changes {
 			if change.Action != step.want {
-				t.Errorf("%+v: %s %s is %s, want %s: %v", step.options, change.Kind, change.Name, change.Action, step.want, change.Diff)
+				t.Errorf("dry run %v: %s %s is %s, want %s: %v", step.client.dryRun, change.Kind, change.Name, change.Action, step.want, change.Diff)
 			}
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -16,7 +15,7 @@ import (
 	"k8s.io/client-go/dynamic"
 )
 
-// Action is what was done to an object, or would be.
+// Action is what was done to an object; with DryRun, what would be.
 type Action string
 
 // The actions.
@@ -29,103 +28,89 @@ const (
 	Absent Action = "absent"
 )
 
-// Change is what became of one object.
+// Change is what happened to one object.
 type Change struct {
-	// Kind, Namespace (empty for a cluster-wide object) and Name say which.
+	// Kind, Namespace (empty for a cluster-wide object) and Name identify it.
 	Kind, Namespace, Name string
-	// Action is what was done, or with DryRun what would be.
-	Action Action
+	Action                Action
 	// Diff of a Changed object has a line for each field that differs,
 	// "path: old -> new", in the order of the paths. The values of a Secret
 	// are left out.
 	Diff []string
 }
 
-// ApplyOptions tune an Apply.
-type ApplyOptions struct {
-	// DryRun asks the server what would change, and changes nothing. An
-	// object whose namespace or kind does not exist yet counts as Created:
-	// the server cannot be asked about it.
-	DryRun bool
-}
-
-// crdTimeout bounds the wait for new kinds to be served.
+// crdTimeout bounds the wait until new kinds are served.
 const crdTimeout = 60 * time.Second
 
-// Apply makes the cluster have the objects of a YAML stream by server-side
-// apply as FieldManager, taking over fields that others manage. Namespaces
-// and CustomResourceDefinitions go first, the latter are waited for.
+// Apply applies the objects of a YAML stream by server-side apply as
+// FieldManager, and takes over fields that others manage. Namespaces and
+// CustomResourceDefinitions come first; Apply waits until the latter are
+// established.
 //
-// The changes are in the order of the objects; with an error, they are those
-// that were made.
-func (c *Client) Apply(ctx context.Context, manifests []byte, options ...ApplyOptions) ([]Change, error) {
+// The changes are in the order of the objects. With an error, they are those
+// that succeeded.
+func (c *Client) Apply(ctx context.Context, manifests []byte) ([]Change, error) {
 	objects, err := Decode(manifests)
 	if err != nil {
 		return nil, err
 	}
-	return c.applyObjects(ctx, objects, dryRun(options), nil)
+	return c.applyObjects(ctx, objects, nil)
 }
 
-func dryRun(options []ApplyOptions) bool {
-	return slices.ContainsFunc(options, func(o ApplyOptions) bool { return o.DryRun })
-}
-
-// beforeApply is called with an object that will be applied, which it may
-// change, and with the one that is in the cluster, nil for none.
+// beforeApply receives an object that is about to be applied, which it may
+// change, and the one in the cluster, nil for none.
 type beforeApply func(object, before *unstructured.Unstructured) error
 
-func (c *Client) applyObjects(ctx context.Context, objects []*unstructured.Unstructured, dryRun bool, join beforeApply) ([]Change, error) {
+func (c *Client) applyObjects(ctx context.Context, objects []*unstructured.Unstructured, prepare beforeApply) ([]Change, error) {
 	first, rest := split(objects)
-	changes, err := c.applyAll(ctx, first, dryRun, join)
+	changes, err := c.applyAll(ctx, first, prepare)
 	if err != nil {
 		return changes, err
 	}
-	if !dryRun {
-		if err := c.waitEstablished(ctx, first); err != nil {
-			return changes, err
-		}
+	if err := c.waitEstablished(ctx, first); err != nil {
+		return changes, err
 	}
-	more, err := c.applyAll(ctx, rest, dryRun, join)
+	more, err := c.applyAll(ctx, rest, prepare)
 	return append(changes, more...), err
 }
 
-// atOnce is how many objects are applied at the same time: each costs two
-// round trips.
-const atOnce = 8
+// parallelApplies bounds how many objects are applied at the same time: each
+// costs two round trips.
+const parallelApplies = 8
 
-func (c *Client) applyAll(ctx context.Context, objects []*unstructured.Unstructured, dryRun bool, join beforeApply) ([]Change, error) {
+func (c *Client) applyAll(ctx context.Context, objects []*unstructured.Unstructured, prepare beforeApply) ([]Change, error) {
 	changes, errs := make([]Change, len(objects)), make([]error, len(objects))
 	var g errgroup.Group
-	g.SetLimit(atOnce)
+	g.SetLimit(parallelApplies)
 	for i, object := range objects {
 		g.Go(func() error {
 			changes[i], errs[i] = retried(ctx, func() (Change, error) {
-				change, err := c.applyOne(ctx, object, dryRun, join)
-				if dryRun && webhookAway(err) {
-					err = &WebhookUnavailableError{err} // nobody brings it back meanwhile
+				change, err := c.applyOne(ctx, object, prepare)
+				if c.dryRun && webhookUnavailable(err) {
+					err = &WebhookUnavailableError{err} // a dry run does not start it
 				}
 				return change, err
 			})
 			return nil
 		})
 	}
-	_ = g.Wait() // each has its own error: one does not stop the others
-	var made []Change
+	_ = g.Wait() // each object has its own error: one does not stop the others
+	var done []Change
 	for i, err := range errs {
 		if err != nil {
 			errs[i] = fmt.Errorf("apply %s: %w", title(objects[i]), err)
 			continue
 		}
-		made = append(made, changes[i])
+		done = append(done, changes[i])
 	}
-	return made, errors.Join(errs...)
+	return done, errors.Join(errs...)
 }
 
-func (c *Client) applyOne(ctx context.Context, object *unstructured.Unstructured, dryRun bool, join beforeApply) (Change, error) {
+func (c *Client) applyOne(ctx context.Context, object *unstructured.Unstructured, prepare beforeApply) (Change, error) {
 	change := Change{Kind: object.GetKind(), Namespace: object.GetNamespace(), Name: object.GetName(), Action: Created}
 	resource, err := c.resourceFor(object)
-	if dryRun && meta.IsNoMatchError(err) {
-		return change, nil
+	if c.dryRun && meta.IsNoMatchError(err) {
+		return change, nil // its CRD does not exist yet
 	}
 	if err != nil {
 		return change, err
@@ -138,25 +123,21 @@ func (c *Client) applyOne(ctx context.Context, object *unstructured.Unstructured
 	if err != nil {
 		return change, err
 	}
-	if join != nil {
-		if err := join(object, before); err != nil {
+	if prepare != nil {
+		if err := prepare(object, before); err != nil {
 			return change, err
 		}
 	}
-	applied := metav1.ApplyOptions{FieldManager: FieldManager, Force: true}
-	if dryRun {
-		applied.DryRun = []string{metav1.DryRunAll}
-	}
-	after, err := resource.Apply(ctx, object.GetName(), object, applied)
+	after, err := resource.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
 	switch {
-	case dryRun && before == nil && apierrors.IsNotFound(err): // its namespace is missing
+	case c.dryRun && before == nil && apierrors.IsNotFound(err): // its namespace does not exist yet
 	case err != nil:
 		return change, err
 	case before == nil:
 	default:
-		// Not the resource version: a controller may write the status between
-		// the two requests, and the second apply of a Namespace, which the
-		// server labels, moves nothing but managed fields.
+		// Resource versions do not tell: a controller may write the status
+		// between the two requests, and the second apply of a Namespace, which
+		// the server labels, moves nothing but managed fields.
 		change.Action = Unchanged
 		if change.Diff = diffObjects(before, after); len(change.Diff) > 0 {
 			change.Action = Changed
@@ -165,8 +146,8 @@ func (c *Client) applyOne(ctx context.Context, object *unstructured.Unstructured
 	return change, nil
 }
 
-// deleteOne deletes an object in the background. What is not there, or is of a
-// kind that the cluster does not know, is Absent.
+// deleteOne deletes an object in the background. An object that does not exist,
+// or whose kind the cluster does not serve, is Absent.
 func (c *Client) deleteOne(ctx context.Context, object *unstructured.Unstructured) (Change, error) {
 	change := Change{Kind: object.GetKind(), Namespace: object.GetNamespace(), Name: object.GetName(), Action: Absent}
 	resource, err := c.resourceFor(object)
@@ -186,8 +167,8 @@ func (c *Client) deleteOne(ctx context.Context, object *unstructured.Unstructure
 	return change, err
 }
 
-// resourceFor finds the API of an object's kind, and puts a namespaced object
-// that names no namespace into "default", as kubectl does.
+// resourceFor returns the API of an object's kind, and puts a namespaced object
+// without a namespace into "default", as kubectl does.
 func (c *Client) resourceFor(object *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
 	kind := object.GroupVersionKind()
 	mapping, err := c.mapping(kind.GroupKind(), kind.Version)
@@ -205,12 +186,12 @@ func (c *Client) resourceFor(object *unstructured.Unstructured) (dynamic.Resourc
 	return resource.Namespace(object.GetNamespace()), nil
 }
 
-// mapping finds the API of a kind, in the version that the server prefers if
+// mapping returns the API of a kind, in the version that the server prefers if
 // none is given.
 func (c *Client) mapping(kind schema.GroupKind, versions ...string) (*meta.RESTMapping, error) {
 	mapping, err := c.mapper.RESTMapping(kind, versions...)
 	if meta.IsNoMatchError(err) {
-		// A CRD may have come since the cache was filled.
+		// A CRD may have been created since the cache was filled.
 		c.mapper.Reset()
 		mapping, err = c.mapper.RESTMapping(kind, versions...)
 	}
@@ -224,7 +205,7 @@ func (c *Client) waitEstablished(ctx context.Context, objects []*unstructured.Un
 			continue
 		}
 		found = true
-		if err := c.WaitFor(ctx, crdEstablished(object.GetName()), WaitOptions{Timeout: crdTimeout}); err != nil {
+		if err := c.await(ctx, crdEstablished(object.GetName()), WaitOptions{Timeout: crdTimeout}); err != nil {
 			return err
 		}
 	}

@@ -50,6 +50,16 @@ func testClient(t *testing.T, server *kubetest.Server) *Client {
 	return client
 }
 
+// dryRunClient returns a client of the same server that changes nothing.
+func dryRunClient(t *testing.T, server *kubetest.Server) *Client {
+	t.Helper()
+	client, err := newClient(server.Kubeconfig(""), nil, Options{DryRun: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
 func actions(changes []Change) []string {
 	var lines []string
 	for _, c := range changes {
@@ -62,7 +72,7 @@ func actions(changes []Change) []string {
 	return lines
 }
 
-func TestApplyMakesNamespacesAndKindsFirstAndIsIdempotent(t *testing.T) {
+func TestApplyCreatesNamespacesAndKindsFirstAndIsIdempotent(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	client := testClient(t, server)
@@ -95,7 +105,7 @@ func TestApplyMakesNamespacesAndKindsFirstAndIsIdempotent(t *testing.T) {
 	}
 }
 
-func TestApplySaysWhatChangedAndRemovesWhatItNoLongerNames(t *testing.T) {
+func TestApplyReportsChangesAndRemovesFieldsThatItNoLongerSets(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	client := testClient(t, server)
@@ -128,9 +138,9 @@ func TestDryRunChangesNothingAndShowsTheDifference(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	client := testClient(t, server)
-	dryRun := ApplyOptions{DryRun: true}
+	dryRun := dryRunClient(t, server)
 
-	changes, err := client.Apply(t.Context(), []byte(manifest), dryRun)
+	changes, err := dryRun.Apply(t.Context(), []byte(manifest))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,13 +152,13 @@ func TestDryRunChangesNothingAndShowsTheDifference(t *testing.T) {
 		t.Error(diff)
 	}
 	if server.Get("/api/v1/namespaces/harbour") != nil {
-		t.Fatal("a dry run made a namespace")
+		t.Fatal("a dry run created a namespace")
 	}
 
 	if _, err := client.Apply(t.Context(), []byte(manifest)); err != nil {
 		t.Fatal(err)
 	}
-	changes, err = client.Apply(t.Context(), []byte(strings.Replace(manifest, "oars: 2", "oars: 4", 1)), dryRun)
+	changes, err = dryRun.Apply(t.Context(), []byte(strings.Replace(manifest, "oars: 2", "oars: 4", 1)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +203,7 @@ func TestAStatusWrittenMeanwhileIsNoChange(t *testing.T) {
 	}
 }
 
-func TestApplyRetriesWhatPassesAndNotWhatDoesNot(t *testing.T) {
+func TestApplyRetriesTransientErrorsOnly(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name    string
@@ -206,7 +216,7 @@ func TestApplyRetriesWhatPassesAndNotWhatDoesNot(t *testing.T) {
 		{"a webhook is not up yet", 500, "InternalError", `failed calling webhook "x"`, true},
 		{"the API server shuts down", 503, "ServiceUnavailable", "shutting down", true},
 		{"the object is wrong", 422, "Invalid", "spec.oars: not a number", false},
-		{"the user may not", 403, "Forbidden", "forbidden", false},
+		{"the user has no permission", 403, "Forbidden", "forbidden", false},
 		{"the server is broken", 500, "InternalError", "nil pointer", false},
 	}
 	for _, test := range tests {
@@ -232,10 +242,10 @@ func TestApplyRetriesWhatPassesAndNotWhatDoesNot(t *testing.T) {
 	}
 }
 
-func TestApplyReportsWhatIsWrongWithAManifest(t *testing.T) {
+func TestApplyReportsErrorsInAManifest(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, manifest, want string }{
-		{"a key that is there twice", "kind: A\nkind: B\n", "document 1: "},
+		{"a duplicate key", "kind: A\nkind: B\n", "document 1: "},
 		{"no name", "{apiVersion: v1, kind: ConfigMap, metadata: {}}", "document 1: ConfigMap has no metadata.name"},
 		{"no kind in the second document", "{apiVersion: v1, kind: Namespace, metadata: {name: a}}\n---\n{apiVersion: v1, metadata: {name: b}}", "document 2: "},
 		{"a nameless item of a list", "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {}}\n", "item 0: Secret has no metadata.name"},
@@ -255,11 +265,11 @@ func TestApplyReportsWhatIsWrongWithAManifest(t *testing.T) {
 func TestDiffHidesSecrets(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
-	client := testClient(t, server)
+	client := dryRunClient(t, server)
 	server.Put("{apiVersion: v1, kind: Namespace, metadata: {name: default}}")
 	server.Put("{apiVersion: v1, kind: Secret, metadata: {name: key, namespace: default}, data: {key: b2xk}}")
 	changes, err := client.Apply(t.Context(),
-		[]byte("{apiVersion: v1, kind: Secret, metadata: {name: key, labels: {a.b/c: d}}, data: {key: bmV3}}"), ApplyOptions{DryRun: true})
+		[]byte("{apiVersion: v1, kind: Secret, metadata: {name: key, labels: {a.b/c: d}}, data: {key: bmV3}}"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,23 +33,22 @@ const (
 	applySetPrefix = "slipway-"
 )
 
-// ApplySet is a named set of objects, so that what is in it no longer can be
-// told from what never was. Objects that were there before, made by somebody
-// else, are changed but do not become members: they are never deleted.
+// ApplySet is a named set of objects, which records what belongs to it: objects
+// that were removed from it can be deleted. Objects that existed before slipway
+// applied them are changed but do not become members: they are never deleted.
 type ApplySet struct {
 	name   string
 	client *Client
-	dryRun bool
-	// parent is the ConfigMap as it is in the cluster; nil if there is none.
+	// parent is the ConfigMap in the cluster; nil if there is none.
 	parent *unstructured.Unstructured
-	// kinds and namespaces are those of members, old and new.
+	// kinds and namespaces are those of the members, old and new.
 	kinds      map[schema.GroupKind]bool
 	namespaces map[string]bool
 	// wanted are the objects of this run, members or not.
 	wanted map[objectRef]bool
 }
 
-// objectRef tells objects apart, whatever version they were asked for in.
+// objectRef identifies an object, whatever API version it was read in.
 type objectRef struct {
 	kind            schema.GroupKind
 	namespace, name string
@@ -59,7 +58,7 @@ func refOf(object *unstructured.Unstructured) objectRef {
 	return objectRef{object.GroupVersionKind().GroupKind(), object.GetNamespace(), object.GetName()}
 }
 
-// ApplySets are the names of the sets that the cluster has, sorted.
+// ApplySets returns the names of the sets in the cluster, sorted.
 func (c *Client) ApplySets(ctx context.Context) ([]string, error) {
 	parents, err := c.clientset.CoreV1().ConfigMaps(applySetHome).List(ctx, metav1.ListOptions{LabelSelector: applySetID})
 	if err != nil {
@@ -76,9 +75,9 @@ func (c *Client) ApplySets(ctx context.Context) ([]string, error) {
 }
 
 // OpenApplySet reads the set of that name; it may not exist yet.
-func (c *Client) OpenApplySet(ctx context.Context, name string, options ...ApplyOptions) (*ApplySet, error) {
+func (c *Client) OpenApplySet(ctx context.Context, name string) (*ApplySet, error) {
 	s := &ApplySet{
-		name: name, client: c, dryRun: dryRun(options),
+		name: name, client: c,
 		kinds: map[schema.GroupKind]bool{}, namespaces: map[string]bool{}, wanted: map[objectRef]bool{},
 	}
 	resource, err := c.resourceFor(s.wantedParent())
@@ -95,22 +94,22 @@ func (c *Client) OpenApplySet(ctx context.Context, name string, options ...Apply
 	}
 	annotations := s.parent.GetAnnotations()
 	if s.parent.GetLabels()[applySetID] != s.id() {
-		return nil, fmt.Errorf("configmap %s/%s is there, but is no apply set: delete or rename it", applySetHome, applySetPrefix+name)
+		return nil, fmt.Errorf("configmap %s/%s exists but is not an apply set: delete or rename it", applySetHome, applySetPrefix+name)
 	}
-	for _, kind := range words(annotations[applySetKinds]) {
+	for _, kind := range commaSeparated(annotations[applySetKinds]) {
 		s.kinds[schema.ParseGroupKind(kind)] = true
 	}
-	for _, namespace := range words(annotations[applySetNamespaces]) {
+	for _, namespace := range commaSeparated(annotations[applySetNamespaces]) {
 		s.namespaces[namespace] = true
 	}
 	return s, nil
 }
 
-func words(list string) []string {
+func commaSeparated(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' })
 }
 
-// Exists says whether the cluster has the set.
+// Exists reports whether the set is in the cluster.
 func (s *ApplySet) Exists() bool { return s.parent != nil }
 
 // id is the value of the labels, as the specification derives it.
@@ -119,8 +118,7 @@ func (s *ApplySet) id() string {
 	return "applyset-" + base64.RawURLEncoding.EncodeToString(sum[:]) + "-v1"
 }
 
-// wantedParent is the ConfigMap with the kinds and namespaces that are known
-// of now.
+// wantedParent is the ConfigMap with the kinds and namespaces known so far.
 func (s *ApplySet) wantedParent() *unstructured.Unstructured {
 	var kinds []string
 	for kind := range s.kinds {
@@ -140,10 +138,10 @@ func (s *ApplySet) wantedParent() *unstructured.Unstructured {
 }
 
 // saveParent writes the parent if it differs. It is written before members of
-// new kinds are, so that a run that is killed leaves none that nobody finds.
+// new kinds are, so that the run after a killed one finds all members.
 func (s *ApplySet) saveParent(ctx context.Context) error {
 	want := s.wantedParent()
-	if s.dryRun || s.parent != nil && maps.Equal(s.parent.GetAnnotations(), want.GetAnnotations()) {
+	if s.parent != nil && maps.Equal(s.parent.GetAnnotations(), want.GetAnnotations()) {
 		return nil
 	}
 	resource, err := s.client.resourceFor(want)
@@ -159,8 +157,7 @@ func (s *ApplySet) saveParent(ctx context.Context) error {
 	return nil
 }
 
-// Apply makes the cluster have the objects, as Client.Apply does, as members
-// of the set.
+// Apply applies the objects as Client.Apply does, as members of the set.
 func (s *ApplySet) Apply(ctx context.Context, objects []*unstructured.Unstructured) ([]Change, error) {
 	copies := make([]*unstructured.Unstructured, 0, len(objects))
 	for _, object := range objects {
@@ -171,22 +168,22 @@ func (s *ApplySet) Apply(ctx context.Context, objects []*unstructured.Unstructur
 	if err := s.saveParent(ctx); err != nil {
 		return nil, err
 	}
-	changes, err := s.client.applyObjects(ctx, copies, s.dryRun, s.join)
+	changes, err := s.client.applyObjects(ctx, copies, s.adopt)
 	for _, object := range copies {
 		s.wanted[refOf(object)] = true
 	}
 	return changes, err
 }
 
-// join makes an object a member, unless somebody else made it.
-func (s *ApplySet) join(object, before *unstructured.Unstructured) error {
+// adopt labels an object as a member, unless it existed before slipway.
+func (s *ApplySet) adopt(object, before *unstructured.Unstructured) error {
 	if before != nil {
 		switch owner := before.GetLabels()[applySetPart]; owner {
 		case s.id():
 		case "":
 			return nil
 		default:
-			return fmt.Errorf("it belongs to another apply set, %s: remove it there first", owner)
+			return fmt.Errorf("it belongs to another apply set, %s: remove it from that one first", owner)
 		}
 	}
 	labels := object.GetLabels()
@@ -198,31 +195,7 @@ func (s *ApplySet) join(object, before *unstructured.Unstructured) error {
 	return nil
 }
 
-// Prune deletes the members that were not applied by this ApplySet, and waits
-// until they are gone. Without any wanted object the whole set is removed, its
-// parent last.
-func (s *ApplySet) Prune(ctx context.Context, options ...WaitOptions) ([]Change, error) {
-	members, err := s.Members(ctx)
-	if err != nil {
-		return nil, err
-	}
-	dropped := slices.DeleteFunc(members, func(m *unstructured.Unstructured) bool { return s.wanted[refOf(m)] })
-	changes, err := s.remove(ctx, dropped, options)
-	if err != nil || s.dryRun {
-		return changes, err
-	}
-	if len(s.wanted) == 0 {
-		return changes, s.deleteParent(ctx)
-	}
-	clear(s.kinds)
-	clear(s.namespaces)
-	for ref := range s.wanted {
-		s.note(ref)
-	}
-	return changes, s.saveParent(ctx)
-}
-
-// note remembers the kind and the namespace of an object for the parent.
+// note records the kind and the namespace of an object for the parent.
 func (s *ApplySet) note(ref objectRef) {
 	s.kinds[ref.kind] = true
 	if ref.namespace != "" && ref.namespace != applySetHome {
@@ -241,14 +214,14 @@ func (s *ApplySet) deleteParent(ctx context.Context) error {
 	return nil
 }
 
-// Members are the objects in the cluster that carry the set's label.
+// Members returns the objects in the cluster that carry the set's label.
 func (s *ApplySet) Members(ctx context.Context) ([]*unstructured.Unstructured, error) {
 	var all []*unstructured.Unstructured
 	selector := metav1.ListOptions{LabelSelector: applySetPart + "=" + s.id()}
 	for kind := range s.kinds {
 		mapping, err := s.client.mapping(kind)
 		if meta.IsNoMatchError(err) {
-			continue // its CRD is gone, and all of its objects with it
+			continue // its CRD was deleted, and with it all of its objects
 		}
 		if err != nil {
 			return nil, fmt.Errorf("apply set %s: %w", s.name, err)
@@ -262,123 +235,4 @@ func (s *ApplySet) Members(ctx context.Context) ([]*unstructured.Unstructured, e
 		}
 	}
 	return all, nil
-}
-
-// removalRank orders deletion: custom resources while the controllers that
-// finish them are there; then what would stand in the way once these are gone;
-// kinds and namespaces last, since they take with them whatever is left.
-func removalRank(object *unstructured.Unstructured, custom map[schema.GroupKind]bool) int {
-	kind := object.GroupVersionKind().GroupKind()
-	switch {
-	case custom[kind]:
-		return 0
-	case kind.Kind == "ValidatingWebhookConfiguration", kind.Kind == "MutatingWebhookConfiguration", kind.Kind == "APIService":
-		return 1
-	case isCRD(object):
-		return 3
-	case kind == schema.GroupKind{Kind: "Namespace"}:
-		return 4
-	default:
-		return 2
-	}
-}
-
-// definedKind is the kind that a CustomResourceDefinition defines.
-func definedKind(crd *unstructured.Unstructured) schema.GroupKind {
-	group, _, _ := unstructured.NestedString(crd.Object, "spec", "group")
-	kind, _, _ := unstructured.NestedString(crd.Object, "spec", "names", "kind")
-	return schema.GroupKind{Group: group, Kind: kind}
-}
-
-// customKinds are the kinds that the CRDs among the objects define.
-func customKinds(objects []*unstructured.Unstructured) map[schema.GroupKind]bool {
-	custom := map[schema.GroupKind]bool{}
-	for _, object := range objects {
-		if !isCRD(object) {
-			continue
-		}
-		custom[definedKind(object)] = true
-	}
-	return custom
-}
-
-// remove deletes objects rank by rank, each waited for.
-func (s *ApplySet) remove(ctx context.Context, objects []*unstructured.Unstructured, options []WaitOptions) ([]Change, error) {
-	custom := customKinds(objects)
-	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int {
-		if by := removalRank(a, custom) - removalRank(b, custom); by != 0 {
-			return by
-		}
-		return strings.Compare(title(a), title(b))
-	})
-	var changes []Change
-	for first := 0; first < len(objects); {
-		end := first
-		for end < len(objects) && removalRank(objects[end], custom) == removalRank(objects[first], custom) {
-			end++
-		}
-		some, err := s.removeAll(ctx, objects[first:end], options)
-		changes = append(changes, some...)
-		if err != nil {
-			return changes, err
-		}
-		first = end
-	}
-	return changes, nil
-}
-
-func (s *ApplySet) removeAll(ctx context.Context, objects []*unstructured.Unstructured, options []WaitOptions) ([]Change, error) {
-	var changes []Change
-	for _, object := range objects {
-		change := Change{Kind: object.GetKind(), Namespace: object.GetNamespace(), Name: object.GetName(), Action: Deleted}
-		if !s.dryRun {
-			var err error
-			change, err = retried(ctx, func() (Change, error) { return s.client.deleteOne(ctx, object) })
-			if err != nil {
-				return changes, fmt.Errorf("delete %s: %w", title(object), err)
-			}
-		}
-		changes = append(changes, change)
-	}
-	if s.dryRun {
-		return changes, nil
-	}
-	return changes, s.client.WaitFor(ctx, gone(objects), options...)
-}
-
-// gone: none of the objects is there any more. One that was made anew under
-// the same name is another.
-func gone(objects []*unstructured.Unstructured) Condition {
-	left := slices.Clone(objects)
-	return Condition{Name: "deleted objects gone", Check: func(ctx context.Context, c *Client) (bool, string, error) {
-		for len(left) > 0 {
-			object := left[0]
-			resource, err := c.resourceFor(object)
-			if meta.IsNoMatchError(err) {
-				left = left[1:]
-				continue
-			}
-			if err != nil {
-				return false, "", err
-			}
-			now, err := resource.Get(ctx, object.GetName(), metav1.GetOptions{})
-			switch {
-			case apierrors.IsNotFound(err), err == nil && now.GetUID() != object.GetUID():
-				left = left[1:]
-			case err != nil:
-				return false, "", err
-			default:
-				return false, fmt.Sprintf("%s is still there%s; %d to go", title(object), heldBy(now), len(left)), nil
-			}
-		}
-		return true, "all gone", nil
-	}}
-}
-
-// heldBy names what keeps an object from going.
-func heldBy(object *unstructured.Unstructured) string {
-	if finalizers := object.GetFinalizers(); len(finalizers) > 0 {
-		return ", held by " + strings.Join(finalizers, ", ")
-	}
-	return ""
 }

@@ -20,9 +20,9 @@ func objectsOf(t *testing.T, text string) []*unstructured.Unstructured {
 }
 
 // applied opens a set, applies the objects and prunes.
-func applied(t *testing.T, c *Client, name, text string, options ...ApplyOptions) []string {
+func applied(t *testing.T, c *Client, name, text string) []string {
 	t.Helper()
-	set, err := c.OpenApplySet(t.Context(), name, options...)
+	set, err := c.OpenApplySet(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ metadata: {name: pilot}
 rules: []
 `
 
-func TestASetDropsWhatItHadAndNothingElse(t *testing.T) {
+func TestASetDeletesItsFormerMembersAndNothingElse(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	c := testClient(t, server)
@@ -97,17 +97,17 @@ func TestASetDropsWhatItHadAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestASetTakesNobodysObjects(t *testing.T) {
+func TestASetNeverDeletesObjectsThatExistedBefore(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	server.Put(strings.ReplaceAll(harbour, "north: up", "south: down"))
 	c := testClient(t, server)
 	applied(t, c, "port", harbour)
 	if got := applied(t, c, "port", ""); got != nil {
-		t.Errorf("what was there before is pruned: %q", got)
+		t.Errorf("an object that existed before is pruned: %q", got)
 	}
 	if server.Get("/api/v1/namespaces/harbour/configmaps/charts") == nil {
-		t.Error("what was there before is gone")
+		t.Error("an object that existed before is gone")
 	}
 }
 
@@ -126,13 +126,13 @@ func TestASetRefusesTheObjectsOfAnother(t *testing.T) {
 	}
 }
 
-func TestAPlanOfASetChangesNothing(t *testing.T) {
+func TestADryRunOfASetChangesNothing(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	c := testClient(t, server)
 	applied(t, c, "port", harbour+lamp)
 	before := len(server.Requests())
-	got := applied(t, c, "port", harbour+clusterWide, ApplyOptions{DryRun: true})
+	got := applied(t, dryRunClient(t, server), "port", harbour+clusterWide)
 	want := []string{
 		"unchanged Namespace harbour", "unchanged ConfigMap harbour/charts", "created ClusterRole pilot", "deleted ConfigMap harbour/lamp",
 	}
@@ -141,7 +141,7 @@ func TestAPlanOfASetChangesNothing(t *testing.T) {
 	}
 	for _, request := range server.Requests()[before:] {
 		if !strings.Contains(request, "dryRun=All") {
-			t.Errorf("the plan has sent %s", request)
+			t.Errorf("the plan sent %s", request)
 		}
 	}
 	if server.Get("/api/v1/namespaces/harbour/configmaps/lamp") == nil {
@@ -149,8 +149,8 @@ func TestAPlanOfASetChangesNothing(t *testing.T) {
 	}
 }
 
-// A run that is killed between the parent and its members leaves none that
-// nobody finds.
+// The run after one that was killed between the parent and its members finds all
+// of them.
 func TestTheParentIsWrittenFirst(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
@@ -183,11 +183,11 @@ func TestCustomResourcesGoBeforeTheirKinds(t *testing.T) {
 	}
 }
 
-func TestAConfigMapThatIsNoSetIsNotTaken(t *testing.T) {
+func TestAConfigMapThatIsNotASetIsRefused(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	server.Put("{apiVersion: v1, kind: ConfigMap, metadata: {name: slipway-port, namespace: kube-system}}")
-	if _, err := testClient(t, server).OpenApplySet(t.Context(), "port"); err == nil || !strings.Contains(err.Error(), "is no apply set") {
+	if _, err := testClient(t, server).OpenApplySet(t.Context(), "port"); err == nil || !strings.Contains(err.Error(), "is not an apply set") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// SelfSigned makes a key and a certificate for a name, which is the authority
-// for itself and lives from now on, in PEM.
+// SelfSigned creates a key and a self-signed certificate for a name, valid from
+// now on, in PEM.
 func SelfSigned(name string, life time.Duration) (certificate, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -50,8 +50,8 @@ func SelfSigned(name string, life time.Duration) (certificate, key []byte, err e
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), nil
 }
 
-// Serves says whether a certificate and a key, in PEM, belong together, are for
-// the name, and are good for that long yet.
+// Serves reports whether a certificate and a key, in PEM, belong together, are for
+// the name, and are valid for at least that much longer.
 func Serves(certificate, key []byte, name string, left time.Duration) bool {
 	pair, err := tls.X509KeyPair(bytes.TrimSpace(certificate), key)
 	return err == nil && pair.Leaf.VerifyHostname(name) == nil && time.Until(pair.Leaf.NotAfter) > left

@@ -1,5 +1,5 @@
 // Package kube speaks to the cluster's API with client-go: it applies
-// manifests, waits on named conditions, makes bootstrap tokens, labels Nodes
+// manifests, waits for named conditions, creates bootstrap tokens, labels Nodes
 // and edits kubeconfig files.
 package kube
 
@@ -26,7 +26,7 @@ const FieldManager = "slipway"
 
 const (
 	// The defaults of client-go (5 and 10 a second) are meant for controllers
-	// that run for ever; an installer has bursts, and the API server's own
+	// that run all the time; an installer has bursts, and the API server's own
 	// priority and fairness protects it.
 	requestsPerSecond = 200
 	requestBurst      = 400
@@ -34,43 +34,54 @@ const (
 	dialTimeout = 10 * time.Second
 )
 
-// DialFunc makes a connection to addr ("host:port"), as net.Dialer and
-// remote.Dialer do.
-type DialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+// dialFunc connects to addr ("host:port"), as net.Dialer and host.Dialer do.
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// Options tune a Client.
+type Options struct {
+	// DryRun asks the API server what would change, and changes nothing. An
+	// object whose namespace or kind does not exist yet counts as Created: the
+	// server cannot try it. What cannot be tried at all, such as Exec, fails
+	// with host.ErrPlanned.
+	DryRun bool
+}
 
 // Client is a connection to one cluster. It is safe for concurrent use.
 type Client struct {
 	clientset kubernetes.Interface
 	dynamic   dynamic.Interface
 	mapper    meta.ResettableRESTMapper
-	// config is nil in a Client made by Wrap, which therefore cannot Exec.
-	config *rest.Config
-	dial   DialFunc
+	config    *rest.Config
+	// tunneled: config.Dial leads through a host.
+	tunneled bool
+	dryRun   bool
 }
 
-// New makes a client from the content of a kubeconfig. Nothing is sent yet.
+// New returns a client for the content of a kubeconfig. Nothing is sent yet.
 //
-// With dial, all API traffic, exec included, goes through the connections
-// that it makes, such as those of a control plane's SSH connection
-// (remote.Dialer), and no proxy of the environment is used. With nil the API
-// server is reached from here.
+// With dial, all API traffic, exec included, goes through the connections that
+// it makes, and no proxy of the environment is used. With nil the API server is
+// dialed from localhost. Connect dials through the control planes.
 func New(kubeconfig []byte, dial func(ctx context.Context, network, addr string) (net.Conn, error)) (*Client, error) {
+	return newClient(kubeconfig, dial, Options{})
+}
+
+func newClient(kubeconfig []byte, dial dialFunc, options Options) (*Client, error) {
 	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("read kubeconfig: %w", err)
 	}
 	config.QPS, config.Burst = requestsPerSecond, requestBurst
 	config.UserAgent = FieldManager
-	if dial == nil {
-		config.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext
-	} else {
+	config.Dial = directDial
+	if dial != nil {
 		config.Dial = boundedDial(dial)
-		config.Proxy = noProxy
+		// A proxy of localhost is of no use behind a tunnel.
+		config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 	}
-	return newClient(config, dial)
-}
-
-func newClient(config *rest.Config, dial DialFunc) (*Client, error) {
+	if options.DryRun {
+		config.Wrap(dryRunTransport)
+	}
 	// One HTTP client for all three: they share the HTTP/2 connection.
 	httpClient, err := rest.HTTPClientFor(config)
 	if err != nil {
@@ -85,32 +96,30 @@ func newClient(config *rest.Config, dial DialFunc) (*Client, error) {
 		return nil, fmt.Errorf("client of %s: %w", config.Host, err)
 	}
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(clientset.Discovery()))
-	return &Client{clientset: clientset, dynamic: objects, mapper: mapper, config: config, dial: dial}, nil
+	return &Client{
+		clientset: clientset, dynamic: objects, mapper: mapper, config: config, tunneled: dial != nil, dryRun: options.DryRun,
+	}, nil
 }
 
-// Wrap makes a Client of given parts, for tests with client-go's fakes. It
-// cannot Exec.
-func Wrap(clientset kubernetes.Interface, objects dynamic.Interface, mapper meta.ResettableRESTMapper) *Client {
-	return &Client{clientset: clientset, dynamic: objects, mapper: mapper}
-}
-
-// CA are the certificates, in PEM, that the kubeconfig trusts: the cluster's
-// own authority, which also signs kubelets' certificates.
+// CA returns the certificates, in PEM, that the kubeconfig trusts: the
+// cluster's own authority, which also signs kubelets' certificates.
 func (c *Client) CA() []byte { return c.config.CAData }
 
-// Clientset is the typed client.
+// Clientset returns the typed client.
 func (c *Client) Clientset() kubernetes.Interface { return c.clientset }
 
-// boundedDial keeps a dial through another machine from hanging longer than a
-// direct one would.
-func boundedDial(dial DialFunc) DialFunc {
+// directDial dials from localhost.
+func directDial(ctx context.Context, network, addr string) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
+	return dialer.DialContext(ctx, network, addr)
+}
+
+// boundedDial keeps a dial through a host from hanging longer than a direct one
+// would.
+func boundedDial(dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 		defer cancel()
 		return dial(ctx, network, addr)
 	}
 }
-
-// noProxy: a proxy of the installer's environment has no place behind a
-// tunnel.
-func noProxy(*http.Request) (*url.URL, error) { return nil, nil }

@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// APIReady: the API server's /readyz says ok, which includes etcd and the
+// APIReady: the API server's /readyz answers ok, which includes etcd and the
 // bootstrap roles of RBAC.
 func APIReady() Condition {
 	return Condition{Name: "API server ready", Check: func(ctx context.Context, c *Client) (bool, string, error) {
@@ -28,7 +28,7 @@ func APIReady() Condition {
 	}}
 }
 
-// failedChecks reads the names of the failed checks off the body of /readyz:
+// failedChecks returns the names of the failed checks in the body of /readyz:
 // "[-]etcd failed: reason withheld".
 func failedChecks(body string) string {
 	var failed []string
@@ -41,37 +41,22 @@ func failedChecks(body string) string {
 	return strings.Join(failed, ", ")
 }
 
-// NodeRegistered: there is a Node of that name, ready or not.
+// NodeRegistered: the Node exists, ready or not.
 func NodeRegistered(name string) Condition {
 	return Condition{
 		Name: "node " + name + " registered",
 		Check: func(ctx context.Context, c *Client) (bool, string, error) {
 			_, err := c.clientset.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 			if apierrors.IsNotFound(err) {
-				return false, "not there yet", nil
+				return false, "not registered yet", nil
 			}
-			return err == nil, "there", err
+			return err == nil, "registered", err
 		},
 	}
 }
 
-// NodeReady: the Node is registered and its kubelet reports Ready.
-func NodeReady(name string) Condition {
-	return Condition{Name: "node " + name + " ready", Check: func(ctx context.Context, c *Client) (bool, string, error) {
-		node, err := c.clientset.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return false, "node " + name + " is not registered", nil
-		}
-		if err != nil {
-			return false, "", err
-		}
-		ready, why := NodeIsReady(node)
-		return ready, why, nil
-	}}
-}
-
-// AllNodesReady: all registered Nodes are ready, at least one is, and those
-// named are among them.
+// AllNodesReady: all registered Nodes are ready, at least one is registered, and
+// the named ones are.
 func AllNodesReady(names ...string) Condition {
 	return Condition{Name: "all nodes ready", Check: func(ctx context.Context, c *Client) (bool, string, error) {
 		nodes, err := c.clientset.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
@@ -79,25 +64,25 @@ func AllNodesReady(names ...string) Condition {
 			return false, "", err
 		}
 		missing := slices.Clone(names)
-		var troubles []string
+		var problems []string
 		for i := range nodes.Items {
 			node := &nodes.Items[i]
 			missing = slices.DeleteFunc(missing, func(name string) bool { return name == node.Name })
 			if ready, why := NodeIsReady(node); !ready {
-				troubles = append(troubles, node.Name+": "+why)
+				problems = append(problems, node.Name+": "+why)
 			}
 		}
 		for _, name := range missing {
-			troubles = append(troubles, name+": not registered")
+			problems = append(problems, name+": not registered")
 		}
-		if len(nodes.Items) == 0 && len(troubles) == 0 {
-			troubles = []string{"no node is registered"}
+		if len(nodes.Items) == 0 && len(problems) == 0 {
+			problems = []string{"no node is registered"}
 		}
-		return len(troubles) == 0, strings.Join(troubles, "; "), nil
+		return len(problems) == 0, strings.Join(problems, "; "), nil
 	}}
 }
 
-// NodeIsReady reads a Node's Ready condition; why says the kubelet's reason.
+// NodeIsReady reads a Node's Ready condition; why is the kubelet's reason.
 func NodeIsReady(node *corev1.Node) (ready bool, why string) {
 	for _, condition := range node.Status.Conditions {
 		if condition.Type != corev1.NodeReady {
@@ -111,7 +96,7 @@ func NodeIsReady(node *corev1.Node) (ready bool, why string) {
 	return false, "its kubelet has not reported yet"
 }
 
-// ServiceAccountExists: the controller has made the ServiceAccount, without
+// ServiceAccountExists: the controller has created the ServiceAccount, without
 // which no Pod of its namespace is admitted.
 func ServiceAccountExists(namespace, name string) Condition {
 	what := fmt.Sprintf("service account %s/%s", namespace, name)

@@ -14,9 +14,9 @@ import (
 
 // configFile is a kubeconfig file while it is edited.
 type configFile struct {
-	// path has its symbolic links followed: the file is replaced, not the link.
+	// path has no symbolic links: the file is replaced, not the link.
 	path string
-	// content is the file as it was; nil if it was not there.
+	// content is the file before the edit; nil if it did not exist.
 	content  []byte
 	original *api.Config
 	config   *api.Config
@@ -63,7 +63,7 @@ func (f *configFile) load() (err error) {
 	return nil
 }
 
-// save writes the file if what it means has changed.
+// save writes the file if its meaning has changed.
 func (f *configFile) save() (changed bool, err error) {
 	if f.content != nil && equality.Semantic.DeepEqual(f.original, f.config) {
 		return false, nil

@@ -11,11 +11,11 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// valueWidth is how much of a value a line of a diff shows, in bytes.
+// valueWidth bounds a value in a line of a diff, in bytes.
 const valueWidth = 120
 
-// diffObjects has a line for each field that an apply would change. What the
-// server keeps for itself is no difference.
+// diffObjects returns a line for each field that an apply changes. What the server
+// maintains itself is left out.
 func diffObjects(before, after *unstructured.Unstructured) []string {
 	d := differ{secret: before.GetKind() == "Secret"}
 	d.maps("", cleaned(before), cleaned(after))
@@ -28,7 +28,7 @@ func cleaned(object *unstructured.Unstructured) map[string]any {
 	for _, field := range []string{"managedFields", "resourceVersion", "generation"} {
 		unstructured.RemoveNestedField(object.Object, "metadata", field)
 	}
-	// The server counts the changes of a DaemonSet's template in it.
+	// The server counts in it how often a DaemonSet's template has changed.
 	unstructured.RemoveNestedField(object.Object, "metadata", "annotations", "deprecated.daemonset.template.generation")
 	unstructured.RemoveNestedField(object.Object, "status")
 	return object.Object

@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// APIs are what the cluster serves: "apps/v1" and "apps/v1/Deployment", sorted.
+// APIs returns what the cluster serves, sorted: "apps/v1" and "apps/v1/Deployment".
 func (c *Client) APIs() ([]string, error) {
 	_, lists, err := c.clientset.Discovery().ServerGroupsAndResources()
-	// An API of an addon that does not run hides no other.
+	// An aggregated API that does not answer does not hide the others.
 	if len(lists) == 0 && err != nil {
 		return nil, fmt.Errorf("list the APIs: %w", err)
 	}

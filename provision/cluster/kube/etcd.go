@@ -16,7 +16,7 @@ import (
 
 // EtcdMember is a member of a cluster's etcd.
 type EtcdMember struct {
-	// ID is in decimal, as the gateway gives it; etcdctl wants it in hex.
+	// ID is decimal in the gateway's answer; etcdctl takes it in hex.
 	ID uint64 `json:"ID,string"`
 	// Name is empty until the member has started for the first time.
 	Name     string   `json:"name"`
@@ -26,16 +26,16 @@ type EtcdMember struct {
 // etcdPKI is where kubeadm keeps etcd's certificates.
 const etcdPKI = "/etc/kubernetes/pki/etcd/"
 
-// maxMembers bounds what is read of etcd's answer, in bytes.
+// maxMembers bounds etcd's answer, in bytes.
 const maxMembers = 1 << 20
 
-// EtcdMembers asks the etcd of a control plane for its members, over the
-// connection to the machine and with the client certificate that kubeadm made
-// for health checks. The host has to be a host.Dialer.
+// EtcdMembers lists the members that the etcd of a control plane knows, through
+// the host's connection and with the client certificate that kubeadm created for
+// health checks. The host must be a host.Dialer.
 func EtcdMembers(ctx context.Context, h host.Host) ([]EtcdMember, error) {
 	dialer, ok := h.(host.Dialer)
 	if !ok {
-		return nil, errors.New("etcd: no connections can be made through " + h.String())
+		return nil, errors.New("etcd: " + h.String() + " cannot forward connections")
 	}
 	config, err := etcdTLS(ctx, h)
 	if err != nil {
@@ -43,8 +43,8 @@ func EtcdMembers(ctx context.Context, h host.Host) ([]EtcdMember, error) {
 	}
 	transport := &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: config}
 	defer transport.CloseIdleConnections()
-	// etcd's gRPC gateway; an empty request is answered from the member's own
-	// knowledge, without a quorum.
+	// etcd's gRPC gateway. The member answers an empty request by itself, without
+	// a quorum.
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost,
 		"https://127.0.0.1:2379/v3/cluster/member/list", bytes.NewReader([]byte("{}")))
 	if err != nil {
@@ -56,13 +56,13 @@ func EtcdMembers(ctx context.Context, h host.Host) ([]EtcdMember, error) {
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("etcd: list of members: %s", response.Status)
+		return nil, fmt.Errorf("etcd: list members: %s", response.Status)
 	}
 	var list struct {
 		Members []EtcdMember `json:"members"`
 	}
 	if err := json.NewDecoder(io.LimitReader(response.Body, maxMembers)).Decode(&list); err != nil {
-		return nil, fmt.Errorf("etcd: list of members: %w", err)
+		return nil, fmt.Errorf("etcd: list members: %w", err)
 	}
 	return list.Members, nil
 }
@@ -78,7 +78,7 @@ func etcdTLS(ctx context.Context, h host.Host) (*tls.Config, error) {
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(files[0]) {
-		return nil, errors.New(etcdPKI + "ca.crt holds no certificate")
+		return nil, errors.New(etcdPKI + "ca.crt contains no certificate")
 	}
 	client, err := tls.X509KeyPair(files[1], files[2])
 	if err != nil {

@@ -3,7 +3,6 @@ package kube
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,12 +16,12 @@ import (
 	streamspdy "k8s.io/streaming/pkg/httpstream/spdy"
 )
 
-// Exec runs argv in a container and gives its output. A command that exits
+// Exec runs argv in a container and returns its output. A command that exits
 // with another code than 0 is an error that holds a
 // k8s.io/client-go/util/exec.CodeExitError. stdin may be nil.
 //
 // It uses WebSockets, and SPDY where the server refuses them, both through
-// the client's dial.
+// the client's connections.
 func (c *Client) Exec(ctx context.Context, namespace, pod, container string, argv []string, stdin io.Reader) (stdout, stderr []byte, err error) {
 	executor, err := c.executor(namespace, pod, &corev1.PodExecOptions{
 		Container: container, Command: argv, Stdin: stdin != nil, Stdout: true, Stderr: true,
@@ -41,13 +40,10 @@ func (c *Client) Exec(ctx context.Context, namespace, pod, container string, arg
 }
 
 func (c *Client) executor(namespace, pod string, options *corev1.PodExecOptions) (remotecommand.Executor, error) {
-	if c.config == nil {
-		return nil, errors.New("this client has no connection")
-	}
 	address := c.clientset.CoreV1().RESTClient().Post().Resource("pods").Namespace(namespace).Name(pod).
 		SubResource("exec").VersionedParams(options, scheme.ParameterCodec).URL()
 	config := rest.CopyConfig(c.config)
-	if c.dial != nil {
+	if c.tunneled {
 		config.Wrap(tunnelWebSocket(c.config.Dial))
 	}
 	webSocket, err := remotecommand.NewWebSocketExecutor(config, http.MethodGet, address.String())
@@ -68,7 +64,7 @@ func (c *Client) executor(namespace, pod string, options *corev1.PodExecOptions)
 // spdyTransport is spdy.RoundTripperFor, which does not look at the config's
 // Dial (client-go v0.36), with a transport that does.
 func (c *Client) spdyTransport() (http.RoundTripper, spdy.Upgrader, error) {
-	if c.dial == nil {
+	if !c.tunneled {
 		return spdy.RoundTripperFor(c.config)
 	}
 	tlsConfig, err := rest.TLSConfigFor(c.config)

@@ -27,8 +27,8 @@ const (
 		`"details":{"causes":[{"reason":"ExitCode","message":"3"}]}}`
 )
 
-// tunnelled is a client whose API server has a port where nobody listens, so
-// that only its dial gets there.
+// tunnelled is a client with a kubeconfig that names a port where nothing listens,
+// so that only its dial reaches the server.
 func tunnelled(t *testing.T, server *kubetest.Server) (*Client, *atomic.Int32) {
 	t.Helper()
 	target, err := url.Parse(server.URL())
@@ -123,7 +123,7 @@ func overSPDY(t *testing.T) func(http.ResponseWriter, *http.Request) bool {
 	}
 }
 
-func TestExecGoesThroughTheDialAndGivesTheOutput(t *testing.T) {
+func TestExecGoesThroughTheDialAndReturnsTheOutput(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	server.Intercept = overWebSocket(t, success)
@@ -150,7 +150,7 @@ func TestExecWithoutDialReachesTheServerDirectly(t *testing.T) {
 	}
 }
 
-func TestExecGivesTheExitCodeAndStderr(t *testing.T) {
+func TestExecReturnsTheExitCodeAndStderr(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	server.Intercept = overWebSocket(t, exit3)

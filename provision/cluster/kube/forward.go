@@ -11,9 +11,9 @@ import (
 	"k8s.io/client-go/transport/spdy"
 )
 
-// Forward listens on a port of this computer's loopback (0: any that is free)
-// and brings each connection to a port of the pod, until the context ends.
-// ready is told the local port once it listens.
+// Forward listens on a port of localhost's loopback (0: any free port) and
+// forwards each connection to a port of the pod, until the context ends. It calls
+// ready with the local port once it listens.
 func (c *Client) Forward(ctx context.Context, namespace, pod string, local, port int, ready func(local int)) error {
 	transport, upgrader, err := c.spdyTransport()
 	if err != nil {

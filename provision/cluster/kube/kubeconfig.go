@@ -10,7 +10,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 )
 
-// DefaultKubeconfig is the file that kubectl writes to: the first one of
+// DefaultKubeconfig returns the file that kubectl writes to: the first one of
 // $KUBECONFIG, else ~/.kube/config.
 func DefaultKubeconfig() (string, error) {
 	for _, path := range filepath.SplitList(os.Getenv("KUBECONFIG")) {
@@ -28,10 +28,9 @@ func DefaultKubeconfig() (string, error) {
 // userName is the name of a cluster's administrator in a kubeconfig.
 func userName(cluster string) string { return cluster + "-admin" }
 
-// Rewrite makes the kubeconfig of one cluster of an admin.conf: its current
-// context, renamed to name (cluster and context) and NAME-admin (user).
-// server ("https://host:port") replaces the API server's address unless
-// empty.
+// Rewrite returns a kubeconfig with the current context of an admin.conf, renamed
+// to name (cluster and context) and NAME-admin (user). server
+// ("https://host:port") replaces the API server's address unless it is empty.
 func Rewrite(adminConf []byte, server, name string) ([]byte, error) {
 	config, err := clientcmd.Load(adminConf)
 	if err != nil {
@@ -52,7 +51,7 @@ func Rewrite(adminConf []byte, server, name string) ([]byte, error) {
 	return clientcmd.Write(*rewritten)
 }
 
-// current finds what the current context points to.
+// current returns the cluster and the user of the current context.
 func current(config *api.Config) (*api.Cluster, *api.AuthInfo, error) {
 	context := config.Contexts[config.CurrentContext]
 	if context == nil {
@@ -60,7 +59,7 @@ func current(config *api.Config) (*api.Cluster, *api.AuthInfo, error) {
 	}
 	cluster, user := config.Clusters[context.Cluster], config.AuthInfos[context.AuthInfo]
 	if cluster == nil || user == nil {
-		return nil, nil, errors.New("the current context names a cluster or user that is not there")
+		return nil, nil, errors.New("the current context names a cluster or user that does not exist")
 	}
 	return cluster, user, nil
 }

@@ -92,7 +92,7 @@ func TestRewriteRenamesAndReplacesTheServer(t *testing.T) {
 	}
 }
 
-func TestRewriteRefusesWhatIsNoKubeconfig(t *testing.T) {
+func TestRewriteRefusesAFileThatIsNotAKubeconfig(t *testing.T) {
 	t.Parallel()
 	for name, content := range map[string]string{
 		"no YAML": "\t", "nothing": "", "a context that names no cluster": "{apiVersion: v1, kind: Config, current-context: a, contexts: [{name: a, context: {cluster: b, user: c}}]}",
@@ -122,7 +122,7 @@ func TestMerge(t *testing.T) {
 			"over another cluster of that name", strings.ReplaceAll(foreignConfig, "work", "lab"),
 			MergeOptions{},
 			nil, false,
-			`"lab" is there already, for another cluster (https://lab:6443)`,
+			`"lab" already exists for another cluster (https://lab:6443)`,
 		},
 		{
 			"over another cluster of that name, by force", strings.ReplaceAll(foreignConfig, "work", "lab"),
@@ -134,12 +134,12 @@ func TestMerge(t *testing.T) {
 			"over a context of that name for another cluster",
 			strings.ReplaceAll(strings.ReplaceAll(foreignConfig, "context: work", "context: lab"), "- {name: work, context", "- {name: lab, context"),
 			MergeOptions{},
-			nil, false, `"lab" is there already, for another cluster (https://work:6443)`,
+			nil, false, `"lab" already exists for another cluster (https://work:6443)`,
 		},
 		{
 			"over a user of that name", strings.ReplaceAll(strings.ReplaceAll(foreignConfig, "name: me", "name: lab-admin"), "user: me", "user: lab-admin"),
 			MergeOptions{},
-			nil, false, `"lab-admin" is there already, for another cluster`,
+			nil, false, `"lab-admin" already exists for another cluster`,
 		},
 	}
 	for _, test := range tests {
@@ -171,7 +171,7 @@ func TestMerge(t *testing.T) {
 			}
 			if test.backup {
 				if content, _ := os.ReadFile(result.Backup); string(content) != test.before {
-					t.Error("the backup is not what was there")
+					t.Error("the backup differs from the previous file")
 				}
 			}
 			checkOnlyFiles(t, path, result.Backup)
@@ -359,7 +359,7 @@ func TestRemove(t *testing.T) {
 			t.Error(changed, err)
 		}
 		if _, err := os.Stat(filepath.Dir(path)); err == nil {
-			t.Error("it made the folder")
+			t.Error("it created the directory")
 		}
 	})
 }

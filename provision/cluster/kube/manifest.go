@@ -8,15 +8,17 @@ import (
 	"io"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
-// Decode reads the objects of a YAML stream in their order. Empty documents
-// are passed over, Lists are opened. An error says in which document a key
-// stands twice, or what else is no Kubernetes object.
+// Decode reads the objects of a YAML stream in their order. Empty documents are
+// skipped, Lists are expanded. An error names the document that has a duplicate
+// key or is not a Kubernetes object.
 func Decode(manifests []byte) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
 	reader := yaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(manifests)))
@@ -38,15 +40,15 @@ func Decode(manifests []byte) ([]*unstructured.Unstructured, error) {
 
 func decodeDocument(document []byte) ([]*unstructured.Unstructured, error) {
 	var content map[string]any
-	// Strict: a key that is there twice is a mistake, not a choice.
+	// Strict: a duplicate key is a mistake.
 	if err := sigsyaml.UnmarshalStrict(document, &content); err != nil {
 		return nil, err
 	}
 	if len(content) == 0 {
 		return nil, nil
 	}
-	// The codec rather than sigs.k8s.io/yaml's float64 numbers: server-side
-	// apply and comparison want int64.
+	// sigs.k8s.io/yaml decodes numbers as float64; server-side apply and
+	// comparison need int64, as the codec decodes them.
 	document, err := sigsyaml.YAMLToJSON(document)
 	if err != nil {
 		return nil, err
@@ -80,8 +82,8 @@ func checked(object *unstructured.Unstructured) ([]*unstructured.Unstructured, e
 	return []*unstructured.Unstructured{object}, nil
 }
 
-// split takes out what others need to be there first: Namespaces and
-// CustomResourceDefinitions. The order is kept otherwise.
+// split separates what the other objects need to exist first: Namespaces and
+// CustomResourceDefinitions. It keeps the order.
 func split(objects []*unstructured.Unstructured) (first, rest []*unstructured.Unstructured) {
 	for _, object := range objects {
 		if isNamespace(object) || isCRD(object) {
@@ -108,4 +110,37 @@ func title(object *unstructured.Unstructured) string {
 		name = namespace + "/" + name
 	}
 	return strings.TrimSpace(object.GetKind() + " " + name)
+}
+
+// IntoNamespace puts namespaced objects without a namespace into the given one.
+// Of kinds that the cluster does not serve yet, a CustomResourceDefinition among
+// the objects says whether they are namespaced.
+func (c *Client) IntoNamespace(objects []*unstructured.Unstructured, namespace string) error {
+	namespaced := map[schema.GroupKind]bool{}
+	for _, o := range objects {
+		if isCRD(o) {
+			scope, _, _ := unstructured.NestedString(o.Object, "spec", "scope")
+			namespaced[definedKind(o)] = scope == "Namespaced"
+		}
+	}
+	for _, o := range objects {
+		if o.GetNamespace() != "" {
+			continue
+		}
+		kind := o.GroupVersionKind()
+		if is, ours := namespaced[kind.GroupKind()]; ours {
+			if is {
+				o.SetNamespace(namespace)
+			}
+			continue
+		}
+		mapping, err := c.mapping(kind.GroupKind(), kind.Version)
+		if err != nil {
+			return fmt.Errorf("%s: %w", title(o), err)
+		}
+		if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
+			o.SetNamespace(namespace)
+		}
+	}
+	return nil
 }

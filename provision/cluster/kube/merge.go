@@ -12,27 +12,27 @@ import (
 
 // MergeOptions tune a Merge.
 type MergeOptions struct {
-	// SetCurrent makes the cluster's context the current one. It becomes that
-	// in any case where there is none.
+	// SetCurrent selects the cluster's context as the current one. So does Merge
+	// if there is no current context.
 	SetCurrent bool
-	// Force replaces entries of that name which belong to another cluster.
+	// Force replaces entries of the same name that belong to another cluster.
 	Force bool
 }
 
-// MergeResult says what a Merge did.
+// MergeResult is what a Merge did.
 type MergeResult struct {
 	// Changed: the file has been written.
 	Changed bool
-	// Backup is the copy of the file as it was; made only where Force has
-	// replaced the entries of another cluster, since nothing is lost otherwise.
+	// Backup is a copy of the previous file, which exists only if Force has
+	// replaced the entries of another cluster: otherwise nothing is lost.
 	Backup string
 }
 
-// NameTakenError: the kubeconfig has an entry of that name for another
+// NameTakenError: an entry of the kubeconfig has that name and belongs to another
 // cluster, one with another certificate authority.
 type NameTakenError struct {
-	// Path is the file, Name the entry's name, Server its API server (empty
-	// if the entry does not tell).
+	// Path is the file, Name the entry's name, Server its API server (empty if
+	// unknown).
 	Path, Name, Server string
 }
 
@@ -41,13 +41,13 @@ func (e *NameTakenError) Error() string {
 	if e.Server != "" {
 		other += " (" + e.Server + ")"
 	}
-	return fmt.Sprintf("%s: %q is there already, for %s", e.Path, e.Name, other)
+	return fmt.Sprintf("%s: %q already exists for %s", e.Path, e.Name, other)
 }
 
-// Merge puts the cluster of a kubeconfig made by Rewrite into the file at
-// path, which need not exist, and leaves the file's other entries alone. The
-// file is replaced in one step, with mode 0600, under kubectl's lock. Entries
-// of the same names that belong to another cluster are a *NameTakenError.
+// Merge adds the cluster of a kubeconfig from Rewrite to the file at path, which
+// need not exist, and keeps the file's other entries. The file is replaced in one
+// step, with mode 0600, under kubectl's lock. If an entry of the same name belongs
+// to another cluster, the error is a *NameTakenError.
 func Merge(path string, kubeconfig []byte, options MergeOptions) (MergeResult, error) {
 	added, err := clientcmd.Load(kubeconfig)
 	if err != nil {
@@ -80,9 +80,9 @@ func Merge(path string, kubeconfig []byte, options MergeOptions) (MergeResult, e
 	return result, err
 }
 
-// Remove takes a cluster that Merge has put there out of the file at path:
-// its context, and its cluster and user unless another context names them. A
-// context of that name that Merge did not make is left alone.
+// Remove removes a cluster that Merge added from the file at path: its context,
+// and its cluster and user unless another context uses them. A context of that
+// name that Merge did not add stays.
 func Remove(path, name string) (changed bool, err error) {
 	if _, err := os.Stat(path); os.IsNotExist(err) {
 		return false, nil
@@ -114,8 +114,8 @@ func Remove(path, name string) (changed bool, err error) {
 	return file.save()
 }
 
-// checkNames says whether the names of the added cluster stand for another
-// one in the file.
+// checkNames returns a *NameTakenError if the names of the added cluster belong to
+// another cluster in the file.
 func (f *configFile) checkNames(added *api.Config) error {
 	name := added.CurrentContext
 	cluster, context := f.config.Clusters[name], f.config.Contexts[name]
@@ -137,22 +137,22 @@ func (f *configFile) checkNames(added *api.Config) error {
 	}
 }
 
-// sameAuthority compares certificate authorities: a cluster that was made
-// anew at the same address has another one.
+// sameAuthority compares certificate authorities: a cluster that was recreated at
+// the same address has another one.
 func (f *configFile) sameAuthority(theirs, ours *api.Cluster) bool {
 	data := theirs.CertificateAuthorityData
 	if path := theirs.CertificateAuthority; len(data) == 0 && path != "" {
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(filepath.Dir(f.path), path)
 		}
-		// An authority that cannot be read is not known to be ours.
+		// An authority that cannot be read counts as another one.
 		data, _ = os.ReadFile(path)
 	}
 	return len(data) > 0 && bytes.Equal(bytes.TrimSpace(data), bytes.TrimSpace(ours.CertificateAuthorityData))
 }
 
-// add puts in what belongs to the cluster. A context that is there stays, for
-// it may hold the user's namespace.
+// add adds the cluster's entries. An existing context stays, since it may name the
+// user's namespace.
 func (f *configFile) add(added *api.Config) {
 	name := added.CurrentContext
 	f.config.Clusters[name] = added.Clusters[name]

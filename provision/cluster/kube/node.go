@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
@@ -17,25 +16,24 @@ import (
 )
 
 // taintsAnnotation lists the taints that slipway has set on a Node, as
-// "key:effect,key:effect". A Node's taints are one atomic list to server-side
-// apply, so that their owner cannot be kept there.
+// "key:effect,key:effect". To server-side apply a Node's taints are one atomic
+// list, which has no owner for each taint.
 const taintsAnnotation = "slipway.io/taints"
 
-// controlPlaneTaint is what kubeadm puts on control planes unless
-// nodeRegistration.taints says otherwise. Where an inventory names taints, it
-// replaces this one.
+// controlPlaneTaint is what kubeadm sets on control planes unless
+// nodeRegistration.taints says otherwise. The inventory's taints replace it.
 const controlPlaneTaint = "node-role.kubernetes.io/control-plane"
 
-// SetNode makes a Node carry the given labels and taints, and says whether
-// that changed it. Labels and taints that slipway set earlier and that are no
-// longer given are removed; those of others stay. With taints nil (not: empty)
-// kubeadm's control-plane taint is left as it is.
+// SetNode sets a Node's labels and taints, and reports whether that changed the
+// Node. Labels and taints that slipway set earlier and that are no longer given
+// are removed; those of others stay. If taints is nil (not empty), kubeadm's
+// control-plane taint stays.
 func (c *Client) SetNode(ctx context.Context, name string, labels map[string]string, taints []corev1.Taint) (changed bool, err error) {
 	before, tainted, err := c.setTaints(ctx, name, taints)
 	if err != nil {
 		return tainted, fmt.Errorf("node %s: set taints: %w", name, err)
 	}
-	after, err := c.applyMarks(ctx, before, labels, taints, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+	after, err := c.applyMarks(ctx, before, labels, taints)
 	if err != nil {
 		return tainted, fmt.Errorf("node %s: set labels: %w", name, err)
 	}
@@ -43,24 +41,26 @@ func (c *Client) SetNode(ctx context.Context, name string, labels map[string]str
 }
 
 // applyMarks applies the labels, and the annotation that lists the taints.
-func (c *Client) applyMarks(ctx context.Context, before *corev1.Node, labels map[string]string, taints []corev1.Taint, options metav1.ApplyOptions) (*corev1.Node, error) {
-	// The UID makes the server refuse to create a Node that has just gone.
+func (c *Client) applyMarks(ctx context.Context, before *corev1.Node, labels map[string]string, taints []corev1.Taint) (*corev1.Node, error) {
+	// With the UID the server does not create a Node that was just deleted.
 	node := applycorev1.Node(before.Name).WithUID(before.UID).WithLabels(labels)
 	if names := taintNames(taints); names != "" {
 		node.WithAnnotations(map[string]string{taintsAnnotation: names})
 	}
-	return retried(ctx, func() (*corev1.Node, error) { return c.clientset.CoreV1().Nodes().Apply(ctx, node, options) })
+	return retried(ctx, func() (*corev1.Node, error) {
+		return c.clientset.CoreV1().Nodes().Apply(ctx, node, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+	})
 }
 
-// sameMarks compares what SetNode changes: kubelet's heartbeat changes the
+// sameMarks compares what applyMarks changes: kubelet's heartbeat changes the
 // resource version at any time.
 func sameMarks(a, b *corev1.Node) bool {
 	return maps.Equal(a.Labels, b.Labels) && a.Annotations[taintsAnnotation] == b.Annotations[taintsAnnotation]
 }
 
-// setTaints replaces the Node's list of taints under its resource version,
-// since others (the node lifecycle controller) write it too. The Node is as it
-// is afterwards.
+// setTaints replaces the Node's list of taints if its resource version is still
+// the same, since others (the node lifecycle controller) write it too. It returns
+// the Node as it is afterwards.
 func (c *Client) setTaints(ctx context.Context, name string, taints []corev1.Taint) (node *corev1.Node, changed bool, err error) {
 	nodes := c.clientset.CoreV1().Nodes()
 	once := func() error {
@@ -80,7 +80,7 @@ func (c *Client) setTaints(ctx context.Context, name string, taints []corev1.Tai
 			return err
 		}
 		node, err = nodes.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: FieldManager})
-		// Without an answer it may have been done, and the next look finds it so.
+		// Without an answer it may have been done; the retry then finds no difference.
 		changed = changed || err == nil || transient(err)
 		return err
 	}
@@ -88,8 +88,8 @@ func (c *Client) setTaints(ctx context.Context, name string, taints []corev1.Tai
 	return node, changed, err
 }
 
-// wantedTaints keeps the Node's foreign taints in their order, drops slipway's
-// old ones and adds the given ones.
+// wantedTaints keeps the Node's other taints in their order, drops slipway's old
+// ones and adds the given ones.
 func wantedTaints(node *corev1.Node, taints []corev1.Taint) []corev1.Taint {
 	own := strings.Split(node.Annotations[taintsAnnotation], ",")
 	wanted := []corev1.Taint{}
@@ -123,37 +123,4 @@ func taintNames(taints []corev1.Taint) string {
 	}
 	slices.Sort(names)
 	return strings.Join(names, ",")
-}
-
-// DeleteNode removes a Node from the API. One that is gone is no error.
-func (c *Client) DeleteNode(ctx context.Context, name string) error {
-	err := retryTransient(ctx, func() error { return c.clientset.CoreV1().Nodes().Delete(ctx, name, metav1.DeleteOptions{}) })
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("delete node %s: %w", name, err)
-	}
-	return nil
-}
-
-// PlanNode says whether SetNode would change the Node, as the server sees it.
-// It changes nothing.
-func (c *Client) PlanNode(ctx context.Context, name string, labels map[string]string, taints []corev1.Taint) (bool, error) {
-	before, err := retried(ctx, func() (*corev1.Node, error) {
-		return c.clientset.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
-	})
-	if err != nil {
-		return apierrors.IsNotFound(err), ignoreNotFound(err)
-	}
-	after, err := c.applyMarks(ctx, before, labels, taints, metav1.ApplyOptions{FieldManager: FieldManager, Force: true, DryRun: []string{metav1.DryRunAll}})
-	if err != nil {
-		return false, fmt.Errorf("node %s: plan labels: %w", name, err)
-	}
-	wanted := wantedTaints(before, taints)
-	return !sameMarks(before, after) || !slices.EqualFunc(before.Spec.Taints, wanted, sameTaint), nil
-}
-
-func ignoreNotFound(err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"slipway.io/slipway/provision/cluster/kubetest"
 )
@@ -44,7 +45,7 @@ func marks(t *testing.T, server *kubetest.Server) (map[string]string, []string) 
 	return node.Labels, taints
 }
 
-func TestSetNodeFollowsTheInventoryAndKeepsWhatIsForeign(t *testing.T) {
+func TestSetNodeFollowsTheInventoryAndKeepsTheMarksOfOthers(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	server.Put(kubeadmNode)
@@ -105,7 +106,7 @@ func TestSetNodeFollowsTheInventoryAndKeepsWhatIsForeign(t *testing.T) {
 	}
 }
 
-func TestSetNodeSetsTaintsAgainAfterAConflict(t *testing.T) {
+func TestSetNodeRetriesTaintsAfterAConflict(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	server.Put(kubeadmNode)
@@ -126,7 +127,7 @@ func TestSetNodeSetsTaintsAgainAfterAConflict(t *testing.T) {
 	}
 }
 
-func TestSetNodeSaysThatItSetTaintsThoughTheAnswerWasLost(t *testing.T) {
+func TestSetNodeReportsTaintsWhoseAnswerWasLost(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	server.Put(kubeadmNode)
@@ -136,7 +137,7 @@ func TestSetNodeSaysThatItSetTaintsThoughTheAnswerWasLost(t *testing.T) {
 		if r.Header.Get("Content-Type") != "application/merge-patch+json" || patches.Add(1) > 1 {
 			return false
 		}
-		// Done by the server, which then has no time left to say so.
+		// The server does it, and times out before it answers.
 		if _, err := client.SetNode(t.Context(), "cp-1", nil, []corev1.Taint{}); err != nil {
 			t.Error(err)
 		}
@@ -156,16 +157,16 @@ func TestSetNodeSaysThatItSetTaintsThoughTheAnswerWasLost(t *testing.T) {
 	}
 }
 
-func TestSetNodeDoesNotMakeANode(t *testing.T) {
+func TestSetNodeDoesNotCreateANode(t *testing.T) {
 	t.Parallel()
-	t.Run("that is not there", func(t *testing.T) {
+	t.Run("that does not exist", func(t *testing.T) {
 		t.Parallel()
 		server := kubetest.New(t)
 		if _, err := testClient(t, server).SetNode(t.Context(), "cp-1", map[string]string{"zone": "a"}, nil); err == nil {
 			t.Error("no error")
 		}
 		if server.Get(nodePath) != nil {
-			t.Error("a node was made")
+			t.Error("a node was created")
 		}
 	})
 	t.Run("that is deleted meanwhile", func(t *testing.T) {
@@ -175,8 +176,8 @@ func TestSetNodeDoesNotMakeANode(t *testing.T) {
 		client := testClient(t, server)
 		server.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
 			if r.Method == http.MethodPatch {
-				// Before the apply is looked at.
-				if err := client.DeleteNode(t.Context(), "cp-1"); err != nil {
+				// Before the server handles the apply.
+				if err := client.Clientset().CoreV1().Nodes().Delete(t.Context(), "cp-1", metav1.DeleteOptions{}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -186,24 +187,9 @@ func TestSetNodeDoesNotMakeANode(t *testing.T) {
 			t.Error("no error")
 		}
 		if server.Get(nodePath) != nil {
-			t.Error("the node was made anew")
+			t.Error("the node was recreated")
 		}
 	})
-}
-
-func TestDeleteNodeTakesAbsenceForDone(t *testing.T) {
-	t.Parallel()
-	server := kubetest.New(t)
-	server.Put(kubeadmNode)
-	client := testClient(t, server)
-	for range 2 {
-		if err := client.DeleteNode(t.Context(), "cp-1"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if server.Get(nodePath) != nil {
-		t.Error("the node is still there")
-	}
 }
 
 func TestNodesAreSetThroughTimeouts(t *testing.T) {
@@ -224,8 +210,11 @@ func TestNodesAreSetThroughTimeouts(t *testing.T) {
 		return true
 	}
 	labels := map[string]string{"zone": "a"}
-	if planned, err := client.PlanNode(t.Context(), "cp-1", labels, []corev1.Taint{}); err != nil || !planned {
-		t.Errorf("plan: %t, %v", planned, err)
+	if planned, err := dryRunClient(t, server).SetNode(t.Context(), "cp-1", labels, []corev1.Taint{}); err != nil || !planned {
+		t.Errorf("dry run: %t, %v", planned, err)
+	}
+	if has, taints := marks(t, server); has["zone"] != "" || len(taints) != 2 {
+		t.Errorf("the dry run has set labels %v, taints %v", has, taints)
 	}
 	if changed, err := client.SetNode(t.Context(), "cp-1", labels, []corev1.Taint{}); err != nil || !changed {
 		t.Errorf("set: %t, %v", changed, err)
@@ -233,12 +222,9 @@ func TestNodesAreSetThroughTimeouts(t *testing.T) {
 	if has, taints := marks(t, server); has["zone"] != "a" || len(taints) != 1 {
 		t.Errorf("labels %v, taints %v", has, taints)
 	}
-	if err := client.DeleteNode(t.Context(), "cp-1"); err != nil {
-		t.Error(err)
-	}
 	kinds := 0
 	refused.Range(func(any, any) bool { kinds++; return true })
 	if kinds != 5 {
-		t.Errorf("%d kinds of requests were refused, want get, apply, its dry run, patch and delete", kinds)
+		t.Errorf("%d kinds of requests were refused, want get, apply, patch and the dry runs of both", kinds)
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// Ready: each of the objects is as its status says it shall be, by the rules
-// of kstatus; a DaemonSet has a pod at least. An object that was seen ready is
-// not looked at again in the same wait.
+// Ready: each of the objects is current by the rules of kstatus, and a DaemonSet
+// has at least one pod. An object that was ready once is not checked again by the
+// same Condition.
 func Ready(what string, objects []*unstructured.Unstructured) Condition {
 	left := objects
 	return Condition{Name: what + " ready", Check: func(ctx context.Context, c *Client) (bool, string, error) {
@@ -36,8 +36,8 @@ func Ready(what string, objects []*unstructured.Unstructured) Condition {
 	}}
 }
 
-// objectReady looks at one object. Workloads are looked at by the conditions
-// of their kind, which say what is wrong with their pods.
+// objectReady checks one object. The conditions for workloads say what is wrong
+// with their pods.
 func (c *Client) objectReady(ctx context.Context, object *unstructured.Unstructured) (bool, string, error) {
 	kind, namespace, name := object.GroupVersionKind().GroupKind(), object.GetNamespace(), object.GetName()
 	if kind.Group == "apps" {
@@ -50,7 +50,7 @@ func (c *Client) objectReady(ctx context.Context, object *unstructured.Unstructu
 	}
 	resource, err := c.resourceFor(object)
 	if meta.IsNoMatchError(err) {
-		return false, "its kind is not known to the cluster", nil
+		return false, "the cluster does not serve its kind", nil
 	}
 	if err != nil {
 		return false, "", err
@@ -69,11 +69,11 @@ func (c *Client) objectReady(ctx context.Context, object *unstructured.Unstructu
 	if result.Status == status.CurrentStatus {
 		return true, result.Message, nil
 	}
-	return false, result.Message + c.troubleOf(ctx, now), nil
+	return false, result.Message + c.podsOf(ctx, now), nil
 }
 
-// troubleOf says what is wrong with the pods of a StatefulSet or a Job.
-func (c *Client) troubleOf(ctx context.Context, object *unstructured.Unstructured) string {
+// podsOf says what is wrong with the pods of a StatefulSet or a Job.
+func (c *Client) podsOf(ctx context.Context, object *unstructured.Unstructured) string {
 	selector, found, err := unstructured.NestedMap(object.Object, "spec", "selector")
 	if err != nil || !found {
 		return ""
@@ -82,5 +82,5 @@ func (c *Client) troubleOf(ctx context.Context, object *unstructured.Unstructure
 	if runtime.DefaultUnstructuredConverter.FromUnstructured(selector, &typed) != nil {
 		return ""
 	}
-	return c.podTrouble(ctx, object.GetNamespace(), &typed)
+	return c.unreadyPods(ctx, object.GetNamespace(), &typed)
 }

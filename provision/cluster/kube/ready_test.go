@@ -62,7 +62,7 @@ func TestReadyNamesPodsAndImages(t *testing.T) {
 		}
 	}
 	if strings.Contains(seen, "ConfigMap") {
-		t.Errorf("a ConfigMap is waited for: %q", seen)
+		t.Errorf("it waits for a ConfigMap: %q", seen)
 	}
 	server.Put(strings.ReplaceAll(strings.Split(waiting, "---")[0], "availableReplicas: 0", "availableReplicas: 2"))
 	if done, seen, err := look.Check(t.Context(), c); !done || err != nil {
@@ -70,11 +70,11 @@ func TestReadyNamesPodsAndImages(t *testing.T) {
 	}
 }
 
-func TestReadyOfWhatIsNotThere(t *testing.T) {
+func TestReadyOfObjectsThatDoNotExist(t *testing.T) {
 	t.Parallel()
 	c := testClient(t, kubetest.New(t))
 	done, seen, err := Ready("shop", objectsOf(t, "{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: kube-system}}\n---\n{apiVersion: example.org/v1, kind: Boat, metadata: {name: b}}")).Check(t.Context(), c)
-	if done || err != nil || !strings.Contains(seen, "ConfigMap kube-system/a: does not exist") || !strings.Contains(seen, "Boat b: its kind is not known") {
+	if done || err != nil || !strings.Contains(seen, "ConfigMap kube-system/a: does not exist") || !strings.Contains(seen, "Boat b: the cluster does not serve its kind") {
 		t.Errorf("%v, %q, %v", done, seen, err)
 	}
 }

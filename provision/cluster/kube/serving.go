@@ -15,18 +15,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// ServingIdentity is what a kubelet may have in its serving certificate.
+// ServingIdentity is what a kubelet's serving certificate may contain.
 type ServingIdentity struct {
-	// Node is its name.
+	// Node is the name of its Node.
 	Node string
-	// Names and Addresses are those by which it may be asked for.
+	// Names and Addresses are those under which clients may reach it.
 	Names     []string
 	Addresses []netip.Addr
 }
 
-// ApproveServing approves the pending requests for a serving certificate of
-// the node's kubelet that ask for no more than the identity has, and returns
-// their names. Others are left pending: the error says why.
+// ApproveServing approves the pending requests of the node's kubelet for a
+// serving certificate that ask for no more than the identity, and returns their
+// names. Other requests stay pending; the error says why.
 func (c *Client) ApproveServing(ctx context.Context, identity ServingIdentity) (approved []string, err error) {
 	requests, err := c.pendingServing(ctx, identity.Node)
 	if err != nil {
@@ -41,7 +41,7 @@ func (c *Client) ApproveServing(ctx context.Context, identity ServingIdentity) (
 		}
 		request.Status.Conditions = append(request.Status.Conditions, certificatesv1.CertificateSigningRequestCondition{
 			Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue,
-			Reason: "SlipwayApproved", Message: "names and addresses are those of the inventory",
+			Reason: "SlipwayApproved", Message: "the names and addresses are those of the inventory",
 		})
 		_, err := c.clientset.CertificatesV1().CertificateSigningRequests().UpdateApproval(ctx, request.Name, request, metav1.UpdateOptions{})
 		if err != nil {
@@ -53,7 +53,7 @@ func (c *Client) ApproveServing(ctx context.Context, identity ServingIdentity) (
 	return approved, errors.Join(errs...)
 }
 
-// pendingServing are the requests of a node's kubelet that nobody decided.
+// pendingServing returns the undecided requests of a node's kubelet.
 func (c *Client) pendingServing(ctx context.Context, node string) ([]certificatesv1.CertificateSigningRequest, error) {
 	list, err := c.clientset.CertificatesV1().CertificateSigningRequests().List(ctx, metav1.ListOptions{
 		FieldSelector: "spec.signerName=" + certificatesv1.KubeletServingSignerName,
@@ -66,18 +66,18 @@ func (c *Client) pendingServing(ctx context.Context, node string) ([]certificate
 	}), nil
 }
 
-// userOf is the name by which a kubelet is known to the API server.
+// userOf is the user as which a kubelet authenticates to the API server.
 func userOf(node string) string { return "system:node:" + node }
 
-// nodesGroup is that of all kubelets.
+// nodesGroup is the group of all kubelets.
 const nodesGroup = "system:nodes"
 
-// allows says what in a request is not the node's, by the rules of the signer
-// kubernetes.io/kubelet-serving and by the identity.
+// allows returns an error if a request asks for more than the signer
+// kubernetes.io/kubelet-serving and the identity permit.
 func (i ServingIdentity) allows(request *certificatesv1.CertificateSigningRequest) error {
 	block, _ := pem.Decode(request.Spec.Request)
 	if block == nil || block.Type != "CERTIFICATE REQUEST" {
-		return errors.New("it holds no PEM of a request")
+		return errors.New("it is not a certificate request in PEM")
 	}
 	asked, err := x509.ParseCertificateRequest(block.Bytes)
 	if err != nil {

@@ -72,7 +72,7 @@ func TestServingRequests(t *testing.T) {
 		}, false, `usage "client auth"`},
 		"no server certificate": {func(_ *x509.CertificateRequest, r *request) { r.Spec.Usages = r.Spec.Usages[:1] }, false, "server auth"},
 		"a sender that is none": {func(_ *x509.CertificateRequest, r *request) { r.Spec.Groups = nil }, false, "not in the group"},
-		"no request":            {func(_ *x509.CertificateRequest, r *request) { r.Spec.Request = []byte("x") }, false, "no PEM"},
+		"no request":            {func(_ *x509.CertificateRequest, r *request) { r.Spec.Request = []byte("x") }, false, "not a certificate request in PEM"},
 		"of another node":       {func(_ *x509.CertificateRequest, r *request) { r.Spec.Username = "system:node:w-2" }, false, ""},
 		"for another signer": {func(_ *x509.CertificateRequest, r *request) {
 			r.Spec.SignerName = certificatesv1.KubeAPIServerClientSignerName
@@ -84,7 +84,7 @@ func TestServingRequests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			clientset := fake.NewClientset(asks(t, test.edit))
-			c := Wrap(clientset, nil, nil)
+			c := &Client{clientset: clientset}
 			approved, err := c.ApproveServing(t.Context(), identity)
 			if (len(approved) == 1) != test.approved {
 				t.Errorf("approved %q, %v", approved, err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,35 +19,25 @@ const (
 	tokenGroup        = "system:bootstrappers:kubeadm:default-node-token"
 )
 
-// TokenOptions tune a bootstrap token.
-type TokenOptions struct {
-	// Signing lets the token also sign the cluster-info ConfigMap, which
-	// kubeadm's token discovery needs and file discovery does not.
-	Signing bool
-}
-
-// CreateBootstrapToken makes a token ("[a-z0-9]{6}.[a-z0-9]{16}") with which
-// kubelets may join for ttl, as `kubeadm token create` does. The token cleaner
-// removes it after that; DeleteBootstrapToken does it earlier.
-func (c *Client) CreateBootstrapToken(ctx context.Context, ttl time.Duration, options ...TokenOptions) (token string, err error) {
-	signing := false
-	for _, o := range options {
-		signing = signing || o.Signing
-	}
+// CreateBootstrapToken creates a token ("[a-z0-9]{6}.[a-z0-9]{16}") with which
+// kubelets can join for ttl, as `kubeadm token create` does. Then the token
+// cleaner deletes it; DeleteBootstrapToken does so earlier. The token does not
+// sign the cluster-info ConfigMap, which discovery by file does not need.
+func (c *Client) CreateBootstrapToken(ctx context.Context, ttl time.Duration) (token string, err error) {
 	// Base32 of 128 random bits each; a secret of 16 letters keeps 80 of them.
 	id := strings.ToLower(rand.Text())[:6]
 	secret := strings.ToLower(rand.Text())[:16]
 	object := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: tokenSecretPrefix + id, Namespace: metav1.NamespaceSystem},
 		Type:       corev1.SecretTypeBootstrapToken,
-		// Data, not StringData: what client-go's fake keeps is what it is given.
+		// client-go's fake does not convert StringData.
 		Data: map[string][]byte{
 			"token-id":                       []byte(id),
 			"token-secret":                   []byte(secret),
-			"description":                    []byte("made by slipway to join hosts"),
+			"description":                    []byte("created by slipway to join hosts"),
 			"expiration":                     []byte(time.Now().Add(ttl).UTC().Format(time.RFC3339)),
 			"usage-bootstrap-authentication": []byte("true"),
-			"usage-bootstrap-signing":        []byte(strconv.FormatBool(signing)),
+			"usage-bootstrap-signing":        []byte("false"),
 			"auth-extra-groups":              []byte(tokenGroup),
 		},
 	}
@@ -57,7 +46,7 @@ func (c *Client) CreateBootstrapToken(ctx context.Context, ttl time.Duration, op
 		tries++
 		_, err := c.clientset.CoreV1().Secrets(metav1.NamespaceSystem).Create(ctx, object, metav1.CreateOptions{FieldManager: FieldManager})
 		if tries > 1 && apierrors.IsAlreadyExists(err) {
-			return nil // an earlier try made it, though its answer was lost
+			return nil // an earlier try created it, and its answer was lost
 		}
 		return err
 	})
@@ -67,7 +56,7 @@ func (c *Client) CreateBootstrapToken(ctx context.Context, ttl time.Duration, op
 	return id + "." + secret, nil
 }
 
-// DeleteBootstrapToken revokes a token. One that is gone already is no error.
+// DeleteBootstrapToken revokes a token. It is no error if the token does not exist.
 func (c *Client) DeleteBootstrapToken(ctx context.Context, token string) error {
 	id, _, _ := strings.Cut(token, ".")
 	err := retryTransient(ctx, func() error {

@@ -40,27 +40,27 @@ func retried[T any](ctx context.Context, f func() (T, error)) (answer T, err err
 	return answer, err
 }
 
-// WebhookUnavailableError: what an apply would do cannot be asked for, since a webhook that
-// has a say in it does not answer.
+// WebhookUnavailableError: an object cannot be dry-run, since an admission
+// webhook does not answer.
 type WebhookUnavailableError struct{ Err error }
 
 func (e *WebhookUnavailableError) Error() string { return e.Err.Error() }
 
-// Unwrap gives the API server's error.
+// Unwrap returns the API server's error.
 func (e *WebhookUnavailableError) Unwrap() error { return e.Err }
 
-// webhookAway: the API server could not reach a webhook. It comes as 500, and
-// there is no reason code to go by.
-func webhookAway(err error) bool {
+// webhookUnavailable reports whether the API server could not reach a webhook. It
+// answers 500 then, without a reason code.
+func webhookUnavailable(err error) bool {
 	return apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed calling webhook")
 }
 
-// transient says whether the same request may well succeed in a moment.
-// Wrong objects and missing rights do not pass by themselves.
+// transient reports whether the same request may succeed in a moment. Invalid
+// objects and missing permissions are not transient.
 func transient(err error) bool {
-	var unasked *WebhookUnavailableError
+	var unavailable *WebhookUnavailableError
 	switch {
-	case errors.As(err, &unasked):
+	case errors.As(err, &unavailable):
 		return false
 	case utilnet.IsConnectionRefused(err), utilnet.IsConnectionReset(err), utilnet.IsProbableEOF(err),
 		utilnet.IsHTTP2ConnectionLost(err), utilnet.IsTimeout(err):
@@ -68,7 +68,7 @@ func transient(err error) bool {
 	case apierrors.IsServerTimeout(err), apierrors.IsTimeout(err), apierrors.IsTooManyRequests(err),
 		apierrors.IsServiceUnavailable(err):
 		return true
-	case webhookAway(err):
+	case webhookUnavailable(err):
 		return true
 	case apierrors.IsInternalError(err):
 		return strings.Contains(err.Error(), "etcdserver:")

@@ -13,15 +13,15 @@ import (
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 )
 
-// maxRefusal is how much of the server's answer an error quotes, in bytes.
+// maxRefusal bounds what an error quotes of the server's answer, in bytes.
 const maxRefusal = 4096
 
-// tunnelWebSocket makes remotecommand's WebSocket go through dial.
+// tunnelWebSocket sends remotecommand's WebSocket through dial.
 //
-// client-go's websocket.RoundTripper (v0.36) dials by itself whatever
-// rest.Config.Dial says. The config's transport wrapper is given that very
-// RoundTripper, and what counts afterwards is the connection in its Conn.
-func tunnelWebSocket(dial DialFunc) func(http.RoundTripper) http.RoundTripper {
+// client-go's websocket.RoundTripper (v0.36) ignores rest.Config.Dial. The
+// config's transport wrapper receives that RoundTripper, and the executor uses
+// the connection in its Conn.
+func tunnelWebSocket(dial dialFunc) func(http.RoundTripper) http.RoundTripper {
 	return func(next http.RoundTripper) http.RoundTripper {
 		upgrade, ok := next.(*websocket.RoundTripper)
 		if !ok {
@@ -33,7 +33,7 @@ func tunnelWebSocket(dial DialFunc) func(http.RoundTripper) http.RoundTripper {
 
 type tunnel struct {
 	upgrade *websocket.RoundTripper
-	dial    DialFunc
+	dial    dialFunc
 }
 
 // RoundTrip does as websocket.RoundTripper does, over the tunnel.
@@ -41,7 +41,7 @@ func (t *tunnel) RoundTrip(request *http.Request) (*http.Response, error) {
 	protocols := request.Header[wsstream.WebSocketProtocolHeader]
 	header := request.Header.Clone()
 	delete(header, wsstream.WebSocketProtocolHeader)
-	size := t.upgrade.DataBufferSize() + 1024 // a frame has the channel's number in front
+	size := t.upgrade.DataBufferSize() + 1024 // each frame begins with the channel's number
 	dialer := gorilla.Dialer{
 		NetDialContext:  t.dial,
 		TLSClientConfig: t.upgrade.TLSConfig,
@@ -53,7 +53,7 @@ func (t *tunnel) RoundTrip(request *http.Request) (*http.Response, error) {
 	address.Scheme = strings.Replace(address.Scheme, "http", "ws", 1)
 	conn, response, err := dialer.DialContext(request.Context(), address.String(), header)
 	if errors.Is(err, gorilla.ErrBadHandshake) && response != nil {
-		// The kind of error by which the executor knows to fall back.
+		// The executor falls back to SPDY on this kind of error.
 		return nil, &httpstream.UpgradeFailureError{Cause: refusal(err, response)}
 	}
 	if err != nil {

@@ -17,9 +17,9 @@ const (
 	maxInterval = 5 * time.Second
 )
 
-// Condition is something in the cluster that can be waited for.
+// Condition is a state of the cluster that can be waited for.
 type Condition struct {
-	// Name says it in words: "node cp-1 ready".
+	// Name describes it: "node cp-1 ready".
 	Name string
 	// Check checks once. The observation describes the state, in words, and is
 	// shown while waiting; an error is an observation too, and is retried.
@@ -70,4 +70,12 @@ func waitOptions(options []WaitOptions) WaitOptions {
 		}
 	}
 	return o
+}
+
+// await waits for an effect of the client's own requests. A dry run has none.
+func (c *Client) await(ctx context.Context, condition Condition, options ...WaitOptions) error {
+	if c.dryRun {
+		return nil
+	}
+	return c.WaitFor(ctx, condition, options...)
 }

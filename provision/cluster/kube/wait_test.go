@@ -59,10 +59,7 @@ func TestConditions(t *testing.T) {
 		done      bool
 		seen      string
 	}{
-		{"a node that is ready", readyNode, NodeReady("cp-1"), true, "Ready"},
-		{"a node that waits for its network", unreadyNode, NodeReady("w-1"), false, "not Ready: KubeletNotReady: cni plugin not initialized"},
-		{"a node whose kubelet is silent", silentNode, NodeReady("w-1"), false, "its kubelet has not reported yet"},
-		{"a node that is not there", readyNode, NodeReady("w-9"), false, "node w-9 is not registered"},
+		{"a node that waits for its network", unreadyNode, AllNodesReady("w-1"), false, "w-1: not Ready: KubeletNotReady: cni plugin not initialized"},
 		{"all nodes ready", readyNode, AllNodesReady("cp-1"), true, ""},
 		{"one of the nodes not ready", readyNode + "\n---\n" + silentNode, AllNodesReady(), false, "w-1: its kubelet has not reported yet"},
 		{"a node missing", readyNode, AllNodesReady("cp-1", "w-1"), false, "w-1: not registered"},
@@ -83,9 +80,9 @@ func TestConditions(t *testing.T) {
 			DaemonSetReady("tools", "agent"), false, "2 of 2 pods available, 1 of them up to date",
 		},
 		{
-			"a daemon set that its controller has not seen",
+			"a daemon set that its controller has not observed",
 			daemonSet + "{observedGeneration: 1, desiredNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 2}",
-			DaemonSetReady("tools", "agent"), false, "its controller has not seen it yet",
+			DaemonSetReady("tools", "agent"), false, "its controller has not observed it yet",
 		},
 		{
 			"a daemon set without nodes", daemonSet + "{observedGeneration: 2}",
@@ -168,27 +165,27 @@ func TestAPIReadyNamesTheFailedChecks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Seen twice, told once.
+	// Observed twice, reported once.
 	if diff := cmp.Diff([]string{"/readyz: not ready: etcd, poststarthook/rbac/bootstrap-roles"}, seen); diff != "" {
 		t.Error(diff)
 	}
 }
 
-func TestWaitForSaysWhatItSawLast(t *testing.T) {
+func TestWaitForReportsTheLastObservation(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	server.Put(unreadyNode)
-	err := testClient(t, server).WaitFor(t.Context(), NodeReady("w-1"), WaitOptions{Timeout: 3 * time.Second})
+	err := testClient(t, server).WaitFor(t.Context(), AllNodesReady("w-1"), WaitOptions{Timeout: 3 * time.Second})
 	var waited *WaitError
 	if !errors.As(err, &waited) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("error %v is no WaitError at the deadline", err)
 	}
-	if waited.Condition != "node w-1 ready" || !strings.Contains(waited.Last, "cni plugin not initialized") {
+	if waited.Condition != "all nodes ready" || !strings.Contains(waited.Last, "cni plugin not initialized") {
 		t.Errorf("condition %q, last %q", waited.Condition, waited.Last)
 	}
 }
 
-func TestWaitForOutlastsAnAPIThatIsAway(t *testing.T) {
+func TestWaitForOutlastsALostConnection(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	server.Put(readyNode)
@@ -199,7 +196,7 @@ func TestWaitForOutlastsAnAPIThatIsAway(t *testing.T) {
 		}
 		return false
 	}
-	if err := testClient(t, server).WaitFor(t.Context(), NodeReady("cp-1"), WaitOptions{Interval: time.Millisecond}); err != nil {
+	if err := testClient(t, server).WaitFor(t.Context(), AllNodesReady("cp-1"), WaitOptions{Interval: time.Millisecond}); err != nil {
 		t.Error(err)
 	}
 }
@@ -208,7 +205,7 @@ func TestWaitForEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	err := testClient(t, server).WaitFor(ctx, NodeReady("w-1"), WaitOptions{Progress: func(string) { cancel() }})
+	err := testClient(t, server).WaitFor(ctx, AllNodesReady("w-1"), WaitOptions{Progress: func(string) { cancel() }})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want context.Canceled", err)
 	}

@@ -30,8 +30,8 @@ func PodReady(namespace, name string) Condition {
 	}}
 }
 
-// PodGone: the Pod with that UID is not there any more; there may be another
-// one of its name.
+// PodGone: the Pod with that UID does not exist any more; another one may have its
+// name.
 func PodGone(namespace, name string, uid types.UID) Condition {
 	what := fmt.Sprintf("pod %s/%s", namespace, name)
 	return Condition{Name: what + " gone", Check: func(ctx context.Context, c *Client) (bool, string, error) {
@@ -39,12 +39,12 @@ func PodGone(namespace, name string, uid types.UID) Condition {
 		if apierrors.IsNotFound(err) || err == nil && pod.UID != uid {
 			return true, "gone", nil
 		}
-		return false, what + " is still there", err
+		return false, what + " still exists", err
 	}}
 }
 
-// DaemonSetReady: the current revision of the DaemonSet is available on each
-// node where it belongs, and it belongs on one at least.
+// DaemonSetReady: the current revision of the DaemonSet is available on each node
+// that it is scheduled to, at least one.
 func DaemonSetReady(namespace, name string) Condition {
 	what := fmt.Sprintf("daemon set %s/%s", namespace, name)
 	return Condition{Name: what + " ready", Check: func(ctx context.Context, c *Client) (bool, string, error) {
@@ -57,7 +57,7 @@ func DaemonSetReady(namespace, name string) Condition {
 		}
 		status := set.Status
 		if status.ObservedGeneration < set.Generation {
-			return false, "its controller has not seen it yet", nil
+			return false, "its controller has not observed it yet", nil
 		}
 		wanted := status.DesiredNumberScheduled
 		seen := fmt.Sprintf("%d of %d pods available", status.NumberAvailable, wanted)
@@ -67,13 +67,13 @@ func DaemonSetReady(namespace, name string) Condition {
 		if wanted > 0 && status.UpdatedNumberScheduled == wanted && status.NumberAvailable == wanted {
 			return true, seen, nil
 		}
-		return false, seen + c.podTrouble(ctx, namespace, set.Spec.Selector), nil
+		return false, seen + c.unreadyPods(ctx, namespace, set.Spec.Selector), nil
 	}}
 }
 
 // DeploymentReady: all replicas of the Deployment's current revision are
-// available, and those of older ones are gone. A Deployment scaled to zero is
-// ready.
+// available, and those of older revisions are gone. A Deployment scaled to zero
+// is ready.
 func DeploymentReady(namespace, name string) Condition {
 	what := fmt.Sprintf("deployment %s/%s", namespace, name)
 	return Condition{Name: what + " ready", Check: func(ctx context.Context, c *Client) (bool, string, error) {
@@ -90,7 +90,7 @@ func DeploymentReady(namespace, name string) Condition {
 		}
 		status := deployment.Status
 		if status.ObservedGeneration < deployment.Generation {
-			return false, "its controller has not seen it yet", nil
+			return false, "its controller has not observed it yet", nil
 		}
 		seen := fmt.Sprintf("%d of %d replicas available", status.AvailableReplicas, wanted)
 		if status.UpdatedReplicas < wanted || status.Replicas > status.UpdatedReplicas {
@@ -98,12 +98,12 @@ func DeploymentReady(namespace, name string) Condition {
 		} else if status.AvailableReplicas >= wanted {
 			return true, seen, nil
 		}
-		return false, seen + refusedPods(status.Conditions) + c.podTrouble(ctx, namespace, deployment.Spec.Selector), nil
+		return false, seen + refusedPods(status.Conditions) + c.unreadyPods(ctx, namespace, deployment.Spec.Selector), nil
 	}}
 }
 
-// refusedPods adds why a Deployment's pods are not even made: a quota, or the
-// pod security of their namespace.
+// refusedPods says why a Deployment's pods cannot be created: a quota, or the pod
+// security of their namespace.
 func refusedPods(conditions []appsv1.DeploymentCondition) string {
 	for _, condition := range conditions {
 		if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
@@ -113,39 +113,38 @@ func refusedPods(conditions []appsv1.DeploymentCondition) string {
 	return ""
 }
 
-// troubledMost is how many pods podTrouble tells about.
-const troubledMost = 5
+// maxUnreadyPods is how many pods unreadyPods names.
+const maxUnreadyPods = 5
 
-// podTrouble adds which Pods are not ready and why: the status of a DaemonSet
-// or Deployment only counts them. What cannot be read is left out.
-func (c *Client) podTrouble(ctx context.Context, namespace string, selector *metav1.LabelSelector) string {
+// unreadyPods says which Pods are not ready and why: the status of a DaemonSet or
+// Deployment only counts them. It is empty if they cannot be listed.
+func (c *Client) unreadyPods(ctx context.Context, namespace string, selector *metav1.LabelSelector) string {
 	pods, err := c.clientset.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{
 		LabelSelector: metav1.FormatLabelSelector(selector),
 	})
 	if err != nil {
 		return ""
 	}
-	told, more := "", 0
+	text, more := "", 0
 	for i := range pods.Items {
 		pod := &pods.Items[i]
 		ready, why := PodIsReady(pod)
 		switch {
 		case ready:
-		case strings.Count(told, "; ") == troubledMost:
+		case strings.Count(text, "; ") == maxUnreadyPods:
 			more++
 		default:
-			told += fmt.Sprintf("; %s: %s", podPlace(pod), strings.ReplaceAll(why+c.warning(ctx, pod), "; ", ", "))
+			text += fmt.Sprintf("; %s: %s", podPlace(pod), strings.ReplaceAll(why+c.warning(ctx, pod), "; ", ", "))
 		}
 	}
 	if more > 0 {
-		told += fmt.Sprintf("; and %d more", more)
+		text += fmt.Sprintf("; and %d more", more)
 	}
-	return told
+	return text
 }
 
-// warning is what the last warning about a pod says that has no container yet:
-// a volume that cannot be mounted, or a network that cannot be had, stands in
-// events alone.
+// warning is the last warning about a pod that has no container yet: only events
+// say that a volume cannot be mounted or a network cannot be set up.
 func (c *Client) warning(ctx context.Context, pod *corev1.Pod) string {
 	if pod.Spec.NodeName == "" || slices.ContainsFunc(
 		slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses),
@@ -164,13 +163,13 @@ func (c *Client) warning(ctx context.Context, pod *corev1.Pod) string {
 	return fmt.Sprintf(": %s: %s", last.Reason, strings.TrimSpace(last.Message))
 }
 
-// LatestEvent is the last warning, which says more than the events around it,
-// or the last event if there is none; of one event at least.
+// LatestEvent returns the last warning, or the last event if there is no warning.
+// There must be at least one event.
 func LatestEvent(events []corev1.Event) corev1.Event {
 	last := events[0]
 	for _, e := range events {
-		warns, warned := e.Type == corev1.EventTypeWarning, last.Type == corev1.EventTypeWarning
-		if warns && !warned || warns == warned && e.LastTimestamp.After(last.LastTimestamp.Time) {
+		isWarning, wasWarning := e.Type == corev1.EventTypeWarning, last.Type == corev1.EventTypeWarning
+		if isWarning && !wasWarning || isWarning == wasWarning && e.LastTimestamp.After(last.LastTimestamp.Time) {
 			last = e
 		}
 	}
@@ -184,7 +183,7 @@ func podPlace(pod *corev1.Pod) string {
 	return pod.Name + " on " + pod.Spec.NodeName
 }
 
-// PodIsReady reads a Pod's Ready condition; why says what it is waiting for.
+// PodIsReady reads a Pod's Ready condition; why says what the Pod waits for.
 func PodIsReady(pod *corev1.Pod) (ready bool, why string) {
 	for _, condition := range pod.Status.Conditions {
 		if condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue {
@@ -196,8 +195,8 @@ func PodIsReady(pod *corev1.Pod) (ready bool, why string) {
 	}
 	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
 		for _, status := range statuses {
-			if trouble := containerTrouble(status); trouble != "" {
-				return false, trouble
+			if problem := containerProblem(status); problem != "" {
+				return false, problem
 			}
 		}
 	}
@@ -207,16 +206,15 @@ func PodIsReady(pod *corev1.Pod) (ready bool, why string) {
 	return false, "not Ready, phase " + string(pod.Status.Phase)
 }
 
-// containerTrouble says why a container does not run: "agnhost:
-// CrashLoopBackOff: …". It says which image that is about, whatever the runtime
-// has to say.
-func containerTrouble(status corev1.ContainerStatus) string {
+// containerProblem says why a container does not run: "agnhost:
+// CrashLoopBackOff: …". It names the image, which the runtime's message may not.
+func containerProblem(status corev1.ContainerStatus) string {
 	if waiting := status.State.Waiting; waiting != nil {
-		// What it said before it ended is worth more than "back-off 40s".
+		// Its last message is worth more than "back-off 40s".
 		if ended := status.LastTerminationState.Terminated; ended != nil && ended.Message != "" {
 			return describe(status.Name, waiting.Reason, lastLine(ended.Message))
 		}
-		// What waits for its turn, or for its image, says neither.
+		// A container that waits for others or for its image does not name it.
 		if !strings.Contains(waiting.Message, status.Image) {
 			return describe(status.Name, waiting.Reason+" of "+status.Image, waiting.Message)
 		}
@@ -228,7 +226,7 @@ func containerTrouble(status corev1.ContainerStatus) string {
 	return ""
 }
 
-// lastLine is the last line that is not empty.
+// lastLine returns the last line that is not empty.
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return strings.TrimSpace(lines[len(lines)-1])
@@ -242,8 +240,7 @@ func describe(name, reason, message string) string {
 	return text
 }
 
-// JobComplete: the Job has succeeded. A Job that failed for good is told as
-// what was seen.
+// JobComplete: the Job has succeeded. That a Job has failed is an observation.
 func JobComplete(namespace, name string) Condition {
 	what := fmt.Sprintf("job %s/%s", namespace, name)
 	return Condition{Name: what + " complete", Check: func(ctx context.Context, c *Client) (bool, string, error) {
@@ -262,6 +259,6 @@ func JobComplete(namespace, name string) Condition {
 				return false, fmt.Sprintf("failed: %s: %s", condition.Reason, condition.Message), nil
 			}
 		}
-		return false, fmt.Sprintf("%d pods at work", job.Status.Active) + c.podTrouble(ctx, namespace, job.Spec.Selector), nil
+		return false, fmt.Sprintf("%d pods active", job.Status.Active) + c.unreadyPods(ctx, namespace, job.Spec.Selector), nil
 	}}
 }

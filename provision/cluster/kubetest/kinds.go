@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// kind is a resource that the server has.
+// kind is a resource that the server serves.
 type kind struct {
 	group, version, resource, kind string
 	namespaced                     bool
@@ -57,7 +57,7 @@ func (s *Server) pathOf(object Object) (string, error) {
 		}
 		return fmt.Sprintf("%s/namespaces/%s/%s/%s", k.base(), metadata["namespace"], k.resource, metadata["name"]), nil
 	}
-	return "", fmt.Errorf("kubetest: no kind %v %v", object["apiVersion"], object["kind"])
+	return "", fmt.Errorf("kubetest: unknown kind %v %v", object["apiVersion"], object["kind"])
 }
 
 // discover answers /readyz, /api, /apis and the lists of resources below them.
@@ -106,8 +106,8 @@ func (s *Server) groups() []Object {
 	return groups
 }
 
-// serveCRD makes the kinds of a CustomResourceDefinition known, as it were by
-// the controller that establishes it.
+// serveCRD serves the kinds of a CustomResourceDefinition, in place of the
+// controller that establishes it.
 func (s *Server) serveCRD(crd Object) {
 	spec, _ := crd["spec"].(Object)
 	names, _ := spec["names"].(Object)

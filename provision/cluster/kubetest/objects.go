@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"path"
 	"reflect"
@@ -18,7 +19,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// answer serves one request; created is the object that it made, if any.
+// answer serves one request; created is the object that it created, if any.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) (created Object) {
 	where := r.URL.Path
 	if r.Method == http.MethodGet && s.discover(w, where) {
@@ -34,11 +35,14 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) (created Object)
 		Refuse(w, http.StatusBadRequest, "BadRequest", err.Error())
 		return nil
 	}
+	if isDryRun(r, body) {
+		defer s.restore(maps.Clone(s.objects), maps.Clone(s.applied), slices.Clone(s.kinds), s.version)
+	}
 	switch {
 	case r.Method == http.MethodGet && collection:
 		s.list(w, r, k)
 	case r.Method == http.MethodPost && collection:
-		return s.create(w, k, where, body)
+		return s.create(w, r, k, where, body)
 	case r.Method == http.MethodPatch && r.Header.Get("Content-Type") == "application/apply-patch+yaml":
 		return s.apply(w, r, k, where, body)
 	case s.objects[where] == nil:
@@ -47,6 +51,8 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) (created Object)
 		Answer(w, http.StatusOK, s.objects[where])
 	case r.Method == http.MethodPatch:
 		s.patch(w, where, body)
+	case r.Method == http.MethodPut:
+		s.update(w, where, body)
 	case r.Method == http.MethodDelete:
 		s.remove(where)
 		Answer(w, http.StatusOK, Object{"apiVersion": "v1", "kind": "Status", "status": "Success"})
@@ -56,7 +62,22 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) (created Object)
 	return nil
 }
 
-// find says of which kind a path is, and whether it is the collection.
+// isDryRun reports whether a request changes nothing. The options of a DELETE are
+// those of its body, and those of the query only if it has none, as in a real API
+// server.
+func isDryRun(r *http.Request, body Object) bool {
+	if r.Method == http.MethodDelete && body != nil {
+		return fmt.Sprint(body["dryRun"]) == "[All]"
+	}
+	return r.URL.Query().Get("dryRun") == "All"
+}
+
+// restore undoes a dry run.
+func (s *Server) restore(objects, applied map[string]Object, kinds []kind, version int) {
+	s.objects, s.applied, s.kinds, s.version = objects, applied, kinds, version
+}
+
+// find returns the kind of a path, and whether it is the collection.
 func (s *Server) find(where string) (k kind, collection bool) {
 	for _, k := range s.kinds {
 		rest, ok := strings.CutPrefix(where, k.base()+"/")
@@ -74,7 +95,7 @@ func (s *Server) find(where string) (k kind, collection bool) {
 	return kind{}, false
 }
 
-// Body is the object that a request sends, also that of a typed client.
+// Body decodes the object that a request sends, also that of a typed client.
 func Body(r *http.Request) (Object, error) {
 	text, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -137,7 +158,7 @@ func metadataOf(object Object) Object {
 	return metadata
 }
 
-func (s *Server) create(w http.ResponseWriter, k kind, where string, body Object) (created Object) {
+func (s *Server) create(w http.ResponseWriter, r *http.Request, k kind, where string, body Object) (created Object) {
 	object := path.Join(where, fmt.Sprint(metadataOf(body)["name"]))
 	if s.objects[object] != nil {
 		Refuse(w, http.StatusConflict, "AlreadyExists", object+" already exists")
@@ -149,6 +170,9 @@ func (s *Server) create(w http.ResponseWriter, k kind, where string, body Object
 	body["apiVersion"], body["kind"] = k.apiVersion(), k.kind
 	s.store(object, body)
 	Answer(w, http.StatusCreated, s.objects[object])
+	if isDryRun(r, body) {
+		return nil
+	}
 	return clone(body)
 }
 
@@ -165,8 +189,8 @@ func (s *Server) namespaceMissing(w http.ResponseWriter, k kind, where string) b
 	return true
 }
 
-// apply is server-side apply: maps are merged, what the same manager applied
-// before and applies no more is removed, all else is replaced.
+// apply is server-side apply: maps are merged, fields that the same manager
+// applied before and no longer applies are removed, all else is replaced.
 func (s *Server) apply(w http.ResponseWriter, r *http.Request, k kind, where string, body Object) (created Object) {
 	if s.namespaceMissing(w, k, where) {
 		return nil
@@ -183,10 +207,6 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request, k kind, where str
 	}
 	prune(after, s.applied[owner], body)
 	merge(after, body)
-	if r.URL.Query().Get("dryRun") == "All" {
-		Answer(w, http.StatusOK, after)
-		return nil
-	}
 	s.applied[owner] = clone(body)
 	if before == nil || !reflect.DeepEqual(before, clone(after)) {
 		s.store(where, after)
@@ -195,7 +215,7 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request, k kind, where str
 		s.serveCRD(s.objects[where])
 	}
 	Answer(w, http.StatusOK, s.objects[where])
-	if before == nil {
+	if before == nil && !isDryRun(r, body) {
 		return clone(after)
 	}
 	return nil
@@ -203,15 +223,33 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request, k kind, where str
 
 // patch is a JSON merge patch (RFC 7396).
 func (s *Server) patch(w http.ResponseWriter, where string, body Object) {
-	wanted := metadataOf(body)["resourceVersion"]
-	if has := metadataOf(s.objects[where])["resourceVersion"]; wanted != nil && wanted != has {
-		Refuse(w, http.StatusConflict, "Conflict", "the object has been modified")
+	if s.isOutdated(w, where, body) {
 		return
 	}
 	after := clone(s.objects[where])
 	merge(after, body)
 	s.store(where, after)
 	Answer(w, http.StatusOK, s.objects[where])
+}
+
+// update replaces an object.
+func (s *Server) update(w http.ResponseWriter, where string, body Object) {
+	if s.isOutdated(w, where, body) {
+		return
+	}
+	body["apiVersion"], body["kind"] = s.objects[where]["apiVersion"], s.objects[where]["kind"]
+	s.store(where, body)
+	Answer(w, http.StatusOK, s.objects[where])
+}
+
+// isOutdated refuses a change of another resource version than the current one.
+func (s *Server) isOutdated(w http.ResponseWriter, where string, body Object) bool {
+	wanted := metadataOf(body)["resourceVersion"]
+	if wanted == nil || wanted == metadataOf(s.objects[where])["resourceVersion"] {
+		return false
+	}
+	Refuse(w, http.StatusConflict, "Conflict", "the object has been modified")
+	return true
 }
 
 // store writes an object with a new resource version.

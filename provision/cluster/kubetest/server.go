@@ -1,10 +1,10 @@
 // Package kubetest is an API server in memory, over TLS on the loopback, for
-// tests of what client-go's fakes get wrong: discovery, server-side apply with
-// dry run, resource versions that change only with the object, namespaces that
-// must exist, and requests that are no objects.
+// tests of what client-go's fakes do not do: discovery, server-side apply, dry
+// runs, resource versions that change only with the object, namespaces that must
+// exist, and requests that are not for objects.
 //
-// It knows no schema: lists are replaced as a whole, and nothing is defaulted.
-// Watches and finalizers are not there.
+// It has no schema: lists are replaced as a whole, and nothing is defaulted. It
+// has no watches and no finalizers.
 package kubetest
 
 import (
@@ -25,11 +25,11 @@ type Object = map[string]any
 
 // Server is the API server of one test.
 type Server struct {
-	// Intercept, if not nil, is asked first and says whether it has answered:
-	// for /readyz, pod proxies, logs, exec, and errors to inject.
+	// Intercept, if not nil, is called first and reports whether it has answered:
+	// for /readyz, pod proxies, logs, exec, and injected errors.
 	Intercept func(w http.ResponseWriter, r *http.Request) bool
-	// OnCreate, if not nil, is called after an object has been created, in the
-	// place of controllers. It may call Put.
+	// OnCreate, if not nil, is called after an object was created, in place of
+	// controllers. It may call Put.
 	OnCreate func(object Object)
 
 	server *httptest.Server
@@ -39,12 +39,12 @@ type Server struct {
 	objects map[string]Object // by API path
 	applied map[string]Object // what was applied last, by API path and manager
 	version int
-	// requests that were answered, "PATCH /api/v1/…?query".
+	// requests other than GET, "PATCH /api/v1/…?query".
 	requests []string
 }
 
-// New starts a server that ends with the test. It has the namespace
-// kube-system, and nothing else.
+// New starts a server that ends with the test. It has only the namespace
+// kube-system.
 func New(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{kinds: builtin(), objects: make(map[string]Object), applied: make(map[string]Object)}
@@ -52,21 +52,21 @@ func New(t testing.TB) *Server {
 	s.server.EnableHTTP2 = true
 	s.server.StartTLS()
 	t.Cleanup(s.server.Close)
-	// Every API server makes it when it starts.
+	// Every API server creates it when it starts.
 	s.PutObject(Object{"apiVersion": "v1", "kind": "Namespace", "metadata": Object{"name": "kube-system"}})
 	return s
 }
 
-// URL is where the server answers: "https://127.0.0.1:port".
+// URL returns the server's address: "https://127.0.0.1:port".
 func (s *Server) URL() string { return s.server.URL }
 
-// CA is the server's certificate in PEM.
+// CA returns the server's certificate in PEM.
 func (s *Server) CA() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.server.Certificate().Raw})
 }
 
-// Kubeconfig names the server, or server ("https://host:port") if not empty,
-// and a token.
+// Kubeconfig returns a kubeconfig with a token, for the server's address or, if
+// not empty, for server ("https://host:port").
 func (s *Server) Kubeconfig(server string) []byte {
 	if server == "" {
 		server = s.URL()
@@ -105,7 +105,7 @@ func (s *Server) PutObject(object Object) {
 	s.store(path, object)
 }
 
-// Get gives a copy of the object at an API path, nil if there is none.
+// Get returns a copy of the object at an API path, nil if there is none.
 func (s *Server) Get(path string) Object {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,21 +115,22 @@ func (s *Server) Get(path string) Object {
 	return clone(s.objects[path])
 }
 
-// Requests are the requests so far that write, "METHOD path?query".
+// Requests returns the requests so far other than GET, dry runs included:
+// "METHOD path?query".
 func (s *Server) Requests() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string(nil), s.requests...)
 }
 
-// Answer writes an object, or anything that encodes as JSON.
+// Answer writes an object, or any other value as JSON.
 func Answer(w http.ResponseWriter, code int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(body) // the client may be gone
 }
 
-// Refuse writes a Status such as API servers send with errors.
+// Refuse writes a Status, as API servers do for errors.
 func Refuse(w http.ResponseWriter, code int, reason, message string) {
 	Answer(w, code, Object{
 		"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message,

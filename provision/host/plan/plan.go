@@ -15,6 +15,9 @@ import (
 // it; the zero value is a host without any.
 type State struct{ planned atomic.Bool }
 
+// Set records that a change of the host is planned.
+func (s *State) Set() { s.planned.Store(true) }
+
 // planning is a Host that answers and does not change.
 type planning struct {
 	host.Host
@@ -46,14 +49,14 @@ func (p *planning) ReadFile(ctx context.Context, path string) ([]byte, error) {
 
 // Run plans the command.
 func (p *planning) Run(context.Context, host.Cmd) (host.Result, error) {
-	p.state.planned.Store(true)
+	p.state.Set()
 	return host.Result{}, nil
 }
 
 // WriteFiles plans the files.
 func (p *planning) WriteFiles(_ context.Context, files ...host.File) error {
 	if len(files) > 0 {
-		p.state.planned.Store(true)
+		p.state.Set()
 	}
 	return nil
 }
@@ -61,7 +64,7 @@ func (p *planning) WriteFiles(_ context.Context, files ...host.File) error {
 // Upload plans the files.
 func (p *planning) Upload(_ context.Context, blobs ...host.Blob) error {
 	if len(blobs) > 0 {
-		p.state.planned.Store(true)
+		p.state.Set()
 	}
 	return nil
 }

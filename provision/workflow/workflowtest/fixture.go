@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubetest"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
@@ -89,7 +90,7 @@ func (b *Fixture) Facts(name string) *facts.Facts {
 // Serve gives the first control plane the kubeconfig of an API server.
 func (b *Fixture) Serve(server *kubetest.Server) {
 	first := b.Hosts.Seed().Config.Name
-	b.machines[first].Put(workflow.AdminConf, string(server.Kubeconfig("")))
+	b.machines[first].Put(kube.AdminConf, string(server.Kubeconfig("")))
 }
 
 // Apply runs one phase on its hosts, as if what it needs were done. Its Always

@@ -14,17 +14,17 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// Own installs the user's own addons, in the order of the inventory.
-func Own() workflow.Phase {
+// Custom installs the custom addons, in the order of the inventory.
+func Custom() workflow.Phase {
 	return needs(workflow.Phase{
 		Name:    "addons-own",
-		Title:   "install your own manifests and charts",
-		Why:     "What a workshop or a site needs beside the usual comes with the cluster, is repaired with it, and goes with it.",
+		Title:   "install custom manifests and charts",
+		Why:     "What a workshop or a site needs besides is installed, repaired and removed together with the cluster.",
 		Manual:  []string{"kubectl apply --server-side -f YOURS.yaml"},
 		Enabled: func(c *config.Cluster) bool { return len(c.OwnAddons()) > 0 },
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			for _, a := range s.Cluster().OwnAddons() {
-				stages, err := ownStages(ctx, s, a)
+				stages, err := customStages(ctx, s, a)
 				if err != nil {
 					return err
 				}
@@ -40,11 +40,11 @@ func Own() workflow.Phase {
 	})
 }
 
-// ownStages are the objects of a user's own addon: its namespace first.
-func ownStages(ctx context.Context, s *workflow.Step, a config.Addon) ([]addon.Stage, error) {
+// customStages returns the objects of a custom addon, its namespace first.
+func customStages(ctx context.Context, s *workflow.Step, a config.Addon) ([]addon.Stage, error) {
 	var objects addon.Objects
 	for i, source := range a.Manifests {
-		some, err := ownManifest(ctx, s, source)
+		some, err := customManifest(ctx, s, source)
 		if err != nil {
 			return nil, fmt.Errorf("addons: %s: manifests[%d]: %w", a.Name, i, err)
 		}
@@ -53,7 +53,7 @@ func ownStages(ctx context.Context, s *workflow.Step, a config.Addon) ([]addon.S
 	namespace := a.Namespace
 	if a.Chart.Given() {
 		namespace = cmp.Or(namespace, a.Name)
-		some, err := ownChart(ctx, s, a, namespace)
+		some, err := customChart(ctx, s, a, namespace)
 		if err != nil {
 			return nil, fmt.Errorf("addons: %s: %w", a.Name, err)
 		}
@@ -63,8 +63,8 @@ func ownStages(ctx context.Context, s *workflow.Step, a config.Addon) ([]addon.S
 	return []addon.Stage{{Objects: objects}}, err
 }
 
-// inNamespace puts objects that name no namespace into the one given, which is
-// made with them unless it is there.
+// inNamespace puts objects without a namespace into the given one, and adds it
+// unless it is among them.
 func inNamespace(ctx context.Context, s *workflow.Step, objects addon.Objects, namespace string) (addon.Objects, error) {
 	if namespace == "" {
 		return objects, nil
@@ -79,12 +79,12 @@ func inNamespace(ctx context.Context, s *workflow.Step, objects addon.Objects, n
 	if _, err := objects.Find("Namespace", namespace); err == nil {
 		return objects, nil
 	}
-	own, err := addon.Render("addons/namespace.yaml.tmpl", struct{ Name string }{namespace})
-	return append(own, objects...), err
+	created, err := addon.Render("addons/namespace.yaml.tmpl", struct{ Name string }{namespace})
+	return append(created, objects...), err
 }
 
-// ownManifest reads a file, all files of a folder, or what a URL has.
-func ownManifest(ctx context.Context, s *workflow.Step, source config.ManifestSource) (addon.Objects, error) {
+// customManifest reads a file, all files of a directory, or a URL.
+func customManifest(ctx context.Context, s *workflow.Step, source config.ManifestSource) (addon.Objects, error) {
 	if source.URL != "" {
 		text, err := addon.Fetch(ctx, s, source.URL, source.SHA256)
 		if err != nil {
@@ -117,8 +117,8 @@ func ownManifest(ctx context.Context, s *workflow.Step, source config.ManifestSo
 	return objects, nil
 }
 
-// ownChart renders the user's chart for the cluster as it is.
-func ownChart(ctx context.Context, s *workflow.Step, a config.Addon, namespace string) (addon.Objects, error) {
+// customChart renders a custom addon's chart for the cluster.
+func customChart(ctx context.Context, s *workflow.Step, a config.Addon, namespace string) (addon.Objects, error) {
 	c, err := loadChart(ctx, s, a.Chart)
 	if err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func ownChart(ctx context.Context, s *workflow.Step, a config.Addon, namespace s
 		Name: a.Name, Namespace: namespace, Kubernetes: s.Cluster().Kubernetes.Version, APIs: apis, Values: a.Chart.Values,
 	})
 	if len(rendered.Hooks) > 0 {
-		s.Note("%s: hooks of the chart are left out, they run nowhere: %s", a.Name, strings.Join(rendered.Hooks, ", "))
+		s.Note("%s: the chart's hooks are not run: %s", a.Name, strings.Join(rendered.Hooks, ", "))
 	}
 	return rendered.Objects, err
 }
@@ -159,7 +159,7 @@ func loadChart(ctx context.Context, s *workflow.Step, source config.Chart) (*add
 	}
 }
 
-// yamlFiles are the YAML and JSON files of a folder, sorted.
+// yamlFiles returns the YAML and JSON files of a directory, sorted.
 func yamlFiles(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -172,7 +172,7 @@ func yamlFiles(dir string) ([]string, error) {
 		}
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("%s has no .yaml, .yml or .json file", dir)
+		return nil, fmt.Errorf("%s contains no .yaml, .yml or .json file", dir)
 	}
 	return files, nil
 }

@@ -1,0 +1,170 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"slipway.io/slipway/provision/host"
+)
+
+// AdminConf is where kubeadm writes the administrator's kubeconfig.
+const AdminConf = "/etc/kubernetes/admin.conf"
+
+// headStart is how long a control plane has to answer before the next one is
+// tried as well. A failure ends it.
+const headStart = 2 * time.Second
+
+// Connect returns a client that reaches the API server through any of the
+// control planes: it reads admin.conf on the first one that has it, and dials
+// through the first one that gets a connection. When that one goes away, the
+// client continues through another. A host that is no host.Dialer is dialed
+// from localhost.
+//
+// If no control plane has the file, or none answers, the error is a
+// *ConnectError.
+func Connect(ctx context.Context, controlPlanes []host.Host, options Options) (*Client, error) {
+	conf, from, err := ReadAdminConf(ctx, controlPlanes)
+	if err != nil {
+		return nil, err
+	}
+	r := &route{hosts: controlPlanes}
+	r.last.Store(int32(from))
+	return newClient(conf, r.dial, options)
+}
+
+// ReadAdminConf reads admin.conf on the first control plane that has it. from
+// is the index of that host. An error is a *ConnectError.
+func ReadAdminConf(ctx context.Context, controlPlanes []host.Host) (conf []byte, from int, err error) {
+	read := func(ctx context.Context, h host.Host) ([]byte, error) { return h.ReadFile(ctx, AdminConf) }
+	return firstAnswer(ctx, controlPlanes, 0, read, func([]byte) {})
+}
+
+// ConnectError says why no control plane gives access to the API server.
+type ConnectError struct {
+	// Reasons has an error for each control plane, which begins with its name.
+	Reasons []error
+}
+
+func (e *ConnectError) Error() string {
+	if e.noCluster() {
+		return "there is no cluster yet: no control plane has " + AdminConf
+	}
+	texts := make([]string, 0, len(e.Reasons))
+	for _, reason := range e.Reasons {
+		texts = append(texts, reason.Error())
+	}
+	return "no control plane gives access to the API server: " + strings.Join(texts, "; ")
+}
+
+// Unwrap returns the reasons. A missing file counts only if all control planes
+// lack it: of one that does not answer nobody knows.
+func (e *ConnectError) Unwrap() []error {
+	if e.noCluster() {
+		return e.Reasons
+	}
+	var known []error
+	for _, reason := range e.Reasons {
+		if !errors.Is(reason, fs.ErrNotExist) {
+			known = append(known, reason)
+		}
+	}
+	return known
+}
+
+func (e *ConnectError) noCluster() bool {
+	for _, reason := range e.Reasons {
+		if !errors.Is(reason, fs.ErrNotExist) {
+			return false
+		}
+	}
+	return true
+}
+
+// route dials through the control plane that answered last, and through
+// another one if that fails.
+type route struct {
+	hosts []host.Host
+	last  atomic.Int32
+}
+
+func (r *route) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, through, err := firstAnswer(ctx, r.hosts, int(r.last.Load()), func(ctx context.Context, h host.Host) (net.Conn, error) {
+		dial := directDial
+		if dialer, ok := h.(host.Dialer); ok {
+			dial = dialer.DialContext
+		}
+		return dial(ctx, network, addr)
+	}, func(late net.Conn) { late.Close() })
+	if err != nil {
+		return nil, err
+	}
+	r.last.Store(int32(through))
+	return conn, nil
+}
+
+// attempt is how one host answered.
+type attempt[T any] struct {
+	index  int
+	answer T
+	err    error
+}
+
+// firstAnswer asks the hosts in turn, beginning with hosts[first], and returns
+// the first answer and the index of its host. The next host is asked when one
+// fails, or has not answered within its head start. Answers that come too late
+// are discarded.
+func firstAnswer[T any](
+	ctx context.Context, hosts []host.Host, first int,
+	ask func(context.Context, host.Host) (T, error), discard func(T),
+) (answer T, from int, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	attempts := make(chan attempt[T], len(hosts))
+	reasons := make([]error, len(hosts))
+	asked, failed := 0, 0
+	for failed < len(hosts) {
+		var next <-chan time.Time
+		if asked < len(hosts) {
+			index := (first + asked) % len(hosts)
+			go func() {
+				answer, err := ask(ctx, hosts[index])
+				attempts <- attempt[T]{index, answer, err}
+			}()
+			asked++
+			next = time.After(headStart)
+		}
+		select {
+		case a := <-attempts:
+			if a.err == nil {
+				go discardLate(attempts, asked-failed-1, discard)
+				return a.answer, a.index, nil
+			}
+			reasons[a.index] = naming(hosts[a.index], a.err)
+			failed++
+		case <-next:
+		}
+	}
+	return answer, 0, &ConnectError{Reasons: reasons}
+}
+
+func discardLate[T any](attempts <-chan attempt[T], count int, discard func(T)) {
+	for range count {
+		if a := <-attempts; a.err == nil {
+			discard(a.answer)
+		}
+	}
+}
+
+// naming puts the host's name before an error that does not begin with it.
+func naming(h host.Host, err error) error {
+	if strings.HasPrefix(err.Error(), h.String()+": ") {
+		return err
+	}
+	return fmt.Errorf("%s: %w", h, err)
+}
