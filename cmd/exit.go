@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"slipway.io/slipway/phases/preflight"
+	"slipway.io/slipway/phases/validate"
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
@@ -29,9 +30,9 @@ const (
 	exitInterrupted = 130 // Ctrl-C
 )
 
-// errInvalidCluster is returned after the report of a failed validation was
-// printed.
-var errInvalidCluster = errors.New("the cluster does not pass its validation")
+// errInvalidCluster is returned after "addon status" has printed which addons are
+// not ready.
+var errInvalidCluster = errors.New("an addon is not ready")
 
 // reported marks an error that the run's own output has told already.
 type reported struct{ error }
@@ -54,6 +55,7 @@ func exitCode(err error) int {
 		corrupt  *bundle.CorruptError
 		missing  *bundle.NotFoundError
 		findings *preflight.FindingsError
+		failed   *validate.FailedError
 		child    childExit
 	)
 	switch {
@@ -73,7 +75,7 @@ func exitCode(err error) int {
 		return exitUnknown
 	case errors.Is(err, errWarnings):
 		return exitWarnings
-	case errors.Is(err, errInvalidCluster):
+	case errors.As(err, &failed), errors.Is(err, errInvalidCluster):
 		return exitValidation
 	case errors.As(err, &locked):
 		return exitLocked

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"slipway.io/slipway/phases/validate"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/workflow"
@@ -15,7 +16,7 @@ import (
 )
 
 func workflows() []workflow.Workflow {
-	return []workflow.Workflow{Apply(), Reset(), Preflight()}
+	return []workflow.Workflow{Apply(), Reset(), Preflight(), Validate(validate.Options{}, &report.ValidationReport{})}
 }
 
 // The runner itself says whether what phases need stands before them.
