@@ -16,8 +16,8 @@ import (
 	"slipway.io/slipway/provision/config"
 )
 
-// testCluster is an API server with the controllers, kubelets and network that
-// a validation meets: two nodes, cp-1 and w-1.
+// testCluster is a fake API server with the controllers, kubelets and network
+// that a validation needs, and two nodes, cp-1 and w-1.
 type testCluster struct {
 	*kubetest.Server
 	t *testing.T
@@ -25,11 +25,15 @@ type testCluster struct {
 	proxy func(w http.ResponseWriter, pod string, r *http.Request) bool
 	// sick is a node whose test pod does not start.
 	sick string
+	// workloads is how the workloads of single probes behave.
+	workloads workloads
 
 	mu   sync.Mutex
 	pods map[string]string // addresses, by name
-	// executed are the commands that were run in pods.
+	// executed are the commands that ran in pods.
 	executed []string
+	// files are the contents of volumes, by claim.
+	files map[string]string
 }
 
 const clusterObjects = `
@@ -67,7 +71,7 @@ status: {replicas: 1, updatedReplicas: 1, availableReplicas: 1}`
 
 func newTestCluster(t *testing.T) *testCluster {
 	t.Helper()
-	c := &testCluster{Server: kubetest.New(t), t: t, pods: make(map[string]string)}
+	c := &testCluster{Server: kubetest.New(t), t: t, pods: make(map[string]string), files: make(map[string]string)}
 	c.Put(clusterObjects)
 	for _, component := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"} {
 		c.Put(fmt.Sprintf(`{apiVersion: v1, kind: Pod, metadata: {name: %s-cp-1, namespace: kube-system},
@@ -102,7 +106,7 @@ func (c *testCluster) run() *run {
 // testImage is the reference of the test image.
 const testImage = "registry.test/agnhost:1"
 
-// created is what controllers make of a new object.
+// created is what controllers do with a new object.
 func (c *testCluster) created(object kubetest.Object) {
 	metadata := object["metadata"].(kubetest.Object)
 	name, namespace := metadata["name"], metadata["namespace"]
@@ -112,8 +116,11 @@ func (c *testCluster) created(object kubetest.Object) {
 	case "Service":
 		spec := object["spec"].(kubetest.Object)
 		spec["clusterIP"] = "10.96.7.7"
-		if spec["type"] == "NodePort" {
+		switch spec["type"] {
+		case "NodePort":
 			spec["ports"].([]any)[0].(kubetest.Object)["nodePort"] = 30123
+		case "LoadBalancer":
+			object["status"] = c.workloads.loadBalancer()
 		}
 		c.PutObject(object)
 	case "DaemonSet":
@@ -129,11 +136,17 @@ func (c *testCluster) created(object kubetest.Object) {
 			c.Put(fmt.Sprintf("{apiVersion: v1, kind: Pod, metadata: {name: %s, namespace: %s}, spec: {nodeName: %s}, status: %s}",
 				pod, namespace, node, status))
 		}
+	default:
+		c.createdWorkload(object)
 	}
 }
 
-// intercept is what goes to kubelets and pods.
+// intercept answers requests that go to kubelets and pods, and notes those that
+// controllers react to.
 func (c *testCluster) intercept(w http.ResponseWriter, r *http.Request) bool {
+	if c.interceptWorkload(w, r) {
+		return true
+	}
 	_, after, found := strings.Cut(r.URL.Path, "/pods/")
 	pod, action, _ := strings.Cut(after, "/")
 	if !found || action == "" {
@@ -176,10 +189,11 @@ func (c *testCluster) dial(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"responses":[%q]}`, response)
 }
 
-// exec answers like agnhost connect, --version otherwise; it fails for ports
-// that nobody listens on.
+// exec answers like agnhost connect, agnhost --version, and the commands that
+// write and read a file of a volume.
 func (c *testCluster) exec(w http.ResponseWriter, r *http.Request) {
-	command := strings.Join(r.URL.Query()["command"], " ")
+	argv := r.URL.Query()["command"]
+	command := strings.Join(argv, " ")
 	c.mu.Lock()
 	c.executed = append(c.executed, command)
 	c.mu.Unlock()
@@ -191,7 +205,13 @@ func (c *testCluster) exec(w http.ResponseWriter, r *http.Request) {
 	}
 	defer conn.Close()
 	status, out := `{"status":"Success"}`, "\x01app version 2.63.0\n"
-	if strings.Contains(command, "no-such-service") {
+	switch {
+	case argv[0] == "sh":
+		c.writeFile(r.URL.Path, input(c.t, conn))
+		out = "\x01"
+	case argv[0] == "cat":
+		out = "\x01" + c.readFile(r.URL.Path)
+	case strings.Contains(command, "no-such-service"):
 		out = "\x02DNS: lookup no-such-service: no such host\n"
 		status = `{"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"1"}]}}`
 	}
@@ -203,7 +223,7 @@ func (c *testCluster) exec(w http.ResponseWriter, r *http.Request) {
 	_ = conn.WriteControl(gorilla.CloseMessage, gorilla.FormatCloseMessage(gorilla.CloseNormalClosure, ""), time.Now().Add(time.Second))
 }
 
-// namespaces are those of validations that are still there.
+// namespaces are those of validations that still exist.
 func (c *testCluster) namespaces() []string {
 	var names []string
 	for _, request := range c.Requests() {
