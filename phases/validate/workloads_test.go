@@ -21,7 +21,7 @@ import (
 
 // failsWithin bounds a probe that waits for what never happens; evidenceTime is
 // part of it.
-const failsWithin = evidenceTime + 3*time.Second
+const failsWithin = evidenceTime + 1500*time.Millisecond
 
 // setUp is a run in a cluster whose test namespace and test pods are set up.
 func setUp(t *testing.T) (*run, *testCluster, *fakeNetwork) {
@@ -135,7 +135,7 @@ func TestProbesOfWorkloads(t *testing.T) {
 	}
 }
 
-func TestWhatProbesOfVolumesCreatedIsDeletedAfterThem(t *testing.T) {
+func TestProbesOfVolumesDeleteTheirWorkloads(t *testing.T) {
 	t.Parallel()
 	r, c, _ := setUp(t)
 	c.Put(defaultStorageClass)
