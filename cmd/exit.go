@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"slipway.io/slipway/phases/preflight"
+	"slipway.io/slipway/phases/validate"
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
@@ -30,8 +31,9 @@ const (
 	exitInterrupted = 130 // Ctrl-C
 )
 
-// errInvalidCluster: the validation failed, and its report was printed.
-var errInvalidCluster = errors.New("validation failed")
+// errInvalidCluster is returned after "addon status" has printed which addons are
+// not ready.
+var errInvalidCluster = errors.New("an addon is not ready")
 
 // reported is an error that was printed already.
 type reported struct{ error }
@@ -54,6 +56,7 @@ func exitCode(err error) int {
 		corrupt  *bundle.CorruptError
 		missing  *bundle.NotFoundError
 		findings *preflight.FindingsError
+		failed   *validate.FailedError
 		child    childExit
 	)
 	switch {
@@ -73,7 +76,7 @@ func exitCode(err error) int {
 		return exitUnknown
 	case errors.Is(err, errWarnings):
 		return exitWarnings
-	case errors.Is(err, errInvalidCluster):
+	case errors.As(err, &failed), errors.Is(err, errInvalidCluster):
 		return exitValidation
 	case errors.As(err, &locked):
 		return exitLocked

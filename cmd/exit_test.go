@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"slipway.io/slipway/phases/preflight"
+	"slipway.io/slipway/phases/validate"
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
@@ -41,7 +42,8 @@ func TestExitCodes(t *testing.T) {
 		{"checks that found errors", inPhase(&preflight.FindingsError{}), 5},
 		{"checks that are inconclusive", reported{errUnknown}, 10},
 		{"checks that only warn", reported{errWarnings}, 11},
-		{"a cluster that is not valid", errInvalidCluster, 6},
+		{"a probe that failed", inPhase(&validate.FailedError{}), 6},
+		{"an addon that is not ready", reported{errInvalidCluster}, 6},
 		{"a lock that another holds", inPhase(&lock.HeldError{}), 7},
 		{"a bundle that is damaged", inPhase(&bundle.CorruptError{}), 8},
 		{"a bundle that is incomplete", inPhase(&bundle.NotFoundError{}), 8},

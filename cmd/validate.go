@@ -1,20 +1,16 @@
 package cmd
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"slipway.io/slipway/phases"
 	"slipway.io/slipway/phases/validate"
-	"slipway.io/slipway/provision/bundle"
-	"slipway.io/slipway/provision/cluster/kube"
-	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/host"
-	"slipway.io/slipway/provision/probe/httpprobe"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/workflow"
 )
@@ -22,12 +18,13 @@ import (
 func newValidate(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "validate",
-		Short: "Prove that the cluster works: nodes, DNS, traffic, volumes, load balancer, ingress",
-		Long: `Prove that the cluster works, with test pods in a namespace of their own that is
-always removed. What the inventory's addons promise is proved too: volumes are
-written and read, the ingress and the load balancer are asked from this computer,
-or from the first control plane where hosts are behind a bastion. The exit code is
-6 if a probe fails.
+		Short: "Validate that the cluster works: nodes, DNS, traffic, volumes, load balancer, ingress",
+		Long: `Validate that the cluster works. Test pods run in a namespace of their own, which is
+deleted at the end, also after Ctrl-C. Probes of the addons in the inventory write
+and read volumes, and send requests to the ingress and the load balancer from
+localhost, or from the first control plane if the hosts are behind a bastion.
+
+The exit code is 6 if a probe fails.
 
 Probes: ` + strings.Join(validate.Names(), ", ") + `.`,
 		Example: `  slipway validate
@@ -46,126 +43,60 @@ Probes: ` + strings.Join(validate.Names(), ", ") + `.`,
 	}
 	connectionFlags(cmd)
 	flags := cmd.Flags()
-	flags.StringSlice("only", nil, "the probes to run (default: all)")
-	flags.StringSlice("skip", nil, "probes to leave out")
-	flags.Duration("timeout", 5*time.Minute, "how long all of it may take; with more than the default, each part may take longer too")
+	flags.StringSlice("only", nil, "probes to run (default: all)")
+	flags.StringSlice("skip", nil, "probes to skip")
+	flags.Duration("timeout", 5*time.Minute, "timeout of the whole validation; a longer one extends the timeout of each probe in proportion")
 	return cmd
 }
 
+// validate validates the cluster and prints the report, also if it is
+// interrupted.
 func (a *app) validate(ctx context.Context, s *session) error {
-	client, err := s.hosts.Connect(ctx, kube.Options{})
+	options := validate.Options{
+		Selection: validate.Selection{Only: a.list("only"), Skip: a.list("skip")},
+		Timeout:   a.settings.GetDuration("timeout"),
+	}
+	if err := options.Selection.Validate(); err != nil {
+		return err
+	}
+	bundle, err := a.bundle(ctx, s.cluster)
 	if err != nil {
 		return err
 	}
-	cluster := s.cluster
-	image, err := a.agnhost(ctx, cluster)
-	if err != nil {
-		return err
-	}
-	found, err := validate.Run(ctx, validate.Options{
-		Client: client, Cluster: cluster, AgnhostImage: image, NodeIPs: nodeIPs(cluster),
-		Timeout: a.settings.GetDuration("timeout"),
-		Only:    a.list("only"), Skip: a.list("skip"), Outside: outsideOf(cluster, s.hosts),
-		Progress: func(message string) {
-			if a.settings.GetBool("verbose") {
-				fmt.Fprintln(a.err, message)
-			}
-		},
-	})
-	if found == nil {
-		return &usageError{err}
-	}
-	if printErr := a.printReport(found); printErr != nil {
-		return printErr
-	}
-	if err != nil {
-		return err
-	}
-	return verdict(found)
-}
-
-// verdict names the failed probes again: a long report has them anywhere.
-func verdict(found *validate.Report) error {
-	switch failures := found.Failures(); {
-	case len(failures) > 0:
-		return fmt.Errorf("%w: %s", errInvalidCluster, strings.Join(failures, "\n"))
-	case !found.OK:
-		return fmt.Errorf("%w: no probe could be run", errInvalidCluster)
-	}
-	return nil
-}
-
-// outsideOf asks what the cluster serves from this computer; where its hosts
-// are behind a bastion, from the first control plane.
-func outsideOf(cluster *config.Cluster, hosts *workflow.Hosts) httpprobe.Client {
-	first := hosts.Seed()
-	bastion := cmp.Or(first.Config.SSH.Bastion, cluster.SSH.Bastion)
-	dialer, ok := first.Conn.(host.Dialer)
-	if bastion == "" || bastion == "none" || !ok {
-		return httpprobe.Client{}
-	}
-	return httpprobe.Client{Dial: dialer.DialContext, Place: first.Config.Name + ", by SSH"}
-}
-
-// agnhost is the test image under the name that the machines have it by.
-func (a *app) agnhost(ctx context.Context, cluster *config.Cluster) (string, error) {
-	b, err := a.bundle(ctx, cluster)
-	if err != nil {
-		return "", err
-	}
-	for _, image := range b.Manifest().Images {
-		if strings.Contains(image.Name, "/agnhost:") {
-			return image.Name, nil
+	run := &workflow.Run{Cluster: s.cluster, Hosts: s.hosts, Bundle: bundle, Sink: report.SinkFunc(a.validateProgress)}
+	var found report.ValidationReport
+	err = run.Do(ctx, phases.Validate(options, &found))
+	if found.Probes != nil { // else the validation did not start
+		if printErr := a.printValidation(&found); printErr != nil {
+			return printErr
 		}
 	}
-	return "", &bundle.NotFoundError{Bundle: b.Dir(), Name: "image agnhost"}
-}
-
-// nodeIPs are the addresses that the inventory names, by host.
-func nodeIPs(cluster *config.Cluster) map[string]string {
-	ips := map[string]string{}
-	for _, h := range cluster.Hosts {
-		if h.NodeIP != "" {
-			ips[h.Name] = h.NodeIP
-		}
+	var failed *validate.FailedError
+	if errors.As(err, &failed) {
+		return failed // the only phase needs no name in the error
 	}
-	return ips
+	return err
 }
 
-// printReport writes what was found as it was asked for.
-func (a *app) printReport(r *validate.Report) error {
+// validateProgress prints what the validation waits for.
+func (a *app) validateProgress(e report.Event) {
+	if e.Kind == report.Waiting && a.settings.GetBool("verbose") {
+		fmt.Fprintln(a.err, e.Message)
+	}
+}
+
+func (a *app) printValidation(r *report.ValidationReport) error {
 	if r.Leftover != "" {
-		fmt.Fprintf(a.err, "the test namespace could not be removed: %s\n", r.Leftover)
+		fmt.Fprintf(a.err, "the test namespace is not deleted: %s\nThe next validation deletes it once it is 15 minutes old.\n", r.Leftover)
 	}
-	proof := proofOf(r)
 	switch a.settings.GetString("output") {
 	case "json":
 		return a.printJSON(r)
 	case "junit":
-		return report.ProofJUnit(a.out, proof)
+		return report.ValidationJUnit(a.out, r)
 	case "html":
-		return report.ProofHTML(a.out, proof)
+		return report.ValidationHTML(a.out, r)
+	default:
+		return report.Validation(a.out, r)
 	}
-	var rows []report.Row
-	for _, p := range proof.Probes {
-		rows = append(rows, report.Row{Status: p.Status, Cells: []string{p.Name, p.Target, p.Took.String(), p.Seen}})
-	}
-	if err := report.Table(a.out, []string{"PROBE", "TARGET", "TIME", "EVIDENCE"}, rows); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(a.out, "%d passed, %d failed, %d skipped in %s\n", r.Passed, r.Failed, r.Skipped, r.Duration().Round(100*time.Millisecond))
-	return err
-}
-
-func proofOf(r *validate.Report) *report.Proof {
-	proof := &report.Proof{Cluster: r.Cluster, Started: time.Now().Add(-r.Duration()), Took: r.Duration(), OK: r.OK}
-	statuses := map[validate.Status]report.Status{
-		validate.Passed: report.StatusOK, validate.Failed: report.StatusFailed, validate.Skipped: report.StatusSkipped,
-	}
-	for _, p := range r.Probes {
-		proof.Probes = append(proof.Probes, report.ProofProbe{
-			Name: p.Name, Target: p.Target, Title: p.Title, Status: statuses[p.Status], Seen: p.Seen(), Took: p.Took(),
-		})
-	}
-	return proof
 }

@@ -108,7 +108,7 @@ func (s *scenario) provesDataPath(ctx context.Context, t *testing.T) {
 			t.Errorf("%s was not run", name)
 		}
 	}
-	for format, want := range map[string]string{"junit": `classname="slipway.validate.load-balancer"`, "html": "asked from this computer"} {
+	for format, want := range map[string]string{"junit": `classname="slipway.validate.load-balancer"`, "html": "requested from localhost"} {
 		r := s.slipway.must(ctx, t, s.on("validate", "--only", "load-balancer", "-o", format)...)
 		if !strings.Contains(r.stdout, want) {
 			t.Errorf("-o %s has no %s:\n%s", format, want, r.stdout)
@@ -117,7 +117,7 @@ func (s *scenario) provesDataPath(ctx context.Context, t *testing.T) {
 	// Both ports of both workers, each asked from here.
 	for _, target := range []string{"w1 http", "w1 https", "w2 http", "w2 https"} {
 		if !slices.ContainsFunc(found, func(p probe) bool {
-			return p.Name == "ingress" && p.Target == target && strings.Contains(p.Evidence, "asked from this computer")
+			return p.Name == "ingress" && p.Target == target && strings.Contains(p.Evidence, "requested from localhost")
 		}) {
 			t.Errorf("no probe asked %s", target)
 		}
@@ -170,7 +170,7 @@ func others() []breach {
 			breakIt: []string{"get", "nodes"}, heal: []string{"get", "nodes"},
 		},
 		{
-			probe: "stateful-set", evidence: "no StorageClass is the default one",
+			probe: "stateful-set", evidence: "no default StorageClass",
 			breakIt: []string{"annotate", "storageclass", "local-path", "--overwrite", "storageclass.kubernetes.io/is-default-class=false"},
 			heal:    []string{"annotate", "storageclass", "local-path", "--overwrite", "storageclass.kubernetes.io/is-default-class=true"},
 		},
@@ -264,7 +264,7 @@ func (s *scenario) probesSeeFaults(ctx context.Context, t *testing.T) {
 	// A pod network that does not enforce policies, said to be one that does.
 	calico := s.edit(t, "\nkubernetes:\n", "\nnetwork: {cni: {name: calico}}\nkubernetes:\n")
 	found, r = s.probes(ctx, t, calico, "--only", "network-policy", "--timeout", "30s")
-	told(t, found, r, []breach{{probe: "network-policy", evidence: "which the policy keeps out, is answered"}})
+	told(t, found, r, []breach{{probe: "network-policy", evidence: "but it gets an answer"}})
 	// And it cannot be switched to.
 	refused := s.slipway.run(ctx, t, "apply", "--inventory", calico)
 	if refused.code != 5 || !strings.Contains(refused.stderr, "the cluster's pod network is flannel, the inventory wants calico") {

@@ -12,6 +12,7 @@ import (
 	"slipway.io/slipway/phases/access"
 	"slipway.io/slipway/phases/machines"
 	"slipway.io/slipway/phases/preflight"
+	"slipway.io/slipway/phases/validate"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/journal"
 	"slipway.io/slipway/provision/lab"
@@ -30,7 +31,7 @@ func workflows() []workflow.Workflow {
 func readOnly() []workflow.Workflow {
 	return []workflow.Workflow{
 		Preflight(preflight.Options{}, nil), PreflightLocal(preflight.LocalOptions{}, nil),
-		Kubeconfig("", nil), Console(access.Console{}), AddonStatus("", nil),
+		Kubeconfig("", nil), Console(access.Console{}), AddonStatus("", nil), Validate(validate.Options{}, &report.ValidationReport{}),
 	}
 }
 

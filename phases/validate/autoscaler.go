@@ -12,15 +12,12 @@ import (
 	"slipway.io/slipway/provision/config"
 )
 
-// autoscalerTasks have an autoscaler read metrics.
+// autoscalerTasks check that a HorizontalPodAutoscaler reads metrics.
 func autoscalerTasks(_ context.Context, r *run) []task {
-	if !r.options.Cluster.Expects(config.AddonMetricsServer) {
-		return skipped("the inventory has no metrics-server")
+	if !r.cluster.Expects(config.AddonMetricsServer) {
+		return skipped("the inventory has no metrics-server addon")
 	}
-	if r.namespace == "" {
-		return r.noNamespace()
-	}
-	return []task{{lasts: workloadTime, once: func(ctx context.Context) (string, error) {
+	return []task{{timeout: workloadTimeout, try: func(ctx context.Context) (string, error) {
 		if err := r.roll(ctx, "scaled", "v1"); err != nil {
 			return "", err
 		}
@@ -30,12 +27,12 @@ func autoscalerTasks(_ context.Context, r *run) []task {
 			return "", err
 		}
 		seen := ""
-		err := r.await(ctx, autoscalerActive(r.namespace, data.Name, &seen), workloadTime)
+		err := r.await(ctx, autoscalerActive(r.namespace, data.Name, &seen), workloadTimeout)
 		return seen, err
 	}}}
 }
 
-// autoscalerActive: the autoscaler has read how much memory the pods use.
+// autoscalerActive: the autoscaler has read the memory usage of the pods.
 func autoscalerActive(namespace, name string, seen *string) kube.Condition {
 	return kube.Condition{Name: "autoscaler " + name, Check: func(ctx context.Context, c *kube.Client) (bool, string, error) {
 		scaler, err := c.Clientset().AutoscalingV2().HorizontalPodAutoscalers(namespace).Get(ctx, name, metav1.GetOptions{})
@@ -44,7 +41,7 @@ func autoscalerActive(namespace, name string, seen *string) kube.Condition {
 		}
 		for _, metric := range scaler.Status.CurrentMetrics {
 			if metric.Resource != nil && metric.Resource.Current.AverageValue != nil {
-				*seen = fmt.Sprintf("%s a pod of memory, measured by the autoscaler", metric.Resource.Current.AverageValue)
+				*seen = fmt.Sprintf("the autoscaler reads %s of memory per pod", metric.Resource.Current.AverageValue)
 				return true, *seen, nil
 			}
 		}
@@ -53,6 +50,6 @@ func autoscalerActive(namespace, name string, seen *string) kube.Condition {
 				return false, condition.Reason + ": " + condition.Message, nil
 			}
 		}
-		return false, "the autoscaler has not looked yet", nil
+		return false, "the autoscaler has not read metrics yet", nil
 	}}
 }

@@ -2,227 +2,26 @@ package validate
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	gorilla "github.com/gorilla/websocket"
-	"k8s.io/apimachinery/pkg/util/remotecommand"
 
-	"slipway.io/slipway/provision/cluster/kube"
-	"slipway.io/slipway/provision/cluster/kubetest"
-	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/report"
 )
-
-// testCluster is an API server with the controllers, kubelets and network that
-// a validation meets: two nodes, cp-1 and w-1.
-type testCluster struct {
-	*kubetest.Server
-	t *testing.T
-	// proxy, if not nil, answers instead of agnhost and says whether it did.
-	proxy func(w http.ResponseWriter, pod string, r *http.Request) bool
-	// sick is a node whose test pod does not start.
-	sick string
-
-	mu   sync.Mutex
-	pods map[string]string // addresses, by name
-	// executed are the commands that were run in pods.
-	executed []string
-}
-
-const clusterObjects = `
-apiVersion: v1
-kind: Node
-metadata: {name: cp-1}
-status:
-  addresses: [{type: InternalIP, address: 192.0.2.1}]
-  conditions: [{type: Ready, status: "True"}]
-  nodeInfo: {kubeletVersion: v1.36.4, containerRuntimeVersion: containerd://2.3.1}
----
-apiVersion: v1
-kind: Node
-metadata: {name: w-1}
-status:
-  addresses: [{type: InternalIP, address: 192.0.2.2}]
-  conditions: [{type: Ready, status: "True"}]
-  nodeInfo: {kubeletVersion: v1.36.4, containerRuntimeVersion: containerd://2.3.1}
----
-apiVersion: apps/v1
-kind: DaemonSet
-metadata: {name: kube-proxy, namespace: kube-system}
-status: {desiredNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 2}
----
-apiVersion: apps/v1
-kind: DaemonSet
-metadata: {name: kube-flannel-ds, namespace: kube-flannel}
-status: {desiredNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 2}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: coredns, namespace: kube-system}
-spec: {replicas: 1}
-status: {replicas: 1, updatedReplicas: 1, availableReplicas: 1}`
-
-func newTestCluster(t *testing.T) *testCluster {
-	t.Helper()
-	c := &testCluster{Server: kubetest.New(t), t: t, pods: make(map[string]string)}
-	c.Put(clusterObjects)
-	for _, component := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"} {
-		c.Put(fmt.Sprintf(`{apiVersion: v1, kind: Pod, metadata: {name: %s-cp-1, namespace: kube-system},
-			status: {conditions: [{type: Ready, status: "True"}], containerStatuses: [{name: a, restartCount: 2}]}}`, component))
-	}
-	c.OnCreate = c.created
-	c.Intercept = c.intercept
-	return c
-}
-
-func (c *testCluster) options() Options {
-	client, err := kube.New(c.Kubeconfig(""), nil)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	cluster := &config.Cluster{
-		Metadata:   config.Metadata{Name: "lab"},
-		Kubernetes: config.Kubernetes{Version: "1.36.4"},
-		Network:    config.Network{CNI: config.CNI{Name: "flannel"}},
-		Hosts: []config.Host{
-			{Name: "cp-1", NodeIP: "192.0.2.1", Roles: []config.Role{config.RoleControlPlane}},
-			{Name: "w-1", Roles: []config.Role{config.RoleWorker}},
-		},
-	}
-	return Options{
-		Skip:   ofWorkloads,
-		Client: client, Cluster: cluster, AgnhostImage: "agnhost:1", Timeout: time.Minute,
-		NodeIPs: map[string]string{"w-1": "192.0.2.2"},
-	}
-}
-
-// created is what controllers make of a new object.
-func (c *testCluster) created(object kubetest.Object) {
-	metadata := object["metadata"].(kubetest.Object)
-	name, namespace := metadata["name"], metadata["namespace"]
-	switch object["kind"] {
-	case "Namespace":
-		c.Put(fmt.Sprintf("{apiVersion: v1, kind: ServiceAccount, metadata: {name: default, namespace: %s}}", name))
-	case "Service":
-		spec := object["spec"].(kubetest.Object)
-		spec["clusterIP"] = "10.96.7.7"
-		if spec["type"] == "NodePort" {
-			spec["ports"].([]any)[0].(kubetest.Object)["nodePort"] = 30123
-		}
-		c.PutObject(object)
-	case "DaemonSet":
-		for i, node := range []string{"cp-1", "w-1"} {
-			pod, address := fmt.Sprintf("%s-%d", name, i), fmt.Sprintf("10.244.%d.2", i)
-			c.mu.Lock()
-			c.pods[pod] = address
-			c.mu.Unlock()
-			status := fmt.Sprintf(`{podIP: %s, phase: Running, conditions: [{type: Ready, status: "True"}]}`, address)
-			if node == c.sick {
-				status = "{phase: Pending, containerStatuses: [{name: agnhost, state: {waiting: {reason: ErrImagePull}}}]}"
-			}
-			c.Put(fmt.Sprintf("{apiVersion: v1, kind: Pod, metadata: {name: %s, namespace: %s}, spec: {nodeName: %s}, status: %s}",
-				pod, namespace, node, status))
-		}
-	}
-}
-
-// intercept is what goes to kubelets and pods.
-func (c *testCluster) intercept(w http.ResponseWriter, r *http.Request) bool {
-	_, after, found := strings.Cut(r.URL.Path, "/pods/")
-	pod, action, _ := strings.Cut(after, "/")
-	if !found || action == "" {
-		return false
-	}
-	switch action {
-	case "log":
-		fmt.Fprintln(w, "2026/11/20 12:00:00 Started HTTP server on port 8080")
-	case "exec":
-		c.exec(w, r)
-	case "proxy/dial":
-		pod = strings.TrimSuffix(pod, ":8080")
-		if c.proxy == nil || !c.proxy(w, pod, r) {
-			c.dial(w, r)
-		}
-	default:
-		return false
-	}
-	return true
-}
-
-// dial is agnhost's /dial in a network that works.
-func (c *testCluster) dial(w http.ResponseWriter, r *http.Request) {
-	host, request := r.FormValue("host"), r.FormValue("request")
-	if strings.HasPrefix(host, "no-such-service.") {
-		http.Error(w, "host and/or port param are invalid. lookup "+host+" on 10.96.0.10:53: no such host", http.StatusBadRequest)
-		return
-	}
-	answer := "slipway-probe-0"
-	c.mu.Lock()
-	for pod, address := range c.pods {
-		if address == host {
-			answer = pod
-		}
-	}
-	c.mu.Unlock()
-	if text, ok := strings.CutPrefix(request, "echo?msg="); ok {
-		answer = text
-	}
-	fmt.Fprintf(w, `{"responses":[%q]}`, answer)
-}
-
-// exec answers like agnhost connect, --version otherwise; it fails for ports
-// that nobody listens on.
-func (c *testCluster) exec(w http.ResponseWriter, r *http.Request) {
-	command := strings.Join(r.URL.Query()["command"], " ")
-	c.mu.Lock()
-	c.executed = append(c.executed, command)
-	c.mu.Unlock()
-	upgrader := gorilla.Upgrader{Subprotocols: []string{remotecommand.StreamProtocolV5Name}}
-	conn, err := upgrader.Upgrade(w, r, nil)
-	if err != nil {
-		c.t.Error(err)
-		return
-	}
-	defer conn.Close()
-	status, out := `{"status":"Success"}`, "\x01app version 2.63.0\n"
-	if strings.Contains(command, "no-such-service") {
-		out = "\x02DNS: lookup no-such-service: no such host\n"
-		status = `{"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"1"}]}}`
-	}
-	for _, message := range []string{out, "\x03" + status} {
-		if err := conn.WriteMessage(gorilla.BinaryMessage, []byte(message)); err != nil {
-			c.t.Error(err)
-		}
-	}
-	_ = conn.WriteControl(gorilla.CloseMessage, gorilla.FormatCloseMessage(gorilla.CloseNormalClosure, ""), time.Now().Add(time.Second))
-}
-
-// namespaces are those of validations that are still there.
-func (c *testCluster) namespaces() []string {
-	var names []string
-	for _, request := range c.Requests() {
-		path, _, _ := strings.Cut(strings.TrimPrefix(request, "PATCH "), "?")
-		if strings.HasPrefix(path, "/api/v1/namespaces/"+namespacePrefix) && c.Get(path) != nil {
-			names = append(names, path)
-		}
-	}
-	return names
-}
 
 func TestAHealthyClusterPasses(t *testing.T) {
 	t.Parallel()
 	c := newTestCluster(t)
-	report, err := Run(t.Context(), c.options())
-	if err != nil {
+	var found report.ValidationReport
+	if err := c.run().validate(t.Context(), Options{Selection: Selection{Skip: workloadProbes}}, &found); err != nil {
 		t.Fatal(err)
 	}
-	if !report.OK || report.Skipped != len(ofWorkloads) || report.Leftover != "" {
-		t.Errorf("ok %v, %d skipped, leftover %q:\n%s", report.OK, report.Skipped, report.Leftover, strings.Join(report.Failures(), "\n"))
+	if !found.OK || found.Skipped != len(workloadProbes) || found.Leftover != "" {
+		t.Errorf("ok %v, %d skipped, leftover %q", found.OK, found.Skipped, found.Leftover)
 	}
 	want := []string{
 		"cp-1: passed: Ready, kubelet v1.36.4, InternalIP 192.0.2.1, containerd://2.3.1",
@@ -238,7 +37,7 @@ func TestAHealthyClusterPasses(t *testing.T) {
 		"cp-1: passed: slipway-probe-0 at 10.244.0.2",
 		"w-1: passed: slipway-probe-1 at 10.244.1.2",
 	}
-	if diff := cmp.Diff(want, lines(report.Probes)[:len(want)]); diff != "" {
+	if diff := cmp.Diff(want, lines(found.Probes)[:len(want)]); diff != "" {
 		t.Error(diff)
 	}
 	if left := c.namespaces(); left != nil {
@@ -250,16 +49,17 @@ func TestTheNamespaceIsDeletedAfterAnInterruption(t *testing.T) {
 	t.Parallel()
 	c := newTestCluster(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	o := c.options()
+	r := c.run()
 	c.sick = "w-1" // so that there is something to wait for
-	o.Progress = func(message string) {
+	r.progress.say = func(message string) {
 		if strings.HasPrefix(message, "test pods: 1 of 2 ready") {
 			cancel()
 		}
 	}
-	report, err := Run(ctx, o)
-	if err == nil || report.OK {
-		t.Errorf("error %v, ok %v", err, report.OK)
+	var found report.ValidationReport
+	err := r.validate(ctx, Options{Selection: Selection{Skip: workloadProbes}}, &found)
+	if !errors.Is(err, context.Canceled) || found.OK {
+		t.Errorf("error %v, ok %v", err, found.OK)
 	}
 	if left := c.namespaces(); left != nil {
 		t.Errorf("left behind: %v", left)
@@ -281,13 +81,12 @@ func TestNamespacesOfKilledRunsAreDeletedAndNoOthers(t *testing.T) {
 		put("slipway-validate-foreign", time.Hour, "{}"),
 		put("other", time.Hour, ours),
 	}
-	o := c.options()
-	o.Only = []string{"logs"}
-	if _, err := Run(t.Context(), o); err != nil {
+	var found report.ValidationReport
+	if err := c.run().validate(t.Context(), Options{Selection: Selection{Only: []string{"logs"}}}, &found); err != nil {
 		t.Fatal(err)
 	}
 	if c.Get(left) != nil {
-		t.Error("what a killed run left is still there")
+		t.Error("the namespace of a killed run still exists")
 	}
 	for _, path := range kept {
 		if c.Get(path) == nil {
@@ -296,13 +95,12 @@ func TestNamespacesOfKilledRunsAreDeletedAndNoOthers(t *testing.T) {
 	}
 }
 
-func TestNoNamespaceIsMadeForProbesOfTheAPI(t *testing.T) {
+func TestProbesOfTheAPINeedNoNamespace(t *testing.T) {
 	t.Parallel()
 	c := newTestCluster(t)
-	o := c.options()
-	o.Only = []string{"nodes-ready"}
-	if report, err := Run(t.Context(), o); err != nil || !report.OK {
-		t.Error(report, err)
+	var found report.ValidationReport
+	if err := c.run().validate(t.Context(), Options{Selection: Selection{Only: []string{"nodes-ready"}}}, &found); err != nil || found.Passed != 3 {
+		t.Errorf("%d passed, error %v", found.Passed, err)
 	}
 	if requests := c.Requests(); requests != nil {
 		t.Errorf("written: %v", requests)

@@ -12,37 +12,37 @@ import (
 	"slipway.io/slipway/provision/cluster/kube"
 )
 
-// controlPlaneTasks look at what a kubeadm cluster runs itself on.
+// controlPlaneTasks check the components of a kubeadm cluster.
 func controlPlaneTasks(_ context.Context, r *run) []task {
 	components := []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"}
-	if !externalEtcd(r.options.Cluster.Kubernetes.ClusterConfiguration) {
+	if !externalEtcd(r.cluster.Kubernetes.ClusterConfiguration) {
 		components = append(components, "etcd")
 	}
 	var tasks []task
-	for _, host := range r.options.Cluster.ControlPlanes() {
+	for _, host := range r.cluster.ControlPlanes() {
 		for _, component := range components {
 			// kubelet names the mirror of a static pod NAME-NODE.
-			tasks = append(tasks, task{target: component + " on " + host.Name, once: func(ctx context.Context) (string, error) {
+			tasks = append(tasks, task{target: component + " on " + host.Name, try: func(ctx context.Context) (string, error) {
 				return r.staticPod(ctx, component+"-"+host.Name)
 			}})
 		}
 	}
 	tasks = append(tasks, r.condition("kube-proxy", kube.DaemonSetReady(metav1.NamespaceSystem, "kube-proxy")))
-	if r.options.Cluster.Network.CNI.Name == "flannel" {
-		// The names of Flannel's own manifest, which slipway keeps.
+	if r.cluster.Network.CNI.Name == "flannel" {
+		// The names in the manifest of Flannel, which slipway keeps.
 		tasks = append(tasks, r.condition("flannel", kube.DaemonSetReady("kube-flannel", "kube-flannel-ds")))
 	}
 	return append(tasks, r.condition("coredns", kube.DeploymentReady(metav1.NamespaceSystem, "coredns")))
 }
 
-// externalEtcd reads kubeadm's etcd.external off the overrides.
+// externalEtcd says whether kubeadm's etcd.external is set.
 func externalEtcd(clusterConfiguration map[string]any) bool {
 	etcd, _ := clusterConfiguration["etcd"].(map[string]any)
 	return etcd["external"] != nil
 }
 
 func (r *run) staticPod(ctx context.Context, name string) (string, error) {
-	pod, err := r.options.Client.Clientset().CoreV1().Pods(metav1.NamespaceSystem).Get(ctx, name, metav1.GetOptions{})
+	pod, err := r.client.Clientset().CoreV1().Pods(metav1.NamespaceSystem).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return "", fmt.Errorf("pod kube-system/%s does not exist", name)
 	}
@@ -66,10 +66,10 @@ func restarts(pod *corev1.Pod) string {
 	return fmt.Sprintf("%d restarts", count)
 }
 
-// condition makes a task of what kube can wait for.
+// condition is a task that checks a condition of kube.
 func (r *run) condition(target string, condition kube.Condition) task {
-	return task{target: target, once: func(ctx context.Context) (string, error) {
-		done, seen, err := condition.Check(ctx, r.options.Client)
+	return task{target: target, try: func(ctx context.Context) (string, error) {
+		done, seen, err := condition.Check(ctx, r.client)
 		if err == nil && !done {
 			err = errors.New(seen)
 		}

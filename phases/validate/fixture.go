@@ -3,94 +3,86 @@ package validate
 import (
 	"context"
 	"fmt"
+	"slices"
+
+	"slipway.io/slipway/provision/probe/httpprobe"
 )
 
-// testbed makes and removes what the probes in pods need.
-type testbed interface {
-	// open makes the namespace, and gives its name.
-	open(ctx context.Context, say func(string)) (namespace string, err error)
-	// lay starts a test pod on each node and waits for them. A node whose pod
-	// does not start is part of the fixture, with its trouble.
-	lay(ctx context.Context, say func(string)) (*fixture, error)
-	// clear removes all of it; it is called in any case.
-	clear(ctx context.Context) error
+// The HTTP status codes that probes expect; phases do not import net/http.
+const (
+	statusOK       = 200
+	statusNotFound = 404
+)
+
+// harness sets up and tears down what probes need in the cluster.
+type harness interface {
+	// createNamespace creates the test namespace and returns its name.
+	createNamespace(ctx context.Context, say func(string)) (namespace string, err error)
+	// startPods starts a test pod on each node and waits for them. A node whose
+	// pod does not start is part of the fixture, with the reason.
+	startPods(ctx context.Context, say func(string)) (*fixture, error)
+	// tearDown deletes what the other two created. It is always called.
+	tearDown(ctx context.Context) error
 }
 
 // fixture is a test pod on each node and two Services in front of them.
 type fixture struct {
 	prober prober
 	// namespace and service name the ClusterIP Service, whose address is
-	// clusterIP; nodePort is open on each node for the other one.
+	// clusterIP; nodePort is the port of the NodePort Service.
 	namespace, service string
 	clusterIP          string
 	nodePort           int
-	nodes              []bedNode
+	nodes              []testNode
 }
 
-// bedNode is a node and its test pod.
-type bedNode struct {
-	// name and address (InternalIP) are the node's.
+// testNode is a node and its test pod.
+type testNode struct {
+	// name and address (InternalIP) are those of the node.
 	name, address string
 	// pod and podIP are those of its test pod.
 	pod, podIP string
-	// trouble says why there is no ready pod; empty if there is one.
-	trouble string
+	// failure says why the node has no ready test pod; empty if it has one.
+	failure string
 }
 
-// prober acts in a test pod, or on it.
-type prober interface {
-	// ask has the pod send one request and gives the answer. A name that the
-	// pod's resolver says does not exist is an errNoSuchName.
-	ask(ctx context.Context, pod string, q question) (answer, error)
-	// exec runs a command in the pod and gives its standard output.
-	exec(ctx context.Context, pod string, argv ...string) (string, error)
-	// logs reads what the pod has logged.
-	logs(ctx context.Context, pod string) (string, error)
+// sort puts the nodes into the order of the inventory, others last.
+func (f *fixture) sort(inventory []string) {
+	slices.SortStableFunc(f.nodes, func(a, b testNode) int {
+		return rank(a.name, inventory) - rank(b.name, inventory)
+	})
 }
 
-// question is a request that a test pod shall send.
-type question struct {
-	// protocol is "http" or "udp".
-	protocol string
-	host     string
-	port     int
-	// request is the path for HTTP, without the leading slash, or the data
-	// for UDP.
-	request string
-	// whole: the answer itself is what counts; a mere connection is not
-	// enough.
-	whole bool
+// isTestPod says whether the Services may answer with a pod of that name.
+func (f *fixture) isTestPod(name string) bool {
+	return name != "" && slices.ContainsFunc(f.nodes, func(node testNode) bool { return node.pod == name })
 }
 
-// answer is what came back.
-type answer struct {
-	// body is the answer; empty if connectedOnly.
-	body string
-	// connectedOnly: the pod could only be told to connect, since it cannot be
-	// reached through the API server's proxy, for this reason.
-	connectedOnly string
-}
-
-// by says who answered, as evidence.
-func (a answer) by() string {
-	if a.connectedOnly != "" {
-		return "a connection (no more is known: " + a.connectedOnly + ")"
+// answeredBy is the test pod that answered an HTTP request from outside of the
+// cluster; any other answer is an error.
+func (f *fixture) answeredBy(got httpprobe.Response) (pod string, err error) {
+	if got.Status != statusOK || !f.isTestPod(got.Body) {
+		return "", fmt.Errorf("answered %d %q, which is not a test pod", got.Status, head(got.Body, 80))
 	}
-	return a.body
+	return got.Body, nil
 }
 
-const testPods = "test-pods"
+// skip is an error if the node has no ready test pod: podTasks has failed for
+// it, and says why.
+func (n testNode) skip() error {
+	if n.failure == "" {
+		return nil
+	}
+	return skipError{"no test pod on " + n.name}
+}
 
 // podTasks report where test pods run.
 func podTasks(_ context.Context, r *run) []task {
-	if r.fixture == nil {
-		return failed(r.noBed)
-	}
 	var tasks []task
 	for _, node := range r.fixture.nodes {
-		tasks = append(tasks, task{target: node.name, once: func(context.Context) (string, error) {
-			if node.trouble != "" {
-				return "", finalError{node.trouble}
+		tasks = append(tasks, task{target: node.name, try: func(context.Context) (string, error) {
+			if node.failure != "" {
+				return "", permanentError{node.failure}
 			}
 			return fmt.Sprintf("%s at %s", node.pod, node.podIP), nil
 		}})
@@ -98,30 +90,16 @@ func podTasks(_ context.Context, r *run) []task {
 	return tasks
 }
 
-// onEachNode makes a task for each node's test pod; where there is none, the
-// probe is skipped, for podTasks has failed there.
-func (r *run) onEachNode(once func(ctx context.Context, node bedNode) (string, error)) []task {
-	if r.fixture == nil {
-		return skipped("there are no test pods")
-	}
+// onEachNode is a task for the test pod of each node.
+func (r *run) onEachNode(try func(ctx context.Context, node testNode) (string, error)) []task {
 	var tasks []task
 	for _, node := range r.fixture.nodes {
-		tasks = append(tasks, task{target: node.name, once: func(ctx context.Context) (string, error) {
-			if node.trouble != "" {
-				return "", skipError{"no test pod on " + node.name}
+		tasks = append(tasks, task{target: node.name, try: func(ctx context.Context) (string, error) {
+			if err := node.skip(); err != nil {
+				return "", err
 			}
-			return once(ctx, node)
+			return try(ctx, node)
 		}})
 	}
 	return tasks
-}
-
-// isTestPod says whether a pod may answer for the Services.
-func (b *fixture) isTestPod(name string) bool {
-	for _, node := range b.nodes {
-		if name != "" && node.pod == name {
-			return true
-		}
-	}
-	return false
 }

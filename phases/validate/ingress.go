@@ -12,45 +12,42 @@ import (
 )
 
 const (
-	// ingressHost is a name that nobody has (RFC 6761), ingressPath one of
-	// agnhost's.
+	// ingressHost is in a domain that is reserved for tests (RFC 6761),
+	// ingressPath is a path of agnhost.
 	ingressHost = "slipway-validate.test"
 	ingressPath = "/hostname"
-	// ingressLife is more than any validation takes.
-	ingressLife = time.Hour
+	// certificateLifetime is longer than any validation takes.
+	certificateLifetime = time.Hour
 )
 
-// ingressTasks ask each node that should serve Ingresses, from outside.
+// ingressTasks request an Ingress from each node that serves it, from outside.
 func ingressTasks(ctx context.Context, r *run) []task {
-	addon, class, wanted := ingressOf(r.options.Cluster)
+	addon, class, wanted := ingressAddon(r.cluster)
 	if !wanted {
-		return skipped("the inventory has no ingress")
+		return skipped("the inventory has no ingress addon")
 	}
-	if r.fixture == nil {
-		return skipped("there are no test pods")
-	}
-	trust, err := r.makeIngress(ctx, class)
+	certificate, err := r.createIngress(ctx, class)
 	if err != nil {
 		return failed(err.Error())
 	}
 	var tasks []task
 	for _, node := range r.fixture.nodes {
-		host, known := r.options.Cluster.Host(node.name)
-		if !known || !addon.ControlPlanes && repels(r.options.Cluster.DefaultTaints(host)) {
+		host, known := r.cluster.Host(node.name)
+		if !known || !addon.ControlPlanes && repels(r.cluster.DefaultTaints(host)) {
 			continue
 		}
 		for _, scheme := range []string{"http", "https"} {
-			tasks = append(tasks, task{target: node.name + " " + scheme, once: func(ctx context.Context) (string, error) {
-				return r.throughIngress(ctx, node, scheme, trust)
+			tasks = append(tasks, task{target: node.name + " " + scheme, try: func(ctx context.Context) (string, error) {
+				return r.requestIngress(ctx, node, scheme, certificate)
 			}})
 		}
 	}
 	return tasks
 }
 
-// ingressOf is the inventory's ingress, and the class to ask for: none if it
-// shall be the default.
-func ingressOf(c *config.Cluster) (addon config.Addon, class string, wanted bool) {
+// ingressAddon is the ingress of the inventory and its IngressClass, empty if
+// that is the default one.
+func ingressAddon(c *config.Cluster) (addon config.Addon, class string, wanted bool) {
 	classes := map[string]string{config.AddonTraefik: "traefik", config.AddonIngressNginx: "nginx"}
 	for _, a := range c.Addons {
 		switch its := classes[a.Name]; {
@@ -64,14 +61,15 @@ func ingressOf(c *config.Cluster) (addon config.Addon, class string, wanted bool
 	return addon, class, wanted
 }
 
-// repels says whether taints keep an ingress's pods away.
+// repels says whether taints keep the pods of an ingress away.
 func repels(taints []config.Taint) bool {
 	return slices.ContainsFunc(taints, func(t config.Taint) bool { return t.Effect != "PreferNoSchedule" })
 }
 
-// makeIngress makes the Ingress, with a certificate that only this run has.
-func (r *run) makeIngress(ctx context.Context, class string) ([]byte, error) {
-	certificate, key, err := kube.SelfSigned(ingressHost, ingressLife)
+// createIngress creates the Ingress with a certificate of this run, and returns
+// that.
+func (r *run) createIngress(ctx context.Context, class string) (certificate []byte, err error) {
+	certificate, key, err := kube.SelfSigned(ingressHost, certificateLifetime)
 	if err != nil {
 		return nil, err
 	}
@@ -79,35 +77,31 @@ func (r *run) makeIngress(ctx context.Context, class string) ([]byte, error) {
 	data.Class, data.Host, data.Path, data.Target = class, ingressHost, ingressPath, probeName
 	data.Certificate = base64.StdEncoding.EncodeToString(certificate)
 	data.Key = base64.StdEncoding.EncodeToString(key)
-	if err := r.apply(ctx, "ingress", data); err != nil {
-		return nil, err
-	}
-	return certificate, nil
+	return certificate, r.apply(ctx, "ingress", data)
 }
 
-// throughIngress asks for the path, which a test pod answers, and for another
-// one, which none does.
-func (r *run) throughIngress(ctx context.Context, node bedNode, scheme string, trust []byte) (string, error) {
-	outside := r.options.Outside
+// requestIngress requests the path of the Ingress, which a test pod answers, and
+// another one, which none does.
+func (r *run) requestIngress(ctx context.Context, node testNode, scheme string, certificate []byte) (string, error) {
 	at := node.address + map[string]string{"http": ":80", "https": ":443"}[scheme]
-	got, err := outside.Get(ctx, scheme+"://"+ingressHost+ingressPath, at, trust)
+	got, err := r.http.Get(ctx, scheme+"://"+ingressHost+ingressPath, at, certificate)
 	if err != nil {
-		return "", fmt.Errorf("from %s: %w", outside.From(), err)
+		return "", fmt.Errorf("request %s from %s: %w", at, r.http.From(), err)
 	}
-	by, err := r.answered(got)
+	pod, err := r.fixture.answeredBy(got)
 	if err != nil {
 		return "", fmt.Errorf("%s%s at %s: %w", ingressHost, ingressPath, at, err)
 	}
-	got, err = outside.Get(ctx, scheme+"://"+ingressHost+"/no-such-path", at, trust)
+	got, err = r.http.Get(ctx, scheme+"://"+ingressHost+"/no-such-path", at, certificate)
 	if err != nil {
-		return "", fmt.Errorf("from %s: %w", outside.From(), err)
+		return "", fmt.Errorf("request %s from %s: %w", at, r.http.From(), err)
 	}
 	if got.Status != statusNotFound {
-		return "", fmt.Errorf("%s answers %d for a path that no Ingress has", at, got.Status)
+		return "", fmt.Errorf("%s answers %d instead of 404 for a path that no Ingress has", at, got.Status)
 	}
 	verified := ""
 	if scheme == "https" {
-		verified = " with the Ingress's own certificate"
+		verified = " with the certificate of the Ingress"
 	}
-	return fmt.Sprintf("%s answered for %s%s by %s%s, asked from %s", at, ingressHost, ingressPath, by, verified, outside.From()), nil
+	return fmt.Sprintf("%s answered for %s%s by %s%s, requested from %s", at, ingressHost, ingressPath, pod, verified, r.http.From()), nil
 }

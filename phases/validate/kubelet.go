@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// The API server reaches kubelet at the node's address for exec and logs:
-// both break where nodes have registered with a wrong one, as in machines
-// behind NAT, while everything else seems to work.
+// For exec and logs the API server connects to the kubelet at the address of the
+// node. Both fail if nodes register with a wrong address, as behind NAT, while
+// everything else works.
 
 // execTasks run a command in each test pod.
 func execTasks(_ context.Context, r *run) []task {
-	return r.onEachNode(func(ctx context.Context, node bedNode) (string, error) {
+	return r.onEachNode(func(ctx context.Context, node testNode) (string, error) {
 		out, err := r.fixture.prober.exec(ctx, node.pod, "/agnhost", "--version")
 		if err != nil {
 			return "", err
@@ -26,7 +26,7 @@ func execTasks(_ context.Context, r *run) []task {
 
 // logTasks read the log of each test pod.
 func logTasks(_ context.Context, r *run) []task {
-	return r.onEachNode(func(ctx context.Context, node bedNode) (string, error) {
+	return r.onEachNode(func(ctx context.Context, node testNode) (string, error) {
 		text, err := r.fixture.prober.logs(ctx, node.pod)
 		if err != nil {
 			return "", err
@@ -34,14 +34,14 @@ func logTasks(_ context.Context, r *run) []task {
 		// What agnhost netexec logs when it starts.
 		_, line, found := strings.Cut(text, "Started HTTP server")
 		if !found {
-			return "", fmt.Errorf("the log of %s lacks agnhost's first line: %q", node.pod, head(text, 200))
+			return "", fmt.Errorf("the log of %s lacks the first line of agnhost: %q", node.pod, head(text, 200))
 		}
 		line, _, _ = strings.Cut(line, "\n")
 		return "log of " + node.pod + ": Started HTTP server" + line, nil
 	})
 }
 
-// head is the beginning of a text, in bytes.
+// head is the beginning of a text; length is in bytes.
 func head(text string, length int) string {
 	if len(text) <= length {
 		return text

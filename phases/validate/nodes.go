@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,16 +19,16 @@ import (
 // nodeTasks compare each host with its Node, and the Nodes with the hosts.
 func nodeTasks(_ context.Context, r *run) []task {
 	var tasks []task
-	for _, host := range r.options.Cluster.Hosts {
-		tasks = append(tasks, task{target: host.Name, once: func(ctx context.Context) (string, error) {
+	for _, host := range r.cluster.Hosts {
+		tasks = append(tasks, task{target: host.Name, try: func(ctx context.Context) (string, error) {
 			return r.node(ctx, host)
 		}})
 	}
-	return append(tasks, task{target: "no others", once: r.noOtherNodes})
+	return append(tasks, task{target: "no others", try: r.noOtherNodes})
 }
 
 func (r *run) node(ctx context.Context, host config.Host) (string, error) {
-	node, err := r.options.Client.Clientset().CoreV1().Nodes().Get(ctx, host.Name, metav1.GetOptions{})
+	node, err := r.client.Clientset().CoreV1().Nodes().Get(ctx, host.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return "", fmt.Errorf("host %s is not registered as a node", host.Name)
 	}
@@ -38,26 +39,18 @@ func (r *run) node(ctx context.Context, host config.Host) (string, error) {
 		return "", errors.New(why)
 	}
 	version, address := node.Status.NodeInfo.KubeletVersion, internalIP(node)
-	if wanted := r.options.Cluster.Kubernetes.Version; wanted != "" && plain(wanted) != plain(version) {
-		return "", fmt.Errorf("kubelet is %s, the inventory wants %s", version, wanted)
+	if wanted := r.cluster.Kubernetes.Version; wanted != "" && plain(wanted) != plain(version) {
+		return "", fmt.Errorf("kubelet is %s, but the inventory wants %s", version, wanted)
 	}
-	if wanted := r.nodeIP(host); wanted != "" && wanted != address {
-		return "", fmt.Errorf("InternalIP is %s, expected %s", orNone(address), wanted)
+	if host.NodeIP != "" && host.NodeIP != address {
+		return "", fmt.Errorf("InternalIP is %s, but the inventory wants %s", cmp.Or(address, "missing"), host.NodeIP)
 	}
 	return fmt.Sprintf("Ready, kubelet %s, InternalIP %s, %s",
 		version, address, node.Status.NodeInfo.ContainerRuntimeVersion), nil
 }
 
-// nodeIP is the address that a host's node shall have; empty if not known.
-func (r *run) nodeIP(host config.Host) string {
-	if host.NodeIP != "" {
-		return host.NodeIP
-	}
-	return r.options.NodeIPs[host.Name]
-}
-
 func (r *run) noOtherNodes(ctx context.Context) (string, error) {
-	nodes, err := r.options.Client.Clientset().CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	nodes, err := r.client.Clientset().CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return "", err
 	}
@@ -69,20 +62,12 @@ func (r *run) noOtherNodes(ctx context.Context) (string, error) {
 		}
 	}
 	if len(others) > 0 {
-		return "", finalError{"registered, but not in the inventory: " + strings.Join(others, ", ")}
+		return "", permanentError{"registered, but not in the inventory: " + strings.Join(others, ", ")}
 	}
 	return fmt.Sprintf("%d nodes, all in the inventory", len(nodes.Items)), nil
 }
 
-func (r *run) hostNames() []string {
-	var names []string
-	for _, host := range r.options.Cluster.Hosts {
-		names = append(names, host.Name)
-	}
-	return names
-}
-
-// internalIP is the first InternalIP of a node, which kubelet got as --node-ip.
+// internalIP is the first InternalIP of a node: the --node-ip of its kubelet.
 func internalIP(node *corev1.Node) string {
 	for _, address := range node.Status.Addresses {
 		if address.Type == corev1.NodeInternalIP {
@@ -94,10 +79,3 @@ func internalIP(node *corev1.Node) string {
 
 // plain is a version without its v.
 func plain(version string) string { return strings.TrimPrefix(version, "v") }
-
-func orNone(text string) string {
-	if text == "" {
-		return "none"
-	}
-	return text
-}

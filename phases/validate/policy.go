@@ -11,34 +11,31 @@ import (
 	"slipway.io/slipway/provision/config"
 )
 
-const policyLabel = "slipway.io/let-in"
+// policyLabel selects the pods that the NetworkPolicy allows.
+const policyLabel = "slipway.io/policy-allows"
 
-// policyTasks see that a NetworkPolicy lets in and keeps out.
+// policyTasks check that a NetworkPolicy allows and denies traffic.
 func policyTasks(_ context.Context, r *run) []task {
-	switch r.options.Cluster.Network.CNI.Name {
+	switch r.cluster.Network.CNI.Name {
 	case config.CNICalico:
+		return []task{{timeout: workloadTimeout, try: r.policy}}
 	case config.CNIFlannel:
-		return skipped("flannel enforces no NetworkPolicy")
-	default:
-		return skipped("whether your own pod network enforces NetworkPolicies is not known")
+		return skipped("Flannel does not enforce NetworkPolicies")
 	}
-	if r.fixture == nil {
-		return skipped("there are no test pods")
-	}
-	return []task{{lasts: workloadTime, once: r.policy}}
+	return skipped("slipway does not know whether your pod network enforces NetworkPolicies")
 }
 
 func (r *run) policy(ctx context.Context) (string, error) {
-	var working []bedNode
+	var ready []testNode
 	for _, node := range r.fixture.nodes {
-		if node.trouble == "" {
-			working = append(working, node)
+		if node.failure == "" {
+			ready = append(ready, node)
 		}
 	}
-	if len(working) < 2 {
-		return "", skipError{"it takes two test pods"}
+	if len(ready) < 2 {
+		return "", skipError{"the probe needs two ready test pods"}
 	}
-	in, out := working[0], working[1]
+	allowed, denied := ready[0].pod, ready[1].pod
 	data := r.workload("policy")
 	data.Label = policyLabel
 	if err := r.apply(ctx, "policy", data); err != nil {
@@ -49,18 +46,18 @@ func (r *run) policy(ctx context.Context) (string, error) {
 		return "", err
 	}
 	label := fmt.Sprintf(`{"metadata":{"labels":{%q:"true"}}}`, policyLabel)
-	_, err = r.options.Client.Clientset().CoreV1().Pods(r.namespace).Patch(ctx, in.pod, types.MergePatchType, []byte(label), metav1.PatchOptions{})
+	_, err = r.client.Clientset().CoreV1().Pods(r.namespace).Patch(ctx, allowed, types.MergePatchType, []byte(label), metav1.PatchOptions{})
 	if err != nil {
 		return "", err
 	}
-	q := question{protocol: "http", host: pod.Status.PodIP, port: httpPort, request: "hostname"}
-	return r.persist(ctx, task{once: func(ctx context.Context) (string, error) {
-		if _, err := r.fixture.prober.ask(ctx, in.pod, q); err != nil {
-			return "", fmt.Errorf("%s, which the policy lets in, does not get through: %w", in.pod, err)
+	q := hostname(pod.Status.PodIP, httpPort)
+	return r.retry(ctx, podRetryTime, func(ctx context.Context) (string, error) {
+		if _, err := r.fixture.prober.send(ctx, allowed, q); err != nil {
+			return "", fmt.Errorf("the policy allows %s, but it gets no answer: %w", allowed, err)
 		}
-		if got, err := r.fixture.prober.ask(ctx, out.pod, q); err == nil {
-			return "", fmt.Errorf("%s, which the policy keeps out, is answered by %s", out.pod, got.by())
+		if got, err := r.fixture.prober.send(ctx, denied, q); err == nil {
+			return "", fmt.Errorf("the policy denies %s, but it gets an answer from %s", denied, got.by())
 		}
-		return fmt.Sprintf("%s is let in, %s is kept out", in.pod, out.pod), nil
-	}}, podPatience)
+		return fmt.Sprintf("%s is allowed, %s is denied", allowed, denied), nil
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,36 +23,86 @@ const (
 	// proxyTimeout bounds a request through the API server's proxy; agnhost
 	// gives up after 5 s.
 	proxyTimeout = 7 * time.Second
-	// connectTimeout is what agnhost connect is given, a duration in Go's
-	// words.
+	// connectTimeout is the --timeout of agnhost connect.
 	connectTimeout = "3s"
 	// logLimit bounds what is read of a log, in bytes.
 	logLimit int64 = 16 << 10
 )
 
-// podProber asks agnhost's /dial through the API server's proxy: one request
-// over a connection that is there, and the answer says who gave it. Where the
-// API server cannot reach a pod, agnhost connect is run in it instead, which
-// goes by way of kubelet and shows that a connection can be made, no more.
+// prober acts in a test pod, or on it.
+type prober interface {
+	// send has the pod send one request. If the resolver of the pod answers that
+	// the host does not exist, the error is an errNoSuchHost.
+	send(ctx context.Context, pod string, q request) (response, error)
+	// exec runs a command in the pod and returns its standard output.
+	exec(ctx context.Context, pod string, argv ...string) (string, error)
+	// logs reads the log of the pod.
+	logs(ctx context.Context, pod string) (string, error)
+}
+
+// request is what a test pod sends.
+type request struct {
+	// protocol is "http" or "udp".
+	protocol string
+	host     string
+	port     int
+	// payload is the path of an HTTP request without the leading slash, or the
+	// data of a UDP packet.
+	payload string
+	// whole: the payload must arrive; a connection alone says nothing.
+	whole bool
+}
+
+func (q request) address() string { return net.JoinHostPort(q.host, strconv.Itoa(q.port)) }
+
+// hostname requests the name of the pod that answers.
+func hostname(host string, port int) request {
+	return request{protocol: "http", host: host, port: port, payload: "hostname"}
+}
+
+// response is what a test pod received.
+type response struct {
+	// body is empty if connectedOnly is set.
+	body string
+	// connectedOnly says why the pod could only open a connection: the API
+	// server cannot reach it through its proxy.
+	connectedOnly string
+}
+
+// by says who answered, as evidence.
+func (a response) by() string {
+	if a.connectedOnly != "" {
+		return "a connection (" + a.connectedOnly + ")"
+	}
+	return a.body
+}
+
+// errNoSuchHost: the resolver answered that the host does not exist.
+var errNoSuchHost = errors.New("no such host")
+
+// podProber requests /dial of agnhost through the proxy of the API server. Where
+// the API server cannot reach a pod, podProber runs agnhost connect in it
+// instead: kubelet starts it, but it shows only that a connection opens.
 type podProber struct {
 	client    *kube.Client
 	namespace string
-	pace      pace
+	scale     timeoutScale
 
 	mu sync.Mutex
-	// misses counts, by pod, how often in a row the proxy did not reach it;
-	// why is the last reason.
-	misses map[string]int
-	why    map[string]string
+	// misses counts, by pod, the requests in a row that the proxy did not
+	// deliver; lastMiss is the reason of the last one.
+	misses   map[string]int
+	lastMiss map[string]string
 }
 
-func newPodProber(client *kube.Client, namespace string, pace pace) *podProber {
-	return &podProber{client: client, namespace: namespace, pace: pace, misses: make(map[string]int), why: make(map[string]string)}
+func newPodProber(client *kube.Client, namespace string, scale timeoutScale) *podProber {
+	return &podProber{client: client, namespace: namespace, scale: scale, misses: make(map[string]int), lastMiss: make(map[string]string)}
 }
 
-// tolerated is how many times the proxy may miss a pod before it is given up
-// for this pod: it may briefly know no route to a new one.
-const tolerated = 2
+// maxProxyMisses is how many requests in a row the proxy may fail to deliver
+// before podProber stops using it for that pod: there may briefly be no route to
+// a new pod.
+const maxProxyMisses = 2
 
 // proxyError: the API server did not reach the pod.
 type proxyError struct{ err error }
@@ -61,27 +112,28 @@ func (e *proxyError) Error() string {
 }
 func (e *proxyError) Unwrap() error { return e.err }
 
-func (p *podProber) ask(ctx context.Context, pod string, q question) (answer, error) {
-	if why := p.givenUp(pod); why != "" {
+func (p *podProber) send(ctx context.Context, pod string, q request) (response, error) {
+	if why := p.unreachable(pod); why != "" {
 		return p.connect(ctx, pod, q, why)
 	}
 	got, err := p.dial(ctx, pod, q)
-	// A large answer that does not pass is a finding about the pod network,
-	// not a reason to ask for less.
+	// A large response that does not arrive says something about the pod
+	// network, not about the proxy.
 	if !q.whole {
 		p.count(pod, err)
 	}
 	return got, err
 }
 
-// givenUp says why the proxy is not used for a pod any more.
-func (p *podProber) givenUp(pod string) string {
+// unreachable says why the proxy is not used for a pod any more; empty while it
+// is.
+func (p *podProber) unreachable(pod string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.misses[pod] < tolerated {
+	if p.misses[pod] < maxProxyMisses {
 		return ""
 	}
-	return p.why[pod]
+	return p.lastMiss[pod]
 }
 
 func (p *podProber) count(pod string, err error) {
@@ -93,61 +145,60 @@ func (p *podProber) count(pod string, err error) {
 		return
 	}
 	p.misses[pod]++
-	p.why[pod] = missed.Error()
+	p.lastMiss[pod] = missed.Error()
 }
 
-// dial has agnhost's /dial send the request.
-func (p *podProber) dial(parent context.Context, pod string, q question) (answer, error) {
-	ctx, cancel := context.WithTimeout(parent, p.pace.limit(proxyTimeout))
+// dial has /dial of agnhost send the request.
+func (p *podProber) dial(parent context.Context, pod string, q request) (response, error) {
+	ctx, cancel := context.WithTimeout(parent, p.scale.extend(proxyTimeout))
 	defer cancel()
 	body, err := p.client.Clientset().CoreV1().RESTClient().Get().
 		Namespace(p.namespace).Resource("pods").Name(pod+":"+strconv.Itoa(httpPort)).SubResource("proxy").Suffix("dial").
 		Param("protocol", q.protocol).Param("host", q.host).Param("port", strconv.Itoa(q.port)).
-		Param("request", q.request).Param("tries", "1").
+		Param("request", q.payload).Param("tries", "1").
 		DoRaw(ctx)
-	if apierrors.IsBadRequest(err) { // agnhost's own answer: it could not resolve the host
-		return answer{}, refused(string(body))
+	if apierrors.IsBadRequest(err) { // from agnhost: it could not resolve the host
+		return response{}, agnhostError(string(body))
 	}
 	if err != nil && parent.Err() != nil {
-		return answer{}, err // out of time here, which says nothing about the pod
+		return response{}, err // cut short here, which says nothing about the pod
 	}
 	if err != nil {
-		return answer{}, &proxyError{explained(err, body)}
+		return response{}, &proxyError{withBody(err, body)}
 	}
 	var dialed struct{ Responses, Errors []string }
 	if err := json.Unmarshal(body, &dialed); err != nil {
-		return answer{}, fmt.Errorf("answer of agnhost: %w: %q", err, head(string(body), 200))
+		return response{}, fmt.Errorf("decode the response of agnhost: %w: %q", err, head(string(body), 200))
 	}
 	if len(dialed.Errors) > 0 {
-		return answer{}, errors.New(head(strings.Join(dialed.Errors, "; "), 400))
+		return response{}, errors.New(head(strings.Join(dialed.Errors, "; "), 400))
 	}
-	return answer{body: strings.Join(dialed.Responses, "\n")}, nil
+	return response{body: strings.Join(dialed.Responses, "\n")}, nil
 }
 
 // connect runs agnhost connect in the pod.
-func (p *podProber) connect(ctx context.Context, pod string, q question, why string) (answer, error) {
+func (p *podProber) connect(ctx context.Context, pod string, q request, why string) (response, error) {
 	protocol := "tcp"
 	if q.protocol == "udp" {
 		protocol = "udp"
 	}
-	target := address(q)
 	_, stderr, err := p.client.Exec(ctx, p.namespace, pod, probeContainer,
-		[]string{"/agnhost", "connect", target, "--protocol=" + protocol, "--timeout=" + connectTimeout}, nil)
+		[]string{"/agnhost", "connect", q.address(), "--protocol=" + protocol, "--timeout=" + connectTimeout}, nil)
 	var exit clientexec.CodeExitError
 	if errors.As(err, &exit) {
-		return answer{}, refused(strings.TrimSpace(string(stderr)))
+		return response{}, agnhostError(strings.TrimSpace(string(stderr)))
 	}
-	return answer{connectedOnly: why}, err
+	return response{connectedOnly: why}, err
 }
 
-// refused makes an error of agnhost's words; Go's resolver says "no such host"
-// where the server answered NXDOMAIN.
-func refused(words string) error {
-	words = head(strings.TrimSpace(words), 400)
-	if before, ok := strings.CutSuffix(words, errNoSuchName.Error()); ok {
-		return fmt.Errorf("%s%w", before, errNoSuchName)
+// agnhostError is an error from a message of agnhost. The resolver of Go says
+// "no such host" where the server answered NXDOMAIN.
+func agnhostError(message string) error {
+	message = head(strings.TrimSpace(message), 400)
+	if before, ok := strings.CutSuffix(message, errNoSuchHost.Error()); ok {
+		return fmt.Errorf("%s%w", before, errNoSuchHost)
 	}
-	return errors.New(words)
+	return errors.New(message)
 }
 
 func (p *podProber) exec(ctx context.Context, pod string, argv ...string) (string, error) {
@@ -163,15 +214,15 @@ func (p *podProber) logs(ctx context.Context, pod string) (string, error) {
 	text, err := p.client.Clientset().CoreV1().Pods(p.namespace).
 		GetLogs(pod, &corev1.PodLogOptions{Container: probeContainer, LimitBytes: &limit}).DoRaw(ctx)
 	if err != nil {
-		return "", fmt.Errorf("log of %s: %w", pod, explained(err, text))
+		return "", fmt.Errorf("log of %s: %w", pod, withBody(err, text))
 	}
 	return string(text), nil
 }
 
-// explained adds what the server has to say: for raw requests, client-go's
-// errors have the code alone, and "dial tcp 10.0.2.15:10250: i/o timeout" is
-// in the body.
-func explained(err error, body []byte) error {
+// withBody adds the message of the API server to an error: for raw requests,
+// the errors of client-go have only the status code, and the body has the reason,
+// such as "dial tcp 10.0.2.15:10250: i/o timeout".
+func withBody(err error, body []byte) error {
 	var status metav1.Status
 	message := strings.TrimSpace(string(body))
 	if json.Unmarshal(body, &status) == nil {

@@ -17,10 +17,10 @@ import (
 func newTestProber(t *testing.T) (*podProber, *testCluster) {
 	t.Helper()
 	c := newTestCluster(t)
-	return newPodProber(c.options().Client, "ns", 1), c
+	return newPodProber(c.run().client, "ns", 1), c
 }
 
-var service = question{protocol: "http", host: "10.96.7.7", port: 80, request: "hostname"}
+var service = request{protocol: "http", host: "10.96.7.7", port: 80, payload: "hostname"}
 
 func TestAgnhostsAnswersAreRead(t *testing.T) {
 	t.Parallel()
@@ -28,16 +28,16 @@ func TestAgnhostsAnswersAreRead(t *testing.T) {
 		name       string
 		code       int
 		body       string
-		want       answer
+		want       response
 		err        string
-		noSuchName bool
+		noSuchHost bool
 	}{
-		{"an answer", 200, `{"responses":["probe-a"]}`, answer{body: "probe-a"}, "", false},
-		{"no connection", 200, `{"errors":["dial tcp: i/o timeout"]}`, answer{}, "dial tcp: i/o timeout", false},
-		{"no such name", 400, "host and/or port param are invalid. lookup x: no such host\n", answer{}, "host and/or port param are invalid. lookup x: no such host", true},
-		{"no resolver", 400, "host and/or port param are invalid. lookup x: i/o timeout\n", answer{}, "host and/or port param are invalid. lookup x: i/o timeout", false},
-		{"something else listens there", 200, "<html>", answer{}, `answer of agnhost: invalid character '<' looking for beginning of value: "<html>"`, false},
-		{"the proxy fails", 503, "error trying to reach service: timeout", answer{}, "the API server cannot reach the pod through its proxy: the server is currently unable to handle the request (get pods probe-a:8080): error trying to reach service: timeout", false},
+		{"an response", 200, `{"responses":["probe-a"]}`, response{body: "probe-a"}, "", false},
+		{"no connection", 200, `{"errors":["dial tcp: i/o timeout"]}`, response{}, "dial tcp: i/o timeout", false},
+		{"no such name", 400, "host and/or port param are invalid. lookup x: no such host\n", response{}, "host and/or port param are invalid. lookup x: no such host", true},
+		{"no resolver", 400, "host and/or port param are invalid. lookup x: i/o timeout\n", response{}, "host and/or port param are invalid. lookup x: i/o timeout", false},
+		{"something else listens there", 200, "<html>", response{}, `decode the response of agnhost: invalid character '<' looking for beginning of value: "<html>"`, false},
+		{"the proxy fails", 503, "error trying to reach service: timeout", response{}, "the API server cannot reach the pod through its proxy: the server is currently unable to handle the request (get pods probe-a:8080): error trying to reach service: timeout", false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -52,8 +52,8 @@ func TestAgnhostsAnswersAreRead(t *testing.T) {
 				fmt.Fprint(w, test.body)
 				return true
 			}
-			got, err := p.ask(t.Context(), "probe-a", service)
-			if got != test.want || errors.Is(err, errNoSuchName) != test.noSuchName {
+			got, err := p.send(t.Context(), "probe-a", service)
+			if got != test.want || errors.Is(err, errNoSuchHost) != test.noSuchHost {
 				t.Errorf("%+v, %v", got, err)
 			}
 			if text := fmt.Sprint(err); test.err != "" && text != test.err || test.err == "" && err != nil {
@@ -73,22 +73,22 @@ func TestAPodThatTheAPIServerCannotReachIsAskedThroughItsKubelet(t *testing.T) {
 		kubetest.Refuse(w, http.StatusServiceUnavailable, "ServiceUnavailable", "no route to host")
 		return true
 	}
-	for range tolerated {
-		if _, err := p.ask(t.Context(), "probe-a", service); err == nil || !strings.Contains(err.Error(), "no route to host") {
+	for range maxProxyMisses {
+		if _, err := p.send(t.Context(), "probe-a", service); err == nil || !strings.Contains(err.Error(), "no route to host") {
 			t.Fatalf("error %v", err)
 		}
 	}
 	udp := service
 	udp.protocol = "udp"
-	for _, q := range []question{service, udp} {
-		got, err := p.ask(t.Context(), "probe-a", q)
+	for _, q := range []request{service, udp} {
+		got, err := p.send(t.Context(), "probe-a", q)
 		if err != nil || !strings.Contains(got.connectedOnly, "no route to host") {
 			t.Errorf("%+v, %v", got, err)
 		}
 	}
 	absent := service
 	absent.host = "no-such-service."
-	if _, err := p.ask(t.Context(), "probe-a", absent); !errors.Is(err, errNoSuchName) {
+	if _, err := p.send(t.Context(), "probe-a", absent); !errors.Is(err, errNoSuchHost) {
 		t.Errorf("error %v, want no such name", err)
 	}
 	want := []string{
@@ -100,7 +100,7 @@ func TestAPodThatTheAPIServerCannotReachIsAskedThroughItsKubelet(t *testing.T) {
 		t.Error(diff)
 	}
 	// Others are not given up for that.
-	if got, err := p.ask(t.Context(), "probe-b", service); err != nil || got.body != "slipway-probe-0" {
+	if got, err := p.send(t.Context(), "probe-b", service); err != nil || got.body != "slipway-probe-0" {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -116,13 +116,13 @@ func TestALargeAnswerThatDoesNotComeIsNoReasonToGiveUpTheProxy(t *testing.T) {
 		return true
 	}
 	large := service
-	large.request, large.whole = "echo?msg=xxx", true
-	for range 2 * tolerated {
-		if _, err := p.ask(t.Context(), "probe-a", large); err == nil {
+	large.payload, large.whole = "echo?msg=xxx", true
+	for range 2 * maxProxyMisses {
+		if _, err := p.send(t.Context(), "probe-a", large); err == nil {
 			t.Error("no error")
 		}
 	}
-	if got, err := p.ask(t.Context(), "probe-a", service); err != nil || got.connectedOnly != "" {
+	if got, err := p.send(t.Context(), "probe-a", service); err != nil || got.connectedOnly != "" {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -134,14 +134,14 @@ func TestTimeThatIsUpHereSaysNothingAboutThePod(t *testing.T) {
 		<-r.Context().Done()
 		return true
 	}
-	for range tolerated {
+	for range maxProxyMisses {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		if _, err := p.ask(ctx, "probe-a", service); err == nil {
+		if _, err := p.send(ctx, "probe-a", service); err == nil {
 			t.Error("no error")
 		}
 		cancel()
 	}
-	if why := p.givenUp("probe-a"); why != "" {
+	if why := p.unreachable("probe-a"); why != "" {
 		t.Errorf("the proxy was given up: %s", why)
 	}
 }

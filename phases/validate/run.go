@@ -10,237 +10,175 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/probe/httpprobe"
+	"slipway.io/slipway/provision/report"
 )
 
-const (
-	// parallel bounds the probes that run at a time: what the API server and
-	// a small machine's pods answer without queueing.
-	parallel = 24
-	// podPatience is how long a probe in a test pod is tried again:
-	// EndpointSlices, DNS and kube-proxy's rules follow new pods in seconds.
-	podPatience = 30 * time.Second
-	// apiPatience is the same for probes of the API: right after an
-	// installation, CoreDNS may have to wait for the CNI first.
-	apiPatience = 60 * time.Second
-	// attemptTimeout bounds one try, which may be several requests; agnhost
-	// gives one of them 5 s.
-	attemptTimeout = 12 * time.Second
-	retryPause     = 250 * time.Millisecond
-	// cleanupTimeout bounds the deletion of the namespace after a run that
-	// may have been interrupted.
-	cleanupTimeout = 15 * time.Second
-)
+// tearDownTimeout bounds the deletion of the test namespace, also of a run that
+// was interrupted.
+const tearDownTimeout = 15 * time.Second
 
-// task is one probe to run.
-type task struct {
-	target string
-	// lasts is set for a task that waits for things itself: it is tried once,
-	// for as long as this. 0: tries are short, and repeated.
-	lasts time.Duration
-	// once tries one time; it is repeated until it has no error, the error is
-	// final, or the time is up.
-	once func(ctx context.Context) (evidence string, err error)
-}
-
-// finalError is not worth another try.
-type finalError struct{ reason string }
-
-func (e finalError) Error() string { return e.reason }
-
-// skipError: the probe cannot be run, for the reason that it says.
-type skipError struct{ reason string }
-
-func (e skipError) Error() string { return e.reason }
-
-// skipped is the one task of a kind of probe that cannot be run.
-func skipped(reason string) []task {
-	return []task{{once: func(context.Context) (string, error) { return "", skipError{reason} }}}
-}
-
-// failed is the one task of a kind of probe that has failed already.
-func failed(reason string) []task {
-	return []task{{once: func(context.Context) (string, error) { return "", finalError{reason} }}}
-}
-
-// run is a validation under way.
+// run is a validation in progress.
 type run struct {
-	options  Options
-	pace     pace
+	client  *kube.Client
+	cluster *config.Cluster
+	// image is the reference of the test image, agnhost.
+	image string
+	// http sends requests from outside of the cluster.
+	http     httpprobe.Client
+	scale    timeoutScale
 	progress *progress
-	// namespace is where probes may make what they need; empty if it could not
-	// be made, for the reason in noBed.
+	harness  harness
+	// namespace is where probes set up workloads; empty if it could not be
+	// created.
 	namespace string
-	// fixture is where the probes in pods are run; nil if it could not be made,
-	// for the reason in noBed.
+	// fixture is what probes in test pods use; nil if it could not be set up.
 	fixture *fixture
-	noBed   string
+	// setUpFailure says why the namespace or the fixture is missing.
+	setUpFailure string
 }
 
-// all runs the probes of the API, and those that make what they need, while
-// the test pods start, and then those in the pods. It removes what it made,
-// also when the context has ended, and says why it could not.
-func (r *run) all(ctx context.Context, b testbed, chosen []definition) (found map[string][]Probe, leftover string) {
-	at := map[ground][]definition{}
-	for _, d := range chosen {
-		at[d.ground] = append(at[d.ground], d)
+// all runs the probes of the API, and those that set up their own workloads,
+// while the test pods start, and then those in test pods. It tears down also
+// when the context has ended, and says what could not be deleted.
+func (r *run) all(ctx context.Context, selected []definition) (found map[string][]report.ProbeResult, leftover string) {
+	by := map[needs][]definition{}
+	for _, d := range selected {
+		by[d.needs] = append(by[d.needs], d)
 	}
-	if len(at[inPods])+len(at[inNamespace]) == 0 {
-		return r.perform(ctx, at[ofAPI]), ""
+	if len(by[needsTestPods])+len(by[needsNamespace]) == 0 {
+		return r.runProbes(ctx, by[needsAPI]), ""
 	}
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.pace.limit(cleanupTimeout))
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.scale.extend(tearDownTimeout))
 		defer cancel()
-		if err := b.clear(ctx); err != nil {
+		if err := r.harness.tearDown(ctx); err != nil {
 			leftover = err.Error()
 		}
 	}()
 	var others sync.WaitGroup
-	var fromPods, fromNamespace map[string][]Probe
-	others.Go(func() { found = r.perform(ctx, at[ofAPI]) })
-	namespace, err := b.open(ctx, r.progress.tell)
-	if err != nil {
-		r.noBed = err.Error()
-	} else {
-		r.namespace = namespace
-	}
-	others.Go(func() { fromNamespace = r.perform(ctx, at[inNamespace]) })
-	if len(at[inPods]) > 0 {
-		r.lay(ctx, b)
-		fromPods = r.perform(ctx, at[inPods])
+	var inPods, inNamespace map[string][]report.ProbeResult
+	others.Go(func() { found = r.runProbes(ctx, by[needsAPI]) })
+	r.createNamespace(ctx)
+	others.Go(func() { inNamespace = r.runProbes(ctx, by[needsNamespace]) })
+	if len(by[needsTestPods]) > 0 {
+		r.startPods(ctx)
+		inPods = r.runProbes(ctx, by[needsTestPods])
 	}
 	others.Wait()
-	maps.Copy(found, fromPods)
-	maps.Copy(found, fromNamespace)
+	maps.Copy(found, inPods)
+	maps.Copy(found, inNamespace)
 	return found, ""
 }
 
-// lay makes the fixture of the probes in pods.
-func (r *run) lay(ctx context.Context, b testbed) {
+func (r *run) createNamespace(ctx context.Context) {
+	namespace, err := r.harness.createNamespace(ctx, r.progress.tell)
+	if err != nil {
+		r.setUpFailure = err.Error()
+		return
+	}
+	r.namespace = namespace
+}
+
+// startPods sets up the fixture of the probes in test pods.
+func (r *run) startPods(ctx context.Context) {
 	if r.namespace == "" {
 		return
 	}
-	made, err := b.lay(ctx, r.progress.tell)
+	fixture, err := r.harness.startPods(ctx, r.progress.tell)
 	if err != nil {
-		r.noBed = err.Error()
+		r.setUpFailure = err.Error()
 		return
 	}
-	sortNodes(made.nodes, r.hostNames())
-	r.fixture = made
+	fixture.sort(r.hostNames())
+	r.fixture = fixture
 }
 
-// perform runs kinds of probes, a bounded number of probes at a time.
-func (r *run) perform(ctx context.Context, definitions []definition) map[string][]Probe {
-	found := make(map[string][]Probe)
+// runProbes runs kinds of probes, a bounded number of tasks at a time.
+func (r *run) runProbes(ctx context.Context, definitions []definition) map[string][]report.ProbeResult {
+	found := make(map[string][]report.ProbeResult)
 	var group errgroup.Group
-	group.SetLimit(r.pace.parallel())
+	group.SetLimit(r.scale.parallel())
 	for _, d := range definitions {
-		tasks := d.tasks(ctx, r)
-		probes := make([]Probe, len(tasks))
-		found[d.name] = probes
+		tasks := r.tasks(ctx, d)
+		results := make([]report.ProbeResult, len(tasks))
+		found[d.name] = results
 		r.progress.add(len(tasks))
 		for i, t := range tasks {
 			group.Go(func() error {
-				probes[i] = r.prove(ctx, d, t)
-				r.progress.done(probes[i])
+				results[i] = r.runProbe(ctx, d, t)
+				r.progress.done(results[i])
 				return nil
 			})
 		}
 	}
-	_ = group.Wait() // a failed probe is a finding, not an error
+	_ = group.Wait() // a failed probe is a result, not an error
 	return found
 }
 
-// prove runs one probe to its end.
-func (r *run) prove(ctx context.Context, d definition, t task) (p Probe) {
+// tasks are those of a kind of probe, if what it needs could be set up.
+func (r *run) tasks(ctx context.Context, d definition) []task {
+	switch {
+	case d.needs == needsNamespace && r.namespace == "":
+		return skipped("there is no test namespace: " + r.setUpFailure)
+	case d.needs == needsTestPods && r.fixture == nil && d.name == testPods:
+		return failed(r.setUpFailure)
+	case d.needs == needsTestPods && r.fixture == nil:
+		return skipped("there are no test pods")
+	}
+	return d.tasks(ctx, r)
+}
+
+// runProbe runs one task to its end.
+func (r *run) runProbe(ctx context.Context, d definition, t task) (p report.ProbeResult) {
 	start := time.Now()
-	p = Probe{Name: d.name, Title: d.title, Target: t.target, Status: Failed}
+	p = report.ProbeResult{Name: d.name, Title: d.title, Target: t.target, Status: report.ProbeFailed}
 	defer func() {
 		// A panic here would leave the test namespace behind.
 		if reason := recover(); reason != nil {
-			p.Status, p.Error = Failed, fmt.Sprintf("panic: %v", reason)
+			p.Status, p.Error = report.ProbeFailed, fmt.Sprintf("panic: %v", reason)
 		}
 		p.DurationMS = time.Since(start).Milliseconds()
 	}()
-	patience := apiPatience
-	if d.ground == inPods {
-		patience = podPatience
+	retryTime := apiRetryTime
+	if d.needs == needsTestPods {
+		retryTime = podRetryTime
 	}
-	evidence, err := r.endure(ctx, t, patience)
+	evidence, err := r.runTask(ctx, t, retryTime)
 	var skip skipError
 	switch {
 	case errors.As(err, &skip):
-		p.Status, p.Evidence = Skipped, skip.reason
+		p.Status, p.Evidence = report.ProbeSkipped, skip.reason
 	case err != nil:
 		p.Error = err.Error()
 	default:
-		p.Status, p.Evidence = Passed, evidence
+		p.Status, p.Evidence = report.ProbePassed, evidence
 	}
 	return p
 }
 
-// endure gives a task that waits itself its time, and tries others until they
-// succeed.
-func (r *run) endure(ctx context.Context, t task, patience time.Duration) (evidence string, err error) {
-	if t.lasts == 0 {
-		return r.persist(ctx, t, patience)
+func (r *run) hostNames() []string {
+	var names []string
+	for _, host := range r.cluster.Hosts {
+		names = append(names, host.Name)
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.pace.limit(t.lasts))
-	defer cancel()
-	return t.once(ctx)
+	return names
 }
 
-// persist tries a task until it succeeds, cannot any more, or the time is up;
-// the error is then the last one that says something.
-func (r *run) persist(ctx context.Context, t task, patience time.Duration) (evidence string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, r.pace.limit(patience))
-	defer cancel()
-	last := errors.New("there was no time for it")
-	for ctx.Err() == nil {
-		evidence, err = r.attempt(ctx, t)
-		var final finalError
-		var skip skipError
-		if err == nil || errors.As(err, &final) || errors.As(err, &skip) {
-			return evidence, err
-		}
-		if ctx.Err() == nil { // else the try was cut short, and says only that
-			last = err
-		}
-		pause(ctx, retryPause)
-	}
-	return "", last
-}
-
-func (r *run) attempt(ctx context.Context, t task) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.pace.limit(attemptTimeout))
-	defer cancel()
-	return t.once(ctx)
-}
-
-// pause waits, and says false if the context ended first.
-func pause(ctx context.Context, duration time.Duration) bool {
-	timer := time.NewTimer(duration)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
-}
-
-// progress tells how far a run is. It is safe for concurrent use.
+// progress reports how many probes are done. It is safe for concurrent use.
 type progress struct {
-	mu                     sync.Mutex
-	say                    func(string)
-	total, finished, wrong int
+	mu                      sync.Mutex
+	say                     func(string)
+	total, finished, failed int
 }
 
 func (p *progress) tell(message string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.say != nil {
-		p.say(message)
-	}
+	p.say(message)
 }
 
 func (p *progress) add(count int) {
@@ -249,30 +187,21 @@ func (p *progress) add(count int) {
 	p.total += count
 }
 
-func (p *progress) done(probe Probe) {
+func (p *progress) done(result report.ProbeResult) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.finished++
-	if probe.Status == Failed {
-		p.wrong++
-	}
-	if p.say == nil {
-		return
-	}
 	message := fmt.Sprintf("%d of %d probes done", p.finished, p.total)
-	if p.wrong > 0 {
-		message += fmt.Sprintf(", %d failed", p.wrong)
+	if result.Status == report.ProbeFailed {
+		p.failed++
+	}
+	if p.failed > 0 {
+		message += fmt.Sprintf(", %d failed", p.failed)
 	}
 	p.say(message)
 }
 
-// sortNodes puts nodes into the inventory's order, others behind.
-func sortNodes(nodes []bedNode, inventory []string) {
-	slices.SortStableFunc(nodes, func(a, b bedNode) int {
-		return rank(a.name, inventory) - rank(b.name, inventory)
-	})
-}
-
+// rank is the position of a name in the inventory; others come last.
 func rank(name string, inventory []string) int {
 	if i := slices.Index(inventory, name); i >= 0 {
 		return i

@@ -1,156 +1,137 @@
-// Package validate proves that a cluster works: it asks the API about nodes
-// and control planes, puts a test pod on each node and has the pods reach
-// names, each other, Services and NodePorts, asks from outside what shall
-// answer there, and has workloads keep their data, roll and scale.
+// Package validate validates that a cluster works. Its probes compare nodes and
+// control planes with the inventory, run a test pod on each node from which
+// they reach names, pods, Services and NodePorts, send requests to the load
+// balancer and the ingress from outside of the cluster, and check that
+// workloads keep their data, roll and scale.
 //
-// What it makes is in a namespace of its own, which is deleted at the end,
-// however the run ends.
+// All probes are one phase of the workflow, not one each. A node of the
+// workflow's graph runs only if what it needs succeeded, and not at all once
+// the run is interrupted; a failed probe must not stop the others, and the test
+// namespace must be deleted after Ctrl-C. So the phase runs the probes,
+// collects their results in a report, and tears down whatever happens.
 package validate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"io/fs"
 	"strings"
 	"time"
 
-	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/probe/httpprobe"
+	"slipway.io/slipway/provision/report"
+	"slipway.io/slipway/provision/workflow"
 )
 
 // Options say what to validate.
 type Options struct {
-	// Client speaks to the cluster.
-	Client *kube.Client
-	// Cluster is the inventory that the cluster is compared with.
-	Cluster *config.Cluster
-	// NodeIPs are the addresses that the nodes shall have, by host, where
-	// the inventory's nodeIP does not say; from facts. May be nil.
-	NodeIPs map[string]string
-	// AgnhostImage is the reference of the test image.
-	AgnhostImage string
-	// Outside asks as somebody outside of the cluster does.
-	Outside httpprobe.Client
-	// Timeout bounds the whole validation, default 5 minutes. With more, each
-	// part of it may take longer in proportion.
+	Selection Selection
+	// Timeout bounds the whole validation; 0 is 5 minutes. A longer one extends
+	// the timeout of each probe in proportion.
 	Timeout time.Duration
-	// Skip names probes to leave out; with Only, no others are run.
-	Skip, Only []string
-	// Progress is called with what is waited for and how far it is; may be
-	// nil. Calls do not overlap.
-	Progress func(message string)
 }
 
-// definition is a kind of probe.
-type definition struct {
-	name, title string
-	ground      ground
-	tasks       func(context.Context, *run) []task
+// FailedError says that a cluster does not pass its validation.
+type FailedError struct {
+	// Failures are the failed probes, a line each; none if no probe could run.
+	Failures []string
 }
 
-// ground is what a kind of probe needs to be there.
-type ground int
+func (e *FailedError) Error() string {
+	why := "no probe could be run"
+	if len(e.Failures) > 0 {
+		why = strings.Join(e.Failures, "\n")
+	}
+	return "the cluster does not pass its validation: " + why
+}
 
-const (
-	// ofAPI: nothing but the API server.
-	ofAPI ground = iota
-	// inPods: the test pods and their Services.
-	inPods
-	// inNamespace: the namespace, in which it makes what it needs itself.
-	inNamespace
-)
-
-// definitions are all kinds of probes, in the order of the report.
-func definitions() []definition {
-	return []definition{
-		{"nodes-ready", "Each host is a Ready node with the wanted version and address", ofAPI, nodeTasks},
-		{"control-plane-pods", "Control planes, kube-proxy, CNI and CoreDNS run", ofAPI, controlPlaneTasks},
-		{testPods, "A pod of a DaemonSet runs on each node", inPods, podTasks},
-		{"dns", "Pods resolve names of the cluster", inPods, dnsTasks},
-		{"pod-to-pod", "Pods reach pods on each other node", inPods, pairTasks},
-		{"pod-to-service", "Pods reach a ClusterIP", inPods, serviceTasks},
-		{"node-port", "Pods reach a NodePort on each node", inPods, nodePortTasks},
-		{"exec", "Commands run in pods through the API server", inPods, execTasks},
-		{"logs", "Logs are read through the API server", inPods, logTasks},
-		{"network-policy", "A NetworkPolicy keeps out whom it does not let in", inPods, policyTasks},
-		{"load-balancer", "An address of the load balancer answers from outside", inPods, loadBalancerTasks},
-		{"ingress", "An Ingress answers on ports 80 and 443 of each node, from outside", inPods, ingressTasks},
-		{"volume", "What a pod writes to a volume is there for the next pod", inNamespace, volumeTasks},
-		{"stateful-set", "The replicas of a StatefulSet keep their data", inNamespace, statefulSetTasks},
-		{"rolling-update", "A Deployment rolls to another version and back", inNamespace, rolloutTasks},
-		{"autoscaler", "An autoscaler reads the metrics of pods", inNamespace, autoscalerTasks},
+// Phase runs the probes and stores their results in the report, also if it is
+// interrupted. It fails with a *FailedError if a probe fails.
+func Phase(o Options, r *report.ValidationReport) workflow.Phase {
+	return workflow.Phase{
+		Name:   "validate",
+		Title:  "validate the cluster with probes",
+		Why:    "Nodes that are Ready can still lack DNS, pod traffic between nodes or working volumes.",
+		Manual: []string{"kubectl get nodes", "kubectl -n kube-system get pods", "kubectl run PROBE --image=AGNHOST -- netexec"},
+		On:     workflow.Localhost,
+		Do: func(ctx context.Context, s *workflow.Step) error {
+			client, err := s.Kube(ctx)
+			if errors.Is(err, fs.ErrNotExist) {
+				return workflow.WithHint(fmt.Errorf("there is no cluster yet: %w", err), "install it with `slipway apply`")
+			}
+			if err != nil {
+				return err
+			}
+			image, err := agnhostImage(s.Bundle())
+			if err != nil {
+				return err
+			}
+			scale := timeoutScaleOf(o.Timeout)
+			v := &run{
+				client: client, cluster: s.Cluster(), image: image, http: outside(s.Cluster(), s.Hosts().Seed()),
+				scale: scale, progress: &progress{say: s.Waiting},
+				harness: &namespaceHarness{client: client, image: image, scale: scale},
+			}
+			return v.validate(ctx, o, r)
+		},
 	}
 }
 
-// Names are the names of all probes, for help and completion.
-func Names() []string {
-	var names []string
-	for _, d := range definitions() {
-		names = append(names, d.name)
+// agnhostImage is the test image under the name by which hosts have it.
+func agnhostImage(b *bundle.Bundle) (string, error) {
+	for _, image := range b.Manifest().Images {
+		if strings.Contains(image.Name, "/agnhost:") {
+			return image.Name, nil
+		}
 	}
-	return names
+	return "", &bundle.NotFoundError{Bundle: b.Dir(), Name: "image agnhost"}
 }
 
-// Run validates a cluster. A cluster that does not work is no error: the
-// Report says so. The error is about options that make no sense, or a context
-// that ended, in which case the Report holds what was found until then.
-func Run(ctx context.Context, o Options) (*Report, error) {
-	return validate(ctx, o, &namespaceBed{client: o.Client, image: o.AgnhostImage, pace: paceOf(o.Timeout)})
+// outside sends requests to the cluster from localhost; where a bastion stands
+// before the hosts, from the first control plane.
+func outside(cluster *config.Cluster, first *workflow.Host) httpprobe.Client {
+	bastion := cmp.Or(first.Config.SSH.Bastion, cluster.SSH.Bastion)
+	dialer, ok := first.Conn.(host.Dialer)
+	if bastion == "" || bastion == "none" || !ok {
+		return httpprobe.Client{}
+	}
+	return httpprobe.Client{Dial: dialer.DialContext, Place: first.Config.Name + ", over SSH"}
 }
 
-func validate(ctx context.Context, o Options, b testbed) (*Report, error) {
-	chosen, err := choose(o.Only, o.Skip)
+// validate runs the selected probes and fills in the report. A probe that fails
+// is a result; the error is a *FailedError, a selection that does not make
+// sense, or that of a context that ended.
+func (r *run) validate(ctx context.Context, o Options, found *report.ValidationReport) error {
+	selected, err := o.Selection.definitions()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if o.Timeout <= 0 {
-		o.Timeout = defaultTimeout
+	*found = report.ValidationReport{Probes: []report.ProbeResult{}, Cluster: r.cluster.Metadata.Name, Started: time.Now()}
+	timeout := o.Timeout
+	if timeout <= 0 {
+		timeout = defaultTimeout
 	}
-	start := time.Now()
-	bounded, cancel := context.WithTimeout(ctx, o.Timeout)
+	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-
-	report := &Report{Probes: []Probe{}, Cluster: o.Cluster.Metadata.Name}
-	r := &run{options: o, pace: paceOf(o.Timeout), progress: &progress{say: o.Progress}}
-	found, leftover := r.all(bounded, b, chosen)
-	report.Leftover = leftover
+	results, leftover := r.all(bounded, selected)
+	found.Leftover = leftover
 	for _, d := range definitions() {
-		report.Probes = append(report.Probes, orSkipped(d, found[d.name])...)
+		if results[d.name] == nil {
+			results[d.name] = []report.ProbeResult{{Name: d.name, Title: d.title, Status: report.ProbeSkipped, Evidence: "not selected"}}
+		}
+		found.Add(results[d.name]...)
 	}
-	report.count()
-	report.DurationMS = time.Since(start).Milliseconds()
-	return report, ctx.Err()
-}
-
-// orSkipped stands in for a kind of probe that was not run.
-func orSkipped(d definition, probes []Probe) []Probe {
-	if probes != nil {
-		return probes
+	found.DurationMS = time.Since(found.Started).Milliseconds()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case !found.OK:
+		return &FailedError{Failures: found.Failures()}
 	}
-	return []Probe{{Name: d.name, Title: d.title, Status: Skipped, Evidence: "not asked for"}}
-}
-
-// choose gives the definitions that --only and --skip leave. Those that run in
-// pods bring the probe of the pods with them.
-func choose(only, skip []string) ([]definition, error) {
-	if unknown := slices.DeleteFunc(slices.Concat(only, skip), func(name string) bool {
-		return slices.Contains(Names(), name)
-	}); len(unknown) > 0 {
-		return nil, fmt.Errorf("no probe is called %s; there are %s",
-			strings.Join(unknown, ", "), strings.Join(Names(), ", "))
-	}
-	all := definitions()
-	wanted := func(d definition) bool {
-		return (len(only) == 0 || slices.Contains(only, d.name)) && !slices.Contains(skip, d.name)
-	}
-	needPods := slices.ContainsFunc(all, func(d definition) bool { return d.ground == inPods && d.name != testPods && wanted(d) })
-	chosen := slices.DeleteFunc(all, func(d definition) bool {
-		return !wanted(d) && (d.name != testPods || !needPods)
-	})
-	if len(chosen) == 0 {
-		return nil, errors.New("no probe is left to run")
-	}
-	return chosen, nil
+	return nil
 }

@@ -6,121 +6,95 @@ import (
 	"errors"
 	"flag"
 	"os"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/report"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
 
-func names(definitions []definition) string {
-	var names []string
-	for _, d := range definitions {
-		names = append(names, d.name)
-	}
-	return strings.Join(names, " ")
+// workloadProbes set up objects of their own; see workloads_test.go.
+var workloadProbes = []string{"network-policy", "load-balancer", "ingress", "volume", "stateful-set", "rolling-update", "autoscaler"}
+
+// podProbes need no API server.
+var podProbes = Selection{Skip: append([]string{"nodes-ready", "control-plane-pods"}, workloadProbes...)}
+
+// harnessed is testRun with a harness that is still to be set up.
+func harnessed() (*run, *fakeHarness) {
+	r, _ := testRun()
+	h := &fakeHarness{fixture: r.fixture}
+	r.fixture, r.harness = nil, h
+	return r, h
 }
 
-func TestOnlyAndSkipChooseProbes(t *testing.T) {
-	t.Parallel()
-	all := strings.Join(Names(), " ")
-	tests := []struct {
-		name       string
-		only, skip []string
-		want, err  string
-	}{
-		{"by default all", nil, nil, all, ""},
-		{"without one", nil, []string{"logs"}, strings.Replace(all, " logs", "", 1), ""},
-		{"only one, with the pods it needs", []string{"dns"}, nil, "test-pods dns", ""},
-		{"only one that needs no pods", []string{"nodes-ready"}, nil, "nodes-ready", ""},
-		{"the pods stay while others need them", []string{"dns", "exec"}, []string{"test-pods", "exec"}, "test-pods dns", ""},
-		{"a name that is not there", []string{"dsn"}, []string{"x"}, "", "no probe is called dsn, x; there are nodes-ready, "},
-		{"nothing left", []string{"dns"}, []string{"dns"}, "", "no probe is left to run"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			chosen, err := choose(test.only, test.skip)
-			if test.err != "" {
-				if err == nil || !strings.Contains(err.Error(), test.err) {
-					t.Errorf("error %v, want %q", err, test.err)
-				}
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(test.want, names(chosen)); diff != "" {
-				t.Error(diff)
-			}
-		})
-	}
-}
-
-// ofWorkloads are the probes that make what they need: no fake keeps data, or
-// answers from outside. The end-to-end test has them all.
-var ofWorkloads = []string{"network-policy", "load-balancer", "ingress", "volume", "stateful-set", "rolling-update", "autoscaler"}
-
-// podsOnly leaves the API out too, for which there is no client here.
-var podsOnly = Options{Skip: append([]string{"nodes-ready", "control-plane-pods"}, ofWorkloads...)}
-
-func TestAValidationClearsUp(t *testing.T) {
+func TestTheHarnessIsTornDown(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		name   string
-		run    func(t *testing.T, o Options, f *fakeBed) (*Report, error)
-		err    error
-		failed bool
+		name string
+		// change prepares the run; it may cancel its context.
+		change  func(r *run, h *fakeHarness, cancel func())
+		err     error
+		panics  bool
+		timeout time.Duration
 	}{
-		{"after success", func(t *testing.T, o Options, f *fakeBed) (*Report, error) {
-			return validate(t.Context(), o, f)
-		}, nil, false},
-		{"after the pods could not be made", func(t *testing.T, o Options, f *fakeBed) (*Report, error) {
-			f.err = errors.New("forbidden")
-			return validate(t.Context(), o, f)
-		}, nil, true},
-		{"after an interruption", func(t *testing.T, o Options, f *fakeBed) (*Report, error) {
-			ctx, cancel := context.WithCancel(t.Context())
-			f.laid = cancel
-			return validate(ctx, o, f)
-		}, context.Canceled, true},
-		{"after a timeout", func(t *testing.T, o Options, f *fakeBed) (*Report, error) {
-			o.Timeout = time.Second
-			f.made.prober.(*fakeNetwork).breaks = func(string, question) (*answer, error) { return nil, errTimeout }
-			return validate(t.Context(), o, f)
-		}, nil, true},
-		{"after a panic", func(t *testing.T, o Options, f *fakeBed) (*Report, error) {
-			f.laid = func() { panic("oh") }
-			defer func() {
-				if recover() == nil {
-					t.Error("the panic was lost")
-				}
-			}()
-			return validate(t.Context(), o, f)
-		}, nil, true},
+		{"after success", func(*run, *fakeHarness, func()) {}, nil, false, 0},
+		{"after the pods could not be created", func(_ *run, h *fakeHarness, _ func()) { h.err = errors.New("forbidden") }, &FailedError{}, false, 0},
+		{"after an interruption", func(_ *run, h *fakeHarness, cancel func()) { h.starting = cancel }, context.Canceled, false, 0},
+		{"after a timeout", func(_ *run, h *fakeHarness, _ func()) {
+			h.fixture.prober.(*fakeNetwork).breaks = func(string, request) (*response, error) { return nil, errTimeout }
+		}, &FailedError{}, false, time.Second},
+		{"after a panic", func(_ *run, h *fakeHarness, _ func()) { h.starting = func() { panic("oh") } }, nil, true, 0},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				r, _ := testRun()
-				f := &fakeBed{made: r.fixture}
-				o := podsOnly
-				o.Cluster = r.options.Cluster
-				report, err := test.run(t, o, f)
-				if !errors.Is(err, test.err) {
+				r, h := harnessed()
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				test.change(r, h, cancel)
+				defer func() {
+					if panicked := recover() != nil; panicked != test.panics {
+						t.Errorf("it panicked: %v", panicked)
+					}
+					if h.tornDown != 1 || !h.contextAlive {
+						t.Errorf("torn down %d times, with a context that is alive: %v", h.tornDown, h.contextAlive)
+					}
+				}()
+				var found report.ValidationReport
+				err := r.validate(ctx, Options{Selection: podProbes, Timeout: test.timeout}, &found)
+				var failed *FailedError
+				if _, want := test.err.(*FailedError); want && !errors.As(err, &failed) || !want && !errors.Is(err, test.err) {
 					t.Errorf("error %v, want %v", err, test.err)
 				}
-				if f.cleared != 1 || !f.alive {
-					t.Errorf("cleared %d times, with a context that lives: %v", f.cleared, f.alive)
-				}
-				if report != nil && report.OK == test.failed {
-					t.Errorf("ok: %v; %v", report.OK, report.Failures())
+				if found.OK != (err == nil) {
+					t.Errorf("ok: %v; %v", found.OK, found.Failures())
 				}
 			})
+		})
+	}
+}
+
+func TestTheErrorNamesTheFailedProbes(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		err  *FailedError
+		want string
+	}{
+		{"two failed", &FailedError{Failures: []string{"api: refused", "exec w1: timed out"}}, "the cluster does not pass its validation: api: refused\nexec w1: timed out"},
+		{"all were skipped", &FailedError{}, "the cluster does not pass its validation: no probe could be run"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if got := test.err.Error(); got != test.want {
+				t.Errorf("%q, want %q", got, test.want)
+			}
 		})
 	}
 }
@@ -128,42 +102,35 @@ func TestAValidationClearsUp(t *testing.T) {
 func TestTheReportIsInTheOrderOfTheProbesAndOfTheInventory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r, network := testRun()
-		r.fixture.nodes[0], r.fixture.nodes[1] = r.fixture.nodes[1], r.fixture.nodes[0] // as the API lists them
-		network.breaks = func(pod string, q question) (*answer, error) {
-			if pod == "probe-b" && q.host == r.fixture.clusterIP {
+		r, h := harnessed()
+		nodes := h.fixture.nodes
+		nodes[0], nodes[1] = nodes[1], nodes[0] // as the API lists them
+		h.fixture.prober.(*fakeNetwork).breaks = func(pod string, q request) (*response, error) {
+			if pod == "probe-b" && q.host == h.fixture.clusterIP {
 				return nil, errTimeout
 			}
 			return nil, nil
 		}
-		var told []string
-		o := podsOnly
-		o.Cluster = r.options.Cluster
-		o.Cluster.Metadata.Name = "lab"
-		o.Skip = append([]string{"node-port", "pod-to-pod"}, o.Skip...)
-		o.Progress = func(message string) { told = append(told, message) }
-		report, err := validate(t.Context(), o, &fakeBed{made: r.fixture})
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := json.MarshalIndent(report, "", "  ")
-		if err != nil {
-			t.Fatal(err)
+		var said []string
+		r.progress.say = func(message string) { said = append(said, message) }
+		r.cluster.Metadata.Name = "lab"
+		selection := Selection{Skip: append([]string{"node-port", "pod-to-pod"}, podProbes.Skip...)}
+		var found report.ValidationReport
+		err := r.validate(t.Context(), Options{Selection: selection}, &found)
+		got, marshalErr := json.MarshalIndent(&found, "", "  ")
+		if marshalErr != nil {
+			t.Fatal(marshalErr)
 		}
 		golden(t, "testdata/report.json", got)
-		if diff := cmp.Diff([]string{"pod-to-service b: 10.96.7.7:80: i/o timeout"}, report.Failures()); diff != "" {
+		var failed *FailedError
+		if !errors.As(err, &failed) {
+			t.Fatalf("error %v", err)
+		}
+		if diff := cmp.Diff([]string{"pod-to-service b: 10.96.7.7:80: i/o timeout"}, failed.Failures); diff != "" {
 			t.Error(diff)
 		}
-		if last := told[len(told)-1]; last != "10 of 10 probes done, 1 failed" {
+		if last := said[len(said)-1]; last != "10 of 10 probes done, 1 failed" {
 			t.Errorf("the last progress is %q", last)
-		}
-		rows := report.Rows()
-		if len(rows) != len(report.Probes) || len(rows[0]) != len(Columns()) {
-			t.Errorf("%d rows of %d cells", len(rows), len(rows[0]))
-		}
-		want := []string{"pod-to-service", "b", "failed", "30s", "10.96.7.7:80: i/o timeout"}
-		if diff := cmp.Diff(want, rows[8]); diff != "" {
-			t.Error(diff)
 		}
 	})
 }

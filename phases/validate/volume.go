@@ -16,23 +16,20 @@ import (
 )
 
 const (
-	// defaultClass marks the StorageClass of claims that name none.
+	// defaultClass is the annotation of the StorageClass for claims without one.
 	defaultClass = "storageclass.kubernetes.io/is-default-class"
-	// noProvisioner is the provisioner of classes whose volumes people make.
+	// noProvisioner is the provisioner of classes without dynamic provisioning.
 	noProvisioner = "kubernetes.io/no-provisioner"
 	dataFile      = "/data/token"
 )
 
-// volumeTasks are one for each StorageClass that makes volumes, and for each
-// that the inventory's addons should have brought.
+// volumeTasks are one for each StorageClass that provisions volumes, and for each
+// that an addon of the inventory should have created.
 func volumeTasks(ctx context.Context, r *run) []task {
-	if r.namespace == "" {
-		return r.noNamespace()
-	}
 	var names []string
 	for _, addon := range []string{config.AddonLocalPath, config.AddonLonghorn} {
-		if _, wanted := r.options.Cluster.Addon(addon); wanted {
-			names = append(names, addon) // the class is called like the addon
+		if _, wanted := r.cluster.Addon(addon); wanted {
+			names = append(names, addon) // the class has the name of the addon
 		}
 	}
 	classes, err := r.classes(ctx)
@@ -45,11 +42,11 @@ func volumeTasks(ctx context.Context, r *run) []task {
 		}
 	}
 	if len(names) == 0 {
-		return skipped("the cluster has no StorageClass, and the inventory wants none")
+		return skipped("neither the cluster nor the inventory has a StorageClass")
 	}
 	var tasks []task
 	for _, name := range names {
-		tasks = append(tasks, task{target: name, lasts: workloadTime, once: func(ctx context.Context) (string, error) {
+		tasks = append(tasks, task{target: name, timeout: workloadTimeout, try: func(ctx context.Context) (string, error) {
 			return r.volume(ctx, name)
 		}})
 	}
@@ -57,22 +54,22 @@ func volumeTasks(ctx context.Context, r *run) []task {
 }
 
 func (r *run) classes(ctx context.Context) ([]storagev1.StorageClass, error) {
-	list, err := r.options.Client.Clientset().StorageV1().StorageClasses().List(ctx, metav1.ListOptions{})
+	list, err := r.client.Clientset().StorageV1().StorageClasses().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list storage classes: %w", err)
 	}
 	return list.Items, nil
 }
 
-// volume writes to a volume, deletes the pod, and reads in another one: on
-// another node, if the volume can go there.
+// volume writes to a volume, deletes the pod, and reads from another pod: on
+// another node if the volume can be attached there.
 func (r *run) volume(ctx context.Context, class string) (string, error) {
-	if _, err := r.options.Client.Clientset().StorageV1().StorageClasses().Get(ctx, class, metav1.GetOptions{}); err != nil {
+	if _, err := r.client.Clientset().StorageV1().StorageClasses().Get(ctx, class, metav1.GetOptions{}); err != nil {
 		return "", fmt.Errorf("storage class %s: %w", class, err)
 	}
 	data := r.workload("volume-" + strings.ReplaceAll(class, ".", "-"))
 	data.Class, data.Claim = class, data.Name
-	defer r.letGo(ctx, data.Name)
+	defer r.cleanUp(ctx, data.Name)
 	if err := r.apply(ctx, "claim", data); err != nil {
 		return "", err
 	}
@@ -90,11 +87,11 @@ func (r *run) volume(ctx context.Context, class string) (string, error) {
 	if err := r.write(ctx, first.Name, dataFile, token); err != nil {
 		return "", err
 	}
-	moves, err := r.moves(ctx, data.Claim)
+	movable, err := r.movable(ctx, data.Claim)
 	if err != nil {
 		return "", err
 	}
-	if moves && len(r.options.Cluster.Workers()) > 1 {
+	if movable && len(r.cluster.Workers()) > 1 {
 		second.Avoid = pod.Spec.NodeName
 	}
 	if err := r.deletePod(ctx, first.Name); err != nil {
@@ -108,34 +105,31 @@ func (r *run) volume(ctx context.Context, class string) (string, error) {
 		return "", fmt.Errorf("after %s was deleted on %s: %w", first.Name, pod.Spec.NodeName, err)
 	}
 	if got, err := r.read(ctx, second.Name, dataFile); err != nil || got != token {
-		return "", errors.Join(err, fmt.Errorf("on %s it is %q, on %s %q was written", next.Spec.NodeName, head(got, 40), pod.Spec.NodeName, token))
+		return "", errors.Join(err, fmt.Errorf("read %q on %s, but %q was written on %s", head(got, 40), next.Spec.NodeName, token, pod.Spec.NodeName))
 	}
-	return fmt.Sprintf("written on %s, read on %s%s", pod.Spec.NodeName, next.Spec.NodeName, staysNote(moves)), nil
+	evidence := fmt.Sprintf("written on %s, read on %s", pod.Spec.NodeName, next.Spec.NodeName)
+	if !movable {
+		evidence += ", to which the volume is bound"
+	}
+	return evidence, nil
 }
 
-func staysNote(moves bool) string {
-	if moves {
-		return ""
-	}
-	return ", where its volumes stay"
-}
-
-// moves says whether a claim's volume can be used on another node.
-func (r *run) moves(ctx context.Context, claim string) (bool, error) {
-	api := r.options.Client.Clientset().CoreV1()
-	has, err := api.PersistentVolumeClaims(r.namespace).Get(ctx, claim, metav1.GetOptions{})
+// movable says whether the volume of a claim can be used on another node.
+func (r *run) movable(ctx context.Context, claim string) (bool, error) {
+	api := r.client.Clientset().CoreV1()
+	bound, err := api.PersistentVolumeClaims(r.namespace).Get(ctx, claim, metav1.GetOptions{})
 	if err != nil {
 		return false, err
 	}
-	volume, err := api.PersistentVolumes().Get(ctx, has.Spec.VolumeName, metav1.GetOptions{})
+	volume, err := api.PersistentVolumes().Get(ctx, bound.Spec.VolumeName, metav1.GetOptions{})
 	if err != nil {
 		return false, err
 	}
-	return !bound(volume), nil
+	return !onOneNode(volume), nil
 }
 
-// bound says whether a volume is on one node.
-func bound(volume *corev1.PersistentVolume) bool {
+// onOneNode says whether a volume is bound to one node, as local ones are.
+func onOneNode(volume *corev1.PersistentVolume) bool {
 	if volume.Spec.NodeAffinity == nil || volume.Spec.NodeAffinity.Required == nil {
 		return false
 	}

@@ -1,6 +1,5 @@
-// Package validatetmpl holds what a validation puts into the cluster: a
-// namespace, in it a test pod on each node with two Services, and what single
-// probes need beside them.
+// Package validatetmpl renders the manifests of a validation: the test namespace,
+// a test pod on each node with two Services, and the workloads of single probes.
 package validatetmpl
 
 import (
@@ -13,55 +12,57 @@ import (
 //go:embed *.yaml.tmpl
 var files embed.FS
 
-// Data is what the templates need.
+// Data is the data of the namespace and of the test pods.
 type Data struct {
-	// Namespace is of this run alone.
+	// Namespace is the name of the test namespace.
 	Namespace string
-	// Name is that of the DaemonSet and of the ClusterIP Service; the
-	// NodePort Service is called Name-node-port.
+	// Name is the name of the DaemonSet and of the ClusterIP Service; the
+	// NodePort Service is called NAME-node-port.
 	Name string
-	// Container is the name of the pods' container, Image its image: agnhost.
+	// Container is the name of the container of the pods, Image its image,
+	// agnhost.
 	Container, Image string
-	// HTTPPort and UDPPort are where the pods answer, ServicePort where the
-	// Services do.
+	// HTTPPort and UDPPort are ports of the pods, ServicePort of the Services.
 	HTTPPort, UDPPort, ServicePort int
 }
 
-// Namespace renders the Namespace. It goes first: pods are refused until its
-// default ServiceAccount exists.
+// Namespace renders the Namespace. Apply it first, and wait for its default
+// ServiceAccount: pods are refused without it.
 func Namespace(data Data) ([]byte, error) { return render("namespace.yaml.tmpl", data) }
 
 // Probe renders the DaemonSet and the Services.
 func Probe(data Data) ([]byte, error) { return render("probe.yaml.tmpl", data) }
 
-// Workload is what the templates of single probes need; each needs a part of
-// it.
+// Workload is the data of the workloads of single probes; each template uses a
+// part of it.
 type Workload struct {
-	// Namespace is of this run alone, Name that of the objects.
+	// Namespace is the name of the test namespace, Name that of the objects.
 	Namespace, Name string
-	// Container is the name of the pods' container, Image its image: agnhost.
+	// Container is the name of the container of the pods, Image its image,
+	// agnhost.
 	Container, Image string
-	// Class is a StorageClass, or an IngressClass (empty for the default one).
+	// Class is a StorageClass, or an IngressClass; an empty IngressClass is the
+	// default one.
 	Class string
-	// Claim is the PersistentVolumeClaim of a pod, Avoid the node on which it
-	// may not run (empty for none).
+	// Claim is the PersistentVolumeClaim of a pod, Avoid a node on which it must
+	// not run; empty for none.
 	Claim, Avoid string
-	// Replicas of a StatefulSet.
+	// Replicas is the number of replicas of a StatefulSet.
 	Replicas int
-	// Version is a label of a Deployment's pods.
+	// Version is a label of the pods of a Deployment.
 	Version string
-	// Target is the workload or the Service that others are about.
+	// Target is the Deployment, the pods or the Service behind an object.
 	Target string
-	// Host and Path are an Ingress's; Certificate and Key are its TLS pair, PEM
-	// in base64.
+	// Host and Path are those of an Ingress; Certificate and Key are its TLS pair,
+	// PEM in base64.
 	Host, Path, Certificate, Key string
-	// Label is the one that a NetworkPolicy lets in.
+	// Label is the label of the pods that a NetworkPolicy allows.
 	Label string
-	// HTTPPort is where pods answer, ServicePort where a Service does.
+	// HTTPPort is a port of the pods, ServicePort of a Service.
 	HTTPPort, ServicePort int
 }
 
-// Render renders the template of that name, without its ending: "claim".
+// Render renders a workload by the name of its template, such as "claim".
 func Render(name string, data Workload) ([]byte, error) { return render(name+".yaml.tmpl", data) }
 
 func render(name string, data any) ([]byte, error) {

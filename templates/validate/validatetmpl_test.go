@@ -17,7 +17,7 @@ var data = Data{
 	HTTPPort: 8080, UDPPort: 8081, ServicePort: 80,
 }
 
-func TestManifestsAreAsInTheirGoldenFiles(t *testing.T) {
+func TestManifestsMatchTheirGoldenFiles(t *testing.T) {
 	t.Parallel()
 	for name, render := range map[string]func(Data) ([]byte, error){"namespace.yaml": Namespace, "probe.yaml": Probe} {
 		t.Run(name, func(t *testing.T) {
@@ -26,17 +26,17 @@ func TestManifestsAreAsInTheirGoldenFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			asBefore(t, name, got)
+			matchGolden(t, name, got)
 		})
 	}
 }
 
-func TestWorkloadsAreAsInTheirGoldenFiles(t *testing.T) {
+func TestWorkloadsMatchTheirGoldenFiles(t *testing.T) {
 	t.Parallel()
 	base := Workload{
 		Namespace: data.Namespace, Name: "probe", Container: data.Container, Image: data.Image, Class: "local-path",
 		Claim: "probe", Avoid: "node-1", Replicas: 2, Version: "v1", Target: "slipway-probe",
-		Host: "slipway-validate.test", Path: "/hostname", Certificate: "Y2VydGlmaWNhdGU=", Key: "a2V5", Label: "slipway.io/let-in",
+		Host: "slipway-validate.test", Path: "/hostname", Certificate: "Y2VydGlmaWNhdGU=", Key: "a2V5", Label: "slipway.io/policy-allows",
 		HTTPPort: 8080, ServicePort: 80,
 	}
 	anywhere, byDefault := base, base
@@ -62,12 +62,12 @@ func TestWorkloadsAreAsInTheirGoldenFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			asBefore(t, golden, got)
+			matchGolden(t, golden, got)
 		})
 	}
 }
 
-func asBefore(t *testing.T, name string, got []byte) {
+func matchGolden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	golden := filepath.Join("testdata", name)
 	if *update {

@@ -42,7 +42,7 @@ func bundleOf(t *testing.T, manifest string) *bundle.Bundle {
 
 // inStep runs a function in a step on the control plane.
 func inStep(fixture *workflowtest.Fixture, do func(context.Context, *workflow.Step) error) error {
-	return fixture.Apply(workflow.Phase{Name: "test", On: workflow.FirstControlPlane, Do: do})
+	return fixture.Apply(workflow.Phase{Name: "test", On: workflow.Seed, Do: do})
 }
 
 func TestPublishedReadsTheBundle(t *testing.T) {

@@ -14,12 +14,10 @@ import (
 // replicas of the StatefulSet.
 const replicas = 2
 
-// statefulSetTasks have two replicas keep their data on the default class.
+// statefulSetTasks check that two replicas keep their data on volumes of the
+// default StorageClass.
 func statefulSetTasks(_ context.Context, r *run) []task {
-	if r.namespace == "" {
-		return r.noNamespace()
-	}
-	return []task{{lasts: workloadTime, once: r.statefulSet}}
+	return []task{{timeout: workloadTimeout, try: r.statefulSet}}
 }
 
 func (r *run) statefulSet(ctx context.Context) (string, error) {
@@ -29,14 +27,14 @@ func (r *run) statefulSet(ctx context.Context) (string, error) {
 	}
 	i := slices.IndexFunc(classes, func(c storagev1.StorageClass) bool { return c.Annotations[defaultClass] == "true" })
 	if i < 0 {
-		if r.options.Cluster.DefaultClass("local-path") || r.options.Cluster.DefaultClass("longhorn") {
-			return "", finalError{"no StorageClass is the default one, although the inventory wants one"}
+		if r.cluster.DefaultClass("local-path") || r.cluster.DefaultClass("longhorn") {
+			return "", permanentError{"the cluster has no default StorageClass, but the inventory wants one"}
 		}
-		return "", skipError{"no StorageClass is the default one"}
+		return "", skipError{"the cluster has no default StorageClass"}
 	}
 	data := r.workload("stateful")
 	data.Replicas = replicas
-	defer r.letGo(ctx, data.Name)
+	defer r.cleanUp(ctx, data.Name)
 	if err := r.apply(ctx, "stateful-set", data); err != nil {
 		return "", err
 	}
@@ -53,7 +51,7 @@ func (r *run) statefulSet(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	// Its controller makes it anew, under the same name.
+	// The StatefulSet replaces the pod under the same name.
 	deleted := data.Name + "-0"
 	if err := r.deletePod(ctx, deleted); err != nil {
 		return "", err
@@ -63,8 +61,8 @@ func (r *run) statefulSet(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("after %s was deleted: %w", deleted, err)
 		}
 		if got, err := r.read(ctx, pod, dataFile); err != nil || got != token {
-			return "", errors.Join(err, fmt.Errorf("%s has %q, it wrote %q", pod, head(got, 40), token))
+			return "", errors.Join(err, fmt.Errorf("%s reads %q, but wrote %q", pod, head(got, 40), token))
 		}
 	}
-	return fmt.Sprintf("%s of class %s; %s came back with its data", strings.Join(nodes, ", "), classes[i].Name, deleted), nil
+	return fmt.Sprintf("%s of class %s; %s kept its data after it was deleted", strings.Join(nodes, ", "), classes[i].Name, deleted), nil
 }

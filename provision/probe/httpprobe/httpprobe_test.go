@@ -1,7 +1,9 @@
 package httpprobe
 
 import (
+	"context"
 	"encoding/pem"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -9,7 +11,7 @@ import (
 	"testing"
 )
 
-// echo answers with the host and the path that it was asked for.
+// echo answers with the host and the path of the request.
 func echo(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/moved" {
 		http.Redirect(w, r, "http://127.0.0.1:1/elsewhere", http.StatusFound)
@@ -18,7 +20,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(r.Host + r.URL.Path + "\n"))
 }
 
-func TestGetAsksTheAddressForTheHost(t *testing.T) {
+func TestGetRequestsTheHostFromTheAddress(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(echo))
 	t.Cleanup(server.Close)
@@ -33,7 +35,7 @@ func TestGetAsksTheAddressForTheHost(t *testing.T) {
 	}
 }
 
-func TestGetTrustsOneCertificate(t *testing.T) {
+func TestGetAcceptsOnlyTheTrustedCertificate(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewTLSServer(http.HandlerFunc(echo))
 	t.Cleanup(server.Close)
@@ -48,9 +50,39 @@ func TestGetTrustsOneCertificate(t *testing.T) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if _, err := (Client{}).Get(t.Context(), "https://example.com/goods", u.Host, nil); err == nil {
-		t.Error("a certificate that nobody named is accepted")
+		t.Error("an untrusted certificate is accepted")
 	}
 	if _, err := (Client{}).Get(t.Context(), "https://shop.test/goods", u.Host, trust); err == nil {
 		t.Error("a certificate for another name is accepted")
+	}
+}
+
+func TestGetDialsFromThePlace(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(echo))
+	t.Cleanup(server.Close)
+	var dialed string
+	c := Client{Place: "cp-1", Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		dialed = address
+		return (&net.Dialer{}).DialContext(ctx, network, server.Listener.Addr().String())
+	}}
+	got, err := c.Get(t.Context(), "http://shop.test/goods", "192.0.2.1:80", nil)
+	if err != nil || got.Body != "shop.test/goods" || dialed != "192.0.2.1:80" {
+		t.Errorf("got %+v, %v, from %s", got, err, dialed)
+	}
+	if c.From() != "cp-1" || (Client{}).From() != "localhost" {
+		t.Errorf("the places are %q and %q", c.From(), Client{}.From())
+	}
+}
+
+func TestGetReadsTheBeginningOfALongBody(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(strings.Repeat("x", 2*bodyLimit)))
+	}))
+	t.Cleanup(server.Close)
+	got, err := Client{}.Get(t.Context(), server.URL, server.Listener.Addr().String(), nil)
+	if err != nil || len(got.Body) != bodyLimit {
+		t.Errorf("got %d bytes, %v", len(got.Body), err)
 	}
 }

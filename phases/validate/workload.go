@@ -15,22 +15,18 @@ import (
 )
 
 const (
-	// workloadTime is how long a probe may take that starts pods of its own,
-	// volumes included.
-	workloadTime = 2 * time.Minute
-	// startTime is how long its pods may take to be ready.
-	startTime = 60 * time.Second
-	// evidenceRoom is what is kept of a task's time to say what was seen.
-	evidenceRoom = 2 * time.Second
+	// workloadTimeout bounds a probe that starts its own pods, volumes included.
+	workloadTimeout = 2 * time.Minute
+	// startTimeout bounds the start of its pods.
+	startTimeout = 60 * time.Second
+	// evidenceTime is reserved at the end of a timeout, to read what went wrong.
+	evidenceTime = 2 * time.Second
 )
 
-// noNamespace is the one task of a kind of probe that has nowhere to be.
-func (r *run) noNamespace() []task { return skipped("there is no test namespace: " + r.noBed) }
-
-// workload is what the templates are filled from, under a name.
+// workload is the data of the templates, under a name.
 func (r *run) workload(name string) validatetmpl.Workload {
 	return validatetmpl.Workload{
-		Namespace: r.namespace, Name: name, Container: probeContainer, Image: r.options.AgnhostImage,
+		Namespace: r.namespace, Name: name, Container: probeContainer, Image: r.image,
 		HTTPPort: httpPort, ServicePort: servicePort,
 	}
 }
@@ -41,17 +37,15 @@ func (r *run) apply(ctx context.Context, template string, data validatetmpl.Work
 	if err != nil {
 		return err
 	}
-	_, err = r.options.Client.Apply(ctx, manifest)
+	_, err = r.client.Apply(ctx, manifest)
 	return err
 }
 
-// await waits for a condition, at the cluster's pace; what was seen last is the error.
-func (r *run) await(ctx context.Context, condition kube.Condition, within time.Duration) error {
-	within = r.pace.limit(within)
-	if deadline, ok := ctx.Deadline(); ok {
-		within = min(within, time.Until(deadline)-evidenceRoom)
-	}
-	err := r.options.Client.WaitFor(ctx, condition, kube.WaitOptions{Timeout: max(within, time.Millisecond)})
+// await waits for a condition. If the time is up, the error is the last
+// observation.
+func (r *run) await(ctx context.Context, condition kube.Condition, timeout time.Duration) error {
+	timeout = beforeDeadline(ctx, r.scale.extend(timeout))
+	err := r.client.WaitFor(ctx, condition, kube.WaitOptions{Timeout: max(timeout, time.Millisecond)})
 	var late *kube.WaitError
 	if errors.As(err, &late) {
 		return fmt.Errorf("%s, after %s", late.Last, late.After.Round(time.Second))
@@ -59,29 +53,38 @@ func (r *run) await(ctx context.Context, condition kube.Condition, within time.D
 	return err
 }
 
-// podReady waits for a pod of the test namespace, and says what holds up a
-// claim that it has.
-func (r *run) podReady(ctx context.Context, pod, claim string) (*corev1.Pod, error) {
-	if err := r.await(ctx, kube.PodReady(r.namespace, pod), startTime); err != nil {
-		return nil, fmt.Errorf("pod %s: %w%s", pod, err, r.claimTrouble(ctx, claim))
+// beforeDeadline shortens a timeout so that it ends before the context does, with
+// time left for evidence.
+func beforeDeadline(ctx context.Context, timeout time.Duration) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return min(timeout, time.Until(deadline)-evidenceTime)
 	}
-	return r.options.Client.Clientset().CoreV1().Pods(r.namespace).Get(ctx, pod, metav1.GetOptions{})
+	return timeout
 }
 
-// claimTrouble is what the last event of a claim that is not bound says; empty
-// if there is nothing to say.
-func (r *run) claimTrouble(ctx context.Context, claim string) string {
-	api := r.options.Client.Clientset().CoreV1()
-	has, err := api.PersistentVolumeClaims(r.namespace).Get(ctx, claim, metav1.GetOptions{})
-	if err != nil || has.Status.Phase == corev1.ClaimBound {
+// podReady waits for a pod of the test namespace. The error says why its claim,
+// if it has one, is not bound.
+func (r *run) podReady(ctx context.Context, pod, claim string) (*corev1.Pod, error) {
+	if err := r.await(ctx, kube.PodReady(r.namespace, pod), startTimeout); err != nil {
+		return nil, fmt.Errorf("pod %s: %w%s", pod, err, r.claimFailure(ctx, claim))
+	}
+	return r.client.Clientset().CoreV1().Pods(r.namespace).Get(ctx, pod, metav1.GetOptions{})
+}
+
+// claimFailure is the status and the last event of a claim that is not bound;
+// empty if it is bound or does not exist.
+func (r *run) claimFailure(ctx context.Context, claim string) string {
+	api := r.client.Clientset().CoreV1()
+	found, err := api.PersistentVolumeClaims(r.namespace).Get(ctx, claim, metav1.GetOptions{})
+	if err != nil || found.Status.Phase == corev1.ClaimBound {
 		return ""
 	}
-	return fmt.Sprintf("; claim %s is %s", claim, has.Status.Phase) +
-		lastEvent(ctx, r.options.Client, r.namespace, "PersistentVolumeClaim", claim)
+	return fmt.Sprintf("; claim %s is %s", claim, found.Status.Phase) +
+		lastEvent(ctx, r.client, r.namespace, "PersistentVolumeClaim", claim)
 }
 
-// lastEvent is what the last event of an object says, behind a colon; empty if
-// there is none.
+// lastEvent is the message of the last event of an object, after a colon; empty
+// if there is none.
 func lastEvent(ctx context.Context, c *kube.Client, namespace, kind, name string) string {
 	events, err := c.Clientset().CoreV1().Events(namespace).List(ctx, metav1.ListOptions{
 		FieldSelector: "involvedObject.kind=" + kind + ",involvedObject.name=" + name,
@@ -92,15 +95,16 @@ func lastEvent(ctx context.Context, c *kube.Client, namespace, kind, name string
 	return ": " + strings.TrimSpace(kube.LatestEvent(events.Items).Message)
 }
 
-// write puts text into a file of a pod; read gives what is there.
+// write writes text to a file in a pod.
 func (r *run) write(ctx context.Context, pod, file, text string) error {
-	_, stderr, err := r.options.Client.Exec(ctx, r.namespace, pod, probeContainer,
+	_, stderr, err := r.client.Exec(ctx, r.namespace, pod, probeContainer,
 		[]string{"sh", "-c", `cat > "$0" && sync`, file}, strings.NewReader(text))
 	return withStderr(fmt.Sprintf("write %s in %s", file, pod), err, stderr)
 }
 
+// read reads a file in a pod.
 func (r *run) read(ctx context.Context, pod, file string) (string, error) {
-	stdout, stderr, err := r.options.Client.Exec(ctx, r.namespace, pod, probeContainer, []string{"cat", file}, nil)
+	stdout, stderr, err := r.client.Exec(ctx, r.namespace, pod, probeContainer, []string{"cat", file}, nil)
 	return string(stdout), withStderr(fmt.Sprintf("read %s in %s", file, pod), err, stderr)
 }
 
@@ -111,13 +115,13 @@ func withStderr(what string, err error, stderr []byte) error {
 	return fmt.Errorf("%s: %w: %s", what, err, head(strings.TrimSpace(string(stderr)), 400))
 }
 
-// letGo deletes a probe's pods, workloads and claims of that prefix, so that
-// their volumes go while other probes are under way. What cannot be deleted
-// now goes with the namespace.
-func (r *run) letGo(ctx context.Context, prefix string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.pace.limit(attemptTimeout))
+// cleanUp deletes the pods, workloads and claims of a probe by their prefix, so
+// that their volumes are deleted while other probes run. What it cannot delete is
+// deleted with the namespace.
+func (r *run) cleanUp(ctx context.Context, prefix string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.scale.extend(attemptTimeout))
 	defer cancel()
-	set := r.options.Client.Clientset()
+	set := r.client.Clientset()
 	background := metav1.DeletePropagationBackground
 	_ = set.AppsV1().StatefulSets(r.namespace).Delete(ctx, prefix, metav1.DeleteOptions{PropagationPolicy: &background})
 	if pods, err := set.CoreV1().Pods(r.namespace).List(ctx, metav1.ListOptions{}); err == nil {
@@ -136,9 +140,9 @@ func (r *run) letGo(ctx context.Context, prefix string) {
 	}
 }
 
-// deletePod deletes a pod, and waits until it is gone.
+// deletePod deletes a pod and waits until it is gone.
 func (r *run) deletePod(ctx context.Context, pod string) error {
-	pods := r.options.Client.Clientset().CoreV1().Pods(r.namespace)
+	pods := r.client.Clientset().CoreV1().Pods(r.namespace)
 	old, err := pods.Get(ctx, pod, metav1.GetOptions{})
 	if err != nil {
 		return err
@@ -146,5 +150,5 @@ func (r *run) deletePod(ctx context.Context, pod string) error {
 	if err := pods.Delete(ctx, pod, metav1.DeleteOptions{}); err != nil {
 		return err
 	}
-	return r.await(ctx, kube.PodGone(r.namespace, pod, old.UID), startTime)
+	return r.await(ctx, kube.PodGone(r.namespace, pod, old.UID), startTimeout)
 }

@@ -1,5 +1,5 @@
-// Package outside asks over HTTP what a cluster serves, as somebody outside of
-// it does.
+// Package httpprobe sends HTTP requests to what a cluster serves, from outside
+// of the cluster.
 package httpprobe
 
 import (
@@ -16,38 +16,39 @@ import (
 const (
 	// timeout bounds one request.
 	timeout = 4 * time.Second
-	// mostRead is what is read of an answer, in bytes.
-	mostRead = 4 << 10
+	// bodyLimit bounds what is read of a response, in bytes.
+	bodyLimit = 4 << 10
 )
 
-// Client asks from one place. The zero value asks from this computer.
+// Client sends requests from one place. The zero value sends them from
+// localhost.
 type Client struct {
-	// Dial makes connections; nil is a dial from here.
+	// Dial opens connections; nil dials from localhost.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Place says from where, in words: "this computer", "cp-1".
+	// Place names where Dial opens them, such as "cp-1, over SSH".
 	Place string
 }
 
-// From is the place in words.
+// From is the place as evidence names it.
 func (c Client) From() string {
 	if c.Place == "" {
-		return "this computer"
+		return "localhost"
 	}
 	return c.Place
 }
 
-// Answer is what came back.
-type Answer struct {
-	// Status is HTTP's.
+// Response is the answer to a request.
+type Response struct {
+	// Status is the HTTP status code.
 	Status int
-	// Body is the beginning of the answer, without the space around it.
+	// Body is the beginning of the body, without surrounding space.
 	Body string
 }
 
-// Get asks for a URL at an address ("host:port"), whatever host the URL names.
-// Of a server of HTTPS only the certificate in trust (PEM) is accepted. A
-// redirect is an answer like others.
-func (c Client) Get(ctx context.Context, url, at string, trust []byte) (Answer, error) {
+// Get requests a URL from an address ("host:port"), whatever host the URL names.
+// An HTTPS server must present a certificate that trust (PEM) verifies.
+// Redirects are not followed.
+func (c Client) Get(ctx context.Context, url, at string, trust []byte) (Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	roots := x509.NewCertPool()
@@ -68,13 +69,13 @@ func (c Client) Get(ctx context.Context, url, at string, trust []byte) (Answer, 
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return Answer{}, err
+		return Response{}, err
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return Answer{}, err
+		return Response{}, err
 	}
 	defer response.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(response.Body, mostRead))
-	return Answer{Status: response.StatusCode, Body: strings.TrimSpace(string(text))}, err
+	text, err := io.ReadAll(io.LimitReader(response.Body, bodyLimit))
+	return Response{Status: response.StatusCode, Body: strings.TrimSpace(string(text))}, err
 }

@@ -1,0 +1,172 @@
+package report
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"time"
+)
+
+//go:embed validation.html.tmpl
+var validationPage string
+
+// ProbeStatus is how a probe of the cluster ended.
+type ProbeStatus string
+
+// The statuses of probes.
+const (
+	ProbePassed ProbeStatus = "passed"
+	ProbeFailed ProbeStatus = "failed"
+	// ProbeSkipped: not selected, does not apply, or what it needs has failed
+	// (which is a failed probe of its own).
+	ProbeSkipped ProbeStatus = "skipped"
+)
+
+// ProbeResult is the outcome of one probe for one target.
+type ProbeResult struct {
+	// Name is what --only and --skip take, such as "pod-to-pod"; there is one
+	// result of that name for each target.
+	Name string `json:"name"`
+	// Title says what the probe validates.
+	Title string `json:"title"`
+	// Target is a node, a pair of nodes ("a -> b") or a workload; empty for
+	// the whole cluster.
+	Target string      `json:"target,omitempty"`
+	Status ProbeStatus `json:"status"`
+	// Evidence is what the probe observed, or why it was skipped.
+	Evidence string `json:"evidence,omitempty"`
+	// Error says why the probe failed: the last error of its retries.
+	Error string `json:"error,omitempty"`
+	// DurationMS is in milliseconds, retries included.
+	DurationMS int64 `json:"durationMs"`
+}
+
+// Detail is the error of a failed probe, and the evidence of any other.
+func (p ProbeResult) Detail() string {
+	if p.Status == ProbeFailed {
+		return p.Error
+	}
+	return p.Evidence
+}
+
+// Duration is how long the probe took, retries included.
+func (p ProbeResult) Duration() time.Duration { return time.Duration(p.DurationMS) * time.Millisecond }
+
+// ValidationReport is the outcome of a validation.
+type ValidationReport struct {
+	// OK: no probe failed, and at least one passed.
+	OK bool `json:"ok"`
+	// Cluster is the name of the cluster in the inventory.
+	Cluster string `json:"cluster,omitempty"`
+	// Passed, Failed and Skipped count the probes.
+	Passed  int `json:"passed"`
+	Failed  int `json:"failed"`
+	Skipped int `json:"skipped"`
+	// DurationMS is in milliseconds.
+	DurationMS int64 `json:"durationMs"`
+	// Probes are in the order in which the validation lists them, then in that
+	// of the inventory.
+	Probes []ProbeResult `json:"probes"`
+	// Leftover says why the test namespace could not be deleted; empty if it
+	// was.
+	Leftover string `json:"leftover,omitempty"`
+	// Started is when the validation began.
+	Started time.Time `json:"-"`
+}
+
+// Duration is how long the validation took.
+func (r *ValidationReport) Duration() time.Duration {
+	return time.Duration(r.DurationMS) * time.Millisecond
+}
+
+// Add appends the results of a probe, and counts them.
+func (r *ValidationReport) Add(results ...ProbeResult) {
+	r.Probes = append(r.Probes, results...)
+	for _, p := range results {
+		switch p.Status {
+		case ProbePassed:
+			r.Passed++
+		case ProbeFailed:
+			r.Failed++
+		case ProbeSkipped:
+			r.Skipped++
+		}
+	}
+	r.OK = r.Failed == 0 && r.Passed > 0
+}
+
+// Failures are the failed probes, a line each.
+func (r *ValidationReport) Failures() []string {
+	var lines []string
+	for _, p := range r.Probes {
+		if p.Status != ProbeFailed {
+			continue
+		}
+		name := p.Name
+		if p.Target != "" {
+			name += " " + p.Target
+		}
+		lines = append(lines, name+": "+p.Error)
+	}
+	return lines
+}
+
+// Validation writes the report as a table.
+func Validation(w io.Writer, r *ValidationReport) error {
+	statuses := map[ProbeStatus]Status{ProbePassed: StatusOK, ProbeFailed: StatusFailed, ProbeSkipped: StatusSkipped}
+	var rows []Row
+	for _, p := range r.Probes {
+		rows = append(rows, Row{Status: statuses[p.Status], Cells: []string{p.Name, p.Target, p.Duration().String(), p.Detail()}})
+	}
+	if err := Table(w, []string{"PROBE", "TARGET", "TIME", "EVIDENCE"}, rows); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%d passed, %d failed, %d skipped in %s\n", r.Passed, r.Failed, r.Skipped, r.Duration().Round(100*time.Millisecond))
+	return err
+}
+
+// ValidationHTML writes the report as a page that loads nothing.
+func ValidationHTML(w io.Writer, r *ValidationReport) error {
+	page, err := template.New("validation").Parse(validationPage)
+	if err != nil {
+		return fmt.Errorf("parse the template of the validation report: %w", err)
+	}
+	if err := page.Execute(w, r); err != nil {
+		return fmt.Errorf("write the validation report: %w", err)
+	}
+	return nil
+}
+
+// ValidationJUnit writes the report as JUnit XML: a suite for each probe, a
+// case for each target.
+func ValidationJUnit(w io.Writer, r *ValidationReport) error {
+	all := junitSuites{Name: "slipway validate", Time: fmt.Sprintf("%.3f", r.Duration().Seconds())}
+	for _, p := range r.Probes {
+		if n := len(all.Suites); n == 0 || all.Suites[n-1].Name != p.Name {
+			all.Suites = append(all.Suites, junitSuite{Name: p.Name})
+		}
+		all.Suites[len(all.Suites)-1].addProbe(p)
+	}
+	return all.write(w)
+}
+
+func (s *junitSuite) addProbe(p ProbeResult) {
+	test := junitCase{Name: p.Target, ClassName: "slipway.validate." + p.Name}
+	if test.Name == "" {
+		test.Name = p.Name
+	}
+	detail := clean(p.Detail())
+	s.Tests++
+	switch p.Status {
+	case ProbeFailed:
+		test.Failure = &junitWhy{Message: clean(p.Title), Text: detail}
+		s.Failures++
+	case ProbeSkipped:
+		test.Skipped = &junitWhy{Message: detail}
+		s.Skipped++
+	default:
+		test.Out = detail
+	}
+	s.Cases = append(s.Cases, test)
+}
