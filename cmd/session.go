@@ -15,7 +15,6 @@ import (
 
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/ssh"
 	"slipway.io/slipway/provision/workflow"
 )
@@ -50,7 +49,7 @@ func (a *app) hosts(cluster *config.Cluster, inventory string) (*workflow.Hosts,
 		return nil, nil, err
 	}
 	hosts := &workflow.Hosts{}
-	var connections []*host.Lazy
+	var connections []*ssh.Host
 	for _, spec := range cluster.Hosts {
 		options, err := ssh.OptionsFor(cluster, spec, local)
 		if err != nil {
@@ -58,7 +57,10 @@ func (a *app) hosts(cluster *config.Cluster, inventory string) (*workflow.Hosts,
 		}
 		options.AcceptNewHostKeys = a.settings.GetBool("accept-new-host-keys")
 		options.SudoPassword = password
-		host := host.NewLazy(spec.Name, func(ctx context.Context) (host.Connected, error) { return ssh.Dial(ctx, options) })
+		host, err := ssh.New(options)
+		if err != nil {
+			return nil, nil, err
+		}
 		connections = append(connections, host)
 		hosts.All = append(hosts.All, &workflow.Host{Config: spec, Conn: host})
 	}

@@ -77,7 +77,7 @@ func (h *Host) attempt(ctx context.Context, c *conn, cmd host.Cmd) (host.Result,
 	by := noSudo
 	if cmd.Sudo {
 		var err error
-		if by, err = h.rights.of(ctx, c); err != nil {
+		if by, err = h.privilege.of(ctx, c); err != nil {
 			return host.Result{}, notStarted(err)
 		}
 	}

@@ -30,7 +30,7 @@ const cleanupGrace = 3 * time.Second
 // between steps that change something.
 func withFiles[T any](ctx context.Context, h *Host, c *conn, work func(*sftp.Client) (T, error)) (T, error) {
 	var none T
-	by, err := h.rights.of(ctx, c)
+	by, err := h.privilege.of(ctx, c)
 	if err != nil {
 		return none, notStarted(err)
 	}
@@ -68,7 +68,7 @@ func withFiles[T any](ctx context.Context, h *Host, c *conn, work func(*sftp.Cli
 // repeatFiles is withFiles, once more if the connection breaks.
 func repeatFiles[T any](ctx context.Context, h *Host, work func(*sftp.Client) (T, error)) (T, error) {
 	var value T
-	err := h.again(ctx, func(c *conn) error {
+	err := h.retryOnce(ctx, func(c *conn) error {
 		var err error
 		value, err = withFiles(ctx, h, c, work)
 		return err

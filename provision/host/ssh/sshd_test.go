@@ -231,13 +231,13 @@ func TestSSHDRefusesAStrangeKey(t *testing.T) {
 	t.Parallel()
 	o := sshd(t)
 	o.IdentityFile = hosttest.NewKeyFile(t)
-	if _, err := ssh.Dial(t.Context(), o); !errors.Is(err, host.ErrAuth) {
+	if _, err := connect(t.Context(), o); !errors.Is(err, host.ErrAuth) {
 		t.Errorf("one key: %v", err)
 	}
 	for range 10 { // MaxAuthTries is 6
 		o.DefaultIdentities = append(o.DefaultIdentities, hosttest.NewKeyFile(t))
 	}
-	if _, err := ssh.Dial(t.Context(), o); !errors.Is(err, host.ErrAuth) {
+	if _, err := connect(t.Context(), o); !errors.Is(err, host.ErrAuth) {
 		t.Errorf("many keys: %v", err)
 	}
 }
@@ -247,7 +247,7 @@ func TestSSHDHostKeyIsCheckedAndRecorded(t *testing.T) {
 	o := sshd(t)
 	o.KnownHostsFile = filepath.Join(t.TempDir(), "known_hosts")
 	var refused *host.HostKeyError
-	if _, err := ssh.Dial(t.Context(), o); !errors.As(err, &refused) || refused.Changed {
+	if _, err := connect(t.Context(), o); !errors.As(err, &refused) || refused.Changed {
 		t.Fatalf("got %v", err)
 	}
 	o.AcceptNewHostKeys = true

@@ -36,7 +36,7 @@ func (h *Host) Upload(ctx context.Context, blob host.Blob) (bool, error) {
 	blob.SHA256 = strings.ToLower(blob.SHA256)
 	put := &placing{target: path.Clean(blob.Path)}
 	changed := false
-	err := h.again(ctx, func(c *conn) error {
+	err := h.retryOnce(ctx, func(c *conn) error {
 		var err error
 		changed, err = h.upload(ctx, c, blob, put)
 		return err
