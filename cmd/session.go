@@ -15,6 +15,7 @@ import (
 
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/ssh"
 	"slipway.io/slipway/provision/workflow"
 )
@@ -49,6 +50,7 @@ func (a *app) hosts(cluster *config.Cluster, inventory string) (*workflow.Hosts,
 		return nil, nil, err
 	}
 	hosts := &workflow.Hosts{}
+	sender := &host.Sender{}
 	var connections []*ssh.Host
 	for _, spec := range cluster.Hosts {
 		options, err := ssh.OptionsFor(cluster, spec, local)
@@ -57,12 +59,13 @@ func (a *app) hosts(cluster *config.Cluster, inventory string) (*workflow.Hosts,
 		}
 		options.AcceptNewHostKeys = a.settings.GetBool("accept-new-host-keys")
 		options.SudoPassword = password
-		host, err := ssh.New(options)
+		options.Sender = sender
+		conn, err := ssh.New(options)
 		if err != nil {
 			return nil, nil, err
 		}
-		connections = append(connections, host)
-		hosts.All = append(hosts.All, &workflow.Host{Config: spec, Conn: host})
+		connections = append(connections, conn)
+		hosts.All = append(hosts.All, &workflow.Host{Config: spec, Conn: conn})
 	}
 	closeAll := func() {
 		for _, h := range connections {

@@ -119,7 +119,7 @@ func initialise(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.WriteFile(ctx, host.File{Path: initFile, Content: document, Mode: 0o600}); err != nil {
+	if _, err := host.EnsureFiles(ctx, s, host.File{Path: initFile, Content: document, Mode: 0o600}); err != nil {
 		return err
 	}
 	_, err = host.RunUnit(ctx, s, host.Unit{

@@ -82,7 +82,7 @@ func iscsi(ctx context.Context, s *workflow.Step) error {
 	if err := packages(ctx, s); err != nil {
 		return err
 	}
-	if _, err := s.WriteFile(ctx, host.File{Path: iscsiModules, Content: templates.File("hostprep/iscsi-modules.conf")}); err != nil {
+	if _, err := host.EnsureFiles(ctx, s, host.File{Path: iscsiModules, Content: templates.File("hostprep/iscsi-modules.conf")}); err != nil {
 		return err
 	}
 	if !s.Facts().Module("iscsi_tcp") {
@@ -132,7 +132,7 @@ func multipath(ctx context.Context, s *workflow.Step) error {
 	if !s.Facts().Active("multipathd.service") {
 		return nil
 	}
-	changed, err := s.WriteFile(ctx, host.File{Path: multipathConf, Content: templates.File("hostprep/multipath.conf")})
+	changed, err := host.EnsureFiles(ctx, s, host.File{Path: multipathConf, Content: templates.File("hostprep/multipath.conf")})
 	if err != nil || !changed {
 		return err
 	}

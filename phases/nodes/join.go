@@ -122,7 +122,7 @@ func join(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.WriteFiles(ctx,
+	if _, err := host.EnsureFiles(ctx, s,
 		host.File{Path: discoveryFile, Content: discovery, Mode: 0o600},
 		host.File{Path: joinFile, Content: document, Mode: 0o600, Secret: true},
 	); err != nil {

@@ -56,7 +56,7 @@ func Kubelet() workflow.Phase {
 
 func installKubelet(ctx context.Context, s *workflow.Step) error {
 	// The folders come first: those that were absent are slipway's.
-	changed, err := s.WriteFiles(ctx, append(folders(),
+	changed, err := host.EnsureFiles(ctx, s, append(folders(),
 		host.File{Path: serviceFile, Content: templates.File("kubelet/kubelet.service")},
 		host.File{Path: dropIn, Content: templates.File("kubelet/10-kubeadm.conf")},
 	)...)

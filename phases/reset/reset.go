@@ -43,7 +43,7 @@ func Stop() workflow.Phase {
 			if err != nil {
 				return err
 			}
-			if _, err := s.WithoutJournal().WriteFile(ctx, host.File{Path: configFile, Content: document}); err != nil {
+			if _, err := host.EnsureFiles(ctx, s.WithoutJournal(), host.File{Path: configFile, Content: document}); err != nil {
 				return err
 			}
 			stop := host.Script("stop.sh", templates.Script("reset/stop.sh"), configFile)

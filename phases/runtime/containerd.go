@@ -77,7 +77,7 @@ func installContainerd(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.WriteFiles(ctx, append(files, mirrors...)...); err != nil {
+	if _, err := host.EnsureFiles(ctx, s, append(files, mirrors...)...); err != nil {
 		return err
 	}
 	// Mirrors are read without a restart, everything else at the start.

@@ -33,15 +33,19 @@ type Host interface {
 	// an error for which errors.Is(err, fs.ErrNotExist) holds.
 	ReadFile(ctx context.Context, path string) ([]byte, error)
 
-	// WriteFile makes the file have the given content, mode and owner, and
-	// says whether anything had to change. A reader never sees a part of it:
-	// it is written beside its place, synced, verified and renamed. Missing
-	// parent directories are made with mode 0755.
-	WriteFile(ctx context.Context, file File) (changed bool, err error)
+	// Differs returns those of files that WriteFiles would change, in order. It
+	// changes nothing.
+	Differs(ctx context.Context, files ...File) ([]File, error)
 
-	// Upload brings a large file to the machine unless a file of that sha256
-	// is there already, and says whether it had to.
-	Upload(ctx context.Context, blob Blob) (changed bool, err error)
+	// WriteFiles puts files in place, in order. It does not compare first: see
+	// EnsureFiles. A reader never sees a part of a file: it is written beside
+	// its path, synced, verified and renamed. Missing parent directories are
+	// created with mode 0755.
+	WriteFiles(ctx context.Context, files ...File) error
+
+	// Upload puts large files in place, whether or not they are there already:
+	// ask for their sums first.
+	Upload(ctx context.Context, blobs ...Blob) error
 }
 
 // Dialer is a Host through which connections can be made, as with ssh -L.
@@ -68,8 +72,8 @@ type Cmd struct {
 	// Undo is the command with which reset takes this one back; nil where
 	// nothing is to be taken back. The journal keeps it. It runs as root.
 	Undo []string
-	// Output receives the combined output as it comes, for the log of a long
-	// step; nil discards it. The Result holds it in any case.
+	// Output receives the combined output as it comes, without a limit, for the
+	// log of a long step; nil discards it.
 	Output io.Writer
 }
 
@@ -85,9 +89,10 @@ func Script(name string, script []byte, args ...string) Cmd {
 	}
 }
 
-// Result is what a command that exited with 0 left behind.
+// Result is the output of a command that exited with 0.
 type Result struct {
-	// Stdout and Stderr are the command's whole output.
+	// Stdout is the whole standard output, at most MaxStdout bytes; Stderr the
+	// last MaxStderr bytes of standard error.
 	Stdout, Stderr []byte
 }
 

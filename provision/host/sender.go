@@ -49,7 +49,12 @@ func (s *Sender) Send(ctx context.Context, h Host, blobs []Blob) error {
 		byFolder[folder] = append(byFolder[folder], blob)
 	}
 	for _, folder := range folders {
-		if err := s.send(ctx, h, folder, byFolder[folder]); err != nil {
+		err := s.send(ctx, h, folder, byFolder[folder])
+		if errors.Is(err, ErrOutcomeUnknown) {
+			// The connection broke, and sending twice does no harm.
+			err = s.send(ctx, h, folder, byFolder[folder])
+		}
+		if err != nil {
 			return fmt.Errorf("%s: upload to %s: %w", h, folder, err)
 		}
 	}

@@ -18,24 +18,28 @@ func (c *counter) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	return c.Host.Run(ctx, cmd)
 }
 
-// WriteFile counts the file if it changed.
-func (c *counter) WriteFile(ctx context.Context, file host.File) (bool, error) {
-	changed, err := c.Host.WriteFile(ctx, file)
-	if changed {
-		verb := "write"
-		if file.Mode.IsDir() {
-			verb = "make folder"
-		}
-		c.step.Changed("%s %s", verb, file.Path)
+// WriteFiles counts the files and writes them.
+func (c *counter) WriteFiles(ctx context.Context, files ...host.File) error {
+	for _, file := range files {
+		c.step.Changed("%s", describeFile(file))
 	}
-	return changed, err
+	return c.Host.WriteFiles(ctx, files...)
 }
 
-// Upload counts the file if it was sent.
-func (c *counter) Upload(ctx context.Context, blob host.Blob) (bool, error) {
-	changed, err := c.Host.Upload(ctx, blob)
-	if changed {
+// Upload sends the files and counts them.
+func (c *counter) Upload(ctx context.Context, blobs ...host.Blob) error {
+	if err := c.Host.Upload(ctx, blobs...); err != nil {
+		return err
+	}
+	for _, blob := range blobs {
 		c.step.Changed("upload %s", blob.Path)
 	}
-	return changed, err
+	return nil
+}
+
+func describeFile(file host.File) string {
+	if file.Mode.IsDir() {
+		return "create directory " + file.Path
+	}
+	return "write " + file.Path
 }

@@ -70,22 +70,30 @@ func (j *journaler) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) 
 	return j.counter.Run(ctx, cmd)
 }
 
-// WriteFile journals a file that changes, with a copy of the old one.
-func (j *journaler) WriteFile(ctx context.Context, file host.File) (bool, error) {
-	return j.writeFiles(ctx, []host.File{file})
+// WriteFiles journals the files, with a copy of each old one, and writes them.
+func (j *journaler) WriteFiles(ctx context.Context, files ...host.File) error {
+	if err := j.files(ctx, files...); err != nil {
+		return err
+	}
+	return j.counter.WriteFiles(ctx, files...)
 }
 
-// Upload journals the file. The caller has looked which files are missing, so
-// that one that is there is the exception.
-func (j *journaler) Upload(ctx context.Context, blob host.Blob) (bool, error) {
-	if err := j.files(ctx, host.File{Path: blob.Path}); err != nil {
-		return false, err
+// Upload journals the files, sends them and notes their sums.
+func (j *journaler) Upload(ctx context.Context, blobs ...host.Blob) error {
+	if len(blobs) == 0 {
+		return nil
 	}
-	changed, err := j.counter.Upload(ctx, blob)
-	if err != nil {
-		return changed, err
+	files := make([]host.File, 0, len(blobs))
+	for _, blob := range blobs {
+		files = append(files, host.File{Path: blob.Path})
 	}
-	return changed, j.noteSums(ctx, blob)
+	if err := j.files(ctx, files...); err != nil {
+		return err
+	}
+	if err := j.counter.Upload(ctx, blobs...); err != nil {
+		return err
+	}
+	return j.noteSums(ctx, blobs...)
 }
 
 // files journals that files and folders are about to be written.

@@ -44,28 +44,20 @@ func (p *planner) Run(_ context.Context, cmd host.Cmd) (host.Result, error) {
 	return host.Result{}, nil
 }
 
-// WriteFile records the file if it would change.
-func (p *planner) WriteFile(ctx context.Context, file host.File) (bool, error) {
-	differs, err := host.Differs(ctx, p.Host, file)
-	if err != nil || !differs {
-		return false, err
+// WriteFiles records the files.
+func (p *planner) WriteFiles(_ context.Context, files ...host.File) error {
+	for _, file := range files {
+		p.record("%s", describeFile(file))
 	}
-	what := "write"
-	if file.Mode.IsDir() {
-		what = "make folder"
-	}
-	p.record("%s %s", what, file.Path)
-	return true, nil
+	return nil
 }
 
-// Upload records the file if the machine lacks it.
-func (p *planner) Upload(ctx context.Context, blob host.Blob) (bool, error) {
-	sums, err := host.Sums(ctx, p.Host, []string{blob.Path})
-	if err != nil || sums[blob.Path] == blob.SHA256 {
-		return false, err
+// Upload records the files.
+func (p *planner) Upload(_ context.Context, blobs ...host.Blob) error {
+	for _, blob := range blobs {
+		p.record("upload %s (%.1f MB)", blob.Path, float64(blob.Size)/1e6)
 	}
-	p.record("upload %s (%.1f MB)", blob.Path, float64(blob.Size)/1e6)
-	return true, nil
+	return nil
 }
 
 func (p *planner) record(format string, args ...any) {

@@ -43,7 +43,6 @@ type Run struct {
 		sync.Mutex
 		client *kube.Client
 	}
-	sender host.Sender
 	mu     sync.Mutex
 }
 

@@ -50,7 +50,7 @@ func Binaries(ctx context.Context, s *workflow.Step, names []string) error {
 		return err
 	}
 	missing := slices.DeleteFunc(blobs, func(b host.Blob) bool { return have[b.Path] == b.SHA256 })
-	return s.Uploads(ctx, missing...)
+	return s.Upload(ctx, missing...)
 }
 
 // Path is where a file of the bundle goes: cni/bridge to the CNI's folder,

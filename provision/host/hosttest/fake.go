@@ -33,10 +33,7 @@ type Fake struct {
 	transcript  strings.Builder
 }
 
-var (
-	_ host.Host     = (*Fake)(nil)
-	_ host.Comparer = (*Fake)(nil)
-)
+var _ host.Host = (*Fake)(nil)
 
 // NewFake makes an empty machine of that name in the inventory.
 func NewFake(t testing.TB, name string) *Fake {
@@ -49,7 +46,7 @@ func NewFake(t testing.TB, name string) *Fake {
 // String is the host's name.
 func (f *Fake) String() string { return f.name }
 
-// StrictFiles makes WriteFile and Upload fail the test too, unless expected.
+// StrictFiles makes WriteFiles and Upload fail the test too, unless expected.
 func (f *Fake) StrictFiles() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -1,7 +1,6 @@
 package ssh
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -105,13 +104,13 @@ func (c *conn) run(ctx context.Context, cmd host.Cmd, by sudo) (host.Result, err
 	defer c.sessions.release()
 	defer func() { _ = session.Close() }()
 
-	var stdout, stderr bytes.Buffer
-	session.Stdout, session.Stderr = &stdout, &stderr
+	var out host.Output
+	session.Stdout, session.Stderr = out.Stdout(), out.Stderr()
 	if cmd.Output != nil {
 		gate := &gate{w: cmd.Output}
 		defer gate.close()
 		combined := host.NewRedactWriter(gate, cmd.Secret)
-		session.Stdout, session.Stderr = io.MultiWriter(&stdout, combined), io.MultiWriter(&stderr, combined)
+		session.Stdout, session.Stderr = io.MultiWriter(out.Stdout(), combined), io.MultiWriter(out.Stderr(), combined)
 		defer func() {
 			if !c.isLost() { // What RunUnit resumes must not hold half a line.
 				combined.Flush()
@@ -128,10 +127,11 @@ func (c *conn) run(ctx context.Context, cmd host.Cmd, by sudo) (host.Result, err
 		c.stop(ctx, session, by, label)
 		return host.Result{}, ctx.Err()
 	}
-	if err == nil {
-		return host.Result{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}, nil
+	result, limit := out.Result()
+	if err != nil {
+		return host.Result{}, c.explain(err, cmd, by, string(result.Stdout), string(result.Stderr))
 	}
-	return host.Result{}, c.explain(err, cmd, by, stdout.String(), stderr.String())
+	return result, limit
 }
 
 // gate keeps a session that is slow to end from writing to the caller's Output

@@ -26,9 +26,8 @@ type Host struct {
 }
 
 var (
-	_ host.Host     = (*Host)(nil)
-	_ host.Dialer   = (*Host)(nil)
-	_ host.Comparer = (*Host)(nil)
+	_ host.Host   = (*Host)(nil)
+	_ host.Dialer = (*Host)(nil)
 )
 
 // New returns the host that the options describe. It does not connect. Close
