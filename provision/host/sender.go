@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -62,7 +63,11 @@ func (s *Sender) Send(ctx context.Context, h Host, blobs []Blob) error {
 }
 
 func (s *Sender) send(ctx context.Context, h Host, folder string, blobs []Blob) error {
-	argv := []string{"sh", "-c", remotescripts.Receive, "receive.sh", folder}
+	var size int64
+	for _, blob := range blobs {
+		size += blob.Size
+	}
+	argv := []string{"sh", "-c", remotescripts.Receive, "receive.sh", folder, strconv.FormatInt(size, 10)}
 	read, write := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
@@ -75,8 +80,11 @@ func (s *Sender) send(ctx context.Context, h Host, folder string, blobs []Blob) 
 	read.CloseWithError(io.ErrClosedPipe)
 	sent := <-done
 	var exit *ExitError
+	if errors.As(err, &exit) {
+		exit.Argv = argv[3:] // Nobody wants to read the script in an error.
+	}
 	switch {
-	case errors.As(err, &exit) && exit.Code == receivedCorrupt:
+	case exit != nil && exit.Code == receivedCorrupt:
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	case err != nil && sent != nil && !errors.Is(sent, io.ErrClosedPipe):
 		return errors.Join(sent, err)

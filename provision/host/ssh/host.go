@@ -67,13 +67,13 @@ func (h *Host) Close() error {
 // DialContext connects from the host to addr, as ssh -L does.
 func (h *Host) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	var out net.Conn
-	err := h.retryOnce(ctx, func(c *conn) error {
+	err := h.retryOnce(ctx, "dial "+addr, func(c *conn) error {
 		var err error
 		out, err = c.dial(ctx, network, addr)
 		return c.asLost(err, false)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%s: dial %s: %w", h, addr, err)
+		return nil, err
 	}
 	return withDeadlines(out), nil
 }
@@ -155,9 +155,9 @@ func (h *Host) stopWaiting(d *dialing) {
 
 func (h *Host) closedError() error { return fmt.Errorf("%s: %w", h, net.ErrClosed) }
 
-// retryOnce does something that is safe to repeat. It repeats it, once, if the
-// connection breaks.
-func (h *Host) retryOnce(ctx context.Context, do func(*conn) error) error {
+// retryOnce does something, and repeats it once if do returns a lostError. An
+// error says what was being done.
+func (h *Host) retryOnce(ctx context.Context, doing string, do func(*conn) error) error {
 	for retried := false; ; retried = true {
 		c, err := h.connection(ctx)
 		if err != nil {
@@ -165,12 +165,16 @@ func (h *Host) retryOnce(ctx context.Context, do func(*conn) error) error {
 		}
 		err = do(c)
 		switch {
+		case err == nil:
+			return nil
 		case !errors.As(err, new(*lostError)):
-			return err
 		case ctx.Err() != nil:
-			return ctx.Err()
+			err = ctx.Err()
 		case retried:
-			return fmt.Errorf("%w: %w", host.ErrUnreachable, err)
+			err = fmt.Errorf("%w: %w", host.ErrUnreachable, err)
+		default:
+			continue
 		}
+		return fmt.Errorf("%s: %s: %w", h, doing, err)
 	}
 }
