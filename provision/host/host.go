@@ -13,6 +13,8 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"slices"
+	"strings"
 )
 
 // Host is one machine. All methods are safe for concurrent use, and end when
@@ -77,16 +79,41 @@ type Cmd struct {
 	Output io.Writer
 }
 
+// scriptArgv is how a script on standard input runs.
+var scriptArgv = []string{"sh", "-s", "--"}
+
 // Script is a Cmd that runs a fixed shell script, given over standard input to
 // `sh -s --`, with args as its positional parameters, as root. The name says
 // in plans, logs and the journal what the script is.
 func Script(name string, script []byte, args ...string) Cmd {
 	return Cmd{
 		Name:  name,
-		Argv:  append([]string{"sh", "-s", "--"}, args...),
+		Argv:  slices.Concat(scriptArgv, args),
 		Stdin: bytes.NewReader(script),
 		Sudo:  true,
 	}
+}
+
+// String is the command for people: one with a name by that, and a script with
+// its arguments too. Secrets are replaced.
+func (c Cmd) String() string {
+	var words []string
+	argv := c.Argv
+	if c.Name != "" {
+		words = append(words, Redact(c.Name, c.Secret))
+		argv = nil
+		if script := len(scriptArgv); len(c.Argv) > script && slices.Equal(c.Argv[:script], scriptArgv) {
+			argv = c.Argv[script:]
+		}
+	}
+	for _, word := range argv {
+		clean := Redact(word, c.Secret)
+		if clean == word {
+			clean = quoteWord(word, false)
+		}
+		words = append(words, clean)
+	}
+	return strings.Join(words, " ")
 }
 
 // Result is the output of a command that exited with 0.

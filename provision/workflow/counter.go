@@ -14,7 +14,7 @@ type counter struct {
 
 // Run counts the command and runs it.
 func (c *counter) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
-	c.step.Changed("run %s", describe(cmd))
+	c.step.Changed("run %s", cmd)
 	return c.Host.Run(ctx, cmd)
 }
 

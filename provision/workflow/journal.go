@@ -49,7 +49,7 @@ var plainPath = regexp.MustCompile(`^(/[A-Za-z0-9._@:+-]+)+$`)
 func (j *journaler) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	entry := Entry{
 		Time: time.Now().UTC().Format(time.RFC3339), Phase: j.step.phase.Name,
-		Kind: "run", Run: describe(cmd), Undo: cmd.Undo,
+		Kind: "run", Run: cmd.String(), Undo: cmd.Undo,
 	}
 	line, err := json.Marshal(entry)
 	if err != nil {

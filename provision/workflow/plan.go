@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"slipway.io/slipway/provision/host"
 )
@@ -40,7 +39,7 @@ func (p *planner) ReadFile(ctx context.Context, path string) ([]byte, error) {
 
 // Run records the command.
 func (p *planner) Run(_ context.Context, cmd host.Cmd) (host.Result, error) {
-	p.record("run %s", describe(cmd))
+	p.record("run %s", cmd)
 	return host.Result{}, nil
 }
 
@@ -63,21 +62,4 @@ func (p *planner) Upload(_ context.Context, blobs ...host.Blob) error {
 func (p *planner) record(format string, args ...any) {
 	p.machine.planned.Store(true)
 	p.step.Changed(format, args...)
-}
-
-// describe is a command for people, secrets replaced.
-func describe(cmd host.Cmd) string {
-	words := cmd.Argv
-	if cmd.Name != "" {
-		words = append([]string{cmd.Name}, scriptArgs(cmd.Argv)...)
-	}
-	return host.Redact(strings.Join(words, " "), cmd.Secret)
-}
-
-// scriptArgs are the arguments of a script run by `sh -s --`.
-func scriptArgs(argv []string) []string {
-	if len(argv) >= 3 && argv[0] == "sh" && argv[1] == "-s" {
-		return argv[3:]
-	}
-	return nil
 }

@@ -30,6 +30,7 @@ type Fake struct {
 	files       map[string]host.File
 	blobs       map[string]host.Blob
 	strictFiles bool
+	inOrder     bool
 	transcript  strings.Builder
 }
 
@@ -51,6 +52,14 @@ func (f *Fake) StrictFiles() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.strictFiles = true
+}
+
+// InOrder makes the test fail where expectations are met in another order than
+// the one in which they were set up. Those of AnyTimes have no place in it.
+func (f *Fake) InOrder() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.inOrder = true
 }
 
 // Transcript is all that the machine was asked and told, a line each.
@@ -83,7 +92,7 @@ func (f *Fake) command(ctx context.Context, kind string, cmd host.Cmd) (host.Res
 		}
 	}
 	f.record("%s", describe(kind, cmd))
-	e := f.match(kind, cmd.Name, cmd.Argv, stdin)
+	e := f.match(kind, cmd, stdin)
 	if e == nil && kind == "query" && len(cmd.Argv) > 1 && cmd.Argv[0] == "sha256sum" && cmd.Argv[1] == "--" {
 		return f.sums(cmd)
 	}
@@ -98,16 +107,16 @@ func (f *Fake) command(ctx context.Context, kind string, cmd host.Cmd) (host.Res
 	return e.answer(f.name, cmd)
 }
 
-// describe is a line of the transcript.
+// describe is a line of the transcript. A command of the user who logs in, and
+// not of root, says so.
 func describe(kind string, cmd host.Cmd) string {
-	line := kind + " "
-	if cmd.Name != "" {
-		line += "[" + cmd.Name + "] "
+	switch {
+	case kind != "query" && kind != "run":
+		return cmd.String() // see fileCmd
+	case !cmd.Sudo:
+		kind += " as user"
 	}
-	if cmd.Sudo {
-		line += "sudo "
-	}
-	return line + host.Quote(host.RedactArgv(cmd.Argv, cmd.Secret))
+	return kind + " " + cmd.String()
 }
 
 func (f *Fake) record(format string, args ...any) {
@@ -117,9 +126,9 @@ func (f *Fake) record(format string, args ...any) {
 }
 
 // match takes the first expectation that fits and is not used up.
-func (f *Fake) match(kind, name string, argv []string, stdin []byte) *Expectation {
+func (f *Fake) match(kind string, cmd host.Cmd, stdin []byte) *Expectation {
 	f.mu.Lock()
-	e := f.find(kind, name, argv, stdin)
+	e := f.find(kind, cmd, stdin)
 	var then func()
 	if e != nil {
 		e.used++
@@ -132,12 +141,18 @@ func (f *Fake) match(kind, name string, argv []string, stdin []byte) *Expectatio
 	return e
 }
 
-func (f *Fake) find(kind, name string, argv []string, stdin []byte) *Expectation {
+func (f *Fake) find(kind string, cmd host.Cmd, stdin []byte) *Expectation {
 	for _, e := range f.expected {
-		fits := e.kind == kind && (e.name == "" || e.name == name) && slices.Equal(e.argv, argv) &&
-			(e.stdin == nil || bytes.Equal(e.stdin, stdin))
-		if fits && (e.times < 0 || e.used < e.times) {
+		if e.times >= 0 && e.used == e.times {
+			continue
+		}
+		fits := e.kind == kind && (e.cmd.Name == "" || e.cmd.Name == cmd.Name) && e.cmd.Sudo == cmd.Sudo &&
+			slices.Equal(e.cmd.Argv, cmd.Argv) && (e.stdin == nil || bytes.Equal(e.stdin, stdin))
+		if fits {
 			return e
+		}
+		if f.inOrder && e.times > 0 {
+			return nil
 		}
 	}
 	return nil
@@ -174,8 +189,8 @@ func (f *Fake) ReadFile(ctx context.Context, path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: read %s: %w", f.name, path, err)
 	}
 	f.record("read %s", path)
-	if e := f.match("read", "", []string{path}, nil); e != nil {
-		result, err := e.answer(f.name, host.Cmd{Argv: []string{"read", path}})
+	if e := f.match("read", fileCmd("read", path), nil); e != nil {
+		result, err := e.answer(f.name, fileCmd("read", path))
 		return result.Stdout, err
 	}
 	file, found := f.File(path)

@@ -128,8 +128,8 @@ func (f *Fake) fileStep(ctx context.Context, kind, path, what string) error {
 		return fmt.Errorf("%s: %s %s: %w", f.name, kind, path, err)
 	}
 	f.record("%s", what)
-	if e := f.match(kind, "", []string{path}, nil); e != nil {
-		_, err := e.answer(f.name, host.Cmd{Argv: []string{kind, path}})
+	if e := f.match(kind, fileCmd(kind, path), nil); e != nil {
+		_, err := e.answer(f.name, fileCmd(kind, path))
 		return err
 	}
 	f.mu.Lock()

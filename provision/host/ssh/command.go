@@ -27,13 +27,13 @@ func (h *Host) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 
 func (h *Host) command(ctx context.Context, cmd host.Cmd, repeatable bool) (host.Result, error) {
 	if err := cmd.Check(); err != nil {
-		return host.Result{}, fmt.Errorf("%s: %s: %w", h, describe(cmd), err)
+		return host.Result{}, fmt.Errorf("%s: %s: %w", h, cmd, err)
 	}
 	stdin := newInput(cmd.Stdin)
 	defer stdin.close()
 	var result host.Result
 	var exit *host.ExitError
-	err := h.retryOnce(ctx, describe(cmd), func(c *conn) error {
+	err := h.retryOnce(ctx, cmd.String(), func(c *conn) error {
 		cmd.Stdin = stdin.reader()
 		var err error
 		result, err = h.attempt(ctx, c, cmd)
@@ -54,18 +54,6 @@ func (h *Host) command(ctx context.Context, cmd host.Cmd, repeatable bool) (host
 		return host.Result{}, exit
 	}
 	return result, err
-}
-
-// describe names a command in an error: a script by its name, since its argv
-// says nothing.
-func describe(cmd host.Cmd) string {
-	if cmd.Name != "" {
-		return cmd.Name
-	}
-	if len(cmd.Argv) == 0 {
-		return "command"
-	}
-	return host.Quote(host.RedactArgv(cmd.Argv, cmd.Secret))
 }
 
 func (h *Host) attempt(ctx context.Context, c *conn, cmd host.Cmd) (host.Result, error) {
