@@ -51,7 +51,7 @@ func (a *app) hosts(cluster *config.Cluster, inventory string) (*workflow.Hosts,
 	}
 	hosts := &workflow.Hosts{}
 	sender := &host.Sender{}
-	var connections []*host.Lazy
+	var connections []*ssh.Host
 	for _, spec := range cluster.Hosts {
 		options, err := ssh.OptionsFor(cluster, spec, local)
 		if err != nil {
@@ -60,9 +60,12 @@ func (a *app) hosts(cluster *config.Cluster, inventory string) (*workflow.Hosts,
 		options.AcceptNewHostKeys = a.settings.GetBool("accept-new-host-keys")
 		options.SudoPassword = password
 		options.Sender = sender
-		host := host.NewLazy(spec.Name, func(ctx context.Context) (host.Connected, error) { return ssh.Dial(ctx, options) })
-		connections = append(connections, host)
-		hosts.All = append(hosts.All, &workflow.Host{Config: spec, Conn: host})
+		conn, err := ssh.New(options)
+		if err != nil {
+			return nil, nil, err
+		}
+		connections = append(connections, conn)
+		hosts.All = append(hosts.All, &workflow.Host{Config: spec, Conn: conn})
 	}
 	closeAll := func() {
 		for _, h := range connections {

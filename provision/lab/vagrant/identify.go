@@ -141,7 +141,7 @@ func (s *session) meet(ctx context.Context, m machine, l login) ([]string, error
 		Name: m.Name, Address: l.address, Port: l.port, User: l.user, IdentityFile: l.identityFile, IdentitiesOnly: true,
 		KnownHostsFile: filepath.Join(first, "known_hosts"), AcceptNewHostKeys: true,
 	}
-	conn, err := ssh.Dial(ctx, options)
+	conn, err := ssh.New(options)
 	if err != nil {
 		return nil, err
 	}
@@ -205,10 +205,15 @@ func parseKeys(text string) (keys []string, addresses []netip.Addr, err error) {
 func (s *session) answers(ctx context.Context, m machine) error {
 	var changed error
 	err := localhost.Await(ctx, fmt.Sprintf("%s answers at %s", m.Name, m.Address), answerTimeout, func(ctx context.Context) (bool, string, error) {
-		conn, err := ssh.Dial(ctx, ssh.Options{
+		conn, err := ssh.New(ssh.Options{
 			Name: m.Name, Address: m.Address.String(), User: m.User, IdentityFile: m.IdentityFile, IdentitiesOnly: true,
 			KnownHostsFile: s.knownHostsPath(),
 		})
+		if err != nil {
+			return false, "", err
+		}
+		defer conn.Close()
+		err = conn.Connect(ctx)
 		var refused *host.HostKeyError
 		switch {
 		case errors.As(err, &refused):
@@ -217,7 +222,7 @@ func (s *session) answers(ctx context.Context, m machine) error {
 		case err != nil:
 			return false, err.Error(), nil
 		}
-		return true, "", conn.Close()
+		return true, "", nil
 	})
 	if changed != nil {
 		return changed
