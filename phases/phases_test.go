@@ -2,17 +2,14 @@ package phases
 
 import (
 	"context"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/host/journal"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/workflow"
-	"slipway.io/slipway/templates"
 )
 
 func workflows() []workflow.Workflow {
@@ -115,31 +112,6 @@ func TestPreflightChangesNothing(t *testing.T) {
 	for _, p := range Preflight().Phases {
 		if !p.ReadOnly {
 			t.Errorf("%s is not read-only", p.Name)
-		}
-	}
-}
-
-// What phases ask of the facts, the script must look for.
-func TestTheFactsScriptLooksForWhatPhasesAskFor(t *testing.T) {
-	t.Parallel()
-	script := string(templates.Script("facts/facts.sh"))
-	asked := regexp.MustCompile(`Facts\(\)\.Exists\("([^"]+)"\)|f\.Exists\("([^"]+)"\)`)
-	paths := []string{journal.Dir}
-	for _, name := range []string{"nodes/join.go", "hostprep/kernel.go", "preflight/checks.go"} {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, match := range asked.FindAllStringSubmatch(string(text), -1) {
-			paths = append(paths, match[1]+match[2])
-		}
-	}
-	if len(paths) < 3 {
-		t.Fatalf("only %v are asked for", paths)
-	}
-	for _, path := range paths {
-		if !strings.Contains(script, " "+path) {
-			t.Errorf("facts.sh does not look for %s", path)
 		}
 	}
 }

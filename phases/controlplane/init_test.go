@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"slipway.io/slipway/provision/cluster/kubetest"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
@@ -41,7 +42,7 @@ func begun(t *testing.T, leftOut string) (*workflowtest.Fixture, *hosttest.Fake,
 			server.Put(object)
 		}
 	}
-	fixture.Facts("cp-1").Existing = []string{apiServerManifest, workflow.AdminConf}
+	fixture.Facts("cp-1").Existing = []facts.Path{apiServerManifest, workflow.AdminConf}
 	fixture.Serve(server)
 	return fixture, fixture.Host("cp-1"), server
 }

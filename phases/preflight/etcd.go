@@ -7,6 +7,7 @@ import (
 
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/report/check"
 )
 
@@ -30,7 +31,7 @@ func etcdChecks() []Check {
 // one.
 func (l *look) askEtcd(ctx context.Context) {
 	for _, m := range l.machines() {
-		if m.Config.Has(config.RoleControlPlane) && m.Facts().Exists("/var/lib/etcd/member") && installed(m.Facts()) {
+		if m.Config.Has(config.RoleControlPlane) && m.Facts().Exists(facts.EtcdMember) && installed(m.Facts()) {
 			l.etcdHost = m.Config.Name
 			l.members, l.membersErr = kube.EtcdMembers(ctx, m.Conn)
 			return

@@ -3,7 +3,6 @@ package preflight
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,18 +15,6 @@ import (
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
-
-// sysctls are those whose values the later phases want to know.
-var sysctls = []string{
-	"net.ipv4.ip_forward",
-	"net.bridge.bridge-nf-call-iptables",
-	"net.bridge.bridge-nf-call-ip6tables",
-	"fs.inotify.max_user_instances",
-	"fs.inotify.max_user_watches",
-}
-
-// paths are where an installation needs free space.
-var paths = []string{"/var/lib/containerd", "/var/lib/etcd", "/usr/local/bin", "/opt/cni/bin", "/var/lib/kubelet"}
 
 // Facts reads what each machine looks like.
 func Facts() workflow.Phase {
@@ -51,15 +38,12 @@ func Facts() workflow.Phase {
 // read asks a machine what it looks like, in one round trip.
 func read(ctx context.Context, h host.Host) (*facts.Facts, error) {
 	before := time.Now()
-	res, err := h.Query(ctx, host.Script("facts.sh", templates.Script("facts/facts.sh"), factsArguments()...))
+	res, err := h.Query(ctx, host.Script("facts.sh", templates.Script("facts/facts.sh"), facts.Arguments()...))
 	if err != nil {
 		return nil, err
 	}
 	return facts.Parse(res.Stdout, before, time.Now())
 }
-
-// factsArguments are those of facts.sh.
-func factsArguments() []string { return slices.Concat(sysctls, []string{"--"}, paths) }
 
 // atOnce bounds the machines that are connected at the same moment.
 const atOnce = 64

@@ -77,7 +77,7 @@ func (l *look) nodes() []netprobe.Node {
 }
 
 // installed: kubelet has been set up there.
-func installed(f *facts.Facts) bool { return f.Exists("/var/lib/kubelet/config.yaml") }
+func installed(f *facts.Facts) bool { return f.Exists(facts.KubeletConfig) }
 
 // askedMost is how many addresses of a pool are asked for: each costs the
 // other machines a broadcast.
