@@ -291,7 +291,7 @@ func TestEverySettingIsAmongTheFacts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, set := range settings {
-		if !strings.Contains(string(asked), `"`+set.Key+`"`) {
+		if !strings.Contains(string(asked), `"`+string(set.Key)+`"`) {
 			t.Errorf("%s is never read", set.Key)
 		}
 	}
