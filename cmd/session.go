@@ -62,7 +62,7 @@ func (a *app) open() (*session, error) {
 	}
 	sender := &host.Sender{}
 	s := &session{cluster: cluster, inventory: path, hosts: &workflow.Hosts{}}
-	var connections []*host.Lazy
+	var connections []*ssh.Host
 	for _, h := range cluster.Hosts {
 		options, err := ssh.OptionsFor(cluster, h, local)
 		if err != nil {
@@ -71,7 +71,10 @@ func (a *app) open() (*session, error) {
 		options.AcceptNewHostKeys = a.settings.GetBool("accept-new-host-keys")
 		options.SudoPassword = password
 		options.Sender = sender
-		conn := host.NewLazy(h.Name, func(ctx context.Context) (host.Connected, error) { return ssh.Dial(ctx, options) })
+		conn, err := ssh.New(options)
+		if err != nil {
+			return nil, err
+		}
 		connections = append(connections, conn)
 		s.hosts.All = append(s.hosts.All, &workflow.Host{Config: h, Conn: conn})
 	}

@@ -3,7 +3,6 @@ package phases
 import (
 	"context"
 	"errors"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,13 +13,11 @@ import (
 	"slipway.io/slipway/phases/preflight"
 	"slipway.io/slipway/phases/validate"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/host/journal"
 	"slipway.io/slipway/provision/lab"
 	"slipway.io/slipway/provision/localhost"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow"
-	"slipway.io/slipway/templates"
 )
 
 func workflows() []workflow.Workflow {
@@ -173,31 +170,6 @@ type provider struct {
 func (p *provider) Up(context.Context, lab.Spec) (*lab.Lab, error) {
 	p.calls++
 	return &lab.Lab{}, nil
-}
-
-// What phases ask of the facts, the script must look for.
-func TestTheFactsScriptLooksForWhatPhasesAskFor(t *testing.T) {
-	t.Parallel()
-	script := string(templates.Script("facts/facts.sh"))
-	asked := regexp.MustCompile(`Facts\(\)\.Exists\("([^"]+)"\)|f\.Exists\("([^"]+)"\)`)
-	paths := []string{journal.Dir}
-	for _, name := range []string{"nodes/join.go", "hostprep/kernel.go", "preflight/checks.go"} {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, match := range asked.FindAllStringSubmatch(string(text), -1) {
-			paths = append(paths, match[1]+match[2])
-		}
-	}
-	if len(paths) < 3 {
-		t.Fatalf("only %v are asked for", paths)
-	}
-	for _, path := range paths {
-		if !strings.Contains(script, " "+path) {
-			t.Errorf("facts.sh does not look for %s", path)
-		}
-	}
 }
 
 // everything is an inventory that wants each phase.

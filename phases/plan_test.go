@@ -9,6 +9,7 @@ import (
 
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubetest"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
@@ -50,7 +51,7 @@ hosts:
 			server.Intercept = intercept
 			fixture.Serve(server)
 			fixture.Bundle = workflowtest.NewBundle(t)
-			fixture.Facts("cp-1").Existing = []string{"/etc/kubernetes/manifests/kube-apiserver.yaml", kube.AdminConf, "/var/lib/kubelet/config.yaml"}
+			fixture.Facts("cp-1").Existing = []facts.Path{"/etc/kubernetes/manifests/kube-apiserver.yaml", kube.AdminConf, "/var/lib/kubelet/config.yaml"}
 			fixture.Host("cp-1").Put("/var/lib/kubelet/config.yaml", "maxPods: 50\n")
 			fixture.Host("cp-1").Put("/etc/kubernetes/pki/ca.crt", "the authority")
 			events := &report.Recorder{}

@@ -15,6 +15,7 @@ import (
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubetest"
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
@@ -291,7 +292,7 @@ func TestWhatIsDroppedIsRemovedAndNetworksAreNot(t *testing.T) {
 	server := kubetest.New(t)
 	fixture := workflowtest.New(t, three)
 	fixture.Serve(server)
-	fixture.Facts("cp-1").Existing = []string{kube.AdminConf}
+	fixture.Facts("cp-1").Existing = []facts.Path{kube.AdminConf}
 	conf := server.Kubeconfig("")
 	client, err := kube.New(conf, nil)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubetest"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
@@ -42,7 +43,7 @@ func begun(t *testing.T, leftOut string) (*workflowtest.Fixture, *hosttest.Fake,
 			server.Put(object)
 		}
 	}
-	fixture.Facts("cp-1").Existing = []string{apiServerManifest, kube.AdminConf}
+	fixture.Facts("cp-1").Existing = []facts.Path{apiServerManifest, kube.AdminConf}
 	fixture.Serve(server)
 	return fixture, fixture.Host("cp-1"), server
 }

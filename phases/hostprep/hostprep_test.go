@@ -167,8 +167,8 @@ func TestWantedSettingsKeepALimitThatIsHigher(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			for _, set := range wantedSettings(&facts.Facts{Sysctls: map[string]string{test.key: test.have}}) {
-				if set.Key == test.key && set.Value != test.want {
+			for _, set := range wantedSettings(&facts.Facts{Sysctls: map[facts.Sysctl]string{facts.Sysctl(test.key): test.have}}) {
+				if string(set.Key) == test.key && set.Value != test.want {
 					t.Errorf("got %d, want %d", set.Value, test.want)
 				}
 			}
@@ -181,10 +181,10 @@ func kernelBed(t *testing.T) *workflowtest.Fixture {
 	t.Helper()
 	fixture := workflowtest.New(t, one)
 	f := fixture.Facts("cp-1")
-	f.Existing = []string{"/lib/modules"}
+	f.Existing = []facts.Path{"/lib/modules"}
 	f.Modules = []string{"overlay"}
 	f.Loadable = []string{"br_netfilter"}
-	f.Sysctls = map[string]string{
+	f.Sysctls = map[facts.Sysctl]string{
 		"net.ipv4.ip_forward": "0", "fs.inotify.max_user_instances": "128", "fs.inotify.max_user_watches": "524288",
 	}
 	return fixture
@@ -226,7 +226,7 @@ func TestKernelThatIsAsItShallBeIsLeftAlone(t *testing.T) {
 	fixture := kernelBed(t)
 	f := fixture.Facts("cp-1")
 	f.Modules = append(f.Modules, "br_netfilter")
-	f.Sysctls = map[string]string{
+	f.Sysctls = map[facts.Sysctl]string{
 		"net.ipv4.ip_forward": "1", "net.bridge.bridge-nf-call-iptables": "1", "net.bridge.bridge-nf-call-ip6tables": "1",
 		"fs.inotify.max_user_instances": "8192", "fs.inotify.max_user_watches": "1048576",
 	}
@@ -245,7 +245,7 @@ func TestASettingThatDoesNotTakeEffectIsSaid(t *testing.T) {
 	fixture := kernelBed(t)
 	f := fixture.Facts("cp-1")
 	f.Modules = append(f.Modules, "br_netfilter")
-	f.Sysctls = map[string]string{
+	f.Sysctls = map[facts.Sysctl]string{
 		"net.ipv4.ip_forward": "0", "net.bridge.bridge-nf-call-iptables": "1", "net.bridge.bridge-nf-call-ip6tables": "1",
 		"fs.inotify.max_user_instances": "8192", "fs.inotify.max_user_watches": "524288",
 	}
@@ -291,7 +291,7 @@ func TestEverySettingIsAmongTheFacts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, set := range settings {
-		if !strings.Contains(string(asked), `"`+set.Key+`"`) {
+		if !strings.Contains(string(asked), `"`+string(set.Key)+`"`) {
 			t.Errorf("%s is never read", set.Key)
 		}
 	}

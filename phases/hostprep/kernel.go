@@ -22,7 +22,7 @@ var modules = []string{"overlay", "br_netfilter"}
 
 // setting is a sysctl with the value it must have, or at least have.
 type setting struct {
-	Key     string
+	Key     facts.Sysctl
 	Value   int
 	atLeast bool
 }
@@ -31,11 +31,11 @@ type setting struct {
 // networking needs; the inotify limits are what many kubelets' watches need
 // (k0s#8113).
 var settings = []setting{
-	{Key: "net.ipv4.ip_forward", Value: 1},
-	{Key: "net.bridge.bridge-nf-call-iptables", Value: 1},
-	{Key: "net.bridge.bridge-nf-call-ip6tables", Value: 1},
-	{Key: "fs.inotify.max_user_instances", Value: 8192, atLeast: true},
-	{Key: "fs.inotify.max_user_watches", Value: 524288, atLeast: true},
+	{Key: facts.IPForward, Value: 1},
+	{Key: facts.BridgeIPTables, Value: 1},
+	{Key: facts.BridgeIP6Tables, Value: 1},
+	{Key: facts.InotifyInstances, Value: 8192, atLeast: true},
+	{Key: facts.InotifyWatches, Value: 524288, atLeast: true},
 }
 
 // Kernel loads the modules and sets the sysctls, now and for each boot.
@@ -94,7 +94,7 @@ func loadModules(ctx context.Context, s *workflow.Step) error {
 // modulesFolder makes /lib/modules where a machine has none, as a container
 // without a kernel of its own: kube-proxy's pod mounts it.
 func modulesFolder(ctx context.Context, s *workflow.Step) error {
-	if s.Facts().Exists("/lib/modules") {
+	if s.Facts().Exists(facts.KernelModules) {
 		return nil
 	}
 	_, err := s.Run(ctx, host.Cmd{
@@ -109,7 +109,8 @@ func modulesFolder(ctx context.Context, s *workflow.Step) error {
 func wantedSettings(f *facts.Facts) []setting {
 	var wanted []setting
 	for _, set := range settings {
-		if have, err := strconv.Atoi(f.Sysctls[set.Key]); err == nil && set.atLeast && have > set.Value {
+		value, _ := f.Sysctl(set.Key)
+		if have, err := strconv.Atoi(value); err == nil && set.atLeast && have > set.Value {
 			set.Value = have
 		}
 		wanted = append(wanted, set)
@@ -122,14 +123,14 @@ func wantedSettings(f *facts.Facts) []setting {
 func applySettings(ctx context.Context, s *workflow.Step, wanted []setting) error {
 	set := host.Cmd{Argv: []string{"sysctl", "-q", "-w"}, Sudo: true}
 	for _, w := range wanted {
-		old, known := s.Facts().Sysctls[w.Key]
+		old, known := s.Facts().Sysctl(w.Key)
 		want := strconv.Itoa(w.Value)
 		if old == want {
 			continue
 		}
-		set.Argv = append(set.Argv, w.Key+"="+want)
+		set.Argv = append(set.Argv, string(w.Key)+"="+want)
 		if known {
-			set.Undo = append(set.Undo, w.Key+"="+old)
+			set.Undo = append(set.Undo, string(w.Key)+"="+old)
 		}
 	}
 	if len(set.Argv) == 3 {
@@ -148,7 +149,7 @@ func readBack(ctx context.Context, s *workflow.Step, wanted []setting) error {
 	argv := []string{"sysctl", "-n"}
 	expected := ""
 	for _, set := range wanted {
-		argv = append(argv, set.Key)
+		argv = append(argv, string(set.Key))
 		expected += strconv.Itoa(set.Value) + "\n"
 	}
 	res, err := s.Query(ctx, host.Cmd{Argv: argv, Sudo: true})

@@ -7,6 +7,7 @@ import (
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/distro"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/host/systemd"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
@@ -90,7 +91,7 @@ func iscsi(ctx context.Context, s *workflow.Step) error {
 			return workflow.WithHint(err, "install a kernel that has iscsi_tcp: small cloud kernels lack it")
 		}
 	}
-	if !s.Facts().Exists(initiatorName) {
+	if !s.Facts().Exists(facts.InitiatorName) {
 		if _, err := s.Run(ctx, host.Script("initiator-name.sh", templates.Script("hostprep/initiator-name.sh"))); err != nil {
 			return err
 		}

@@ -73,7 +73,7 @@ func TestLonghornGetsWhatItNeeds(t *testing.T) {
 	m, f := fixture.Host("cp-1"), fixture.Facts("cp-1")
 	f.Commands = []string{"iscsiadm", "mount.nfs"}
 	f.Modules = append(f.Modules, "iscsi_tcp")
-	f.Existing = append(f.Existing, initiatorName)
+	f.Existing = append(f.Existing, facts.InitiatorName)
 	m.Put(iscsiModules, "# Written by slipway: what Longhorn needs of the kernel, at each boot.\niscsi_tcp\n")
 	m.ExpectQueryScript("state.sh", "iscsid").Returns("ok\n")
 	folder(m, "/var/lib/longhorn", true)
@@ -92,7 +92,7 @@ func TestAnInterruptedInstallationIsFinished(t *testing.T) {
 	f.OS = facts.OS{ID: "debian"}
 	f.Commands = []string{"iscsiadm", "mount.nfs"}
 	f.Modules = append(f.Modules, "iscsi_tcp")
-	f.Existing = append(f.Existing, initiatorName)
+	f.Existing = append(f.Existing, facts.InitiatorName)
 	f.Software.Unfinished = []string{"nfs-common", "somebody-elses"}
 	m.Put(iscsiModules, "# Written by slipway: what Longhorn needs of the kernel, at each boot.\niscsi_tcp\n")
 	m.ExpectRunScript("packages.sh", "nfs-common")

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"slipway.io/slipway/provision/cluster/kubetest"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
@@ -204,7 +205,7 @@ func TestAWorkerThatHasJoinedIsLeftAlone(t *testing.T) {
 			fixture, machine, server := joining(t)
 			active := machine.ExpectQuery("systemctl", "is-active", "--quiet", "kubelet.service").AsUser().AnyTimes()
 			if test.conf {
-				fixture.Facts("w-1").Existing = []string{"/etc/kubernetes/kubelet.conf"}
+				fixture.Facts("w-1").Existing = []facts.Path{"/etc/kubernetes/kubelet.conf"}
 			}
 			if !test.runs {
 				active.Fails(3, "")

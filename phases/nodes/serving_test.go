@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"slipway.io/slipway/provision/cluster/kubetest"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
 
@@ -41,7 +42,7 @@ func TestServingFollowsTheInventory(t *testing.T) {
 			server.Put(kubeletConfigMap)
 			fixture.Serve(server)
 			fixture.Host("cp-1").Put(kubeletConfig, test.has)
-			fixture.Facts("cp-1").Existing = []string{kubeletConfig}
+			fixture.Facts("cp-1").Existing = []facts.Path{kubeletConfig}
 			// A plan: nothing answers here like a kubelet.
 			fixture.MustPlan(Serving())
 			if got := fixture.Changes(); len(got) != test.changes {

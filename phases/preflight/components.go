@@ -132,7 +132,7 @@ func iscsid(_ config.Host, f *facts.Facts) []check.Finding {
 		return []check.Finding{{Evidence: "iscsiadm is not installed", Fix: fix}}
 	case !f.Active("iscsid.service", "iscsid.socket"):
 		return []check.Finding{{Evidence: "iscsid does not run", Fix: "systemctl enable --now iscsid"}}
-	case !f.Exists("/etc/iscsi/initiatorname.iscsi"):
+	case !f.Exists(facts.InitiatorName):
 		return []check.Finding{{Evidence: "the machine has no initiator name", Fix: "echo \"InitiatorName=$(iscsi-iname)\" > /etc/iscsi/initiatorname.iscsi && systemctl restart iscsid"}}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/report/check"
 )
 
@@ -30,7 +31,7 @@ func etcdChecks() []Check {
 // one.
 func (cc *checkContext) readEtcd(ctx context.Context) {
 	for _, m := range cc.reachable() {
-		if m.Config.Has(config.RoleControlPlane) && m.Facts().Exists("/var/lib/etcd/member") && installed(m.Facts()) {
+		if m.Config.Has(config.RoleControlPlane) && m.Facts().Exists(facts.EtcdMember) && installed(m.Facts()) {
 			cc.etcdHost = m.Config.Name
 			cc.members, cc.membersErr = kube.EtcdMembers(ctx, m.Conn)
 			return

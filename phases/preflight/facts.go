@@ -3,7 +3,6 @@ package preflight
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,18 +15,6 @@ import (
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
-
-// sysctls are the kernel settings that later phases use.
-var sysctls = []string{
-	"net.ipv4.ip_forward",
-	"net.bridge.bridge-nf-call-iptables",
-	"net.bridge.bridge-nf-call-ip6tables",
-	"fs.inotify.max_user_instances",
-	"fs.inotify.max_user_watches",
-}
-
-// paths are the folders in which an installation needs free space.
-var paths = []string{"/var/lib/containerd", "/var/lib/etcd", "/usr/local/bin", "/opt/cni/bin", "/var/lib/kubelet"}
 
 // Facts reads the facts of each host. That a host cannot be reached is one of
 // them: preflight decides whether the run may go on without it.
@@ -56,15 +43,12 @@ func Facts() workflow.Phase {
 // read reads the facts of a host in one round trip.
 func read(ctx context.Context, h host.Host) (*facts.Facts, error) {
 	before := time.Now()
-	res, err := h.Query(ctx, host.Script("facts.sh", templates.Script("facts/facts.sh"), factsArguments()...))
+	res, err := h.Query(ctx, host.Script("facts.sh", templates.Script("facts/facts.sh"), facts.Arguments()...))
 	if err != nil {
 		return nil, err
 	}
 	return facts.Parse(res.Stdout, before, time.Now())
 }
-
-// factsArguments are the arguments of facts.sh.
-func factsArguments() []string { return slices.Concat(sysctls, []string{"--"}, paths) }
 
 // atOnce bounds the hosts that are read at the same time.
 const atOnce = 64

@@ -182,7 +182,7 @@ func hostFaults(t *testing.T) map[string][]fault {
 			{"our containerd", "", func(f *facts.Facts) { journaled(f); f.CRISockets = []string{"/run/containerd/containerd.sock"} }, nil, "", ""},
 		},
 		"leftovers": {
-			{"another cluster's files", "", func(f *facts.Facts) { f.Existing = []string{"/etc/kubernetes/kubelet.conf", "/lib/modules"} }, bad, "/etc/kubernetes/kubelet.conf is there", "kubeadm reset"},
+			{"another cluster's files", "", func(f *facts.Facts) { f.Existing = []facts.Path{"/etc/kubernetes/kubelet.conf", "/lib/modules"} }, bad, "/etc/kubernetes/kubelet.conf is there", "kubeadm reset"},
 			{"a port that is taken", "", func(f *facts.Facts) { f.Listeners = []facts.Listener{{Port: 10250, Process: "kubelet"}} }, bad, "port 10250 is taken by kubelet", "ss -ltnp"},
 			{"a machine without ss", "", func(f *facts.Facts) { f.Missing = []string{"ss"} }, unknown, "without ss", "apt-get install -y iproute2"},
 			{"a control plane's port on a worker", "", func(f *facts.Facts) { f.Listeners = []facts.Listener{{Port: 6443, Process: "haproxy"}} }, nil, "", ""},

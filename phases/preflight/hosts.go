@@ -192,7 +192,7 @@ func clockSkew(cc *checkContext) []check.Finding {
 			continue
 		}
 		// A container has its computer's clock.
-		if f := m.Facts(); !f.Active(timeSync...) && !f.Exists("/run/systemd/container") {
+		if f := m.Facts(); !f.Active(timeSync...) && !f.Exists(facts.SystemdInContainer) {
 			found = append(found, check.Finding{
 				Host: m.Config.Name, Severity: check.Warning,
 				Evidence: "nothing keeps the clock right: neither systemd-timesyncd nor chrony nor ntpd runs",

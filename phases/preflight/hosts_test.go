@@ -89,7 +89,7 @@ func fleetCases() []fleetCase {
 		{"a clock that is off", "", worker(func(f *facts.Facts) { f.Skew = -31 * time.Second }), []string{"clock-skew w-1 error"}},
 		{"a clock that is a little off", "", worker(func(f *facts.Facts) { f.Skew = -30 * time.Second }), nil},
 		{"a clock that nothing keeps right", "", worker(func(f *facts.Facts) { f.ActiveUnits = nil }), []string{"clock-skew w-1 warning"}},
-		{"the clock of a container", "", worker(func(f *facts.Facts) { f.ActiveUnits, f.Existing = nil, []string{"/run/systemd/container"} }), nil},
+		{"the clock of a container", "", worker(func(f *facts.Facts) { f.ActiveUnits, f.Existing = nil, []facts.Path{"/run/systemd/container"} }), nil},
 		{"clocks that are all off alike", "", both(func(f *facts.Facts) { f.Skew = time.Hour }), nil},
 		{"cloned machines", "", both(func(f *facts.Facts) {
 			f.Hostname, f.MachineID, f.ProductUUID, f.MACs = "debian", "aa", "bb", []string{"cc"}
@@ -120,7 +120,7 @@ func fleetCases() []fleetCase {
 			f.Routes = append(f.Routes, facts.Route{Destination: prefix("10.244.0.0/16"), Interface: "eth0"})
 		}), []string{"cidr-overlap w-1 error"}},
 		{"volumes without nodes", "preflight: {expect: [{name: longhorn}], ignore: []}", both(func(f *facts.Facts) {
-			f.Commands, f.ActiveUnits, f.Existing = []string{"iscsiadm", "mount.nfs"}, append(f.ActiveUnits, "iscsid.service"), []string{"/etc/iscsi/initiatorname.iscsi"}
+			f.Commands, f.ActiveUnits, f.Existing = []string{"iscsiadm", "mount.nfs"}, append(f.ActiveUnits, "iscsid.service"), []facts.Path{"/etc/iscsi/initiatorname.iscsi"}
 			f.Modules = append(f.Modules, "iscsi_tcp")
 		}), []string{"replicas  warning"}},
 		{"an ingress that is retired", "preflight: {expect: [{name: ingress-nginx}]}", func(*workflowtest.Fixture) {}, []string{"ingress-nginx-retired  warning"}},

@@ -97,7 +97,7 @@ func brNetfilter(_ config.Host, f *facts.Facts) []check.Finding {
 }
 
 func ipForward(_ config.Host, f *facts.Facts) []check.Finding {
-	switch value, known := f.Sysctls["net.ipv4.ip_forward"]; {
+	switch value, known := f.Sysctl(facts.IPForward); {
 	case !known:
 		return []check.Finding{{Severity: check.Unknown, Evidence: "net.ipv4.ip_forward cannot be read", Fix: "sysctl net.ipv4.ip_forward"}}
 	case value == "1":

@@ -64,10 +64,10 @@ func leftovers(h config.Host, f *facts.Facts) []check.Finding {
 		return nil
 	}
 	var found []check.Finding
-	for _, path := range []string{"/etc/kubernetes/admin.conf", "/etc/kubernetes/kubelet.conf", "/etc/kubernetes/manifests/kube-apiserver.yaml", "/var/lib/etcd/member"} {
+	for _, path := range []facts.Path{facts.AdminConf, facts.KubeletConf, facts.APIServerManifest, facts.EtcdMember} {
 		if f.Exists(path) {
 			found = append(found, check.Finding{
-				Evidence: path + " is there, and slipway did not put it there",
+				Evidence: string(path) + " is there, and slipway did not put it there",
 				Fix:      "take the other cluster's node down first: kubeadm reset",
 			})
 		}
@@ -95,7 +95,7 @@ func podNetwork(cc *checkContext) []check.Finding {
 	var found []check.Finding
 	for _, m := range cc.reachable() {
 		for _, network := range config.PodNetworks() {
-			there := m.Facts().Exists("/etc/cni/net.d/10-" + network + ".conflist")
+			there := m.Facts().Exists(facts.Path("/etc/cni/net.d/10-" + network + ".conflist"))
 			if wanted := cc.cluster.Network.CNI.Name; there && installed(m.Facts()) && wanted != network {
 				found = append(found, check.Finding{
 					Host:     m.Config.Name,

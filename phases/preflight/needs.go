@@ -77,7 +77,7 @@ func (cc *checkContext) nodes() []netprobe.Node {
 }
 
 // installed: kubelet has been set up there.
-func installed(f *facts.Facts) bool { return f.Exists("/var/lib/kubelet/config.yaml") }
+func installed(f *facts.Facts) bool { return f.Exists(facts.KubeletConfig) }
 
 // maxARPTargets is how many addresses of a pool are asked for: each costs the
 // other machines a broadcast.

@@ -169,7 +169,7 @@ func dnsLoop(cc *checkContext) []check.Finding {
 		switch {
 		case i < 0:
 			return nil
-		case f.Exists("/run/systemd/resolve/resolv.conf"):
+		case f.Exists(facts.ResolvedConfig):
 			return []check.Finding{{
 				Severity: check.Info, Evidence: fmt.Sprintf("the name server is %s, that of systemd-resolved", f.Resolvers[i]),
 				Fix: "nothing: kubeadm lets kubelet use /run/systemd/resolve/resolv.conf",

@@ -7,7 +7,6 @@ import (
 
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/facts"
-	"slipway.io/slipway/provision/host/journal"
 	"slipway.io/slipway/provision/report/check"
 )
 
@@ -100,5 +99,5 @@ func ownRoute(r facts.Route, prefix netip.Prefix, f *facts.Facts, backend string
 		}
 	}
 	within := prefix.Contains(r.Destination.Addr()) && r.Destination.Bits() > prefix.Bits()
-	return backend == config.BackendHostGW && within && f.Exists(journal.Dir)
+	return backend == config.BackendHostGW && within && f.Exists(facts.Journal)
 }

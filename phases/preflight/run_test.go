@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
@@ -76,7 +77,7 @@ func TestLookGoesOnWithoutAMachine(t *testing.T) {
 	for _, m := range fixture.Hosts.All {
 		m.SetFacts(nil)
 	}
-	args := factsArguments()
+	args := facts.Arguments()
 	fixture.Host("cp-1").ExpectQueryScript("facts.sh", args...).Returns("arch\triscv64\nkernel\t6.1\n")
 	fixture.Host("w-1").ExpectQueryScript("facts.sh", args...).Error(host.ErrUnreachable)
 	report, err := Run(t.Context(), fixture.Cluster, fixture.Hosts, Options{NoPairs: true, Selection: Selection{Only: []string{"architecture", "ssh-connect"}}})

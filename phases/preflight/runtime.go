@@ -10,7 +10,6 @@ import (
 
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/facts"
-	"slipway.io/slipway/provision/host/journal"
 	"slipway.io/slipway/provision/report/check"
 )
 
@@ -193,7 +192,7 @@ func pauseImage(_ config.Host, f *facts.Facts) []check.Finding {
 func criSockets(_ config.Host, f *facts.Facts) []check.Finding {
 	var found []check.Finding
 	for _, socket := range f.CRISockets {
-		if socket == "/run/containerd/containerd.sock" && f.Exists(journal.Dir) {
+		if socket == "/run/containerd/containerd.sock" && f.Exists(facts.Journal) {
 			continue
 		}
 		unit := "containerd"

@@ -9,7 +9,6 @@ import (
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/distro"
 	"slipway.io/slipway/provision/host/facts"
-	"slipway.io/slipway/provision/host/journal"
 	"slipway.io/slipway/provision/report/check"
 )
 
@@ -216,11 +215,12 @@ const (
 func inotify(_ config.Host, f *facts.Facts) []check.Finding {
 	var found []check.Finding
 	for _, limit := range []struct {
-		name string
+		name facts.Sysctl
 		want int
-	}{{"fs.inotify.max_user_instances", inotifyInstances}, {"fs.inotify.max_user_watches", inotifyWatches}} {
+	}{{facts.InotifyInstances, inotifyInstances}, {facts.InotifyWatches, inotifyWatches}} {
 		have := 0
-		if _, err := fmt.Sscan(f.Sysctls[limit.name], &have); err != nil || have >= limit.want {
+		value, _ := f.Sysctl(limit.name)
+		if _, err := fmt.Sscan(value, &have); err != nil || have >= limit.want {
 			continue
 		}
 		found = append(found, check.Finding{
@@ -315,4 +315,4 @@ func nonEmpty(s string) []string {
 }
 
 // hasJournal says whether slipway has worked on the host.
-func hasJournal(f *facts.Facts) bool { return f.Exists(journal.Dir) }
+func hasJournal(f *facts.Facts) bool { return f.Exists(facts.Journal) }

@@ -11,6 +11,7 @@ import (
 
 	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/host/journal"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
@@ -21,7 +22,7 @@ const configFile = "/run/slipway/reset.yaml"
 
 // notOurs says that the machine has no journal: there is nothing to take back.
 func notOurs(_ context.Context, s *workflow.Step) (bool, error) {
-	return !s.Facts().Exists(journal.Dir), nil
+	return !s.Facts().Exists(facts.Journal), nil
 }
 
 // Stop stops kubelet, all pods and containerd.

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/host/journal"
 	"slipway.io/slipway/provision/workflow"
@@ -31,7 +32,7 @@ var entries = []journal.Entry{
 func used(t *testing.T) (*workflowtest.Fixture, *hosttest.Fake) {
 	t.Helper()
 	fixture := workflowtest.New(t, one)
-	fixture.Facts("cp-1").Existing = []string{journal.Dir}
+	fixture.Facts("cp-1").Existing = []facts.Path{journal.Dir}
 	var lines strings.Builder
 	for _, e := range entries {
 		line, err := json.Marshal(e)
@@ -133,7 +134,7 @@ func TestTheNetworkIsRemoved(t *testing.T) {
 func TestAMachineThatSlipwayNeverHadIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, one)
-	fixture.Facts("cp-1").Existing = []string{"/etc/kubernetes/admin.conf"}
+	fixture.Facts("cp-1").Existing = []facts.Path{"/etc/kubernetes/admin.conf"}
 	for _, phase := range []workflow.Phase{Stop(), Network(), Undo()} {
 		fixture.MustApply(phase)
 	}

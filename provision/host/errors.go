@@ -9,21 +9,20 @@ import (
 // The kinds of failure on which callers decide. Errors of the transport wrap
 // one of them.
 var (
-	// ErrUnreachable: no connection could be made, or it was lost and could
-	// not be made again. Worth a retry.
+	// ErrUnreachable: connecting failed, or the connection was lost and
+	// reconnecting failed. Worth a retry.
 	ErrUnreachable = errors.New("unreachable")
-	// ErrAuth: the machine refused the user or every key. Not worth a retry.
+	// ErrAuth: the host refused the user or every key. Not worth a retry.
 	ErrAuth = errors.New("authentication refused")
 	// ErrSudo: the user may not become root, or the password is wrong.
 	ErrSudo = errors.New("sudo denied")
-	// ErrOutcomeUnknown: the connection broke while a command ran, so that it
-	// is not known whether, and with what result, it ended.
+	// ErrOutcomeUnknown: the connection was lost while a command ran. Whether it
+	// ended, and with what result, is unknown.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
-	// ErrPlanned: a plan cannot know this, since it depends on a change that
-	// was only recorded.
+	// ErrPlanned: a plan cannot answer, because the answer may depend on a change
+	// that it only recorded.
 	ErrPlanned = errors.New("depends on a planned change")
-	// ErrCorrupt: what arrived on the machine, or was read there, is not what
-	// was sent or recorded.
+	// ErrCorrupt: a file differs from what was sent or recorded.
 	ErrCorrupt = errors.New("checksum differs")
 )
 

@@ -1,9 +1,8 @@
-// Package remote says what a machine is to slipway: something that can be
-// asked (Query, ReadFile) and changed (Run, WriteFile, Upload).
+// Package host is the seam between the engine and a host: what can be asked of
+// it (Query, ReadFile, Differs) and what changes it (Run, WriteFiles, Upload).
 //
-// The interface is the seam between the engine and the machines. Real machines
-// are in package ssh; a strict fake for tests is in package remotetest; plan
-// and journal wrap a Host to record what passes through it.
+// Package ssh has the real hosts, hosttest a strict fake. Packages record, plan
+// and journal wrap a Host to see its changes.
 package host
 
 import (
@@ -17,8 +16,8 @@ import (
 	"strings"
 )
 
-// Host is one machine. All methods are safe for concurrent use, and end when
-// their context does.
+// Host is one host of the inventory. Its methods are safe for concurrent use and
+// end when their context does.
 type Host interface {
 	// String is the host's name in the inventory, for messages.
 	fmt.Stringer
@@ -27,12 +26,12 @@ type Host interface {
 	// A command that exits with another code than 0 is an *ExitError.
 	Query(ctx context.Context, cmd Cmd) (Result, error)
 
-	// Run runs a command that changes the machine. A plan records it instead.
+	// Run runs a command that changes the host. A plan records it instead.
 	// A command that exits with another code than 0 is an *ExitError.
 	Run(ctx context.Context, cmd Cmd) (Result, error)
 
-	// ReadFile reads a whole file with the rights of root. A missing one is
-	// an error for which errors.Is(err, fs.ErrNotExist) holds.
+	// ReadFile reads a whole file as root. If it does not exist, the error wraps
+	// fs.ErrNotExist.
 	ReadFile(ctx context.Context, path string) ([]byte, error)
 
 	// Differs returns those of files that WriteFiles would change, in order. It
@@ -50,14 +49,14 @@ type Host interface {
 	Upload(ctx context.Context, blobs ...Blob) error
 }
 
-// Dialer is a Host through which connections can be made, as with ssh -L.
+// Dialer is a Host that forwards connections, as ssh -L does.
 type Dialer interface {
-	// DialContext connects from the machine to addr ("host:port").
+	// DialContext connects from the host to addr ("host:port").
 	DialContext(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
-// Cmd is a command as argv. No shell sees it: what quoting the transport
-// needs is the transport's affair.
+// Cmd is a command as argv. No shell interprets it: the transport quotes it as
+// it needs.
 type Cmd struct {
 	// Name says in plans, logs and the journal what the command does, where
 	// Argv alone does not. May be empty.
@@ -71,8 +70,8 @@ type Cmd struct {
 	// Secret lists strings that must not appear in logs, errors or the
 	// journal; they are replaced there. Secrets themselves travel by Stdin.
 	Secret []string
-	// Undo is the command with which reset takes this one back; nil where
-	// nothing is to be taken back. The journal keeps it. It runs as root.
+	// Undo is the command with which reset undoes this one, as root; nil if there
+	// is nothing to undo. The journal keeps it.
 	Undo []string
 	// Output receives the combined output as it comes, without a limit, for the
 	// log of a long step; nil discards it.
@@ -123,15 +122,15 @@ type Result struct {
 	Stdout, Stderr []byte
 }
 
-// File is a small file that a machine shall have, or a directory.
+// File is a small file or a directory on a host.
 type File struct {
 	// Path is absolute.
 	Path string
 	// Content is the whole content; empty for a directory.
 	Content []byte
 	// Mode holds the permission bits (0 means 0644, or 0755 for a directory);
-	// with fs.ModeDir the File is a directory that belongs to slipway if it
-	// was absent: reset removes it with all that is in it.
+	// with fs.ModeDir the File is a directory. If it did not exist before, it
+	// belongs to slipway: reset removes it with its contents.
 	Mode fs.FileMode
 	// UID and GID own the file; zero is root.
 	UID, GID int
@@ -139,9 +138,9 @@ type File struct {
 	Secret bool
 }
 
-// Blob is a large local file that a machine shall have.
+// Blob is a large file of localhost to put on a host.
 type Blob struct {
-	// Path is where it goes on the machine, absolute.
+	// Path is its absolute path on the host.
 	Path string
 	// Source is the path of the local file.
 	Source string

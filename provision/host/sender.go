@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -62,7 +63,11 @@ func (s *Sender) Send(ctx context.Context, h Host, blobs []Blob) error {
 }
 
 func (s *Sender) send(ctx context.Context, h Host, folder string, blobs []Blob) error {
-	argv := []string{"sh", "-c", hostscripts.Receive, "receive.sh", folder}
+	var size int64
+	for _, blob := range blobs {
+		size += blob.Size
+	}
+	argv := []string{"sh", "-c", hostscripts.Receive, "receive.sh", folder, strconv.FormatInt(size, 10)}
 	read, write := io.Pipe()
 	done := make(chan error, 1)
 	go func() {

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Prints what this machine looks like, one "key<TAB>value" a line; a key may
-# come several times. Reads only. A fact that cannot be had has no line.
-# Arguments: the sysctls to print, then "--", then the paths whose free space
-# counts.
+# Prints the facts of this host, one "key<TAB>value" a line; a key may come
+# several times. Reads only. A fact that cannot be read has no line.
+# Arguments: the sysctls to print, "--", the paths to test, "--", the paths whose
+# free space counts.
 set -u
 
 fact() { [ -z "$2" ] || printf '%s\t%s\n' "$1" "$2"; }
@@ -75,8 +75,14 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
 done
 [ $# -gt 0 ] && shift
 
+while [ $# -gt 0 ] && [ "$1" != -- ]; do
+	[ -e "$1" ] && fact exists "$1"
+	shift
+done
+[ $# -gt 0 ] && shift
+
 # The file system that holds, or would hold, each path: KiB, inodes, and how
-# it is mounted. df has a line for each path that is asked, in their order.
+# it is mounted. df prints a line for each path, in order.
 {
 	for path in "$@"; do
 		at=$path
@@ -101,12 +107,6 @@ ss -Hltnp 2>/dev/null | awk '{ n = split($4, a, ":"); owner = $6; sub(/.*\(\("/,
 
 for socket in /run/containerd/containerd.sock /run/crio/crio.sock /run/cri-dockerd.sock; do
 	[ -S "$socket" ] && fact criSocket "$socket"
-done
-for path in /etc/kubernetes/admin.conf /etc/kubernetes/kubelet.conf /etc/kubernetes/manifests/kube-apiserver.yaml \
-	/var/lib/etcd/member /var/lib/slipway/journal /var/lib/kubelet/config.yaml /lib/modules \
-	/run/systemd/resolve/resolv.conf /etc/iscsi/initiatorname.iscsi /run/systemd/container \
-	/etc/cni/net.d/10-flannel.conflist /etc/cni/net.d/10-calico.conflist; do
-	[ -e "$path" ] && fact exists "$path"
 done
 for command in iptables nft conntrack modprobe mount systemd-run sha256sum tail tar iscsiadm mount.nfs; do
 	command -v "$command" >/dev/null 2>&1 && fact command "$command"

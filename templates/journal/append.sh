@@ -1,6 +1,7 @@
 #!/bin/sh
-# Appends an entry to the journal, unless the same command is there already.
-# Arguments: journal folder, entry (a JSON line), its part that makes it the same.
+# Appends an entry to the journal, unless it has the same command already.
+# Arguments: journal directory, entry (a JSON line), the part of the entry by
+# which the same command is found.
 set -eu
 journal=$1 entry=$2 same=$3
 (umask 077 && mkdir -p "$journal")

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Says in the journal that paths are about to be written, and keeps what is
-# there now, the first time only: reset puts it back.
-# Arguments: journal folder, phase, then for each path: kind ("file" or
+# Writes to the journal that paths are about to be written, and keeps the
+# current files, the first time only: reset restores them.
+# Arguments: journal directory, phase, then for each path: kind ("file" or
 # "dir"), path.
 set -eu
 journal=$1 phase=$2

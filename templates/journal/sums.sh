@@ -1,8 +1,8 @@
 #!/bin/sh
-# Prints "SHA256  PATH" of each file that exists. A file whose sum was noted
-# when it was written, and of which the file system says that it has not been
-# written since, is not hashed again: nobody can set a change time.
-# Arguments: journal folder, path...
+# Prints "SHA256  PATH" of each file that exists. A file whose sum was noted, and
+# whose size, times and inode are the same since, is not hashed again: nobody
+# can set a change time.
+# Arguments: journal directory, path...
 set -eu
 notes=$1/sums
 shift

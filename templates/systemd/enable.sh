@@ -1,5 +1,5 @@
 #!/bin/sh
-# Enables a service for the next boot and makes systemd read its unit anew.
+# Enables a service for the next boot and makes systemd reload its unit.
 # Argument: service
 set -eu
 systemctl daemon-reload

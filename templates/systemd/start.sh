@@ -1,6 +1,6 @@
 #!/bin/sh
-# Enables a service and starts it anew, so that it runs with the files as they
-# are now. Its last log lines are printed if it does not come up.
+# Enables a service and restarts it, so that it runs with the current files.
+# Prints its last log lines if it does not start.
 # Argument: service
 set -eu
 systemctl daemon-reload

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Prints "ok" if the service is enabled, runs, and was started after each of
-# the files it reads was written; else a line that says what is wrong.
+# the files it reads was written; otherwise the reason.
 # Arguments: service, file...
 set -eu
 service=$1

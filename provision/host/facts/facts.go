@@ -36,16 +36,16 @@ type Facts struct {
 	Swap Swap
 	// Modules are loaded or built in; Loadable ones modprobe would find.
 	Modules, Loadable []string
-	// Sysctls has the values that were asked for; a missing one does not exist.
-	Sysctls map[string]string
-	// Disks is the free space of the paths that were asked for.
+	// Sysctls holds the values of those settings that the kernel has; see Sysctl.
+	Sysctls map[Sysctl]string
+	// Disks holds the free space of each path that an installation fills.
 	Disks []Disk
 	// Listeners are the TCP ports that something listens on.
 	Listeners []Listener
 	// CRISockets are the sockets of container runtimes that exist.
 	CRISockets []string
-	// Existing are those of the paths that Kubernetes or slipway leave behind.
-	Existing []string
+	// Existing are the paths that exist; see Exists.
+	Existing []Path
 	// Commands are those of the needed programs that are on the PATH.
 	Commands []string
 
@@ -130,9 +130,6 @@ type Listener struct {
 
 // Module says whether the kernel has the module now.
 func (f *Facts) Module(name string) bool { return slices.Contains(f.Modules, name) }
-
-// Exists says whether one of the known paths was there.
-func (f *Facts) Exists(path string) bool { return slices.Contains(f.Existing, path) }
 
 // Command says whether the program is on the PATH.
 func (f *Facts) Command(name string) bool { return slices.Contains(f.Commands, name) }

@@ -15,7 +15,7 @@ import (
 // installer's, before and after the script ran: the skew is measured against
 // the middle of them.
 func Parse(output []byte, before, after time.Time) (*Facts, error) {
-	f := &Facts{Sysctls: map[string]string{}}
+	f := &Facts{Sysctls: map[Sysctl]string{}}
 	lines := bufio.NewScanner(bytes.NewReader(output))
 	for lines.Scan() {
 		key, value, ok := strings.Cut(lines.Text(), "\t")
@@ -95,14 +95,14 @@ func (f *Facts) set(key, value string) (err error) {
 	case "criSocket":
 		f.CRISockets = append(f.CRISockets, value)
 	case "exists":
-		f.Existing = append(f.Existing, value)
+		f.Existing = append(f.Existing, Path(value))
 	case "command":
 		f.Commands = append(f.Commands, value)
 	case "missing":
 		f.Missing = append(f.Missing, value)
 	case "sysctl":
 		name, val, _ := strings.Cut(value, " ")
-		f.Sysctls[name] = strings.Join(strings.Fields(val), " ")
+		f.Sysctls[Sysctl(name)] = strings.Join(strings.Fields(val), " ")
 	case "resolver":
 		if addr, err := netip.ParseAddr(value); err == nil {
 			f.Resolvers = append(f.Resolvers, addr)

@@ -40,11 +40,11 @@ func TestParse(t *testing.T) {
 		},
 		{
 			"lists", "module\toverlay\nloadable\tvxlan\ncriSocket\t/run/a\nexists\t/etc/b\ncommand\tmount\nmac\teth0 aa:bb\n",
-			Facts{Modules: []string{"overlay"}, Loadable: []string{"vxlan"}, CRISockets: []string{"/run/a"}, Existing: []string{"/etc/b"}, Commands: []string{"mount"}, MACs: []string{"aa:bb"}},
+			Facts{Modules: []string{"overlay"}, Loadable: []string{"vxlan"}, CRISockets: []string{"/run/a"}, Existing: []Path{"/etc/b"}, Commands: []string{"mount"}, MACs: []string{"aa:bb"}},
 		},
 		{
 			"sysctls, one of several values", "sysctl\tnet.ipv4.ip_forward 1\nsysctl\tnet.ipv4.tcp_rmem 4096\t131072\t6291456\n",
-			Facts{Sysctls: map[string]string{"net.ipv4.ip_forward": "1", "net.ipv4.tcp_rmem": "4096 131072 6291456"}},
+			Facts{Sysctls: map[Sysctl]string{"net.ipv4.ip_forward": "1", "net.ipv4.tcp_rmem": "4096 131072 6291456"}},
 		},
 		{
 			"addresses: leased, of IPv6, with a peer", "address\teth0 10.0.2.15/24 dynamic\naddress\teth1 fd00::1/64\naddress\twg0 10.8.0.1\n",
@@ -113,7 +113,7 @@ func TestParse(t *testing.T) {
 			}
 			test.want.Arch, test.want.Kernel = "amd64", "6.1.0"
 			if test.want.Sysctls == nil {
-				test.want.Sysctls = map[string]string{}
+				test.want.Sysctls = map[Sysctl]string{}
 			}
 			if diff := cmp.Diff(&test.want, got, comparable); diff != "" {
 				t.Error(diff)

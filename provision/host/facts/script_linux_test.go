@@ -3,6 +3,7 @@ package facts
 import (
 	"bytes"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +13,7 @@ import (
 
 func TestTheScriptTellsAboutThisMachine(t *testing.T) {
 	t.Parallel()
-	cmd := exec.CommandContext(t.Context(), "sh", "-s", "--", "kernel.ostype", "no.such.sysctl", "--", "/proc/self", "/var/lib/no/such/folder")
+	cmd := exec.CommandContext(t.Context(), "sh", "-s", "--", "kernel.ostype", "no.such.sysctl", "--", "/proc/self", "/no/such/file", "--", "/proc/self", "/var/lib/no/such/folder")
 	cmd.Stdin = bytes.NewReader(templates.Script("facts/facts.sh"))
 	var complaints bytes.Buffer
 	cmd.Stderr = &complaints
@@ -33,6 +34,9 @@ func TestTheScriptTellsAboutThisMachine(t *testing.T) {
 	}
 	if len(f.Disks) != 2 || f.Disks[1].Path != "/var/lib/no/such/folder" || f.Disks[1].SizeMiB == 0 || !strings.HasPrefix(f.Disks[1].MountPoint, "/") {
 		t.Errorf("disks %+v", f.Disks)
+	}
+	if !slices.Equal(f.Existing, []Path{"/proc/self"}) {
+		t.Errorf("existing paths %q", f.Existing)
 	}
 	if !f.Command("tail") {
 		t.Errorf("tail is missing among %v", f.Commands)

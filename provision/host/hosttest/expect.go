@@ -7,8 +7,8 @@ import (
 	"slipway.io/slipway/provision/host/systemd"
 )
 
-// Expectation is one thing that the machine shall be asked or told, once unless
-// Times or AnyTimes says otherwise. Its methods are for the test's set-up.
+// Expectation is a call that the test expects, once unless Times or AnyTimes says
+// otherwise. Its methods set it up before the call.
 type Expectation struct {
 	kind   string
 	cmd    host.Cmd

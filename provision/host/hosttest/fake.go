@@ -1,6 +1,6 @@
-// Package remotetest has stand-ins for machines: Fake, a strict host.Host in
-// memory for the tests of phases, and Server, an SSH server in the test's own
-// process for the tests of the transport.
+// Package hosttest has fake hosts: Fake, a strict host.Host in memory for tests
+// of phases, and Server, an SSH server in the test's process for tests of the
+// transport.
 package hosttest
 
 import (
@@ -18,9 +18,9 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// Fake is a machine in memory. It is strict: a command that the test does not
-// expect fails the test, and so does an expectation that was not met. Files are
-// simply kept: see Put, File and StrictFiles.
+// Fake is a host in memory. It is strict: a command that the test does not expect
+// fails the test, and so does an expectation that is not met. It accepts all
+// files, unless StrictFiles is called.
 type Fake struct {
 	t    testing.TB
 	name string
@@ -36,7 +36,7 @@ type Fake struct {
 
 var _ host.Host = (*Fake)(nil)
 
-// NewFake makes an empty machine of that name in the inventory.
+// NewFake returns an empty host of that name.
 func NewFake(t testing.TB, name string) *Fake {
 	t.Helper()
 	f := &Fake{t: t, name: name, files: map[string]host.File{}, blobs: map[string]host.Blob{}}
@@ -62,7 +62,7 @@ func (f *Fake) InOrder() {
 	f.inOrder = true
 }
 
-// Transcript is all that the machine was asked and told, a line each.
+// Transcript returns all calls of the host, a line each.
 func (f *Fake) Transcript() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

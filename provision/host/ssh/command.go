@@ -13,58 +13,54 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// Query runs a command that only reads. If the connection breaks, it is made
-// again and the command repeated, once.
+// Query runs a command that only reads. It is repeated once if the connection
+// breaks.
 func (h *Host) Query(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	return h.command(ctx, cmd, true)
 }
 
-// Run runs a command that changes the machine. It is never started twice: if
-// the connection breaks after the start, the error wraps
-// host.ErrOutcomeUnknown.
+// Run runs a command that changes the host. It is never started twice: if the
+// connection breaks after the start, the error wraps host.ErrOutcomeUnknown.
 func (h *Host) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	return h.command(ctx, cmd, false)
 }
 
 func (h *Host) command(ctx context.Context, cmd host.Cmd, repeatable bool) (host.Result, error) {
-	fail := func(err error) (host.Result, error) {
-		return host.Result{}, fmt.Errorf("%s: %s: %w", h, cmd, err)
-	}
 	if err := cmd.Check(); err != nil {
-		return fail(err)
+		return host.Result{}, fmt.Errorf("%s: %s: %w", h, cmd, err)
 	}
 	stdin := newInput(cmd.Stdin)
 	defer stdin.close()
-	for try := 1; ; try++ {
-		c, err := h.connection(ctx)
-		if err != nil {
-			return host.Result{}, err
-		}
+	var result host.Result
+	var exit *host.ExitError
+	err := h.retryOnce(ctx, cmd.String(), func(c *conn) error {
 		cmd.Stdin = stdin.reader()
-		result, err := h.attempt(ctx, c, cmd)
+		var err error
+		result, err = h.attempt(ctx, c, cmd)
 		var lost *lostError
 		switch {
-		case err == nil:
-			return result, nil
-		case errors.As(err, new(*host.ExitError)):
-			return result, err
-		case !errors.As(err, &lost):
-			return fail(err)
-		case ctx.Err() != nil:
-			return fail(ctx.Err())
-		case lost.started && !repeatable:
-			return fail(fmt.Errorf("%w: %w", host.ErrOutcomeUnknown, err))
-		case try > 1 || !stdin.rewind():
-			return fail(fmt.Errorf("%w: %w", host.ErrUnreachable, err))
+		case errors.As(err, &exit):
+			return nil // It names host and command itself.
+		case !errors.As(err, &lost) || !lost.started || ctx.Err() != nil:
+			return err
+		case !repeatable:
+			return fmt.Errorf("%w: %w", host.ErrOutcomeUnknown, lost.err)
+		case !stdin.rewind():
+			return fmt.Errorf("%w: %w", host.ErrUnreachable, lost.err)
 		}
+		return err
+	})
+	if exit != nil {
+		return host.Result{}, exit
 	}
+	return result, err
 }
 
 func (h *Host) attempt(ctx context.Context, c *conn, cmd host.Cmd) (host.Result, error) {
 	by := noSudo
 	if cmd.Sudo {
 		var err error
-		if by, err = h.rights.of(ctx, c); err != nil {
+		if by, err = h.privilege.of(ctx, c); err != nil {
 			return host.Result{}, notStarted(err)
 		}
 	}

@@ -219,7 +219,7 @@ func TestSessionsStayWithinWhatTheServerAllows(t *testing.T) {
 						t.Error(err)
 					}
 					name := filepath.Join(dir, string(rune('a'+i)))
-					if _, err := host.EnsureFiles(t.Context(), h, mine(name, "x")); err != nil {
+					if err := h.WriteFiles(t.Context(), mine(name, "x")); err != nil {
 						t.Error(err)
 					}
 					if _, err := h.ReadFile(t.Context(), name); err != nil {
@@ -242,7 +242,7 @@ func TestFilesAndCommandsTakeTurnsOnOneSession(t *testing.T) {
 	ctx := within(t, time.Minute)
 	dir := t.TempDir()
 	for range 3 {
-		if _, err := host.EnsureFiles(ctx, h, mine(filepath.Join(dir, "f"), "x")); err != nil {
+		if err := h.WriteFiles(ctx, mine(filepath.Join(dir, "f"), "x")); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := h.Run(ctx, hello); err != nil {

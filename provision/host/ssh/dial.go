@@ -31,11 +31,11 @@ func dial(ctx context.Context, o Options) (*conn, error) {
 }
 
 func dialVia(ctx context.Context, o Options, via *conn) (*conn, error) {
-	bounded, patience := withPatience(ctx, o.Timeouts.Connect)
-	defer patience.end()
+	bounded, timeout := withDialTimeout(ctx, o.Timeouts.Connect)
+	defer timeout.end()
 
 	keys := &hostKeys{options: o}
-	client, wire, err := handshake(bounded, patience, o, via, keys)
+	client, wire, err := handshake(bounded, timeout, o, via, keys)
 	switch {
 	case err == nil:
 		return newConn(o, client, wire, via), nil
@@ -62,13 +62,13 @@ func hostKeyError(o Options, err error) error {
 // handshake gives a client, and the connection below it, whose close ends
 // everything at once.
 func handshake(
-	ctx context.Context, p *patience, o Options, via *conn, keys *hostKeys,
+	ctx context.Context, timeout *dialTimeout, o Options, via *conn, keys *hostKeys,
 ) (*gossh.Client, *watchedConn, error) {
 	algorithms, err := keys.algorithms()
 	if err != nil {
 		return nil, nil, err
 	}
-	ring, err := newKeyring(ctx, o, p)
+	ring, err := newKeyring(ctx, o, timeout)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", host.ErrAuth, err)
 	}

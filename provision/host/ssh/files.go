@@ -24,16 +24,25 @@ type files struct {
 // remove what it left half done.
 const cleanupGrace = 3 * time.Second
 
-// withFiles lends the SFTP client out, with the rights of root, and returns when
-// the context ends. The work must not open another session: there may be room
-// for only one. It may be cut off at any point, so it must look at its context
-// between steps that change something.
-func withFiles[T any](ctx context.Context, h *Host, c *conn, work func(*sftp.Client) (T, error)) (T, error) {
+// withFiles lends the SFTP client out, with the privilege of root, and returns
+// when the context ends. It retries the work once if the connection breaks. The
+// work must not open another session, since there may be room for only one, and
+// must check its context between steps that change something.
+func withFiles[T any](ctx context.Context, h *Host, doing string, work func(*sftp.Client) (T, error)) (T, error) {
+	var value T
+	err := h.retryOnce(ctx, doing, func(c *conn) error {
+		by, err := h.privilege.of(ctx, c)
+		if err != nil {
+			return notStarted(err)
+		}
+		value, err = workWithFiles(ctx, c, by, work)
+		return err
+	})
+	return value, err
+}
+
+func workWithFiles[T any](ctx context.Context, c *conn, by sudo, work func(*sftp.Client) (T, error)) (T, error) {
 	var none T
-	by, err := h.rights.of(ctx, c)
-	if err != nil {
-		return none, notStarted(err)
-	}
 	s, err := c.files.acquire(ctx, by)
 	if err != nil {
 		return none, err
@@ -63,17 +72,6 @@ func withFiles[T any](ctx context.Context, h *Host, c *conn, work func(*sftp.Cli
 	case <-timer.C:
 	}
 	return none, ctx.Err()
-}
-
-// repeatFiles is withFiles, once more if the connection breaks.
-func repeatFiles[T any](ctx context.Context, h *Host, work func(*sftp.Client) (T, error)) (T, error) {
-	var value T
-	err := h.again(ctx, func(c *conn) error {
-		var err error
-		value, err = withFiles(ctx, h, c, work)
-		return err
-	})
-	return value, err
 }
 
 func (f *files) acquire(ctx context.Context, by sudo) (*sftpSession, error) {

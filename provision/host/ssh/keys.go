@@ -26,13 +26,13 @@ type keyring struct {
 	// the others is accepted.
 	skipped []string
 	agent   net.Conn
-	// patience is how long the handshake may take.
-	patience *patience
+	// timeout is that of the handshake.
+	timeout *dialTimeout
 }
 
 // newKeyring gathers the keys. Close it after authentication.
-func newKeyring(ctx context.Context, o Options, p *patience) (*keyring, error) {
-	k := &keyring{options: o, patience: p}
+func newKeyring(ctx context.Context, o Options, timeout *dialTimeout) (*keyring, error) {
+	k := &keyring{options: o, timeout: timeout}
 	fromAgent := k.dialAgent(ctx)
 	if o.IdentityFile != "" {
 		if err := k.addFile(ctx, o.IdentityFile, fromAgent); err != nil {
@@ -130,10 +130,10 @@ func (k *keyring) addFile(ctx context.Context, path string, fromAgent []gossh.Si
 	return nil
 }
 
-// passphrase asks a person, who may take his time.
+// passphrase asks a person, whose time does not count.
 func (k *keyring) passphrase(ctx context.Context, path string) ([]byte, error) {
-	k.patience.pause()
-	defer k.patience.resume()
+	k.timeout.pause()
+	defer k.timeout.restart()
 	return k.options.Passphrase(ctx, path)
 }
 

@@ -188,7 +188,7 @@ func TestSSHDWithFewSessions(t *testing.T) {
 			for i := range 12 {
 				all.Go(func() {
 					path := filepath.Join(dir, strconv.Itoa(i))
-					if _, err := host.EnsureFiles(ctx, h, host.File{Path: path, Content: []byte("x")}); err != nil {
+					if err := h.WriteFiles(ctx, host.File{Path: path, Content: []byte("x")}); err != nil {
 						t.Error(err)
 					}
 					if _, err := h.Run(ctx, host.Cmd{Argv: []string{"sleep", "0.05"}}); err != nil {
@@ -217,8 +217,8 @@ func TestSSHDFallsBackToItsSubsystem(t *testing.T) {
 		` ;; *) eval "$SSH_ORIGINAL_COMMAND" ;; esac`)
 	h := dial(t, o)
 	path := filepath.Join(t.TempDir(), "f")
-	if changed, err := host.EnsureFiles(t.Context(), h, host.File{Path: path, Content: []byte("x"), Mode: 0o600}); err != nil || !changed {
-		t.Fatalf("changed %v, %v", changed, err)
+	if err := h.WriteFiles(t.Context(), host.File{Path: path, Content: []byte("x"), Mode: 0o600}); err != nil {
+		t.Fatal(err)
 	}
 	if content, err := h.ReadFile(t.Context(), path); err != nil || string(content) != "x" {
 		t.Errorf("read %q, %v", content, err)
@@ -229,13 +229,13 @@ func TestSSHDRefusesAStrangeKey(t *testing.T) {
 	t.Parallel()
 	o := sshd(t)
 	o.IdentityFile = hosttest.NewKeyFile(t)
-	if _, err := ssh.Dial(t.Context(), o); !errors.Is(err, host.ErrAuth) {
+	if _, err := connect(t.Context(), o); !errors.Is(err, host.ErrAuth) {
 		t.Errorf("one key: %v", err)
 	}
 	for range 10 { // MaxAuthTries is 6
 		o.DefaultIdentities = append(o.DefaultIdentities, hosttest.NewKeyFile(t))
 	}
-	if _, err := ssh.Dial(t.Context(), o); !errors.Is(err, host.ErrAuth) {
+	if _, err := connect(t.Context(), o); !errors.Is(err, host.ErrAuth) {
 		t.Errorf("many keys: %v", err)
 	}
 }
@@ -245,7 +245,7 @@ func TestSSHDHostKeyIsCheckedAndRecorded(t *testing.T) {
 	o := sshd(t)
 	o.KnownHostsFile = filepath.Join(t.TempDir(), "known_hosts")
 	var refused *host.HostKeyError
-	if _, err := ssh.Dial(t.Context(), o); !errors.As(err, &refused) || refused.Changed {
+	if _, err := connect(t.Context(), o); !errors.As(err, &refused) || refused.Changed {
 		t.Fatalf("got %v", err)
 	}
 	o.AcceptNewHostKeys = true
@@ -281,11 +281,13 @@ func TestSSHDUploadOntoAFullDisk(t *testing.T) {
 	t.Cleanup(func() { _ = exec.Command("umount", dir).Run() })
 	h := dial(t, sshd(t))
 	blob := newBlob(t, filepath.Join(dir, "blob"), 5<<20)
-	if err := h.Upload(t.Context(), blob); err == nil || !strings.Contains(strings.ToLower(err.Error()), "no space left on device") {
-		t.Errorf("upload: %v", err)
+	want := fmt.Sprintf("n1: upload to %s: n1: receive.sh: exit code 1: "+
+		"no space left on device in %s: 2 MiB free, 5 MiB needed", dir, dir)
+	if err := h.Upload(t.Context(), blob); err == nil || err.Error() != want {
+		t.Errorf("upload: %v, want %s", err, want)
 	}
 	big := host.File{Path: filepath.Join(dir, "file"), Content: make([]byte, 4<<20)}
-	if _, err := host.EnsureFiles(t.Context(), h, big); err == nil || !strings.Contains(err.Error(), "no space left on device in "+dir) {
+	if err := h.WriteFiles(t.Context(), big); err == nil || !strings.Contains(err.Error(), "no space left on device in "+dir) {
 		t.Errorf("write: %v", err)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {

@@ -67,28 +67,30 @@ func (s sudo) denied(exit *host.ExitError) error {
 	return fmt.Errorf("%w: %s", host.ErrSudo, text)
 }
 
-// rights remembers how the user becomes root. It is found out once; a refusal
-// stays, since every wrong password brings an account nearer to being locked.
-type rights struct {
+// privilege remembers how the user becomes root. It is probed once. A refusal is
+// final, since every wrong password brings the account closer to being locked.
+type privilege struct {
 	turn  chan struct{}
 	known bool
 	by    sudo
 	err   error
 }
 
-func (r *rights) of(ctx context.Context, c *conn) (sudo, error) {
+func newPrivilege() privilege { return privilege{turn: make(chan struct{}, 1)} }
+
+func (p *privilege) of(ctx context.Context, c *conn) (sudo, error) {
 	select {
-	case r.turn <- struct{}{}:
-		defer func() { <-r.turn }()
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
 	case <-ctx.Done():
 		return sudo{}, ctx.Err()
 	}
-	if r.known {
-		return r.by, r.err
+	if p.known {
+		return p.by, p.err
 	}
 	by, err := c.probeSudo(ctx)
 	if err == nil || errors.Is(err, host.ErrSudo) {
-		r.by, r.err, r.known = by, err, true
+		p.by, p.err, p.known = by, err, true
 	}
 	return by, err
 }

@@ -142,7 +142,7 @@ func (s *session) meet(ctx context.Context, m machine, l login) ([]string, error
 		Name: m.Name, Address: l.address, Port: l.port, User: l.user, IdentityFile: l.identityFile, IdentitiesOnly: true,
 		KnownHostsFile: filepath.Join(first, "known_hosts"), AcceptNewHostKeys: true,
 	}
-	conn, err := ssh.Dial(ctx, options)
+	conn, err := ssh.New(options)
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +205,7 @@ func parseKeys(text string) (keys []string, addresses []netip.Addr, err error) {
 // key that is known.
 func (s *session) answers(ctx context.Context, m machine) error {
 	return retry.Until(ctx, fmt.Sprintf("SSH to %s at %s", m.Name, m.Address), func(ctx context.Context) error {
-		conn, err := ssh.Dial(ctx, ssh.Options{
+		conn, err := ssh.New(ssh.Options{
 			Name: m.Name, Address: m.Address.String(), User: m.User, IdentityFile: m.IdentityFile, IdentitiesOnly: true,
 			KnownHostsFile: s.knownHostsPath(),
 		})
