@@ -206,7 +206,7 @@ func TestSudo(t *testing.T) {
 		"with a wrong password":            {sudo: "right", password: password("wrong"), denied: "incorrect password"},
 		"with none":                        {sudo: "right", denied: "a password is required"},
 		"not allowed":                      {sudo: "denied", password: password("x"), denied: "may not run sudo"},
-		"with one that cannot be typed":    {sudo: "right", password: password("a\nb"), denied: "line end"},
+		"with one that cannot be typed":    {sudo: "right", password: password("a\nb"), denied: "newline"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
