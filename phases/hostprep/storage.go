@@ -4,10 +4,10 @@ import (
 	"context"
 	"slices"
 
-	"slipway.io/slipway/provision/bundle/install"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/distro"
+	"slipway.io/slipway/provision/host/systemd"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
@@ -95,7 +95,7 @@ func iscsi(ctx context.Context, s *workflow.Step) error {
 			return err
 		}
 	}
-	if err := install.Service(ctx, s, "iscsid"); err != nil {
+	if err := systemd.EnsureService(ctx, s, "iscsid"); err != nil {
 		return err
 	}
 	return multipath(ctx, s)

@@ -13,6 +13,7 @@ import (
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/systemd"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -128,7 +129,7 @@ func join(ctx context.Context, s *workflow.Step) error {
 	); err != nil {
 		return err
 	}
-	_, err = host.RunUnit(ctx, s, host.Unit{
+	_, err = systemd.Run(ctx, s, systemd.Unit{
 		Name:    "kubeadm-join",
 		Argv:    []string{install.BinDir + "/kubeadm", "join", "--config", joinFile, "--ignore-preflight-errors", resumable},
 		Secret:  []string{token},

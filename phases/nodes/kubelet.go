@@ -11,6 +11,7 @@ import (
 	"slipway.io/slipway/provision/bundle/install"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/systemd"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
@@ -75,7 +76,7 @@ func installKubelet(ctx context.Context, s *workflow.Step) error {
 	if !changed && enabled(ctx, s) {
 		return nil
 	}
-	return install.Enable(ctx, s, service)
+	return systemd.Enable(ctx, s, service)
 }
 
 // flannelPlugins are what Flannel's configuration names and delegates to.

@@ -10,6 +10,7 @@ import (
 
 	"slipway.io/slipway/provision/bundle/install"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/systemd"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
@@ -81,7 +82,7 @@ func installContainerd(ctx context.Context, s *workflow.Step) error {
 		return err
 	}
 	// Mirrors are read without a restart, everything else at the start.
-	if err := install.Service(ctx, s, service, configFile, serviceFile, install.BinDir+"/containerd"); err != nil {
+	if err := systemd.EnsureService(ctx, s, service, configFile, serviceFile, install.BinDir+"/containerd"); err != nil {
 		return err
 	}
 	return want.assert(ctx, s)

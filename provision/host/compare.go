@@ -12,7 +12,10 @@ func EnsureFiles(ctx context.Context, h Host, files ...File) (changed bool, err 
 	if err != nil || len(differ) == 0 {
 		return false, err
 	}
-	return true, h.WriteFiles(ctx, differ...)
+	if err := h.WriteFiles(ctx, differ...); err != nil {
+		return false, err
+	}
+	return true, nil
 }
 
 // Perm returns the file's permission bits, or the default of its kind.

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/crypto/blake2b"
 	"golang.org/x/sync/errgroup"
 
-	remotescripts "slipway.io/slipway/templates/remote"
+	hostscripts "slipway.io/slipway/templates/host"
 )
 
 // receivedCorrupt is the exit code of the receiving script for a file that is
@@ -51,8 +51,8 @@ func (s *Sender) Send(ctx context.Context, h Host, blobs []Blob) error {
 	}
 	for _, folder := range folders {
 		err := s.send(ctx, h, folder, byFolder[folder])
-		if errors.Is(err, ErrOutcomeUnknown) {
-			// The connection broke, and sending twice does no harm.
+		if errors.Is(err, ErrOutcomeUnknown) || errors.Is(err, ErrUnreachable) {
+			// The connection broke. Sending twice does no harm.
 			err = s.send(ctx, h, folder, byFolder[folder])
 		}
 		if err != nil {
@@ -67,7 +67,7 @@ func (s *Sender) send(ctx context.Context, h Host, folder string, blobs []Blob) 
 	for _, blob := range blobs {
 		size += blob.Size
 	}
-	argv := []string{"sh", "-c", remotescripts.Receive, "receive.sh", folder, strconv.FormatInt(size, 10)}
+	argv := []string{"sh", "-c", hostscripts.Receive, "receive.sh", folder, strconv.FormatInt(size, 10)}
 	read, write := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
@@ -80,11 +80,8 @@ func (s *Sender) send(ctx context.Context, h Host, folder string, blobs []Blob) 
 	read.CloseWithError(io.ErrClosedPipe)
 	sent := <-done
 	var exit *ExitError
-	if errors.As(err, &exit) {
-		exit.Argv = argv[3:] // Nobody wants to read the script in an error.
-	}
 	switch {
-	case exit != nil && exit.Code == receivedCorrupt:
+	case errors.As(err, &exit) && exit.Code == receivedCorrupt:
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	case err != nil && sent != nil && !errors.Is(sent, io.ErrClosedPipe):
 		return errors.Join(sent, err)

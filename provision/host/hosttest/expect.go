@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/systemd"
 )
 
 // Expectation is one thing that the machine shall be asked or told, once unless
@@ -22,10 +23,14 @@ type Expectation struct {
 }
 
 // ExpectQuery expects a Query of exactly this argv.
-func (f *Fake) ExpectQuery(argv ...string) *Expectation { return f.expect("query", host.Cmd{Argv: argv, Sudo: true}) }
+func (f *Fake) ExpectQuery(argv ...string) *Expectation {
+	return f.expect("query", host.Cmd{Argv: argv, Sudo: true})
+}
 
 // ExpectRun expects a Run of exactly this argv.
-func (f *Fake) ExpectRun(argv ...string) *Expectation { return f.expect("run", host.Cmd{Argv: argv, Sudo: true}) }
+func (f *Fake) ExpectRun(argv ...string) *Expectation {
+	return f.expect("run", host.Cmd{Argv: argv, Sudo: true})
+}
 
 // ExpectQueryScript expects a Query of the host.Script of this name with
 // exactly these arguments.
@@ -46,7 +51,7 @@ func (f *Fake) ExpectUnit(name string, argv ...string) *Expectation {
 
 // ExpectUnitTimeout expects one with a timeout of that many seconds.
 func (f *Fake) ExpectUnitTimeout(name string, seconds int, argv ...string) *Expectation {
-	args := append([]string{host.UnitsDir, name, "0", fmt.Sprint(seconds)}, argv...)
+	args := append([]string{systemd.UnitsDir, name, "0", fmt.Sprint(seconds)}, argv...)
 	return f.ExpectRunScript("unit "+name, args...)
 }
 
@@ -64,10 +69,14 @@ func (e *Expectation) FailsUnit(code int) *Expectation {
 func (f *Fake) ExpectRead(path string) *Expectation { return f.expect("read", fileCmd("read", path)) }
 
 // ExpectWrite expects a WriteFile to this path.
-func (f *Fake) ExpectWrite(path string) *Expectation { return f.expect("write", fileCmd("write", path)) }
+func (f *Fake) ExpectWrite(path string) *Expectation {
+	return f.expect("write", fileCmd("write", path))
+}
 
 // ExpectUpload expects an Upload to this path.
-func (f *Fake) ExpectUpload(path string) *Expectation { return f.expect("upload", fileCmd("upload", path)) }
+func (f *Fake) ExpectUpload(path string) *Expectation {
+	return f.expect("upload", fileCmd("upload", path))
+}
 
 // fileCmd stands for a file operation where commands are compared.
 func fileCmd(kind, path string) host.Cmd { return host.Cmd{Argv: []string{kind, path}} }
@@ -121,7 +130,7 @@ func (e *Expectation) answer(name string, cmd host.Cmd) (host.Result, error) {
 		return host.Result{}, e.err
 	case e.code != 0:
 		return host.Result{}, &host.ExitError{
-			Host: name, Argv: host.RedactArgv(cmd.Argv, cmd.Secret), Code: e.code,
+			Host: name, Command: cmd.String(), Code: e.code,
 			Stdout: host.Redact(e.stdout, cmd.Secret), Stderr: host.Redact(e.stderr, cmd.Secret),
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/hosttest"
+	"slipway.io/slipway/provision/host/systemd"
 )
 
 // recorder is a testing.TB that notes failures instead of failing.
@@ -123,7 +124,7 @@ func TestFakeAnswers(t *testing.T) {
 	}
 	var exit *host.ExitError
 	_, err := f.Run(t.Context(), host.Cmd{Argv: []string{"fail", "s3"}, Secret: []string{"s3"}})
-	if !errors.As(err, &exit) || exit.Code != 3 || exit.Stderr != "no <secret>\n" || exit.Argv[1] != "<secret>" {
+	if !errors.As(err, &exit) || exit.Code != 3 || exit.Stderr != "no <secret>\n" || exit.Command != "fail <secret>" {
 		t.Errorf("got %v", err)
 	}
 	if _, err := f.Run(t.Context(), host.Cmd{Argv: []string{"lost"}}); !errors.Is(err, broken) {
@@ -157,9 +158,8 @@ func TestFakeKeepsFiles(t *testing.T) {
 	if err := f.Upload(t.Context(), blob); err != nil {
 		t.Error(err)
 	}
-	sums, err := host.Sums(t.Context(), f, []string{"/usr/bin/b", "/none"})
-	if err != nil || len(sums) != 1 || sums["/usr/bin/b"] != blob.SHA256 {
-		t.Errorf("sums %v, %v", sums, err)
+	if sum, none := f.Sum("/usr/bin/b"), f.Sum("/none"); sum != blob.SHA256 || none != "" {
+		t.Errorf("sums %q and %q", sum, none)
 	}
 	if diff := cmp.Diff([]string{"/etc/x", "/usr/bin/b"}, f.Paths()); diff != "" {
 		t.Error(diff)
@@ -171,7 +171,6 @@ func TestFakeKeepsFiles(t *testing.T) {
 	want := `write /etc/x -rw-r--r-- 0:0, 3 bytes
 write /etc/x -rw------- 0:0, 3 bytes
 upload /usr/bin/b -rwxr-xr-x 5 bytes
-query sha256sum -- /usr/bin/b /none
 read /etc/x
 `
 	if diff := cmp.Diff(want, f.Transcript()); diff != "" {
@@ -184,13 +183,13 @@ func TestFakeRunsUnits(t *testing.T) {
 	f := hosttest.NewFake(t, "n1")
 	f.ExpectUnit("init", "kubeadm", "init").Returns("done\n")
 	f.ExpectUnitTimeout("join", 90, "kubeadm", "join").Returns("one\ntwo\n").FailsUnit(4)
-	result, err := host.RunUnit(t.Context(), f, host.Unit{Name: "init", Argv: []string{"kubeadm", "init"}})
+	result, err := systemd.Run(t.Context(), f, systemd.Unit{Name: "init", Argv: []string{"kubeadm", "init"}})
 	if err != nil || string(result.Stdout) != "done\n" {
 		t.Errorf("got %q, %v", result.Stdout, err)
 	}
-	_, err = host.RunUnit(t.Context(), f, host.Unit{Name: "join", Argv: []string{"kubeadm", "join"}, Timeout: 90e9})
+	_, err = systemd.Run(t.Context(), f, systemd.Unit{Name: "join", Argv: []string{"kubeadm", "join"}, Timeout: 90e9})
 	var exit *host.ExitError
-	if !errors.As(err, &exit) || exit.Code != 4 || exit.Argv[0] != "kubeadm" || exit.Stderr != "one\ntwo" {
+	if !errors.As(err, &exit) || exit.Code != 4 || exit.Command != "kubeadm join" || exit.Stderr != "one\ntwo" {
 		t.Errorf("got %v", err)
 	}
 }

@@ -141,24 +141,16 @@ func (f *Fake) fileStep(ctx context.Context, kind, path, what string) error {
 	return nil
 }
 
-// sums answers `sha256sum -- FILE...`.
-func (f *Fake) sums(cmd host.Cmd) (host.Result, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	answer := &Expectation{}
-	for _, path := range cmd.Argv[2:] {
-		file, isFile := f.files[path]
-		blob, isBlob := f.blobs[path]
-		switch {
-		case isBlob:
-			answer.stdout += blob.SHA256 + "  " + path + "\n"
-		case isFile && !file.Mode.IsDir():
-			sum := sha256.Sum256(file.Content)
-			answer.stdout += hex.EncodeToString(sum[:]) + "  " + path + "\n"
-		default:
-			answer.code = 1
-			answer.stderr += "sha256sum: " + path + ": No such file or directory\n"
-		}
+// Sum returns the sha256 of a file or blob, in lower-case hex; empty if there
+// is none at the path.
+func (f *Fake) Sum(path string) string {
+	if blob, found := f.Blob(path); found {
+		return blob.SHA256
 	}
-	return answer.answer(f.name, cmd)
+	file, found := f.File(path)
+	if !found || file.Mode.IsDir() {
+		return ""
+	}
+	sum := sha256.Sum256(file.Content)
+	return hex.EncodeToString(sum[:])
 }

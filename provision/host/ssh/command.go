@@ -175,12 +175,12 @@ func (c *conn) explain(err error, cmd host.Cmd, by sudo, stdout, stderr string) 
 		return c.lose(err, true)
 	}
 	failed := &host.ExitError{
-		Host:   c.options.Name,
-		Argv:   host.RedactArgv(cmd.Argv, cmd.Secret),
-		Code:   exit.ExitStatus(),
-		Signal: exit.Signal(),
-		Stdout: host.Redact(stdout, cmd.Secret),
-		Stderr: host.Redact(stderr, cmd.Secret),
+		Host:    c.options.Name,
+		Command: cmd.String(),
+		Code:    exit.ExitStatus(),
+		Signal:  exit.Signal(),
+		Stdout:  host.Redact(stdout, cmd.Secret),
+		Stderr:  host.Redact(stderr, cmd.Secret),
 	}
 	if failed.Signal != "" {
 		failed.Code = -1

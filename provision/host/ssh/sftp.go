@@ -10,7 +10,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"slipway.io/slipway/provision/host"
-	remotescripts "slipway.io/slipway/templates/remote"
+	hostscripts "slipway.io/slipway/templates/host"
 )
 
 // sftpServers are the paths of the SFTP server of OpenSSH on Debian and Ubuntu,
@@ -52,7 +52,7 @@ func (s *sftpSession) isDead() bool {
 // runs it as the login user.
 func (c *conn) openSFTP(ctx context.Context, by sudo) (*sftpSession, error) {
 	s, err := c.startSFTP(ctx, by, func(session *gossh.Session) error {
-		argv := append([]string{"sh", "-c", remotescripts.SFTPServer, "sh"}, sftpServers...)
+		argv := append([]string{"sh", "-c", hostscripts.SFTPServer, "sh"}, sftpServers...)
 		return session.Start(by.line(argv, mark+"=sftp"))
 	})
 	var exit *host.ExitError
@@ -136,7 +136,7 @@ func (s *sftpSession) whyNot(err error, by sudo) error {
 		return err
 	}
 	result, _ := s.output.Result() // It is about standard output.
-	failed := &host.ExitError{Host: s.host, Argv: []string{"sftp-server"}, Code: exit.ExitStatus(), Stderr: string(result.Stderr)}
+	failed := &host.ExitError{Host: s.host, Command: "sftp-server", Code: exit.ExitStatus(), Stderr: string(result.Stderr)}
 	if denied := by.denied(failed); denied != nil {
 		return denied
 	}

@@ -281,8 +281,8 @@ func TestSSHDUploadOntoAFullDisk(t *testing.T) {
 	t.Cleanup(func() { _ = exec.Command("umount", dir).Run() })
 	h := dial(t, sshd(t))
 	blob := newBlob(t, filepath.Join(dir, "blob"), 5<<20)
-	want := fmt.Sprintf("n1: upload to %s: n1: receive.sh %s 5242880: exit code 1: "+
-		"no space left on device in %s: 2 MiB free, 5 MiB needed", dir, dir, dir)
+	want := fmt.Sprintf("n1: upload to %s: n1: receive.sh: exit code 1: "+
+		"no space left on device in %s: 2 MiB free, 5 MiB needed", dir, dir)
 	if err := h.Upload(t.Context(), blob); err == nil || err.Error() != want {
 		t.Errorf("upload: %v, want %s", err, want)
 	}

@@ -1,4 +1,4 @@
-package install
+package systemd
 
 import (
 	"bytes"
@@ -25,8 +25,8 @@ func systemd(t *testing.T, systemctl string) (path string) {
 	return dir + string(filepath.ListSeparator) + os.Getenv("PATH")
 }
 
-// run runs a script as machines do, with another PATH.
-func run(t *testing.T, script, path string, args ...string) (stdout, stderr string, code int) {
+// runScript runs a script as machines do, with another PATH.
+func runScript(t *testing.T, script, path string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-s", "--"}, args...)...)
 	cmd.Stdin = bytes.NewReader(templates.Script(script))
@@ -66,7 +66,7 @@ func TestStateScript(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			out, complaints, code := run(t, "service/state.sh", systemd(t, test.systemctl), "x.service", test.file)
+			out, complaints, code := runScript(t, "systemd/state.sh", systemd(t, test.systemctl), "x.service", test.file)
 			if code != 0 || out != test.want {
 				t.Errorf("exit code %d, %q, want %q; %s", code, out, test.want, complaints)
 			}
@@ -78,21 +78,21 @@ func TestStartScript(t *testing.T) {
 	t.Parallel()
 	t.Run("enables and starts anew", func(t *testing.T) {
 		t.Parallel()
-		out, _, code := run(t, "service/start.sh", systemd(t, `echo "$*"`), "x.service")
+		out, _, code := runScript(t, "systemd/start.sh", systemd(t, `echo "$*"`), "x.service")
 		if want := "daemon-reload\nenable --quiet x.service\nrestart x.service\n"; code != 0 || out != want {
 			t.Errorf("exit code %d, %q, want %q", code, out, want)
 		}
 	})
 	t.Run("tells the log of what does not come up", func(t *testing.T) {
 		t.Parallel()
-		_, complaints, code := run(t, "service/start.sh", systemd(t, `[ "$1" != restart ]`), "x.service")
+		_, complaints, code := runScript(t, "systemd/start.sh", systemd(t, `[ "$1" != restart ]`), "x.service")
 		if code != 1 || !strings.Contains(complaints, "log of --no-pager --lines 20 --unit x.service") {
 			t.Errorf("exit code %d, %q", code, complaints)
 		}
 	})
 	t.Run("enabling starts nothing", func(t *testing.T) {
 		t.Parallel()
-		out, _, code := run(t, "service/enable.sh", systemd(t, `echo "$*"`), "x.service")
+		out, _, code := runScript(t, "systemd/enable.sh", systemd(t, `echo "$*"`), "x.service")
 		if want := "daemon-reload\nenable --quiet x.service\n"; code != 0 || out != want {
 			t.Errorf("exit code %d, %q, want %q", code, out, want)
 		}

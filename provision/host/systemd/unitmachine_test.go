@@ -1,4 +1,4 @@
-package host_test
+package systemd_test
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/systemd"
 )
 
 // What the script needs of systemd, for machines without one.
@@ -81,11 +82,11 @@ func (m *unitMachine) Run(ctx context.Context, cmd host.Cmd) (host.Result, error
 	return m.localHost.Run(ctx, cmd)
 }
 
-func (m *unitMachine) run(t *testing.T, u host.Unit) (host.Result, error) {
+func (m *unitMachine) run(t *testing.T, u systemd.Unit) (host.Result, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	return host.RunUnitIn(ctx, m, u, m.dir)
+	return systemd.RunIn(ctx, m, u, m.dir)
 }
 
 func (m *unitMachine) starts(t *testing.T) int {

@@ -1,4 +1,4 @@
-package host_test
+package systemd_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/systemd"
 )
 
 func sh(script string, args ...string) []string {
@@ -23,7 +24,7 @@ func TestUnitGivesTheOutputOfItsCommand(t *testing.T) {
 	t.Parallel()
 	m := newUnitMachine(t)
 	var log strings.Builder
-	result, err := m.run(t, host.Unit{Name: "init", Argv: sh("echo out; echo err >&2"), Output: &log})
+	result, err := m.run(t, systemd.Unit{Name: "init", Argv: sh("echo out; echo err >&2"), Output: &log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func TestUnitGivesTheCommandItsExactWords(t *testing.T) {
 	t.Parallel()
 	m := newUnitMachine(t)
 	words := []string{"$HOME", "a b", "", "it's", "new\nline", "%n", `\n`, "*"}
-	result, err := m.run(t, host.Unit{Name: "words", Argv: append([]string{"printf", "%s|"}, words...)})
+	result, err := m.run(t, systemd.Unit{Name: "words", Argv: append([]string{"printf", "%s|"}, words...)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +55,7 @@ func TestUnitGivesTheCommandItsExactWords(t *testing.T) {
 func TestUnitThatFailsTellsItsOwnCommandAndTheEndOfItsLog(t *testing.T) {
 	t.Parallel()
 	m := newUnitMachine(t)
-	_, err := m.run(t, host.Unit{
+	_, err := m.run(t, systemd.Unit{
 		Name: "fail", Argv: sh("i=0; while [ $i -lt 50 ]; do echo line $i; i=$((i+1)); done; exit 7", "s3cret"),
 		Secret: []string{"s3cret"},
 	})
@@ -62,8 +63,8 @@ func TestUnitThatFailsTellsItsOwnCommandAndTheEndOfItsLog(t *testing.T) {
 	if !errors.As(err, &exit) {
 		t.Fatalf("want an ExitError, got %v", err)
 	}
-	if exit.Code != 7 || exit.Argv[0] != "sh" || exit.Argv[4] != host.Redacted {
-		t.Errorf("code %d, argv %q", exit.Code, exit.Argv)
+	if exit.Code != 7 || !strings.HasPrefix(exit.Command, "sh -c ") || !strings.HasSuffix(exit.Command, " "+host.Redacted) {
+		t.Errorf("code %d, command %q", exit.Code, exit.Command)
 	}
 	if !strings.HasPrefix(exit.Stderr, "line 30\n") || !strings.HasSuffix(exit.Stderr, "line 49") {
 		t.Errorf("stderr is not the last 20 lines of the log: %q", exit.Stderr)
@@ -74,12 +75,12 @@ func TestUnitThatIsKilledSaysWhoEndedIt(t *testing.T) {
 	t.Parallel()
 	m := newUnitMachine(t)
 	const script = `echo begin; kill -9 $(ps -o ppid= -p $$) $$`
-	_, err := m.run(t, host.Unit{Name: "killed", Argv: sh(script)})
+	_, err := m.run(t, systemd.Unit{Name: "killed", Argv: sh(script)})
 	var exit *host.ExitError
 	if !errors.As(err, &exit) {
 		t.Fatalf("want an ExitError, got %v", err)
 	}
-	if exit.Stderr != "begin\nslipway-killed was ended from outside: oom-kill" || exit.Code != 255 || exit.Argv[2] != script {
+	if exit.Stderr != "begin\nslipway-killed was stopped: oom-kill" || exit.Code != 255 || !strings.Contains(exit.Command, script) {
 		t.Errorf("want the log and systemd's result in the error, got %+v", exit)
 	}
 }
@@ -87,7 +88,7 @@ func TestUnitThatIsKilledSaysWhoEndedIt(t *testing.T) {
 func TestUnitHandsItsTimeoutToSystemd(t *testing.T) {
 	t.Parallel()
 	m := newUnitMachine(t)
-	if _, err := m.run(t, host.Unit{Name: "limit", Argv: []string{"true"}, Timeout: 1500 * time.Millisecond}); err != nil {
+	if _, err := m.run(t, systemd.Unit{Name: "limit", Argv: []string{"true"}, Timeout: 1500 * time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
 	options, err := os.ReadFile(filepath.Join(m.systemd, "options"))
@@ -100,7 +101,7 @@ func TestUnitThatRunsAlreadyIsFollowed(t *testing.T) {
 	t.Parallel()
 	m := newUnitMachine(t)
 	flag := filepath.Join(t.TempDir(), "flag")
-	u := host.Unit{Name: "once", Argv: sh(`echo begin; while ! [ -e "$1" ]; do sleep 0.05; done; echo end`, flag)}
+	u := systemd.Unit{Name: "once", Argv: sh(`echo begin; while ! [ -e "$1" ]; do sleep 0.05; done; echo end`, flag)}
 	type outcome struct {
 		result host.Result
 		err    error
@@ -134,7 +135,7 @@ func TestUnitIsStartedAfreshByALaterCall(t *testing.T) {
 	t.Parallel()
 	m := newUnitMachine(t)
 	for range 2 {
-		if _, err := m.run(t, host.Unit{Name: "again", Argv: []string{"true"}}); err != nil {
+		if _, err := m.run(t, systemd.Unit{Name: "again", Argv: []string{"true"}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -180,7 +181,7 @@ func TestUnitIsFoundAgainAfterALostConnection(t *testing.T) {
 				}
 			}
 			var log strings.Builder
-			result, err := m.run(t, host.Unit{Name: "drop", Argv: sh("echo a; sleep 0.5; echo b"), Output: &log})
+			result, err := m.run(t, systemd.Unit{Name: "drop", Argv: sh("echo a; sleep 0.5; echo b"), Output: &log})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -200,14 +201,14 @@ func TestUnitIsFoundAgainAfterALostConnection(t *testing.T) {
 func TestUnitDoesNotTakeAnOlderResultForItsOwn(t *testing.T) {
 	t.Parallel()
 	m := newUnitMachine(t)
-	if _, err := m.run(t, host.Unit{Name: "old", Argv: []string{"echo", "first"}}); err != nil {
+	if _, err := m.run(t, systemd.Unit{Name: "old", Argv: []string{"echo", "first"}}); err != nil {
 		t.Fatal(err)
 	}
 	m.meddle = func(_ context.Context, n int, _ host.Cmd) (host.Result, error, bool) {
 		return host.Result{}, fmt.Errorf("local: %w", host.ErrOutcomeUnknown), n == 2
 	}
 	// The same name but another command, whose start got lost.
-	result, err := m.run(t, host.Unit{Name: "old", Argv: []string{"echo", "second"}})
+	result, err := m.run(t, systemd.Unit{Name: "old", Argv: []string{"echo", "second"}})
 	if err != nil || string(result.Stdout) != "second\n" {
 		t.Errorf("got %q, %v", result.Stdout, err)
 	}
@@ -216,7 +217,7 @@ func TestUnitDoesNotTakeAnOlderResultForItsOwn(t *testing.T) {
 func TestUnitDoesNotTakeAnOlderResultOfTheSameCommandForItsOwn(t *testing.T) {
 	t.Parallel()
 	m := newUnitMachine(t)
-	u := host.Unit{Name: "old", Argv: []string{"echo", "x"}}
+	u := systemd.Unit{Name: "old", Argv: []string{"echo", "x"}}
 	if _, err := m.run(t, u); err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +246,7 @@ func TestUnitOfAnUnreachableMachineIsNotTriedAgain(t *testing.T) {
 	m.meddle = func(context.Context, int, host.Cmd) (host.Result, error, bool) {
 		return host.Result{}, fmt.Errorf("local: %w", host.ErrUnreachable), true
 	}
-	_, err := m.run(t, host.Unit{Name: "far", Argv: []string{"true"}})
+	_, err := m.run(t, systemd.Unit{Name: "far", Argv: []string{"true"}})
 	if !errors.Is(err, host.ErrUnreachable) || len(m.runs) != 1 {
 		t.Errorf("%d runs, %v", len(m.runs), err)
 	}
@@ -259,7 +260,7 @@ func TestUnitEndsWithItsContext(t *testing.T) {
 		cancel()
 		return host.Result{}, fmt.Errorf("local: %w", host.ErrOutcomeUnknown), true
 	}
-	_, err := host.RunUnitIn(ctx, m, host.Unit{Name: "ctx", Argv: []string{"true"}}, m.dir)
+	_, err := systemd.RunIn(ctx, m, systemd.Unit{Name: "ctx", Argv: []string{"true"}}, m.dir)
 	if err == nil || len(m.runs) != 1 {
 		t.Errorf("%d runs, %v", len(m.runs), err)
 	}
@@ -269,7 +270,7 @@ func TestUnitNameMustFitSystemd(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"", "../x", "A", "a b", "-x", "x@y"} {
 		m := newUnitMachine(t)
-		if _, err := m.run(t, host.Unit{Name: name, Argv: []string{"true"}}); err == nil || len(m.runs) > 0 {
+		if _, err := m.run(t, systemd.Unit{Name: name, Argv: []string{"true"}}); err == nil || len(m.runs) > 0 {
 			t.Errorf("%q: %v", name, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package host_test
+package systemd_test
 
 import (
 	"bytes"
@@ -42,7 +42,7 @@ func (l localHost) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return host.Result{}, &host.ExitError{
-			Host: "local", Argv: cmd.Argv, Code: exit.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String(),
+			Host: "local", Command: cmd.String(), Code: exit.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String(),
 		}
 	}
 	return host.Result{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}, err

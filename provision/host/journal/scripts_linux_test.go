@@ -1,4 +1,4 @@
-package workflow
+package journal
 
 import (
 	"bytes"
@@ -19,11 +19,11 @@ import (
 	"slipway.io/slipway/templates"
 )
 
-// sh runs a script as machines do, and gives its output and exit code.
+// sh runs a script as hosts do, and returns its output and exit code.
 func sh(t *testing.T, script string, args ...string) (string, int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-s", "--"}, args...)...)
-	cmd.Stdin = bytes.NewReader(templates.Script("workflow/" + script))
+	cmd.Stdin = bytes.NewReader(templates.Script("journal/" + script))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -90,11 +90,11 @@ func TestJournalScriptKeepsWhatWasThere(t *testing.T) {
 	if err := os.Mkdir(root+"/there", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	mustSh(t, "journal-file.sh", journal, "swap-off", "file", root+"/fstab")
-	mustSh(t, "journal-file.sh", journal, "swap-off", "file", root+"/link")
-	mustSh(t, "journal-file.sh", journal, "kernel", "file", root+"/etc/sysctl.d/90.conf")
-	mustSh(t, "journal-file.sh", journal, "kubelet", "dir", root+"/there")
-	mustSh(t, "journal-file.sh", journal, "kubelet", "dir", root+"/new")
+	mustSh(t, "files.sh", journal, "swap-off", "file", root+"/fstab")
+	mustSh(t, "files.sh", journal, "swap-off", "file", root+"/link")
+	mustSh(t, "files.sh", journal, "kernel", "file", root+"/etc/sysctl.d/90.conf")
+	mustSh(t, "files.sh", journal, "kubelet", "dir", root+"/there")
+	mustSh(t, "files.sh", journal, "kubelet", "dir", root+"/new")
 
 	want := []Entry{
 		{Phase: "swap-off", Kind: "file", Path: root + "/fstab", Existed: true},
@@ -127,11 +127,11 @@ func TestJournalScriptKeepsTheFirstStateOnly(t *testing.T) {
 	root := t.TempDir()
 	journal, path := root+"/journal", root+"/hosts"
 	write(t, path, "first")
-	mustSh(t, "journal-file.sh", journal, "hosts-file", "file", path)
+	mustSh(t, "files.sh", journal, "hosts-file", "file", path)
 	write(t, path, "second")
-	mustSh(t, "journal-file.sh", journal, "hosts-file", "file", path)
+	mustSh(t, "files.sh", journal, "hosts-file", "file", path)
 	// Another file whose name begins the same.
-	mustSh(t, "journal-file.sh", journal, "hosts-file", "file", root+"/host")
+	mustSh(t, "files.sh", journal, "hosts-file", "file", root+"/host")
 
 	if got := read(t, journal+"/before"+path); got != "first" {
 		t.Errorf("kept %q, want the first state", got)
@@ -163,7 +163,7 @@ func TestJournalAppendsACommandOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		mustSh(t, "journal-append.sh", journal, line(e), `"undo":`+string(undo))
+		mustSh(t, "append.sh", journal, line(e), `"undo":`+string(undo))
 	}
 	if diff := cmp.Diff([]Entry{first, other}, entries(t, journal)); diff != "" {
 		t.Error(diff)
@@ -177,8 +177,8 @@ func TestJournalGoesOnAfterALineThatWasCutOff(t *testing.T) {
 	path := root + "/hosts"
 	whole := `{"time":"2026-01-01T00:00:00Z","phase":"hosts-file","kind":"file","path":"` + path + `","existed":false,"made":""}`
 	for name, next := range map[string]func(journal string){
-		"a file":    func(journal string) { mustSh(t, "journal-file.sh", journal, "hosts-file", "file", path) },
-		"a command": func(journal string) { mustSh(t, "journal-append.sh", journal, whole, whole[:len(whole)-20]) },
+		"a file":    func(journal string) { mustSh(t, "files.sh", journal, "hosts-file", "file", path) },
+		"a command": func(journal string) { mustSh(t, "append.sh", journal, whole, whole[:len(whole)-20]) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -201,7 +201,7 @@ func TestJournalIsWrittenByManyAtOnce(t *testing.T) {
 	for i := range 20 {
 		all.Go(func() {
 			// Each path twice.
-			if out, code := sh(t, "journal-file.sh", journal, "kubelet", "file", fmt.Sprintf("%s/bin/%d", root, i/2)); code != 0 {
+			if out, code := sh(t, "files.sh", journal, "kubelet", "file", fmt.Sprintf("%s/bin/%d", root, i/2)); code != 0 {
 				t.Errorf("exit code %d: %s", code, out)
 			}
 		})
@@ -263,7 +263,7 @@ func TestJournalScriptTakesManyPathsAtOnce(t *testing.T) {
 	root := t.TempDir()
 	journal := root + "/journal"
 	write(t, root+"/old", "old")
-	mustSh(t, "journal-file.sh", journal, "kubelet", "file", root+"/old", "dir", root+"/etc/new", "file", root+"/etc/new/file", "file", root+"/old")
+	mustSh(t, "files.sh", journal, "kubelet", "file", root+"/old", "dir", root+"/etc/new", "file", root+"/etc/new/file", "file", root+"/old")
 	want := []Entry{
 		{Phase: "kubelet", Kind: "file", Path: root + "/old", Existed: true},
 		{Phase: "kubelet", Kind: "dir", Path: root + "/etc/new", Made: root + "/etc"},

@@ -1,14 +1,57 @@
-package workflow
+package lock
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"slipway.io/slipway/templates"
 )
+
+// sh runs the script as hosts do, and returns its output and exit code.
+func sh(t *testing.T, args ...string) (string, int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-s", "--"}, args...)...)
+	cmd.Stdin = bytes.NewReader(templates.Script("lock/lock.sh"))
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		t.Logf("%s", exit.Stderr)
+	} else if err != nil {
+		t.Error(err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+func mustSh(t *testing.T, args ...string) {
+	t.Helper()
+	if out, code := sh(t, args...); code != 0 || out != "" {
+		t.Fatalf("%q: exit code %d: %s", args, code, out)
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o640); err != nil {
+		t.Fatal(err)
+	}
+}
 
 func TestLockScript(t *testing.T) {
 	t.Parallel()
@@ -40,10 +83,10 @@ func TestLockScript(t *testing.T) {
 		{"a lock is held though the clock was set back a little", "take", at(-30 * time.Second), 75, theirs + "\n", theirs + "\n"},
 		{"a lock from the future is taken over", "take", at(-time.Hour), 0, "", mine + "\n"},
 		{"an empty lock is none", "take", func(t *testing.T, dir string) { write(t, dir+"/lock", "") }, 0, "", mine + "\n"},
-		{"one's own lock is freed", "free", func(t *testing.T, dir string) { write(t, dir+"/lock", mine+"\n") }, 0, "", ""},
-		{"another's lock is not freed", "free", at(0), 0, "", theirs + "\n"},
-		{"another's lock is not freed though it expired", "free", at(time.Hour), 0, "", theirs + "\n"},
-		{"what is free can be freed", "free", nil, 0, "", ""},
+		{"one's own lock is released", "release", func(t *testing.T, dir string) { write(t, dir+"/lock", mine+"\n") }, 0, "", ""},
+		{"another's lock is not released", "release", at(0), 0, "", theirs + "\n"},
+		{"another's lock is not released though it expired", "release", at(time.Hour), 0, "", theirs + "\n"},
+		{"a lock that nobody holds can be released", "release", nil, 0, "", ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -55,7 +98,7 @@ func TestLockScript(t *testing.T) {
 				}
 				test.before(t, dir)
 			}
-			out, code := sh(t, "lock.sh", dir, test.verb, "aa", "60", mine)
+			out, code := sh(t, dir, test.verb, "aa", "60", mine)
 			if code != test.code || out != test.out {
 				t.Errorf("exit code %d and %q, want %d and %q", code, out, test.code, test.out)
 			}
@@ -74,13 +117,13 @@ func TestARenewedLockIsAsFreshAsANewOne(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	const mine, theirs = `{"token":"aa"}`, `{"token":"bb"}`
-	mustSh(t, "lock.sh", dir, "take", "aa", "60", mine)
+	mustSh(t, dir, "take", "aa", "60", mine)
 	old := time.Now().Add(-55 * time.Second)
 	if err := os.Chtimes(dir+"/lock", old, old); err != nil {
 		t.Fatal(err)
 	}
-	mustSh(t, "lock.sh", dir, "take", "aa", "60", mine)
-	if _, code := sh(t, "lock.sh", dir, "take", "bb", "30", theirs); code != 75 {
+	mustSh(t, dir, "take", "aa", "60", mine)
+	if _, code := sh(t, dir, "take", "bb", "30", theirs); code != 75 {
 		t.Errorf("exit code %d, want 75: the renewal did not count", code)
 	}
 }
@@ -94,7 +137,7 @@ func TestOfManyInstallersOneGetsTheLock(t *testing.T) {
 	for i := range 10 {
 		token := fmt.Sprintf("t%d", i)
 		all.Go(func() {
-			_, code := sh(t, "lock.sh", dir, "take", token, "60", `{"token":"`+token+`"}`)
+			_, code := sh(t, dir, "take", token, "60", `{"token":"`+token+`"}`)
 			mu.Lock()
 			defer mu.Unlock()
 			switch code {

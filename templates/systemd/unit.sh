@@ -72,7 +72,7 @@ main() {
 	# The last line on standard error tells the caller that it was the command,
 	# and not this script, that failed.
 	if ! [ -s "$state/code" ]; then
-		echo "slipway-$name was ended from outside: $(systemctl show --property=Result --value "$unit")" >&2
+		echo "slipway-$name was stopped: $(systemctl show --property=Result --value "$unit")" >&2
 		exit 255
 	fi
 	code=$(cat "$state/code")
