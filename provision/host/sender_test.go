@@ -137,7 +137,7 @@ func blob(t *testing.T, source, name, content, folder string, mode os.FileMode) 
 func withoutB2sum(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"sh", "mkdir", "mktemp", "rm", "tar", "head", "sha256sum", "mv", "sync"} {
+	for _, name := range []string{"sh", "mkdir", "mktemp", "rm", "tar", "stat", "sha256sum", "mv", "sync"} {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			t.Fatal(err)

@@ -7,24 +7,29 @@
 set -eu
 dir=$1 need=$2
 
-mkdir -p "$dir"
-# tar notices a full disk late, and does not say how much is missing.
-if blocks=$(stat -f -c %f "$dir") && size=$(stat -f -c %S "$dir"); then
+# tar's last line does not say that a disk is full.
+check_space() {
+	blocks=$(stat -f -c %f "$dir") && size=$(stat -f -c %S "$dir") || return 0
 	free=$((blocks * size))
-	if [ "$free" -lt "$need" ]; then
-		echo "no space left on device in $dir: $((free >> 20)) MiB free, $((need >> 20)) MiB needed" >&2
-		exit 1
-	fi
-fi
+	[ "$free" -lt "$1" ] || return 0
+	echo "no space left on device in $dir: $((free >> 20)) MiB free, $((need >> 20)) MiB needed" >&2
+	exit 1
+}
+
+command -v tar >/dev/null 2>&1 || {
+	echo "tar is not installed" >&2
+	exit 1
+}
+mkdir -p "$dir"
+check_space "$need"
 part=
 trap 'rm -rf "$part"' EXIT
 trap 'exit 1' HUP INT TERM
 part=$(mktemp -d "$dir/.slipway-XXXXXXXX")
-if ! said=$(tar -C "$part" --no-same-owner --preserve-permissions -xf - 2>&1); then
-	# The first line is the cause, such as a full disk.
-	printf '%s\n' "$said" | head -n 1 >&2
+tar -C "$part" --no-same-owner --preserve-permissions -xf - || {
+	check_space 65536
 	exit 1
-fi
+}
 
 # BLAKE2b takes a third of the time of SHA-256 where the processor has no
 # instructions for the latter.
