@@ -16,7 +16,7 @@ var SFTPServer string
 var Stop []byte
 
 // Receive puts the files of a tar archive on its standard input in place, once
-// they are verified. It is given to `sh -c`. Arguments: folder, size in bytes.
+// they are verified. It is given to `sh -c`. Arguments: directory, size in bytes.
 //
 //go:embed receive.sh
 var Receive string

@@ -67,7 +67,8 @@ func (h *Host) attempt(ctx context.Context, c *conn, cmd host.Cmd) (host.Result,
 	return c.run(ctx, cmd, by)
 }
 
-// notStarted: what was lost was the probe, not the command.
+// notStarted marks the command as not started: the connection broke before it,
+// while sudo was probed.
 func notStarted(err error) error {
 	var lost *lostError
 	if errors.As(err, &lost) {
@@ -76,10 +77,10 @@ func notStarted(err error) error {
 	return err
 }
 
-// mark is in the environment of everything that a command starts: see stop.
+// mark is in the environment of all processes that a command starts: see stop.
 const mark = "SLIPWAY_COMMAND"
 
-// run runs one command in a session of its own.
+// run runs one command in its own session.
 func (c *conn) run(ctx context.Context, cmd host.Cmd, by sudo) (host.Result, error) {
 	session, err := c.openSession(ctx)
 	if err != nil {
@@ -96,7 +97,7 @@ func (c *conn) run(ctx context.Context, cmd host.Cmd, by sudo) (host.Result, err
 		combined := host.NewRedactWriter(gate, cmd.Secret)
 		session.Stdout, session.Stderr = io.MultiWriter(out.Stdout(), combined), io.MultiWriter(out.Stderr(), combined)
 		defer func() {
-			if !c.isLost() { // What RunUnit resumes must not hold half a line.
+			if !c.isLost() { // RunUnit resumes the output: it must not hold half a line.
 				combined.Flush()
 			}
 		}()
@@ -118,7 +119,7 @@ func (c *conn) run(ctx context.Context, cmd host.Cmd, by sudo) (host.Result, err
 	return result, limit
 }
 
-// gate keeps a session that is slow to end from writing to the caller's Output
+// gate stops a session that is slow to end from writing to the caller's Output
 // after the call has returned.
 type gate struct {
 	mu sync.Mutex
@@ -140,11 +141,11 @@ func (g *gate) close() {
 	g.w = nil
 }
 
-// errNotStarted: the server answered that it does not run the command.
+// errNotStarted means that the server answered that it does not run the command.
 var errNotStarted = errors.New("the server refuses to run commands")
 
-// execute starts a command line and waits for its end. It does not wait for the
-// input: a command may end without reading all of it.
+// execute starts a command line and waits until it ends. It does not wait for
+// the input: a command may end without reading all of it.
 func execute(session *gossh.Session, line string, input io.Reader) error {
 	pipe, err := session.StdinPipe()
 	if err != nil {
@@ -163,11 +164,11 @@ func execute(session *gossh.Session, line string, input io.Reader) error {
 	return session.Wait()
 }
 
-// explain makes a typed error of how a session ended.
+// explain returns a typed error for a session that ended with err.
 func (c *conn) explain(err error, cmd host.Cmd, by sudo, stdout, stderr string) error {
 	var exit *gossh.ExitError
 	if errors.Is(err, errNotStarted) && !c.isLost() {
-		return errNotStarted // gossh's text holds the whole command line, secrets too.
+		return errNotStarted // The text of gossh has the whole command line, with secrets.
 	}
 	if !errors.As(err, &exit) {
 		// No exit code: the connection broke, or sshd ended the session.

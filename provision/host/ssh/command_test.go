@@ -54,7 +54,7 @@ func TestCommandWithoutInputSeesTheEnd(t *testing.T) {
 	}
 }
 
-func TestFailedCommandTellsAllButItsSecrets(t *testing.T) {
+func TestAFailedCommandReportsAllButItsSecrets(t *testing.T) {
 	t.Parallel()
 	h, _ := shellHost(t, hosttest.ServerConfig{})
 	_, err := h.Run(t.Context(), host.Cmd{
@@ -164,7 +164,7 @@ func TestContextEndsTheRemoteCommandAndItsChildren(t *testing.T) {
 	}
 }
 
-func TestContextEndsACommandThatIgnoresBeingAsked(t *testing.T) {
+func TestContextEndsACommandThatIgnoresSIGTERM(t *testing.T) {
 	t.Parallel()
 	h, _ := shellHost(t, hosttest.ServerConfig{})
 	seconds := fmt.Sprintf("8%d", time.Now().UnixNano()%1e6)
@@ -206,7 +206,7 @@ func TestSudo(t *testing.T) {
 		"with a wrong password":            {sudo: "right", password: password("wrong"), denied: "incorrect password"},
 		"with none":                        {sudo: "right", denied: "a password is required"},
 		"not allowed":                      {sudo: "denied", password: password("x"), denied: "may not run sudo"},
-		"with one that cannot be typed":    {sudo: "right", password: password("a\nb"), denied: "line end"},
+		"with one that cannot be typed":    {sudo: "right", password: password("a\nb"), denied: "newline"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -230,7 +230,7 @@ func TestSudo(t *testing.T) {
 			if test.denied == "" {
 				return
 			}
-			// A wrong password is not tried again, and other commands still work.
+			// A wrong password is not sent twice, and other commands still work.
 			result, err := h.Query(t.Context(), host.Cmd{Argv: []string{"sh", "-c", `cat "$0" 2>/dev/null || true`, log}})
 			if err != nil || strings.Count(string(result.Stdout), "asked") > 1 {
 				t.Errorf("asked %q, %v", result.Stdout, err)
@@ -267,7 +267,7 @@ func TestSudoPasswordIsAskedForOnceThoughManyNeedIt(t *testing.T) {
 	}
 }
 
-func TestCommandThatFailsUnderSudoIsNoDenial(t *testing.T) {
+func TestCommandThatFailsUnderSudoIsNotADenial(t *testing.T) {
 	t.Parallel()
 	s := shellServer(t, hosttest.ServerConfig{}, "FAKE_SUDO=free")
 	o := optionsFor(s)
@@ -291,7 +291,7 @@ func TestInputIsLeftAloneOnceTheCommandHasEnded(t *testing.T) {
 		if _, err := h.Query(t.Context(), host.Cmd{Argv: []string{"true"}, Stdin: input}); err != nil {
 			t.Fatal(err)
 		}
-		// The race detector sees a reader that goes on.
+		// The race detector finds a reader that does not stop.
 		if _, err := input.Seek(0, io.SeekStart); err != nil {
 			t.Fatal(err)
 		}

@@ -16,7 +16,7 @@ import (
 	"slipway.io/slipway/provision/host/hosttest"
 )
 
-// dropping runs commands, and cuts the line in the middle of the first ones.
+// dropping runs commands, and drops the connection during the first ones.
 type dropping struct {
 	server *hosttest.Server
 	drops  atomic.Int64 // how many are still to be cut
@@ -43,7 +43,7 @@ func newDropping(t *testing.T, drops int64) *dropping {
 	return d
 }
 
-func TestQueryIsRepeatedOnceWhenTheLineBreaks(t *testing.T) {
+func TestQueryIsRepeatedOnceWhenTheConnectionIsLost(t *testing.T) {
 	t.Parallel()
 	d := newDropping(t, 1)
 	h := dial(t, optionsFor(d.server))
@@ -56,7 +56,7 @@ func TestQueryIsRepeatedOnceWhenTheLineBreaks(t *testing.T) {
 	}
 }
 
-func TestQueryIsUnreachableWhenTheLineBreaksAgain(t *testing.T) {
+func TestQueryIsUnreachableWhenTheConnectionIsLostTwice(t *testing.T) {
 	t.Parallel()
 	d := newDropping(t, 2)
 	if _, err := dial(t, optionsFor(d.server)).Query(t.Context(), hello); !errors.Is(err, host.ErrUnreachable) {
@@ -85,13 +85,13 @@ func TestRunIsNeverStartedTwice(t *testing.T) {
 	if !errors.Is(err, host.ErrOutcomeUnknown) || d.ran.Load() != 1 {
 		t.Errorf("%d commands, %v", d.ran.Load(), err)
 	}
-	// The next call makes the connection again.
+	// The next call connects again.
 	if _, err := h.Run(t.Context(), hello); err != nil || d.server.Connections() != 2 {
 		t.Errorf("%d connections, %v", d.server.Connections(), err)
 	}
 }
 
-func TestRunReconnectsWhenTheLineBrokeBefore(t *testing.T) {
+func TestRunReconnectsWhenTheConnectionWasLostBefore(t *testing.T) {
 	t.Parallel()
 	h, s := shellHost(t, hosttest.ServerConfig{})
 	for range 3 {
@@ -129,7 +129,7 @@ func TestManyCallsShareOneNewConnection(t *testing.T) {
 	}
 }
 
-func TestKeepaliveEndsWhatAFrozenMachineNeverAnswers(t *testing.T) {
+func TestKeepaliveEndsCallsOfAFrozenHost(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		call func(context.Context, host.Host) error
@@ -186,7 +186,7 @@ func TestKeepaliveDoesNotDisturbAQuietCommand(t *testing.T) {
 	}
 }
 
-func TestWorkGoesOnAfterAThaw(t *testing.T) {
+func TestACommandSurvivesAPauseOfTheNetwork(t *testing.T) {
 	t.Parallel()
 	h, s := shellHost(t, hosttest.ServerConfig{})
 	s.Freeze()

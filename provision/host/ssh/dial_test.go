@@ -16,7 +16,7 @@ import (
 
 var hello = host.Cmd{Argv: []string{"echo", "hello"}}
 
-func TestDialTellsARefusedKeyFromAnUnreachableMachine(t *testing.T) {
+func TestDialDistinguishesARefusedKeyFromAnUnreachableHost(t *testing.T) {
 	t.Parallel()
 	refusing := hosttest.NewServer(t, hosttest.ServerConfig{RefuseAll: true})
 	_, err := connect(t.Context(), optionsFor(refusing))
@@ -37,7 +37,7 @@ func TestDialTellsARefusedKeyFromAnUnreachableMachine(t *testing.T) {
 	}
 }
 
-func TestDialGivesUpOnAMachineThatAcceptsAndSaysNothing(t *testing.T) {
+func TestDialTimesOutOnAHostThatAcceptsAndSaysNothing(t *testing.T) {
 	t.Parallel()
 	s := hosttest.NewServer(t, hosttest.ServerConfig{Silent: true})
 	o := optionsFor(s)
@@ -77,7 +77,7 @@ func TestDialThroughBastions(t *testing.T) {
 	}
 }
 
-func TestDialGivesUpOnASilentMachineBehindABastion(t *testing.T) {
+func TestDialTimesOutOnASilentHostBehindABastion(t *testing.T) {
 	t.Parallel()
 	target := hosttest.NewServer(t, hosttest.ServerConfig{Silent: true})
 	bastion := optionsFor(hosttest.NewServer(t, hosttest.ServerConfig{}))
@@ -100,7 +100,7 @@ func TestDialNamesTheBastionThatFails(t *testing.T) {
 	}
 }
 
-func TestHostDialsFromTheMachine(t *testing.T) {
+func TestHostDialsFromTheHost(t *testing.T) {
 	t.Parallel()
 	h, _ := shellHost(t, hosttest.ServerConfig{})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

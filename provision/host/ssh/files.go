@@ -8,20 +8,19 @@ import (
 	"github.com/pkg/sftp"
 )
 
-// files is a connection's one SFTP client, opened when it is first needed and
-// kept. Where the server allows only few sessions it makes room for commands
-// whenever nobody uses it.
+// files holds the one SFTP client of a connection. It is opened on first use and
+// kept. If the server allows few sessions, an unused client gives way to commands.
 type files struct {
 	conn *conn
 
 	mu   sync.Mutex
 	open *sftpSession
-	// opening is closed when another caller's opening has ended.
+	// opening is closed when the caller that opens the client is done.
 	opening chan struct{}
 }
 
-// cleanupGrace is how long work that is cut short by its context may take to
-// remove what it left half done.
+// cleanupGrace is how long work whose context ended may take to remove its
+// temporary files.
 const cleanupGrace = 3 * time.Second
 
 // withFiles lends the SFTP client out, with the privilege of root, and returns
@@ -84,7 +83,7 @@ func (f *files) acquire(ctx context.Context, by sudo) (*sftpSession, error) {
 			f.dispose(s)
 		case s != nil:
 			if crowded, changed := f.conn.sessions.crowded(); crowded && s.users > 0 {
-				// Commands wait for this one to become idle: stand behind them.
+				// Commands wait until the client is unused: they come first.
 				f.mu.Unlock()
 				if err := f.conn.sessions.wait(ctx, changed); err != nil {
 					return nil, err
@@ -127,7 +126,7 @@ func (f *files) release(s *sftpSession) {
 	}
 }
 
-// closeIdle makes room for another session. It says whether it did.
+// closeIdle closes an unused client, and reports whether there was one.
 func (f *files) closeIdle() bool {
 	f.mu.Lock()
 	s := f.open
@@ -141,8 +140,8 @@ func (f *files) closeIdle() bool {
 	return true
 }
 
-// dispose ends a session that nobody uses, and gives its place back once the
-// server program has ended: until then sshd counts it.
+// dispose closes an unused session, and releases its slot when the server program
+// has ended: until then sshd counts it.
 func (f *files) dispose(s *sftpSession) {
 	_ = s.Close()
 	timer := time.NewTimer(settle)

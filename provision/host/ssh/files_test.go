@@ -20,7 +20,7 @@ func mine(path, content string) host.File {
 	return host.File{Path: path, Content: []byte(content), UID: os.Getuid(), GID: os.Getgid()}
 }
 
-// newBlob is a local file of random-looking content for a path on the machine.
+// newBlob is a local file of random-looking content for a path on the host.
 func newBlob(t testing.TB, path string, size int) host.Blob {
 	t.Helper()
 	content := make([]byte, size)

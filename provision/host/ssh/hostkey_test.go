@@ -15,7 +15,7 @@ import (
 	"slipway.io/slipway/provision/host/hosttest"
 )
 
-func TestDialRefusesAnUnknownHostKeyAndTellsItsFingerprint(t *testing.T) {
+func TestDialRefusesAnUnknownHostKeyAndReportsItsFingerprint(t *testing.T) {
 	t.Parallel()
 	s := hosttest.NewServer(t, hosttest.ServerConfig{})
 	o := optionsFor(s)

@@ -71,7 +71,7 @@ func TestDialUnlocksAKeyOnlyWhenTheServerTakesIt(t *testing.T) {
 	}
 }
 
-func TestDialDoesNotCountTheTimeThatAPersonTypes(t *testing.T) {
+func TestDialDoesNotCountTheTimeToTypeAPassphrase(t *testing.T) {
 	t.Parallel()
 	o := lockedOptions(t, false)
 	o.Timeouts.Connect = 3 * time.Second
@@ -86,7 +86,7 @@ func TestDialDoesNotCountTheTimeThatAPersonTypes(t *testing.T) {
 	dial(t, o)
 }
 
-func TestDialSaysWhyALockedKeyWasNotOffered(t *testing.T) {
+func TestDialReportsWhyALockedKeyWasNotOffered(t *testing.T) {
 	t.Parallel()
 	if _, err := connect(t.Context(), lockedOptions(t, false)); !errors.Is(err, host.ErrAuth) ||
 		!strings.Contains(err.Error(), "ssh-add") {

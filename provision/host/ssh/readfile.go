@@ -34,8 +34,8 @@ func (h *Host) ReadFile(ctx context.Context, name string) ([]byte, error) {
 	})
 }
 
-// readAll does not ask for the size, which is 0 in /proc and may be a lie
-// elsewhere. It reads pieces that are as long as what it has read so far.
+// readAll does not trust the size that the server reports, which is 0 in /proc.
+// Each piece that it reads is as long as all pieces before it.
 func readAll(ctx context.Context, file *sftp.File) ([]byte, error) {
 	var content []byte
 	for ctx.Err() == nil {

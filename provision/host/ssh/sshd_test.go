@@ -225,7 +225,7 @@ func TestSSHDFallsBackToItsSubsystem(t *testing.T) {
 	}
 }
 
-func TestSSHDRefusesAStrangeKey(t *testing.T) {
+func TestSSHDRefusesAnUnknownKey(t *testing.T) {
 	t.Parallel()
 	o := sshd(t)
 	o.IdentityFile = hosttest.NewKeyFile(t)

@@ -48,7 +48,7 @@ func sudoProgram(t testing.TB) string {
 	return dir
 }
 
-// shellServer runs commands on this machine and answers SFTP in the process.
+// shellServer runs commands on localhost and serves SFTP in the process.
 func shellServer(t testing.TB, config hosttest.ServerConfig, env ...string) *hosttest.Server {
 	t.Helper()
 	config.SFTP = true
@@ -84,14 +84,14 @@ func dial(t testing.TB, o ssh.Options) *ssh.Host {
 	return h
 }
 
-// shellHost is a host that runs commands on this machine.
+// shellHost is a host that runs commands on localhost.
 func shellHost(t testing.TB, config hosttest.ServerConfig) (*ssh.Host, *hosttest.Server) {
 	t.Helper()
 	s := shellServer(t, config)
 	return dial(t, optionsFor(s)), s
 }
 
-// waitUntil asks again and again.
+// waitUntil polls for 20 s.
 func waitUntil(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(10 * time.Millisecond)
@@ -106,7 +106,7 @@ func waitUntil(t testing.TB, what string, done func() bool) {
 	}
 }
 
-// processes counts those of this machine whose command line holds text.
+// processes counts those of localhost whose command line contains text.
 func processes(t testing.TB, text string) int {
 	t.Helper()
 	entries, err := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -123,7 +123,7 @@ func processes(t testing.TB, text string) int {
 	return count
 }
 
-// temps lists files that are on their way to their place.
+// temps lists temporary files.
 func temps(t testing.TB, dir string) []string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(dir, ".slipway-*"))

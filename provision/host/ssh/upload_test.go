@@ -11,7 +11,7 @@ import (
 	"slipway.io/slipway/provision/host/hosttest"
 )
 
-func TestUploadReplacesWhatIsInPlace(t *testing.T) {
+func TestUploadReplacesTheFile(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	h, _ := shellHost(t, hosttest.ServerConfig{})
@@ -34,21 +34,34 @@ func TestUploadReplacesWhatIsInPlace(t *testing.T) {
 	}
 }
 
-func TestUploadSurvivesABrokenLine(t *testing.T) {
+func TestUploadSurvivesALostConnection(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	h, s := shellHost(t, hosttest.ServerConfig{Latency: 20 * time.Millisecond})
 	dir := t.TempDir()
 	for i := range 6 {
 		blob := newBlob(t, filepath.Join(dir, "b"), 1<<20+i)
-		if _, err := h.ReadFile(t.Context(), blob.Source); err != nil { // The line is up.
+		if _, err := h.ReadFile(t.Context(), blob.Source); err != nil { // The connection is up.
 			t.Fatal(err)
 		}
-		cut := time.AfterFunc(time.Duration(i)*60*time.Millisecond, s.Drop)
+		drop := time.AfterFunc(time.Duration(i)*60*time.Millisecond, s.Drop)
 		err := h.Upload(t.Context(), blob)
-		cut.Stop()
+		drop.Stop()
 		if err != nil || !sameContent(t, blob.Path, blob.Source) {
-			t.Errorf("cut after %d ms: %v", i*60, err)
+			t.Errorf("dropped after %d ms: %v", i*60, err)
+		}
+	}
+}
+
+func TestUploadReconnectsWhenTheConnectionWasLostBefore(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	h, s := shellHost(t, hosttest.ServerConfig{})
+	blob := newBlob(t, filepath.Join(t.TempDir(), "b"), 1<<16)
+	for range 3 {
+		s.Drop()
+		if err := h.Upload(t.Context(), blob); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -308,25 +308,25 @@ func TestWriteFilesSurvivesALostConnection(t *testing.T) {
 	t.Parallel()
 	h, s := shellHost(t, hosttest.ServerConfig{Latency: 20 * time.Millisecond})
 	dir := t.TempDir()
-	// Cut at different moments of the seven round trips.
+	// Drop it during different round trips.
 	for i := range 12 {
 		content := strings.Repeat("x", i+1)
 		var files []host.File
 		for n := range 4 {
 			files = append(files, mine(filepath.Join(dir, strconv.Itoa(n)), content))
 		}
-		if _, err := h.ReadFile(t.Context(), "/proc/version"); err != nil { // The line is up.
+		if _, err := h.ReadFile(t.Context(), "/proc/version"); err != nil { // The connection is up.
 			t.Fatal(err)
 		}
-		cut := time.AfterFunc(time.Duration(i)*15*time.Millisecond, s.Drop)
+		drop := time.AfterFunc(time.Duration(i)*15*time.Millisecond, s.Drop)
 		err := h.WriteFiles(t.Context(), files...)
-		cut.Stop()
+		drop.Stop()
 		if err != nil {
-			t.Errorf("cut after %d ms: %v", i*15, err)
+			t.Errorf("dropped after %d ms: %v", i*15, err)
 		}
 		for _, file := range files {
 			if got, err := os.ReadFile(file.Path); err != nil || string(got) != content {
-				t.Errorf("cut after %d ms: %s holds %q, %v", i*15, file.Path, got, err)
+				t.Errorf("dropped after %d ms: %s holds %q, %v", i*15, file.Path, got, err)
 			}
 		}
 	}
