@@ -58,11 +58,11 @@ func TestSubnetOfALabThatIsDownStaysTaken(t *testing.T) {
 	if err := first.record(func() { first.state.Subnet = prefix("10.88.77.0/24") }); err != nil {
 		t.Fatal(err)
 	}
-	if routes := first.otherLabs(); len(routes) > 0 {
+	if routes := first.otherSubnets(); len(routes) > 0 {
 		t.Errorf("a lab collides with itself: %v", routes)
 	}
 	second := session{name: "second", dir: strings.TrimSuffix(first.dir, "test") + "second"}
-	got, err := chooseSubnet(netip.Prefix{}, second.otherLabs())
+	got, err := chooseSubnet(netip.Prefix{}, second.otherSubnets())
 	if err != nil || got.String() != "10.88.78.0/24" {
 		t.Errorf("got %s, %v; want the next one", got, err)
 	}

@@ -70,7 +70,7 @@ func TestFilesAreLaidIntoTheTreeAndNowhereElse(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(tree, "etc", "fstab")); err != nil {
 		t.Fatal(err)
 	}
-	if err := layFiles(tree, templates.Tree()); err != nil {
+	if err := copyFiles(tree, templates.Tree()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Lstat(outside); err == nil {
@@ -169,7 +169,7 @@ func TestFreshDirRemovesOnlyFormerAttempts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "tree")
-	first, err := freshDir(path)
+	first, err := newTempDir(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestFreshDirRemovesOnlyFormerAttempts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	second, err := freshDir(path)
+	second, err := newTempDir(path)
 	if err != nil {
 		t.Fatal(err)
 	}
