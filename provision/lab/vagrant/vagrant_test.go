@@ -65,7 +65,7 @@ func calls(t *testing.T, v Vagrant, name string) string {
 	return string(content)
 }
 
-func TestAFailedUpSaysWhichMachineAndWhy(t *testing.T) {
+func TestAFailedUpNamesTheMachineAndTheReason(t *testing.T) {
 	t.Parallel()
 	v, said := newFake(t)
 	_, err := v.Up(t.Context(), lab.Spec{Name: "a", ControlPlanes: 1, Workers: 2})
@@ -96,7 +96,7 @@ func TestAFailedUpSaysWhichMachineAndWhy(t *testing.T) {
 	}
 }
 
-func TestARestoreThatIsNotWholeTouchesNothing(t *testing.T) {
+func TestASnapshotThatAMachineLacksIsNotRestored(t *testing.T) {
 	t.Parallel()
 	v, _ := newFake(t)
 	if err := v.RestoreSnapshot(t.Context(), "a", "installed"); !errors.Is(err, lab.ErrNotFound) {
@@ -112,7 +112,7 @@ func TestARestoreThatIsNotWholeTouchesNothing(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if err := v.SaveSnapshot(t.Context(), "a", "--force"); err == nil {
-		t.Error("an option is taken for a name")
+		t.Error("a snapshot has the name of an option")
 	}
 	if got := calls(t, v, "a"); strings.Contains(got, "halt") || strings.Contains(got, "restore") || strings.Contains(got, "save") {
 		t.Errorf("machines changed:\n%s", got)
