@@ -50,7 +50,8 @@ func (a *app) hosts(cluster *config.Cluster, inventory string) (*workflow.Hosts,
 		return nil, nil, err
 	}
 	hosts := &workflow.Hosts{}
-	var connections []*host.Lazy
+	sender := &host.Sender{}
+	var connections []*ssh.Host
 	for _, spec := range cluster.Hosts {
 		options, err := ssh.OptionsFor(cluster, spec, local)
 		if err != nil {
@@ -58,9 +59,13 @@ func (a *app) hosts(cluster *config.Cluster, inventory string) (*workflow.Hosts,
 		}
 		options.AcceptNewHostKeys = a.settings.GetBool("accept-new-host-keys")
 		options.SudoPassword = password
-		host := host.NewLazy(spec.Name, func(ctx context.Context) (host.Connected, error) { return ssh.Dial(ctx, options) })
-		connections = append(connections, host)
-		hosts.All = append(hosts.All, &workflow.Host{Config: spec, Conn: host})
+		options.Sender = sender
+		conn, err := ssh.New(options)
+		if err != nil {
+			return nil, nil, err
+		}
+		connections = append(connections, conn)
+		hosts.All = append(hosts.All, &workflow.Host{Config: spec, Conn: conn})
 	}
 	closeAll := func() {
 		for _, h := range connections {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host/journal"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
@@ -123,7 +124,7 @@ func TestTheFactsScriptLooksForWhatPhasesAskFor(t *testing.T) {
 	t.Parallel()
 	script := string(templates.Script("facts/facts.sh"))
 	asked := regexp.MustCompile(`Facts\(\)\.Exists\("([^"]+)"\)|f\.Exists\("([^"]+)"\)`)
-	paths := []string{workflow.JournalDir}
+	paths := []string{journal.Dir}
 	for _, name := range []string{"nodes/join.go", "hostprep/kernel.go", "preflight/checks.go"} {
 		text, err := os.ReadFile(name)
 		if err != nil {

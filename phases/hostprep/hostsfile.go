@@ -45,7 +45,7 @@ func HostsFile() workflow.Phase {
 			if err != nil {
 				return err
 			}
-			_, err = s.WriteFile(ctx, host.File{Path: hostsFile, Content: withBlock(old, block)})
+			_, err = host.EnsureFiles(ctx, s, host.File{Path: hostsFile, Content: withBlock(old, block)})
 			return err
 		},
 	}

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"slipway.io/slipway/provision/host/ssh"
@@ -14,11 +15,18 @@ const dialTimeout = 5 * time.Second
 // Dial logs in to a machine. It uses only the keys of the lab, and none of the
 // user's settings.
 func (m Machine) Dial(ctx context.Context, knownHostsFile string) (*ssh.Host, error) {
-	return ssh.Dial(ctx, ssh.Options{
+	conn, err := ssh.New(ssh.Options{
 		Name: m.Name, Address: m.Address.String(), User: m.User,
 		IdentityFile: m.IdentityFile, IdentitiesOnly: true, KnownHostsFile: knownHostsFile,
 		Timeouts: ssh.Timeouts{Connect: dialTimeout},
 	})
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.Connect(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
 }
 
 // SSHArgv is the ssh command line that logs in to a machine, or runs a command

@@ -22,7 +22,7 @@ func (e Event) WithError(err error) Event {
 	if !errors.As(err, &exit) {
 		return e
 	}
-	e.Command = strings.Join(exit.Argv, " ")
+	e.Command = exit.Command
 	// Programs print what went wrong to stderr; a few (apt-get, kubeadm
 	// phases) use stdout.
 	e.Output = tail(exit.Stderr)

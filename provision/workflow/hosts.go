@@ -8,6 +8,7 @@ import (
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/host/plan"
 )
 
 // Host is a host of the inventory with the means to work on it.
@@ -18,8 +19,8 @@ type Host struct {
 	Conn host.Host
 
 	facts atomic.Pointer[facts.Facts]
-	// planned: a plan has recorded a change of this machine.
-	planned atomic.Bool
+	// plan says whether a plan has recorded a change of this host.
+	plan plan.State
 }
 
 // Facts of the machine; nil before they were read.

@@ -12,6 +12,10 @@ import (
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/journal"
+	"slipway.io/slipway/provision/host/lock"
+	"slipway.io/slipway/provision/host/plan"
+	"slipway.io/slipway/provision/host/record"
 	"slipway.io/slipway/provision/report"
 )
 
@@ -38,13 +42,12 @@ type Run struct {
 
 	name  string
 	stop  context.CancelCauseFunc
-	locks map[*Host]*locked
+	locks map[*Host]*lock.Lock
 	kubes struct {
 		sync.Mutex
 		client *kube.Client
 	}
-	sender host.Sender
-	mu     sync.Mutex
+	mu sync.Mutex
 }
 
 // PhaseError is the failure of a phase on a host.
@@ -218,10 +221,11 @@ func (r *Run) emit(e report.Event) {
 	r.Sink.Event(e)
 }
 
-// wrap is the machine as a step sees it.
-func (r *Run) wrap(s *Step, m *Host) host.Host {
+// wrap returns the host as a step sees it: a plan changes nothing, any other run
+// keeps a journal; both count changes.
+func (r *Run) wrap(s *Step, h *Host) host.Host {
 	if r.Plan {
-		return &planner{Host: m.Conn, step: s, machine: m}
+		return record.New(plan.New(h.Conn, &h.plan), s)
 	}
-	return &journaler{counter{Host: m.Conn, step: s}}
+	return journal.New(h.Conn, s.phase.Name, s)
 }

@@ -14,6 +14,7 @@ import (
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/host/record"
 	"slipway.io/slipway/provision/report"
 )
 
@@ -45,14 +46,13 @@ func (s *Step) Facts() *facts.Facts { return s.Target.Facts() }
 // On is another machine, for a phase that reads there what it needs here.
 func (s *Step) On(m *Host) host.Host { return s.run.wrap(s, m) }
 
-// WithoutJournal is the step's machine without a journal, for taking back what
-// the journal has: what is done through it is counted, and in a plan recorded,
-// as ever.
+// WithoutJournal returns the step's host without its journal, to undo what the
+// journal holds. Changes are counted, and in a plan only recorded, all the same.
 func (s *Step) WithoutJournal() host.Host {
 	if s.run.Plan {
 		return s.Host
 	}
-	return &counter{Host: s.Target.Conn, step: s}
+	return record.New(s.Target.Conn, s)
 }
 
 // Lock takes the machine's lock until the run ends. A plan takes none.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
@@ -30,7 +31,7 @@ type Exec struct {
 // machine, with the given folder of programs first on the PATH, as sshd would.
 func Shell(programs string, env ...string) func(context.Context, Exec) int {
 	return func(ctx context.Context, e Exec) int {
-		cmd := exec.CommandContext(ctx, "sh", "-c", e.Command)
+		cmd := exec.Command("sh", "-c", e.Command)
 		cmd.Env = append(os.Environ(), "PATH="+programs+string(filepath.ListSeparator)+os.Getenv("PATH"))
 		cmd.Env = append(cmd.Env, env...)
 		// A pipe of its own, since a command need not read all of its input.
@@ -40,10 +41,20 @@ func Shell(programs string, env ...string) func(context.Context, Exec) int {
 		}
 		cmd.Stdout, cmd.Stderr = e.Stdout, e.Stderr
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 		if err := cmd.Start(); err != nil {
 			return fail(e, err)
 		}
+		// sshd signals nobody when a connection is lost: a script that reads the
+		// end of its input has time to clean up.
+		ended := make(chan struct{})
+		defer close(ended)
+		context.AfterFunc(ctx, func() {
+			select {
+			case <-ended:
+			case <-time.After(time.Second):
+				_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+			}
+		})
 		go func() {
 			_, _ = io.Copy(stdin, e.Stdin)
 			_ = stdin.Close()

@@ -6,10 +6,10 @@ import (
 	"net"
 )
 
-// openChannel opens a channel of the connection, and ends with the context or
-// with the connection. x/crypto/ssh does not end with the latter: a channel that
-// is opened when the reader of the connection has just ended is closed by nobody
-// (mux.openChannel, mux.loop; canonical/spread#226 has met it too).
+// openChannel opens a channel of the connection. It returns when the context or
+// the connection ends. x/crypto/ssh misses the latter: nobody closes a channel
+// that is opened just after the reader of the connection has ended
+// (mux.openChannel, mux.loop; see also canonical/spread#226).
 func openChannel[C io.Closer](ctx context.Context, c *conn, open func() (C, error)) (C, error) {
 	type opened struct {
 		channel C
@@ -38,7 +38,7 @@ func openChannel[C io.Closer](ctx context.Context, c *conn, open func() (C, erro
 	}
 }
 
-// dial connects from the machine to addr, as ssh -L does.
+// dial connects from the host to addr, as ssh -L does.
 func (c *conn) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	return openChannel(ctx, c, func() (net.Conn, error) { return c.client.Dial(network, addr) })
 }

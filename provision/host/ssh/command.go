@@ -1,7 +1,6 @@
 package ssh
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -14,77 +13,62 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// Query runs a command that only reads. If the connection breaks, it is made
-// again and the command repeated, once.
+// Query runs a command that only reads. It is repeated once if the connection
+// breaks.
 func (h *Host) Query(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	return h.command(ctx, cmd, true)
 }
 
-// Run runs a command that changes the machine. It is never started twice: if
-// the connection breaks after the start, the error wraps
-// host.ErrOutcomeUnknown.
+// Run runs a command that changes the host. It is never started twice: if the
+// connection breaks after the start, the error wraps host.ErrOutcomeUnknown.
 func (h *Host) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	return h.command(ctx, cmd, false)
 }
 
 func (h *Host) command(ctx context.Context, cmd host.Cmd, repeatable bool) (host.Result, error) {
-	fail := func(err error) (host.Result, error) {
-		return host.Result{}, fmt.Errorf("%s: %s: %w", h, describe(cmd), err)
-	}
 	if err := cmd.Check(); err != nil {
-		return fail(err)
+		return host.Result{}, fmt.Errorf("%s: %s: %w", h, cmd, err)
 	}
 	stdin := newInput(cmd.Stdin)
 	defer stdin.close()
-	for try := 1; ; try++ {
-		c, err := h.connection(ctx)
-		if err != nil {
-			return host.Result{}, err
-		}
+	var result host.Result
+	var exit *host.ExitError
+	err := h.retryOnce(ctx, cmd.String(), func(c *conn) error {
 		cmd.Stdin = stdin.reader()
-		result, err := h.attempt(ctx, c, cmd)
+		var err error
+		result, err = h.attempt(ctx, c, cmd)
 		var lost *lostError
 		switch {
-		case err == nil:
-			return result, nil
-		case errors.As(err, new(*host.ExitError)):
-			return result, err
-		case !errors.As(err, &lost):
-			return fail(err)
-		case ctx.Err() != nil:
-			return fail(ctx.Err())
-		case lost.started && !repeatable:
-			return fail(fmt.Errorf("%w: %w", host.ErrOutcomeUnknown, err))
-		case try > 1 || !stdin.rewind():
-			return fail(fmt.Errorf("%w: %w", host.ErrUnreachable, err))
+		case errors.As(err, &exit):
+			return nil // It names host and command itself.
+		case !errors.As(err, &lost) || !lost.started || ctx.Err() != nil:
+			return err
+		case !repeatable:
+			return fmt.Errorf("%w: %w", host.ErrOutcomeUnknown, lost.err)
+		case !stdin.rewind():
+			return fmt.Errorf("%w: %w", host.ErrUnreachable, lost.err)
 		}
+		return err
+	})
+	if exit != nil {
+		return host.Result{}, exit
 	}
-}
-
-// describe names a command in an error: a script by its name, since its argv
-// says nothing.
-func describe(cmd host.Cmd) string {
-	if cmd.Name != "" {
-		return cmd.Name
-	}
-	if len(cmd.Argv) == 0 {
-		return "command"
-	}
-	return host.Quote(host.RedactArgv(cmd.Argv, cmd.Secret))
+	return result, err
 }
 
 func (h *Host) attempt(ctx context.Context, c *conn, cmd host.Cmd) (host.Result, error) {
 	by := noSudo
 	if cmd.Sudo {
 		var err error
-		if by, err = h.rights.of(ctx, c); err != nil {
+		if by, err = h.privilege.of(ctx, c); err != nil {
 			return host.Result{}, notStarted(err)
 		}
 	}
 	return c.run(ctx, cmd, by)
 }
 
-// notStarted: what was lost was the probe, not the command.
+// notStarted marks the command as not started: the connection broke before it,
+// while sudo was probed.
 func notStarted(err error) error {
 	var lost *lostError
 	if errors.As(err, &lost) {
@@ -93,10 +77,10 @@ func notStarted(err error) error {
 	return err
 }
 
-// mark is in the environment of everything that a command starts: see stop.
+// mark is in the environment of all processes that a command starts: see stop.
 const mark = "SLIPWAY_COMMAND"
 
-// run runs one command in a session of its own.
+// run runs one command in its own session.
 func (c *conn) run(ctx context.Context, cmd host.Cmd, by sudo) (host.Result, error) {
 	session, err := c.openSession(ctx)
 	if err != nil {
@@ -105,15 +89,15 @@ func (c *conn) run(ctx context.Context, cmd host.Cmd, by sudo) (host.Result, err
 	defer c.sessions.release()
 	defer func() { _ = session.Close() }()
 
-	var stdout, stderr bytes.Buffer
-	session.Stdout, session.Stderr = &stdout, &stderr
+	var out host.Output
+	session.Stdout, session.Stderr = out.Stdout(), out.Stderr()
 	if cmd.Output != nil {
 		gate := &gate{w: cmd.Output}
 		defer gate.close()
 		combined := host.NewRedactWriter(gate, cmd.Secret)
-		session.Stdout, session.Stderr = io.MultiWriter(&stdout, combined), io.MultiWriter(&stderr, combined)
+		session.Stdout, session.Stderr = io.MultiWriter(out.Stdout(), combined), io.MultiWriter(out.Stderr(), combined)
 		defer func() {
-			if !c.isLost() { // What RunUnit resumes must not hold half a line.
+			if !c.isLost() { // RunUnit resumes the output: it must not hold half a line.
 				combined.Flush()
 			}
 		}()
@@ -128,13 +112,14 @@ func (c *conn) run(ctx context.Context, cmd host.Cmd, by sudo) (host.Result, err
 		c.stop(ctx, session, by, label)
 		return host.Result{}, ctx.Err()
 	}
-	if err == nil {
-		return host.Result{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}, nil
+	result, limit := out.Result()
+	if err != nil {
+		return host.Result{}, c.explain(err, cmd, by, string(result.Stdout), string(result.Stderr))
 	}
-	return host.Result{}, c.explain(err, cmd, by, stdout.String(), stderr.String())
+	return result, limit
 }
 
-// gate keeps a session that is slow to end from writing to the caller's Output
+// gate stops a session that is slow to end from writing to the caller's Output
 // after the call has returned.
 type gate struct {
 	mu sync.Mutex
@@ -156,11 +141,11 @@ func (g *gate) close() {
 	g.w = nil
 }
 
-// errNotStarted: the server answered that it does not run the command.
+// errNotStarted means that the server answered that it does not run the command.
 var errNotStarted = errors.New("the server refuses to run commands")
 
-// execute starts a command line and waits for its end. It does not wait for the
-// input: a command may end without reading all of it.
+// execute starts a command line and waits until it ends. It does not wait for
+// the input: a command may end without reading all of it.
 func execute(session *gossh.Session, line string, input io.Reader) error {
 	pipe, err := session.StdinPipe()
 	if err != nil {
@@ -179,23 +164,23 @@ func execute(session *gossh.Session, line string, input io.Reader) error {
 	return session.Wait()
 }
 
-// explain makes a typed error of how a session ended.
+// explain returns a typed error for a session that ended with err.
 func (c *conn) explain(err error, cmd host.Cmd, by sudo, stdout, stderr string) error {
 	var exit *gossh.ExitError
 	if errors.Is(err, errNotStarted) && !c.isLost() {
-		return errNotStarted // gossh's text holds the whole command line, secrets too.
+		return errNotStarted // The text of gossh has the whole command line, with secrets.
 	}
 	if !errors.As(err, &exit) {
 		// No exit code: the connection broke, or sshd ended the session.
 		return c.lose(err, true)
 	}
 	failed := &host.ExitError{
-		Host:   c.options.Name,
-		Argv:   host.RedactArgv(cmd.Argv, cmd.Secret),
-		Code:   exit.ExitStatus(),
-		Signal: exit.Signal(),
-		Stdout: host.Redact(stdout, cmd.Secret),
-		Stderr: host.Redact(stderr, cmd.Secret),
+		Host:    c.options.Name,
+		Command: cmd.String(),
+		Code:    exit.ExitStatus(),
+		Signal:  exit.Signal(),
+		Stdout:  host.Redact(stdout, cmd.Secret),
+		Stderr:  host.Redact(stderr, cmd.Secret),
 	}
 	if failed.Signal != "" {
 		failed.Code = -1

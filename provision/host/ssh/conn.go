@@ -13,8 +13,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 )
 
-// conn is one connection: it ends once and does not come back. Host makes a new
-// one.
+// conn is one connection. Once it has ended, Host needs a new one.
 type conn struct {
 	options Options
 	client  *gossh.Client
@@ -24,12 +23,12 @@ type conn struct {
 	sessions *sessions
 	files    *files
 
-	// lost is closed when the connection has ended, for the reason in cause.
+	// lost is closed when the connection has ended; cause is the reason.
 	lost  chan struct{}
 	cause atomic.Pointer[error]
 }
 
-// watchedConn knows when something was last received.
+// watchedConn records when it last received something.
 type watchedConn struct {
 	net.Conn
 	heard     atomic.Int64 // UnixNano
@@ -72,13 +71,14 @@ func newConn(o Options, client *gossh.Client, wire *watchedConn, via *conn) *con
 	return c
 }
 
-// fail ends the connection; the first reason stays.
+// fail ends the connection. The first reason is kept.
 func (c *conn) fail(reason error) {
 	c.cause.CompareAndSwap(nil, &reason)
 	_ = c.wire.Close()
 }
 
-// close is for a connection that is not needed any more. nil is none.
+// close ends a connection that is no longer needed, and those of its bastions.
+// c may be nil.
 func (c *conn) close() {
 	if c == nil {
 		return
@@ -96,7 +96,7 @@ func (c *conn) isLost() bool {
 	}
 }
 
-// reason is why the connection ended, or err if it has not.
+// reason returns why the connection ended, or err if it has not ended.
 func (c *conn) reason(err error) error {
 	if cause := c.cause.Load(); cause != nil {
 		return *cause
@@ -104,9 +104,9 @@ func (c *conn) reason(err error) error {
 	return err
 }
 
-// keepalive asks from time to time, and ends a connection on which nothing
-// comes back: a machine that vanished sends no RST (golang/go#26643). Anything
-// received counts, so that a long upload over a slow line does not end it.
+// keepalive sends a request at intervals, and ends a connection on which nothing
+// is received in time: a host that lost its power sends no RST (golang/go#26643).
+// Anything received counts, so that a long upload over a slow network is safe.
 func (c *conn) keepalive() {
 	ticker := time.NewTicker(c.options.Timeouts.KeepaliveInterval)
 	defer ticker.Stop()
@@ -116,19 +116,19 @@ func (c *conn) keepalive() {
 			return
 		case <-ticker.C:
 		}
-		asked := time.Now()
+		sent := time.Now()
 		answered := make(chan error, 1)
 		go func() {
 			_, _, err := c.client.SendRequest("keepalive@openssh.com", true, nil)
 			answered <- err
 		}()
-		if !c.awaitAnswer(asked, answered) {
+		if !c.awaitAnswer(sent, answered) {
 			return
 		}
 	}
 }
 
-func (c *conn) awaitAnswer(asked time.Time, answered <-chan error) bool {
+func (c *conn) awaitAnswer(sent time.Time, answered <-chan error) bool {
 	limit := c.options.Timeouts.KeepaliveReply
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
@@ -140,8 +140,8 @@ func (c *conn) awaitAnswer(asked time.Time, answered <-chan error) bool {
 			return false
 		case <-timer.C:
 			heard := c.wire.lastHeard()
-			if heard.Before(asked) {
-				heard = asked
+			if heard.Before(sent) {
+				heard = sent
 			}
 			if silent := time.Since(heard); silent < limit {
 				timer.Reset(limit - silent)
@@ -153,9 +153,9 @@ func (c *conn) awaitAnswer(asked time.Time, answered <-chan error) bool {
 	}
 }
 
-// lostError: the connection, or the session, broke.
+// lostError means that the connection, or the session, broke.
 type lostError struct {
-	// started: the command may have run.
+	// started: the command may have run, or is still running.
 	started bool
 	err     error
 }
@@ -163,11 +163,12 @@ type lostError struct {
 func (e *lostError) Error() string { return e.err.Error() }
 func (e *lostError) Unwrap() error { return e.err }
 
-// settle is how long a broken line may take to be known as such: the reader
-// and the writer of a connection learn of it at different moments.
+// settle limits the wait until a broken connection is known to be lost: its reader
+// and its writer notice at different moments.
 const settle = time.Second
 
-// asLost makes a lostError of err if the connection has ended, or broke.
+// asLost returns err as a lostError if the connection has ended, or err says that
+// it broke.
 func (c *conn) asLost(err error, started bool) error {
 	var lost *lostError
 	if err == nil || errors.As(err, &lost) || !c.isLost() && !isBroken(err) {
@@ -176,19 +177,20 @@ func (c *conn) asLost(err error, started bool) error {
 	return c.lose(err, started)
 }
 
-// lose makes a lostError of err, and waits until the connection is known to be
-// lost, so that the next try does not use it.
+// lose returns err as a lostError. It first waits until the connection is known
+// to be lost, so that a retry does not use it.
 func (c *conn) lose(err error, started bool) error {
 	timer := time.NewTimer(settle)
 	defer timer.Stop()
 	select {
 	case <-c.lost:
-	case <-timer.C: // Only a session broke. That is as bad for its command.
+	case <-timer.C: // Only the session broke, which is as bad for its command.
 	}
 	return &lostError{started: started, err: c.reason(err)}
 }
 
-// isBroken: the error is about the line, and no answer of the machine.
+// isBroken reports whether an error is about the connection, and not an answer of
+// the host.
 func isBroken(err error) bool {
 	var network *net.OpError
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||

@@ -7,10 +7,9 @@ import (
 	"time"
 )
 
-// deadlineConn gives deadlines to a forwarded connection, which in
-// x/crypto/ssh has none, and on which WebSockets insist. A deadline that
-// passes during a Read or Write closes the connection: an SSH channel cannot
-// be interrupted otherwise.
+// deadlineConn adds deadlines to a forwarded connection, which has none in
+// x/crypto/ssh and which WebSockets need. A deadline that passes during a Read or
+// Write closes the connection: an SSH channel cannot be interrupted otherwise.
 type deadlineConn struct {
 	net.Conn
 	read, write deadline
@@ -37,7 +36,7 @@ func (c *deadlineConn) SetDeadline(t time.Time) error {
 	return nil
 }
 
-// deadline bounds one direction. It only counts while something is under way.
+// deadline limits one direction. It counts only during a Read or Write.
 type deadline struct {
 	mu    sync.Mutex
 	at    time.Time
@@ -56,7 +55,7 @@ func (d *deadline) set(conn net.Conn, at time.Time) {
 	}
 }
 
-// arm starts the timer for the deadline as it is now.
+// arm starts the timer for the current deadline. The lock is held.
 func (d *deadline) arm(conn net.Conn) {
 	if d.timer != nil {
 		d.timer.Stop()
@@ -77,7 +76,7 @@ func (d *deadline) arm(conn net.Conn) {
 	})
 }
 
-// bound does one Read or Write under the deadline.
+// bound runs one Read or Write under the deadline.
 func (d *deadline) bound(conn net.Conn, do func([]byte) (int, error), p []byte) (int, error) {
 	d.mu.Lock()
 	if !d.at.IsZero() && !time.Now().Before(d.at) {

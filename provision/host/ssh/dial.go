@@ -12,8 +12,8 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// dial makes one connection, through the bastions if there are any. The time
-// for each of them covers TCP, key exchange and authentication.
+// dial opens one connection, through the bastions if there are any. The timeout
+// of each covers TCP, key exchange and authentication.
 func dial(ctx context.Context, o Options) (*conn, error) {
 	var via *conn
 	if o.Bastion != nil {
@@ -31,11 +31,11 @@ func dial(ctx context.Context, o Options) (*conn, error) {
 }
 
 func dialVia(ctx context.Context, o Options, via *conn) (*conn, error) {
-	bounded, patience := withPatience(ctx, o.Timeouts.Connect)
-	defer patience.end()
+	bounded, timeout := withDialTimeout(ctx, o.Timeouts.Connect)
+	defer timeout.end()
 
 	keys := &hostKeys{options: o}
-	client, wire, err := handshake(bounded, patience, o, via, keys)
+	client, wire, err := handshake(bounded, timeout, o, via, keys)
 	switch {
 	case err == nil:
 		return newConn(o, client, wire, via), nil
@@ -50,7 +50,7 @@ func dialVia(ctx context.Context, o Options, via *conn) (*conn, error) {
 	}
 }
 
-// hostKeyError: a HostKeyError names its host by itself.
+// hostKeyError names host and address, which a HostKeyError has in its text.
 func hostKeyError(o Options, err error) error {
 	var refused *host.HostKeyError
 	if errors.As(err, &refused) {
@@ -59,16 +59,16 @@ func hostKeyError(o Options, err error) error {
 	return fmt.Errorf("%s: host key of %s: %w", o.Name, o.hostPort(), err)
 }
 
-// handshake gives a client, and the connection below it, whose close ends
+// handshake returns a client and the connection below it. Closing the latter ends
 // everything at once.
 func handshake(
-	ctx context.Context, p *patience, o Options, via *conn, keys *hostKeys,
+	ctx context.Context, timeout *dialTimeout, o Options, via *conn, keys *hostKeys,
 ) (*gossh.Client, *watchedConn, error) {
 	algorithms, err := keys.algorithms()
 	if err != nil {
 		return nil, nil, err
 	}
-	ring, err := newKeyring(ctx, o, p)
+	ring, err := newKeyring(ctx, o, timeout)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", host.ErrAuth, err)
 	}
@@ -79,7 +79,7 @@ func handshake(
 		return nil, nil, fmt.Errorf("%w: %w", host.ErrUnreachable, err)
 	}
 	wire := newWatchedConn(raw)
-	// Not SetDeadline: a connection through a bastion has none.
+	// Not SetDeadline: a connection through a bastion has no deadlines.
 	stop := context.AfterFunc(ctx, func() { _ = wire.Close() })
 	config := &gossh.ClientConfig{
 		User:              o.User,
@@ -99,13 +99,13 @@ func handshake(
 	return gossh.NewClient(sshConn, channels, requests), wire, nil
 }
 
-// explain tells a refusal, which another try does not change, from a broken
+// explain distinguishes a refusal, which a retry does not change, from a broken
 // connection.
 func (k *keyring) explain(err error) error {
 	if errors.Is(err, host.ErrAuth) {
 		return err
 	}
-	// x/crypto has no types for these.
+	// x/crypto/ssh has no types for these errors.
 	text := err.Error()
 	if !strings.Contains(text, "unable to authenticate") && !strings.Contains(text, "Too many authentication failures") {
 		return fmt.Errorf("%w: %w", host.ErrUnreachable, err)

@@ -12,7 +12,6 @@ import (
 
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/hosttest"
-	"slipway.io/slipway/provision/host/ssh"
 )
 
 var hello = host.Cmd{Argv: []string{"echo", "hello"}}
@@ -20,20 +19,20 @@ var hello = host.Cmd{Argv: []string{"echo", "hello"}}
 func TestDialTellsARefusedKeyFromAnUnreachableMachine(t *testing.T) {
 	t.Parallel()
 	refusing := hosttest.NewServer(t, hosttest.ServerConfig{RefuseAll: true})
-	_, err := ssh.Dial(t.Context(), optionsFor(refusing))
+	_, err := connect(t.Context(), optionsFor(refusing))
 	if !errors.Is(err, host.ErrAuth) || errors.Is(err, host.ErrUnreachable) {
 		t.Errorf("refused key: %v", err)
 	}
 
 	o := optionsFor(refusing)
 	o.Port = closedPort(t)
-	if _, err := ssh.Dial(t.Context(), o); !errors.Is(err, host.ErrUnreachable) || errors.Is(err, host.ErrAuth) {
+	if _, err := connect(t.Context(), o); !errors.Is(err, host.ErrUnreachable) || errors.Is(err, host.ErrAuth) {
 		t.Errorf("closed port: %v", err)
 	}
 
 	o = optionsFor(refusing)
 	o.IdentityFile = filepath.Join(t.TempDir(), "missing")
-	if _, err := ssh.Dial(t.Context(), o); !errors.Is(err, host.ErrAuth) || !errors.Is(err, os.ErrNotExist) {
+	if _, err := connect(t.Context(), o); !errors.Is(err, host.ErrAuth) || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing key: %v", err)
 	}
 }
@@ -44,7 +43,7 @@ func TestDialGivesUpOnAMachineThatAcceptsAndSaysNothing(t *testing.T) {
 	o := optionsFor(s)
 	o.Timeouts.Connect = 200 * time.Millisecond
 	begin := time.Now()
-	_, err := ssh.Dial(t.Context(), o)
+	_, err := connect(t.Context(), o)
 	if !errors.Is(err, host.ErrUnreachable) || time.Since(begin) > 5*time.Second {
 		t.Errorf("after %s: %v", time.Since(begin), err)
 	}
@@ -55,7 +54,7 @@ func TestDialEndsWithItsContext(t *testing.T) {
 	s := hosttest.NewServer(t, hosttest.ServerConfig{Silent: true})
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(100*time.Millisecond, cancel)
-	_, err := ssh.Dial(ctx, optionsFor(s))
+	_, err := connect(ctx, optionsFor(s))
 	if !errors.Is(err, context.Canceled) || errors.Is(err, host.ErrUnreachable) {
 		t.Errorf("got %v", err)
 	}
@@ -84,7 +83,7 @@ func TestDialGivesUpOnASilentMachineBehindABastion(t *testing.T) {
 	bastion := optionsFor(hosttest.NewServer(t, hosttest.ServerConfig{}))
 	o := optionsFor(target)
 	o.Bastion, o.Timeouts.Connect = &bastion, 300*time.Millisecond
-	if _, err := ssh.Dial(within(t, 10*time.Second), o); !errors.Is(err, host.ErrUnreachable) {
+	if _, err := connect(within(t, 10*time.Second), o); !errors.Is(err, host.ErrUnreachable) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -95,7 +94,7 @@ func TestDialNamesTheBastionThatFails(t *testing.T) {
 	bastion.Name = "bastion b1"
 	o := optionsFor(hosttest.NewServer(t, hosttest.ServerConfig{}))
 	o.Bastion = &bastion
-	_, err := ssh.Dial(t.Context(), o)
+	_, err := connect(t.Context(), o)
 	if !errors.Is(err, host.ErrAuth) || !strings.Contains(err.Error(), "bastion b1") {
 		t.Errorf("got %v", err)
 	}

@@ -8,32 +8,40 @@ import (
 	"github.com/pkg/sftp"
 )
 
-// files is a connection's one SFTP client, opened when it is first needed and
-// kept. Where the server allows only few sessions it makes room for commands
-// whenever nobody uses it.
+// files holds the one SFTP client of a connection. It is opened on first use and
+// kept. If the server allows few sessions, an unused client gives way to commands.
 type files struct {
 	conn *conn
 
 	mu   sync.Mutex
 	open *sftpSession
-	// opening is closed when another caller's opening has ended.
+	// opening is closed when the caller that opens the client is done.
 	opening chan struct{}
 }
 
-// cleanupGrace is how long work that is cut short by its context may take to
-// remove what it left half done.
+// cleanupGrace is how long work whose context ended may take to remove its
+// temporary files.
 const cleanupGrace = 3 * time.Second
 
-// withFiles lends the SFTP client out, with the rights of root, and returns when
-// the context ends. The work must not open another session: there may be room
-// for only one. It may be cut off at any point, so it must look at its context
-// between steps that change something.
-func withFiles[T any](ctx context.Context, h *Host, c *conn, work func(*sftp.Client) (T, error)) (T, error) {
+// withFiles lends the SFTP client out, with the privilege of root, and returns
+// when the context ends. It retries the work once if the connection breaks. The
+// work must not open another session, since there may be room for only one, and
+// must check its context between steps that change something.
+func withFiles[T any](ctx context.Context, h *Host, doing string, work func(*sftp.Client) (T, error)) (T, error) {
+	var value T
+	err := h.retryOnce(ctx, doing, func(c *conn) error {
+		by, err := h.privilege.of(ctx, c)
+		if err != nil {
+			return notStarted(err)
+		}
+		value, err = workWithFiles(ctx, c, by, work)
+		return err
+	})
+	return value, err
+}
+
+func workWithFiles[T any](ctx context.Context, c *conn, by sudo, work func(*sftp.Client) (T, error)) (T, error) {
 	var none T
-	by, err := h.rights.of(ctx, c)
-	if err != nil {
-		return none, notStarted(err)
-	}
 	s, err := c.files.acquire(ctx, by)
 	if err != nil {
 		return none, err
@@ -65,17 +73,6 @@ func withFiles[T any](ctx context.Context, h *Host, c *conn, work func(*sftp.Cli
 	return none, ctx.Err()
 }
 
-// repeatFiles is withFiles, once more if the connection breaks.
-func repeatFiles[T any](ctx context.Context, h *Host, work func(*sftp.Client) (T, error)) (T, error) {
-	var value T
-	err := h.again(ctx, func(c *conn) error {
-		var err error
-		value, err = withFiles(ctx, h, c, work)
-		return err
-	})
-	return value, err
-}
-
 func (f *files) acquire(ctx context.Context, by sudo) (*sftpSession, error) {
 	for {
 		f.mu.Lock()
@@ -86,7 +83,7 @@ func (f *files) acquire(ctx context.Context, by sudo) (*sftpSession, error) {
 			f.dispose(s)
 		case s != nil:
 			if crowded, changed := f.conn.sessions.crowded(); crowded && s.users > 0 {
-				// Commands wait for this one to become idle: stand behind them.
+				// Commands wait until the client is unused: they come first.
 				f.mu.Unlock()
 				if err := f.conn.sessions.wait(ctx, changed); err != nil {
 					return nil, err
@@ -129,7 +126,7 @@ func (f *files) release(s *sftpSession) {
 	}
 }
 
-// closeIdle makes room for another session. It says whether it did.
+// closeIdle closes an unused client, and reports whether there was one.
 func (f *files) closeIdle() bool {
 	f.mu.Lock()
 	s := f.open
@@ -143,8 +140,8 @@ func (f *files) closeIdle() bool {
 	return true
 }
 
-// dispose ends a session that nobody uses, and gives its place back once the
-// server program has ended: until then sshd counts it.
+// dispose closes an unused session, and releases its slot when the server program
+// has ended: until then sshd counts it.
 func (f *files) dispose(s *sftpSession) {
 	_ = s.Close()
 	timer := time.NewTimer(settle)

@@ -1,6 +1,5 @@
-// Package ssh is a machine that answers SSH: a host.Host over one connection
-// with one SFTP client and a bounded number of sessions, which is made again
-// when it breaks.
+// Package ssh reaches hosts over SSH: a host.Host over one connection, with one
+// SFTP client and a bounded number of sessions.
 package ssh
 
 import (
@@ -13,39 +12,41 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// Host is a machine behind an SSH connection. It is safe for concurrent use.
+// Host is a host behind an SSH connection. The first call connects, and a call
+// that finds the connection lost connects again. It is safe for concurrent use.
 type Host struct {
-	options Options
-	rights  rights
+	options   Options
+	privilege privilege
 
-	// turn is held while connecting, so that many callers make one connection.
-	turn chan struct{}
-
-	mu     sync.Mutex
-	conn   *conn
-	closed bool
+	// mu is never held while connecting.
+	mu      sync.Mutex
+	conn    *conn
+	dialing *dialing // nil: nobody waits for a connection
+	closed  bool
 }
 
 var (
-	_ host.Host     = (*Host)(nil)
-	_ host.Dialer   = (*Host)(nil)
-	_ host.Comparer = (*Host)(nil)
+	_ host.Host   = (*Host)(nil)
+	_ host.Dialer = (*Host)(nil)
 )
 
-// Dial connects to a machine. Errors are a *host.HostKeyError, or wrap
-// host.ErrUnreachable, host.ErrAuth or the context's error. Close the Host
-// when it is not needed any more.
-func Dial(ctx context.Context, o Options) (*Host, error) {
+// New returns the host that the options describe. It does not connect. Close
+// the Host when you no longer need it.
+func New(o Options) (*Host, error) {
 	o = o.withDefaults()
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	h := &Host{options: o, turn: make(chan struct{}, 1)}
-	h.rights.turn = make(chan struct{}, 1)
-	if _, err := h.connection(ctx); err != nil {
-		return nil, err
-	}
-	return h, nil
+	return &Host{options: o, privilege: newPrivilege()}, nil
+}
+
+// Connect connects unless there is a connection. All calls connect when they
+// need to; this one is for callers that only want to know whether the host
+// answers. Errors are a *host.HostKeyError, or wrap host.ErrUnreachable,
+// host.ErrAuth or the context's error, as those of all calls that connect.
+func (h *Host) Connect(ctx context.Context) error {
+	_, err := h.connection(ctx)
+	return err
 }
 
 // String is the host's name in the inventory.
@@ -54,76 +55,126 @@ func (h *Host) String() string { return h.options.Name }
 // Close ends the connection. Commands that still run end with an error.
 func (h *Host) Close() error {
 	h.mu.Lock()
-	c := h.conn
-	h.conn, h.closed = nil, true
-	h.mu.Unlock()
-	c.close()
+	defer h.mu.Unlock()
+	if h.dialing != nil {
+		h.dialing.cancel()
+	}
+	h.conn.close()
+	h.conn, h.dialing, h.closed = nil, nil, true
 	return nil
 }
 
-// DialContext connects from the machine to addr, as ssh -L does.
+// DialContext connects from the host to addr, as ssh -L does.
 func (h *Host) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	var out net.Conn
-	err := h.again(ctx, func(c *conn) error {
+	err := h.retryOnce(ctx, "dial "+addr, func(c *conn) error {
 		var err error
 		out, err = c.dial(ctx, network, addr)
 		return c.asLost(err, false)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%s: dial %s: %w", h, addr, err)
+		return nil, err
 	}
 	return withDeadlines(out), nil
 }
 
-// connection gives the live connection, or makes one.
-func (h *Host) connection(ctx context.Context) (*conn, error) {
-	select {
-	case h.turn <- struct{}{}:
-		defer func() { <-h.turn }()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%s: %w", h, ctx.Err())
-	}
-	h.mu.Lock()
-	c, closed := h.conn, h.closed
-	h.mu.Unlock()
-	if closed {
-		return nil, fmt.Errorf("%s: %w", h, net.ErrClosed)
-	}
-	if c != nil && !c.isLost() {
-		return c, nil
-	}
-	c.close()
-	fresh, err := dial(ctx, h.options)
-	if err != nil {
-		return nil, err
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.closed {
-		fresh.close()
-		return nil, fmt.Errorf("%s: %w", h, net.ErrClosed)
-	}
-	h.conn = fresh
-	return fresh, nil
+// dialing is an attempt to connect. All callers that need a connection meanwhile
+// share it, and its result.
+type dialing struct {
+	cancel  context.CancelFunc
+	waiting int // guarded by Host.mu
+
+	// conn and err are set when done is closed.
+	done chan struct{}
+	conn *conn
+	err  error
 }
 
-// again does something that may safely be done twice: if the connection breaks
-// meanwhile, it is made again, once.
-func (h *Host) again(ctx context.Context, do func(*conn) error) error {
-	for try := 1; ; try++ {
+// connection returns the live connection, or waits for a new one.
+func (h *Host) connection(ctx context.Context) (*conn, error) {
+	h.mu.Lock()
+	if h.closed {
+		h.mu.Unlock()
+		return nil, h.closedError()
+	}
+	if h.conn != nil && !h.conn.isLost() {
+		defer h.mu.Unlock()
+		return h.conn, nil
+	}
+	if h.dialing == nil {
+		h.startDialing(ctx)
+	}
+	d := h.dialing
+	d.waiting++
+	h.mu.Unlock()
+
+	select {
+	case <-d.done:
+		return d.conn, d.err
+	case <-ctx.Done():
+		h.stopWaiting(d)
+		return nil, fmt.Errorf("%s: connect to %s: %w", h, h.options.hostPort(), ctx.Err())
+	}
+}
+
+// startDialing dials apart from the context of the caller, which others may
+// outlive. The lock is held.
+func (h *Host) startDialing(ctx context.Context) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	d := &dialing{cancel: cancel, done: make(chan struct{})}
+	lost := h.conn
+	h.conn, h.dialing = nil, d
+	go func() {
+		defer close(d.done)
+		defer cancel()
+		lost.close()
+		c, err := dial(ctx, h.options)
+
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.dialing != d { // Nobody waits for it, or the host was closed.
+			c.close()
+			d.err = h.closedError()
+			return
+		}
+		h.dialing, h.conn = nil, c
+		d.conn, d.err = c, err
+	}()
+}
+
+// stopWaiting gives up an attempt for which nobody waits any more.
+func (h *Host) stopWaiting(d *dialing) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	d.waiting--
+	if d.waiting == 0 && h.dialing == d {
+		d.cancel()
+		h.dialing = nil
+	}
+}
+
+func (h *Host) closedError() error { return fmt.Errorf("%s: %w", h, net.ErrClosed) }
+
+// retryOnce does something, and repeats it once if do returns a lostError. An
+// error says what was being done.
+func (h *Host) retryOnce(ctx context.Context, doing string, do func(*conn) error) error {
+	for retried := false; ; retried = true {
 		c, err := h.connection(ctx)
 		if err != nil {
 			return err
 		}
 		err = do(c)
-		var lost *lostError
 		switch {
-		case !errors.As(err, &lost):
-			return err
+		case err == nil:
+			return nil
+		case !errors.As(err, new(*lostError)):
 		case ctx.Err() != nil:
-			return ctx.Err()
-		case try > 1:
-			return fmt.Errorf("%w: %w", host.ErrUnreachable, err)
+			err = ctx.Err()
+		case retried:
+			err = fmt.Errorf("%w: %w", host.ErrUnreachable, err)
+		default:
+			continue
 		}
+		return fmt.Errorf("%s: %s: %w", h, doing, err)
 	}
 }

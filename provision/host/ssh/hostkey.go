@@ -20,17 +20,17 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// hostKeys decides on the key that a machine offers, and keeps the decision:
-// the handshake's own error does not always carry it.
+// hostKeys checks the key that a host offers, and keeps the error of a refusal:
+// the error of the handshake does not always wrap it.
 type hostKeys struct {
 	options Options
-	// refused is nil until a key was refused.
+	// refused is nil until a key is refused.
 	refused atomic.Pointer[error]
 }
 
-// algorithms are the key types to ask for: those that known_hosts has for this
-// machine first (golang/go#49631), then the others, so that a machine that has
-// none of them any more is seen as changed and not as broken.
+// algorithms are the key types to request: first those that known_hosts has for
+// the host (golang/go#49631), then the others, so that a host that no longer has
+// any of the former is reported as changed, not as unreachable.
 func (k *hostKeys) algorithms() ([]string, error) {
 	db, err := k.load()
 	if err != nil {
@@ -79,7 +79,7 @@ func (k *hostKeys) decide(address string, addr net.Addr, key gossh.PublicKey) er
 	return k.record(address, addr, key)
 }
 
-// lookUp gives nil, a *host.HostKeyError, or what is wrong with the file.
+// lookUp returns nil, a *host.HostKeyError, or an error about the file.
 func (k *hostKeys) lookUp(address string, addr net.Addr, key gossh.PublicKey) error {
 	db, err := k.load()
 	if err != nil {
@@ -91,7 +91,7 @@ func (k *hostKeys) lookUp(address string, addr net.Addr, key gossh.PublicKey) er
 	}
 	var unknown *xknownhosts.KeyError
 	if !errors.As(err, &unknown) {
-		return err // A revoked key, for one.
+		return err // Such as a revoked key.
 	}
 	refused := &host.HostKeyError{
 		Host: k.options.Name, Address: address,
@@ -105,8 +105,8 @@ func (k *hostKeys) lookUp(address string, addr net.Addr, key gossh.PublicKey) er
 	return refused
 }
 
-// record appends the key. Many hosts, and other programs, may do so at once:
-// the file is locked, and looked at again under the lock.
+// record appends the key. Other hosts and programs may do so at the same time:
+// the file is locked, then read again.
 func (k *hostKeys) record(address string, addr net.Addr, key gossh.PublicKey) error {
 	path := k.options.KnownHostsFile
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -135,7 +135,7 @@ func (k *hostKeys) record(address string, addr net.Addr, key gossh.PublicKey) er
 	return nil
 }
 
-// unfinished: the last line has no newline, as after editing by hand.
+// unfinished reports whether the last line has no newline, as after manual edits.
 func unfinished(file *os.File) bool {
 	end, err := file.Seek(0, io.SeekEnd)
 	if err != nil || end == 0 {

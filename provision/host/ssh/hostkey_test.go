@@ -13,7 +13,6 @@ import (
 
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/hosttest"
-	"slipway.io/slipway/provision/host/ssh"
 )
 
 func TestDialRefusesAnUnknownHostKeyAndTellsItsFingerprint(t *testing.T) {
@@ -21,7 +20,7 @@ func TestDialRefusesAnUnknownHostKeyAndTellsItsFingerprint(t *testing.T) {
 	s := hosttest.NewServer(t, hosttest.ServerConfig{})
 	o := optionsFor(s)
 	o.KnownHostsFile = filepath.Join(t.TempDir(), "none", "known_hosts")
-	_, err := ssh.Dial(t.Context(), o)
+	_, err := connect(t.Context(), o)
 	var refused *host.HostKeyError
 	if !errors.As(err, &refused) {
 		t.Fatalf("want a HostKeyError, got %v", err)
@@ -44,7 +43,7 @@ func TestDialRecordsANewHostKeyOnceThoughManyDialAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for range 12 {
 		all.Go(func() {
-			h, err := ssh.Dial(t.Context(), o)
+			h, err := connect(t.Context(), o)
 			if err != nil {
 				t.Error(err)
 				return
@@ -101,7 +100,7 @@ func TestDialAlwaysRefusesAChangedHostKey(t *testing.T) {
 			if err := os.WriteFile(o.KnownHostsFile, []byte("# comment\n"+line), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			_, err := ssh.Dial(t.Context(), o)
+			_, err := connect(t.Context(), o)
 			var refused *host.HostKeyError
 			if !errors.As(err, &refused) || !refused.Changed {
 				t.Fatalf("want a changed HostKeyError, got %v", err)

@@ -5,23 +5,22 @@ import (
 	"sync"
 )
 
-// input is a command's standard input, which may have to be given twice. A
-// session that is slow to end may go on reading: after rewind and close it gets
-// nothing any more.
+// input is the standard input of a command, which a retry needs again. A session
+// that is slow to end may still read: after rewind and close it reads nothing.
 type input struct {
 	r      io.Reader
-	seeker io.Seeker // nil: it can be given only once
+	seeker io.Seeker // nil: it cannot be read again
 	start  int64
 
-	mu    sync.Mutex
-	round int
+	mu      sync.Mutex
+	attempt int
 }
 
-// newInput takes nil for an empty one.
+// newInput returns an empty input if r is nil.
 func newInput(r io.Reader) *input {
 	in := &input{r: r}
 	if seeker, ok := r.(io.Seeker); ok {
-		// A pipe is a Seeker too, but fails.
+		// A pipe is a Seeker too, but its Seek fails.
 		if start, err := seeker.Seek(0, io.SeekCurrent); err == nil {
 			in.seeker, in.start = seeker, start
 		}
@@ -29,20 +28,20 @@ func newInput(r io.Reader) *input {
 	return in
 }
 
-// reader is for one round.
+// reader returns the input for one attempt.
 func (in *input) reader() io.Reader {
 	if in.r == nil {
 		return nil
 	}
 	if in.seeker == nil {
-		return in.r // It may block for ever in Read: never wait for it.
+		return in.r // Its Read may block forever: never wait for it.
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return &roundReader{in: in, round: in.round}
+	return &attemptReader{in: in, attempt: in.attempt}
 }
 
-// rewind begins another round. It says whether it could.
+// rewind prepares another attempt, and reports whether it could.
 func (in *input) rewind() bool {
 	if in.r == nil {
 		return true
@@ -52,7 +51,7 @@ func (in *input) rewind() bool {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.round++
+	in.attempt++
 	_, err := in.seeker.Seek(in.start, io.SeekStart)
 	return err == nil
 }
@@ -63,18 +62,18 @@ func (in *input) close() {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.round++
+	in.attempt++
 }
 
-type roundReader struct {
-	in    *input
-	round int
+type attemptReader struct {
+	in      *input
+	attempt int
 }
 
-func (r *roundReader) Read(p []byte) (int, error) {
+func (r *attemptReader) Read(p []byte) (int, error) {
 	r.in.mu.Lock()
 	defer r.in.mu.Unlock()
-	if r.round != r.in.round {
+	if r.attempt != r.in.attempt {
 		return 0, io.EOF
 	}
 	return r.in.r.Read(p)

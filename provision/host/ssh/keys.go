@@ -17,22 +17,22 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// keyring collects the keys to offer, in the order of offering. sshd counts
-// each (MaxAuthTries, 6 by default), so the chosen file comes first.
+// keyring collects the keys to offer, in order. sshd counts each of them
+// (MaxAuthTries, 6 by default), so the configured file comes first.
 type keyring struct {
 	options Options
 	signers []gossh.Signer
-	// skipped says why a key could not be offered, for the error when none of
-	// the others is accepted.
+	// skipped says why keys were not offered, for the error if all others are
+	// refused.
 	skipped []string
 	agent   net.Conn
-	// patience is how long the handshake may take.
-	patience *patience
+	// timeout is that of the handshake.
+	timeout *dialTimeout
 }
 
-// newKeyring gathers the keys. Close it after authentication.
-func newKeyring(ctx context.Context, o Options, p *patience) (*keyring, error) {
-	k := &keyring{options: o, patience: p}
+// newKeyring loads the keys. Close it after authentication.
+func newKeyring(ctx context.Context, o Options, timeout *dialTimeout) (*keyring, error) {
+	k := &keyring{options: o, timeout: timeout}
 	fromAgent := k.dialAgent(ctx)
 	if o.IdentityFile != "" {
 		if err := k.addFile(ctx, o.IdentityFile, fromAgent); err != nil {
@@ -70,7 +70,7 @@ func (k *keyring) dialAgent(ctx context.Context) []gossh.Signer {
 	return signers
 }
 
-// Close hangs up on the agent.
+// Close closes the connection to the agent.
 func (k *keyring) Close() {
 	if k.agent != nil {
 		_ = k.agent.Close()
@@ -103,7 +103,7 @@ func (k *keyring) addFile(ctx context.Context, path string, fromAgent []gossh.Si
 		return nil
 	}
 	public := locked.PublicKey
-	if public == nil { // The old PEM format hides it.
+	if public == nil { // The old PEM format does not contain it.
 		public = publicFile(path + ".pub")
 	}
 	if public != nil {
@@ -115,7 +115,7 @@ func (k *keyring) addFile(ctx context.Context, path string, fromAgent []gossh.Si
 		}
 	}
 	if k.options.Passphrase == nil {
-		return fmt.Errorf("%s: the key has a passphrase: add it to the agent (ssh-add)", path)
+		return fmt.Errorf("%s: the key has a passphrase: add the key to the agent with ssh-add", path)
 	}
 	key := &lockedKey{ctx: ctx, path: path, content: content, public: public, passphrase: k.passphrase}
 	if public == nil {
@@ -130,10 +130,10 @@ func (k *keyring) addFile(ctx context.Context, path string, fromAgent []gossh.Si
 	return nil
 }
 
-// passphrase asks a person, who may take his time.
+// passphrase asks a person, whose time does not count.
 func (k *keyring) passphrase(ctx context.Context, path string) ([]byte, error) {
-	k.patience.pause()
-	defer k.patience.resume()
+	k.timeout.pause()
+	defer k.timeout.restart()
 	return k.options.Passphrase(ctx, path)
 }
 
@@ -149,10 +149,10 @@ func publicFile(path string) gossh.PublicKey {
 	return public
 }
 
-// lockedKey asks for the passphrase only when the server has said that it would
-// accept the key.
+// lockedKey asks for the passphrase only after the server has agreed to accept the
+// key.
 type lockedKey struct {
-	ctx        context.Context // gossh.Signer takes none; this one is the dialing's
+	ctx        context.Context // of the dialing: gossh.Signer takes none
 	path       string
 	content    []byte
 	public     gossh.PublicKey
@@ -187,8 +187,8 @@ func (l *lockedKey) Sign(rand io.Reader, data []byte) (*gossh.Signature, error) 
 	return signer.Sign(rand, data)
 }
 
-// SignWithAlgorithm lets an RSA key sign with SHA-2, the only way that OpenSSH
-// accepts since 8.8.
+// SignWithAlgorithm lets an RSA key sign with SHA-2, which OpenSSH requires since
+// 8.8.
 func (l *lockedKey) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*gossh.Signature, error) {
 	signer, err := l.unlock()
 	if err != nil {

@@ -60,7 +60,7 @@ func TestDialUnlocksAKeyOnlyWhenTheServerTakesIt(t *testing.T) {
 				}
 				return []byte("open sesame"), nil
 			}
-			h, err := ssh.Dial(t.Context(), o)
+			h, err := connect(t.Context(), o)
 			if (err != nil) != refuse || (asked == 1) == refuse {
 				t.Errorf("asked %d times, %v", asked, err)
 			}
@@ -88,7 +88,7 @@ func TestDialDoesNotCountTheTimeThatAPersonTypes(t *testing.T) {
 
 func TestDialSaysWhyALockedKeyWasNotOffered(t *testing.T) {
 	t.Parallel()
-	if _, err := ssh.Dial(t.Context(), lockedOptions(t, false)); !errors.Is(err, host.ErrAuth) ||
+	if _, err := connect(t.Context(), lockedOptions(t, false)); !errors.Is(err, host.ErrAuth) ||
 		!strings.Contains(err.Error(), "ssh-add") {
 		t.Errorf("got %v", err)
 	}
@@ -98,7 +98,7 @@ func TestDialTreatsAWrongPassphraseAsRefusal(t *testing.T) {
 	t.Parallel()
 	o := lockedOptions(t, false)
 	o.Passphrase = func(context.Context, string) ([]byte, error) { return []byte("wrong"), nil }
-	if _, err := ssh.Dial(t.Context(), o); !errors.Is(err, host.ErrAuth) {
+	if _, err := connect(t.Context(), o); !errors.Is(err, host.ErrAuth) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -115,7 +115,7 @@ func TestDialUsesTheAgent(t *testing.T) {
 	dial(t, o)
 
 	o.IdentitiesOnly = true // and none is named
-	if _, err := ssh.Dial(t.Context(), o); !errors.Is(err, host.ErrAuth) {
+	if _, err := connect(t.Context(), o); !errors.Is(err, host.ErrAuth) {
 		t.Errorf("IdentitiesOnly: %v", err)
 	}
 	// The locked file's key is in the agent: no passphrase is needed.

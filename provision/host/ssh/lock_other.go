@@ -4,5 +4,5 @@ package ssh
 
 import "os"
 
-// lockFile does nothing: appending one short line is as good as it gets here.
+// lockFile does nothing: appending one short line is nearly atomic.
 func lockFile(*os.File) error { return nil }

@@ -7,5 +7,5 @@ import (
 	"syscall"
 )
 
-// lockFile waits for the file's lock. Closing the file releases it.
+// lockFile waits for the lock of the file. Closing the file releases it.
 func lockFile(file *os.File) error { return syscall.Flock(int(file.Fd()), syscall.LOCK_EX) }

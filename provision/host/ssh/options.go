@@ -7,18 +7,19 @@ import (
 	"net"
 	"strconv"
 	"time"
+
+	"slipway.io/slipway/provision/host"
 )
 
-// Options say how to reach one machine. OptionsFor makes them from an
-// inventory and ~/.ssh/config.
+// Options describe how to reach one host. OptionsFor reads them from an inventory
+// and ~/.ssh/config.
 type Options struct {
 	// Name is the host's name in the inventory, for messages.
 	Name string
-	// Address is where SSH answers: an IP address or a name; Port is 22 by
-	// default.
+	// Address is an IP address or a name; Port is 22 by default.
 	Address string
 	Port    int
-	// User logs in. Any other one than root needs sudo.
+	// User logs in. Any user but root needs sudo.
 	User string
 
 	// IdentityFile is a private key that must exist. It is offered first.
@@ -30,51 +31,53 @@ type Options struct {
 	// IdentitiesOnly offers keys of the agent only if they are those of the
 	// files above.
 	IdentitiesOnly bool
-	// Passphrase gives the passphrase of an encrypted key file, when a server
-	// would accept that key; nil: such keys are not offered.
+	// Passphrase returns the passphrase of an encrypted key file, once a server
+	// has agreed to accept that key; nil: such keys are not offered.
 	Passphrase func(ctx context.Context, keyFile string) ([]byte, error)
 
-	// KnownHostsFile is where host keys are looked up and recorded.
+	// KnownHostsFile is where host keys are checked and recorded.
 	KnownHostsFile string
-	// MoreKnownHosts are further files, only read.
+	// MoreKnownHosts are further files, which are only read.
 	MoreKnownHosts []string
-	// AcceptNewHostKeys records the key of an unknown host. One that changed is
-	// refused all the same.
+	// AcceptNewHostKeys records the key of an unknown host. A changed key is
+	// refused nonetheless.
 	AcceptNewHostKeys bool
 
-	// Bastion is a jump host, which may have one of its own; nil: none.
+	// Bastion is a jump host, which may have its own; nil: none.
 	Bastion *Options
 
-	// SudoPassword is asked for once, when sudo does not work without one; nil:
-	// there is none.
+	// SudoPassword is called once, if sudo needs a password; nil: there is none.
 	SudoPassword func(ctx context.Context) (string, error)
 
-	// Timeouts; a zero one has the default.
+	// Sender uploads files. Hosts that share one hash each local file once; nil
+	// is a Sender of its own.
+	Sender *host.Sender
+
+	// Timeouts have defaults where they are zero.
 	Timeouts Timeouts
-	// MaxSessions is how many sessions are open at once, 8 by default (sshd
-	// allows 10). It is lowered when the server allows less.
+	// MaxSessions limits the sessions that are open at once, 8 by default (sshd
+	// allows 10). It is lowered if the server allows fewer.
 	MaxSessions int
 }
 
-// Timeouts bound the waiting for a machine.
+// Timeouts limit how long to wait for a host.
 type Timeouts struct {
-	// Connect bounds TCP, the key exchange and authentication together,
-	// default 15 s: golang/go#19338.
+	// Connect limits TCP, key exchange and authentication together, 15 s by
+	// default: golang/go#19338.
 	Connect time.Duration
-	// KeepaliveInterval is how often the machine is asked whether it is there,
-	// default 10 s.
+	// KeepaliveInterval is the time between keepalive requests, 10 s by default.
 	KeepaliveInterval time.Duration
-	// KeepaliveReply is how long it may be silent after that before the
-	// connection counts as dead, default 15 s.
+	// KeepaliveReply is how long the host may then be silent before the
+	// connection counts as lost, 15 s by default.
 	KeepaliveReply time.Duration
-	// Stop bounds the ending of a remote command whose context ended, default
-	// 10 s.
+	// Stop limits how long it takes to end a command whose context has ended,
+	// 10 s by default.
 	Stop time.Duration
 }
 
 const defaultMaxSessions = 8
 
-// withDefaults also gives the bastions their defaults.
+// withDefaults also sets the defaults of the bastions.
 func (o Options) withDefaults() Options {
 	o.Port = cmp.Or(o.Port, 22)
 	o.Name = cmp.Or(o.Name, o.Address)
@@ -83,6 +86,9 @@ func (o Options) withDefaults() Options {
 	o.Timeouts.KeepaliveInterval = cmp.Or(o.Timeouts.KeepaliveInterval, 10*time.Second)
 	o.Timeouts.KeepaliveReply = cmp.Or(o.Timeouts.KeepaliveReply, 15*time.Second)
 	o.Timeouts.Stop = cmp.Or(o.Timeouts.Stop, 10*time.Second)
+	if o.Sender == nil {
+		o.Sender = &host.Sender{}
+	}
 	if o.Bastion != nil {
 		bastion := o.Bastion.withDefaults()
 		o.Bastion = &bastion

@@ -8,14 +8,15 @@ import (
 	"time"
 
 	gossh "golang.org/x/crypto/ssh"
+
+	"slipway.io/slipway/provision/retry"
 )
 
-// sessions bounds how many are open at once on a connection, and learns when
-// the server allows less (MaxSessions in sshd_config, 10 by default).
+// sessions limits how many are open at once on a connection, and adapts if the
+// server allows fewer (MaxSessions in sshd_config, 10 by default).
 type sessions struct {
 	lost <-chan struct{}
-	// makeRoom closes an idle session that is only kept for later, and says
-	// whether it did.
+	// makeRoom closes an unused session, and reports whether there was one.
 	makeRoom func() bool
 
 	mu      sync.Mutex
@@ -29,8 +30,7 @@ func newSessions(limit int, lost <-chan struct{}) *sessions {
 	return &sessions{lost: lost, limit: limit, changed: make(chan struct{})}
 }
 
-// acquire waits for the right to open a session. It says whether it had to
-// wait.
+// acquire waits until a session may be opened. It reports whether it had to wait.
 func (s *sessions) acquire(ctx context.Context) (waited bool, err error) {
 	if free, _ := s.take(); free {
 		return false, nil
@@ -66,7 +66,7 @@ func (s *sessions) queue(n int) {
 	defer s.mu.Unlock()
 	s.waiting += n
 	if s.waiting == 0 {
-		s.broadcast() // Those who stood behind may go on.
+		s.broadcast() // The SFTP client may be used again: see crowded.
 	}
 }
 
@@ -88,28 +88,28 @@ func (s *sessions) release() {
 	s.mu.Unlock()
 }
 
-// broadcast wakes all who wait, to look again. The lock is held.
+// broadcast wakes all that wait, to check again. The lock is held.
 func (s *sessions) broadcast() {
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
 
-// nudge is for when makeRoom may now have something to close.
+// nudge wakes all that wait, since makeRoom may now have a session to close.
 func (s *sessions) nudge() {
 	s.mu.Lock()
 	s.broadcast()
 	s.mu.Unlock()
 }
 
-// crowded: somebody waits for a session.
+// crowded reports whether somebody waits for a session, and when that changes.
 func (s *sessions) crowded() (bool, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.waiting > 0, s.changed
 }
 
-// refused gives a session back that the server did not allow, and lowers the
-// bound to what is open. It says whether others were.
+// refused releases a session that the server did not allow, and lowers the limit
+// to those that are open. It reports whether there are any.
 func (s *sessions) refused() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,8 +119,8 @@ func (s *sessions) refused() bool {
 	return s.used > 0
 }
 
-// openSession opens a session within the bound. Give it back with
-// sessions.release after closing it.
+// openSession opens a session within the limit. Call sessions.release after
+// closing it.
 func (c *conn) openSession(ctx context.Context) (*gossh.Session, error) {
 	const firstPause = 20 * time.Millisecond
 	pause := firstPause
@@ -146,29 +146,18 @@ func (c *conn) openSession(ctx context.Context) (*gossh.Session, error) {
 			return nil, c.lose(err, false)
 		}
 		if c.sessions.refused() {
-			continue // and wait until one of the others ends.
+			continue // and wait until another session ends.
 		}
-		// None of ours is open: the server still counts one that just ended.
+		// None is open: the server still counts one that has just ended.
 		if alone.IsZero() {
 			alone = time.Now()
 		}
 		if time.Since(alone) > c.options.Timeouts.Connect {
 			return nil, fmt.Errorf("the server allows no session: %w", err)
 		}
-		if err := waitFor(ctx, pause); err != nil {
+		if err := retry.Sleep(ctx, pause); err != nil {
 			return nil, err
 		}
 		pause = min(2*pause, time.Second)
-	}
-}
-
-func waitFor(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

@@ -5,18 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
-	"sync"
 
 	"github.com/pkg/sftp"
 	gossh "golang.org/x/crypto/ssh"
 
 	"slipway.io/slipway/provision/host"
-	remotescripts "slipway.io/slipway/templates/remote"
+	hostscripts "slipway.io/slipway/templates/host"
 )
 
-// sftpServers are where distributions put OpenSSH's SFTP server: Debian and
-// Ubuntu, Fedora and RHEL, SUSE and Alpine, Arch and FreeBSD.
+// sftpServers are the paths of the SFTP server of OpenSSH on Debian and Ubuntu,
+// Fedora and RHEL, SUSE and Alpine, Arch and FreeBSD.
 var sftpServers = []string{
 	"/usr/lib/openssh/sftp-server",
 	"/usr/libexec/openssh/sftp-server",
@@ -32,9 +30,11 @@ const noServerCode = 127
 type sftpSession struct {
 	*sftp.Client
 	session *gossh.Session
+	host    string
+	output  host.Output
 	users   int
-	// dead is closed when the client has ended, exited when the program has, as
-	// exit says.
+	// dead is closed when the client has ended, exited when the program has; exit
+	// is then its error.
 	dead, exited chan struct{}
 	exit         error
 }
@@ -48,16 +48,16 @@ func (s *sftpSession) isDead() bool {
 	}
 }
 
-// openSFTP runs the machine's SFTP server as root in a session. A subsystem
-// would run it as the login user.
+// openSFTP runs the SFTP server of the host as root in a session. A subsystem
+// runs it as the login user.
 func (c *conn) openSFTP(ctx context.Context, by sudo) (*sftpSession, error) {
 	s, err := c.startSFTP(ctx, by, func(session *gossh.Session) error {
-		argv := append([]string{"sh", "-c", remotescripts.SFTPServer, "sh"}, sftpServers...)
+		argv := append([]string{"sh", "-c", hostscripts.SFTPServer, "sh"}, sftpServers...)
 		return session.Start(by.line(argv, mark+"=sftp"))
 	})
 	var exit *host.ExitError
 	if errors.As(err, &exit) && exit.Code == noServerCode && len(by.prefix) == 0 {
-		// root may use what sshd has built in.
+		// The login user is root: the subsystem is as good.
 		return c.startSFTP(ctx, by, func(session *gossh.Session) error { return session.RequestSubsystem("sftp") })
 	}
 	if err != nil {
@@ -73,10 +73,9 @@ func (c *conn) startSFTP(ctx context.Context, by sudo, start startFunc) (*sftpSe
 	if err != nil {
 		return nil, err
 	}
-	s := &sftpSession{session: session, dead: make(chan struct{}), exited: make(chan struct{})}
-	stderr := &headBuffer{}
+	s := &sftpSession{session: session, host: c.options.Name, dead: make(chan struct{}), exited: make(chan struct{})}
 	opened := make(chan error, 1)
-	go func() { opened <- s.begin(start, by, stderr) }()
+	go func() { opened <- s.begin(start, by) }()
 	select {
 	case err = <-opened:
 	case <-ctx.Done():
@@ -93,8 +92,8 @@ func (c *conn) startSFTP(ctx context.Context, by sudo, start startFunc) (*sftpSe
 	return nil, c.asLost(err, false)
 }
 
-// begin starts the server program and greets it.
-func (s *sftpSession) begin(start startFunc, by sudo, stderr *headBuffer) error {
+// begin starts the server program and the client.
+func (s *sftpSession) begin(start startFunc, by sudo) error {
 	stdin, err := s.session.StdinPipe()
 	if err != nil {
 		return err
@@ -103,7 +102,7 @@ func (s *sftpSession) begin(start startFunc, by sudo, stderr *headBuffer) error 
 	if err != nil {
 		return err
 	}
-	s.session.Stderr = stderr
+	s.session.Stderr = s.output.Stderr()
 	if err := start(s.session); err != nil {
 		return err
 	}
@@ -119,7 +118,7 @@ func (s *sftpSession) begin(start startFunc, by sudo, stderr *headBuffer) error 
 	s.Client, err = sftp.NewClientPipe(stdout, stdin,
 		sftp.UseConcurrentWrites(true), sftp.UseConcurrentReads(true), sftp.UseFstat(true))
 	if err != nil {
-		return s.whyNot(err, by, stderr)
+		return s.whyNot(err, by)
 	}
 	go func() {
 		_ = s.Client.Wait()
@@ -128,37 +127,18 @@ func (s *sftpSession) begin(start startFunc, by sudo, stderr *headBuffer) error 
 	return nil
 }
 
-// whyNot: the greeting failed since the program, or the connection, ended.
-func (s *sftpSession) whyNot(err error, by sudo, stderr *headBuffer) error {
+// whyNot explains why the client did not start: the program, or the connection,
+// ended.
+func (s *sftpSession) whyNot(err error, by sudo) error {
 	<-s.exited
 	var exit *gossh.ExitError
 	if !errors.As(s.exit, &exit) {
 		return err
 	}
-	failed := &host.ExitError{Argv: []string{"sftp-server"}, Code: exit.ExitStatus(), Stderr: stderr.String()}
+	result, _ := s.output.Result() // It is about standard output.
+	failed := &host.ExitError{Host: s.host, Command: "sftp-server", Code: exit.ExitStatus(), Stderr: string(result.Stderr)}
 	if denied := by.denied(failed); denied != nil {
 		return denied
 	}
 	return failed
-}
-
-// headBuffer keeps the beginning of what a program says.
-type headBuffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *headBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if room := 4096 - b.text.Len(); room > 0 {
-		b.text.Write(p[:min(room, len(p))])
-	}
-	return len(p), nil
-}
-
-func (b *headBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }

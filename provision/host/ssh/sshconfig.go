@@ -17,26 +17,26 @@ import (
 	"slipway.io/slipway/provision/config"
 )
 
-// maxJumps bounds a chain of bastions, which ssh_config could close to a ring.
+// maxJumps limits a chain of bastions, which may be a cycle in ssh_config.
 const maxJumps = 8
 
-// Local is what the installer's machine knows about SSH.
+// Local is the SSH configuration of localhost.
 type Local struct {
 	// Home is the home directory, User the current user's name.
 	Home, User string
 	// AgentSocket is SSH_AUTH_SOCK.
 	AgentSocket string
-	// ConfigFile is the user's ssh_config, normally Home/.ssh/config. A missing
-	// one is empty.
+	// ConfigFile is the ssh_config of the user, normally Home/.ssh/config. A
+	// missing file is empty.
 	ConfigFile string
-	// SystemKnownHosts is read besides the user's, normally
+	// SystemKnownHosts is read in addition to the file of the user, normally
 	// /etc/ssh/ssh_known_hosts.
 	SystemKnownHosts string
-	// InventoryDir is what relative paths in the inventory are relative to.
+	// InventoryDir is the base of relative paths in the inventory.
 	InventoryDir string
 }
 
-// CurrentLocal asks the operating system.
+// CurrentLocal reads the configuration from the operating system.
 func CurrentLocal(inventoryDir string) (Local, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
@@ -55,11 +55,11 @@ func CurrentLocal(inventoryDir string) (Local, error) {
 	}, nil
 }
 
-// OptionsFor says how to reach a host: what the host says, over what the
-// cluster says, over what ssh_config says for the host's address, over the
-// defaults of OpenSSH. Of ssh_config it reads User, Port, HostName,
-// IdentityFile, IdentitiesOnly, UserKnownHostsFile and ProxyJump. Passwords,
-// passphrases and whether new host keys are accepted are for the caller to add.
+// OptionsFor returns how to reach a host. Settings of the host override those of
+// the cluster, those of ssh_config for the address of the host, and the defaults of
+// OpenSSH, in this order. Of ssh_config it reads User, Port, HostName, IdentityFile,
+// IdentitiesOnly, UserKnownHostsFile and ProxyJump. The caller adds passwords,
+// passphrases and whether to accept new host keys.
 func OptionsFor(cluster *config.Cluster, host config.Host, local Local) (Options, error) {
 	merger := merger{local: local}
 	if err := merger.load(); err != nil {
@@ -100,9 +100,8 @@ func (m *merger) load() error {
 	return nil
 }
 
-// withoutMatch drops Match blocks, which the parser does not know and whose
-// conditions (exec, user, canonical) are OpenSSH's own affair. "Match all" is
-// as good as "Host *".
+// withoutMatch removes Match blocks, which the parser does not support. "Match all"
+// is the same as "Host *".
 func withoutMatch(content []byte) []byte {
 	var kept strings.Builder
 	skipping := false
@@ -123,7 +122,7 @@ func withoutMatch(content []byte) []byte {
 	return []byte(kept.String())
 }
 
-// options are those for what would be typed after `ssh`: alias.
+// options returns the options for `ssh alias`.
 func (m *merger) options(alias string, set config.SSH, jumps int) (Options, error) {
 	if jumps > maxJumps {
 		return Options{}, fmt.Errorf("more than %d jump hosts", maxJumps)
@@ -179,8 +178,8 @@ func (m *merger) knownHosts(o *Options, alias string, set config.SSH) {
 	}
 }
 
-// bastion takes the last jump of the chain; the ones before it are the
-// bastion's own.
+// bastion sets the last jump of the chain as bastion; those before it are the
+// bastions of that bastion.
 func (m *merger) bastion(o *Options, alias string, set config.SSH, jumps int) error {
 	chain := cmp.Or(set.Bastion, m.get(alias, "ProxyJump"))
 	if strings.EqualFold(chain, "none") {
@@ -188,7 +187,7 @@ func (m *merger) bastion(o *Options, alias string, set config.SSH, jumps int) er
 	}
 	if chain == "" {
 		if command := m.get(alias, "ProxyCommand"); command != "" && !strings.EqualFold(command, "none") {
-			return fmt.Errorf("ssh_config has a ProxyCommand for %s: only ProxyJump is known here", alias)
+			return fmt.Errorf("ssh_config has a ProxyCommand for %s, which is not supported: use ProxyJump", alias)
 		}
 		return nil
 	}
@@ -241,7 +240,7 @@ func parsePort(s string) (int, error) {
 }
 
 func (m *merger) get(alias, key string) string {
-	// Get fails only on conditional Includes, which the parser has refused.
+	// Get fails only on conditional Includes, which the parser refuses.
 	value, _ := m.config.Get(alias, key)
 	return value
 }
@@ -259,8 +258,8 @@ func (m *merger) inventoryPath(path string) string {
 	return filepath.Join(m.local.InventoryDir, path)
 }
 
-// sshPath expands ~ and the tokens of ssh_config (TOKENS in its manual) that
-// make sense in a path.
+// sshPath expands ~ and those tokens of ssh_config (TOKENS in its manual) that are
+// useful in a path.
 func (m *merger) sshPath(path string, o Options, alias string) string {
 	path = strings.NewReplacer("%d", m.local.Home, "%u", m.local.User, "%r", o.User, "%h", o.Address,
 		"%n", alias, "%p", strconv.Itoa(o.Port), "%%", "%").Replace(strings.Trim(path, `"`))
@@ -268,7 +267,7 @@ func (m *merger) sshPath(path string, o Options, alias string) string {
 	if filepath.IsAbs(path) {
 		return path
 	}
-	// ssh itself takes such a path relative to where it is called.
+	// ssh takes such a path relative to the working directory.
 	return filepath.Join(m.local.Home, ".ssh", path)
 }
 

@@ -6,13 +6,13 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"slipway.io/slipway/provision/host"
-	remotescripts "slipway.io/slipway/templates/remote"
+	hostscripts "slipway.io/slipway/templates/host"
 )
 
-// stop ends the processes of a command whose context has ended. SSH knows a
-// signal request, but sshd obeys it neither for what sudo started nor in a root
-// login, and closing a session without a terminal ends nothing: so everything
-// that carries the command's label is looked for and ended on the machine.
+// stop ends the processes of a command whose context has ended. A signal request
+// of SSH is not enough: sshd ignores it for root and for what sudo started, and
+// closing a session without a terminal ends no process. So a script on the host
+// finds and ends all processes that carry the label of the command.
 func (c *conn) stop(ctx context.Context, session *gossh.Session, by sudo, label string) {
 	if c.isLost() {
 		return
@@ -22,16 +22,16 @@ func (c *conn) stop(ctx context.Context, session *gossh.Session, by sudo, label 
 	go func() { _ = session.Signal(gossh.SIGTERM) }()
 
 	if c.hasSpare() {
-		// Half of the time, since the server may allow fewer sessions than
-		// were open up to now: then this one waits in vain.
+		// Half of the time: if the server allows fewer sessions than assumed, this
+		// one never opens.
 		half, cancel := context.WithTimeout(ctx, c.options.Timeouts.Stop/2)
 		defer cancel()
 		if _, err := c.run(half, stopScript(label), by); err == nil {
 			return
 		}
 	}
-	// No session is free, since the command itself holds one until it ends: a
-	// second connection has sessions of its own.
+	// No session is free, since the command holds one until it ends: open a
+	// second connection.
 	second, err := dial(ctx, c.options)
 	if err != nil {
 		return
@@ -40,9 +40,9 @@ func (c *conn) stop(ctx context.Context, session *gossh.Session, by sudo, label 
 	_, _ = second.run(ctx, stopScript(label), by)
 }
 
-func stopScript(label string) host.Cmd { return host.Script("stop", remotescripts.Stop, label) }
+func stopScript(label string) host.Cmd { return host.Script("stop", hostscripts.Stop, label) }
 
-// hasSpare: a session can be opened without waiting for one to end.
+// hasSpare reports whether a session can be opened without waiting.
 func (c *conn) hasSpare() bool {
 	s := c.sessions
 	s.mu.Lock()

@@ -10,28 +10,28 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// sudo is how a command becomes root's.
+// sudo is how a command is run as root.
 type sudo struct {
-	// prefix goes before the command; empty: no sudo.
+	// prefix precedes the command; empty: no sudo.
 	prefix []string
-	// password goes first on standard input, if withPassword.
+	// password is the first line of standard input, if withPassword.
 	password     string
 	withPassword bool
 }
 
 var (
-	// plain messages: LC_ALL=C, since some of them are looked at.
+	// plain gives messages in English, since some of them are parsed.
 	plain  = []string{"env", "LC_ALL=C"}
 	noSudo = sudo{}
 )
 
-// freeSudo needs no password. -n never asks, -H gives root's home directory.
+// freeSudo needs no password: -n never asks, -H sets the home directory of root.
 func freeSudo() sudo {
 	return sudo{prefix: append(plain[:2:2], "sudo", "-n", "-H", "--")}
 }
 
-// passwordSudo reads the password from standard input, always (-k: even if it
-// was given a moment ago), and byte by byte, so that the rest is the command's.
+// passwordSudo reads the password from standard input (-S), always (-k ignores a
+// cached one), and byte by byte, so that the command reads the rest.
 func passwordSudo(password string) sudo {
 	return sudo{
 		prefix:   append(plain[:2:2], "sudo", "-k", "-S", "-H", "-p", "", "--"),
@@ -39,7 +39,7 @@ func passwordSudo(password string) sudo {
 	}
 }
 
-// line is what the login shell on the machine gets.
+// line is the command line for the login shell on the host.
 func (s sudo) line(argv []string, label string) string {
 	command := append(plain[:2:2], label)
 	return host.Quote(append(append(s.prefix[:len(s.prefix):len(s.prefix)], command...), argv...))
@@ -55,8 +55,8 @@ func (s sudo) input(stdin io.Reader) io.Reader {
 	return io.MultiReader(strings.NewReader(s.password+"\n"), stdin)
 }
 
-// denied: it was sudo, and not the command, that ended. sudo has no exit code
-// of its own for that: it is 1, or env's 127 where there is no sudo.
+// denied returns an error if sudo, and not the command, failed. sudo has no exit
+// code for that: it is 1, or 127 of env if sudo is not installed.
 func (s sudo) denied(exit *host.ExitError) error {
 	text := strings.TrimSpace(exit.Stderr)
 	isSudo := exit.Code == 1 && (strings.HasPrefix(text, "sudo: ") || strings.HasPrefix(text, "Sorry, ")) ||
@@ -67,28 +67,30 @@ func (s sudo) denied(exit *host.ExitError) error {
 	return fmt.Errorf("%w: %s", host.ErrSudo, text)
 }
 
-// rights remembers how the user becomes root. It is found out once; a refusal
-// stays, since every wrong password brings an account nearer to being locked.
-type rights struct {
+// privilege remembers how the user becomes root. It is probed once. A refusal is
+// final, since every wrong password brings the account closer to being locked.
+type privilege struct {
 	turn  chan struct{}
 	known bool
 	by    sudo
 	err   error
 }
 
-func (r *rights) of(ctx context.Context, c *conn) (sudo, error) {
+func newPrivilege() privilege { return privilege{turn: make(chan struct{}, 1)} }
+
+func (p *privilege) of(ctx context.Context, c *conn) (sudo, error) {
 	select {
-	case r.turn <- struct{}{}:
-		defer func() { <-r.turn }()
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
 	case <-ctx.Done():
 		return sudo{}, ctx.Err()
 	}
-	if r.known {
-		return r.by, r.err
+	if p.known {
+		return p.by, p.err
 	}
 	by, err := c.probeSudo(ctx)
 	if err == nil || errors.Is(err, host.ErrSudo) {
-		r.by, r.err, r.known = by, err, true
+		p.by, p.err, p.known = by, err, true
 	}
 	return by, err
 }
@@ -97,8 +99,8 @@ func (c *conn) probeSudo(ctx context.Context) (sudo, error) {
 	if c.options.User == "root" {
 		return noSudo, nil
 	}
-	// The probe is the very command line that is used later, since sudoers may
-	// treat different commands differently.
+	// The probe has the same prefix as later commands, since sudoers may treat
+	// different options differently.
 	probe := host.Cmd{Argv: []string{"true"}}
 	by := freeSudo()
 	_, err := c.run(ctx, probe, by)
@@ -116,7 +118,7 @@ func (c *conn) probeSudo(ctx context.Context) (sudo, error) {
 		return sudo{}, fmt.Errorf("%w: password: %w", host.ErrSudo, err)
 	}
 	if strings.ContainsAny(password, "\n\x00") {
-		return sudo{}, fmt.Errorf("%w: the password holds a line end", host.ErrSudo)
+		return sudo{}, fmt.Errorf("%w: the password contains a newline or a NUL byte", host.ErrSudo)
 	}
 	by = passwordSudo(password)
 	probe.Secret = []string{password}
@@ -126,8 +128,7 @@ func (c *conn) probeSudo(ctx context.Context) (sudo, error) {
 	return by, nil
 }
 
-// asDenied: `sudo true` that ends otherwise than with 0 is a denial, whatever
-// it says.
+// asDenied turns any exit code of `sudo true` into a denial, whatever sudo prints.
 func asDenied(err error) error {
 	var exit *host.ExitError
 	if errors.As(err, &exit) {

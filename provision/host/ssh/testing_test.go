@@ -65,9 +65,18 @@ func optionsFor(s *hosttest.Server) ssh.Options {
 	}
 }
 
+// connect returns a host that is connected.
+func connect(ctx context.Context, o ssh.Options) (*ssh.Host, error) {
+	h, err := ssh.New(o)
+	if err != nil {
+		return nil, err
+	}
+	return h, h.Connect(ctx)
+}
+
 func dial(t testing.TB, o ssh.Options) *ssh.Host {
 	t.Helper()
-	h, err := ssh.Dial(t.Context(), o)
+	h, err := connect(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -136,7 +136,7 @@ func (s *session) readHostKeys(ctx context.Context, m machine, l login) ([]strin
 		Name: m.Name, Address: l.address, Port: l.port, User: l.user, IdentityFile: l.identityFile, IdentitiesOnly: true,
 		KnownHostsFile: filepath.Join(temp, "known_hosts"), AcceptNewHostKeys: true,
 	}
-	conn, err := ssh.Dial(ctx, options)
+	conn, err := ssh.New(options)
 	if err != nil {
 		return nil, err
 	}
