@@ -9,8 +9,7 @@ LDFLAGS := -s -w -X slipway.io/slipway/cmd.version=$(VERSION)
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# The program that measures between machines is brought there by slipway, which
-# embeds it.
+# slipway embeds the network probe for all architectures, and uploads it to hosts.
 PROBES := $(foreach arch,amd64 arm64,provision/probe/netprobe/embedded/probe-linux-$(arch).gz)
 PROBE_SOURCES := $(filter-out %_test.go,$(wildcard provision/probe/netprobe/agent/*.go provision/probe/netprobe/wire/*.go)) go.mod
 
@@ -20,7 +19,7 @@ provision/probe/netprobe/embedded/probe-linux-%.gz: $(PROBE_SOURCES)
 	gzip -9 -n -c bin/probe-$* > $@.new && mv $@.new $@
 
 .PHONY: probe
-probe: $(PROBES) ## Build the program that measures between machines, for all architectures
+probe: $(PROBES) ## Build the network probe, for all architectures
 
 .PHONY: build
 build: $(PROBES) ## Build the static binary bin/slipway
@@ -39,7 +38,7 @@ lint: ## Check format (gofumpt), go vet, staticcheck, shellcheck
 	go tool staticcheck ./...
 	go tool staticcheck -tags e2e ./e2e
 	@command -v shellcheck >/dev/null || { \
-		echo "shellcheck is missing; on Debian: apt-get install shellcheck"; exit 1; }
+		echo "shellcheck is not installed; on Debian: apt-get install shellcheck"; exit 1; }
 	.ci/shell-files | xargs shellcheck
 
 .PHONY: format
@@ -47,21 +46,21 @@ format: ## Format all Go files with gofumpt
 	go tool gofumpt -w .
 
 .PHONY: e2e
-e2e: build ## Prove it on real clusters: machine containers, faults (root, Debian; see CONTRIBUTING.md)
+e2e: build ## Test on real clusters in machine containers, with faults (root, Debian; see CONTRIBUTING.md)
 	e2e/run
 
 .PHONY: e2e-vagrant
-e2e-vagrant: build ## Prove it on virtual machines: Vagrant, libvirt, QEMU (root, Debian; see CONTRIBUTING.md)
+e2e-vagrant: build ## Test on virtual machines: Vagrant, libvirt, QEMU (root, Debian; see CONTRIBUTING.md)
 	e2e/vagrant/run
 
 .PHONY: lab
-lab: build ## Bring up a lab in machine containers, with a bundle built from source (root, Debian)
+lab: build ## Create a lab of machine containers, with a bundle built from source (root, Debian)
 	e2e/lab.sh
 
 .PHONY: bench-lab
-bench-lab: build ## Time slipway apply against a shell script over OpenSSH, on fresh machines (root, Debian)
-	e2e/bench/run
+bench-lab: build ## Compare the time of slipway apply with a shell script over OpenSSH (root, Debian)
+	e2e/bench/run $(BENCH_FLAGS)
 
 .PHONY: clean
-clean: ## Remove bin/; a lab is taken down with bin/slipway lab down
+clean: ## Delete build outputs (delete labs with bin/slipway lab down)
 	rm -rf bin $(PROBES)

@@ -75,9 +75,9 @@ func TestCommandsFindALabOfVagrant(t *testing.T) {
 func TestUpRefusesToChangeTheLab(t *testing.T) {
 	withVagrantLab(t)
 	for want, args := range map[string][]string{
-		`--provider container: lab "lab" uses vagrant`:                                 {"--provider", "container"},
-		"its box is bento/debian-13: take it down first to make it bento/ubuntu-24.04": {"--box", "ubuntu-24.04"},
-		"it has machine kworker1, which is not asked for now":                          {"--workers", "0", "--machines-only"},
+		`--provider container: lab "lab" uses vagrant`:                                                           {"--provider", "container"},
+		"its box is bento/debian-13: delete the lab first (slipway lab down) to change it to bento/ubuntu-24.04": {"--box", "ubuntu-24.04"},
+		"machine kworker1 is not in the new size of the lab":                                                     {"--workers", "0", "--machines-only"},
 	} {
 		_, complaints, code := slipway(t, append([]string{"lab", "up"}, args...)...)
 		if code == 0 || !strings.Contains(complaints, want) {

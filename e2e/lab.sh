@@ -1,21 +1,21 @@
 #!/bin/sh
-# Brings up a lab of machine containers with a cluster on it, from a bundle
-# built from source, for places without a hypervisor, release servers or an
-# image registry. Run again, it goes on, or says that all is there.
+# Creates a lab of machine containers and a cluster on it, with a bundle built from
+# source: for computers without a hypervisor or without access to release servers and
+# registries. Rerun it to resume.
 #
 #   e2e/lab.sh [option of "slipway lab up"]...
 #
-# Needs root on Debian, Go, and bin/slipway (make build). LAB is the lab's name.
+# Needs root on Debian, Go, and bin/slipway (make build). LAB is the name of the lab.
 set -eu
 cd "$(dirname "$0")/.."
 name=${LAB:-lab}
-# With addons the bundle has those that can be built from source.
+# With --addons, the bundle contains the addons that can be built from source.
 addons=
 case " $* " in
 *" --addons"*) addons=--addons ;;
 esac
 
-# The machines need no bundle: they are made while it is.
+# The machines are created while the bundle is built.
 e2e/prepare.sh --packages
 bin/slipway lab up --provider container --name "$name" --machines-only "$@" >/dev/null &
 machines=$!
@@ -29,5 +29,5 @@ kubectl=$bundle/bin/linux-$(go env GOARCH)/kubectl
 printf '\n'
 "$kubectl" --context "$name" get nodes -o wide
 if ! command -v kubectl >/dev/null; then
-	printf '\nkubectl is not installed here; the bundle has it:\n  %s --context %s get pods -A\n' "$kubectl" "$name"
+	printf '\nkubectl is not installed; the bundle contains it:\n  %s --context %s get pods -A\n' "$kubectl" "$name"
 fi

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Looks for Debian packages, and says how to install those that are missing.
+# Checks that Debian packages are installed.
 #
 #   e2e/packages.sh [--install] PACKAGE...
 #
-# --install installs them, as root. Standard output stays empty.
+# --install installs the missing ones, as root. Standard output stays empty.
 set -eu
 install=
 if [ "$1" = --install ]; then
@@ -20,10 +20,10 @@ if [ -z "$missing" ]; then
 	exit
 fi
 if [ -z "$install" ] || [ "$(id -u)" -ne 0 ]; then
-	echo "packages are missing; as root: apt-get install$missing" >&2
+	echo "missing packages; as root, run: apt-get install$missing" >&2
 	exit 1
 fi
 apt-get update -q >&2
-# The list is split into its words on purpose.
+# The list is split into words on purpose.
 # shellcheck disable=SC2086
 DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing >&2

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Looks for what machine containers need on this machine, makes or reuses a
-# bundle built from source, and prints its path.
+# Checks that this computer can run machine containers, builds a bundle from source or
+# reuses a cached one, and prints its path.
 #
 #   e2e/prepare.sh [--install | --packages] [--addons]
 #
-# --install installs missing Debian packages, --packages does nothing more.
-# With --addons the bundle has all addons that can be built from source.
-# With SLIPWAY_BUNDLE set, that bundle is used and none is made.
+# --install installs missing Debian packages. --packages only installs packages.
+# --addons adds all addons that can be built from source to the bundle.
+# SLIPWAY_BUNDLE is the path of a bundle to use instead.
 set -eu
 cd "$(dirname "$0")/.."
 install=
@@ -23,7 +23,7 @@ for option; do
 done
 
 if [ "$(id -u)" -ne 0 ]; then
-	echo "machine containers need root: run this with sudo" >&2
+	echo "machine containers need root: run this script with sudo" >&2
 	exit 1
 fi
 
@@ -36,11 +36,10 @@ if [ -n "${SLIPWAY_BUNDLE-}" ]; then
 	exit
 fi
 if ! command -v go >/dev/null; then
-	echo "go is missing; the version that is needed stands in go.mod: https://go.dev/dl" >&2
+	echo "go is not installed; go.mod has the required version: https://go.dev/dl" >&2
 	exit 1
 fi
-# What was built before comes from its cache. With the settings of "make build",
-# the compiler takes what both programs are made of from its own.
+# With the settings of "make build", the two share Go's build cache.
 export GOGC="${GOGC:-400}" CGO_ENABLED=0
 if [ "$install" = --install ]; then
 	exec go run -trimpath ./e2e/source -addons "$addons" -install

@@ -1,5 +1,4 @@
-// Package vagrant holds the Vagrantfile of the Vagrant lab, for the program to
-// write where Vagrant is to run.
+// Package vagrant contains the Vagrantfile of labs.
 package vagrant
 
 import _ "embed"

@@ -30,17 +30,17 @@ func TestVerdictFailsWhenSlipwayIsSlower(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	if err := verdict(&out, durations(80, 82), durations(90, 100), 1.0); err != nil {
-		t.Errorf("faster is no error, got %v", err)
+		t.Errorf("slipway is faster, but: %v", err)
 	}
 	if !strings.Contains(out.String(), "ratio slipway/by-hand 0.85") {
 		t.Errorf("the ratio is not printed: %s", out.String())
 	}
 	if err := verdict(&out, durations(91), durations(90), 1.0); err == nil {
-		t.Error("slower must be an error")
+		t.Error("slipway is slower, without an error")
 	}
 }
 
-func TestJoinByTokenLeavesPlacesForWhatIsNotKnownYet(t *testing.T) {
+func TestAJoinByTokenHasPlaceholders(t *testing.T) {
 	t.Parallel()
 	document := "kind: JoinConfiguration\ndiscovery: {file: {kubeConfigPath: x}}\nnodeRegistration: {name: w1}\n"
 	got, err := byToken([]byte(document), "192.0.2.10:6443")

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Installs a cluster as a skilled administrator would by hand: OpenSSH with one
-# multiplexed connection a host, all hosts at once at each stage.
+# Installs a cluster as a skilled administrator does by hand: OpenSSH with one
+# multiplexed connection per host, all hosts in parallel at each stage.
 #
 #   by-hand.sh SITE BUNDLE
 #
-# SITE is what he has written beforehand, the very files that slipway renders:
-#   hosts        a line a host: name role; the control plane first
+# SITE has the files that the administrator prepares, rendered as slipway renders
+# them:
+#   hosts        a line per host: name role; the control plane first
 #   ssh_config   how to reach them
 #   root/        files for every host, at their paths
 #   hosts-block  lines for /etc/hosts
@@ -13,7 +14,7 @@
 #   join-NAME.yaml   for kubeadm join, with TOKEN and HASH in their places
 #   flannel.yaml
 #   ROLE.tar     the images of a role, as ctr imports them
-#   ROLE.pins    their names
+#   ROLE.pins    the names of these images
 #   ROLE.bin, plugins   the programs of a role and the CNI plugins, below BUNDLE
 set -eu
 site=$1 bundle=$2
@@ -22,7 +23,7 @@ admin=/etc/kubernetes/admin.conf
 
 on() { ssh -F "$ssh_config" "$@"; }
 
-# reached WHAT says when that was.
+# reached MILESTONE prints it with the time since the start.
 began=$(date +%s)
 reached() { echo "after $(($(date +%s) - began)) s: $*"; }
 
@@ -45,7 +46,7 @@ await() {
 	[ -z "$failed" ]
 }
 
-# prepare NAME ROLE makes a host ready for kubeadm.
+# prepare NAME ROLE prepares a host for kubeadm.
 prepare() {
 	tar -C "$bundle" -cf - -T "$site/$2.bin" |
 		on "$1" 'sudo tar -C /usr/local/bin --no-same-owner --transform "s|.*/||" -xf -'
@@ -57,7 +58,7 @@ prepare() {
 	on "$1" sudo sh -eu <<-'END'
 		sed -i '/^[^#].*[[:space:]]swap[[:space:]]/s/^/# /' /etc/fstab
 		swapoff -a
-		# Where they are built in, there is nothing to load.
+		# modprobe fails where they are built into the kernel.
 		modprobe --all overlay br_netfilter 2>/dev/null || true
 		sysctl --quiet --load /etc/sysctl.d/90-kubernetes.conf
 		systemctl daemon-reload
@@ -67,7 +68,7 @@ prepare() {
 	END
 	reached "$1 runs containerd"
 	on "$1" sudo ctr --namespace k8s.io images import --digests=false - <"$site/$2.tar"
-	# What garbage collection takes cannot be pulled again.
+	# Without a registry, an image that garbage collection deletes is lost.
 	on "$1" 'xargs -I{} sudo ctr --namespace k8s.io images label {} io.cri-containerd.pinned=pinned' <"$site/$2.pins"
 }
 
@@ -84,7 +85,7 @@ while read -r name role; do
 	prepare "$name" "$role" </dev/null &
 	pids="$pids $!"
 done <"$site/hosts"
-# The lists are split into their words on purpose, here and below.
+# The lists are split into words on purpose, here and below.
 # shellcheck disable=SC2086
 await $pids
 reached "hosts are prepared"

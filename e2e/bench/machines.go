@@ -15,16 +15,18 @@ import (
 
 	"slipway.io/slipway/provision/lab"
 	"slipway.io/slipway/provision/lab/container"
+	"slipway.io/slipway/provision/localhost"
 )
 
-// bench makes machines and has a cluster installed on them.
+// bench creates machines and installs clusters on them.
 type bench struct {
 	options
 	scratch string
 	log     io.Writer
 }
 
-// warm reads the bundle once, so that neither of the two reads it from disk.
+// warm reads the bundle into the page cache, so that no installation waits for the
+// disk.
 func (b *bench) warm(ctx context.Context) error {
 	return filepath.WalkDir(b.bundle, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || ctx.Err() != nil {
@@ -40,7 +42,7 @@ func (b *bench) warm(ctx context.Context) error {
 	})
 }
 
-// measure times one installation on fresh machines.
+// measure times one installation on new machines.
 func (b *bench) measure(ctx context.Context, c *contender) (took time.Duration, err error) {
 	containers := container.Containers{Progress: func(lab.Event) {}}
 	defer func() {
@@ -52,68 +54,90 @@ func (b *bench) measure(ctx context.Context, c *contender) (took time.Duration, 
 		}
 	}()
 	spec := lab.Spec{Name: b.lab, ControlPlanes: 1, Workers: 2, Bundle: b.bundle}
-	if _, err := containers.Up(ctx, spec); err != nil {
-		return 0, err
-	}
-	install, err := c.prepare(b, ctx)
+	l, err := containers.Up(ctx, spec)
 	if err != nil {
 		return 0, err
 	}
-	start := time.Now()
-	if err := install(ctx); err != nil {
+	install, err := c.prepare(b, ctx, l)
+	if err != nil {
 		return 0, err
 	}
+	tooLate := fmt.Errorf("not finished after %s (-limit)", b.limit)
+	limited, cancel := context.WithTimeoutCause(ctx, b.limit, tooLate)
+	defer cancel()
+	start := time.Now()
+	err = install(limited)
 	took = time.Since(start)
-	return took, b.nodesReady(ctx)
+	if err == nil {
+		err = b.nodesReady(limited, l)
+	}
+	if err == nil {
+		return took, nil
+	}
+	if cause := context.Cause(limited); cause != nil {
+		err = cause
+	}
+	return 0, errors.Join(err, b.showCluster(ctx, l))
 }
 
-func (b *bench) slipwayApply(ctx context.Context) (func(context.Context) error, error) {
-	made, err := container.Containers{}.Status(ctx, b.lab)
-	if err != nil {
-		return nil, err
-	}
+func (b *bench) slipwayApply(_ context.Context, l *lab.Lab) (func(context.Context) error, error) {
 	return func(ctx context.Context) error {
-		return b.quietly(ctx, b.slipway, "apply", "--inventory", made.InventoryFile())
+		return b.quietly(ctx, b.slipway, "apply", "--inventory", l.InventoryFile())
 	}, nil
 }
 
-func (b *bench) byHand(ctx context.Context) (func(context.Context) error, error) {
-	made, err := container.Containers{}.Status(ctx, b.lab)
-	if err != nil {
-		return nil, err
-	}
+func (b *bench) byHand(ctx context.Context, l *lab.Lab) (func(context.Context) error, error) {
 	dir, err := os.MkdirTemp(b.scratch, "site-")
 	if err != nil {
 		return nil, err
 	}
-	if err := writeSite(ctx, dir, made, b.bundle); err != nil {
+	if err := writeSite(ctx, dir, l, b.bundle); err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context) error { return b.quietly(ctx, b.script, dir, b.bundle) }, nil
 }
 
-// nodesReady asks the control plane whether both ways lead to the same end.
-func (b *bench) nodesReady(ctx context.Context) error {
-	made, err := container.Containers{}.Status(ctx, b.lab)
+// nodesReady verifies that the installation leaves all nodes ready.
+func (b *bench) nodesReady(ctx context.Context, l *lab.Lab) error {
+	out, err := onControlPlane(ctx, l, "get nodes --no-headers")
 	if err != nil {
 		return err
 	}
-	argv, err := made.SSHArgv(made.Machines[0].Name,
-		"sudo", "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "get", "nodes", "--no-headers")
-	if err != nil {
-		return err
-	}
-	out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).Output()
-	if err != nil {
-		return fmt.Errorf("ask for the nodes: %w", err)
-	}
-	if ready := strings.Count(string(out), " Ready "); ready != len(made.Machines) {
-		return fmt.Errorf("%d nodes are ready, not %d:\n%s", ready, len(made.Machines), out)
+	if ready := strings.Count(string(out), " Ready "); ready != len(l.Machines) {
+		return fmt.Errorf("%d of %d nodes are ready", ready, len(l.Machines))
 	}
 	return nil
 }
 
-// quietly runs a program. Its output is kept, and shown if it fails.
+// readiness are the columns of `kubectl get nodes` that explain why a node is not
+// ready.
+const readiness = `-o custom-columns='NAME:.metadata.name,` +
+	`READY:.status.conditions[?(@.type=="Ready")].status,MESSAGE:.status.conditions[?(@.type=="Ready")].message'`
+
+// showCluster prints the state of nodes and pods, to explain a failure.
+func (b *bench) showCluster(ctx context.Context, l *lab.Lab) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	for _, query := range []string{"get nodes " + readiness, "get pods --all-namespaces -o wide", "get events --all-namespaces --field-selector type=Warning"} {
+		out, err := onControlPlane(ctx, l, query)
+		fmt.Fprintf(b.log, "%s", out)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// onControlPlane runs kubectl on the control plane, by a command line for a shell.
+func onControlPlane(ctx context.Context, l *lab.Lab, query string) ([]byte, error) {
+	argv, err := l.SSHArgv(l.Machines[0].Name, "sudo kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout 10s "+query)
+	if err != nil {
+		return nil, err
+	}
+	return localhost.Run(ctx, argv...)
+}
+
+// quietly runs a program. It prints the output only if the program fails.
 func (b *bench) quietly(ctx context.Context, program string, args ...string) error {
 	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, program, args...)

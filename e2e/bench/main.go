@@ -1,9 +1,9 @@
-// Command bench times `slipway apply` against by-hand.sh, a shell script that does the same steps over OpenSSH, on fresh
-// machine containers of the same kind: one control plane, two workers.
+// Command bench compares the time of `slipway apply` with that of by-hand.sh, a shell script that takes the same steps over
+// OpenSSH, on new machine containers: one control plane and two workers.
 //
 //	go run ./e2e/bench -slipway bin/slipway -bundle DIR
 //
-// It needs root. The exit code is 1 if slipway is slower.
+// It needs root. The exit code is 1 if slipway is slower, or if an installation fails or exceeds its time limit.
 package main
 
 import (
@@ -18,6 +18,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"slipway.io/slipway/provision/lab"
 )
 
 func main() {
@@ -37,27 +39,34 @@ func main() {
 type options struct {
 	slipway, bundle, script, lab, logs string
 	pairs                              int
-	most                               float64
+	limit                              time.Duration
+	maxRatio                           float64
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.StringVar(&o.slipway, "slipway", "bin/slipway", "the binary")
-	flags.StringVar(&o.bundle, "bundle", "", "the bundle that both install from")
-	flags.StringVar(&o.script, "script", "e2e/bench/by-hand.sh", "what slipway is compared with")
-	flags.StringVar(&o.lab, "lab", fmt.Sprintf("bench-%d", os.Getpid()), "name of the lab, made anew for each run")
-	flags.StringVar(&o.logs, "logs", "", "folder for what each run prints (default: shown if it fails)")
-	flags.IntVar(&o.pairs, "pairs", 2, "how often each of the two is run")
-	flags.Float64Var(&o.most, "most", 1.0, "the ratio that slipway may have")
+	flags.StringVar(&o.slipway, "slipway", "bin/slipway", "path of the binary")
+	flags.StringVar(&o.bundle, "bundle", "", "folder of the bundle that both install from")
+	flags.StringVar(&o.script, "script", "e2e/bench/by-hand.sh", "script to compare slipway with")
+	flags.StringVar(&o.lab, "lab", fmt.Sprintf("bench-%d", os.Getpid()), "name of the lab, which each installation creates and deletes")
+	flags.StringVar(&o.logs, "logs", "", "folder for the output of each installation (default: printed if it fails)")
+	flags.IntVar(&o.pairs, "pairs", 2, "number of installations with each of the two")
+	flags.DurationVar(&o.limit, "limit", 10*time.Minute, "time limit of an installation")
+	flags.Float64Var(&o.maxRatio, "max-ratio", 1.0, "largest ratio of slipway's time to the script's")
 	if err := flags.Parse(args); err != nil {
 		return options{}, err
 	}
-	if flags.NArg() > 0 || o.bundle == "" || o.pairs < 1 {
-		return options{}, errors.New("a bundle, at least one pair and no argument: see -h")
+	switch {
+	case flags.NArg() > 0:
+		return options{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case o.bundle == "":
+		return options{}, errors.New("-bundle is required")
+	case o.pairs < 1:
+		return options{}, fmt.Errorf("-pairs %d: must be at least 1", o.pairs)
 	}
-	// Both run in other folders.
+	// The script runs in another folder.
 	for _, path := range []*string{&o.slipway, &o.bundle, &o.script, &o.logs} {
 		if *path == "" {
 			continue
@@ -71,11 +80,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	return o, nil
 }
 
-// contender is a way to install a cluster on a lab's machines. What prepare
-// returns is timed.
+// contender is a way to install a cluster on the machines of a lab. Only the
+// function that prepare returns is timed.
 type contender struct {
 	name    string
-	prepare func(*bench, context.Context) (install func(context.Context) error, err error)
+	prepare func(*bench, context.Context, *lab.Lab) (install func(context.Context) error, err error)
 	took    []time.Duration
 }
 
@@ -98,7 +107,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	for pair := range o.pairs {
 		order := []*contender{slipway, byHand}
 		if pair%2 == 1 {
-			slices.Reverse(order) // neither is always the first
+			slices.Reverse(order) // neither always runs first
 		}
 		for _, c := range order {
 			took, err := b.measure(ctx, c)
@@ -109,16 +118,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			fmt.Fprintf(stdout, "pair %d  %-14s %6.1f s\n", pair+1, c.name, took.Seconds())
 		}
 	}
-	return verdict(stdout, slipway.took, byHand.took, o.most)
+	return verdict(stdout, slipway.took, byHand.took, o.maxRatio)
 }
 
-// verdict prints the ratio of the medians; one above the most is an error.
-func verdict(w io.Writer, slipway, byHand []time.Duration, most float64) error {
+// verdict prints the ratio of the medians. A larger one than allowed is an error.
+func verdict(w io.Writer, slipway, byHand []time.Duration, maxRatio float64) error {
 	ours, theirs := median(slipway), median(byHand)
 	ratio := ours.Seconds() / theirs.Seconds()
 	fmt.Fprintf(w, "median  slipway apply %.1f s, by hand %.1f s; ratio slipway/by-hand %.2f\n", ours.Seconds(), theirs.Seconds(), ratio)
-	if ratio > most {
-		return fmt.Errorf("slipway is slower than by hand: ratio %.2f, at most %.2f", ratio, most)
+	if ratio > maxRatio {
+		return fmt.Errorf("slipway is too slow: ratio %.2f, at most %.2f allowed", ratio, maxRatio)
 	}
 	return nil
 }

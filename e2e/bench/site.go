@@ -16,16 +16,17 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/bundle/install"
 	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/lab"
 	"slipway.io/slipway/templates"
 )
 
-// plugins are the CNI plugins that Flannel's configuration uses.
+// plugins are the CNI plugins in the configuration of Flannel.
 var plugins = []string{"cni/bridge", "cni/host-local", "cni/loopback", "cni/portmap"}
 
-// site is what an administrator has written before he begins, see by-hand.sh.
+// site is what an administrator prepares for by-hand.sh, which lists the files.
 type site struct {
 	dir     string
 	lab     *lab.Lab
@@ -34,10 +35,10 @@ type site struct {
 	arch    string
 }
 
-// writeSite writes it from the lab's inventory and the templates that slipway
-// itself uses: both install the same.
-func writeSite(ctx context.Context, dir string, made *lab.Lab, bundleDir string) error {
-	cluster, err := config.Load(made.InventoryFile())
+// writeSite renders the inventory of the lab with slipway's own templates: both
+// install the same cluster.
+func writeSite(ctx context.Context, dir string, l *lab.Lab, bundleDir string) error {
+	cluster, err := config.Load(l.InventoryFile())
 	if err != nil {
 		return err
 	}
@@ -45,7 +46,7 @@ func writeSite(ctx context.Context, dir string, made *lab.Lab, bundleDir string)
 	if err != nil {
 		return err
 	}
-	s := &site{dir: dir, lab: made, cluster: cluster, bundle: b, arch: runtime.GOARCH}
+	s := &site{dir: dir, lab: l, cluster: cluster, bundle: b, arch: runtime.GOARCH}
 	return errors.Join(s.writeHosts(), s.writeRoot(), s.writeKubeadm(), s.writeFlannel(), s.writeContents(ctx))
 }
 
@@ -57,19 +58,11 @@ func (s *site) write(name string, content []byte) error {
 	return os.WriteFile(path, content, 0o644)
 }
 
-// role is the one by which the bundle is sorted.
-func role(h config.Host) string {
-	if h.Has(config.RoleControlPlane) {
-		return string(config.RoleControlPlane)
-	}
-	return string(config.RoleWorker)
-}
-
-// writeHosts writes who the hosts are and how to reach them.
+// writeHosts writes the names and roles of the hosts, and how to reach them.
 func (s *site) writeHosts() error {
 	var hosts, block, ssh bytes.Buffer
 	for _, h := range s.cluster.Hosts {
-		fmt.Fprintf(&hosts, "%s %s\n", h.Name, role(h))
+		fmt.Fprintf(&hosts, "%s %s\n", h.Name, install.Role(h))
 		fmt.Fprintf(&block, "%s %s\n", h.Address, h.Name)
 		fmt.Fprintf(&ssh, "Host %s\n  HostName %s\n", h.Name, h.Address)
 	}
@@ -129,8 +122,8 @@ func (s *site) containerdConfig() ([]byte, error) {
 	return toml.Marshal(config.Merge(base, s.cluster.Containerd.Config))
 }
 
-// writeKubeadm writes kubeadm's documents. Those for a join leave a place for
-// the token and the hash of the CA, which nobody knows beforehand.
+// writeKubeadm writes the configuration of kubeadm. The token and the hash of the
+// CA exist only after kubeadm init: a join has placeholders for them.
 func (s *site) writeKubeadm() error {
 	var endpoint string
 	for i, h := range s.cluster.Hosts {
@@ -161,8 +154,8 @@ func (s *site) writeKubeadm() error {
 	return nil
 }
 
-// byToken makes a JoinConfiguration find the cluster by a token and the hash
-// of its CA, as `kubeadm token create --print-join-command` gives them.
+// byToken replaces the discovery of a JoinConfiguration by a token and the hash of
+// the CA, which `kubeadm token create --print-join-command` prints.
 func byToken(document []byte, endpoint string) ([]byte, error) {
 	var join map[string]any
 	if err := yaml.Unmarshal(document, &join); err != nil {
@@ -196,7 +189,8 @@ func (s *site) writeFlannel() error {
 	return s.write("flannel.yaml", manifest)
 }
 
-// writeContents writes what each role gets of the bundle.
+// writeContents writes the lists and the images of what each role gets from the
+// bundle.
 func (s *site) writeContents(ctx context.Context) error {
 	var cni []string
 	for _, name := range plugins {
@@ -216,7 +210,8 @@ func (s *site) writeContents(ctx context.Context) error {
 				programs = append(programs, f.Path)
 			}
 		}
-		images := s.bundle.Images(role, s.arch)
+		// As slipway's phase "images" has them.
+		images := append(s.bundle.Images(role, s.arch), s.bundle.AddonImages(s.cluster.Network.CNI.Name, role, s.arch)...)
 		for _, image := range images {
 			pins = append(pins, image.Name)
 		}

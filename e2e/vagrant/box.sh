@@ -1,16 +1,15 @@
 #!/bin/sh
-# Makes a Vagrant box of Debian for libvirt where no box can be downloaded, and
-# prints its path. It is cached by the content of this script.
+# Builds a Vagrant box of Debian for libvirt, for computers that cannot download one,
+# and prints its path. The box is cached until this script changes.
 #
 #   e2e/vagrant/box.sh [--install]
 #
-# The box is as bare as a published one: systemd, sshd, a user vagrant, swap in
-# fstab. Its own Vagrantfile says how QEMU runs it without KVM and without
-# a boot loader, and that its network leads nowhere. Packages of the
-# distribution that the installer and the tests ask for are in the box, below
-# /srv/packages, as a repository of apt; they are not installed.
+# The box is as bare as a published one: systemd, sshd, a user vagrant, swap in fstab.
+# Its Vagrantfile runs it in QEMU without KVM, without a boot loader, and on a network
+# without a way out. /srv/packages is an apt repository of the packages that slipway
+# and the tests install.
 #
-# Needs root on Debian; --install installs the packages that this script needs.
+# Needs root on Debian; --install installs missing packages for this script.
 set -eu
 
 suite=bookworm
@@ -18,7 +17,7 @@ need="debootstrap e2fsprogs qemu-utils fdisk util-linux apt-utils"
 # A minimal server, with a kernel.
 include=ca-certificates,curl,dbus,e2fsprogs,ethtool,iproute2,iptables,iputils-ping,kmod,less,linux-image-cloud-amd64
 include=$include,multipath-tools,openssh-server,perl,procps,python3,socat,conntrack,sudo,systemd,systemd-sysv,udev,util-linux
-# What is installed on the machines later.
+# Packages that are installed on the machines later.
 later="open-iscsi nfs-common nfs-kernel-server tgt"
 root_mib=20480
 swap_mib=512
@@ -32,7 +31,7 @@ if [ -f "$box" ]; then
 	exit
 fi
 if [ "$(id -u)" -ne 0 ]; then
-	echo "debootstrap needs root: run this with sudo" >&2
+	echo "debootstrap needs root: run this script with sudo" >&2
 	exit 1
 fi
 # shellcheck disable=SC2086
@@ -42,10 +41,10 @@ mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Cr
 	awk -v suite=$suite '$2 == suite && $3 == "main" { print $1; exit }')
 
 mkdir -p "$boxes"
-work=$(mktemp -d "$boxes/.making-XXXXXX")
+work=$(mktemp -d "$boxes/.building-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 tree=$work/tree
-echo "makes the box $box: some minutes, once" >&2
+echo "builds the box $box (takes some minutes, once)" >&2
 debootstrap --variant=minbase --include="$include" $suite "$tree" "$mirror" >"$work/debootstrap.log" ||
 	{ tail -20 "$work/debootstrap.log" >&2; exit 1; }
 
@@ -61,7 +60,7 @@ chroot "$tree" useradd --create-home --shell /bin/bash vagrant
 install -m 0440 /dev/stdin "$tree/etc/sudoers.d/vagrant" <<'END'
 vagrant ALL=(ALL:ALL) NOPASSWD: ALL
 END
-# The key that every box has, which Vagrant replaces at the first boot:
+# The key of every box, which Vagrant replaces at the first boot:
 # https://github.com/hashicorp/vagrant/blob/main/keys/vagrant.pub
 install -d -m 0700 "$tree/home/vagrant/.ssh"
 cat >"$tree/home/vagrant/.ssh/authorized_keys" <<'END'
@@ -72,14 +71,14 @@ chroot "$tree" chown -R vagrant:vagrant /home/vagrant/.ssh
 
 echo debian12 >"$tree/etc/hostname"
 printf '127.0.0.1 localhost\n127.0.1.1 debian12\n' >"$tree/etc/hosts"
-# Machines from one box must not have one identity: DHCP would give them one
-# address. Each makes its own at its first boot.
+# Each machine creates its own identity at its first boot. With the same one, DHCP
+# would assign them the same address.
 : >"$tree/etc/machine-id"
 rm -f "$tree/var/lib/dbus/machine-id" "$tree"/etc/ssh/ssh_host_*
 ln -s /etc/machine-id "$tree/var/lib/dbus/machine-id"
 cat >"$tree/etc/systemd/system/host-keys.service" <<'END'
 [Unit]
-Description=Host keys of this machine
+Description=Create the host keys
 Before=ssh.service
 ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
 
@@ -90,7 +89,7 @@ ExecStart=/usr/bin/ssh-keygen -A
 [Install]
 WantedBy=multi-user.target
 END
-# eth0 leads to the computer that runs the machine, which forwards nothing.
+# eth0 connects to the computer that runs the machine, which forwards nothing.
 cat >"$tree/etc/systemd/network/10-eth0.network" <<'END'
 [Match]
 Name=eth0
@@ -113,7 +112,7 @@ cp "$tree"/boot/vmlinuz-* "$work/vmlinuz"
 cp "$tree"/boot/initrd.img-* "$work/initrd"
 rm -rf "$tree"/boot/initrd* "$tree"/usr/share/doc "$tree"/usr/share/man
 
-# One disk with two partitions, as an installer of Debian makes it.
+# One disk with two partitions, as from an installation of Debian.
 truncate -s $((1 + root_mib + swap_mib + 1))M "$work/disk"
 printf 'start=1MiB, size=%dMiB\ntype=swap\n' $root_mib | sfdisk -q "$work/disk"
 mke2fs -q -t ext4 -L root -E "offset=1048576" -d "$tree" "$work/disk" "${root_mib}M" 2>&1 | grep -v 'contains a dos partition table' >&2 || :
@@ -128,14 +127,14 @@ Vagrant.configure("2") do |config|
   config.vm.provider :libvirt do |libvirt|
     libvirt.driver = "qemu"
     libvirt.cpu_mode = "custom"
-    # With AES and SSE 4, which QEMU emulates faster than what does without.
+    # With AES and SSE 4, which QEMU emulates faster than code without them.
     libvirt.cpu_model = "Westmere"
     libvirt.kernel = File.expand_path("vmlinuz", __dir__)
     libvirt.initrd = File.expand_path("initrd", __dir__)
-    # These machines do not outlive the computer: no write waits for its disk.
+    # The machines are disposable: no write waits for the disk.
     libvirt.disk_driver cache: "unsafe"
-    # Linux does not trust an emulated TSC, and each look at another clock, as
-    # each change of a timer, is an exit from the emulated processor.
+    # Linux does not trust an emulated TSC. Each read of another clock and each
+    # change of a timer is an exit from the emulated processor.
     libvirt.cmd_line = "root=LABEL=root console=ttyS0 net.ifnames=0 mitigations=off tsc=reliable clocksource=tsc highres=off"
     libvirt.management_network_address = "192.168.121.0/24"
     libvirt.management_network_mode = "none"

@@ -16,12 +16,14 @@ import (
 	templates "slipway.io/slipway/templates/lab"
 )
 
-// SharedKernel is what machines that have no kernel of their own take from the
-// outer machine.
+// SharedKernel describes the kernel of localhost, for machines that share it.
 type SharedKernel struct {
-	// CgroupV1 and NoSysResource are what the outer machine cannot give.
-	CgroupV1, NoSysResource bool
-	// SharedUUID: the outer machine has a product UUID, which all of them see.
+	// CgroupV1 reports that localhost has cgroup v1.
+	CgroupV1 bool
+	// NoSysResource reports that localhost lacks CAP_SYS_RESOURCE.
+	NoSysResource bool
+	// SharedUUID reports that localhost has a product UUID, which all machines
+	// read.
 	SharedUUID bool
 }
 
@@ -29,14 +31,14 @@ type SharedKernel struct {
 type inventory struct {
 	Name, KnownHostsFile string
 	Endpoint, Bundle     string
-	// User and IdentityFile are those of all machines; IdentityFile is empty
-	// where each has its own.
+	// User logs in to all machines, with IdentityFile; that is empty if each machine
+	// has its own.
 	User, IdentityFile string
 	// Addons is the list of addons in YAML; empty for none.
 	Addons string
-	// Shared is nil for machines with a kernel of their own.
+	// Shared is nil for machines with their own kernels.
 	Shared *SharedKernel
-	// EvenEtcd: there is an even number of control planes.
+	// EvenEtcd reports an even number of control planes.
 	EvenEtcd bool
 	Hosts    []inventoryHost
 }
@@ -44,12 +46,12 @@ type inventory struct {
 type inventoryHost struct {
 	Name, Address string
 	Roles         []string
-	// IdentityFile is empty where all machines have the same.
+	// IdentityFile is empty if all machines have the same.
 	IdentityFile string
 }
 
-// WriteInventory writes what an installer needs to know of the lab. shared is
-// nil for machines with a kernel of their own.
+// WriteInventory writes the inventory of the lab. shared is nil for machines with
+// their own kernels.
 func WriteInventory(l *Lab, spec Spec, shared *SharedKernel) error {
 	data, err := inventoryOf(l, spec)
 	if err != nil {
@@ -67,7 +69,7 @@ func WriteInventory(l *Lab, spec Spec, shared *SharedKernel) error {
 	if err != nil {
 		return err
 	}
-	if content, err = overlaid(content, overlay); err != nil {
+	if content, err = merged(content, overlay); err != nil {
 		return err
 	}
 	if _, err := config.Parse(l.InventoryFile(), content); err != nil {
@@ -81,8 +83,7 @@ func WriteInventory(l *Lab, spec Spec, shared *SharedKernel) error {
 	return localhost.WriteFile(l.InventoryFile(), content, 0o644)
 }
 
-// addons are those that the spec names, else those that the inventory has, in
-// YAML.
+// addons are the addons of the spec, or the current ones of the inventory, in YAML.
 func addons(l *Lab, spec Spec) (string, error) {
 	var addons []config.Addon
 	for _, name := range spec.Addons {
@@ -108,7 +109,7 @@ func addons(l *Lab, spec Spec) (string, error) {
 	return string(text), err
 }
 
-// The addresses of a lab's load balancer, above those of the machines.
+// The addresses for MetalLB follow those of the machines.
 const (
 	poolFirst = 201
 	poolLast  = 220
@@ -150,7 +151,7 @@ func inventoryOf(l *Lab, spec Spec) (inventory, error) {
 	return data, nil
 }
 
-// relative is a path below the lab's folder as its inventory writes it.
+// relative makes a path inside the lab's folder relative to the inventory.
 func (l *Lab) relative(path string) string {
 	inside, err := filepath.Rel(l.Dir, path)
 	if err != nil || !filepath.IsLocal(inside) {
@@ -172,7 +173,7 @@ func (data inventory) render() ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// quote writes a string as JSON, which YAML reads as it is.
+// quote encodes a string as JSON, which is valid YAML.
 func quote(s string) (string, error) {
 	quoted, err := json.Marshal(s)
 	return string(quoted), err

@@ -31,7 +31,7 @@ func TestInventoryIsAValidOne(t *testing.T) {
 	}
 }
 
-func TestInventoryHasWhatTheLabIs(t *testing.T) {
+func TestInventoryDescribesTheLab(t *testing.T) {
 	t.Parallel()
 	cluster := decode(t, testInventory(t, Spec{ControlPlanes: 2, Workers: 1, Bundle: "/bundles/a: b"}))
 	cp, worker := []config.Role{config.RoleControlPlane}, []config.Role{config.RoleWorker}
@@ -69,7 +69,7 @@ func TestInventoryOfOneControlPlaneNeedsNoEndpoint(t *testing.T) {
 		t.Errorf("endpoint %q, bundle %q", cluster.ControlPlane.Endpoint, cluster.Artifacts.Bundle)
 	}
 	if !cluster.Hosts[0].Has(config.RoleWorker) {
-		t.Errorf("nobody takes work: %v", cluster.Hosts[0].Roles)
+		t.Errorf("no worker: %v", cluster.Hosts[0].Roles)
 	}
 }
 

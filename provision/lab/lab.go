@@ -1,7 +1,6 @@
-// Package lab is about machines made for the purpose: bare ones, on which the
-// installer does the rest, as on anybody's. The packages below it make them:
-// container from systemd-nspawn machine containers, vagrant from virtual
-// machines.
+// Package lab creates disposable machines on localhost. They are bare: slipway
+// installs a cluster on them as on any hosts. Package container creates
+// systemd-nspawn containers, package vagrant virtual machines.
 package lab
 
 import (
@@ -12,67 +11,64 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"time"
 
 	"slipway.io/slipway/provision/config"
 )
 
-// Provider makes the machines of labs. Its calls can be made again after they
-// failed or were interrupted, and change nothing where all is there.
+// Provider creates the machines of labs. Rerun a call that failed or was
+// interrupted to resume it.
 type Provider interface {
-	// Up makes what is missing and boots what is off.
+	// Up creates the machines that are missing and boots those that are off.
 	Up(ctx context.Context, spec Spec) (*Lab, error)
-	// Boot starts the machines that are off, and waits until they answer.
+	// Boot boots the machines that are off, and waits until they answer.
 	Boot(ctx context.Context, name string) (*Lab, error)
-	// Halt powers all machines off, in order, and keeps their disks.
+	// Halt shuts all machines down and keeps their disks.
 	Halt(ctx context.Context, name string) (*Lab, error)
-	// Down removes all that belongs to the lab. One that is not there is down
-	// already.
+	// Down deletes the lab. A lab that does not exist is no error.
 	Down(ctx context.Context, name string) error
-	// Status looks at what is there. A lab that is not there is ErrNotFound.
+	// Status returns the lab with the current state of its machines, or
+	// ErrNotFound.
 	Status(ctx context.Context, name string) (*Lab, error)
-	// Find reads what was recorded of a lab, without a look at its machines:
-	// their State may be empty.
+	// Find returns the lab as it was recorded, or ErrNotFound. The State of its
+	// machines may be empty.
 	Find(ctx context.Context, name string) (*Lab, error)
 }
 
-// Snapshotter is a Provider that can save the machines of a lab, and go back.
+// Snapshotter is a Provider whose machines have snapshots.
 type Snapshotter interface {
-	// SaveSnapshot saves all machines, at one moment, under a new name.
+	// SaveSnapshot saves all machines at one moment, under a new name.
 	SaveSnapshot(ctx context.Context, name, snapshot string) error
-	// RestoreSnapshot makes all machines be as they were, and boots them.
+	// RestoreSnapshot restores all machines from a snapshot, and boots them.
 	RestoreSnapshot(ctx context.Context, name, snapshot string) error
-	// Snapshots lists what can be restored.
+	// Snapshots lists the names of snapshots that all machines have.
 	Snapshots(ctx context.Context, name string) ([]string, error)
 }
 
-// Spec says what a lab shall be. Its zero value but for a Name and a number of
-// machines is a useful one.
+// Spec describes a lab. Only Name and one of the numbers are required.
 type Spec struct {
 	// Name of the lab, a DNS label of up to 40 characters.
 	Name string
-	// ControlPlanes and Workers are the numbers of machines. Without workers
-	// the control planes take work too.
+	// ControlPlanes and Workers are the numbers of machines. Without workers, the
+	// control planes are workers too.
 	ControlPlanes, Workers int
-	// Names is how the machines are called; default NamesShort.
+	// Names is the naming scheme of the machines; default NamesShort.
 	Names Names
 	// Subnet is the lab's network, an IPv4 /24. Default: the provider's.
 	Subnet netip.Prefix
 	// Bundle is the inventory's artifacts.bundle.
 	Bundle string
-	// Addons are the names of the inventory's addons; the load balancer's
-	// addresses are .201 to .220. Nil keeps those that the lab's inventory has.
+	// Addons are the names of the inventory's addons; MetalLB gets the addresses
+	// .201 to .220. Nil keeps the addons of the lab's current inventory.
 	Addons []string
-	// Endpoint is the inventory's controlPlane.endpoint; default with more
-	// than one control plane: the address of the first.
+	// Endpoint is the inventory's controlPlane.endpoint. With more than one
+	// control plane, the default is the address of the first.
 	Endpoint string
-	// Overlay has sections of an inventory in YAML, which are laid over the
-	// lab's own: maps are merged, all else is replaced. Nil keeps the one that
-	// the lab has.
+	// Overlay is YAML with sections to merge into the lab's inventory: maps are
+	// merged, other values replaced. Nil keeps the lab's current overlay.
 	Overlay []byte
 }
 
-// maxMachines of each role: what the numbering of addresses has room for.
+// The addresses of a lab have room for this many machines.
 const (
 	maxControlPlanes = 80
 	maxWorkers       = 90
@@ -80,10 +76,10 @@ const (
 
 var labName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
 
-// ErrNotFound: there is no lab of that name.
+// ErrNotFound reports that no lab has that name.
 var ErrNotFound = errors.New("no such lab")
 
-// Validate says all that is wrong with a spec.
+// Validate returns all errors of a spec.
 func (s Spec) Validate() error {
 	var errs []error
 	if !labName.MatchString(s.Name) {
@@ -96,7 +92,7 @@ func (s Spec) Validate() error {
 		errs = append(errs, fmt.Errorf("%d workers: must be 0 to %d", s.Workers, maxWorkers))
 	}
 	if s.ControlPlanes+s.Workers == 0 {
-		errs = append(errs, errors.New("a lab needs a machine: neither control planes nor workers"))
+		errs = append(errs, errors.New("a lab needs at least one machine"))
 	}
 	if _, known := namings()[s.Names]; !known && s.Names != "" {
 		errs = append(errs, fmt.Errorf("names %q: use %s or %s", s.Names, NamesShort, NamesClassic))
@@ -104,14 +100,13 @@ func (s Spec) Validate() error {
 	if s.Subnet.IsValid() && (!s.Subnet.Addr().Is4() || s.Subnet.Bits() != 24) {
 		errs = append(errs, fmt.Errorf("subnet %s: must be an IPv4 /24", s.Subnet))
 	}
-	if _, err := overlaid(nil, s.Overlay); err != nil {
+	if _, err := merged(nil, s.Overlay); err != nil {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-// Folder holds all that belongs to the lab of that name; root is slipway in the
-// user's cache folder by default.
+// Folder is the folder of a lab below Root(root).
 func Folder(root, name string) (string, error) {
 	if !labName.MatchString(name) {
 		return "", fmt.Errorf("lab name %q: not a DNS label of up to 40 characters", name)
@@ -120,8 +115,8 @@ func Folder(root, name string) (string, error) {
 	return filepath.Join(root, "labs", name), err
 }
 
-// Root is where labs and what they share are kept: slipway in the user's cache
-// folder unless one is given.
+// Root is the folder of all labs and the files that they share. The default is
+// slipway in the user's cache folder.
 func Root(given string) (string, error) {
 	if given == "" {
 		cache, err := os.UserCacheDir()
@@ -133,12 +128,12 @@ func Root(given string) (string, error) {
 	return filepath.Abs(given)
 }
 
-// Lab is what is there.
+// Lab is a lab that exists.
 type Lab struct {
 	Name string
-	// Dir holds all that belongs to the lab.
+	// Dir contains all files of the lab.
 	Dir string
-	// Subnet is its network.
+	// Subnet is the network of its machines.
 	Subnet netip.Prefix
 	// Machines, control planes first.
 	Machines []Machine
@@ -154,23 +149,23 @@ type Machine struct {
 	State              MachineState
 }
 
-// MachineState says whether a machine is there and runs.
+// MachineState is whether a machine exists and runs.
 type MachineState string
 
 // The states of a machine.
 const (
-	Missing MachineState = "missing" // not made yet
+	Missing MachineState = "missing" // not created yet
 	Off     MachineState = "off"
 	Running MachineState = "running"
 )
 
-// KnownHostsFile has the host key of every machine.
+// KnownHostsFile contains the host keys of all machines.
 func (l *Lab) KnownHostsFile() string { return filepath.Join(l.Dir, "known_hosts") }
 
-// InventoryFile is the inventory that the lab wrote.
+// InventoryFile is the inventory of the lab.
 func (l *Lab) InventoryFile() string { return filepath.Join(l.Dir, "inventory.yaml") }
 
-// Machine finds a machine by its name.
+// Machine returns the machine of a name.
 func (l *Lab) Machine(name string) (Machine, error) {
 	for _, m := range l.Machines {
 		if m.Name == name {
@@ -178,33 +173,4 @@ func (l *Lab) Machine(name string) (Machine, error) {
 		}
 	}
 	return Machine{}, fmt.Errorf("lab %s has no machine %q", l.Name, name)
-}
-
-// SSHArgv is the ssh command line that logs in to a machine, or runs a command
-// there. It reads no settings of the user but the lab's own keys and host keys.
-func (l *Lab) SSHArgv(machine string, command ...string) ([]string, error) {
-	m, err := l.Machine(machine)
-	if err != nil {
-		return nil, err
-	}
-	argv := []string{
-		"ssh", "-F", "none", "-i", m.IdentityFile,
-		"-o", "IdentitiesOnly=yes",
-		"-o", "StrictHostKeyChecking=yes",
-		"-o", "UserKnownHostsFile=" + l.KnownHostsFile(),
-		"-l", m.User, m.Address.String(),
-	}
-	if len(command) > 0 {
-		argv = append(append(argv, "--"), command...)
-	}
-	return argv, nil
-}
-
-// Event is something that happened while a lab was made or taken down.
-type Event struct {
-	Time time.Time
-	// Machine is empty for what concerns the whole lab.
-	Machine string
-	// Message says it, in a line.
-	Message string
 }

@@ -18,11 +18,11 @@ func TestValidate(t *testing.T) {
 		{"one control plane is a lab", Spec{Name: "a", ControlPlanes: 1}, nil},
 		{"a name must be a DNS label", Spec{Name: "../x", ControlPlanes: 1}, []string{`"../x"`}},
 		{"a name of 41 characters is too long", Spec{Name: strings.Repeat("a", 41), ControlPlanes: 1}, []string{"DNS label"}},
-		{"a lab without machines is none", Spec{Name: "a"}, []string{"needs a machine"}},
+		{"a lab needs a machine", Spec{Name: "a"}, []string{"at least one machine"}},
 		{"workers must fit between their first address and the broadcast one", Spec{Name: "a", Workers: 91}, []string{"91 workers"}},
 		{"a subnet must be a /24", Spec{Name: "a", Workers: 1, Subnet: prefix("10.0.0.0/16")}, []string{"10.0.0.0/16"}},
 		{"names must be known", Spec{Name: "a", Workers: 1, Names: "greek"}, []string{`names "greek": use short or classic`}},
-		{"all mistakes are told at once", Spec{Name: "A", ControlPlanes: -1}, []string{`"A"`, "-1 control planes"}},
+		{"all errors are reported at once", Spec{Name: "A", ControlPlanes: -1}, []string{`"A"`, "-1 control planes"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

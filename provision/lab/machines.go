@@ -3,22 +3,23 @@ package lab
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"slipway.io/slipway/provision/config"
 )
 
-// Names is how the machines of a lab are called.
+// Names is a naming scheme for the machines of a lab.
 type Names string
 
 const (
 	// NamesShort are cp1, cp2, … and w1, w2, …
 	NamesShort Names = "short"
-	// NamesClassic are those of the well-known labs: kmaster, kmaster2, … and
-	// kworker1, kworker2, …
+	// NamesClassic are kmaster, kmaster2, … and kworker1, kworker2, …, as in many
+	// tutorials.
 	NamesClassic Names = "classic"
 )
 
-// naming gives the n-th machine of a role, from 1, its name.
+// naming returns the name of the n-th machine of a role, counted from 1.
 type naming struct{ controlPlane, worker func(n int) string }
 
 func namings() map[Names]naming {
@@ -38,7 +39,7 @@ func namings() map[Names]naming {
 	}
 }
 
-// NamesOf is how the machines of a lab are called.
+// NamesOf is the naming scheme of a lab.
 func NamesOf(l *Lab) Names {
 	if _, err := l.Machine(namings()[NamesClassic].controlPlane(1)); err == nil {
 		return NamesClassic
@@ -49,9 +50,9 @@ func NamesOf(l *Lab) Names {
 // firstWorker is the last byte of the first worker's address.
 const firstWorker = 101
 
-// MachinesOf lists the machines that a spec asks for in a /24: their names,
-// roles and addresses. The i-th control plane, from 0, is at
-// controlPlane(i); workers are at .101, .102, …
+// MachinesOf lists the names, roles and addresses of the machines of a spec. The
+// i-th control plane, counted from 0, has the address controlPlane(i) in the
+// subnet; the workers have .101, .102, …
 func MachinesOf(spec Spec, subnet netip.Prefix, controlPlane func(i int) int) []Machine {
 	names := namings()[spec.Names]
 	var machines []Machine
@@ -70,23 +71,19 @@ func MachinesOf(spec Spec, subnet netip.Prefix, controlPlane func(i int) int) []
 	return machines
 }
 
-// Nth is the address of that number in a /24.
+// Nth is the n-th address of a /24.
 func Nth(subnet netip.Prefix, n int) netip.Addr {
 	bytes := subnet.Masked().Addr().As4()
 	bytes[3] = byte(n)
 	return netip.AddrFrom4(bytes)
 }
 
-// Missed is an error if a lab has a machine that is not asked for: none is
-// taken away without a word.
-func Missed(have, want []string) error {
-	asked := map[string]bool{}
-	for _, name := range want {
-		asked[name] = true
-	}
+// CheckNoneRemoved returns an error if a machine of the lab is not wanted: a lab
+// deletes no machine by itself.
+func CheckNoneRemoved(have, want []string) error {
 	for _, name := range have {
-		if !asked[name] {
-			return fmt.Errorf("it has machine %s, which is not asked for now: take the lab down first to make it smaller", name)
+		if !slices.Contains(want, name) {
+			return fmt.Errorf("machine %s is not in the new size of the lab: a lab cannot shrink, delete it first (slipway lab down)", name)
 		}
 	}
 	return nil

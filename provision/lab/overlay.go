@@ -12,10 +12,10 @@ import (
 	"slipway.io/slipway/provision/config"
 )
 
-// overlayFile keeps the overlay for the next time.
+// overlayFile keeps the overlay for the next Up.
 func (l *Lab) overlayFile() string { return filepath.Join(l.Dir, "overlay.yaml") }
 
-// overlay is the one that a spec has, or the one that was kept.
+// overlay is the overlay of a spec, or the current one of the lab.
 func (l *Lab) overlay(spec Spec) ([]byte, error) {
 	if spec.Overlay != nil {
 		return spec.Overlay, nil
@@ -27,27 +27,27 @@ func (l *Lab) overlay(spec Spec) ([]byte, error) {
 	return kept, err
 }
 
-// overlaid lays sections over an inventory. What the lab knows better than
-// anybody is not to be changed.
-func overlaid(inventory, overlay []byte) ([]byte, error) {
-	var over, under map[string]any
-	if err := yaml.Unmarshal(overlay, &over); err != nil {
+// merged merges an overlay into an inventory. The sections that describe the
+// machines are the lab's alone.
+func merged(inventory, overlay []byte) ([]byte, error) {
+	var sections, under map[string]any
+	if err := yaml.Unmarshal(overlay, &sections); err != nil {
 		return nil, fmt.Errorf("overlay: %w", err)
 	}
-	if len(over) == 0 {
+	if len(sections) == 0 {
 		return inventory, nil
 	}
 	for _, section := range []string{"apiVersion", "kind", "metadata", "ssh", "hosts"} {
-		if _, there := over[section]; there {
-			return nil, fmt.Errorf("overlay: section %s: the lab writes it itself, take it out", section)
+		if _, found := sections[section]; found {
+			return nil, fmt.Errorf("overlay: section %s is written by the lab: remove it", section)
 		}
 	}
 	if err := yaml.Unmarshal(inventory, &under); err != nil {
 		return nil, err
 	}
-	content, err := yaml.Marshal(config.Merge(under, over))
+	content, err := yaml.Marshal(config.Merge(under, sections))
 	if err != nil {
 		return nil, err
 	}
-	return append([]byte("# Written by slipway lab up, with the sections of overlay.yaml.\n"), content...), nil
+	return append([]byte("# Written by slipway lab up, merged with overlay.yaml.\n"), content...), nil
 }

@@ -8,7 +8,7 @@ import (
 	"slipway.io/slipway/provision/config"
 )
 
-func TestAnOverlayIsLaidOverTheInventoryAndKept(t *testing.T) {
+func TestAnOverlayIsMergedAndKept(t *testing.T) {
 	t.Parallel()
 	spec := Spec{Name: "a", ControlPlanes: 1, Workers: 1}
 	l := &Lab{Name: "a", Dir: t.TempDir(), Subnet: prefix("10.88.77.0/24")}
@@ -40,19 +40,19 @@ func TestAnOverlayIsLaidOverTheInventoryAndKept(t *testing.T) {
 		t.Errorf("an unknown section: %v", err)
 	}
 	if after, err := os.ReadFile(l.InventoryFile()); err != nil || string(after) != string(before) {
-		t.Errorf("the inventory has become %s (%v)", after, err)
+		t.Errorf("a refused overlay changed the inventory to %s (%v)", after, err)
 	}
 	spec.Overlay = nil
 	if err := WriteInventory(l, spec, nil); err != nil {
-		t.Errorf("an overlay that was refused is kept: %v", err)
+		t.Errorf("a refused overlay is kept: %v", err)
 	}
 }
 
-func TestAnOverlayChangesNothingThatTheLabKnowsBetter(t *testing.T) {
+func TestAnOverlayCannotChangeTheMachines(t *testing.T) {
 	t.Parallel()
 	for overlay, want := range map[string]string{
-		"hosts: []\n":           "section hosts: the lab writes it itself",
-		"metadata: {name: b}\n": "section metadata: the lab writes it itself",
+		"hosts: []\n":           "section hosts is written by the lab",
+		"metadata: {name: b}\n": "section metadata is written by the lab",
 		"- a list\n":            "overlay: ",
 	} {
 		err := Spec{Name: "a", Workers: 1, Overlay: []byte(overlay)}.Validate()

@@ -110,11 +110,11 @@ type WaitError struct {
 }
 
 func (e *WaitError) Error() string {
-	after := e.After.Round(100 * time.Millisecond)
-	if errors.Is(e.Err, context.DeadlineExceeded) {
-		return fmt.Sprintf("timed out after %s waiting for %s: %s", after, e.Condition, e.Last)
+	end := "timed out"
+	if errors.Is(e.Err, context.Canceled) {
+		end = "stopped"
 	}
-	return fmt.Sprintf("waiting for %s: %v after %s: %s", e.Condition, e.Err, after, e.Last)
+	return fmt.Sprintf("%s waiting for %s after %s: %s", end, e.Condition, e.After.Round(100*time.Millisecond), e.Last)
 }
 
 // Unwrap returns the error of the context.

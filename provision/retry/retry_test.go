@@ -118,16 +118,16 @@ func TestUntilNamesTheConditionAndTheLastObservation(t *testing.T) {
 	}{
 		{
 			"at the timeout", func(context.Context) error { return errBusy }, nil,
-			"timed out after 10s waiting for node cp1 ready: busy", context.DeadlineExceeded,
+			"timed out waiting for node cp1 ready after 10s: busy", context.DeadlineExceeded,
 		},
 		{
 			"when it is canceled", func(context.Context) error { return errBusy },
 			func(cancel context.CancelFunc) { time.AfterFunc(3*time.Second, cancel) },
-			"waiting for node cp1 ready: context canceled after 3s: busy", context.Canceled,
+			"stopped waiting for node cp1 ready after 3s: busy", context.Canceled,
 		},
 		{
 			"without any observation", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, nil,
-			"timed out after 10s waiting for node cp1 ready: nothing observed yet", context.DeadlineExceeded,
+			"timed out waiting for node cp1 ready after 10s: nothing observed yet", context.DeadlineExceeded,
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

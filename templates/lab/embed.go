@@ -1,7 +1,6 @@
-// Package lab holds the files of a lab of machine containers: what is laid into
-// the tree that all machines are copied from (below tree/, at its place in the
-// machine), the scripts that make that tree and keep a machine running, and the
-// template of the lab's inventory.
+// Package lab contains the files of labs: those to copy into the base tree of all
+// machine containers (tree/, by their paths on a machine), the scripts that set up
+// the tree and run a machine, and the template of the inventory.
 package lab
 
 import (
@@ -12,17 +11,17 @@ import (
 //go:embed setup.sh supervise.sh inventory.yaml.tmpl tree
 var files embed.FS
 
-// Setup is the script that is run in a fresh tree, once, with chroot.
+// Setup is the script that runs once in a new tree, with chroot.
 func Setup() []byte { return read("setup.sh") }
 
-// Supervise is the script that keeps one machine running.
+// Supervise is the script that runs a machine.
 func Supervise() []byte { return read("supervise.sh") }
 
 // Inventory is the text/template of the inventory.
 func Inventory() []byte { return read("inventory.yaml.tmpl") }
 
-// Tree holds the files that every machine has, by their path in it. Files whose
-// name ends in .sh are executable.
+// Tree contains the files of every machine, by their paths on it. Files with names
+// that end in .sh are executable.
 func Tree() fs.FS {
 	tree, err := fs.Sub(files, "tree")
 	if err != nil {
@@ -34,7 +33,7 @@ func Tree() fs.FS {
 func read(name string) []byte {
 	content, err := files.ReadFile(name)
 	if err != nil {
-		panic(err) // embedded: the build would have failed
+		panic(err) // the names are constants
 	}
 	return content
 }

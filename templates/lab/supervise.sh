@@ -1,9 +1,9 @@
 #!/bin/sh
 # supervise.sh CGROUPS ARGUMENT...
 #
-# Runs systemd-nspawn with the arguments until the machine is powered off, and
-# again when it reboots itself. CGROUPS are folders, separated by colons, that
-# the machine's processes shall belong to (it may be empty).
+# Runs systemd-nspawn with the arguments until the machine powers off, and again
+# after a reboot. CGROUPS are the folders of the machine's cgroups, separated by
+# colons; it may be empty.
 set -eu
 
 cgroups=$1
@@ -16,7 +16,7 @@ for cgroup in $cgroups; do
 done
 IFS=$old_ifs
 
-# Without it, /proc/sys and /sys are read-only and kubelet cannot set anything.
+# Otherwise /proc/sys and /sys are read-only, and kubelet cannot change settings.
 export SYSTEMD_NSPAWN_API_VFS_WRITABLE=1
 
 # systemd-nspawn --keep-unit exits with this code when the machine reboots.

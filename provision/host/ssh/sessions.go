@@ -8,6 +8,8 @@ import (
 	"time"
 
 	gossh "golang.org/x/crypto/ssh"
+
+	"slipway.io/slipway/provision/retry"
 )
 
 // sessions limits how many are open at once on a connection, and adapts if the
@@ -153,20 +155,9 @@ func (c *conn) openSession(ctx context.Context) (*gossh.Session, error) {
 		if time.Since(alone) > c.options.Timeouts.Connect {
 			return nil, fmt.Errorf("the server allows no session: %w", err)
 		}
-		if err := waitFor(ctx, pause); err != nil {
+		if err := retry.Sleep(ctx, pause); err != nil {
 			return nil, err
 		}
 		pause = min(2*pause, time.Second)
-	}
-}
-
-func waitFor(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

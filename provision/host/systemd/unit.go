@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/retry"
 	"slipway.io/slipway/templates"
 )
 
@@ -92,7 +93,7 @@ func run(ctx context.Context, h host.Host, u Unit, dir string) (host.Result, err
 		if !lost || try == unitTries || ctx.Err() != nil {
 			return result, u.explain(err)
 		}
-		if err := wait(ctx, pause); err != nil {
+		if err := retry.Sleep(ctx, pause); err != nil {
 			return result, fmt.Errorf("%s: unit %s continues to run: %w", h, u.Name, err)
 		}
 		pause = min(2*pause, unitMaxPause)
@@ -132,17 +133,6 @@ func (u Unit) explain(err error) error {
 func lastLines(s string, n int) string {
 	lines := strings.Split(strings.TrimRight(s, "\n"), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // resumingWriter passes each byte of a log on once, although the host prints the

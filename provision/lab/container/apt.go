@@ -8,20 +8,20 @@ import (
 	"slipway.io/slipway/provision/localhost"
 )
 
-// aptMirror is where apt of the outer machine gets the main component of a
-// suite. apt itself reads its sources, in all their formats.
+// aptMirror is the mirror from which apt of localhost gets the main component of a
+// suite. apt parses its sources, in all their formats.
 func aptMirror(ctx context.Context, suite string) (string, error) {
 	out, err := localhost.Run(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages")
 	if err != nil {
-		return "", fmt.Errorf("read the sources of apt: %w", err)
+		return "", fmt.Errorf("read the apt sources: %w", err)
 	}
 	if mirror := mirrorOf(string(out), suite); mirror != "" {
 		return mirror, nil
 	}
-	return "", fmt.Errorf("apt of this machine has no source for %s: name a mirror that has it", suite)
+	return "", fmt.Errorf("apt on this computer has no source for %s: set a mirror", suite)
 }
 
-// mirrorOf finds the suite in lines of "URI release component".
+// mirrorOf finds a suite in lines of "URI release component".
 func mirrorOf(targets, suite string) string {
 	for line := range strings.Lines(targets) {
 		fields := strings.Fields(line)
@@ -32,7 +32,7 @@ func mirrorOf(targets, suite string) string {
 	return ""
 }
 
-// aptProxy is the environment that makes debootstrap use the proxy of apt.
+// aptProxy is the environment with which debootstrap uses the proxy of apt.
 func aptProxy(ctx context.Context) []string {
 	out, err := localhost.Run(ctx, "apt-config", "shell", "proxy", "Acquire::http::Proxy")
 	if err != nil {

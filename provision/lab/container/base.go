@@ -18,8 +18,9 @@ import (
 	templates "slipway.io/slipway/templates/lab"
 )
 
-// basePackages are what a minimal server has, on top of debootstrap's minbase:
-// an init, a login, and the tools that kubelet, kube-proxy and a CNI call.
+// basePackages are the packages of a minimal server, in addition to debootstrap's
+// minbase: an init, a login, and the tools that kubelet, kube-proxy and CNI plugins
+// call.
 func basePackages() []string {
 	return []string{
 		"ca-certificates", "conntrack", "curl", "dbus", "e2fsprogs", "ethtool", "iproute2", "iptables", "iputils-ping",
@@ -28,14 +29,13 @@ func basePackages() []string {
 	}
 }
 
-// base is the tree that machines are copied from.
+// base describes the tree of which all machines are copies.
 type base struct {
 	Suite, Arch, Mirror string
 	Packages            []string
 }
 
-// key changes with everything that the tree is made from, but for new versions
-// of the packages.
+// key changes with everything in the tree, but not with new versions of packages.
 func (b base) key(tree fs.FS, setup []byte) (string, error) {
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%q %q %q %q\n%q\n", b.Suite, b.Arch, b.Mirror, slices.Sorted(slices.Values(b.Packages)), setup)
@@ -50,8 +50,7 @@ func (b base) key(tree fs.FS, setup []byte) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil))[:16], err
 }
 
-// baseIfNeeded gives the path of the base tree if a machine is still to be made
-// from it.
+// baseIfNeeded returns the path of the base tree if a machine is missing.
 func (s *session) baseIfNeeded(ctx context.Context, suite, mirror string) (string, error) {
 	for _, m := range s.state.Machines {
 		if s.stateOf(m) == lab.Missing {
@@ -61,7 +60,7 @@ func (s *session) baseIfNeeded(ctx context.Context, suite, mirror string) (strin
 	return "", nil
 }
 
-// ensureBase gives the path of the base tree, and makes it if it is not cached.
+// ensureBase returns the path of the base tree, and builds it unless it is cached.
 func (s *session) ensureBase(ctx context.Context, suite, mirror string) (string, error) {
 	b := base{Suite: suite, Mirror: mirror, Packages: basePackages()}
 	arch, err := localhost.Run(ctx, "dpkg", "--print-architecture")
@@ -82,11 +81,11 @@ func (s *session) ensureBase(ctx context.Context, suite, mirror string) (string,
 	if complete(dir, key) {
 		return filepath.Join(dir, "tree"), nil
 	}
-	held, err := s.lockShared(ctx, dir+".lock", "another lab to build the base tree")
+	lock, err := s.lockShared(ctx, dir+".lock", "another lab to build the base tree")
 	if err != nil {
 		return "", err
 	}
-	defer held.Release()
+	defer lock.Release()
 	if complete(dir, key) {
 		return filepath.Join(dir, "tree"), nil
 	}
@@ -96,15 +95,15 @@ func (s *session) ensureBase(ctx context.Context, suite, mirror string) (string,
 	return filepath.Join(dir, "tree"), nil
 }
 
-// complete looks at the marker that is written last.
+// complete reports whether the build of the base tree reached its last step.
 func complete(dir, key string) bool {
 	marker, err := os.ReadFile(filepath.Join(dir, "complete"))
 	return err == nil && strings.TrimSpace(string(marker)) == key
 }
 
-// buildBase makes the tree beside its place and renames it when it is whole.
+// buildBase builds the tree in a temporary folder and renames that when complete.
 func (s *session) buildBase(ctx context.Context, b base, dir, key string) error {
-	temp, err := freshDir(dir)
+	temp, err := newTempDir(dir)
 	if err != nil {
 		return err
 	}
@@ -118,7 +117,7 @@ func (s *session) buildBase(ctx context.Context, b base, dir, key string) error 
 	}
 	defer log.Close()
 
-	s.Say("", "makes the base tree of all machines: %s from %s (some minutes, once)", b.Suite, b.Mirror)
+	s.Logf("", "builds the base tree of all machines: %s from %s (takes some minutes, once)", b.Suite, b.Mirror)
 	debootstrap := localhost.Command{
 		Argv: []string{
 			"debootstrap", "--variant=minbase", "--arch=" + b.Arch,
@@ -129,14 +128,14 @@ func (s *session) buildBase(ctx context.Context, b base, dir, key string) error 
 	if _, err := debootstrap.Run(ctx); err != nil {
 		return fmt.Errorf("%w (see %s)", err, log.Name())
 	}
-	if err := layFiles(tree, templates.Tree()); err != nil {
+	if err := copyFiles(tree, templates.Tree()); err != nil {
 		return err
 	}
 	setup := localhost.Command{Argv: []string{"chroot", tree, "/bin/sh", "-s"}, Stdin: bytes.NewReader(templates.Setup()), Output: log}
 	if _, err := setup.Run(ctx); err != nil {
-		return fmt.Errorf("set up: %w (see %s)", err, log.Name())
+		return fmt.Errorf("run setup.sh: %w (see %s)", err, log.Name())
 	}
-	// debootstrap leaves nothing mounted; a copy of a mount would be a disaster.
+	// A copy of the tree must not copy a mounted file system of localhost.
 	mounts, err := readMounts()
 	if err != nil {
 		return err
@@ -147,15 +146,15 @@ func (s *session) buildBase(ctx context.Context, b base, dir, key string) error 
 	if err := localhost.WriteFile(filepath.Join(temp, "complete"), []byte(key+"\n"), 0o644); err != nil {
 		return err
 	}
-	// One without its marker is not a base.
+	// An incomplete tree is no base.
 	if err := removeTree(dir); err != nil {
 		return err
 	}
 	return os.Rename(temp, dir)
 }
 
-// layFiles copies files into a tree, without following a link out of it.
-func layFiles(tree string, files fs.FS) error {
+// copyFiles copies files into a tree, without following a symbolic link out of it.
+func copyFiles(tree string, files fs.FS) error {
 	root, err := os.OpenRoot(tree)
 	if err != nil {
 		return err
@@ -180,7 +179,7 @@ func layFiles(tree string, files fs.FS) error {
 	})
 }
 
-// replaceFile puts a file where another one, or a link, may be.
+// replaceFile writes a file in place of another one or of a symbolic link.
 func replaceFile(root *os.Root, path string, content []byte, mode fs.FileMode) error {
 	if err := root.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -188,5 +187,5 @@ func replaceFile(root *os.Root, path string, content []byte, mode fs.FileMode) e
 	if err := root.WriteFile(path, content, mode); err != nil {
 		return err
 	}
-	return root.Chmod(path, mode) // whatever the umask is
+	return root.Chmod(path, mode) // independent of the umask
 }

@@ -4,25 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
 	"time"
 
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/localhost"
 	"slipway.io/slipway/provision/retry"
 	templates "slipway.io/slipway/templates/lab"
 )
 
-// How long a machine may take to power off before it is killed: a little more
-// than systemd gives a unit that hangs (DefaultTimeoutStopSec, 90 s), or only a
-// while if its disk is thrown away in any case.
+// The time until a machine that does not power off is killed: a little more than
+// systemd's limit for a unit that hangs (DefaultTimeoutStopSec, 90 s); less if its
+// disk is deleted anyway.
 const (
 	haltTimeout = 100 * time.Second
 	downTimeout = 20 * time.Second
 )
 
-// containerName is the machine's name among all containers of the outer machine.
+// containerName is unique among all containers of localhost.
 func (s *session) containerName(m *machine) string { return s.state.Bridge + "-" + m.Name }
 
 // pidOf is the process that runs the machine, 0 if it is off.
@@ -36,11 +38,10 @@ func (s *session) pidOf(m *machine) int {
 	return 0
 }
 
-// nspawnArgs are the arguments of systemd-nspawn. The reasons for the more
-// surprising ones: kubelet and containerd need all capabilities, bpf (device
-// cgroups) and keyrings, and /dev/kmsg (kubelet's OOM watcher); the resolver,
-// the time zone and the journal of the outer machine are none of the lab's
-// affair; systemd powers off in order on SIGRTMIN+3.
+// nspawnArgs are the arguments of systemd-nspawn. kubelet and containerd need all
+// capabilities, bpf (device cgroups), keyrings, and /dev/kmsg (kubelet's OOM
+// watcher). The resolver, time zone and journal of localhost stay outside. systemd
+// shuts down on SIGRTMIN+3.
 func (s *session) nspawnArgs(m *machine, underSystemd bool) []string {
 	args := []string{
 		"--boot",
@@ -57,13 +58,13 @@ func (s *session) nspawnArgs(m *machine, underSystemd bool) []string {
 		"--kill-signal=SIGRTMIN+3",
 	}
 	if !underSystemd {
-		// Nobody is there to register with, or to make a unit for it.
+		// There is no systemd-machined to register with, and no systemd for a unit.
 		args = append(args, "--register=no", "--keep-unit")
 	}
 	return args
 }
 
-// ensureRunning starts the machine unless it runs, and waits until it is ready.
+// ensureRunning starts a machine that is off, and waits until it is ready.
 func (s *session) ensureRunning(ctx context.Context, m *machine, timeout time.Duration) error {
 	started := time.Now()
 	wasOff := s.pidOf(m) == 0
@@ -72,14 +73,14 @@ func (s *session) ensureRunning(ctx context.Context, m *machine, timeout time.Du
 			return fmt.Errorf("start: %w", err)
 		}
 	}
-	err := retry.Until(ctx, "sshd to answer and systemd to start all units", func(ctx context.Context) error {
+	err := retry.Until(ctx, "SSH to answer and systemd to start all units", func(ctx context.Context) error {
 		return s.ready(ctx, m)
 	}, retry.Options{Timeout: timeout})
 	if err != nil {
 		return err
 	}
 	if wasOff {
-		s.Say(m.Name, "is up at %s after %s", m.Address, time.Since(started).Round(100*time.Millisecond))
+		s.Logf(m.Name, "is up at %s after %s", m.Address, time.Since(started).Round(100*time.Millisecond))
 	}
 	if m.Ready {
 		return nil
@@ -87,13 +88,13 @@ func (s *session) ensureRunning(ctx context.Context, m *machine, timeout time.Du
 	return s.record(func() { m.Ready = true })
 }
 
-// start runs the machine's supervisor in a session of its own, so that it
-// outlives this process, and records it.
+// start runs the machine's supervisor in its own session, so that it outlives this
+// process, and records it.
 func (s *session) start(ctx context.Context, m *machine) error {
 	if err := s.clearCgroups(ctx, m); err != nil {
 		return err
 	}
-	if err := s.makeCgroups(m); err != nil {
+	if err := s.createCgroups(m); err != nil {
 		return err
 	}
 	if err := localhost.WriteFile(s.supervisorPath(m), templates.Supervise(), 0o644); err != nil {
@@ -104,18 +105,18 @@ func (s *session) start(ctx context.Context, m *machine) error {
 		return err
 	}
 	defer log.Close()
-	// Not CommandContext: the machine stays when this call's context ends.
+	// Not CommandContext: the machine runs on after the context ends.
 	argv := append([]string{s.supervisorPath(m), strings.Join(m.Cgroups, ":")}, s.nspawnArgs(m, bootedWithSystemd())...)
 	cmd := exec.Command("sh", argv...)
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = log, log
 	ownSession(cmd)
-	s.Say(m.Name, "boots")
+	s.Logf(m.Name, "boots")
 	if err := cmd.Start(); err != nil {
 		return err
 	}
 	identity, err := proc.identify(cmd.Process.Pid)
-	// Reap it if it ends while this process is there; init does otherwise.
+	// Reap it if it ends before this process; init does otherwise.
 	go cmd.Wait()
 	if err != nil {
 		return err
@@ -129,24 +130,25 @@ func (s *session) ready(ctx context.Context, m *machine) error {
 		console, _ := os.ReadFile(s.logPath(m))
 		return retry.Stop(fmt.Errorf("it ended: %s (see %s)", localhost.LastLines(console, 4), s.logPath(m)))
 	}
-	client, err := s.dial(ctx, m)
+	conn, err := s.machine(m).Dial(ctx, s.knownHostsPath())
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	defer conn.Close()
 	// The exit code is an error unless the state is "running"; the state is on
 	// standard output in any case.
-	out, err := client.output("systemctl is-system-running --wait")
-	switch system := strings.TrimSpace(string(out)); {
+	out, err := query(ctx, conn, "systemctl", "is-system-running", "--wait")
+	switch system := strings.TrimSpace(out); {
 	case system == "running":
 		return nil
 	case system == "degraded":
-		failed, _ := client.output("systemctl list-units --failed --plain --no-legend")
+		failed, _ := query(ctx, conn, "systemctl", "list-units", "--failed", "--plain", "--no-legend")
+		failed = localhost.LastLines([]byte(failed), 10)
 		if !m.Ready {
-			return retry.Stop(fmt.Errorf("units failed at its first boot: %s", localhost.LastLines(failed, 10)))
+			return retry.Stop(fmt.Errorf("units failed at its first boot: %s", failed))
 		}
-		// Software installed since the first boot is not the lab's business.
-		s.Say(m.Name, "is up, but units failed: %s", localhost.LastLines(failed, 10))
+		// Later, units of software that somebody installed may fail.
+		s.Logf(m.Name, "is up, but units failed: %s", failed)
 		return nil
 	case system != "":
 		return fmt.Errorf("systemd is %s", system)
@@ -155,18 +157,52 @@ func (s *session) ready(ctx context.Context, m *machine) error {
 	}
 }
 
-// stop powers a machine off, and kills it if it does not end in time.
+// query returns the standard output of a command on a machine, also with an error.
+func query(ctx context.Context, h host.Host, argv ...string) (string, error) {
+	result, err := h.Query(ctx, host.Cmd{Argv: argv})
+	var exit *host.ExitError
+	if errors.As(err, &exit) {
+		return exit.Stdout, err
+	}
+	return string(result.Stdout), err
+}
+
+// checkBridge connects from the first machine to all others. They share a bridge:
+// only a packet filter of localhost can be in the way.
+func (s *session) checkBridge(ctx context.Context) error {
+	first := s.state.Machines[0]
+	conn, err := s.machine(first).Dial(ctx, s.knownHostsPath())
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for _, m := range s.state.Machines[1:] {
+		err := retry.Until(ctx, first.Name+" to reach "+m.Name, func(ctx context.Context) error {
+			c, err := conn.DialContext(ctx, "tcp", netip.AddrPortFrom(m.Address, 22).String())
+			if err != nil {
+				return err
+			}
+			return c.Close()
+		}, retry.Options{Timeout: 10 * time.Second, AttemptTimeout: 3 * time.Second})
+		if err != nil {
+			return fmt.Errorf("%w; does this computer filter bridged packets? (sysctl net.bridge.bridge-nf-call-iptables, chain FORWARD)", err)
+		}
+	}
+	return nil
+}
+
+// stop shuts a machine down, and kills it if it does not power off in time.
 func (s *session) stop(ctx context.Context, m *machine, timeout time.Duration) error {
 	if pid := s.pidOf(m); pid != 0 {
-		s.Say(m.Name, "powers off")
+		s.Logf(m.Name, "powers off")
 		if err := terminate(pid); err != nil {
 			return fmt.Errorf("power off: %w", err)
 		}
-		if err := s.awaitOff(ctx, m, timeout); err != nil {
+		if err := s.waitUntilOff(ctx, m, timeout); err != nil {
 			if ctx.Err() != nil {
 				return err
 			}
-			s.Say(m.Name, "is killed: it did not power off within %s", timeout)
+			s.Logf(m.Name, "is killed: it did not power off within %s", timeout)
 			if err := s.kill(ctx, m); err != nil {
 				return err
 			}
@@ -181,7 +217,7 @@ func (s *session) stop(ctx context.Context, m *machine, timeout time.Duration) e
 	return s.record(func() { m.Process = nil })
 }
 
-func (s *session) awaitOff(ctx context.Context, m *machine, timeout time.Duration) error {
+func (s *session) waitUntilOff(ctx context.Context, m *machine, timeout time.Duration) error {
 	return retry.Until(ctx, "it to power off", func(context.Context) error {
 		if pid := s.pidOf(m); pid != 0 {
 			return fmt.Errorf("process %d runs it", pid)
@@ -190,7 +226,7 @@ func (s *session) awaitOff(ctx context.Context, m *machine, timeout time.Duratio
 	}, retry.Options{Timeout: timeout})
 }
 
-// kill ends the processes that run a machine; clearCgroups ends the machine's.
+// kill ends the processes that run a machine; clearCgroups ends those inside it.
 func (s *session) kill(ctx context.Context, m *machine) error {
 	pids := proc.runners(s.treePath(m))
 	if proc.alive(m.Process) {
@@ -202,5 +238,5 @@ func (s *session) kill(ctx context.Context, m *machine) error {
 			errs = append(errs, fmt.Errorf("kill process %d: %w", pid, err))
 		}
 	}
-	return errors.Join(append(errs, s.awaitOff(ctx, m, 10*time.Second))...)
+	return errors.Join(append(errs, s.waitUntilOff(ctx, m, 10*time.Second))...)
 }

@@ -14,11 +14,10 @@ import (
 	"slipway.io/slipway/provision/retry"
 )
 
-// A machine gets a cgroup of its own in every hierarchy, below the one of the
-// process that starts it. systemd-nspawn without systemd outside would leave it
-// where it is: all machines would share one /kubepods, and each kubelet would
-// clean up the pods of the others. Where systemd runs the outer machine, it does
-// this itself.
+// Each machine has its own cgroup in every hierarchy, below that of the process
+// that starts it. If localhost runs systemd, systemd creates them. Otherwise
+// systemd-nspawn would leave all machines in one cgroup: they would share /kubepods,
+// and each kubelet would delete the pods of the others.
 
 // hierarchy is a mounted cgroup file system.
 type hierarchy struct {
@@ -27,7 +26,7 @@ type hierarchy struct {
 	v2     bool
 }
 
-// hierarchies finds the mounted ones from mountinfo and /proc/self/cgroup,
+// hierarchies finds the mounted hierarchies in mountinfo and /proc/self/cgroup,
 // cgroups(7).
 func hierarchies(mounts []mount, self string) []hierarchy {
 	var found []hierarchy
@@ -51,8 +50,8 @@ func hierarchies(mounts []mount, self string) []hierarchy {
 	return found
 }
 
-// carries says whether a mount is the hierarchy of these controllers: "" is the
-// unified one, others are a list as in /proc/self/cgroup.
+// carries reports whether a mount is the hierarchy of a list of controllers, as in
+// /proc/self/cgroup; "" is the unified hierarchy.
 func carries(m mount, controllers string) bool {
 	if controllers == "" {
 		return m.Type == "cgroup2"
@@ -68,8 +67,8 @@ func carries(m mount, controllers string) bool {
 	return true
 }
 
-// makeCgroups makes the machine's cgroups; they are recorded before.
-func (s *session) makeCgroups(m *machine) error {
+// createCgroups records and creates the cgroups of a machine.
+func (s *session) createCgroups(m *machine) error {
 	if bootedWithSystemd() {
 		return nil
 	}
@@ -92,22 +91,22 @@ func (s *session) makeCgroups(m *machine) error {
 		return err
 	}
 	for i, h := range all {
-		if err := h.make(m.Cgroups[i]); err != nil {
-			return fmt.Errorf("make a cgroup: %w", err)
+		if err := h.create(m.Cgroups[i]); err != nil {
+			return fmt.Errorf("create a cgroup: %w", err)
 		}
 	}
 	return nil
 }
 
-func (h hierarchy) make(dir string) error {
+func (h hierarchy) create(dir string) error {
 	if h.v2 {
 		h.delegate()
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	// A new cpuset of cgroup v1 is empty, and takes no process before it has
-	// CPUs and memory nodes; other hierarchies do not have the files.
+	// A cpuset of cgroup v1 accepts processes only with CPUs and memory nodes, and
+	// is created without. Other hierarchies do not have these files.
 	for _, name := range []string{"cpuset.cpus", "cpuset.mems"} {
 		content, err := os.ReadFile(filepath.Join(h.parent, name))
 		if h.v2 || errors.Is(err, fs.ErrNotExist) {
@@ -123,8 +122,8 @@ func (h hierarchy) make(dir string) error {
 	return nil
 }
 
-// delegate lets children of a cgroup v2 have its controllers, one by one: those
-// that cannot be had are missed by who needs them, with a better message.
+// delegate enables the controllers of a cgroup v2 for its children. It ignores
+// errors: preflight reports a controller that is missing.
 func (h hierarchy) delegate() {
 	controllers, err := os.ReadFile(filepath.Join(h.parent, "cgroup.controllers"))
 	if err != nil {
@@ -135,9 +134,8 @@ func (h hierarchy) delegate() {
 	}
 }
 
-// clearCgroups ends what is left of a machine that nobody runs any more, and
-// removes its recorded cgroups with those that it made in them. Its init
-// outlives a systemd-nspawn that was killed.
+// clearCgroups ends the remaining processes of a machine that is off, and deletes
+// its cgroups. The machine's init outlives a systemd-nspawn that was killed.
 func (s *session) clearCgroups(ctx context.Context, m *machine) error {
 	soon := retry.Options{Timeout: 10 * time.Second}
 	err := retry.Until(ctx, "its last process to end", func(context.Context) error {
@@ -164,8 +162,8 @@ func (s *session) clearCgroups(ctx context.Context, m *machine) error {
 	return s.record(func() { m.Cgroups = nil })
 }
 
-// removeCgroup removes a cgroup with those below it. Only folders can be
-// removed there, and only without a process in them.
+// removeCgroup deletes a cgroup and those below it, from the leaves up: files of a
+// cgroup cannot be deleted, and os.RemoveAll tries to.
 func removeCgroup(dir string) error {
 	var dirs []string
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {

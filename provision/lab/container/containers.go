@@ -1,8 +1,7 @@
-// Package container makes labs of systemd-nspawn machine containers: a Debian
-// tree with a real systemd and a real sshd for each, on a bridge that leads
-// nowhere else. Everything that it makes on the outer machine (the one it runs
-// on) is written to the lab's state file first, so that Down undoes that and no
-// more, also after a crash half-way.
+// Package container creates labs of machine containers: systemd-nspawn containers
+// with a Debian tree, systemd and sshd, on a bridge without a way out. Everything
+// that it creates on localhost is recorded in the lab's state file first. Down
+// deletes exactly that, also after a crash.
 package container
 
 import (
@@ -17,25 +16,23 @@ import (
 	"slipway.io/slipway/provision/lab"
 )
 
-// Containers makes labs of systemd-nspawn machine containers. It needs Linux
-// and root.
+// Containers creates labs of machine containers. It needs Linux and root.
 type Containers struct {
-	// Dir holds the labs and the cached base trees; default: slipway in the
-	// user's cache folder. It must be on a real file system, not on overlayfs,
-	// since containerd's snapshots are laid over it.
+	// Dir contains the labs and the cached base trees; default: slipway in the
+	// user's cache folder. It must not be on overlayfs, on which containerd cannot
+	// mount its snapshots.
 	Dir string
-	// InstallMissing installs the Debian packages that this needs on the outer
-	// machine. Otherwise a missing one is an error.
+	// InstallMissing installs missing Debian packages on localhost. Otherwise they
+	// are an error.
 	InstallMissing bool
 	// Suite is the Debian release; default bookworm.
 	Suite string
-	// Mirror is where debootstrap gets packages; default: the one that apt of
-	// the outer machine has for the suite.
+	// Mirror is the source of packages for debootstrap; default: the one that apt
+	// on localhost has for the suite.
 	Mirror string
-	// SudoPassword makes sudo ask for this password. Empty: sudo asks nothing.
-	// It is only looked at when a machine is made.
+	// SudoPassword is the password for sudo on new machines; empty: sudo needs none.
 	SudoPassword string
-	// Progress receives what happens, one call at a time; nil discards it.
+	// Progress receives the events, one at a time; nil discards them.
 	Progress func(lab.Event)
 }
 
@@ -48,27 +45,25 @@ const User = "slipway"
 // units are up.
 const bootTimeout = 2 * time.Minute
 
-// Up makes the lab be there and running: it makes what is missing, boots what
-// is off, and changes nothing else. It can be run again after it failed or was
-// interrupted. More machines than before are added; fewer are an error. One
-// machine that fails does not stop the others, and every failure is told.
+// Up creates the machines that are missing, boots those that are off, and changes
+// nothing else. Fewer machines than before are an error. If a machine fails, the
+// others continue; the error has all failures.
 func (c Containers) Up(ctx context.Context, spec lab.Spec) (*lab.Lab, error) {
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
-	return c.hold(spec.Name, true, func(s *session) (*lab.Lab, error) {
+	return c.withLock(spec.Name, true, func(s *session) (*lab.Lab, error) {
 		if err := s.ensureTools(ctx, c.InstallMissing); err != nil {
 			return nil, err
 		}
 		if err := s.plan(ctx, spec); err != nil {
 			return nil, err
 		}
-		// The bridge comes before what takes long: its route keeps others off
-		// the subnet.
+		// The bridge comes before the slow steps: its route reserves the subnet.
 		if err := s.ensureBridge(ctx); err != nil {
 			return nil, fmt.Errorf("bridge %s: %w", s.state.Bridge, err)
 		}
-		if err := s.keepSysctls(); err != nil {
+		if err := s.saveSysctls(); err != nil {
 			return nil, err
 		}
 		if err := s.ensureKeys(); err != nil {
@@ -80,14 +75,14 @@ func (c Containers) Up(ctx context.Context, spec lab.Spec) (*lab.Lab, error) {
 		}
 		err = s.eachMachine(func(m *machine) error {
 			if err := s.ensureTree(ctx, base, m, c.SudoPassword); err != nil {
-				return fmt.Errorf("make: %w", err)
+				return fmt.Errorf("create: %w", err)
 			}
 			return s.ensureRunning(ctx, m, bootTimeout)
 		})
 		if err != nil {
 			return nil, err
 		}
-		if err := s.checkMesh(ctx); err != nil {
+		if err := s.checkBridge(ctx); err != nil {
 			return nil, err
 		}
 		l := s.lab()
@@ -99,9 +94,9 @@ func (c Containers) Up(ctx context.Context, spec lab.Spec) (*lab.Lab, error) {
 	})
 }
 
-// Boot starts all machines of a lab that are off, and waits until they answer.
+// Boot boots all machines of a lab that are off, and waits until they answer.
 func (c Containers) Boot(ctx context.Context, name string) (*lab.Lab, error) {
-	return c.hold(name, false, func(s *session) (*lab.Lab, error) {
+	return c.withLock(name, false, func(s *session) (*lab.Lab, error) {
 		if err := s.ensureBridge(ctx); err != nil {
 			return nil, fmt.Errorf("bridge %s: %w", s.state.Bridge, err)
 		}
@@ -110,33 +105,31 @@ func (c Containers) Boot(ctx context.Context, name string) (*lab.Lab, error) {
 	})
 }
 
-// Halt powers off all machines of a lab, in order, and keeps their disks.
+// Halt shuts all machines of a lab down and keeps their disks.
 func (c Containers) Halt(ctx context.Context, name string) (*lab.Lab, error) {
-	return c.hold(name, false, func(s *session) (*lab.Lab, error) {
+	return c.withLock(name, false, func(s *session) (*lab.Lab, error) {
 		err := s.eachMachine(func(m *machine) error { return s.stop(ctx, m, haltTimeout) })
 		return s.lab(), err
 	})
 }
 
-// Down powers off all machines of a lab and removes all that belongs to it. A
-// lab that is not there is down already.
+// Down deletes a lab. One that does not exist is no error.
 func (c Containers) Down(ctx context.Context, name string) error {
-	_, err := c.hold(name, false, func(s *session) (*lab.Lab, error) {
+	_, err := c.withLock(name, false, func(s *session) (*lab.Lab, error) {
 		return nil, s.remove(ctx)
 	})
 	if !errors.Is(err, lab.ErrNotFound) {
 		return err
 	}
-	// A crash before the first record leaves an empty folder; one with anything
-	// in it is not the lab's, and stays.
+	// A crash before the first record leaves an empty folder. Any other folder is
+	// not a lab, and stays.
 	if s, err := c.session(name); err == nil {
 		_ = os.Remove(s.dir)
 	}
 	return nil
 }
 
-// Status reads what is there, without a lock. A lab that is not there is
-// lab.ErrNotFound.
+// Status returns a lab with the current state of its machines. It takes no lock.
 func (c Containers) Status(_ context.Context, name string) (*lab.Lab, error) {
 	s, err := c.session(name)
 	if err != nil {
@@ -148,20 +141,20 @@ func (c Containers) Status(_ context.Context, name string) (*lab.Lab, error) {
 	return s.lab(), nil
 }
 
-// Find is Status, which asks no machine anything.
+// Find is Status, which connects to no machine.
 func (c Containers) Find(ctx context.Context, name string) (*lab.Lab, error) {
 	return c.Status(ctx, name)
 }
 
-// session is one call's work on one lab.
+// session is one operation on one lab.
 type session struct {
 	name string
-	// dir is the lab's own folder, bases the folder of the base trees.
+	// dir is the folder of the lab, bases the folder of the base trees.
 	dir, bases string
 	state      state
 
 	mu sync.Mutex // guards state
-	lab.Teller
+	lab.Logger
 }
 
 func (c Containers) session(name string) (*session, error) {
@@ -177,13 +170,12 @@ func (c Containers) session(name string) (*session, error) {
 		name:   name,
 		dir:    dir,
 		bases:  filepath.Join(root, "base"),
-		Teller: lab.Teller{Tell: c.Progress},
+		Logger: lab.Logger{Progress: c.Progress},
 	}, nil
 }
 
-// hold runs work with the lab locked and its state read. With create, a lab
-// that is not there yet is an empty one.
-func (c Containers) hold(name string, create bool, work func(*session) (*lab.Lab, error)) (*lab.Lab, error) {
+// withLock runs work while the lab is locked. With create, the lab may be new.
+func (c Containers) withLock(name string, create bool, work func(*session) (*lab.Lab, error)) (*lab.Lab, error) {
 	s, err := c.session(name)
 	if err != nil {
 		return nil, err
@@ -191,7 +183,7 @@ func (c Containers) hold(name string, create bool, work func(*session) (*lab.Lab
 	if err := requireRoot(); err != nil {
 		return nil, err
 	}
-	return lab.Hold(s.dir, create, s.load, func() (*lab.Lab, error) { return work(s) })
+	return lab.WithLock(s.dir, create, s.load, func() (*lab.Lab, error) { return work(s) })
 }
 
 func (c Containers) suite() string {
@@ -201,8 +193,8 @@ func (c Containers) suite() string {
 	return c.Suite
 }
 
-// eachMachine runs work on all machines at once, waits for all, and tells
-// every error with its machine's name.
+// eachMachine runs work for all machines in parallel, and adds the machine's name to
+// each error.
 func (s *session) eachMachine(work func(*machine) error) error {
 	return lab.Each(s.state.Machines, func(m *machine) error {
 		if err := work(m); err != nil {

@@ -14,11 +14,11 @@ import (
 	"slipway.io/slipway/provision/retry"
 )
 
-// TestLab makes a real lab. It needs root, and the packages that it names if they
+// TestLab creates a real lab. It needs root, and the packages that it names if they
 // are missing. The base tree is cached where slipway lab up caches it.
 func TestLab(t *testing.T) {
 	if os.Getenv("SLIPWAY_LAB_TEST") == "" {
-		t.Skip("set SLIPWAY_LAB_TEST=1 to make a real lab (needs root)")
+		t.Skip("set SLIPWAY_LAB_TEST=1 to create a real lab (needs root)")
 	}
 	var events []string
 	c := Containers{Progress: func(e lab.Event) {
@@ -40,7 +40,7 @@ func TestLab(t *testing.T) {
 		events = nil
 		again := must(t)(c.Up(t.Context(), spec))
 		if len(events) > 0 {
-			t.Errorf("it did something: %q", events)
+			t.Errorf("a second Up changed something: %q", events)
 		}
 		if fmt.Sprint(again.Machines) != fmt.Sprint(l.Machines) {
 			t.Errorf("other machines:\n%v\n%v", l.Machines, again.Machines)
@@ -91,7 +91,7 @@ func TestLab(t *testing.T) {
 	})
 }
 
-// testMachines looks at each machine as the installer will.
+// testMachines checks each machine over SSH.
 func testMachines(t *testing.T, l *lab.Lab) {
 	ids := map[string]string{}
 	for _, m := range l.Machines {

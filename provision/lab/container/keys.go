@@ -17,14 +17,14 @@ import (
 	"slipway.io/slipway/provision/localhost"
 )
 
-// hostKeyPath is the lab's own copy of a machine's host key: what is in the tree
-// is the machine's to change.
+// hostKeyPath is the lab's copy of a machine's host key. The machine may change the
+// one in its tree.
 func (s *session) hostKeyPath(m *machine) string {
 	return filepath.Join(s.machineDir(m), "ssh_host_ed25519_key")
 }
 
-// ensureKeys makes the key of the lab's user and a host key for each machine,
-// and writes known_hosts from them: no machine is trusted on first use.
+// ensureKeys creates the user's key and a host key for each machine, and writes
+// known_hosts: no machine is trusted on first use.
 func (s *session) ensureKeys() error {
 	if err := ensureKey(s.identityPath(), "slipway lab "+s.name); err != nil {
 		return fmt.Errorf("key of the lab: %w", err)
@@ -46,9 +46,9 @@ func (s *session) ensureKeys() error {
 	return localhost.WriteFile(s.knownHostsPath(), []byte(known.String()), 0o644)
 }
 
-// ensureKey makes an ed25519 key pair at path and path.pub, as ssh-keygen does.
+// ensureKey creates an ed25519 key pair at path and path.pub, as ssh-keygen does.
 func ensureKey(path, comment string) error {
-	// The public half is written last: with it, the pair is whole.
+	// The public key is written last: it exists only in a complete pair.
 	if _, err := os.Stat(path + ".pub"); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -71,7 +71,7 @@ func ensureKey(path, comment string) error {
 	return localhost.WriteFile(path+".pub", []byte(line), 0o644)
 }
 
-// newMachineID is a random id as machine-id(5) wants it.
+// newMachineID is a random UUID in the format of machine-id(5).
 func newMachineID() string {
 	id := make([]byte, 16)
 	rand.Read(id) // never fails, see crypto/rand

@@ -8,26 +8,26 @@ import (
 	"slipway.io/slipway/provision/lab"
 )
 
-// plan decides what the lab shall be and writes it down, before anything of it
-// is made.
+// plan chooses the subnet and the machines of the lab and records them, before any
+// of it is created.
 func (s *session) plan(ctx context.Context, spec lab.Spec) error {
 	subnet := s.state.Subnet
 	switch {
 	case !subnet.IsValid():
-		held, err := s.lockShared(ctx, filepath.Join(filepath.Dir(s.dir), "subnets.lock"), "another lab to choose its subnet")
+		lock, err := s.lockShared(ctx, filepath.Join(filepath.Dir(s.dir), "subnets.lock"), "another lab to choose its subnet")
 		if err != nil {
 			return err
 		}
-		defer held.Release()
+		defer lock.Release()
 		routes, err := readRoutes(ctx)
 		if err != nil {
 			return err
 		}
-		if subnet, err = chooseSubnet(spec.Subnet, append(routes, s.otherLabs()...)); err != nil {
+		if subnet, err = chooseSubnet(spec.Subnet, append(routes, s.otherSubnets()...)); err != nil {
 			return err
 		}
 	case spec.Subnet.IsValid() && spec.Subnet.Masked() != subnet:
-		return fmt.Errorf("its subnet is %s: take it down first to make it %s", subnet, spec.Subnet)
+		return fmt.Errorf("its subnet is %s: delete the lab first (slipway lab down) to change it to %s", subnet, spec.Subnet)
 	}
 	machines, err := merge(s.state.Machines, lab.MachinesOf(spec, subnet, func(i int) int { return firstControlPlane + i }))
 	if err != nil {
@@ -40,8 +40,8 @@ func (s *session) plan(ctx context.Context, spec lab.Spec) error {
 	})
 }
 
-// remove undoes all that the state records: processes, cgroups, the bridge, and
-// then the folder with the trees and the state itself.
+// remove deletes everything that the state records: processes, cgroups, the bridge,
+// and then the folder with the trees and the state itself.
 func (s *session) remove(ctx context.Context) error {
 	err := s.eachMachine(func(m *machine) error {
 		if err := s.stop(ctx, m, downTimeout); err != nil {
@@ -61,6 +61,6 @@ func (s *session) remove(ctx context.Context) error {
 	if err := s.restoreSysctls(); err != nil {
 		return err
 	}
-	s.Say("", "is down")
+	s.Logf("", "is deleted")
 	return nil
 }

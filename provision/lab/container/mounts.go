@@ -11,9 +11,9 @@ import (
 
 // mount is a line of /proc/self/mountinfo, proc_pid_mountinfo(5).
 type mount struct {
-	// Root is the folder of the file system that is mounted at Point.
+	// Root is the folder inside the file system that is mounted at Point.
 	Root, Point string
-	// Type is the file system's; Super are its options.
+	// Type and Super are the type and the options of the file system.
 	Type  string
 	Super []string
 }
@@ -44,7 +44,7 @@ func parseMounts(mountinfo string) []mount {
 	return mounts
 }
 
-// unescape undoes the kernel's octal escapes of blanks and backslashes.
+// unescape decodes the kernel's octal escapes of blanks and backslashes.
 func unescape(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -72,8 +72,8 @@ func below(mounts []mount, dir string) []string {
 	return points
 }
 
-// removeTree unmounts what is mounted under dir, and removes dir when nothing
-// is any more: a removal must never reach into another file system.
+// removeTree unmounts all file systems under dir, and then deletes dir: a deletion
+// must never reach another file system.
 func removeTree(dir string) error {
 	mounts, err := readMounts()
 	if err != nil {
@@ -92,7 +92,7 @@ func removeTree(dir string) error {
 		return err
 	}
 	if left := below(mounts, dir); len(left) > 0 {
-		return fmt.Errorf("remove %s: still mounted: %s", dir, strings.Join(left, ", "))
+		return fmt.Errorf("delete %s: still mounted: %s", dir, strings.Join(left, ", "))
 	}
 	return os.RemoveAll(dir)
 }

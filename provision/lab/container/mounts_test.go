@@ -47,7 +47,7 @@ func TestBelowListsOnlyWhatIsUnderTheTree(t *testing.T) {
 	}
 }
 
-func TestHierarchiesAreFoundWhereThisProcessIs(t *testing.T) {
+func TestHierarchiesAreThoseOfThisProcess(t *testing.T) {
 	t.Parallel()
 	const self = `4:memory:/docker/1/job
 3:name=systemd:/
@@ -67,7 +67,7 @@ func TestHierarchiesAreFoundWhereThisProcessIs(t *testing.T) {
 	}
 }
 
-func TestCgroupsAreRemovedFromTheInside(t *testing.T) {
+func TestCgroupsAreDeletedFromTheLeaves(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "machine")
 	if err := os.MkdirAll(filepath.Join(dir, "kubepods", "pod1"), 0o755); err != nil {
@@ -80,6 +80,6 @@ func TestCgroupsAreRemovedFromTheInside(t *testing.T) {
 		t.Error("the cgroup stays")
 	}
 	if err := removeCgroup(dir); err != nil {
-		t.Errorf("one that is gone: %v", err)
+		t.Errorf("a cgroup that does not exist: %v", err)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"slipway.io/slipway/provision/localhost"
 )
 
-// subnets are tried in this order. None overlaps kubeadm's service subnet
+// subnets are the candidates, in order. None overlaps kubeadm's service subnet
 // (10.96.0.0/12) or Flannel's pod subnet (10.244.0.0/16).
 func subnets() []netip.Prefix {
 	var all []netip.Prefix
@@ -27,14 +27,14 @@ func subnets() []netip.Prefix {
 		netip.MustParsePrefix("192.168.177.0/24"))
 }
 
-// route is what is needed of `ip -json route`.
+// route is a part of the output of `ip -json route`.
 type route struct {
 	Destination string `json:"dst"`
 	Device      string `json:"dev"`
 }
 
-// chooseSubnet takes the wanted subnet, or the first free one if it is the zero
-// value. A default route collides with nothing.
+// chooseSubnet returns the wanted subnet, or the first free one if none is wanted.
+// Default routes do not count.
 func chooseSubnet(wanted netip.Prefix, routes []route) (netip.Prefix, error) {
 	candidates := subnets()
 	if wanted.IsValid() {
@@ -42,22 +42,22 @@ func chooseSubnet(wanted netip.Prefix, routes []route) (netip.Prefix, error) {
 	}
 	var taken []string
 	for _, candidate := range candidates {
-		r, found := collision(candidate, routes)
+		r, found := overlap(candidate, routes)
 		if !found {
 			return candidate, nil
 		}
 		taken = append(taken, fmt.Sprintf("%s (route to %s on %s)", candidate, r.Destination, r.Device))
 	}
-	return netip.Prefix{}, fmt.Errorf("no subnet is free, choose one: %s", strings.Join(taken, ", "))
+	return netip.Prefix{}, fmt.Errorf("no free subnet; choose one yourself (--range). In use: %s", strings.Join(taken, ", "))
 }
 
-func collision(subnet netip.Prefix, routes []route) (route, bool) {
+func overlap(subnet netip.Prefix, routes []route) (route, bool) {
 	for _, r := range routes {
 		dst, err := netip.ParsePrefix(r.Destination)
 		if err != nil {
 			addr, err := netip.ParseAddr(r.Destination)
 			if err != nil {
-				continue // "default", and what is not IPv4
+				continue // "default", or not an address
 			}
 			dst = netip.PrefixFrom(addr, addr.BitLen())
 		}
@@ -80,10 +80,10 @@ func readRoutes(ctx context.Context) ([]route, error) {
 	return routes, nil
 }
 
-// otherLabs are the subnets that other labs of the folder have: one that is not
-// up yet, or no more since the outer machine booted, has no route.
-func (s *session) otherLabs() []route {
-	paths, _ := filepath.Glob(filepath.Join(filepath.Dir(s.dir), "*", "lab.json")) // the pattern is a good one
+// otherSubnets are the subnets of all other labs. A lab that is off, or not up yet,
+// has no route.
+func (s *session) otherSubnets() []route {
+	paths, _ := filepath.Glob(filepath.Join(filepath.Dir(s.dir), "*", "lab.json")) // the pattern is valid
 	var taken []route
 	for _, path := range paths {
 		name := filepath.Base(filepath.Dir(path))
@@ -95,10 +95,10 @@ func (s *session) otherLabs() []route {
 	return taken
 }
 
-// digest tells labs of one name in different folders apart.
+// digest distinguishes labs of the same name in different folders.
 func (s *session) digest() [sha256.Size]byte { return sha256.Sum256([]byte(s.dir)) }
 
-// bridgeName has 11 of the 15 characters that Linux allows for an interface.
+// bridgeName has 11 characters; Linux allows an interface 15.
 func (s *session) bridgeName() string {
 	sum := s.digest()
 	return fmt.Sprintf("slw%x", sum[:4])
@@ -107,29 +107,28 @@ func (s *session) bridgeName() string {
 // bridgeAlias marks the bridge as this lab's.
 func (s *session) bridgeAlias() string { return "slipway lab " + s.dir }
 
-// ensureBridge makes the bridge and gives the outer machine its address there.
-// It neither forwards nor translates anything.
+// ensureBridge creates the bridge, with an address of localhost. There is no
+// forwarding and no address translation.
 func (s *session) ensureBridge(ctx context.Context) error {
 	name := s.state.Bridge
-	there, err := s.ownsBridge()
+	exists, err := s.ownsBridge()
 	if err != nil {
 		return err
 	}
-	if !there {
-		// Since the subnet was chosen, the outer machine may have got a route,
-		// say that of a VPN.
+	if !exists {
+		// A VPN may have added a route since the subnet was chosen.
 		routes, err := readRoutes(ctx)
 		if err != nil {
 			return err
 		}
-		if r, found := collision(s.state.Subnet, routes); found {
+		if r, found := overlap(s.state.Subnet, routes); found {
 			return fmt.Errorf("its subnet %s overlaps the route to %s on %s", s.state.Subnet, r.Destination, r.Device)
 		}
-		// A fixed address: a bridge takes one of its ports' otherwise, and
-		// changes it with them. The first byte says locally administered.
+		// Without a fixed address, a bridge has that of one of its ports, and changes
+		// it with them. The first byte means locally administered.
 		sum := s.digest()
 		mac := fmt.Sprintf("02:%02x:%02x:%02x:%02x:%02x", sum[4], sum[5], sum[6], sum[7], sum[8])
-		s.Say("", "makes the bridge %s, %s", name, s.state.Subnet)
+		s.Logf("", "creates the bridge %s, %s", name, s.state.Subnet)
 		if _, err := localhost.Run(ctx, "ip", "link", "add", "name", name, "address", mac, "type", "bridge", "stp_state", "0"); err != nil {
 			return err
 		}
@@ -137,7 +136,7 @@ func (s *session) ensureBridge(ctx context.Context) error {
 	if _, err := localhost.Run(ctx, "ip", "link", "set", "dev", name, "alias", s.bridgeAlias()); err != nil {
 		return err
 	}
-	// A kernel without IPv6 has no such file.
+	// A kernel without IPv6 does not have the file.
 	ipv6 := filepath.Join("/proc/sys/net/ipv6/conf", name, "disable_ipv6")
 	if err := os.WriteFile(ipv6, []byte("1\n"), 0o644); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -150,9 +149,9 @@ func (s *session) ensureBridge(ctx context.Context) error {
 	return err
 }
 
-// ownsBridge says whether the bridge is there. Another one's interface of that
-// name is an error. One without an alias is ours: a crash came between its
-// creation and its alias.
+// ownsBridge reports whether the bridge exists. An interface of that name with
+// another alias is an error. One without an alias is the lab's: a crash came between
+// its creation and its alias.
 func (s *session) ownsBridge() (bool, error) {
 	if s.state.Bridge == "" {
 		return false, nil
@@ -165,17 +164,17 @@ func (s *session) ownsBridge() (bool, error) {
 		return false, err
 	}
 	if got := strings.TrimSpace(string(alias)); got != "" && got != s.bridgeAlias() {
-		return false, fmt.Errorf("an interface of that name belongs to %q", got)
+		return false, fmt.Errorf("the interface of that name belongs to %q", got)
 	}
 	return true, nil
 }
 
 func (s *session) removeBridge(ctx context.Context) error {
-	there, err := s.ownsBridge()
-	if err != nil || !there {
+	exists, err := s.ownsBridge()
+	if err != nil || !exists {
 		return err
 	}
-	s.Say("", "removes the bridge %s", s.state.Bridge)
+	s.Logf("", "deletes the bridge %s", s.state.Bridge)
 	_, err = localhost.Run(ctx, "ip", "link", "delete", "dev", s.state.Bridge, "type", "bridge")
 	return err
 }

@@ -14,12 +14,12 @@ func TestChooseSubnet(t *testing.T) {
 		routes       []route
 		want, err    string
 	}{
-		{"a default route collides with nothing", "", []route{{"default", "eth0"}, {"0.0.0.0/0", "eth0"}}, "10.88.77.0/24", ""},
-		{"a network and a host route each take one", "", taken, "10.88.79.0/24", ""},
-		{"a large route takes them all", "", []route{{"10.0.0.0/8", "tun0"}}, "172.29.77.0/24", ""},
-		{"the wanted one is taken as it is", "192.168.5.7/24", taken, "192.168.5.0/24", ""},
-		{"a wanted one that collides is refused", "10.88.77.0/24", taken, "", "slwother"},
-		{"nothing is free", "", []route{{"10.0.0.0/8", "a"}, {"172.16.0.0/12", "b"}, {"192.168.0.0/16", "c"}}, "", "172.29.77.0/24 (route to 172.16.0.0/12 on b)"},
+		{"a default route does not count", "", []route{{"default", "eth0"}, {"0.0.0.0/0", "eth0"}}, "10.88.77.0/24", ""},
+		{"a network route and a host route each occupy a subnet", "", taken, "10.88.79.0/24", ""},
+		{"a large route occupies all subnets in it", "", []route{{"10.0.0.0/8", "tun0"}}, "172.29.77.0/24", ""},
+		{"a free wanted subnet is chosen", "192.168.5.7/24", taken, "192.168.5.0/24", ""},
+		{"a wanted subnet with a route is an error", "10.88.77.0/24", taken, "", "slwother"},
+		{"no subnet is free", "", []route{{"10.0.0.0/8", "a"}, {"172.16.0.0/12", "b"}, {"192.168.0.0/16", "c"}}, "", "172.29.77.0/24 (route to 172.16.0.0/12 on b)"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -41,7 +41,7 @@ func TestChooseSubnet(t *testing.T) {
 	}
 }
 
-func TestSubnetsKeepClearOfKubernetesDefaults(t *testing.T) {
+func TestSubnetsDoNotOverlapKubernetesDefaults(t *testing.T) {
 	t.Parallel()
 	for _, subnet := range subnets() {
 		for _, other := range []string{"10.96.0.0/12", "10.244.0.0/16"} {
@@ -52,17 +52,17 @@ func TestSubnetsKeepClearOfKubernetesDefaults(t *testing.T) {
 	}
 }
 
-func TestSubnetOfALabThatIsDownStaysTaken(t *testing.T) {
+func TestTheSubnetOfALabThatIsOffStaysReserved(t *testing.T) {
 	t.Parallel()
 	first := testSession(t)
 	if err := first.record(func() { first.state.Subnet = prefix("10.88.77.0/24") }); err != nil {
 		t.Fatal(err)
 	}
-	if routes := first.otherLabs(); len(routes) > 0 {
-		t.Errorf("a lab collides with itself: %v", routes)
+	if routes := first.otherSubnets(); len(routes) > 0 {
+		t.Errorf("a lab reserves its subnet against itself: %v", routes)
 	}
 	second := session{name: "second", dir: strings.TrimSuffix(first.dir, "test") + "second"}
-	got, err := chooseSubnet(netip.Prefix{}, second.otherLabs())
+	got, err := chooseSubnet(netip.Prefix{}, second.otherSubnets())
 	if err != nil || got.String() != "10.88.78.0/24" {
 		t.Errorf("got %s, %v; want the next one", got, err)
 	}

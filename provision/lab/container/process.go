@@ -11,12 +11,11 @@ import (
 	"strings"
 )
 
-// process identifies a process so that another one that got its number later is
-// not taken for it.
+// process identifies a process, even if its PID is reused later.
 type process struct {
 	PID int `json:"pid"`
-	// Start is when it started, in clock ticks since the boot of the outer
-	// machine: field 22 of /proc/PID/stat, proc_pid_stat(5).
+	// Start is its start time, in clock ticks since the boot of localhost: field 22
+	// of /proc/PID/stat, proc_pid_stat(5).
 	Start uint64 `json:"start"`
 	// BootID is that boot: /proc/sys/kernel/random/boot_id.
 	BootID string `json:"bootID"`
@@ -27,7 +26,7 @@ type procfs string
 
 const proc procfs = "/proc"
 
-// identify records a process that runs now.
+// identify identifies a running process.
 func (p procfs) identify(pid int) (*process, error) {
 	start, _, err := p.stat(pid)
 	if err != nil {
@@ -40,8 +39,7 @@ func (p procfs) identify(pid int) (*process, error) {
 	return &process{PID: pid, Start: start, BootID: boot}, nil
 }
 
-// alive says whether the very process that was recorded still runs. One that
-// ended and was not reaped yet does not.
+// alive reports whether a recorded process still runs. A zombie does not.
 func (p procfs) alive(rec *process) bool {
 	if rec == nil {
 		return false
@@ -54,15 +52,14 @@ func (p procfs) alive(rec *process) bool {
 	return err == nil && start == rec.Start && state != 'Z' && state != 'X'
 }
 
-// runners are the processes that run a machine container on the tree: each
-// systemd-nspawn, and the supervisor before it. A tree belongs to one machine
-// of one lab, so that nobody else has a reason to. They are found by argv for
-// the case that a crash came between their start and its record.
+// runners are the processes that run a machine container on a tree: systemd-nspawn
+// and its supervisor. They are found by their arguments, for the case of a crash
+// between their start and its record. A tree belongs to one machine of one lab.
 func (p procfs) runners(tree string) []int {
 	return p.find(func(pid int) bool {
 		cmdline, err := os.ReadFile(p.path(pid, "cmdline"))
 		if err != nil {
-			return false // it ended meanwhile
+			return false // it has ended
 		}
 		argv := strings.Split(string(bytes.TrimRight(cmdline, "\x00")), "\x00")
 		program := filepath.Base(argv[0])
@@ -70,16 +67,15 @@ func (p procfs) runners(tree string) []int {
 	})
 }
 
-// members are the processes in the machine's cgroup, with whichever hierarchy.
-// The name of the container is in no other lab, since it holds a digest of the
-// lab's folder.
+// members are the processes in the machine's cgroup of any hierarchy. The name of
+// the container has a digest of the lab's folder: no other lab has it.
 func (p procfs) members(container string) []int {
-	// How systemd-machined names the scope of a machine, systemd.unit(5).
+	// The scope of a machine, as systemd-machined escapes it: systemd.unit(5).
 	scope := "machine-" + strings.ReplaceAll(container, "-", `\x2d`) + ".scope"
 	return p.find(func(pid int) bool {
 		cgroups, err := os.ReadFile(p.path(pid, "cgroup"))
 		if err != nil {
-			return false // it ended meanwhile
+			return false // it has ended
 		}
 		for line := range strings.Lines(string(cgroups)) {
 			elements := strings.Split(strings.TrimSpace(line), "/")
@@ -107,7 +103,7 @@ func (p procfs) find(match func(pid int) bool) []int {
 }
 
 // stat reads the start time and the state letter of a process. The name in the
-// second field may hold anything, also spaces and parentheses.
+// second field may contain spaces and parentheses.
 func (p procfs) stat(pid int) (start uint64, state byte, err error) {
 	content, err := os.ReadFile(p.path(pid, "stat"))
 	if err != nil {

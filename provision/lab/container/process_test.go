@@ -34,7 +34,7 @@ func fakeProc(t *testing.T, boot, comm string, state byte, start uint64, argv ..
 	return procfs(dir)
 }
 
-func TestAliveMeansTheVeryProcess(t *testing.T) {
+func TestAliveRecognizesAReusedPID(t *testing.T) {
 	t.Parallel()
 	recorded := &process{PID: 4711, Start: 100, BootID: "boot-1"}
 	for _, tc := range []struct {
@@ -44,11 +44,11 @@ func TestAliveMeansTheVeryProcess(t *testing.T) {
 		want bool
 	}{
 		{"it runs", fakeProc(t, "boot-1", "sh", 'S', 100), recorded, true},
-		{"its name looks like the end of the name", fakeProc(t, "boot-1", "a) R (b", 'S', 100), recorded, true},
-		{"another process got its number", fakeProc(t, "boot-1", "sh", 'S', 101), recorded, false},
-		{"the machine booted since, and the ticks agree by chance", fakeProc(t, "boot-2", "sh", 'S', 100), recorded, false},
-		{"it ended and was not reaped", fakeProc(t, "boot-1", "sh", 'Z', 100), recorded, false},
-		{"no process has its number", fakeProc(t, "boot-1", "sh", 'S', 100), &process{PID: 4713, Start: 100, BootID: "boot-1"}, false},
+		{"its name contains parentheses", fakeProc(t, "boot-1", "a) R (b", 'S', 100), recorded, true},
+		{"another process has its PID", fakeProc(t, "boot-1", "sh", 'S', 101), recorded, false},
+		{"localhost has rebooted, and another process has its PID and start time", fakeProc(t, "boot-2", "sh", 'S', 100), recorded, false},
+		{"it is a zombie", fakeProc(t, "boot-1", "sh", 'Z', 100), recorded, false},
+		{"no process has its PID", fakeProc(t, "boot-1", "sh", 'S', 100), &process{PID: 4713, Start: 100, BootID: "boot-1"}, false},
 		{"nothing was recorded", fakeProc(t, "boot-1", "sh", 'S', 100), nil, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -74,7 +74,7 @@ func TestIdentifyReadsTheRealProc(t *testing.T) {
 	}
 	me.Start++
 	if proc.alive(me) {
-		t.Error("a process of another start time is taken for this one")
+		t.Error("a process with another start time counts as this one")
 	}
 }
 
@@ -89,7 +89,7 @@ func TestRunnersAreFoundByTheirTree(t *testing.T) {
 		{"systemd-nspawn on the tree", []string{"/usr/bin/systemd-nspawn", "--boot", "--directory=" + tree}, []int{4711}},
 		{"the supervisor", []string{"sh", "supervise.sh", "", "--directory=" + tree}, []int{4711}},
 		{"systemd-nspawn on another tree", []string{"systemd-nspawn", "--directory=" + tree + "2"}, nil},
-		{"somebody who looks for it", []string{"grep", "--directory=" + tree}, nil},
+		{"another program with that argument", []string{"grep", "--directory=" + tree}, nil},
 		{"a kernel thread", nil, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestMembersAreFoundByTheirCgroup(t *testing.T) {
 		{"below the lab's own cgroup", "9:name=systemd:/job/slw1-w1/payload/init.scope\n0::/\n", []int{4711}},
 		{"in a scope of systemd-machined", `0::/machine.slice/machine-slw1\x2dw1.scope/payload`, []int{4711}},
 		{"in the cgroup of a machine whose name starts alike", "0::/job/slw1-w10/payload\n", nil},
-		{"elsewhere", "0::/user.slice\n", nil},
+		{"in another cgroup", "0::/user.slice\n", nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -18,26 +18,26 @@ import (
 // stateVersion is the version of the state file's layout.
 const stateVersion = 1
 
-// state is what a lab made on the outer machine: all that Down undoes. Each
-// thing is written here before it is made, and taken off after it is gone.
+// state records what a lab creates on localhost, so that Down can delete it.
+// Everything is recorded before it is created, until after it is deleted.
 type state struct {
 	Version int          `json:"version"`
 	Subnet  netip.Prefix `json:"subnet"`
-	// Bridge is the name of the lab's own bridge.
+	// Bridge is the name of the lab's bridge.
 	Bridge   string     `json:"bridge"`
 	Machines []*machine `json:"machines"`
 }
 
-// machine is the recorded part of a Machine.
+// machine is the record of a lab.Machine.
 type machine struct {
 	Name    string        `json:"name"`
 	Roles   []config.Role `json:"roles"`
 	Address netip.Addr    `json:"address"`
-	// Process runs the machine; nil if it was not started, or was stopped.
+	// Process runs the machine; nil if it is off.
 	Process *process `json:"process,omitempty"`
-	// Cgroups are the folders made for the machine's processes.
+	// Cgroups are the folders of the machine's cgroups.
 	Cgroups []string `json:"cgroups,omitempty"`
-	// Ready says that the machine came up once.
+	// Ready reports that the machine was up once.
 	Ready bool `json:"ready,omitempty"`
 }
 
@@ -53,7 +53,7 @@ func (s *session) supervisorPath(m *machine) string {
 func (s *session) identityPath() string   { return filepath.Join(s.dir, "id_ed25519") }
 func (s *session) knownHostsPath() string { return (&lab.Lab{Dir: s.dir}).KnownHostsFile() }
 
-// load reads the state file. A missing one is ErrNotFound.
+// load reads the state file. A missing one is lab.ErrNotFound.
 func (s *session) load() error {
 	content, err := os.ReadFile(s.statePath())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -67,13 +67,13 @@ func (s *session) load() error {
 		return fmt.Errorf("read the state of lab %s: %s: %w", s.name, s.statePath(), err)
 	}
 	if st.Version != stateVersion {
-		return fmt.Errorf("%s has version %d, this slipway knows %d: use the slipway that made the lab", s.statePath(), st.Version, stateVersion)
+		return fmt.Errorf("%s has version %d, this slipway supports %d: use the slipway that created the lab", s.statePath(), st.Version, stateVersion)
 	}
 	s.state = st
 	return nil
 }
 
-// record changes the state and writes it down.
+// record changes the state and saves it.
 func (s *session) record(change func()) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,8 +92,8 @@ func (s *session) record(change func()) error {
 // firstControlPlane is the last byte of the first control plane's address.
 const firstControlPlane = 11
 
-// merge keeps what is recorded of the machines that are there and adds those
-// that are asked for beyond them.
+// merge keeps the records of existing machines and adds the wanted ones that are
+// missing.
 func merge(have []*machine, want []lab.Machine) ([]*machine, error) {
 	byName := map[string]*machine{}
 	var had, names []string
@@ -111,20 +111,25 @@ func merge(have []*machine, want []lab.Machine) ([]*machine, error) {
 		m.Roles = w.Roles
 		merged = append(merged, m)
 	}
-	return merged, lab.Missed(had, names)
+	return merged, lab.CheckNoneRemoved(had, names)
 }
 
-// lab is what callers see of the state. It looks at all machines: not while
-// work on them is under way.
+// lab returns the lab with the current state of its machines. Do not call it while
+// machines change.
 func (s *session) lab() *lab.Lab {
 	l := &lab.Lab{Name: s.name, Dir: s.dir, Subnet: s.state.Subnet}
 	for _, m := range s.state.Machines {
-		l.Machines = append(l.Machines, lab.Machine{
-			Name: m.Name, Roles: slices.Clone(m.Roles), Address: m.Address,
-			User: User, IdentityFile: s.identityPath(), State: s.stateOf(m),
-		})
+		l.Machines = append(l.Machines, s.machine(m))
+		l.Machines[len(l.Machines)-1].State = s.stateOf(m)
 	}
 	return l
+}
+
+// machine returns a machine without its state.
+func (s *session) machine(m *machine) lab.Machine {
+	return lab.Machine{
+		Name: m.Name, Roles: slices.Clone(m.Roles), Address: m.Address, User: User, IdentityFile: s.identityPath(),
+	}
 }
 
 func (s *session) stateOf(m *machine) lab.MachineState {

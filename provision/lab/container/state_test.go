@@ -58,11 +58,11 @@ func TestStateIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
-func TestLoadRefusesWhatItDoesNotKnow(t *testing.T) {
+func TestLoadRejectsAnUnknownStateFile(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, content, want string }{
-		{"a newer layout", `{"version": 99}`, "version 99"},
-		{"half a file", `{"version": 1`, "unexpected end"},
+		{"a newer version", `{"version": 99}`, "version 99"},
+		{"a truncated file", `{"version": 1`, "unexpected end"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -80,7 +80,7 @@ func TestLoadRefusesWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
-func TestMergeKeepsWhatIsThereAndAddsToIt(t *testing.T) {
+func TestMergeKeepsExistingMachinesAndAddsNewOnes(t *testing.T) {
 	t.Parallel()
 	subnet := prefix("10.88.77.0/24")
 	asked := func(spec lab.Spec) []lab.Machine {
@@ -97,10 +97,10 @@ func TestMergeKeepsWhatIsThereAndAddsToIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(got) != 2 || got[0].Process == nil || got[0].Process.PID != 7 || got[1].Name != "w1" {
-		t.Errorf("merge lost what was recorded: %+v", got)
+		t.Errorf("merge lost a record: %+v", got)
 	}
 	if len(got[0].Roles) != 1 {
-		t.Errorf("cp1 still takes work: %v", got[0].Roles)
+		t.Errorf("cp1 is still a worker: %v", got[0].Roles)
 	}
 
 	_, err = merge(got, asked(lab.Spec{ControlPlanes: 1}))
@@ -109,7 +109,7 @@ func TestMergeKeepsWhatIsThereAndAddsToIt(t *testing.T) {
 	}
 }
 
-func TestStatusAndDownOfALabThatIsNotThere(t *testing.T) {
+func TestCallsForALabThatDoesNotExist(t *testing.T) {
 	t.Parallel()
 	c := Containers{Dir: t.TempDir()}
 	if _, err := c.Status(t.Context(), "nothing"); !errors.Is(err, lab.ErrNotFound) {

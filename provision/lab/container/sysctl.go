@@ -12,10 +12,10 @@ import (
 	"slipway.io/slipway/provision/localhost"
 )
 
-// sharedSysctls are kernel settings, below /proc/sys, that all machines share
-// with the outer one and that something in a machine may set: systemd-sysctl
-// with Debian's files, kubelet (k8s.io/component-helpers/node/util/sysctl) and
-// an installer. Those of the network are each machine's own.
+// sharedSysctls are kernel settings, below /proc/sys, that machines share with
+// localhost, and that programs on a machine set: systemd-sysctl, kubelet
+// (k8s.io/component-helpers/node/util/sysctl) and slipway. Each machine has its own
+// settings of the network.
 func sharedSysctls() []string {
 	return []string{
 		"fs/aio-max-nr", "fs/file-max", "fs/nr_open",
@@ -28,10 +28,10 @@ func sharedSysctls() []string {
 	}
 }
 
-// sysctls is what the settings were before the first lab.
+// sysctls are the settings before the first lab.
 type sysctls struct {
-	// BootID is the boot of the outer machine that they belong to: the next
-	// one starts with its own.
+	// BootID is the boot of localhost in which they were read. They are void after
+	// the next one.
 	BootID string            `json:"bootID"`
 	Values map[string]string `json:"values"`
 }
@@ -39,15 +39,15 @@ type sysctls struct {
 // sysctlPath is shared by all labs of the folder.
 func (s *session) sysctlPath() string { return filepath.Join(filepath.Dir(s.dir), "sysctls.json") }
 
-// keepSysctls writes the settings down if this is the first lab since the boot
-// of the outer machine.
-func (s *session) keepSysctls() error {
+// saveSysctls saves the settings if this is the first lab since the boot of
+// localhost.
+func (s *session) saveSysctls() error {
 	boot, err := proc.bootID()
 	if err != nil {
 		return err
 	}
-	kept, err := readSysctls(s.sysctlPath())
-	if err != nil || kept.BootID == boot {
+	saved, err := readSysctls(s.sysctlPath())
+	if err != nil || saved.BootID == boot {
 		return err
 	}
 	content, err := json.MarshalIndent(sysctls{BootID: boot, Values: proc.sysctls(sharedSysctls())}, "", "  ")
@@ -57,13 +57,13 @@ func (s *session) keepSysctls() error {
 	return localhost.WriteFile(s.sysctlPath(), append(content, '\n'), 0o600)
 }
 
-// restoreSysctls puts the settings back once the last lab is gone.
+// restoreSysctls restores the settings after the last lab is deleted.
 func (s *session) restoreSysctls() error {
 	labs, err := filepath.Glob(filepath.Join(filepath.Dir(s.dir), "*", "lab.json"))
 	if err != nil || len(labs) > 0 {
 		return err
 	}
-	kept, err := readSysctls(s.sysctlPath())
+	saved, err := readSysctls(s.sysctlPath())
 	if err != nil {
 		return err
 	}
@@ -71,13 +71,13 @@ func (s *session) restoreSysctls() error {
 	if err != nil {
 		return err
 	}
-	if kept.BootID == boot {
-		changed, err := proc.setSysctls(kept.Values)
+	if saved.BootID == boot {
+		changed, err := proc.setSysctls(saved.Values)
 		if err != nil {
 			return err
 		}
 		if len(changed) > 0 {
-			s.Say("", "restored the kernel settings %s", strings.Join(changed, ", "))
+			s.Logf("", "restores the kernel settings %s", strings.Join(changed, ", "))
 		}
 	}
 	if err := os.Remove(s.sysctlPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -86,7 +86,7 @@ func (s *session) restoreSysctls() error {
 	return nil
 }
 
-// readSysctls reads what was kept; a missing file is the zero value.
+// readSysctls reads the saved settings; a missing file is the zero value.
 func readSysctls(path string) (sysctls, error) {
 	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -95,14 +95,14 @@ func readSysctls(path string) (sysctls, error) {
 	if err != nil {
 		return sysctls{}, err
 	}
-	var kept sysctls
-	if err := json.Unmarshal(content, &kept); err != nil {
+	var saved sysctls
+	if err := json.Unmarshal(content, &saved); err != nil {
 		return sysctls{}, fmt.Errorf("%s: %w", path, err)
 	}
-	return kept, nil
+	return saved, nil
 }
 
-// sysctls reads those of the settings that this kernel has.
+// sysctls reads the settings that this kernel has.
 func (p procfs) sysctls(names []string) map[string]string {
 	values := map[string]string{}
 	for _, name := range names {
@@ -113,15 +113,15 @@ func (p procfs) sysctls(names []string) map[string]string {
 	return values
 }
 
-// setSysctls writes those that have another value, and names them.
+// setSysctls writes the settings that have other values, and returns their names.
 func (p procfs) setSysctls(values map[string]string) ([]string, error) {
 	var changed []string
 	var errs []error
 	for _, name := range sharedSysctls() {
-		want, kept := values[name]
+		want, saved := values[name]
 		path := filepath.Join(string(p), "sys", name)
 		have, err := os.ReadFile(path)
-		if !kept || err != nil || string(have) == want {
+		if !saved || err != nil || string(have) == want {
 			continue
 		}
 		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {

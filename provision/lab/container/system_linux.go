@@ -12,19 +12,19 @@ const capSysResource = 24
 
 func requireRoot() error {
 	if os.Geteuid() != 0 {
-		return errors.New("a lab of machine containers needs root: run it with sudo")
+		return errors.New("machine containers need root: run slipway with sudo")
 	}
 	return nil
 }
 
-// ownSession makes a command outlive this process and its terminal.
+// ownSession lets a command outlive this process and its terminal.
 func ownSession(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
 
 func terminate(pid int) error { return signal(pid, syscall.SIGTERM) }
 
 func kill(pid int) error { return signal(pid, syscall.SIGKILL) }
 
-// signal does not mind a process that ended meanwhile.
+// signal ignores a process that has ended.
 func signal(pid int, sig syscall.Signal) error {
 	if err := syscall.Kill(pid, sig); !errors.Is(err, syscall.ESRCH) {
 		return err

@@ -9,7 +9,7 @@ import (
 
 const capSysResource = 24
 
-var errLinuxOnly = errors.New("machine containers need Linux: use the vagrant lab")
+var errLinuxOnly = errors.New("machine containers need Linux: use --provider vagrant")
 
 func requireRoot() error   { return errLinuxOnly }
 func ownSession(*exec.Cmd) {}

@@ -13,7 +13,7 @@ import (
 	"slipway.io/slipway/provision/localhost"
 )
 
-// ensureTools looks for the programs that a lab needs on the outer machine.
+// ensureTools verifies that localhost has the programs that labs need.
 func (s *session) ensureTools(ctx context.Context, install bool) error {
 	missing := missingPackages(func(program string) bool {
 		_, err := exec.LookPath(program)
@@ -23,15 +23,15 @@ func (s *session) ensureTools(ctx context.Context, install bool) error {
 		return nil
 	}
 	if !install {
-		return fmt.Errorf("this machine lacks the packages %[1]s: apt-get install %[1]s", strings.Join(missing, " "))
+		return fmt.Errorf("missing packages: install them with --install-missing, or: apt-get install %s", strings.Join(missing, " "))
 	}
-	s.Say("", "installs %s", strings.Join(missing, ", "))
+	s.Logf("", "installs %s", strings.Join(missing, ", "))
 	argv := append([]string{"apt-get", "install", "--yes", "--no-install-recommends"}, missing...)
 	_, err := localhost.Command{Argv: argv, Env: []string{"DEBIAN_FRONTEND=noninteractive"}}.Run(ctx)
 	return err
 }
 
-// missingPackages names the Debian packages whose programs are not there.
+// missingPackages lists the Debian packages of missing programs.
 func missingPackages(has func(program string) bool) []string {
 	var missing []string
 	for _, need := range []struct{ program, pkg string }{
@@ -47,21 +47,21 @@ func missingPackages(has func(program string) bool) []string {
 	return missing
 }
 
-// bootedWithSystemd: systemd runs the outer machine, sd_booted(3).
+// bootedWithSystemd is sd_booted(3).
 func bootedWithSystemd() bool {
 	info, err := os.Lstat("/run/systemd/system")
 	return err == nil && info.IsDir()
 }
 
-// cgroupV1: the outer machine does not have the unified hierarchy at the usual
+// cgroupV1 reports that localhost does not have the unified hierarchy at the usual
 // place, cgroups(7).
 func cgroupV1() bool {
 	_, err := os.Stat("/sys/fs/cgroup/cgroup.controllers")
 	return err != nil
 }
 
-// lacksCapability says whether a capability is outside the bounding set in a
-// /proc/PID/status, so that no machine can have it either.
+// lacksCapability reports whether a capability is missing from the bounding set in
+// /proc/PID/status: no machine can have it either.
 func lacksCapability(status string, capability int) bool {
 	for line := range strings.Lines(status) {
 		value, found := strings.CutPrefix(line, "CapBnd:")
@@ -74,7 +74,7 @@ func lacksCapability(status string, capability int) bool {
 	return false
 }
 
-// sharedKernel is what the machines take from the outer one.
+// sharedKernel describes the kernel that the machines share.
 func sharedKernel() (*lab.SharedKernel, error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

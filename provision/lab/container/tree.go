@@ -13,27 +13,27 @@ import (
 	"slipway.io/slipway/provision/localhost"
 )
 
-// uid of User in the machines, as templates/lab/setup.sh makes it.
+// uid of User on the machines, as in templates/lab/setup.sh.
 const uid = 1000
 
-// ensureTree makes the root file system of a machine: a copy of the base with
-// its own identity. It is renamed to its place when it is whole, and never
-// written to again from outside.
+// ensureTree creates the root file system of a machine: a copy of the base with
+// its own identity, renamed to its place when complete. Afterwards only the machine
+// writes to it.
 func (s *session) ensureTree(ctx context.Context, base string, m *machine, sudoPassword string) error {
 	tree := s.treePath(m)
 	if _, err := os.Stat(tree); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	temp, err := freshDir(tree)
+	temp, err := newTempDir(tree)
 	if err != nil {
 		return err
 	}
 	partial := filepath.Join(temp, "tree")
-	s.Say(m.Name, "copies the base tree")
+	s.Logf(m.Name, "copies the base tree")
 	if _, err := localhost.Run(ctx, "cp", "--archive", "--reflink=auto", base, partial); err != nil {
 		return err
 	}
-	if err := s.personalise(partial, m, sudoPassword == ""); err != nil {
+	if err := s.personalize(partial, m, sudoPassword == ""); err != nil {
 		return err
 	}
 	if sudoPassword != "" {
@@ -48,10 +48,10 @@ func (s *session) ensureTree(ctx context.Context, base string, m *machine, sudoP
 	return os.Remove(temp)
 }
 
-// freshDir makes a temporary folder beside path, and removes those of attempts
-// that were cut short. Each attempt gets another one, since a program that a
-// killed attempt had started may still write to its own.
-func freshDir(path string) (string, error) {
+// newTempDir creates a temporary folder beside path, and deletes those of killed
+// attempts. A program that a killed attempt started may still write to its folder,
+// so each attempt has a new one.
+func newTempDir(path string) (string, error) {
 	old, err := filepath.Glob(path + ".partial-*")
 	if err != nil {
 		return "", err
@@ -64,8 +64,8 @@ func freshDir(path string) (string, error) {
 	return os.MkdirTemp(filepath.Dir(path), filepath.Base(path)+".partial-*")
 }
 
-// personalise gives a fresh copy what differs between machines.
-func (s *session) personalise(tree string, m *machine, sudoWithoutPassword bool) error {
+// personalize writes the files that differ between machines.
+func (s *session) personalize(tree string, m *machine, sudoWithoutPassword bool) error {
 	root, err := os.OpenRoot(tree)
 	if err != nil {
 		return err
@@ -112,19 +112,19 @@ func (s *session) personalise(tree string, m *machine, sudoWithoutPassword bool)
 	)
 }
 
-// etcHosts has the machine's name at its real address, never at 127.0.1.1.
+// etcHosts maps the machine's name to its address, never to 127.0.1.1.
 func etcHosts(m *machine) string {
 	return fmt.Sprintf("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n%s %s\n", m.Address, m.Name)
 }
 
-// resolvConf names the machine itself, where nothing answers: a lookup fails at
-// once, and none leaves the machine. CoreDNS does not start without any name
-// server, and takes 127.0.0.1 for itself and finds a loop.
+// resolvConf has the machine itself as the name server, where nothing answers: a
+// lookup fails at once. CoreDNS needs a name server to start, and refuses 127.0.0.1
+// as a loop.
 func resolvConf(m *machine) string {
 	return fmt.Sprintf("nameserver %s\noptions timeout:1 attempts:1\n", m.Address)
 }
 
-// networkEnv is read by slipway-lab-network.service.
+// networkEnv is the environment of slipway-lab-network.service.
 func (s *session) networkEnv(m *machine) string {
 	return fmt.Sprintf("ADDRESS=%s\nPREFIX_LENGTH=%d\nGATEWAY=%s\n", m.Address, s.state.Subnet.Bits(), lab.Nth(s.state.Subnet, 1))
 }

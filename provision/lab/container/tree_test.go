@@ -61,7 +61,7 @@ func TestBaseIsCompleteOnlyWithItsMarker(t *testing.T) {
 	}
 }
 
-func TestFilesAreLaidIntoTheTreeAndNowhereElse(t *testing.T) {
+func TestCopiedFilesStayInsideTheTree(t *testing.T) {
 	t.Parallel()
 	tree, outside := t.TempDir(), filepath.Join(t.TempDir(), "resolv.conf")
 	if err := os.MkdirAll(filepath.Join(tree, "etc"), 0o755); err != nil {
@@ -70,7 +70,7 @@ func TestFilesAreLaidIntoTheTreeAndNowhereElse(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(tree, "etc", "fstab")); err != nil {
 		t.Fatal(err)
 	}
-	if err := layFiles(tree, templates.Tree()); err != nil {
+	if err := copyFiles(tree, templates.Tree()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Lstat(outside); err == nil {
@@ -86,7 +86,7 @@ func TestFilesAreLaidIntoTheTreeAndNowhereElse(t *testing.T) {
 	}
 }
 
-func TestKeysAreMadeOnceAndKnown(t *testing.T) {
+func TestKeysAreCreatedOnceAndKnown(t *testing.T) {
 	t.Parallel()
 	s := testSession(t)
 	s.state.Subnet = prefix("10.88.77.0/24")
@@ -99,7 +99,7 @@ func TestKeysAreMadeOnceAndKnown(t *testing.T) {
 		t.Fatal(err)
 	}
 	if after := readAll(t, s.identityPath(), s.lab().KnownHostsFile(), s.hostKeyPath(s.state.Machines[0])); after != before {
-		t.Error("the second time makes other keys")
+		t.Error("the second call replaces the keys")
 	}
 
 	check, err := knownhosts.New(s.lab().KnownHostsFile())
@@ -161,15 +161,15 @@ func TestMachinesNameNoOutsideResolver(t *testing.T) {
 		t.Errorf("hosts: %q", got)
 	}
 	if sudoers(true) == sudoers(false) || strings.Contains(sudoers(false), "NOPASSWD") {
-		t.Error("a sudo password is not asked for")
+		t.Error("sudo needs no password")
 	}
 }
 
-func TestFreshDirRemovesOnlyFormerAttempts(t *testing.T) {
+func TestNewTempDirDeletesOnlyFormerAttempts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "tree")
-	first, err := freshDir(path)
+	first, err := newTempDir(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestFreshDirRemovesOnlyFormerAttempts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	second, err := freshDir(path)
+	second, err := newTempDir(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ func (s *session) lockShared(ctx context.Context, path, condition string) (lock 
 		return retry.Stop(err)
 	}, retry.Options{
 		Timeout:  30 * time.Minute,
-		Progress: func(err error) { s.Say("", "waits for %s: %v", condition, err) },
+		Progress: func(err error) { s.Logf("", "waits for %s: %v", condition, err) },
 	})
 	return lock, err
 }

@@ -1,13 +1,13 @@
 package vagrant
 
-// Providers are those of Vagrant that the Vagrantfile has settings for.
+// Providers are the providers of Vagrant that the Vagrantfile supports.
 func Providers() []string { return []string{"virtualbox", "libvirt", "vmware_desktop", "parallels"} }
 
-// defaultBox is the name of the box that is used where none is given.
+// defaultBox is the default of Vagrant.Box.
 const defaultBox = "debian-13"
 
-// Boxes are short names of boxes whose distributions slipway knows, as --box
-// takes them. They are published for all of Providers: https://github.com/chef/bento
+// Boxes are short names of boxes with distributions that slipway supports. They are
+// published for all Providers: https://github.com/chef/bento
 func Boxes() []string {
 	return []string{
 		"debian-12", "debian-13", "ubuntu-22.04", "ubuntu-24.04", "ubuntu-26.04",
@@ -15,7 +15,7 @@ func Boxes() []string {
 	}
 }
 
-// BoxOf is the full name of a box; any name but those of Boxes is one already.
+// BoxOf is the full name of a box, given its full name or one of Boxes.
 func BoxOf(name string) string {
 	for _, short := range Boxes() {
 		if name == short {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -15,66 +14,62 @@ import (
 	"time"
 
 	"github.com/kevinburke/ssh_config"
-	"github.com/skeema/knownhosts"
 	gossh "golang.org/x/crypto/ssh"
 
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/ssh"
 	"slipway.io/slipway/provision/lab"
-	"slipway.io/slipway/provision/localhost"
 	"slipway.io/slipway/provision/retry"
 )
 
-// answerTimeout is how long a machine that Vagrant has booted may take until it
-// answers at its private address.
+// answerTimeout is the time until a machine that Vagrant has booted answers at its
+// private address.
 const answerTimeout = time.Minute
 
-// login is how Vagrant itself reaches a machine, which may be a port that the
-// provider forwards.
+// login is how Vagrant logs in to a machine, possibly through a forwarded port.
 type login struct {
 	address, user, identityFile string
 	port                        int
 }
 
-// identify learns of each machine how to log in and which host keys it has, and
-// proves that it answers with one of them at its private address. A machine
-// whose keys are known is only asked whether it still has them.
+// identify reads the login and the host keys of each new machine, and verifies that
+// all machines answer with a known key at their private addresses.
 func (s *session) identify(ctx context.Context) error {
 	known, err := readKnownHosts(s.knownHostsPath())
 	if err != nil {
 		return err
 	}
-	var strangers []*machine
+	var unknown []*machine
 	for i, m := range s.settings.Machines {
 		if m.IdentityFile == "" || known[m.Address] == nil {
-			strangers = append(strangers, &s.settings.Machines[i])
+			unknown = append(unknown, &s.settings.Machines[i])
 		}
 	}
-	if len(strangers) > 0 {
-		if err := s.meetAll(ctx, strangers, known); err != nil {
+	if len(unknown) > 0 {
+		if err := s.readAllHostKeys(ctx, unknown, known); err != nil {
 			return err
 		}
 		if err := errors.Join(s.writeKnownHosts(known), s.settings.write(s.dir)); err != nil {
 			return err
 		}
 	}
-	return lab.Each(s.settings.Machines, func(m machine) error { return s.answers(ctx, m) })
+	return lab.Each(s.settings.Machines, func(m machine) error { return s.waitForSSH(ctx, m) })
 }
 
-// meetAll fills in how to log in to machines, and their keys.
-func (s *session) meetAll(ctx context.Context, strangers []*machine, known map[netip.Addr][]string) error {
+// readAllHostKeys sets the logins of machines, and adds their keys to known.
+func (s *session) readAllHostKeys(ctx context.Context, unknown []*machine, known map[netip.Addr][]string) error {
 	logins, err := s.logins(ctx)
 	if err != nil {
 		return err
 	}
 	var mu sync.Mutex // guards known
-	return lab.Each(strangers, func(m *machine) error {
+	return lab.Each(unknown, func(m *machine) error {
 		l, found := logins[m.Name]
 		if !found {
-			return fmt.Errorf("%s: vagrant ssh-config does not have it", m.Name)
+			return fmt.Errorf("%s: not in the output of vagrant ssh-config", m.Name)
 		}
-		s.Say(m.Name, "reads its host keys and addresses")
-		keys, err := s.meet(ctx, *m, l)
+		s.Logf(m.Name, "reads its host keys and addresses")
+		keys, err := s.readHostKeys(ctx, *m, l)
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.Name, err)
 		}
@@ -86,7 +81,7 @@ func (s *session) meetAll(ctx context.Context, strangers []*machine, known map[n
 	})
 }
 
-// logins asks Vagrant how it reaches the machines.
+// logins reads how Vagrant logs in to the machines.
 func (s *session) logins(ctx context.Context) (map[string]login, error) {
 	lines, err := s.run(ctx, false, "ssh-config")
 	if err != nil {
@@ -104,14 +99,14 @@ func (s *session) logins(ctx context.Context) (map[string]login, error) {
 	return logins, nil
 }
 
-// readLogin reads one machine's part of ssh_config.
+// readLogin parses the ssh_config of a machine.
 func readLogin(name, text string) (login, error) {
 	parsed, err := ssh_config.Decode(strings.NewReader(text))
 	if err != nil {
 		return login{}, err
 	}
 	get := func(key string) string {
-		value, _ := parsed.Get(name, key) // an error is that of a Match, which Vagrant does not write
+		value, _ := parsed.Get(name, key) // fails only for Match, which Vagrant does not write
 		return strings.Trim(value, `"`)
 	}
 	port, err := strconv.Atoi(get("Port"))
@@ -125,29 +120,28 @@ func readLogin(name, text string) (login, error) {
 	return l, nil
 }
 
-// readKeys prints the public host keys and the IPv4 addresses of a machine.
-const readKeys = `cat /etc/ssh/ssh_host_*_key.pub; echo --; ip -4 -o address show | awk '{ print $4 }'`
+// hostKeysScript prints the public host keys and the IPv4 addresses of a machine.
+const hostKeysScript = `cat /etc/ssh/ssh_host_*_key.pub; echo --; ip -4 -o address show | awk '{ print $4 }'`
 
-// meet logs in to a machine for the first time, the way that Vagrant goes, and
-// gives the lines of its host keys. There the key that it shows is taken as it
-// is, and must be among those that the machine says it has; nothing else is
-// ever reached without one that is known.
-func (s *session) meet(ctx context.Context, m machine, l login) ([]string, error) {
-	first, err := os.MkdirTemp(s.dir, ".first-contact-")
+// readHostKeys logs in to a new machine as Vagrant does, and returns its host keys.
+// This first connection accepts any key that is among the machine's own keys. All
+// later ones require a known key.
+func (s *session) readHostKeys(ctx context.Context, m machine, l login) ([]string, error) {
+	temp, err := os.MkdirTemp(s.dir, ".first-login-")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(first)
+	defer os.RemoveAll(temp)
 	options := ssh.Options{
 		Name: m.Name, Address: l.address, Port: l.port, User: l.user, IdentityFile: l.identityFile, IdentitiesOnly: true,
-		KnownHostsFile: filepath.Join(first, "known_hosts"), AcceptNewHostKeys: true,
+		KnownHostsFile: filepath.Join(temp, "known_hosts"), AcceptNewHostKeys: true,
 	}
 	conn, err := ssh.New(options)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	got, err := conn.Query(ctx, host.Cmd{Name: "read host keys and addresses", Argv: []string{"sh", "-c", readKeys}})
+	got, err := conn.Query(ctx, host.Cmd{Name: "read host keys and addresses", Argv: []string{"sh", "-c", hostKeysScript}})
 	if err != nil {
 		return nil, err
 	}
@@ -156,8 +150,7 @@ func (s *session) meet(ctx context.Context, m machine, l login) ([]string, error
 		return nil, err
 	}
 	if !slices.Contains(addresses, m.Address) {
-		return nil, fmt.Errorf("no interface has its private address %s; it has %v: did Vagrant set up the private network? "+
-			"try `vagrant reload %s` in %s", m.Address, addresses, m.Name, s.dir)
+		return nil, fmt.Errorf("no interface has the private address %s, only %v: set up the private network with `vagrant reload %s` in %s", m.Address, addresses, m.Name, s.dir)
 	}
 	shown, err := os.ReadFile(options.KnownHostsFile)
 	if err != nil {
@@ -168,21 +161,16 @@ func (s *session) meet(ctx context.Context, m machine, l login) ([]string, error
 		return nil, err
 	}
 	if !slices.Contains(keys, authorized(key)) {
-		return nil, fmt.Errorf("it showed the host key %s, which is not among those in its /etc/ssh", gossh.FingerprintSHA256(key))
+		return nil, fmt.Errorf("the host key %s is not in its /etc/ssh: another machine answers at this address", gossh.FingerprintSHA256(key))
 	}
 	return keys, nil
 }
 
-// authorized is a key as a line of an authorized_keys file, without a comment.
-func authorized(key gossh.PublicKey) string {
-	return strings.TrimSpace(string(gossh.MarshalAuthorizedKey(key)))
-}
-
-// parseKeys reads what readKeys prints.
+// parseKeys parses the output of hostKeysScript.
 func parseKeys(text string) (keys []string, addresses []netip.Addr, err error) {
 	before, after, found := strings.Cut(text, "--\n")
 	if !found {
-		return nil, nil, fmt.Errorf("its host keys and addresses cannot be read from %q", text)
+		return nil, nil, fmt.Errorf("host keys and addresses: unexpected output %q", text)
 	}
 	for line := range strings.Lines(before) {
 		key, _, _, _, err := gossh.ParseAuthorizedKey([]byte(line))
@@ -201,63 +189,18 @@ func parseKeys(text string) (keys []string, addresses []netip.Addr, err error) {
 	return keys, addresses, nil
 }
 
-// answers waits until a machine answers at its private address, with a host
-// key that is known.
-func (s *session) answers(ctx context.Context, m machine) error {
+// waitForSSH waits until a machine answers at its private address with a known host
+// key.
+func (s *session) waitForSSH(ctx context.Context, m machine) error {
 	return retry.Until(ctx, fmt.Sprintf("SSH to %s at %s", m.Name, m.Address), func(ctx context.Context) error {
-		conn, err := ssh.New(ssh.Options{
-			Name: m.Name, Address: m.Address.String(), User: m.User, IdentityFile: m.IdentityFile, IdentitiesOnly: true,
-			KnownHostsFile: s.knownHostsPath(),
-		})
+		conn, err := m.lab().Dial(ctx, s.knownHostsPath())
 		var refused *host.HostKeyError
 		switch {
 		case errors.As(err, &refused):
-			return retry.Stop(fmt.Errorf("%w; if you recreated the machine by hand, remove its lines from %s", err, s.knownHostsPath()))
+			return retry.Stop(fmt.Errorf("%w; if you recreated the machine yourself, remove its lines from %s", err, s.knownHostsPath()))
 		case err != nil:
 			return err
 		}
 		return conn.Close()
 	}, retry.Options{Timeout: answerTimeout})
-}
-
-func (s *session) knownHostsPath() string { return (&lab.Lab{Dir: s.dir}).KnownHostsFile() }
-
-// readKnownHosts reads the keys of each address.
-func readKnownHosts(path string) (map[netip.Addr][]string, error) {
-	content, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	known := map[netip.Addr][]string{}
-	for len(content) > 0 {
-		_, hosts, key, _, rest, err := gossh.ParseKnownHosts(content)
-		if errors.Is(err, io.EOF) {
-			break // nothing but blank lines follow
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		content = rest
-		for _, host := range hosts {
-			if address, err := netip.ParseAddr(host); err == nil {
-				known[address] = append(known[address], authorized(key))
-			}
-		}
-	}
-	return known, nil
-}
-
-// writeKnownHosts writes the keys of the lab's machines, in their order.
-func (s *session) writeKnownHosts(known map[netip.Addr][]string) error {
-	var lines strings.Builder
-	for _, m := range s.settings.Machines {
-		for _, text := range known[m.Address] {
-			key, _, _, _, err := gossh.ParseAuthorizedKey([]byte(text))
-			if err != nil {
-				return err
-			}
-			lines.WriteString(knownhosts.Line([]string{m.Address.String()}, key) + "\n")
-		}
-	}
-	return localhost.WriteFile(s.knownHostsPath(), []byte(lines.String()), 0o644)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Public keys made for these tests; nobody has the private ones.
+// Public keys for these tests; the private keys do not exist.
 const (
 	keyA = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJh+fqX4+eDFqwKI9e2eKuEFAtxQ36uETxUMxosCAVwn"
 	keyB = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICSue8Yon01Kty8UxMPC2jg97a1ZwH9D+rXN0EgDRHH3"
@@ -44,7 +44,7 @@ func TestParseKeysAndAddresses(t *testing.T) {
 	}
 	for _, broken := range []string{"", "no key\n--\n", keyA + "\n--\nno address\n"} {
 		if _, _, err := parseKeys(broken); err == nil {
-			t.Errorf("%q is taken", broken)
+			t.Errorf("%q is accepted", broken)
 		}
 	}
 }
@@ -67,7 +67,7 @@ func TestKnownHostsAreReadAsTheyWereWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("a machine that is gone is forgotten (-want +got):\n%s", diff)
+		t.Errorf("known hosts (-want +got):\n%s", diff)
 	}
 	if err := s.writeKnownHosts(map[netip.Addr][]string{one: {"no key"}}); err == nil || !strings.Contains(err.Error(), "no key") {
 		t.Errorf("no key: %v", err)

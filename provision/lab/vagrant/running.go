@@ -8,14 +8,14 @@ import (
 	"slipway.io/slipway/provision/lab"
 )
 
-// Vagrant's names of states; each provider has more of them, for what is off.
+// Vagrant's names of states. Each provider has others for machines that are off.
 const (
 	stateRunning    = "running"
 	stateNotCreated = "not_created"
 )
 
-func stateOf(told string) lab.MachineState {
-	switch told {
+func stateOf(state string) lab.MachineState {
+	switch state {
 	case "":
 		return ""
 	case stateRunning:
@@ -26,7 +26,7 @@ func stateOf(told string) lab.MachineState {
 	return lab.Off
 }
 
-// states asks Vagrant for the state of each machine.
+// states reads the state of each machine.
 func (s *session) states(ctx context.Context) (map[string]string, error) {
 	lines, err := s.run(ctx, false, "status")
 	if err != nil {
@@ -41,8 +41,8 @@ func (s *session) states(ctx context.Context) (map[string]string, error) {
 	return states, nil
 }
 
-// look is the lab as it is now.
-func (s *session) look(ctx context.Context) (*lab.Lab, error) {
+// status is the lab with the current state of its machines.
+func (s *session) status(ctx context.Context) (*lab.Lab, error) {
 	states, err := s.states(ctx)
 	if err != nil {
 		return nil, err
@@ -50,9 +50,8 @@ func (s *session) look(ctx context.Context) (*lab.Lab, error) {
 	return s.lab(states), nil
 }
 
-// ensureRunning makes and boots what does not run, and learns who the machines
-// are: afterwards all answer. A machine that cannot be had is named, with what
-// Vagrant says.
+// ensureRunning creates and boots machines that do not run, and waits until all
+// answer.
 func (s *session) ensureRunning(ctx context.Context) (*lab.Lab, error) {
 	states, err := s.states(ctx)
 	if err != nil {
@@ -61,7 +60,7 @@ func (s *session) ensureRunning(ctx context.Context) (*lab.Lab, error) {
 	var off []string
 	for i, m := range s.settings.Machines {
 		if states[m.Name] == stateNotCreated {
-			// Who it is, is not known before it is made.
+			// A new machine has another key and another login.
 			s.settings.Machines[i].User, s.settings.Machines[i].IdentityFile = "", ""
 		}
 		if states[m.Name] != stateRunning {
@@ -82,7 +81,7 @@ func (s *session) ensureRunning(ctx context.Context) (*lab.Lab, error) {
 	return s.lab(states), nil
 }
 
-// notUp says which machines did not come up.
+// notUp adds the machines that do not run to an error.
 func (s *session) notUp(ctx context.Context, cause error) error {
 	states, err := s.states(ctx)
 	if err != nil {

@@ -18,8 +18,7 @@ import (
 	"slipway.io/slipway/vagrant"
 )
 
-// settings are lab.yaml: what the Vagrantfile reads, and what the lab knows of
-// its machines.
+// settings are the content of lab.yaml, which the Vagrantfile reads.
 type settings struct {
 	Name     string `json:"name"`
 	Provider string `json:"provider"`
@@ -32,12 +31,12 @@ type settings struct {
 	Machines   []machine    `json:"machines"`
 }
 
-// machine is one of them. The Vagrantfile reads its name and address.
+// machine is a machine in lab.yaml. The Vagrantfile reads its name and address.
 type machine struct {
 	Name    string        `json:"name"`
 	Address netip.Addr    `json:"address"`
 	Roles   []config.Role `json:"roles,omitempty"`
-	// User and IdentityFile log in; empty until the machine came up once.
+	// User and IdentityFile log in; empty until the machine was up once.
 	User         string `json:"user,omitempty"`
 	IdentityFile string `json:"identityFile,omitempty"`
 }
@@ -65,13 +64,13 @@ func readSettings(dir string) (settings, error) {
 	return s, nil
 }
 
-// write puts lab.yaml and the Vagrantfile into the lab's folder.
+// write writes lab.yaml and the Vagrantfile to the lab's folder.
 func (s settings) write(dir string) error {
 	content, err := yaml.Marshal(s)
 	if err != nil {
 		return err
 	}
-	content = append([]byte("# Written by slipway lab up: what the Vagrantfile beside it makes.\n"), content...)
+	content = append([]byte("# Written by slipway lab up, for the Vagrantfile beside it.\n"), content...)
 	return errors.Join(
 		localhost.WriteFile(filepath.Join(dir, vagrantfileName), vagrant.Vagrantfile, 0o644),
 		localhost.WriteFile(filepath.Join(dir, settingsName), content, 0o644),
@@ -83,36 +82,36 @@ const (
 	defaultCPUs     = 2 // kubeadm refuses a control plane with fewer
 )
 
-// DefaultMemoryMiB is the memory of a machine: kubeadm wants 1700 MiB on a
-// control plane.
+// DefaultMemoryMiB is the memory of a machine. kubeadm requires 1700 MiB on a control
+// plane.
 const DefaultMemoryMiB = 2048
 
-// DefaultNetwork is the well-known labs' range of addresses.
+// DefaultNetwork is the network of many tutorials.
 func DefaultNetwork() netip.Prefix { return netip.MustParsePrefix("172.16.16.0/24") }
 
-// addressOf is the last byte of the address of the i-th control plane: .100,
-// and from there downwards, since the workers follow above.
+// addressOf is the last byte of the address of the i-th control plane: .100, .99, …
+// below the workers.
 func addressOf(i int) int { return 100 - i }
 
-// merge makes the settings that a spec asks for of what is there. What is not
-// asked for stays as it is; what machines have already is not changed.
+// merge applies a spec to the current settings. A setting that the spec leaves open
+// stays; one that existing machines have cannot change.
 func (v Vagrant) merge(have settings, spec lab.Spec) (settings, error) {
 	want := have
 	want.Name = spec.Name
-	made := len(have.Machines) > 0
+	exists := len(have.Machines) > 0
 	err := errors.Join(
-		settle(made, "provider", &want.Provider, v.Provider, defaultProvider),
-		settle(made, "box", &want.Box, BoxOf(v.Box), BoxOf(defaultBox)),
-		settle(made, "box version", &want.BoxVersion, v.BoxVersion, ""),
-		settle(made, "number of CPUs", &want.CPUs, v.CPUs, defaultCPUs),
-		settle(made, "memory in MiB", &want.MemoryMiB, v.MemoryMiB, DefaultMemoryMiB),
-		settle(made, "subnet", &want.Network, spec.Subnet.Masked(), DefaultNetwork()),
+		choose(exists, "provider", &want.Provider, v.Provider, defaultProvider),
+		choose(exists, "box", &want.Box, BoxOf(v.Box), BoxOf(defaultBox)),
+		choose(exists, "box version", &want.BoxVersion, v.BoxVersion, ""),
+		choose(exists, "number of CPUs", &want.CPUs, v.CPUs, defaultCPUs),
+		choose(exists, "memory in MiB", &want.MemoryMiB, v.MemoryMiB, DefaultMemoryMiB),
+		choose(exists, "subnet", &want.Network, spec.Subnet.Masked(), DefaultNetwork()),
 	)
 	if err != nil {
 		return settings{}, err
 	}
 	if !slices.Contains(Providers(), want.Provider) {
-		return settings{}, fmt.Errorf("provider %q of Vagrant: use %s", want.Provider, strings.Join(Providers(), ", "))
+		return settings{}, fmt.Errorf("unknown provider %q of Vagrant: use one of %s", want.Provider, strings.Join(Providers(), ", "))
 	}
 	want.Machines = nil
 	var names []string
@@ -122,20 +121,20 @@ func (v Vagrant) merge(have settings, spec lab.Spec) (settings, error) {
 		known.Name, known.Address, known.Roles = m.Name, m.Address, m.Roles
 		want.Machines = append(want.Machines, known)
 	}
-	return want, lab.Missed(have.names(), names)
+	return want, lab.CheckNoneRemoved(have.names(), names)
 }
 
-// settle gives a setting what was asked for, or else the default; one of a lab
-// that is made stays.
-func settle[T comparable](made bool, what string, field *T, asked, otherwise T) error {
+// choose sets a field of a new lab to the wanted value or the default. In an existing
+// lab, another value is an error.
+func choose[T comparable](exists bool, what string, field *T, want, standard T) error {
 	var none T
 	switch {
-	case made && asked != none && asked != *field:
-		return fmt.Errorf("its %s is %v: take it down first to make it %v", what, *field, asked)
-	case !made && asked != none:
-		*field = asked
-	case !made:
-		*field = otherwise
+	case !exists && want == none:
+		*field = standard
+	case !exists:
+		*field = want
+	case want != none && want != *field:
+		return fmt.Errorf("its %s is %v: delete the lab first (slipway lab down) to change it to %v", what, *field, want)
 	}
 	return nil
 }
@@ -146,6 +145,11 @@ func (s settings) machine(name string) (machine, bool) {
 		return machine{}, false
 	}
 	return s.Machines[i], true
+}
+
+// lab returns the machine without its roles and state.
+func (m machine) lab() lab.Machine {
+	return lab.Machine{Name: m.Name, Address: m.Address, User: m.User, IdentityFile: m.IdentityFile}
 }
 
 func (s settings) names() []string {

@@ -28,7 +28,7 @@ func mustMerge(t *testing.T, v Vagrant, have settings, spec lab.Spec) settings {
 	return want
 }
 
-func TestDefaultsAreThoseOfTheWellKnownLab(t *testing.T) {
+func TestDefaults(t *testing.T) {
 	t.Parallel()
 	got := mustMerge(t, Vagrant{}, settings{}, lab.Spec{Name: "a", ControlPlanes: 3, Workers: 2, Names: lab.NamesClassic})
 	cp, worker := []config.Role{config.RoleControlPlane}, []config.Role{config.RoleWorker}
@@ -49,15 +49,15 @@ func TestDefaultsAreThoseOfTheWellKnownLab(t *testing.T) {
 	}
 }
 
-func TestALabThatIsMadeKeepsItsSettings(t *testing.T) {
+func TestAnExistingLabKeepsItsSettings(t *testing.T) {
 	t.Parallel()
 	v := Vagrant{Provider: "libvirt", Box: "ubuntu-24.04", MemoryMiB: 4096}
 	spec := lab.Spec{Name: "a", ControlPlanes: 1, Workers: 1, Subnet: netip.MustParsePrefix("10.9.8.7/24")}
-	made := mustMerge(t, v, settings{}, spec)
-	made.Machines[1].User, made.Machines[1].IdentityFile = "vagrant", "/key"
+	existing := mustMerge(t, v, settings{}, spec)
+	existing.Machines[1].User, existing.Machines[1].IdentityFile = "vagrant", "/key"
 
 	spec.Workers, spec.Subnet = 2, netip.Prefix{}
-	more := mustMerge(t, Vagrant{}, made, spec)
+	more := mustMerge(t, Vagrant{}, existing, spec)
 	if more.Provider != "libvirt" || more.Box != "bento/ubuntu-24.04" || more.MemoryMiB != 4096 || more.Network.String() != "10.9.8.0/24" {
 		t.Errorf("settings were lost: %+v", more)
 	}
@@ -66,19 +66,19 @@ func TestALabThatIsMadeKeepsItsSettings(t *testing.T) {
 	}
 
 	for want, other := range map[string]Vagrant{
-		"its provider is libvirt: take it down first to make it virtualbox":            {Provider: "virtualbox"},
-		"its box is bento/ubuntu-24.04: take it down first to make it bento/debian-12": {Box: "debian-12"},
-		"its memory in MiB is 4096: take it down first to make it 2048":                {MemoryMiB: 2048},
+		"its provider is libvirt: delete the lab first (slipway lab down) to change it to virtualbox":            {Provider: "virtualbox"},
+		"its box is bento/ubuntu-24.04: delete the lab first (slipway lab down) to change it to bento/debian-12": {Box: "debian-12"},
+		"its memory in MiB is 4096: delete the lab first (slipway lab down) to change it to 2048":                {MemoryMiB: 2048},
 	} {
-		if _, err := other.merge(made, spec); err == nil || err.Error() != want {
+		if _, err := other.merge(existing, spec); err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
 	spec.Workers = 0
-	if _, err := (Vagrant{}).merge(made, spec); err == nil || !strings.Contains(err.Error(), "machine w1, which is not asked for") {
+	if _, err := (Vagrant{}).merge(existing, spec); err == nil || !strings.Contains(err.Error(), "machine w1 is not in the new size") {
 		t.Errorf("a smaller lab: %v", err)
 	}
-	if _, err := (Vagrant{Provider: "hyperv"}).merge(settings{}, spec); err == nil || !strings.Contains(err.Error(), "use virtualbox, libvirt") {
+	if _, err := (Vagrant{Provider: "hyperv"}).merge(settings{}, spec); err == nil || !strings.Contains(err.Error(), "use one of virtualbox, libvirt") {
 		t.Errorf("an unknown provider: %v", err)
 	}
 }
@@ -108,8 +108,8 @@ func TestSettingsAreReadAsTheyWereWritten(t *testing.T) {
 	}
 }
 
-// The file that works alone says what a lab of the defaults is.
-func TestTheFileBesideTheVagrantfileIsOfTheDefaults(t *testing.T) {
+// The Vagrantfile also works without slipway, with this file.
+func TestTheSettingsBesideTheVagrantfileAreTheDefaults(t *testing.T) {
 	t.Parallel()
 	content, err := os.ReadFile("../../../vagrant/" + settingsName)
 	if err != nil {

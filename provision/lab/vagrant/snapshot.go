@@ -12,23 +12,23 @@ import (
 
 var _ lab.Snapshotter = Vagrant{}
 
-// snapshotName is what every provider takes as the name of a snapshot.
+// snapshotName matches names that all providers accept.
 var snapshotName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
-// SaveSnapshot saves all machines as they are on disk. They are powered off for
-// it, so that the disks of all are of one moment, and boot again.
+// SaveSnapshot saves the disks of all machines. It shuts the machines down first, so
+// that all disks are of one moment, and boots them again.
 func (v Vagrant) SaveSnapshot(ctx context.Context, name, snapshot string) error {
 	if !snapshotName.MatchString(snapshot) {
-		return fmt.Errorf("snapshot %q: use letters, digits, and . _ - between them", snapshot)
+		return fmt.Errorf("invalid snapshot name %q: use letters and digits, with . _ - between them", snapshot)
 	}
-	_, err := v.hold(name, false, func(s *session) (*lab.Lab, error) {
+	_, err := v.withLock(name, false, func(s *session) (*lab.Lab, error) {
 		saved, err := s.snapshots(ctx)
 		if err != nil {
 			return nil, err
 		}
 		for _, m := range s.settings.names() {
 			if slices.Contains(saved[m], snapshot) {
-				return nil, fmt.Errorf("%s has a snapshot %s already: choose another name", m, snapshot)
+				return nil, fmt.Errorf("snapshot %[2]q of %[1]s already exists: choose another name", m, snapshot)
 			}
 		}
 		for _, args := range [][]string{{"halt"}, {"snapshot", "save", snapshot}} {
@@ -41,15 +41,15 @@ func (v Vagrant) SaveSnapshot(ctx context.Context, name, snapshot string) error 
 	return err
 }
 
-// RestoreSnapshot makes all machines be as they were, and boots them. What was
-// written since is lost.
+// RestoreSnapshot restores the disks of all machines, and boots them. Later changes
+// are lost.
 func (v Vagrant) RestoreSnapshot(ctx context.Context, name, snapshot string) error {
-	_, err := v.hold(name, false, func(s *session) (*lab.Lab, error) {
+	_, err := v.withLock(name, false, func(s *session) (*lab.Lab, error) {
 		saved, err := s.snapshots(ctx)
 		if err != nil {
 			return nil, err
 		}
-		// Half a cluster from one time and half from another is none.
+		// Machines from different moments are no cluster.
 		for _, m := range s.settings.names() {
 			if !slices.Contains(saved[m], snapshot) {
 				return nil, fmt.Errorf("%s has no snapshot %q; it has: %s", m, snapshot, strings.Join(saved[m], ", "))
@@ -63,7 +63,7 @@ func (v Vagrant) RestoreSnapshot(ctx context.Context, name, snapshot string) err
 	return err
 }
 
-// Snapshots lists those that all machines have.
+// Snapshots lists the snapshots that all machines have.
 func (v Vagrant) Snapshots(ctx context.Context, name string) ([]string, error) {
 	s, err := v.open(name)
 	if err != nil {
@@ -79,8 +79,8 @@ func (v Vagrant) Snapshots(ctx context.Context, name string) ([]string, error) {
 	}), nil
 }
 
-// snapshots are the names of each machine's snapshots. Vagrant gives them as
-// what it would show to a person, beside a sentence where there is none.
+// snapshots are the snapshots of each machine. Vagrant prints them as messages for
+// people; for none, it prints a sentence.
 func (s *session) snapshots(ctx context.Context) (map[string][]string, error) {
 	lines, err := s.run(ctx, false, "snapshot", "list")
 	if err != nil {

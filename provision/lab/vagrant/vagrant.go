@@ -1,7 +1,6 @@
-// Package vagrant makes labs of virtual machines by Vagrant: with VirtualBox,
-// libvirt, VMware or Parallels, from the boxes of several distributions. The
-// lab's folder has the Vagrantfile, so that every command of Vagrant works
-// there too.
+// Package vagrant creates labs of virtual machines with Vagrant, on VirtualBox,
+// libvirt, VMware or Parallels. Vagrant's own commands work in the lab's folder too:
+// it has the Vagrantfile.
 package vagrant
 
 import (
@@ -15,27 +14,27 @@ import (
 	"slipway.io/slipway/provision/lab"
 )
 
-// Vagrant makes labs by Vagrant. What is zero is a default for a lab that is
-// not there yet, and what it has for one that is.
+// Vagrant creates labs of virtual machines. A field that is zero has its default in a
+// new lab, and keeps its value in an existing one.
 type Vagrant struct {
-	// Dir holds the labs; default: slipway in the user's cache folder.
+	// Dir contains the labs; default: slipway in the user's cache folder.
 	Dir string
 	// Provider is one of Providers; default virtualbox.
 	Provider string
-	// Box is one of Boxes or any other box's name; default debian-13.
-	// BoxVersion is one version of it; default the newest.
+	// Box is one of Boxes or the full name of a box; default debian-13.
+	// BoxVersion is the version of the box; default the newest.
 	Box, BoxVersion string
-	// CPUs and MemoryMiB are those of each machine; default 2 and 2048.
+	// CPUs and MemoryMiB of each machine; default 2 and 2048.
 	CPUs, MemoryMiB int
-	// Progress receives what happens, one call at a time; nil discards it.
+	// Progress receives the events, one at a time; nil discards them.
 	Progress func(lab.Event)
-	// Program is Vagrant; default: the one that is found in PATH.
+	// Program is the path of Vagrant; default: the one in PATH.
 	Program string
 }
 
 var _ lab.Provider = Vagrant{}
 
-// Has says whether the lab of that name is one of Vagrant's.
+// Has reports whether a lab exists and is one of Vagrant's.
 func (v Vagrant) Has(name string) bool {
 	dir, err := lab.Folder(v.Dir, name)
 	if err != nil {
@@ -45,14 +44,13 @@ func (v Vagrant) Has(name string) bool {
 	return err == nil
 }
 
-// Up makes the lab be there and running, and changes nothing if it is. More
-// machines than before are added; fewer are an error. Vagrant starts the
-// machines at once where its provider can.
+// Up creates the machines that are missing, boots those that are off, and changes
+// nothing else. Fewer machines than before are an error.
 func (v Vagrant) Up(ctx context.Context, spec lab.Spec) (*lab.Lab, error) {
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
-	return v.hold(spec.Name, true, func(s *session) (*lab.Lab, error) {
+	return v.withLock(spec.Name, true, func(s *session) (*lab.Lab, error) {
 		want, err := v.merge(s.settings, spec)
 		if err != nil {
 			return nil, err
@@ -69,24 +67,25 @@ func (v Vagrant) Up(ctx context.Context, spec lab.Spec) (*lab.Lab, error) {
 	})
 }
 
-// Boot starts the machines that are off.
+// Boot boots the machines that are off, and waits until they answer.
 func (v Vagrant) Boot(ctx context.Context, name string) (*lab.Lab, error) {
-	return v.hold(name, false, func(s *session) (*lab.Lab, error) { return s.ensureRunning(ctx) })
+	return v.withLock(name, false, func(s *session) (*lab.Lab, error) { return s.ensureRunning(ctx) })
 }
 
-// Halt powers all machines off, in order, and keeps their disks.
+// Halt shuts all machines down and keeps their disks.
 func (v Vagrant) Halt(ctx context.Context, name string) (*lab.Lab, error) {
-	return v.hold(name, false, func(s *session) (*lab.Lab, error) {
+	return v.withLock(name, false, func(s *session) (*lab.Lab, error) {
 		if _, err := s.run(ctx, true, "halt"); err != nil {
 			return nil, err
 		}
-		return s.look(ctx)
+		return s.status(ctx)
 	})
 }
 
-// Down destroys the machines and removes the lab's folder.
+// Down deletes the machines and the lab's folder. A lab that does not exist is no
+// error.
 func (v Vagrant) Down(ctx context.Context, name string) error {
-	_, err := v.hold(name, false, func(s *session) (*lab.Lab, error) {
+	_, err := v.withLock(name, false, func(s *session) (*lab.Lab, error) {
 		if _, err := s.run(ctx, true, "destroy", "--force"); err != nil {
 			return nil, err
 		}
@@ -98,16 +97,16 @@ func (v Vagrant) Down(ctx context.Context, name string) error {
 	return err
 }
 
-// Status asks Vagrant what the machines do.
+// Status returns a lab with the current state of its machines.
 func (v Vagrant) Status(ctx context.Context, name string) (*lab.Lab, error) {
 	s, err := v.open(name)
 	if err != nil {
 		return nil, err
 	}
-	return s.look(ctx)
+	return s.status(ctx)
 }
 
-// Find reads what was recorded.
+// Find returns a lab without the state of its machines.
 func (v Vagrant) Find(_ context.Context, name string) (*lab.Lab, error) {
 	s, err := v.open(name)
 	if err != nil {
@@ -116,14 +115,14 @@ func (v Vagrant) Find(_ context.Context, name string) (*lab.Lab, error) {
 	return s.lab(nil), nil
 }
 
-// session is one call's work on one lab.
+// session is one operation on one lab.
 type session struct {
 	name, dir, program string
 	settings           settings
-	lab.Teller
+	lab.Logger
 }
 
-// session of a lab that may not be there yet.
+// session of a lab that may not exist.
 func (v Vagrant) session(name string) (*session, error) {
 	dir, err := lab.Folder(v.Dir, name)
 	if err != nil {
@@ -134,12 +133,12 @@ func (v Vagrant) session(name string) (*session, error) {
 		program = "vagrant"
 	}
 	if _, err := exec.LookPath(program); err != nil {
-		return nil, fmt.Errorf("vagrant is not installed: https://developer.hashicorp.com/vagrant/install: %w", err)
+		return nil, fmt.Errorf("vagrant is not installed (https://developer.hashicorp.com/vagrant/install): %w", err)
 	}
-	return &session{name: name, dir: dir, program: program, Teller: lab.Teller{Tell: v.Progress}}, nil
+	return &session{name: name, dir: dir, program: program, Logger: lab.Logger{Progress: v.Progress}}, nil
 }
 
-// open reads a lab that is there.
+// open loads a lab.
 func (v Vagrant) open(name string) (*session, error) {
 	s, err := v.session(name)
 	if err != nil {
@@ -148,14 +147,13 @@ func (v Vagrant) open(name string) (*session, error) {
 	return s, s.load()
 }
 
-// hold runs work with the lab locked and its settings read. With create, a lab
-// that is not there yet is an empty one.
-func (v Vagrant) hold(name string, create bool, work func(*session) (*lab.Lab, error)) (*lab.Lab, error) {
+// withLock runs work while the lab is locked. With create, the lab may be new.
+func (v Vagrant) withLock(name string, create bool, work func(*session) (*lab.Lab, error)) (*lab.Lab, error) {
 	s, err := v.session(name)
 	if err != nil {
 		return nil, err
 	}
-	return lab.Hold(s.dir, create, s.load, func() (*lab.Lab, error) { return work(s) })
+	return lab.WithLock(s.dir, create, s.load, func() (*lab.Lab, error) { return work(s) })
 }
 
 func (s *session) load() (err error) {
@@ -163,14 +161,13 @@ func (s *session) load() (err error) {
 	return err
 }
 
-// lab is what callers see, with the states that Vagrant told.
+// lab returns the lab with the states from Vagrant.
 func (s *session) lab(states map[string]string) *lab.Lab {
 	l := &lab.Lab{Name: s.name, Dir: s.dir, Subnet: s.settings.Network}
 	for _, m := range s.settings.Machines {
-		l.Machines = append(l.Machines, lab.Machine{
-			Name: m.Name, Roles: m.Roles, Address: m.Address,
-			User: m.User, IdentityFile: m.IdentityFile, State: stateOf(states[m.Name]),
-		})
+		machine := m.lab()
+		machine.Roles, machine.State = m.Roles, stateOf(states[m.Name])
+		l.Machines = append(l.Machines, machine)
 	}
 	return l
 }

@@ -41,7 +41,7 @@ destroy) rm -f state-* ;;
 esac
 `
 
-// newFake gives Vagrant with the fake program, and what was said.
+// newFake returns a Vagrant with the fake program, and the events.
 func newFake(t *testing.T) (Vagrant, *[]string) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
@@ -65,7 +65,7 @@ func calls(t *testing.T, v Vagrant, name string) string {
 	return string(content)
 }
 
-func TestAFailedUpSaysWhichMachineAndWhy(t *testing.T) {
+func TestAFailedUpNamesTheMachineAndTheReason(t *testing.T) {
 	t.Parallel()
 	v, said := newFake(t)
 	_, err := v.Up(t.Context(), lab.Spec{Name: "a", ControlPlanes: 1, Workers: 2})
@@ -73,7 +73,7 @@ func TestAFailedUpSaysWhichMachineAndWhy(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	if !slices.Contains(*said, "cp1 Machine booted and ready!") {
-		t.Errorf("nothing was told of what went well: %q", *said)
+		t.Errorf("the machine that booted is not reported: %q", *said)
 	}
 	found, err := v.Status(t.Context(), "a")
 	if err != nil {
@@ -87,16 +87,16 @@ func TestAFailedUpSaysWhichMachineAndWhy(t *testing.T) {
 		t.Errorf("states %v", states)
 	}
 
-	// The next one goes on with what is missing.
+	// Up resumes with the machines that are missing.
 	if _, err := v.Up(t.Context(), lab.Spec{Name: "a", ControlPlanes: 1, Workers: 2}); err == nil {
 		t.Fatal("w2 came up")
 	}
 	if got := calls(t, v, "a"); !strings.Contains(got, "up --no-provision --provider virtualbox w2\n") {
-		t.Errorf("it did not go on with w2 alone:\n%s", got)
+		t.Errorf("up did not start w2 alone:\n%s", got)
 	}
 }
 
-func TestARestoreThatIsNotWholeTouchesNothing(t *testing.T) {
+func TestASnapshotThatAMachineLacksIsNotRestored(t *testing.T) {
 	t.Parallel()
 	v, _ := newFake(t)
 	if err := v.RestoreSnapshot(t.Context(), "a", "installed"); !errors.Is(err, lab.ErrNotFound) {
@@ -108,14 +108,14 @@ func TestARestoreThatIsNotWholeTouchesNothing(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	err = v.SaveSnapshot(t.Context(), "a", "installed")
-	if err == nil || !strings.Contains(err.Error(), "cp1 has a snapshot installed already") {
+	if err == nil || !strings.Contains(err.Error(), `snapshot "installed" of cp1 already exists`) {
 		t.Errorf("got %v", err)
 	}
 	if err := v.SaveSnapshot(t.Context(), "a", "--force"); err == nil {
-		t.Error("an option is taken for a name")
+		t.Error("a snapshot has the name of an option")
 	}
 	if got := calls(t, v, "a"); strings.Contains(got, "halt") || strings.Contains(got, "restore") || strings.Contains(got, "save") {
-		t.Errorf("something was done:\n%s", got)
+		t.Errorf("machines changed:\n%s", got)
 	}
 	names, err := v.Snapshots(t.Context(), "a")
 	if err != nil || len(names) != 0 {
@@ -133,7 +133,7 @@ func TestDownRemovesTheFolderAfterTheMachines(t *testing.T) {
 	if !v.Has("a") {
 		t.Fatal("the lab is not there")
 	}
-	// Without Vagrant the machines stay, and so does what is known of them.
+	// Without Vagrant the machines stay, and so does their record.
 	without := v
 	without.Program = filepath.Join(v.Dir, "none")
 	if err := without.Down(t.Context(), "a"); err == nil || !v.Has("a") {

@@ -1,27 +1,26 @@
 #!/bin/sh
 # network.sh ADDRESS PREFIX_LENGTH GATEWAY
 #
-# Gives a lab machine its address, and routes that lead nowhere but to the lab.
+# Configures the address of a lab machine, and routes to nothing but the lab.
 #
-# A connection to a service address needs a route before kube-proxy's DNAT
-# rewrites it (the kernel looks up a route again afterwards), so there must be a
-# default one. The rules look up everything but the default route in the main
-# table, and then send the rest to lo, where it ends: no packet to an address
-# outside the lab leaves the machine. The default route in the main table is
-# never reached. It is there for programs that read it to find the machine's
-# interface and address, as kubeadm and Flannel do.
+# A connection to a service address needs a route before kube-proxy's DNAT rewrites
+# the address, and so a default route. The rules use the main table without its
+# default route, and then a table that sends all other packets to lo: no packet to
+# an address outside the lab leaves the machine. The default route in the main table
+# is unused; kubeadm and Flannel read it to find the interface and address of the
+# machine.
 set -eu
 
 address=$1 prefix_length=$2 gateway=$3
 link=host0
 outside=77
 
-# IPv6 would send router solicitations; lo keeps its ::1.
+# Without IPv6, there are no router solicitations; lo keeps ::1.
 echo 1 >"/proc/sys/net/ipv6/conf/$link/disable_ipv6"
 ip link set lo up
 ip address replace "$address/$prefix_length" dev "$link"
 
-# The rules come before the link is up and the default route exists.
+# Add the rules before the link is up and the default route exists.
 ip route replace default dev lo src "$address" table "$outside"
 ip rule del pref 1000 2>/dev/null || true
 ip rule del pref 1001 2>/dev/null || true
