@@ -19,16 +19,15 @@ import (
 	"slipway.io/slipway/provision/contextio"
 )
 
-// How patient a download is.
 const (
 	attempts = 4
-	// pause is what is waited before the second attempt; it doubles with each.
+	// pause precedes the second attempt and doubles with each.
 	pause = time.Second
-	// stall ends an attempt that brought nothing for that long.
+	// stall is how long an attempt may receive no data.
 	stall = time.Minute
 )
 
-// fetcher downloads what has a known sha256 into a cache.
+// fetcher downloads content with a known sha256 into a cache.
 type fetcher struct {
 	cache    string
 	client   *http.Client
@@ -37,7 +36,7 @@ type fetcher struct {
 	progress func(Progress)
 	pause    time.Duration
 	stall    time.Duration
-	// once keeps two images from downloading the layer that they share twice.
+	// once downloads a layer that two images share only once.
 	once *singleflight.Group
 }
 
@@ -48,13 +47,13 @@ func newFetcher(o CreateOptions) *fetcher {
 	}
 }
 
-// source writes the content of what is fetched to the end of part, which may hold the beginning of it already.
+// source appends content to part, which may hold the beginning already.
 type source func(ctx context.Context, part *os.File) error
 
-// errRetry marks errors of attempts that may be repeated.
-var errRetry = errors.New("it may work the next time")
+// errRetry marks transient errors.
+var errRetry = errors.New("transient error")
 
-// get returns the local path of what has this sum, from the cache or from the source.
+// get returns the local path of the content with this sha256, from the cache or the source.
 func (f *fetcher) get(ctx context.Context, name, sum string, from source) (string, error) {
 	path, err, _ := f.once.Do(sum, func() (any, error) { return f.getOnce(ctx, name, sum, from) })
 	if err != nil {
@@ -69,7 +68,7 @@ func (f *fetcher) getOnce(ctx context.Context, name, sum string, from source) (s
 	case err == nil && got == sum:
 		f.progress(Progress{Name: name, Bytes: size, Total: size, Cached: true, Done: true})
 		return file, nil
-	case err == nil: // damaged: as good as not there
+	case err == nil: // corrupt
 		if err := os.Remove(file); err != nil {
 			return "", err
 		}
@@ -104,7 +103,7 @@ func (f *fetcher) attempt(ctx context.Context, name, sum, part string, from sour
 		return err
 	}
 	defer file.Close()
-	begun, err := file.Seek(0, io.SeekEnd)
+	offset, err := file.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err
 	}
@@ -116,8 +115,8 @@ func (f *fetcher) attempt(ctx context.Context, name, sum, part string, from sour
 		return err
 	}
 	if got != sum {
-		err := fmt.Errorf("%w; it was not used", &CorruptError{Path: name, Want: "sha256:" + sum, Got: "sha256:" + got})
-		if begun > 0 { // the beginning may be what is wrong
+		err := fmt.Errorf("%w; the file was discarded", &CorruptError{Path: "download", Want: "sha256:" + sum, Got: "sha256:" + got})
+		if offset > 0 { // the beginning may be corrupt
 			err = fmt.Errorf("%w; %w", err, errRetry)
 		}
 		return errors.Join(err, os.Remove(part))
@@ -137,7 +136,7 @@ func hashFile(ctx context.Context, path string) (sum string, size int64, err err
 	return hex.EncodeToString(h.Sum(nil)), size, err
 }
 
-// rewrite replaces the beginning of a URL by that of a mirror.
+// rewrite replaces the prefix of a URL.
 func (f *fetcher) rewrite(url string) string {
 	best := ""
 	for prefix := range f.rewrites {

@@ -72,14 +72,14 @@ func blobsOf(t *testing.T, b *Bundle, repository string) []string {
 	return names
 }
 
-func TestVerifyAcceptsWhatWasMade(t *testing.T) {
+func TestVerifyAcceptsANewBundle(t *testing.T) {
 	t.Parallel()
 	if err := newBundle(t).Verify(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestVerifyNamesEveryDamagedAndMissingFile(t *testing.T) {
+func TestVerifyReportsEveryCorruptAndMissingFile(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
 	pause := blobsOf(t, b, "registry.k8s.io/pause")
@@ -113,7 +113,7 @@ func TestVerifyNamesEveryDamagedAndMissingFile(t *testing.T) {
 func TestVerifyNotices(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func(t *testing.T, b *Bundle) string{
-		"a damaged image manifest": func(t *testing.T, b *Bundle) string {
+		"a corrupt image manifest": func(t *testing.T, b *Bundle) string {
 			p := blobsOf(t, b, "registry.k8s.io/etcd")[0]
 			damage(t, b, p)
 			return p
@@ -125,11 +125,11 @@ func TestVerifyNotices(t *testing.T) {
 			}
 			return p
 		},
-		"an index that names images differently": func(t *testing.T, b *Bundle) string {
+		"an index with other image names": func(t *testing.T, b *Bundle) string {
 			damage(t, b, "images/index.json")
 			return "images/index.json"
 		},
-		"a layout file that is gone": func(t *testing.T, b *Bundle) string {
+		"a missing layout file": func(t *testing.T, b *Bundle) string {
 			if err := os.Remove(filepath.Join(b.Dir(), "images", "oci-layout")); err != nil {
 				t.Fatal(err)
 			}
@@ -163,11 +163,11 @@ func TestVerifyDoesNotFollowALinkOutOfTheBundle(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := b.Verify(t.Context()); err == nil || !strings.Contains(err.Error(), "escapes") {
-		t.Errorf("got %v, want the link to be refused", err)
+		t.Errorf("got %v, want an error for the link", err)
 	}
 }
 
-func TestVerifyEndsWithItsContext(t *testing.T) {
+func TestVerifyStopsWithTheContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -4,13 +4,13 @@ import "cmp"
 
 // The defaults, as the doc comments of the types say them.
 const (
-	// DefaultPodSubnet is Flannel's.
-	DefaultPodSubnet = "10.244.0.0/16"
-	// DefaultServiceSubnet and DefaultDNSDomain are kubeadm's.
-	DefaultServiceSubnet = "10.96.0.0/12"
-	DefaultDNSDomain     = "cluster.local"
-	// DefaultClusterName is kubeadm's clusterName.
-	DefaultClusterName = "kubernetes"
+	// defaultPodSubnet is Flannel's.
+	defaultPodSubnet = "10.244.0.0/16"
+	// defaultServiceSubnet and DefaultDNSDomain are kubeadm's.
+	defaultServiceSubnet = "10.96.0.0/12"
+	defaultDNSDomain     = "cluster.local"
+	// defaultClusterName is kubeadm's clusterName.
+	defaultClusterName = "kubernetes"
 )
 
 // SetDefaults fills in what the inventory leaves out, and brings the version
@@ -18,14 +18,14 @@ const (
 // was made otherwise. The port of SSH stays 0, so that ~/.ssh/config has its
 // say.
 func (c *Cluster) SetDefaults() {
-	setDefault(&c.Metadata.Name, DefaultClusterName)
+	setDefault(&c.Metadata.Name, defaultClusterName)
 	setDefault(&c.Kubernetes.Version, DefaultKubernetesVersion)
-	if v, err := ParseVersion(c.Kubernetes.Version); err == nil {
+	if v, err := parseVersion(c.Kubernetes.Version); err == nil {
 		c.Kubernetes.Version = v
 	}
-	setDefault(&c.Network.PodSubnet, DefaultPodSubnet)
-	setDefault(&c.Network.ServiceSubnet, DefaultServiceSubnet)
-	setDefault(&c.Network.DNSDomain, DefaultDNSDomain)
+	setDefault(&c.Network.PodSubnet, defaultPodSubnet)
+	setDefault(&c.Network.ServiceSubnet, defaultServiceSubnet)
+	setDefault(&c.Network.DNSDomain, defaultDNSDomain)
 	setDefault(&c.Network.CNI.Name, CNIFlannel)
 	if c.Network.CNI.Name != CNINone {
 		setDefault(&c.Network.CNI.Backend, BackendVXLAN)

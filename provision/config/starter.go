@@ -34,7 +34,7 @@ type StarterOptions struct {
 // Starter is a commented inventory to begin with. If the options make it one
 // that Parse refuses, the text comes with Parse's error.
 func Starter(o StarterOptions) ([]byte, error) {
-	o.Name = cmp.Or(o.Name, DefaultClusterName)
+	o.Name = cmp.Or(o.Name, defaultClusterName)
 	o.Version = cmp.Or(o.Version, DefaultKubernetesVersion)
 	if len(o.Hosts) == 0 {
 		o.Hosts = exampleHosts()

@@ -23,7 +23,7 @@ func (v *validator) addons() {
 		v.addonFields(at, a)
 		v.addonPath(at, a)
 		v.addresses(at, a)
-		v.own(at, a)
+		v.custom(at, a)
 	}
 	v.defaultClasses()
 }
@@ -107,8 +107,8 @@ func (v *validator) addresses(at string, a Addon) {
 	}
 }
 
-// own checks the sources of a user's own addon.
-func (v *validator) own(at string, a Addon) {
+// custom checks the sources of a user's own addon.
+func (v *validator) custom(at string, a Addon) {
 	for j, m := range a.Manifests {
 		field := item(at+".manifests", j)
 		v.oneSource(field, map[string]string{"path": m.Path, "url": m.URL})

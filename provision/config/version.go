@@ -16,9 +16,9 @@ const DefaultKubernetesVersion = "v1.36.4"
 // catalogue in package bundle.
 func SupportedMinors() []string { return []string{"1.35", "1.36"} }
 
-// ParseVersion brings "1.36.4" and "v1.36.4" into the form "v1.36.4". All
+// parseVersion brings "1.36.4" and "v1.36.4" into the form "v1.36.4". All
 // three parts must be there. Whether slipway supports it is not asked here.
-func ParseVersion(s string) (string, error) {
+func parseVersion(s string) (string, error) {
 	v, err := version.ParseSemantic(s)
 	if err != nil {
 		return "", fmt.Errorf("%q is not a version of the form v1.2.3", s)
@@ -26,8 +26,8 @@ func ParseVersion(s string) (string, error) {
 	return "v" + v.String(), nil
 }
 
-// Minor is the release of a version: "1.36" of "v1.36.4".
-func Minor(v string) (string, error) {
+// minorOf is the release of a version: "1.36" of "v1.36.4".
+func minorOf(v string) (string, error) {
 	parsed, err := version.ParseSemantic(v)
 	if err != nil {
 		return "", fmt.Errorf("%q is not a version of the form v1.2.3", v)
@@ -38,7 +38,7 @@ func Minor(v string) (string, error) {
 func (v *validator) version() {
 	const path = "kubernetes.version"
 	supported := "one of " + strings.Join(SupportedMinors(), ", ") + ", such as " + DefaultKubernetesVersion
-	minor, err := Minor(v.c.Kubernetes.Version)
+	minor, err := minorOf(v.c.Kubernetes.Version)
 	switch {
 	case err != nil:
 		v.report(path, "write all three parts of "+supported, "%s", err)

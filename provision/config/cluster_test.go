@@ -92,12 +92,12 @@ func TestVersions(t *testing.T) {
 		"1.36.4": "v1.36.4", "v1.36.4": "v1.36.4", "v1.37.0-rc.1": "v1.37.0-rc.1",
 		"1.36": "", "latest": "", "": "", "v1.36.4.5": "",
 	} {
-		got, err := ParseVersion(text)
+		got, err := parseVersion(text)
 		if got != want || (err == nil) != (want != "") {
 			t.Errorf("%q: want %q, got %q, %v", text, want, got, err)
 		}
 	}
-	minor, err := Minor(DefaultKubernetesVersion)
+	minor, err := minorOf(DefaultKubernetesVersion)
 	if err != nil || !slices.Contains(SupportedMinors(), minor) {
 		t.Errorf("the default %s is of no supported minor %v: %q, %v", DefaultKubernetesVersion, SupportedMinors(), minor, err)
 	}

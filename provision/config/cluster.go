@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// APIServerPort is where the API server listens (kubeadm's default bindPort).
-const APIServerPort = "6443"
+// apiServerPort is where the API server listens (kubeadm's default bindPort).
+const apiServerPort = "6443"
 
 // dnsIndex is the place of the cluster's DNS in the service subnet
 // (kubeadm, constants.GetDNSIP).
@@ -49,12 +49,12 @@ func (c *Cluster) Host(name string) (h Host, ok bool) {
 func (c *Cluster) Endpoint(firstNodeIP string) string {
 	endpoint := c.ControlPlane.Endpoint
 	if endpoint == "" {
-		return net.JoinHostPort(firstNodeIP, APIServerPort)
+		return net.JoinHostPort(firstNodeIP, apiServerPort)
 	}
 	if _, _, err := net.SplitHostPort(endpoint); err == nil {
 		return endpoint
 	}
-	return net.JoinHostPort(endpoint, APIServerPort)
+	return net.JoinHostPort(endpoint, apiServerPort)
 }
 
 // ServiceDNS is the address of the cluster's DNS: the 10th of the service
