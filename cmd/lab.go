@@ -83,7 +83,7 @@ func (a *app) newLabProvider(ctx context.Context) (lab.Provider, *localhost.Fact
 	case asked == providerVagrant && v.Provider != "":
 		return v, nil, nil
 	}
-	facts := localhost.Read(ctx, localhost.This{})
+	facts := localhost.ReadFacts(ctx, localhost.Current{})
 	if asked == "" && !facts.Vagrant() {
 		return a.containers(), facts, nil
 	}

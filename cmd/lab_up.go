@@ -224,7 +224,7 @@ func (a *app) fitForLab(ctx context.Context, v vagrant.Vagrant, spec lab.Spec, f
 			return err
 		}
 	}
-	found, err := preflight.LookLocal(ctx, localhost.This{}, want, selection)
+	found, err := preflight.LookLocal(ctx, localhost.Current{}, want, selection)
 	if err != nil {
 		return err
 	}

@@ -164,7 +164,7 @@ func (a *app) lookAtThisComputer(ctx context.Context, selection preflight.Select
 	if err != nil {
 		return nil, err
 	}
-	return preflight.LookLocal(ctx, localhost.This{}, want, selection)
+	return preflight.LookLocal(ctx, localhost.Current{}, want, selection)
 }
 
 // cachedBundleDir is the bundle of a cluster without addons in the user's

@@ -41,7 +41,7 @@ type LocalCheck struct {
 
 // localLook is what local checks look at.
 type localLook struct {
-	machine localhost.Machine
+	machine localhost.System
 	facts   *localhost.Facts
 	want    Wanted
 }
@@ -64,11 +64,11 @@ func (l *localLook) virtualBox() bool {
 }
 
 // LookLocal runs the checks of the computer itself.
-func LookLocal(ctx context.Context, m localhost.Machine, want Wanted, selection Selection) (*check.Report, error) {
+func LookLocal(ctx context.Context, m localhost.System, want Wanted, selection Selection) (*check.Report, error) {
 	started := time.Now()
 	l := &localLook{machine: m, facts: want.Facts, want: want}
 	if l.facts == nil {
-		l.facts = localhost.Read(ctx, m)
+		l.facts = localhost.ReadFacts(ctx, m)
 	}
 	report := &check.Report{Hosts: []string{}, Started: started}
 	for _, c := range LocalChecks() {

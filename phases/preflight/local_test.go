@@ -14,7 +14,7 @@ import (
 	"slipway.io/slipway/provision/report/check"
 )
 
-// computer is a localhost.Machine of a test's making.
+// computer is a localhost.System of a test's making.
 type computer struct {
 	os       string
 	commands map[string]string
@@ -26,7 +26,7 @@ type computer struct {
 	reach    error
 }
 
-var _ localhost.Machine = (*computer)(nil)
+var _ localhost.System = (*computer)(nil)
 
 func (c *computer) OS() string   { return c.os }
 func (c *computer) Arch() string { return "amd64" }
@@ -135,12 +135,12 @@ func localFaults() []localFault {
 		}, []string{"lab-provider error"}, "no plugin", "vagrant plugin install vagrant-libvirt"},
 		{"no debootstrap", server, func(c *computer, _ *Wanted) { delete(c.commands, "debootstrap --version") }, []string{"lab-provider error"}, "debootstrap is not installed", "apt-get install debootstrap"},
 		{"containers without root", server, func(c *computer, _ *Wanted) { c.root = false }, []string{"lab-provider error"}, "need root", "sudo slipway"},
-		{"virtualisation off", laptop, func(c *computer, _ *Wanted) { c.writable, c.files["/proc/cpuinfo"] = nil, "flags : fpu sse\n" }, []string{"virtualization error"}, "neither vmx nor svm", "firmware"},
+		{"virtualization off", laptop, func(c *computer, _ *Wanted) { c.writable, c.files["/proc/cpuinfo"] = nil, "flags : fpu sse\n" }, []string{"virtualization error"}, "neither vmx nor svm", "firmware"},
 		{"no right to KVM", laptop, func(c *computer, _ *Wanted) { c.writable = nil }, []string{"virtualization error"}, "/dev/kvm cannot be opened", "usermod -aG kvm"},
 		{"a Mac without it", mac, func(c *computer, _ *Wanted) { c.commands["sysctl -n kern.hv_support"] = "0" }, []string{"virtualization error"}, "kern.hv_support is 0", "firmware"},
 		{"a Mac that does not tell", mac, func(c *computer, _ *Wanted) { delete(c.commands, "sysctl -n kern.hv_support") }, []string{"virtualization unknown"}, "could not be found out", "firmware"},
-		{"Hyper-V", pc, func(c *computer, _ *Wanted) { c.answer("HypervisorPresent", "True True") }, []string{"virtualization error"}, "Hyper-V runs", "bcdedit"},
-		{"virtualisation off on a PC", pc, func(c *computer, _ *Wanted) { c.answer("HypervisorPresent", "False False") }, []string{"virtualization error"}, "off in the firmware", "VT-x"},
+		{"Hyper-V", pc, func(c *computer, _ *Wanted) { c.answer("HypervisorPresent", "True True") }, []string{"virtualization error"}, "Hyper-V is running", "bcdedit"},
+		{"virtualization off on a PC", pc, func(c *computer, _ *Wanted) { c.answer("HypervisorPresent", "False False") }, []string{"virtualization error"}, "disabled in the firmware", "VT-x"},
 		{"little memory", laptop, func(_ *computer, w *Wanted) { w.Machines = 6 }, []string{"local-memory error"}, "11718 MiB are available, 6 machines of 2048 MiB need 12288", "--machines"},
 		{"memory that is not known", mac, func(c *computer, _ *Wanted) { delete(c.commands, "sysctl -n hw.memsize") }, []string{"local-memory unknown"}, "could not be found out", "6144 MiB"},
 		{"a full disk", laptop, func(_ *computer, w *Wanted) { w.DiskMiB = 200_000 }, []string{"local-disk error"}, "390625 MiB are free below /home/me, 3 machines need 600000", "free 209375 MiB"},
@@ -215,11 +215,11 @@ func TestEachCheckOfAComputerFindsItsFault(t *testing.T) {
 
 func TestThisComputerIsLookedAtWithoutAPacket(t *testing.T) {
 	t.Parallel()
-	report, err := LookLocal(t.Context(), localhost.This{}, want(), Selection{Skip: []string{"downloads"}})
+	report, err := LookLocal(t.Context(), localhost.Current{}, want(), Selection{Skip: []string{"downloads"}})
 	if err != nil || len(report.Checks) != len(LocalChecks()) || report.Status() == check.Skipped {
 		t.Errorf("got %+v, %v", report, err)
 	}
-	f := localhost.Read(t.Context(), localhost.This{})
+	f := localhost.ReadFacts(t.Context(), localhost.Current{})
 	if f.OS == "" || f.MemoryMiB <= 0 || f.FreeMiB <= 0 {
 		t.Errorf("got %+v", f)
 	}

@@ -12,36 +12,37 @@ import (
 	"time"
 )
 
-// Command is a program of the outer machine.
+// Command is a program to run.
 type Command struct {
 	Argv []string
-	// Env is added to the environment, Stdin given to the program; Dir is the
-	// folder that it runs in, default the current one.
+	// Env is added to the environment of this process.
 	Env   []string
 	Stdin io.Reader
-	Dir   string
-	// Output also receives the combined output as it comes.
+	// Dir is the working directory; empty for that of this process.
+	Dir string
+	// Output also receives standard output and standard error as they come.
 	Output io.Writer
 }
 
-// Run runs a program of the outer machine and gives what it wrote to standard
-// output. Its error has the last lines of the rest.
+// Run runs a program and returns its standard output.
 func Run(ctx context.Context, argv ...string) ([]byte, error) {
 	return Command{Argv: argv}.Run(ctx)
 }
 
-func (t Command) Run(ctx context.Context) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, t.Argv[0], t.Argv[1:]...)
+// Run returns the standard output of the program. An error contains the last
+// lines of standard error.
+func (c Command) Run(ctx context.Context) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, c.Argv[0], c.Argv[1:]...)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	ownGroup(cmd)
+	endWithParent(cmd)
 	cmd.WaitDelay = 10 * time.Second
-	cmd.Env = append(append(os.Environ(), "LC_ALL=C"), t.Env...)
-	cmd.Stdin, cmd.Dir = t.Stdin, t.Dir
+	cmd.Env = append(append(os.Environ(), "LC_ALL=C"), c.Env...)
+	cmd.Stdin, cmd.Dir = c.Stdin, c.Dir
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if t.Output != nil {
-		cmd.Stdout, cmd.Stderr = io.MultiWriter(&stdout, t.Output), io.MultiWriter(&stderr, t.Output)
+	if c.Output != nil {
+		cmd.Stdout, cmd.Stderr = io.MultiWriter(&stdout, c.Output), io.MultiWriter(&stderr, c.Output)
 	}
 	err := cmd.Run()
 	if err == nil {
@@ -50,14 +51,14 @@ func (t Command) Run(ctx context.Context) ([]byte, error) {
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	told := LastLines(stderr.Bytes(), 3)
-	if told == "" {
-		told = LastLines(stdout.Bytes(), 3)
+	reason := LastLines(stderr.Bytes(), 3)
+	if reason == "" {
+		reason = LastLines(stdout.Bytes(), 3)
 	}
-	return stdout.Bytes(), fmt.Errorf("%s: %w: %s", t.Argv[0], err, told)
+	return stdout.Bytes(), fmt.Errorf("%s: %w: %s", c.Argv[0], err, reason)
 }
 
-// LastLines are the last non-empty lines of an output, in one.
+// LastLines joins the last n non-empty lines of an output.
 func LastLines(output []byte, n int) string {
 	var lines []string
 	for line := range strings.Lines(string(output)) {

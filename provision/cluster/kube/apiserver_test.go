@@ -2,6 +2,7 @@ package kube
 
 import (
 	"archive/tar"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -29,6 +30,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/retry"
 	validatetmpl "slipway.io/slipway/templates/validate"
 )
 
@@ -167,10 +169,14 @@ func writeKey(t *testing.T, path string) {
 
 func await(t *testing.T, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !done(); {
-		if time.Now().After(deadline) || !pause(t.Context(), pollInterval) {
-			t.Fatal("it did not come")
+	err := retry.Until(t.Context(), "the API server", func(context.Context) error {
+		if !done() {
+			return errors.New("not yet")
 		}
+		return nil
+	}, retry.Options{Timeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

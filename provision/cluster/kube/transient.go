@@ -4,35 +4,31 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
+
+	"slipway.io/slipway/provision/retry"
 )
 
-const (
-	// transientFor is how long an API that is briefly away is waited for, from
-	// the first error on: etcd elects a leader, an API server restarts, a
-	// webhook's Pod starts.
-	transientFor = 30 * time.Second
-	pollInterval = 200 * time.Millisecond
-	// maxInterval is between two looks at a server that hardly answers.
-	maxInterval = 5 * time.Second
-)
+// transientFor is how long an API that is briefly unavailable is waited for, from
+// the first error on: etcd elects a leader, an API server restarts, a webhook's
+// Pod starts.
+const transientFor = 30 * time.Second
 
-// retryTransient repeats f while its error is one that passes by itself.
+// retryTransient repeats f while its error is transient.
 func retryTransient(ctx context.Context, f func() error) error {
-	err := f()
-	if err == nil || !transient(err) {
+	// The first attempt may have taken as long as a server's own timeout, 60 s.
+	deadline := sync.OnceValue(func() time.Time { return time.Now().Add(transientFor) })
+	return retry.Do(ctx, func(context.Context) error {
+		err := f()
+		if err == nil || !transient(err) || time.Now().After(deadline()) {
+			return retry.Stop(err)
+		}
 		return err
-	}
-	// The first try may have lasted as long as a server's own timeout, 60 s.
-	bounded, cancel := context.WithTimeout(ctx, transientFor)
-	defer cancel()
-	for err != nil && transient(err) && pause(bounded, pollInterval) {
-		err = f()
-	}
-	return err
+	}, retry.Options{Pause: retry.Every(pollInterval)})
 }
 
 // retried is retryTransient for a request with an answer.
@@ -78,17 +74,5 @@ func transient(err error) bool {
 		return strings.Contains(err.Error(), "etcdserver:")
 	default:
 		return false
-	}
-}
-
-// pause waits, and says false if the context ended first.
-func pause(ctx context.Context, duration time.Duration) bool {
-	timer := time.NewTimer(duration)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }

@@ -213,19 +213,3 @@ func TestWaitForEndsWithItsContext(t *testing.T) {
 		t.Errorf("error %v, want context.Canceled", err)
 	}
 }
-
-func TestASlowServerIsAskedLessOften(t *testing.T) {
-	t.Parallel()
-	for took, want := range map[time.Duration]time.Duration{
-		10 * time.Millisecond: pollInterval,
-		time.Second:           4 * time.Second,
-		checkTimeout:          maxInterval,
-	} {
-		if got := between(pollInterval, took); got != want {
-			t.Errorf("after a look of %s: %s, want %s", took, got, want)
-		}
-	}
-	if got := between(time.Millisecond, 0); got != time.Millisecond {
-		t.Errorf("a server that answers at once is asked after %s", got)
-	}
-}

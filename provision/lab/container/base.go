@@ -82,7 +82,7 @@ func (s *session) ensureBase(ctx context.Context, suite, mirror string) (string,
 	if complete(dir, key) {
 		return filepath.Join(dir, "tree"), nil
 	}
-	held, err := s.awaitLock(ctx, dir+".lock", "no other lab makes the base tree")
+	held, err := s.lockShared(ctx, dir+".lock", "another lab to build the base tree")
 	if err != nil {
 		return "", err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"slipway.io/slipway/provision/localhost"
+	"slipway.io/slipway/provision/retry"
 	templates "slipway.io/slipway/templates/lab"
 )
 
@@ -71,9 +72,9 @@ func (s *session) ensureRunning(ctx context.Context, m *machine, timeout time.Du
 			return fmt.Errorf("start: %w", err)
 		}
 	}
-	err := localhost.Await(ctx, "it answers and systemd has started all units", timeout, func(ctx context.Context) (bool, string, error) {
+	err := retry.Until(ctx, "sshd to answer and systemd to start all units", func(ctx context.Context) error {
 		return s.ready(ctx, m)
-	})
+	}, retry.Options{Timeout: timeout})
 	if err != nil {
 		return err
 	}
@@ -122,35 +123,35 @@ func (s *session) start(ctx context.Context, m *machine) error {
 	return s.record(func() { m.Process = identity })
 }
 
-// ready looks once whether a machine is up.
-func (s *session) ready(ctx context.Context, m *machine) (bool, string, error) {
+// ready checks once whether a machine is up.
+func (s *session) ready(ctx context.Context, m *machine) error {
 	if s.pidOf(m) == 0 {
 		console, _ := os.ReadFile(s.logPath(m))
-		return false, "", fmt.Errorf("it ended: %s (see %s)", localhost.LastLines(console, 4), s.logPath(m))
+		return retry.Stop(fmt.Errorf("it ended: %s (see %s)", localhost.LastLines(console, 4), s.logPath(m)))
 	}
 	client, err := s.dial(ctx, m)
 	if err != nil {
-		return false, err.Error(), nil
+		return err
 	}
 	defer client.Close()
-	// It exits with an error unless everything is up, and says what is on
+	// The exit code is an error unless the state is "running"; the state is on
 	// standard output in any case.
 	out, err := client.output("systemctl is-system-running --wait")
 	switch system := strings.TrimSpace(string(out)); {
 	case system == "running":
-		return true, "", nil
+		return nil
 	case system == "degraded":
 		failed, _ := client.output("systemctl list-units --failed --plain --no-legend")
 		if !m.Ready {
-			return false, "", fmt.Errorf("units failed at its first boot: %s", localhost.LastLines(failed, 10))
+			return retry.Stop(fmt.Errorf("units failed at its first boot: %s", localhost.LastLines(failed, 10)))
 		}
-		// What was installed since then is not the lab's affair.
+		// Software installed since the first boot is not the lab's business.
 		s.Say(m.Name, "is up, but units failed: %s", localhost.LastLines(failed, 10))
-		return true, "", nil
+		return nil
 	case system != "":
-		return false, "systemd is " + system, nil
+		return fmt.Errorf("systemd is %s", system)
 	default:
-		return false, fmt.Sprint(err), nil
+		return fmt.Errorf("systemctl is-system-running: %w", err)
 	}
 }
 
@@ -181,10 +182,12 @@ func (s *session) stop(ctx context.Context, m *machine, timeout time.Duration) e
 }
 
 func (s *session) awaitOff(ctx context.Context, m *machine, timeout time.Duration) error {
-	return localhost.Await(ctx, "it is off", timeout, func(context.Context) (bool, string, error) {
-		pid := s.pidOf(m)
-		return pid == 0, fmt.Sprintf("process %d runs it", pid), nil
-	})
+	return retry.Until(ctx, "it to power off", func(context.Context) error {
+		if pid := s.pidOf(m); pid != 0 {
+			return fmt.Errorf("process %d runs it", pid)
+		}
+		return nil
+	}, retry.Options{Timeout: timeout})
 }
 
 // kill ends the processes that run a machine; clearCgroups ends the machine's.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"slipway.io/slipway/provision/localhost"
+	"slipway.io/slipway/provision/retry"
 )
 
 // A machine gets a cgroup of its own in every hierarchy, below the one of the
@@ -139,23 +139,24 @@ func (h hierarchy) delegate() {
 // removes its recorded cgroups with those that it made in them. Its init
 // outlives a systemd-nspawn that was killed.
 func (s *session) clearCgroups(ctx context.Context, m *machine) error {
-	err := localhost.Await(ctx, "its last process has ended", 10*time.Second, func(context.Context) (bool, string, error) {
+	soon := retry.Options{Timeout: 10 * time.Second}
+	err := retry.Until(ctx, "its last process to end", func(context.Context) error {
 		left := proc.members(s.containerName(m))
 		for _, pid := range left {
 			if err := kill(pid); err != nil {
-				return false, "", fmt.Errorf("kill process %d: %w", pid, err)
+				return retry.Stop(fmt.Errorf("kill process %d: %w", pid, err))
 			}
 		}
-		return len(left) == 0, fmt.Sprint("left: ", left), nil
-	})
+		if len(left) > 0 {
+			return fmt.Errorf("still running: %v", left)
+		}
+		return nil
+	}, soon)
 	if err != nil {
 		return err
 	}
 	for _, dir := range m.Cgroups {
-		err := localhost.Await(ctx, "the cgroup "+dir+" is empty", 10*time.Second, func(context.Context) (bool, string, error) {
-			err := removeCgroup(dir)
-			return err == nil, fmt.Sprint(err), nil
-		})
+		err := retry.Until(ctx, "cgroup "+dir+" to be empty", func(context.Context) error { return removeCgroup(dir) }, soon)
 		if err != nil {
 			return err
 		}

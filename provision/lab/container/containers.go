@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"slipway.io/slipway/provision/lab"
-	"slipway.io/slipway/provision/localhost"
 )
 
 // Containers makes labs of systemd-nspawn machine containers. It needs Linux
@@ -205,7 +204,7 @@ func (c Containers) suite() string {
 // eachMachine runs work on all machines at once, waits for all, and tells
 // every error with its machine's name.
 func (s *session) eachMachine(work func(*machine) error) error {
-	return localhost.Each(s.state.Machines, func(m *machine) error {
+	return lab.Each(s.state.Machines, func(m *machine) error {
 		if err := work(m); err != nil {
 			return fmt.Errorf("%s: %w", m.Name, err)
 		}

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"slipway.io/slipway/provision/lab"
-	"slipway.io/slipway/provision/localhost"
+	"slipway.io/slipway/provision/retry"
 )
 
 // TestLab makes a real lab. It needs root, and the packages that it names if they
@@ -83,7 +83,7 @@ func TestLab(t *testing.T) {
 		_ = sshCommand(t, l, "w1", "sudo systemctl reboot").Run() // the connection breaks
 		// Up waits until it answers again, and so proves that it does; it may
 		// look once before the old one ended.
-		err := localhost.Await(t.Context(), "w1 has booted again", bootTimeout, rebooted(t, c, spec, before))
+		err := retry.Until(t.Context(), "w1 to boot again", rebooted(t, c, spec, before), retry.Options{Timeout: bootTimeout})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -262,15 +262,18 @@ func outerFS(t *testing.T, tree string) string {
 }
 
 // rebooted looks whether a machine's init started later than before.
-func rebooted(t *testing.T, c Containers, spec lab.Spec, before string) localhost.Probe {
-	return func(ctx context.Context) (bool, string, error) {
+func rebooted(t *testing.T, c Containers, spec lab.Spec, before string) func(context.Context) error {
+	return func(ctx context.Context) error {
 		l, err := c.Up(ctx, spec)
 		if err != nil {
-			return false, err.Error(), nil
+			return err
 		}
 		now, err := sshCommand(t, l, "w1", "cat /proc/1/stat | cut -d' ' -f22").Output()
 		after := strings.TrimSpace(string(now))
-		return err == nil && after != before, "init started at tick " + after, nil
+		if err == nil && after == before {
+			return fmt.Errorf("init started at tick %s, as before", after)
+		}
+		return err
 	}
 }
 

@@ -14,7 +14,7 @@ func (s *session) plan(ctx context.Context, spec lab.Spec) error {
 	subnet := s.state.Subnet
 	switch {
 	case !subnet.IsValid():
-		held, err := s.awaitLock(ctx, filepath.Join(filepath.Dir(s.dir), "subnets.lock"), "no other lab chooses its subnet")
+		held, err := s.lockShared(ctx, filepath.Join(filepath.Dir(s.dir), "subnets.lock"), "another lab to choose its subnet")
 		if err != nil {
 			return err
 		}

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"slipway.io/slipway/provision/localhost"
+	"slipway.io/slipway/provision/retry"
 )
 
 // dialTimeout bounds one try to log in, in which a machine that just boots does
@@ -93,10 +93,10 @@ func (s *session) checkMesh(ctx context.Context) error {
 	for _, m := range s.state.Machines[1:] {
 		// The address is a netip.Addr: nothing in it that a shell would see.
 		command := fmt.Sprintf("timeout 3 bash -c 'exec 3<>/dev/tcp/%s/22'", m.Address)
-		err := localhost.Await(ctx, first.Name+" reaches "+m.Name, 10*time.Second, func(context.Context) (bool, string, error) {
+		err := retry.Until(ctx, first.Name+" to reach "+m.Name, func(context.Context) error {
 			_, err := client.output(command)
-			return err == nil, fmt.Sprint(err), nil
-		})
+			return err
+		}, retry.Options{Timeout: 10 * time.Second})
 		if err != nil {
 			return fmt.Errorf("%w; does this machine filter bridged packets? (sysctl net.bridge.bridge-nf-call-iptables, chain FORWARD)", err)
 		}

@@ -6,22 +6,20 @@ import (
 	"time"
 
 	"slipway.io/slipway/provision/localhost"
+	"slipway.io/slipway/provision/retry"
 )
 
-// awaitLock waits for what another lab does for both, and says so.
-func (s *session) awaitLock(ctx context.Context, path, condition string) (*localhost.Lock, error) {
-	var held *localhost.Lock
-	var told bool
-	err := localhost.Await(ctx, condition, 30*time.Minute, func(context.Context) (bool, string, error) {
-		var err error
-		if held, err = localhost.Acquire(path); errors.Is(err, localhost.ErrLocked) {
-			if !told {
-				s.Say("", "waits until %s: %v", condition, err)
-				told = true
-			}
-			return false, err.Error(), nil
+// lockShared waits for a lock that all labs share.
+func (s *session) lockShared(ctx context.Context, path, condition string) (lock *localhost.Lock, err error) {
+	err = retry.Until(ctx, condition, func(context.Context) error {
+		lock, err = localhost.Acquire(path)
+		if errors.Is(err, localhost.ErrLocked) {
+			return err
 		}
-		return err == nil, "", err
+		return retry.Stop(err)
+	}, retry.Options{
+		Timeout:  30 * time.Minute,
+		Progress: func(err error) { s.Say("", "waits for %s: %v", condition, err) },
 	})
-	return held, err
+	return lock, err
 }

@@ -22,6 +22,7 @@ import (
 	"slipway.io/slipway/provision/host/ssh"
 	"slipway.io/slipway/provision/lab"
 	"slipway.io/slipway/provision/localhost"
+	"slipway.io/slipway/provision/retry"
 )
 
 // answerTimeout is how long a machine that Vagrant has booted may take until it
@@ -57,7 +58,7 @@ func (s *session) identify(ctx context.Context) error {
 			return err
 		}
 	}
-	return localhost.Each(s.settings.Machines, func(m machine) error { return s.answers(ctx, m) })
+	return lab.Each(s.settings.Machines, func(m machine) error { return s.answers(ctx, m) })
 }
 
 // meetAll fills in how to log in to machines, and their keys.
@@ -67,7 +68,7 @@ func (s *session) meetAll(ctx context.Context, strangers []*machine, known map[n
 		return err
 	}
 	var mu sync.Mutex // guards known
-	return localhost.Each(strangers, func(m *machine) error {
+	return lab.Each(strangers, func(m *machine) error {
 		l, found := logins[m.Name]
 		if !found {
 			return fmt.Errorf("%s: vagrant ssh-config does not have it", m.Name)
@@ -203,8 +204,7 @@ func parseKeys(text string) (keys []string, addresses []netip.Addr, err error) {
 // answers waits until a machine answers at its private address, with a host
 // key that is known.
 func (s *session) answers(ctx context.Context, m machine) error {
-	var changed error
-	err := localhost.Await(ctx, fmt.Sprintf("%s answers at %s", m.Name, m.Address), answerTimeout, func(ctx context.Context) (bool, string, error) {
+	return retry.Until(ctx, fmt.Sprintf("SSH to %s at %s", m.Name, m.Address), func(ctx context.Context) error {
 		conn, err := ssh.Dial(ctx, ssh.Options{
 			Name: m.Name, Address: m.Address.String(), User: m.User, IdentityFile: m.IdentityFile, IdentitiesOnly: true,
 			KnownHostsFile: s.knownHostsPath(),
@@ -212,17 +212,12 @@ func (s *session) answers(ctx context.Context, m machine) error {
 		var refused *host.HostKeyError
 		switch {
 		case errors.As(err, &refused):
-			changed = fmt.Errorf("%w; if you made it anew by hand, take its lines out of %s", err, s.knownHostsPath())
-			return false, "", changed
+			return retry.Stop(fmt.Errorf("%w; if you recreated the machine by hand, remove its lines from %s", err, s.knownHostsPath()))
 		case err != nil:
-			return false, err.Error(), nil
+			return err
 		}
-		return true, "", conn.Close()
-	})
-	if changed != nil {
-		return changed
-	}
-	return err
+		return conn.Close()
+	}, retry.Options{Timeout: answerTimeout})
 }
 
 func (s *session) knownHostsPath() string { return (&lab.Lab{Dir: s.dir}).KnownHostsFile() }

@@ -1,11 +1,12 @@
-package localhost
+package lab
 
 import (
 	"errors"
 	"sync"
 )
 
-// Each runs work for all items at once, waits for all, and tells every error.
+// Each runs work for all items in parallel, waits for all, and joins their
+// errors.
 func Each[T any](items []T, work func(T) error) error {
 	errs := make([]error, len(items))
 	var running sync.WaitGroup

@@ -1,0 +1,140 @@
+// Package retry repeats operations that fail for a while, and waits for
+// conditions.
+package retry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Options of Do and Until. The zero value repeats every 100 ms until the
+// context ends.
+type Options struct {
+	// Timeout of all attempts together.
+	Timeout time.Duration
+	// Attempts is the largest number of attempts.
+	Attempts int
+	// AttemptTimeout bounds each attempt, so that one request that gets no
+	// answer does not use up all the time.
+	AttemptTimeout time.Duration
+	// Pause between two attempts.
+	Pause Pause
+	// Progress receives the error of an attempt if it reads differently from the
+	// one before.
+	Progress func(err error)
+}
+
+// stopError ends the attempts.
+type stopError struct{ err error }
+
+func (e stopError) Error() string { return e.err.Error() }
+func (e stopError) Unwrap() error { return e.err }
+
+// Stop marks an error that another attempt would not change: Do and Until
+// return it at once, without the mark. Stop(nil) is nil.
+func Stop(err error) error {
+	if err == nil {
+		return nil
+	}
+	return stopError{err}
+}
+
+// Do calls attempt until it returns nil or an error marked by Stop, or until no
+// attempts or no time is left, or the context ends. It returns the last error. An
+// attempt that the context cut short says nothing: the error before it counts.
+func Do(ctx context.Context, attempt func(context.Context) error, o Options) error {
+	ctx, cancel := bound(ctx, o.Timeout)
+	defer cancel()
+	last, cut := repeat(ctx, attempt, o)
+	if last == nil {
+		return cut
+	}
+	return last
+}
+
+// repeat returns the last error of an attempt. If the context ended the attempts,
+// cut is the error of the attempt or pause that it cut short.
+func repeat(ctx context.Context, attempt func(context.Context) error, o Options) (last, cut error) {
+	if o.Pause == nil {
+		o.Pause = Every(defaultPause)
+	}
+	for n := 1; ; n++ {
+		started := time.Now()
+		err := once(ctx, attempt, o.AttemptTimeout)
+		var stop stopError
+		switch {
+		case err == nil:
+			return nil, nil
+		case errors.As(err, &stop):
+			return stop.err, nil
+		case ctx.Err() != nil:
+			return last, err
+		}
+		if o.Progress != nil && (last == nil || last.Error() != err.Error()) {
+			o.Progress(err)
+		}
+		last = err
+		if n == o.Attempts {
+			return last, nil
+		}
+		if err := Sleep(ctx, o.Pause(n, time.Since(started))); err != nil {
+			return last, err
+		}
+	}
+}
+
+func once(ctx context.Context, attempt func(context.Context) error, timeout time.Duration) error {
+	ctx, cancel := bound(ctx, timeout)
+	defer cancel()
+	return attempt(ctx)
+}
+
+func bound(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, timeout)
+}
+
+// WaitError reports a condition that did not hold in time.
+type WaitError struct {
+	Condition string
+	// Last is the last observation.
+	Last string
+	// After is how long Until waited.
+	After time.Duration
+	// Err is context.DeadlineExceeded or context.Canceled.
+	Err error
+}
+
+func (e *WaitError) Error() string {
+	after := e.After.Round(100 * time.Millisecond)
+	if errors.Is(e.Err, context.DeadlineExceeded) {
+		return fmt.Sprintf("timed out after %s waiting for %s: %s", after, e.Condition, e.Last)
+	}
+	return fmt.Sprintf("waiting for %s: %v after %s: %s", e.Condition, e.Err, after, e.Last)
+}
+
+// Unwrap returns the error of the context.
+func (e *WaitError) Unwrap() error { return e.Err }
+
+// Until waits for a condition, whose name follows "waiting for" in errors:
+// "node cp1 ready". check returns nil once it holds; its error is the
+// observation until then. If the time or the context ends first, the error is a
+// *WaitError; an error marked by Stop ends the wait and is returned as it is.
+func Until(ctx context.Context, condition string, check func(context.Context) error, o Options) error {
+	started := time.Now()
+	ctx, cancel := bound(ctx, o.Timeout)
+	defer cancel()
+	last, cut := repeat(ctx, check, o)
+	if cut == nil {
+		return last
+	}
+	e := &WaitError{Condition: condition, Last: "nothing observed yet", After: time.Since(started), Err: ctx.Err()}
+	if last != nil {
+		e.Last = last.Error()
+	}
+	return e
+}
