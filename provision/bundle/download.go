@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"slipway.io/slipway/provision/retry"
 )
 
 // download is the source of a file with a URL. It requests only the missing part.
@@ -19,18 +21,18 @@ func (f *fetcher) download(name, url string) source {
 		defer cancel(nil)
 		offset, err := part.Seek(0, io.SeekEnd)
 		if err != nil {
-			return err
+			return retry.Stop(err)
 		}
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
-			return err
+			return retry.Stop(err)
 		}
 		if offset > 0 {
 			req.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 		}
 		resp, err := f.client.Do(req)
 		if err != nil {
-			return fmt.Errorf("%w; %w", err, errRetry)
+			return err
 		}
 		defer resp.Body.Close()
 		if offset, err = startOf(resp, part, url, offset); err != nil {
@@ -48,7 +50,7 @@ func startOf(resp *http.Response, part *os.File, url string, offset int64) (int6
 	case resp.StatusCode == http.StatusPartialContent:
 		if !strings.HasPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", offset)) {
 			err := fmt.Errorf("GET %s: unexpected range %q", url, resp.Header.Get("Content-Range"))
-			return 0, errors.Join(fmt.Errorf("%w; %w", err, errRetry), part.Truncate(0))
+			return 0, errors.Join(err, part.Truncate(0))
 		}
 		return offset, nil
 	case resp.StatusCode == http.StatusOK:
@@ -58,16 +60,16 @@ func startOf(resp *http.Response, part *os.File, url string, offset int64) (int6
 		return part.Seek(0, io.SeekStart)
 	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable:
 		// The part is longer than the file, or complete: restart.
-		return 0, errors.Join(fmt.Errorf("%w; %w", unexpected, errRetry), part.Truncate(0))
+		return 0, errors.Join(unexpected, part.Truncate(0))
 	case resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests:
-		return 0, fmt.Errorf("%w; %w", unexpected, errRetry)
+		return 0, unexpected
 	}
-	return 0, unexpected
+	return 0, retry.Stop(unexpected)
 }
 
 // copy appends r to the part, reports progress, and stops when r stalls.
 func (f *fetcher) copy(ctx context.Context, cancel context.CancelCauseFunc, part io.Writer, r io.Reader, p Progress) error {
-	timer := time.AfterFunc(f.stall, func() { cancel(fmt.Errorf("no data for %s; %w", f.stall, errRetry)) })
+	timer := time.AfterFunc(f.stall, func() { cancel(fmt.Errorf("timed out: no data for %s", f.stall)) })
 	defer timer.Stop()
 	_, err := io.Copy(part, readFunc(func(b []byte) (int, error) {
 		n, err := r.Read(b)
@@ -84,7 +86,7 @@ func (f *fetcher) copy(ctx context.Context, cancel context.CancelCauseFunc, part
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
-	return fmt.Errorf("%w; %w", err, errRetry)
+	return err
 }
 
 type readFunc func([]byte) (int, error)

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"slipway.io/slipway/provision/contextio"
+	"slipway.io/slipway/provision/retry"
 )
 
 const (
@@ -47,11 +48,8 @@ func newFetcher(o CreateOptions) *fetcher {
 	}
 }
 
-// source appends content to part, which may hold the beginning already.
+// source appends content to part, which may hold the beginning already. It marks permanent errors with retry.Stop.
 type source func(ctx context.Context, part *os.File) error
-
-// errRetry marks transient errors.
-var errRetry = errors.New("transient error")
 
 // get returns the local path of the content with this sha256, from the cache or the source.
 func (f *fetcher) get(ctx context.Context, name, sum string, from source) (string, error) {
@@ -78,48 +76,42 @@ func (f *fetcher) getOnce(ctx context.Context, name, sum string, from source) (s
 	if err := os.MkdirAll(f.cache, 0o755); err != nil {
 		return "", err
 	}
-	wait := f.pause
-	for n := 1; ; n++ {
-		err := f.attempt(ctx, name, sum, file+".part", from)
-		if err == nil {
-			return file, os.Rename(file+".part", file)
-		}
-		if n == attempts || !errors.Is(err, errRetry) || ctx.Err() != nil {
-			return "", err
-		}
-		select {
-		case <-ctx.Done():
-			return "", ctx.Err()
-		case <-time.After(wait):
-		}
-		wait *= 2
+	err := retry.Do(ctx, func(ctx context.Context) error { return f.attempt(ctx, name, sum, file+".part", from) },
+		retry.Options{Attempts: attempts, Pause: retry.Doubling(f.pause, time.Minute)})
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case err != nil:
+		return "", err
 	}
+	return file, os.Rename(file+".part", file)
 }
 
-// attempt completes the file part and checks its sum. A part that is wrong is removed.
+// attempt completes the file part and verifies it. A corrupt part is deleted.
 func (f *fetcher) attempt(ctx context.Context, name, sum, part string, from source) error {
 	file, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return err
+		return retry.Stop(err)
 	}
 	defer file.Close()
 	offset, err := file.Seek(0, io.SeekEnd)
 	if err != nil {
-		return err
+		return retry.Stop(err)
 	}
 	if err := from(ctx, file); err != nil {
 		return err
 	}
 	got, size, err := hashFile(ctx, part)
 	if err != nil {
-		return err
+		return retry.Stop(err)
 	}
 	if got != sum {
 		err := fmt.Errorf("%w; the file was discarded", &CorruptError{Path: "download", Want: "sha256:" + sum, Got: "sha256:" + got})
-		if offset > 0 { // the beginning may be corrupt
-			err = fmt.Errorf("%w; %w", err, errRetry)
+		err = errors.Join(err, os.Remove(part))
+		if offset > 0 { // the resumed part may be corrupt: start again
+			return err
 		}
-		return errors.Join(err, os.Remove(part))
+		return retry.Stop(err)
 	}
 	f.progress(Progress{Name: name, Bytes: size, Total: size, Done: true})
 	return nil

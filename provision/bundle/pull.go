@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 
@@ -13,6 +14,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"slipway.io/slipway/provision/retry"
 )
 
 // addReleaseImage pulls an image for one architecture, from its registry or a mirror, and adds it under its own name.
@@ -111,7 +114,7 @@ func (l *cachedLayer) Compressed() (io.ReadCloser, error) {
 		}
 		r, err := l.Layer.Compressed()
 		if err != nil {
-			return retryable(err)
+			return permanent(err)
 		}
 		defer r.Close()
 		ctx, cancel := context.WithCancelCause(ctx)
@@ -131,11 +134,11 @@ func seekStart(f *os.File) error {
 	return err
 }
 
-// retryable marks transient errors of a registry.
-func retryable(err error) error {
-	var answer *transport.Error
-	if errors.As(err, &answer) && answer.StatusCode < 500 && answer.StatusCode != 429 {
-		return err
+// permanent marks the errors of a registry that another attempt does not change.
+func permanent(err error) error {
+	var response *transport.Error
+	if errors.As(err, &response) && response.StatusCode < 500 && response.StatusCode != http.StatusTooManyRequests {
+		return retry.Stop(err)
 	}
-	return fmt.Errorf("%w; %w", err, errRetry)
+	return err
 }
