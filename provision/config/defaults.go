@@ -2,9 +2,9 @@ package config
 
 import "cmp"
 
-// The defaults, as the doc comments of the types say them.
+// The defaults, also stated in the doc comments of the types.
 const (
-	// defaultPodSubnet is Flannel's.
+	// defaultPodSubnet is Flannel's default.
 	defaultPodSubnet = "10.244.0.0/16"
 	// defaultServiceSubnet and DefaultDNSDomain are kubeadm's.
 	defaultServiceSubnet = "10.96.0.0/12"
@@ -13,10 +13,9 @@ const (
 	defaultClusterName = "kubernetes"
 )
 
-// SetDefaults fills in what the inventory leaves out, and brings the version
-// into the form "v1.36.4". Parse has done it already; it is for a Cluster that
-// was made otherwise. The port of SSH stays 0, so that ~/.ssh/config has its
-// say.
+// SetDefaults sets the fields that the inventory omits, and normalizes the
+// version to "v1.36.4". Parse calls it. The SSH port stays 0, so that
+// ~/.ssh/config applies.
 func (c *Cluster) SetDefaults() {
 	setDefault(&c.Metadata.Name, defaultClusterName)
 	setDefault(&c.Kubernetes.Version, DefaultKubernetesVersion)

@@ -50,8 +50,8 @@ func TestStarterIsAValidInventory(t *testing.T) {
 	}
 }
 
-// What is commented out must be valid as well once its # is removed.
-func TestStarterIsValidWithItsCommentsTakenIn(t *testing.T) {
+// Commented fields are valid without their #.
+func TestStarterIsValidWhenUncommented(t *testing.T) {
 	t.Parallel()
 	text, err := Starter(StarterOptions{})
 	if err != nil {
@@ -76,12 +76,12 @@ func TestStarterIsValidWithItsCommentsTakenIn(t *testing.T) {
 	}
 }
 
-func TestStarterSaysWhatIsWrongWithItsOptions(t *testing.T) {
+func TestStarterReportsInvalidOptions(t *testing.T) {
 	t.Parallel()
 	text, err := Starter(StarterOptions{Name: "a: b\n#", Hosts: []Host{{Name: "a", Address: "x\ny: z", Roles: []Role{RoleControlPlane}}}})
 	var invalid *Invalid
 	if !errors.As(err, &invalid) || len(invalid.Problems) != 2 || len(text) == 0 {
-		t.Errorf("want the text with two problems, got %v\n%s", err, text)
+		t.Errorf("want the string with two problems, got %v\n%s", err, text)
 	}
 }
 
