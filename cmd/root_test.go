@@ -163,7 +163,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{"an output that there is not", []string{"version", "-o", "xml"}, `--output "xml": use text or json`},
 		{"an inventory that is not there", []string{"apply", "-i", "none.yaml"}, "none.yaml: no such file or directory; name the inventory with -i"},
 		{"a host that init cannot read", []string{"init", "--host", "cp-1"}, `host "cp-1": write name=address`},
-		{"a role that there is not", []string{"init", "--host", "cp-1=192.0.2.1,master"}, `"master" is no role`},
+		{"a role that there is not", []string{"init", "--host", "cp-1=192.0.2.1,master"}, `unknown role "master"`},
 		{"hosts that make no inventory", []string{"init", "--host", "w-1=192.0.2.1"}, "control-plane"},
 		{"a reset that nobody confirmed", []string{"reset"}, `reset destroys the cluster "kubernetes" on the 1 hosts`},
 		{"a password file that is not there", []string{"apply", "--sudo-password-file", "none"}, "--sudo-password-file: "},
