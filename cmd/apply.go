@@ -87,7 +87,11 @@ func (a *app) run(ctx context.Context, w workflow.Workflow, selection workflow.S
 			return err
 		}
 	}
-	out, err := a.output(w.Name, plan)
+	name := w.Name
+	if plan {
+		name = "plan"
+	}
+	out, err := a.output(name, plan)
 	if err != nil {
 		return err
 	}

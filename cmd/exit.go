@@ -10,6 +10,7 @@ import (
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/lock"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -49,7 +50,7 @@ func exitCode(err error) int {
 		choice   *workflow.SelectionError
 		invalid  *config.Invalid
 		hostKey  *host.HostKeyError
-		locked   *workflow.LockedError
+		locked   *lock.HeldError
 		unusable *bundleError
 		corrupt  *bundle.CorruptError
 		missing  *bundle.NotFoundError

@@ -14,6 +14,7 @@ import (
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/lock"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -41,14 +42,14 @@ func TestExitCodes(t *testing.T) {
 		{"checks that could not be answered", reported{errUnknown}, 10},
 		{"checks that only warn", reported{errWarnings}, 11},
 		{"a cluster that is not valid", errInvalidCluster, 6},
-		{"a lock that another holds", inPhase(&workflow.LockedError{}), 7},
+		{"a lock that another holds", inPhase(&lock.HeldError{}), 7},
 		{"a bundle that is damaged", inPhase(&bundle.CorruptError{}), 8},
 		{"a bundle that lacks something", inPhase(&bundle.NotFoundError{}), 8},
 		{"a folder that is no bundle", &bundleError{os.ErrNotExist}, 8},
 		{"Ctrl-C", errors.Join(context.Canceled), 130},
 		{"Ctrl-C while a machine could not be reached", errors.Join(inPhase(host.ErrUnreachable), context.Canceled), 130},
 		{"the exit code of ssh", reported{childExit(3)}, 3},
-		{"an error that was told", reported{inPhase(&workflow.LockedError{})}, 7},
+		{"an error that was told", reported{inPhase(&lock.HeldError{})}, 7},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -63,7 +63,7 @@ func (a *app) adminConf(ctx context.Context, cluster *config.Cluster, path strin
 		return nil, err
 	}
 	defer closeAll()
-	first := hosts.FirstControlPlane()
+	first := hosts.Seed()
 	conf, err := readAdminConf(ctx, first)
 	if err != nil {
 		return nil, err

@@ -50,6 +50,7 @@ func (a *app) hosts(cluster *config.Cluster, inventory string) (*workflow.Hosts,
 		return nil, nil, err
 	}
 	hosts := &workflow.Hosts{}
+	sender := &host.Sender{}
 	var connections []*host.Lazy
 	for _, spec := range cluster.Hosts {
 		options, err := ssh.OptionsFor(cluster, spec, local)
@@ -58,6 +59,7 @@ func (a *app) hosts(cluster *config.Cluster, inventory string) (*workflow.Hosts,
 		}
 		options.AcceptNewHostKeys = a.settings.GetBool("accept-new-host-keys")
 		options.SudoPassword = password
+		options.Sender = sender
 		host := host.NewLazy(spec.Name, func(ctx context.Context) (host.Connected, error) { return ssh.Dial(ctx, options) })
 		connections = append(connections, host)
 		hosts.All = append(hosts.All, &workflow.Host{Config: spec, Conn: host})

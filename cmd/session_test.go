@@ -118,7 +118,7 @@ func TestARunLeavesALogAndAReport(t *testing.T) {
 	inventoryOf(t, home, "artifacts: {bundle: "+workflowtest.NewBundle(t).Dir()+"}\n", server.KnownHosts(), server)
 	_, complaints, _ := slipway(t, "plan")
 	for _, kind := range []string{"log", "html"} {
-		found, err := filepath.Glob(filepath.Join(home, "xdg_cache_home", "slipway", "runs", "*-apply."+kind))
+		found, err := filepath.Glob(filepath.Join(home, "xdg_cache_home", "slipway", "runs", "*-plan."+kind))
 		if err != nil || len(found) != 1 || !strings.Contains(complaints, found[0]) {
 			t.Errorf("%s: %v, %v, said:\n%s", kind, found, err, complaints)
 			continue

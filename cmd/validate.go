@@ -110,7 +110,7 @@ func (a *app) connected(ctx context.Context, cluster *config.Cluster, path strin
 
 // connect makes a client of the cluster through the first control plane.
 func connect(ctx context.Context, hosts *workflow.Hosts) (*kube.Client, error) {
-	first := hosts.FirstControlPlane()
+	first := hosts.Seed()
 	conf, err := readAdminConf(ctx, first)
 	if err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func connect(ctx context.Context, hosts *workflow.Hosts) (*kube.Client, error) {
 // outsideOf asks what the cluster serves from this computer; where its hosts
 // are behind a bastion, from the first control plane.
 func outsideOf(cluster *config.Cluster, hosts *workflow.Hosts) httpprobe.Client {
-	first := hosts.FirstControlPlane()
+	first := hosts.Seed()
 	bastion := cmp.Or(first.Config.SSH.Bastion, cluster.SSH.Bastion)
 	dialer, ok := first.Conn.(host.Dialer)
 	if bastion == "" || bastion == "none" || !ok {

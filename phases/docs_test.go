@@ -57,12 +57,10 @@ phase stand the commands with which a person would do it, or look; ` + "`slipway
 func upper(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 func where(p workflow.Place) string {
-	switch p {
-	case workflow.FirstControlPlane, workflow.Localhost:
+	if p.String() == workflow.Seed.String() {
 		return "the " + p.String()
-	default:
-		return p.String()
 	}
+	return p.String()
 }
 
 func needs(p workflow.Phase) string {

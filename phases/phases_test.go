@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host/journal"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
@@ -49,7 +50,7 @@ func TestWorkflowsRunOnFleetsOfAllShapes(t *testing.T) {
 					ran[e.Phase] = true
 				}
 				for _, p := range w.Phases {
-					if !ran[p.Name] && p.On != workflow.Workers {
+					if !ran[p.Name] && len(p.On.Hosts(hosts)) > 0 {
 						t.Errorf("%s ran nowhere", p.Name)
 					}
 				}
@@ -123,7 +124,7 @@ func TestTheFactsScriptLooksForWhatPhasesAskFor(t *testing.T) {
 	t.Parallel()
 	script := string(templates.Script("facts/facts.sh"))
 	asked := regexp.MustCompile(`Facts\(\)\.Exists\("([^"]+)"\)|f\.Exists\("([^"]+)"\)`)
-	paths := []string{workflow.JournalDir}
+	paths := []string{journal.Dir}
 	for _, name := range []string{"nodes/join.go", "hostprep/kernel.go", "preflight/checks.go"} {
 		text, err := os.ReadFile(name)
 		if err != nil {

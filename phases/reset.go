@@ -11,7 +11,7 @@ import (
 // else.
 func Reset() workflow.Workflow {
 	lock := hostprep.Lock()
-	lock.NeedsAll = []string{"facts"}
+	lock.Needs, lock.NeedsAll = []string{"facts"}, nil
 	return workflow.Workflow{Name: "reset", Phases: []workflow.Phase{
 		preflight.Facts(),
 		lock,

@@ -11,7 +11,7 @@ import (
 	"text/template"
 )
 
-//go:embed addons facts hostprep kubeadm kubelet network preflight reset runtime service workflow
+//go:embed addons facts hostprep journal kubeadm kubelet network lock preflight reset runtime systemd
 var files embed.FS
 
 // Script returns a fixed shell script, to be run with remote.Script. The name

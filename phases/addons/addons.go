@@ -51,7 +51,7 @@ func Phases() []workflow.Phase {
 // needs are what every addon's phase needs: nodes that take pods, prepared for
 // volumes, with the images on them.
 func needs(p workflow.Phase) workflow.Phase {
-	p.On = workflow.FirstControlPlane
+	p.On = workflow.Seed
 	p.Needs = []string{"nodes-ready", "addons-removed"}
 	p.NeedsAll = []string{"addon-images", "storage"}
 	return p

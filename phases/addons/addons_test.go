@@ -109,7 +109,7 @@ func stagesOf(t *testing.T, inventory, name string) []addon.Stage {
 	}
 	var stages []addon.Stage
 	i := slices.IndexFunc(definitions(), func(d definition) bool { return d.name == name })
-	fixture.MustApply(workflow.Phase{Name: "look", On: workflow.FirstControlPlane, Do: func(ctx context.Context, s *workflow.Step) (err error) {
+	fixture.MustApply(workflow.Phase{Name: "look", On: workflow.Seed, Do: func(ctx context.Context, s *workflow.Step) (err error) {
 		if i >= 0 {
 			stages, err = definitions()[i].stages(ctx, s, a)
 		} else {

@@ -19,7 +19,7 @@ func Removed() workflow.Phase {
 		Why: "What was taken out of the inventory would run on, and nobody would know why. Only what slipway made goes, and " +
 			"nothing that holds data.",
 		Manual: []string{"kubectl delete -f ADDON.yaml"},
-		On:     workflow.FirstControlPlane,
+		On:     workflow.Seed,
 		Needs:  []string{"nodes-ready"},
 		Done: func(_ context.Context, s *workflow.Step) (bool, error) {
 			return !s.Facts().Exists(workflow.AdminConf), nil // a new cluster has none

@@ -15,6 +15,7 @@ import (
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/systemd"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -45,7 +46,7 @@ func Init() workflow.Phase {
 		Why: "kubeadm makes certificates, etcd and the control plane; it runs as a unit of the machine's own, so that a " +
 			"lost connection does not end it, and the next run finds it.",
 		Manual: []string{"kubeadm init --config kubeadm.yaml    # apiVersion: kubeadm.k8s.io/v1beta4, with nodeRegistration.criSocket and localAPIEndpoint.advertiseAddress"},
-		On:     workflow.FirstControlPlane,
+		On:     workflow.Seed,
 		Needs:  []string{"swap-off", "kernel", "hosts-file", "images", "kubelet"},
 		Done:   initialised,
 		Do:     initialise,
@@ -119,10 +120,10 @@ func initialise(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.WriteFile(ctx, host.File{Path: initFile, Content: document, Mode: 0o600}); err != nil {
+	if _, err := host.EnsureFiles(ctx, s, host.File{Path: initFile, Content: document, Mode: 0o600}); err != nil {
 		return err
 	}
-	_, err = host.RunUnit(ctx, s, host.Unit{
+	_, err = systemd.Run(ctx, s, systemd.Unit{
 		Name:    "kubeadm-init",
 		Argv:    []string{install.BinDir + "/kubeadm", "init", "--config", initFile, "--ignore-preflight-errors", resumable},
 		Output:  s.Output(),

@@ -56,7 +56,7 @@ func TestSwapOffUsesTheMechanismOfEachKind(t *testing.T) {
 	machine.ExpectRun("swapoff", "/dev/sda2")
 	machine.ExpectRun("swapoff", "/dev/zram0")
 	machine.ExpectRun("systemctl", "daemon-reload")
-	machine.ExpectQuery("systemctl", "list-units", "--all", "--plain", "--no-legend", "--type=swap").Returns(
+	machine.ExpectQuery("systemctl", "list-units", "--all", "--plain", "--no-legend", "--type=swap").AsUser().Returns(
 		"dev-sda2.swap loaded active active /dev/sda2\nmasked.swap masked inactive dead masked.swap\nshort\n")
 	machine.ExpectRun("systemctl", "mask", "--now", "dev-sda2.swap")
 	fixture.MustApply(SwapOff())
@@ -102,7 +102,7 @@ func TestSwapGoesWhereFailSwapOnIsSaidToBeOn(t *testing.T) {
 	machine := fixture.Host("cp-1")
 	machine.ExpectRun("swapoff", "/swapfile")
 	machine.ExpectRun("systemctl", "daemon-reload")
-	machine.ExpectQuery("systemctl", "list-units", "--all", "--plain", "--no-legend", "--type=swap")
+	machine.ExpectQuery("systemctl", "list-units", "--all", "--plain", "--no-legend", "--type=swap").AsUser()
 	fixture.MustApply(SwapOff())
 }
 

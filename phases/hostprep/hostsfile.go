@@ -25,6 +25,8 @@ func HostsFile() workflow.Phase {
 		Manual: []string{"sed -i '1i NODE_IP NODE_NAME' /etc/hosts    # for each node"},
 		On:     workflow.EachHost,
 		Needs:  []string{"lock"},
+		// The addresses of all nodes are facts.
+		NeedsAll: []string{"facts"},
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			var nodes []node
 			for _, m := range s.Hosts().All {
@@ -45,7 +47,7 @@ func HostsFile() workflow.Phase {
 			if err != nil {
 				return err
 			}
-			_, err = s.WriteFile(ctx, host.File{Path: hostsFile, Content: withBlock(old, block)})
+			_, err = host.EnsureFiles(ctx, s, host.File{Path: hostsFile, Content: withBlock(old, block)})
 			return err
 		},
 	}

@@ -61,7 +61,7 @@ func setKernel(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.WriteFiles(ctx,
+	if _, err := host.EnsureFiles(ctx, s,
 		host.File{Path: modulesConf, Content: templates.File("hostprep/modules.conf")},
 		host.File{Path: sysctlConf, Content: sysctls},
 	); err != nil {

@@ -4,10 +4,10 @@ import (
 	"context"
 	"slices"
 
-	"slipway.io/slipway/provision/bundle/install"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/distro"
+	"slipway.io/slipway/provision/host/systemd"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
@@ -82,7 +82,7 @@ func iscsi(ctx context.Context, s *workflow.Step) error {
 	if err := packages(ctx, s); err != nil {
 		return err
 	}
-	if _, err := s.WriteFile(ctx, host.File{Path: iscsiModules, Content: templates.File("hostprep/iscsi-modules.conf")}); err != nil {
+	if _, err := host.EnsureFiles(ctx, s, host.File{Path: iscsiModules, Content: templates.File("hostprep/iscsi-modules.conf")}); err != nil {
 		return err
 	}
 	if !s.Facts().Module("iscsi_tcp") {
@@ -95,7 +95,7 @@ func iscsi(ctx context.Context, s *workflow.Step) error {
 			return err
 		}
 	}
-	if err := install.Service(ctx, s, "iscsid"); err != nil {
+	if err := systemd.EnsureService(ctx, s, "iscsid"); err != nil {
 		return err
 	}
 	return multipath(ctx, s)
@@ -132,7 +132,7 @@ func multipath(ctx context.Context, s *workflow.Step) error {
 	if !s.Facts().Active("multipathd.service") {
 		return nil
 	}
-	changed, err := s.WriteFile(ctx, host.File{Path: multipathConf, Content: templates.File("hostprep/multipath.conf")})
+	changed, err := host.EnsureFiles(ctx, s, host.File{Path: multipathConf, Content: templates.File("hostprep/multipath.conf")})
 	if err != nil || !changed {
 		return err
 	}

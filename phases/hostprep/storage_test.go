@@ -118,7 +118,7 @@ func TestStorageIsWantedByStorageAlone(t *testing.T) {
 			t.Errorf("%s: %v", addons, got)
 		}
 	}
-	if !slices.Equal(Storage().Needs, []string{"lock"}) || Storage().On != workflow.EachHost {
+	if !slices.Equal(Storage().Needs, []string{"lock"}) || Storage().On.String() != workflow.EachHost.String() {
 		t.Error("it takes no lock, or does not run everywhere")
 	}
 }

@@ -47,13 +47,13 @@ func swapOff(ctx context.Context, s *workflow.Step) error {
 		if err != nil {
 			return err
 		}
-		if _, err := s.WriteFile(ctx, host.File{Path: fstab, Content: withoutSwap(content)}); err != nil {
+		if _, err := host.EnsureFiles(ctx, s, host.File{Path: fstab, Content: withoutSwap(content)}); err != nil {
 			return err
 		}
 	}
 	if len(swap.Zram) > 0 {
 		file := host.File{Path: zramGenerator, Content: templates.File("hostprep/zram-generator.conf")}
-		if _, err := s.WriteFile(ctx, file); err != nil {
+		if _, err := host.EnsureFiles(ctx, s, file); err != nil {
 			return err
 		}
 	}

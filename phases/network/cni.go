@@ -28,7 +28,7 @@ func CNI() workflow.Phase {
 		Why: "Nodes are not ready and pods have no addresses without one; it takes the interface that has the node's " +
 			"address, and not the NAT interface of a virtual machine.",
 		Manual:  []string{"kubectl apply --server-side -f kube-flannel.yml    # with net-conf.json's Network set to podSubnet"},
-		On:      workflow.FirstControlPlane,
+		On:      workflow.Seed,
 		Needs:   []string{"kubeadm-init"},
 		Enabled: wanted,
 		Do: func(ctx context.Context, s *workflow.Step) error {
@@ -60,7 +60,7 @@ func Ready() workflow.Phase {
 		Title:    "wait for the pod network's pods",
 		Why:      "A node that is not ready says only that it has no network; the pods that do not start say why.",
 		Manual:   []string{"kubectl -n kube-flannel rollout status ds/kube-flannel-ds"},
-		On:       workflow.FirstControlPlane,
+		On:       workflow.Seed,
 		Needs:    []string{"cni"},
 		NeedsAll: []string{"join"},
 		Enabled:  wanted,

@@ -13,6 +13,7 @@ import (
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/systemd"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -97,7 +98,7 @@ func join(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	first := s.Hosts().FirstControlPlane()
+	first := s.Hosts().Seed()
 	firstIP, err := first.NodeIP()
 	if err != nil {
 		return err
@@ -122,13 +123,13 @@ func join(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.WriteFiles(ctx,
+	if _, err := host.EnsureFiles(ctx, s,
 		host.File{Path: discoveryFile, Content: discovery, Mode: 0o600},
 		host.File{Path: joinFile, Content: document, Mode: 0o600, Secret: true},
 	); err != nil {
 		return err
 	}
-	_, err = host.RunUnit(ctx, s, host.Unit{
+	_, err = systemd.Run(ctx, s, systemd.Unit{
 		Name:    "kubeadm-join",
 		Argv:    []string{install.BinDir + "/kubeadm", "join", "--config", joinFile, "--ignore-preflight-errors", resumable},
 		Secret:  []string{token},

@@ -11,6 +11,7 @@ import (
 	"slipway.io/slipway/provision/bundle/install"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/systemd"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
@@ -56,7 +57,7 @@ func Kubelet() workflow.Phase {
 
 func installKubelet(ctx context.Context, s *workflow.Step) error {
 	// The folders come first: those that were absent are slipway's.
-	changed, err := s.WriteFiles(ctx, append(folders(),
+	changed, err := host.EnsureFiles(ctx, s, append(folders(),
 		host.File{Path: serviceFile, Content: templates.File("kubelet/kubelet.service")},
 		host.File{Path: dropIn, Content: templates.File("kubelet/10-kubeadm.conf")},
 	)...)
@@ -75,7 +76,7 @@ func installKubelet(ctx context.Context, s *workflow.Step) error {
 	if !changed && enabled(ctx, s) {
 		return nil
 	}
-	return install.Enable(ctx, s, service)
+	return systemd.Enable(ctx, s, service)
 }
 
 // flannelPlugins are what Flannel's configuration names and delegates to.

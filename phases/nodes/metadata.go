@@ -51,7 +51,7 @@ func Ready() workflow.Phase {
 		Title:    "wait for every node to be ready",
 		Why:      "A run that ends well leaves a cluster that takes work.",
 		Manual:   []string{"kubectl wait --for=condition=Ready nodes --all --timeout=5m"},
-		On:       workflow.FirstControlPlane,
+		On:       workflow.Seed,
 		Needs:    []string{"cni"},
 		NeedsAll: []string{"node-metadata"},
 		Do: func(ctx context.Context, s *workflow.Step) error {

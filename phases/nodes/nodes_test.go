@@ -58,7 +58,7 @@ func TestKubeletAndItsToolsAreInstalled(t *testing.T) {
 
 	// A second time, systemd has it.
 	for _, name := range []string{"cp-1", "w-1"} {
-		fixture.Host(name).ExpectQuery("systemctl", "is-enabled", "--quiet", "kubelet.service")
+		fixture.Host(name).ExpectQuery("systemctl", "is-enabled", "--quiet", "kubelet.service").AsUser()
 	}
 	fixture.MustApply(Kubelet())
 	if again := fixture.Changes(); len(again) > 0 {
@@ -73,7 +73,7 @@ func TestKubeletThatIsNotEnabledIsEnabled(t *testing.T) {
 	machine := fixture.Host("cp-1")
 	machine.ExpectRunScript("enable.sh", "kubelet.service").Times(2)
 	fixture.MustApply(Kubelet())
-	machine.ExpectQuery("systemctl", "is-enabled", "--quiet", "kubelet.service").Fails(1, "")
+	machine.ExpectQuery("systemctl", "is-enabled", "--quiet", "kubelet.service").AsUser().Fails(1, "")
 	fixture.MustApply(Kubelet())
 }
 
@@ -202,7 +202,7 @@ func TestAWorkerThatHasJoinedIsLeftAlone(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			fixture, machine, server := joining(t)
-			active := machine.ExpectQuery("systemctl", "is-active", "--quiet", "kubelet.service").AnyTimes()
+			active := machine.ExpectQuery("systemctl", "is-active", "--quiet", "kubelet.service").AsUser().AnyTimes()
 			if test.conf {
 				fixture.Facts("w-1").Existing = []string{"/etc/kubernetes/kubelet.conf"}
 			}

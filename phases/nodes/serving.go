@@ -67,7 +67,7 @@ func serving(ctx context.Context, s *workflow.Step) error {
 // setBootstrap brings kubelet's configuration, and the one that kubeadm keeps
 // for others, to what is wanted.
 func setBootstrap(ctx context.Context, s *workflow.Step, wanted bool) error {
-	if s.Target == s.Hosts().FirstControlPlane() {
+	if s.Target == s.Hosts().Seed() {
 		if err := setForAll(ctx, s, wanted); err != nil {
 			return err
 		}
@@ -83,7 +83,7 @@ func setBootstrap(ctx context.Context, s *workflow.Step, wanted bool) error {
 	if err != nil || !changed {
 		return err
 	}
-	if _, err := s.WriteFile(ctx, host.File{Path: kubeletConfig, Content: edited, Mode: 0o644}); err != nil {
+	if _, err := host.EnsureFiles(ctx, s, host.File{Path: kubeletConfig, Content: edited, Mode: 0o644}); err != nil {
 		return err
 	}
 	_, err = s.Run(ctx, host.Cmd{Argv: []string{"systemctl", "restart", service}, Sudo: true})

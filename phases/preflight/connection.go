@@ -41,7 +41,7 @@ func connectionChecks() []Check {
 			},
 			connection: true,
 			look: failures(func(err error) (check.Finding, bool) {
-				return check.Finding{Fix: "set ssh.user and ssh.identityFile in the inventory, or bring the key there: ssh-copy-id"},
+				return check.Finding{Fix: "set ssh.user and ssh.identityFile in the inventory, or add the key to authorized_keys on the host: ssh-copy-id"},
 					errors.Is(err, host.ErrAuth)
 			}),
 		},
@@ -94,7 +94,7 @@ func connectionChecks() []Check {
 			},
 			connection: true,
 			look: failures(func(err error) (check.Finding, bool) {
-				return check.Finding{Fix: "log in by hand and run: sudo sh -c 'uname -m'; it has to print one word"}, !known(err)
+				return check.Finding{Fix: "log in by hand and run: sudo sh -c 'uname -m'; it has to print one word"}, !connectionFailed(err)
 			}),
 		},
 		{
@@ -130,8 +130,9 @@ func failures(about func(error) (check.Finding, bool)) func(*look) []check.Findi
 	}
 }
 
-// known says whether an error is of a kind that has a check of its own.
-func known(err error) bool {
+// connectionFailed reports whether slipway cannot work on a host at all. Each
+// kind of such an error has a check of its own.
+func connectionFailed(err error) bool {
 	var key *host.HostKeyError
 	return errors.As(err, &key) || errors.Is(err, host.ErrUnreachable) || errors.Is(err, host.ErrAuth) || errors.Is(err, host.ErrSudo)
 }

@@ -1,4 +1,4 @@
-// Package preflight looks at the machines before anything is changed on them.
+// Package preflight checks the hosts before anything changes on them.
 package preflight
 
 import (
@@ -17,7 +17,7 @@ import (
 	"slipway.io/slipway/templates"
 )
 
-// sysctls are those whose values the later phases want to know.
+// sysctls are the kernel settings that later phases use.
 var sysctls = []string{
 	"net.ipv4.ip_forward",
 	"net.bridge.bridge-nf-call-iptables",
@@ -26,29 +26,34 @@ var sysctls = []string{
 	"fs.inotify.max_user_watches",
 }
 
-// paths are where an installation needs free space.
+// paths are the folders in which an installation needs free space.
 var paths = []string{"/var/lib/containerd", "/var/lib/etcd", "/usr/local/bin", "/opt/cni/bin", "/var/lib/kubelet"}
 
-// Facts reads what each machine looks like.
+// Facts reads the facts of each host. That a host cannot be reached is one of
+// them: preflight decides whether the run may go on without it.
 func Facts() workflow.Phase {
 	return workflow.Phase{
 		Name:     "facts",
-		Title:    "read what the machine looks like",
-		Why:      "Every later decision is made from these facts, read at the start of each run and never remembered.",
+		Title:    "read the facts of the host",
+		Why:      "Every later decision follows from these facts. Each run reads them again and remembers none.",
 		Manual:   []string{"uname -a; nproc; free -m; df -h; ip addr; ip route; cat /etc/os-release /proc/swaps"},
 		On:       workflow.EachHost,
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			found, err := read(ctx, s)
-			if err == nil {
+			switch {
+			case err == nil:
 				s.Target.SetFacts(found)
+			case ctx.Err() == nil && connectionFailed(err):
+				s.Target.SetUnreachable(err)
+				return nil
 			}
 			return err
 		},
 	}
 }
 
-// read asks a machine what it looks like, in one round trip.
+// read reads the facts of a host in one round trip.
 func read(ctx context.Context, h host.Host) (*facts.Facts, error) {
 	before := time.Now()
 	res, err := h.Query(ctx, host.Script("facts.sh", templates.Script("facts/facts.sh"), factsArguments()...))
@@ -58,13 +63,13 @@ func read(ctx context.Context, h host.Host) (*facts.Facts, error) {
 	return facts.Parse(res.Stdout, before, time.Now())
 }
 
-// factsArguments are those of facts.sh.
+// factsArguments are the arguments of facts.sh.
 func factsArguments() []string { return slices.Concat(sysctls, []string{"--"}, paths) }
 
-// atOnce bounds the machines that are connected at the same moment.
+// atOnce bounds the hosts that are read at the same time.
 const atOnce = 64
 
-// readAll asks all machines, and says why some gave no answer.
+// readAll reads the facts of all hosts. It returns the errors by host.
 func readAll(ctx context.Context, hosts *workflow.Hosts) map[string]error {
 	errs := make([]error, len(hosts.All))
 	var group errgroup.Group
@@ -87,12 +92,12 @@ func readAll(ctx context.Context, hosts *workflow.Hosts) map[string]error {
 	return failed
 }
 
-// Bundle verifies every file of the bundle before any of it is used.
+// Bundle verifies every file of the bundle before it is used.
 func Bundle() workflow.Phase {
 	return workflow.Phase{
 		Name:     "bundle",
 		Title:    "verify the bundle",
-		Why:      "A damaged or altered file is found before a machine is changed, not when half of them have it.",
+		Why:      "A damaged or altered file is found before any host changes, not when half of them have it.",
 		Manual:   []string{"slipway bundle verify BUNDLE"},
 		On:       workflow.Localhost,
 		ReadOnly: true,
@@ -102,17 +107,17 @@ func Bundle() workflow.Phase {
 				return err
 			}
 			if len(without) > 0 {
-				s.Note("the bundle has no images of %s: each host must pull them itself; `slipway bundle create DIR -i INVENTORY` makes one that has them",
+				s.Note("the bundle has no images of %s: each host pulls them itself; `slipway bundle create DIR -i INVENTORY` creates a bundle that has them",
 					strings.Join(without, ", "))
 			}
 			return workflow.WithHint(s.Bundle().VerifyChanged(ctx),
-				"make the bundle anew with `slipway bundle create`; nothing has been changed on any machine")
+				"create the bundle again with `slipway bundle create`; nothing has been changed on any host")
 		},
 	}
 }
 
-// imageless are the pod network and the addons that have images in the
-// catalogue, and none in the bundle.
+// imageless returns the pod network and the addons that have images in the
+// catalogue but none in the bundle.
 func imageless(c *config.Cluster, b *bundle.Bundle) ([]string, error) {
 	catalogue, err := bundle.LoadCatalogue()
 	if err != nil {

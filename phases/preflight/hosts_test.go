@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/host/journal"
 	"slipway.io/slipway/provision/report/check"
-	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
 
@@ -23,7 +23,7 @@ hosts:
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 
 // journaled is a machine that slipway has worked on.
-func journaled(f *facts.Facts) { f.Existing = append(f.Existing, workflow.JournalDir) }
+func journaled(f *facts.Facts) { f.Existing = append(f.Existing, journal.Dir) }
 
 // looked is what the checks say of a fixture whose bundle has the wanted version,
 // nothing measured.

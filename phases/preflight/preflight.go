@@ -11,16 +11,27 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// FindingsError: checks found errors. Nothing has been changed on any machine.
-type FindingsError struct{ Findings []check.Finding }
+// FindingsError: checks found errors. Nothing has been changed on any host.
+type FindingsError struct {
+	Findings []check.Finding
+	// Unreachable are the errors of hosts that a finding reports as unreachable.
+	Unreachable []error
+}
 
+// Error has a line for each finding. A fix that consecutive findings share is
+// in the last of their lines.
 func (e *FindingsError) Error() string {
 	var lines []string
-	for _, f := range e.Findings {
+	for i, f := range e.Findings {
+		if i+1 < len(e.Findings) && e.Findings[i+1].Check == f.Check && e.Findings[i+1].Fix == f.Fix {
+			f.Fix = ""
+		}
 		lines = append(lines, line(f))
 	}
 	return strings.Join(lines, "\n")
 }
+
+func (e *FindingsError) Unwrap() []error { return e.Unreachable }
 
 // line is a finding in one line.
 func line(f check.Finding) string {
@@ -28,15 +39,18 @@ func line(f check.Finding) string {
 	if f.Host != "" {
 		where = f.Host + ": " + f.Check
 	}
-	if f.Ignored != "" {
+	switch {
+	case f.Ignored != "":
 		return fmt.Sprintf("%s: %s (ignored: %s)", where, f.Evidence, f.Ignored)
+	case f.Fix == "":
+		return where + ": " + f.Evidence
 	}
 	return fmt.Sprintf("%s: %s; %s", where, f.Evidence, f.Fix)
 }
 
-// Preflight runs every check and refuses on errors. Packets are sent between
-// the machines as long as one of them has no kubelet yet: afterwards the
-// cluster itself uses the ports, and validate proves the network.
+// Preflight runs every check on the hosts that the run has read, and fails on
+// errors. It sends packets between the hosts until each of them has a kubelet:
+// from then on the cluster uses the ports, and validate tests the network.
 func Preflight() workflow.Phase { return preflightWith(netprobe.Probe) }
 
 // prober is netprobe.Probe.
@@ -45,8 +59,8 @@ type prober func(context.Context, []netprobe.Node, []netprobe.Need, netprobe.Opt
 func preflightWith(probe prober) workflow.Phase {
 	return workflow.Phase{
 		Name:  "preflight",
-		Title: "check the machines",
-		Why:   "What would stop the installation half-way is said at the start, all of it at once, with what to do.",
+		Title: "check the hosts",
+		Why:   "Every problem that would block the installation is reported, with its fix, before anything changes.",
 		Manual: []string{
 			"slipway preflight",
 			"slipway explain CHECK",
@@ -55,32 +69,55 @@ func preflightWith(probe prober) workflow.Phase {
 		NeedsAll: []string{"facts", "bundle"},
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			l := &look{cluster: s.Cluster(), hosts: s.Hosts(), probe: probe, version: s.Bundle().Manifest().Kubernetes}
+			l := &look{cluster: s.Cluster(), probe: probe, version: s.Bundle().Manifest().Kubernetes}
+			l.hosts, l.failed = hostsRead(s.Hosts())
 			l.askEtcd(ctx)
 			if slices.ContainsFunc(l.machines(), func(m *workflow.Host) bool { return !installed(m.Facts()) }) {
 				l.measure(ctx, Selection{})
 			} else {
-				l.noMesh = "every machine is installed"
+				l.noMesh = "every host is installed"
 			}
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			return tell(s, l.report(Selection{}))
+			return l.verdict(s, l.report(Selection{}))
 		},
 	}
 }
 
-// tell notes what does not stop, and returns what does.
-func tell(s *workflow.Step, report *check.Report) error {
+// hostsRead returns the hosts whose facts the run has read, or tried to read,
+// and the errors of the unreachable ones.
+func hostsRead(all *workflow.Hosts) (*workflow.Hosts, map[string]error) {
+	failed := map[string]error{}
+	read := all.Where(func(h *workflow.Host) bool {
+		if err := h.Unreachable(); err != nil {
+			failed[h.Config.Name] = err
+		}
+		return h.Facts() != nil || h.Unreachable() != nil
+	})
+	return &workflow.Hosts{All: read}, failed
+}
+
+// verdict notes the findings that do not stop the run, and returns those that
+// do. That a host was not checked follows from the finding on its connection.
+func (l *look) verdict(s *workflow.Step, report *check.Report) error {
 	for _, c := range report.Checks {
 		for _, f := range c.Findings {
-			if f.Ignored != "" || f.Severity == check.Warning || f.Severity == check.Unknown {
+			noted := f.Ignored != "" || f.Severity == check.Warning || f.Severity == check.Unknown
+			if noted && f.Evidence != check.NotLookedAt {
 				s.Note("%s", line(f))
 			}
 		}
 	}
-	if errs := report.Findings(check.Error); len(errs) > 0 {
-		return workflow.WithHint(&FindingsError{errs}, "nothing has been changed on any machine")
+	errs := report.Findings(check.Error)
+	if len(errs) == 0 {
+		return nil
 	}
-	return nil
+	found := &FindingsError{Findings: errs}
+	for _, f := range errs {
+		if err := l.failed[f.Host]; err != nil {
+			found.Unreachable = append(found.Unreachable, err)
+		}
+	}
+	return workflow.WithHint(found, "nothing has been changed on any host")
 }

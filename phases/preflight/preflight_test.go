@@ -3,14 +3,17 @@ package preflight
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/probe/netprobe"
+	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
@@ -44,9 +47,7 @@ func TestPreflightRefusesOnErrorsOnly(t *testing.T) {
 			fixture := workflowtest.New(t, two+test.more)
 			fixture.Bundle = workflowtest.NewBundle(t)
 			test.change(fixture.Facts("cp-1"))
-			err := fixture.Apply(preflightWith(func(context.Context, []netprobe.Node, []netprobe.Need, netprobe.Options) (*netprobe.Matrix, error) {
-				return &netprobe.Matrix{}, nil
-			}))
+			err := fixture.Apply(preflightWith(noPackets))
 			var found *FindingsError
 			if errors.As(err, &found) != (test.refused != nil) || err != nil && found == nil {
 				t.Fatalf("got %v", err)
@@ -55,7 +56,7 @@ func TestPreflightRefusesOnErrorsOnly(t *testing.T) {
 				if diff := cmp.Diff(test.refused, toldOf(found.Findings)); diff != "" {
 					t.Error(diff)
 				}
-				if workflow.Hint(err) != "nothing has been changed on any machine" {
+				if workflow.Hint(err) != "nothing has been changed on any host" {
 					t.Errorf("hint %q", workflow.Hint(err))
 				}
 			}
@@ -68,12 +69,86 @@ func TestPreflightRefusesOnErrorsOnly(t *testing.T) {
 
 func TestFindingsErrorHasALineForEach(t *testing.T) {
 	t.Parallel()
-	err := &FindingsError{[]check.Finding{
+	err := &FindingsError{Findings: []check.Finding{
 		{Check: "resources", Host: "w-1", Evidence: "1 CPU", Fix: "more"},
 		{Check: "version", Evidence: "old", Fix: "new"},
+		{Check: "ssh-auth", Host: "w-1", Evidence: "refused", Fix: "ssh-copy-id"},
+		{Check: "ssh-auth", Host: "w-2", Evidence: "denied", Fix: "ssh-copy-id"},
+		{Check: "ssh-auth", Host: "w-3", Evidence: "wrong user", Fix: "set ssh.user"},
 	}}
-	if diff := cmp.Diff("w-1: resources: 1 CPU; more\nversion: old; new", err.Error()); diff != "" {
+	// A fix that several findings share is given once.
+	want := "w-1: resources: 1 CPU; more\nversion: old; new\n" +
+		"w-1: ssh-auth: refused\nw-2: ssh-auth: denied; ssh-copy-id\nw-3: ssh-auth: wrong user; set ssh.user"
+	if diff := cmp.Diff(want, err.Error()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// noPackets is a prober that measures nothing.
+func noPackets(context.Context, []netprobe.Node, []netprobe.Need, netprobe.Options) (*netprobe.Matrix, error) {
+	return &netprobe.Matrix{}, nil
+}
+
+func TestFactsRecordThatAHostIsUnreachable(t *testing.T) {
+	t.Parallel()
+	for name, cause := range map[string]error{
+		"no connection": host.ErrUnreachable, "a refused key": host.ErrAuth, "no sudo": host.ErrSudo,
+		"an unknown host key": &host.HostKeyError{Host: "w-1", Address: "192.0.2.12:22"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fixture := workflowtest.New(t, two)
+			fixture.Host("cp-1").ExpectQueryScript("facts.sh", factsArguments()...).Returns("arch\tx86_64\nkernel\t6.1\nhostname\tfirst\n")
+			fixture.Host("w-1").ExpectQueryScript("facts.sh", factsArguments()...).Error(fmt.Errorf("w-1: connect: %w", cause))
+			err := fixture.Apply(Facts())
+			if !errors.Is(err, cause) || strings.Count(err.Error(), "w-1: connect: ") != 1 {
+				t.Errorf("the run ends with %v", err)
+			}
+			if got := fixture.Hosts.All[1].Unreachable(); !errors.Is(got, cause) {
+				t.Errorf("recorded %v", got)
+			}
+			for _, e := range fixture.Events.Events() {
+				if e.Kind == report.PhaseFailed {
+					t.Errorf("the phase has failed: %+v", e)
+				}
+			}
+		})
+	}
+}
+
+func TestPreflightRefusesAHostThatIsUnreachable(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, two)
+	fixture.Bundle = workflowtest.NewBundle(t)
+	cause := fmt.Errorf("w-1: connect: %w", host.ErrUnreachable)
+	fixture.Hosts.All[1].SetFacts(nil)
+	fixture.Hosts.All[1].SetUnreachable(cause)
+	err := fixture.Apply(preflightWith(noPackets))
+	var found *FindingsError
+	if !errors.As(err, &found) || !errors.Is(err, cause) {
+		t.Fatalf("got %v", err)
+	}
+	if diff := cmp.Diff([]string{"ssh-connect w-1 error"}, toldOf(found.Findings)); diff != "" {
+		t.Error(diff)
+	}
+	if got := strings.Count(err.Error(), "connect: unreachable"); got != 1 {
+		t.Errorf("it is reported %d times: %v", got, err)
+	}
+	if notes := fixture.Notes(); notes != nil {
+		t.Errorf("the checks that could not run there are listed: %q", notes)
+	}
+}
+
+func TestPreflightChecksOnlyHostsThatTheRunHasRead(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, two)
+	fixture.Bundle = workflowtest.NewBundle(t)
+	fixture.Hosts.All[1].SetFacts(nil)
+	if err := fixture.Apply(preflightWith(noPackets)); err != nil {
+		t.Fatal(err)
+	}
+	if notes := fixture.Notes(); notes != nil {
+		t.Errorf("it says of a host that does not matter: %q", notes)
 	}
 }
 

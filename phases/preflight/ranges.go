@@ -7,8 +7,8 @@ import (
 
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/host/journal"
 	"slipway.io/slipway/provision/report/check"
-	"slipway.io/slipway/provision/workflow"
 )
 
 // cidrOverlap: a range of the cluster that meets a route or a resolver of a
@@ -100,5 +100,5 @@ func ownRoute(r facts.Route, prefix netip.Prefix, f *facts.Facts, backend string
 		}
 	}
 	within := prefix.Contains(r.Destination.Addr()) && r.Destination.Bits() > prefix.Bits()
-	return backend == config.BackendHostGW && within && f.Exists(workflow.JournalDir)
+	return backend == config.BackendHostGW && within && f.Exists(journal.Dir)
 }

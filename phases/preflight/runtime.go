@@ -10,8 +10,8 @@ import (
 
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/host/journal"
 	"slipway.io/slipway/provision/report/check"
-	"slipway.io/slipway/provision/workflow"
 )
 
 // runtimeChecks are about a containerd that is there already. Before slipway
@@ -193,7 +193,7 @@ func pauseImage(_ config.Host, f *facts.Facts) []check.Finding {
 func criSockets(_ config.Host, f *facts.Facts) []check.Finding {
 	var found []check.Finding
 	for _, socket := range f.CRISockets {
-		if socket == "/run/containerd/containerd.sock" && f.Exists(workflow.JournalDir) {
+		if socket == "/run/containerd/containerd.sock" && f.Exists(journal.Dir) {
 			continue
 		}
 		unit := "containerd"

@@ -9,8 +9,8 @@ import (
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/distro"
 	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/host/journal"
 	"slipway.io/slipway/provision/report/check"
-	"slipway.io/slipway/provision/workflow"
 )
 
 // systemChecks are about the operating system and what else works on it.
@@ -315,4 +315,4 @@ func nonEmpty(s string) []string {
 }
 
 // ours says whether slipway has worked on the machine.
-func ours(f *facts.Facts) bool { return f.Exists(workflow.JournalDir) }
+func ours(f *facts.Facts) bool { return f.Exists(journal.Dir) }

@@ -11,6 +11,7 @@ import (
 
 	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/journal"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
@@ -20,7 +21,7 @@ const configFile = "/run/slipway/reset.yaml"
 
 // notOurs says that the machine has no journal: there is nothing to take back.
 func notOurs(_ context.Context, s *workflow.Step) (bool, error) {
-	return !s.Facts().Exists(workflow.JournalDir), nil
+	return !s.Facts().Exists(journal.Dir), nil
 }
 
 // Stop stops kubelet, all pods and containerd.
@@ -43,7 +44,7 @@ func Stop() workflow.Phase {
 			if err != nil {
 				return err
 			}
-			if _, err := s.WithoutJournal().WriteFile(ctx, host.File{Path: configFile, Content: document}); err != nil {
+			if _, err := host.EnsureFiles(ctx, s.WithoutJournal(), host.File{Path: configFile, Content: document}); err != nil {
 				return err
 			}
 			stop := host.Script("stop.sh", templates.Script("reset/stop.sh"), configFile)
@@ -93,7 +94,7 @@ func Undo() workflow.Phase {
 }
 
 func undo(ctx context.Context, s *workflow.Step) error {
-	entries, err := workflow.ReadJournal(ctx, s)
+	entries, err := journal.Read(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -103,7 +104,7 @@ func undo(ctx context.Context, s *workflow.Step) error {
 		if len(paths) == 0 {
 			return nil
 		}
-		args := append([]string{workflow.JournalDir}, paths...)
+		args := append([]string{journal.Dir}, paths...)
 		paths = nil
 		_, err := machine.Run(ctx, host.Script("undo.sh", templates.Script("reset/undo.sh"), args...))
 		return err
@@ -129,7 +130,7 @@ func undo(ctx context.Context, s *workflow.Step) error {
 	if err := flush(); err != nil {
 		return err
 	}
-	archive := workflow.JournalDir + "-" + time.Now().UTC().Format("20060102T150405Z")
-	_, err = machine.Run(ctx, host.Script("archive.sh", templates.Script("reset/archive.sh"), workflow.JournalDir, archive))
+	archive := journal.Dir + "-" + time.Now().UTC().Format("20060102T150405Z")
+	_, err = machine.Run(ctx, host.Script("archive.sh", templates.Script("reset/archive.sh"), journal.Dir, archive))
 	return err
 }

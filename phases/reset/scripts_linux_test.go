@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/provision/host/journal"
 	"slipway.io/slipway/templates"
 )
 
@@ -97,7 +97,7 @@ func TestUndoScriptPutsBackWhatTheJournalKept(t *testing.T) {
 	// What apply does: the journal, then the change.
 	change := func(kind, path, content string) {
 		t.Helper()
-		sh(t, "workflow/journal-file.sh", nil, journal, "phase", kind, path)
+		sh(t, "journal/files.sh", nil, journal, "phase", kind, path)
 		if kind == "file" {
 			write(t, path, content, 0o644)
 		} else if err := os.MkdirAll(path, 0o755); err != nil {
@@ -128,15 +128,15 @@ func TestUndoScriptPutsBackWhatTheJournalKept(t *testing.T) {
 }
 
 // takenBack are the arguments for the journal's paths, the last first.
-func takenBack(t *testing.T, journal string) []string {
+func takenBack(t *testing.T, dir string) []string {
 	t.Helper()
-	content, err := os.ReadFile(journal + "/entries.jsonl")
+	content, err := os.ReadFile(dir + "/entries.jsonl")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var args []string
 	for line := range strings.Lines(string(content)) {
-		var e workflow.Entry
+		var e journal.Entry
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"slipway.io/slipway/provision/bundle/install"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/systemd"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
@@ -77,11 +78,11 @@ func installContainerd(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.WriteFiles(ctx, append(files, mirrors...)...); err != nil {
+	if _, err := host.EnsureFiles(ctx, s, append(files, mirrors...)...); err != nil {
 		return err
 	}
 	// Mirrors are read without a restart, everything else at the start.
-	if err := install.Service(ctx, s, service, configFile, serviceFile, install.BinDir+"/containerd"); err != nil {
+	if err := systemd.EnsureService(ctx, s, service, configFile, serviceFile, install.BinDir+"/containerd"); err != nil {
 		return err
 	}
 	return want.assert(ctx, s)

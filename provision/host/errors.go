@@ -56,8 +56,8 @@ func (e *HostKeyError) Error() string {
 // ExitError: a command ran and ended with another exit code than 0.
 type ExitError struct {
 	Host string
-	// Argv is the command, secrets replaced.
-	Argv []string
+	// Command is the command as Cmd.String prints it.
+	Command string
 	// Code is the exit code; -1 if a signal ended the command.
 	Code int
 	// Signal is the name of that signal, without SIG; empty otherwise.
@@ -67,7 +67,7 @@ type ExitError struct {
 }
 
 func (e *ExitError) Error() string {
-	return fmt.Sprintf("%s: %s: %s", e.Host, strings.Join(e.Argv, " "), e.Ending())
+	return fmt.Sprintf("%s: %s: %s", e.Host, e.Command, e.Ending())
 }
 
 // Ending is how the command ended, and the last line that it said on standard

@@ -13,6 +13,8 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"slices"
+	"strings"
 )
 
 // Host is one machine. All methods are safe for concurrent use, and end when
@@ -33,15 +35,19 @@ type Host interface {
 	// an error for which errors.Is(err, fs.ErrNotExist) holds.
 	ReadFile(ctx context.Context, path string) ([]byte, error)
 
-	// WriteFile makes the file have the given content, mode and owner, and
-	// says whether anything had to change. A reader never sees a part of it:
-	// it is written beside its place, synced, verified and renamed. Missing
-	// parent directories are made with mode 0755.
-	WriteFile(ctx context.Context, file File) (changed bool, err error)
+	// Differs returns those of files that WriteFiles would change, in order. It
+	// changes nothing.
+	Differs(ctx context.Context, files ...File) ([]File, error)
 
-	// Upload brings a large file to the machine unless a file of that sha256
-	// is there already, and says whether it had to.
-	Upload(ctx context.Context, blob Blob) (changed bool, err error)
+	// WriteFiles puts files in place, in order. It does not compare first: see
+	// EnsureFiles. A reader never sees a part of a file: it is written beside
+	// its path, synced, verified and renamed. Missing parent directories are
+	// created with mode 0755.
+	WriteFiles(ctx context.Context, files ...File) error
+
+	// Upload puts large files in place, whether or not they are there already:
+	// ask for their sums first.
+	Upload(ctx context.Context, blobs ...Blob) error
 }
 
 // Dialer is a Host through which connections can be made, as with ssh -L.
@@ -68,10 +74,13 @@ type Cmd struct {
 	// Undo is the command with which reset takes this one back; nil where
 	// nothing is to be taken back. The journal keeps it. It runs as root.
 	Undo []string
-	// Output receives the combined output as it comes, for the log of a long
-	// step; nil discards it. The Result holds it in any case.
+	// Output receives the combined output as it comes, without a limit, for the
+	// log of a long step; nil discards it.
 	Output io.Writer
 }
+
+// scriptArgv is how a script on standard input runs.
+var scriptArgv = []string{"sh", "-s", "--"}
 
 // Script is a Cmd that runs a fixed shell script, given over standard input to
 // `sh -s --`, with args as its positional parameters, as root. The name says
@@ -79,15 +88,38 @@ type Cmd struct {
 func Script(name string, script []byte, args ...string) Cmd {
 	return Cmd{
 		Name:  name,
-		Argv:  append([]string{"sh", "-s", "--"}, args...),
+		Argv:  slices.Concat(scriptArgv, args),
 		Stdin: bytes.NewReader(script),
 		Sudo:  true,
 	}
 }
 
-// Result is what a command that exited with 0 left behind.
+// String is the command for people: one with a name by that, and a script with
+// its arguments too. Secrets are replaced.
+func (c Cmd) String() string {
+	var words []string
+	argv := c.Argv
+	if c.Name != "" {
+		words = append(words, Redact(c.Name, c.Secret))
+		argv = nil
+		if script := len(scriptArgv); len(c.Argv) > script && slices.Equal(c.Argv[:script], scriptArgv) {
+			argv = c.Argv[script:]
+		}
+	}
+	for _, word := range argv {
+		clean := Redact(word, c.Secret)
+		if clean == word {
+			clean = quoteWord(word, false)
+		}
+		words = append(words, clean)
+	}
+	return strings.Join(words, " ")
+}
+
+// Result is the output of a command that exited with 0.
 type Result struct {
-	// Stdout and Stderr are the command's whole output.
+	// Stdout is the whole standard output, at most MaxStdout bytes; Stderr the
+	// last MaxStderr bytes of standard error.
 	Stdout, Stderr []byte
 }
 

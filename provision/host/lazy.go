@@ -81,31 +81,31 @@ func (l *Lazy) ReadFile(ctx context.Context, path string) ([]byte, error) {
 	return h.ReadFile(ctx, path)
 }
 
-// WriteFile is that of the connected host.
-func (l *Lazy) WriteFile(ctx context.Context, file File) (bool, error) {
+// Differs is that of the connected host.
+func (l *Lazy) Differs(ctx context.Context, files ...File) ([]File, error) {
 	h, err := l.get(ctx)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	return h.WriteFile(ctx, file)
+	return h.Differs(ctx, files...)
+}
+
+// WriteFiles is that of the connected host.
+func (l *Lazy) WriteFiles(ctx context.Context, files ...File) error {
+	h, err := l.get(ctx)
+	if err != nil {
+		return err
+	}
+	return h.WriteFiles(ctx, files...)
 }
 
 // Upload is that of the connected host.
-func (l *Lazy) Upload(ctx context.Context, blob Blob) (bool, error) {
+func (l *Lazy) Upload(ctx context.Context, blobs ...Blob) error {
 	h, err := l.get(ctx)
 	if err != nil {
-		return false, err
+		return err
 	}
-	return h.Upload(ctx, blob)
-}
-
-// Differs is that of the connected host.
-func (l *Lazy) Differs(ctx context.Context, file File) (bool, error) {
-	h, err := l.get(ctx)
-	if err != nil {
-		return false, err
-	}
-	return Differs(ctx, h, file)
+	return h.Upload(ctx, blobs...)
 }
 
 // DialContext is that of the connected host, if it is a Dialer.

@@ -29,15 +29,6 @@ func Redact(s string, secrets []string) string {
 	return s
 }
 
-// RedactArgv is argv with every secret replaced.
-func RedactArgv(argv, secrets []string) []string {
-	clean := make([]string, len(argv))
-	for i, word := range argv {
-		clean[i] = Redact(word, secrets)
-	}
-	return clean
-}
-
 // Check says what makes a command impossible to send.
 func (c Cmd) Check() error {
 	if len(c.Argv) == 0 || c.Argv[0] == "" {

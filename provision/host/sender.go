@@ -16,7 +16,7 @@ import (
 	"golang.org/x/crypto/blake2b"
 	"golang.org/x/sync/errgroup"
 
-	remotescripts "slipway.io/slipway/templates/remote"
+	hostscripts "slipway.io/slipway/templates/host"
 )
 
 // receivedCorrupt is the exit code of the receiving script for a file that is
@@ -49,7 +49,12 @@ func (s *Sender) Send(ctx context.Context, h Host, blobs []Blob) error {
 		byFolder[folder] = append(byFolder[folder], blob)
 	}
 	for _, folder := range folders {
-		if err := s.send(ctx, h, folder, byFolder[folder]); err != nil {
+		err := s.send(ctx, h, folder, byFolder[folder])
+		if errors.Is(err, ErrOutcomeUnknown) || errors.Is(err, ErrUnreachable) {
+			// The connection broke. Sending twice does no harm.
+			err = s.send(ctx, h, folder, byFolder[folder])
+		}
+		if err != nil {
 			return fmt.Errorf("%s: upload to %s: %w", h, folder, err)
 		}
 	}
@@ -57,7 +62,7 @@ func (s *Sender) Send(ctx context.Context, h Host, blobs []Blob) error {
 }
 
 func (s *Sender) send(ctx context.Context, h Host, folder string, blobs []Blob) error {
-	argv := []string{"sh", "-c", remotescripts.Receive, "receive.sh", folder}
+	argv := []string{"sh", "-c", hostscripts.Receive, "receive.sh", folder}
 	read, write := io.Pipe()
 	done := make(chan error, 1)
 	go func() {

@@ -42,7 +42,7 @@ func (h here) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	err = c.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		return host.Result{}, &host.ExitError{Host: "here", Argv: cmd.Argv[:1], Code: exit.ExitCode(), Stderr: stderr.String()}
+		return host.Result{}, &host.ExitError{Host: "here", Command: cmd.String(), Code: exit.ExitCode(), Stderr: stderr.String()}
 	}
 	return host.Result{}, err
 }
@@ -137,7 +137,7 @@ func blob(t *testing.T, source, name, content, folder string, mode os.FileMode) 
 func withoutB2sum(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"sh", "mkdir", "mktemp", "rm", "tar", "sha256sum", "mv", "sync"} {
+	for _, name := range []string{"sh", "mkdir", "mktemp", "rm", "tar", "head", "sha256sum", "mv", "sync"} {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			t.Fatal(err)

@@ -39,6 +39,8 @@ type Event struct {
 	Kind Kind      `json:"kind"`
 	// Run names the workflow: apply, plan, reset, …
 	Run string `json:"run"`
+	// Cluster is the cluster's name: metadata.name of the inventory.
+	Cluster string `json:"cluster,omitempty"`
 	// Host and Phase are empty for events of the whole run. A phase that runs
 	// once names the host it runs on.
 	Host  string `json:"host,omitempty"`

@@ -22,7 +22,7 @@ func (e Event) WithError(err error) Event {
 	if !errors.As(err, &exit) {
 		return e
 	}
-	e.Command = strings.Join(exit.Argv, " ")
+	e.Command = exit.Command
 	// A few programs (apt-get, kubeadm phases) print errors to stdout.
 	e.Output = tail(exit.Stderr)
 	if e.Output == "" {

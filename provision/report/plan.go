@@ -70,9 +70,13 @@ func newPlanned(events []Event) *planned {
 			phase.changes = append(phase.changes, clean(e.Message))
 			p.total++
 		case PhaseFailed:
-			phase := p.phase(e, titles)
-			phase.failure = append(phase.failure, cleanLines("unknown: "+e.Error)...)
 			p.failed = true
+			// A phase of the whole cluster, such as preflight, has refused to go on:
+			// the run has shown why. On a host, its changes are unknown.
+			if e.Host != wholeCluster {
+				phase := p.phase(e, titles)
+				phase.failure = append(phase.failure, cleanLines("unknown: "+e.Error)...)
+			}
 		}
 	}
 	return p

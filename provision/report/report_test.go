@@ -104,7 +104,7 @@ func run(name string, parts ...[]Event) []Event {
 	}
 	slices.SortStableFunc(all, func(x, y Event) int { return x.Time.Compare(y.Time) })
 	for i := range all {
-		all[i].Run = name
+		all[i].Run, all[i].Cluster = name, "lab"
 	}
 	return all
 }
@@ -217,5 +217,22 @@ func TestAFailedPlanIsIncomplete(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in:\n%s", want, out.String())
 		}
+	}
+}
+
+// The events of the run show it with its fixes. It does not say what would
+// change, so that it is no part of the result.
+func TestARefusalOfPreflightIsNotAChangeThatIsUnknown(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	err := Plan(&out, []Event{
+		{Time: at(0), Kind: PhaseStarted, Run: "plan", Phase: "preflight", Message: "check the hosts"},
+		{Time: at(1), Kind: PhaseFailed, Run: "plan", Phase: "preflight", Error: "cp1: resources: 1 CPU; use 2"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); !strings.Contains(got, "not complete") || strings.Contains(got, "unknown") || strings.Contains(got, "resources") {
+		t.Errorf("got:\n%s", got)
 	}
 }

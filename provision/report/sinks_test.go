@@ -143,8 +143,8 @@ func TestWithErrorTakesCommandAndOutputFromAnExitError(t *testing.T) {
 		command, first string
 		lines          int
 	}{
-		{"stderr, cut to its end", &host.ExitError{Host: "cp1", Argv: []string{"kubeadm", "init"}, Code: 1, Stderr: long}, "kubeadm init", "noise", tailLines},
-		{"stdout where stderr is empty", &host.ExitError{Argv: []string{"true"}, Stdout: "out\n"}, "true", "out", 1},
+		{"stderr, cut to its end", &host.ExitError{Host: "cp1", Command: "kubeadm init", Code: 1, Stderr: long}, "kubeadm init", "noise", tailLines},
+		{"stdout where stderr is empty", &host.ExitError{Command: "true", Stdout: "out\n"}, "true", "out", 1},
 		{"an error without a command", host.ErrUnreachable, "", "", 1},
 	}
 	for _, test := range tests {

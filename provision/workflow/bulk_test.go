@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-func TestBulkOfOtherHostsWaitsForTheFirstControlPlane(t *testing.T) {
+func TestBulkPhasesOfOtherHostsWaitForTheSeed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var served atomic.Bool
+		var sent atomic.Bool
 		var now, most atomic.Int32
 		r, _ := runOf(hostsOf("cp", "w1", "w2", "w3", "w4"))
 		do(t, r, Phase{Name: "images", Bulk: true, Do: func(_ context.Context, s *Step) error {
 			if s.hostName() == "cp" {
 				<-time.After(90 * time.Second)
-				served.Store(true)
+				sent.Store(true)
 				return nil
 			}
-			if !served.Load() {
-				t.Errorf("%s is served before the first control plane", s.hostName())
+			if !sent.Load() {
+				t.Errorf("%s starts before the seed has finished", s.hostName())
 			}
 			defer now.Add(-1)
 			if n := now.Add(1); n > most.Load() {
@@ -31,7 +31,7 @@ func TestBulkOfOtherHostsWaitsForTheFirstControlPlane(t *testing.T) {
 			return nil
 		}})
 		if most.Load() != 4 {
-			t.Errorf("%d at once after the first control plane was served, want 4", most.Load())
+			t.Errorf("%d at once after the seed, want 4", most.Load())
 		}
 	})
 }

@@ -3,99 +3,86 @@ package workflow
 import (
 	"fmt"
 	"slices"
-
-	"slipway.io/slipway/provision/config"
+	"strings"
 )
 
-// node is one phase on one host.
-type node struct {
-	phase   Phase
-	machine *Host // nil on the installer
-	needs   []*node
-	// after are nodes whose end is waited for, whether they succeed or not.
-	after []*node
-	skip  bool // left out by the selection or the inventory: counts as done
-	done  chan struct{}
-	err   error // set before done is closed
+// task is one phase on one host.
+type task struct {
+	phase Phase
+	host  *Host // nil on localhost
+	// needs must succeed before the task starts; after must only have finished.
+	needs, after []*task
+	turn         *turn // nil without a roll
+	skip         bool  // the selection or the inventory leaves it out: it counts as done
+	done         chan struct{}
+	err          error // set before done is closed
 }
 
-func (n *node) host() string {
-	if n.machine == nil {
-		return ""
-	}
-	return n.machine.Config.Name
-}
+// String is "phase host".
+func (t *task) String() string { return strings.TrimSpace(t.phase.Name + " " + t.host.name()) }
 
-// build makes the graph of the workflow over the hosts, in an order in which
-// each node stands after what it needs.
-func build(w Workflow, cluster *config.Cluster, hosts *Hosts, selection Selection) ([]*node, error) {
-	if err := selection.check(w, hosts.Names()); err != nil {
+// build returns the graph of the workflow's tasks.
+func (r *Run) build(w Workflow) ([]*task, error) {
+	if err := r.Selection.check(w, r.Hosts.Names()); err != nil {
 		return nil, err
 	}
-	var nodes []*node
-	byPhase := map[string][]*node{}
-	for i, phase := range w.Phases {
-		if byPhase[phase.Name] != nil {
+	var tasks []*task
+	byPhase := map[string][]*task{}
+	for _, phase := range w.Phases {
+		if _, twice := byPhase[phase.Name]; twice {
 			return nil, fmt.Errorf("workflow %s: two phases are called %s", w.Name, phase.Name)
 		}
-		if err := phase.checkNeeds(byPhase); err != nil {
-			return nil, fmt.Errorf("workflow %s: %w", w.Name, err)
+		for _, name := range slices.Concat(phase.Needs, phase.NeedsAll) {
+			if _, earlier := byPhase[name]; !earlier {
+				return nil, fmt.Errorf("workflow %s: phase %s needs %s, which is not an earlier phase", w.Name, phase.Name, name)
+			}
 		}
-		// A phase for which there is no host (no worker) is known all the same.
-		byPhase[phase.Name] = []*node{}
-		for _, m := range hosts.at(phase.On) {
-			n := &node{phase: phase, machine: m, done: make(chan struct{})}
-			n.skip = !selection.phase(w, i) || !selection.host(phase, n.host()) || phase.Enabled != nil && !phase.Enabled(cluster)
-			n.link(byPhase)
-			nodes = append(nodes, n)
-			byPhase[phase.Name] = append(byPhase[phase.Name], n)
+		byPhase[phase.Name] = nil // known even if it runs on no host
+		for _, h := range phase.On.Hosts(r.Hosts) {
+			t := &task{phase: phase, host: h, done: make(chan struct{})}
+			if err := t.link(byPhase); err != nil {
+				return nil, fmt.Errorf("workflow %s: %w", w.Name, err)
+			}
+			byPhase[phase.Name] = append(byPhase[phase.Name], t)
+			tasks = append(tasks, t)
 		}
 	}
-	queueBulk(nodes, hosts.FirstControlPlane())
-	return nodes, nil
+	r.Selection.leaveOut(w, tasks, r.Cluster)
+	sendToSeedFirst(tasks, r.Hosts.Seed())
+	if err := takeTurns(tasks, r.Hosts, r.Batch); err != nil {
+		return nil, fmt.Errorf("workflow %s: %w", w.Name, err)
+	}
+	return tasks, nil
 }
 
-// queueBulk puts bulk phases of all other machines behind those of the first
-// control plane: they share the installer's uplink with it, and everything
-// waits for it in the end.
-func queueBulk(nodes []*node, first *Host) {
-	var served []*node
-	for _, n := range nodes {
-		if n.phase.Bulk && n.machine == first {
-			served = append(served, n)
-		}
-	}
-	for _, n := range nodes {
-		if n.phase.Bulk && n.machine != first {
-			n.after = served
-		}
-	}
-}
-
-// checkNeeds refuses needs that are not among the phases before, or are void:
-// the installer is no host on which a phase could have run.
-func (p Phase) checkNeeds(before map[string][]*node) error {
-	for _, name := range slices.Concat(p.Needs, p.NeedsAll) {
-		of, ok := before[name]
-		if !ok {
-			return fmt.Errorf("phase %s needs %s, which does not stand before it", p.Name, name)
-		}
-		onHosts := len(of) > 0 && !of[0].phase.On.once()
-		if p.On == Localhost && onHosts && !slices.Contains(p.NeedsAll, name) {
-			return fmt.Errorf("phase %s runs on no host, it can need %s only everywhere", p.Name, name)
+// link adds what the task needs, of the tasks of earlier phases.
+func (t *task) link(earlier map[string][]*task) error {
+	for _, name := range slices.Concat(t.phase.Needs, t.phase.NeedsAll) {
+		everywhere := slices.Contains(t.phase.NeedsAll, name)
+		for _, other := range earlier[name] {
+			if t.host == nil && !everywhere && !other.phase.On.Once() {
+				return fmt.Errorf("phase %s runs on localhost: list %s in NeedsAll", t.phase.Name, name)
+			}
+			if everywhere || other.phase.On.Once() || other.host == t.host {
+				t.needs = append(t.needs, other)
+			}
 		}
 	}
 	return nil
 }
 
-// link finds the nodes that n needs among those of the phases before it.
-func (n *node) link(byPhase map[string][]*node) {
-	for _, name := range slices.Concat(n.phase.Needs, n.phase.NeedsAll) {
-		for _, other := range byPhase[name] {
-			everywhere := slices.Contains(n.phase.NeedsAll, name)
-			if everywhere || other.phase.On.once() || other.machine == n.machine {
-				n.needs = append(n.needs, other)
-			}
+// sendToSeedFirst starts the bulk phases of other hosts when the seed has
+// finished its own.
+func sendToSeedFirst(tasks []*task, seed *Host) {
+	var first []*task
+	for _, t := range tasks {
+		if t.phase.Bulk && t.host == seed {
+			first = append(first, t)
+		}
+	}
+	for _, t := range tasks {
+		if t.phase.Bulk && t.host != seed {
+			t.after = first
 		}
 	}
 }

@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"slipway.io/slipway/provision/config"
-
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -16,15 +14,15 @@ func nothing(name string, on Place, needs ...string) Phase {
 	return Phase{Name: name, On: on, Needs: needs}
 }
 
-// edges lists what each node needs, "phase host <- phase host, …".
-func edges(nodes []*node) []string {
+// edges lists what each task needs, "phase host <- phase host, …".
+func edges(tasks []*task) []string {
 	var all []string
-	for _, n := range nodes {
+	for _, t := range tasks {
 		var needs []string
-		for _, need := range n.needs {
-			needs = append(needs, strings.TrimSpace(need.phase.Name+" "+need.host()))
+		for _, need := range t.needs {
+			needs = append(needs, need.String())
 		}
-		all = append(all, strings.TrimSpace(n.phase.Name+" "+n.host())+" <- "+strings.Join(needs, ", "))
+		all = append(all, t.String()+" <- "+strings.Join(needs, ", "))
 	}
 	return all
 }
@@ -47,7 +45,7 @@ func TestGraph(t *testing.T) {
 			},
 		},
 		{
-			name:   "a need of everywhere is met on every host",
+			name:   "NeedsAll is met on every host",
 			phases: []Phase{nothing("first", Workers), everywhere},
 			want: []string{
 				"first w1 <- ", "first w2 <- ",
@@ -55,12 +53,12 @@ func TestGraph(t *testing.T) {
 			},
 		},
 		{
-			name:   "what runs once is needed from wherever it runs",
-			phases: []Phase{nothing("here", Localhost), nothing("init", FirstControlPlane, "here"), nothing("join", Workers, "init")},
+			name:   "a need of a phase that runs once is met wherever it runs",
+			phases: []Phase{nothing("here", Localhost), nothing("init", Seed, "here"), nothing("join", Workers, "init")},
 			want:   []string{"here <- ", "init cp <- here", "join w1 <- init cp", "join w2 <- init cp"},
 		},
 		{
-			name:   "what runs on workers only holds up no control plane",
+			name:   "a need that does not run on the host is met",
 			phases: []Phase{nothing("join", Workers), nothing("label", EachHost, "join")},
 			want:   []string{"join w1 <- ", "join w2 <- ", "label cp <- ", "label w1 <- join w1", "label w2 <- join w2"},
 		},
@@ -68,25 +66,25 @@ func TestGraph(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			nodes, err := build(Workflow{Phases: test.phases}, &config.Cluster{}, hostsOf("cp", "w1", "w2"), Selection{})
+			tasks, err := graphOf(hostsOf("cp", "w1", "w2"), Workflow{Phases: test.phases})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(test.want, edges(nodes)); diff != "" {
+			if diff := cmp.Diff(test.want, edges(tasks)); diff != "" {
 				t.Error(diff)
 			}
 		})
 	}
 }
 
-func TestAPhaseForWhichThereIsNoHostIsKnown(t *testing.T) {
+func TestAPhaseThatRunsOnNoHostCanBeNeeded(t *testing.T) {
 	t.Parallel()
-	phases := []Phase{nothing("join", Workers), nothing("ready", FirstControlPlane, "join")}
-	nodes, err := build(Workflow{Phases: phases}, &config.Cluster{}, hostsOf("cp"), Selection{})
+	phases := []Phase{nothing("join", Workers), nothing("ready", Seed, "join")}
+	tasks, err := graphOf(hostsOf("cp"), Workflow{Phases: phases})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"ready cp <- "}, edges(nodes)); diff != "" {
+	if diff := cmp.Diff([]string{"ready cp <- "}, edges(tasks)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -102,16 +100,16 @@ func TestGraphRefuses(t *testing.T) {
 	}{
 		{"two phases of one name", []Phase{nothing("a", EachHost), nothing("a", Workers)}, "workflow w: two phases are called a"},
 		{"two phases of one name without a host", []Phase{nothing("a", Workers), nothing("a", Workers)}, "workflow w: two phases are called a"},
-		{"a need that is no phase", []Phase{nothing("a", EachHost, "b")}, "workflow w: phase a needs b, which does not stand before it"},
-		{"a need that comes later", []Phase{later, nothing("last", EachHost)}, "workflow w: phase first needs last, which does not stand before it"},
-		{"a need of the installer on its own host", []Phase{nothing("a", EachHost), nothing("b", Localhost, "a")}, "workflow w: phase b runs on no host, it can need a only everywhere"},
-		{"a phase that needs itself", []Phase{nothing("a", EachHost, "a")}, "workflow w: phase a needs a, which does not stand before it"},
-		{"a need that is no phase, of a phase without a host", []Phase{nothing("a", Workers, "b")}, "workflow w: phase a needs b, which does not stand before it"},
+		{"a need that is not a phase", []Phase{nothing("a", EachHost, "b")}, "workflow w: phase a needs b, which is not an earlier phase"},
+		{"a need that comes later", []Phase{later, nothing("last", EachHost)}, "workflow w: phase first needs last, which is not an earlier phase"},
+		{"a need of localhost on the same host", []Phase{nothing("a", EachHost), nothing("b", Localhost, "a")}, "workflow w: phase b runs on localhost: list a in NeedsAll"},
+		{"a phase that needs itself", []Phase{nothing("a", EachHost, "a")}, "workflow w: phase a needs a, which is not an earlier phase"},
+		{"a need that is not a phase, of a phase without a host", []Phase{nothing("a", Workers, "b")}, "workflow w: phase a needs b, which is not an earlier phase"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := build(Workflow{Name: "w", Phases: test.phases}, &config.Cluster{}, hostsOf("cp"), Selection{})
+			_, err := graphOf(hostsOf("cp"), Workflow{Name: "w", Phases: test.phases})
 			if err == nil || err.Error() != test.want {
 				t.Errorf("got %v, want %s", err, test.want)
 			}
@@ -119,7 +117,7 @@ func TestGraphRefuses(t *testing.T) {
 	}
 }
 
-func TestBulkThatFailsOnTheFirstControlPlaneStopsNoOtherHost(t *testing.T) {
+func TestABulkPhaseThatFailsOnTheSeedStopsNoOtherHost(t *testing.T) {
 	t.Parallel()
 	var sent atomic.Int32
 	r, _ := runOf(hostsOf("cp", "w1", "w2"))
@@ -127,13 +125,18 @@ func TestBulkThatFailsOnTheFirstControlPlaneStopsNoOtherHost(t *testing.T) {
 		Name: "images", On: EachHost, Bulk: true,
 		Do: func(_ context.Context, s *Step) error {
 			if s.hostName() == "cp" {
-				return errors.New("no room")
+				return errors.New("no space left on device")
 			}
 			sent.Add(1)
 			return nil
 		},
 	}}})
 	if err == nil || sent.Load() != 2 {
-		t.Errorf("%d of 2 workers were served, error %v", sent.Load(), err)
+		t.Errorf("%d of 2 workers have their images, error %v", sent.Load(), err)
 	}
+}
+
+func graphOf(hosts *Hosts, w Workflow) ([]*task, error) {
+	r, _ := runOf(hosts)
+	return r.build(w)
 }

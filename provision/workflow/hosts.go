@@ -8,89 +8,116 @@ import (
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/host/plan"
 )
 
-// Host is a host of the inventory with the means to work on it.
+// Host is a host of the inventory with the connection to it, and what the run
+// has learned of it.
 type Host struct {
 	// Config is what the inventory says.
 	Config config.Host
-	// Conn is the real machine: neither recorded nor journaled.
+	// Conn is the connection itself: what is changed through it is neither
+	// recorded in a plan nor journaled.
 	Conn host.Host
 
-	facts atomic.Pointer[facts.Facts]
-	// planned: a plan has recorded a change of this machine.
-	planned atomic.Bool
+	facts       atomic.Pointer[facts.Facts]
+	unreachable atomic.Pointer[error]
+	// plan says whether a plan has recorded a change of this host.
+	plan plan.State
 }
 
-// Facts of the machine; nil before they were read.
-func (m *Host) Facts() *facts.Facts { return m.facts.Load() }
-
-// SetFacts is called by the phase that reads them.
-func (m *Host) SetFacts(f *facts.Facts) { m.facts.Store(f) }
-
-// NodeIP is the address that the cluster uses for this machine, the one fact
-// from which kubelet's --node-ip, the advertiseAddress and the CNI's interface
-// all come: what the inventory says, else the address that SSH is asked on if
-// the machine has it, else the one on the default route.
-func (m *Host) NodeIP() (netip.Addr, error) {
-	if m.Config.NodeIP != "" {
-		return netip.ParseAddr(m.Config.NodeIP)
+// name is the name in the inventory; empty for localhost.
+func (h *Host) name() string {
+	if h == nil {
+		return ""
 	}
-	f := m.Facts()
+	return h.Config.Name
+}
+
+// Facts of the host; nil until they are read.
+func (h *Host) Facts() *facts.Facts { return h.facts.Load() }
+
+// SetFacts is for the phase that reads them.
+func (h *Host) SetFacts(f *facts.Facts) { h.facts.Store(f) }
+
+// Unreachable returns why slipway cannot work on the host; nil if it can, or
+// has not tried. The error wraps host.ErrUnreachable, host.ErrAuth, host.ErrSudo
+// or a *host.HostKeyError.
+//
+// An unreachable host does not end the run. Its phases are skipped, unless they
+// are Offline; a phase with ReadOnly that is skipped counts as done, so that
+// phases that compare hosts, such as preflight, decide what follows. The run
+// fails in the end.
+func (h *Host) Unreachable() error {
+	if h == nil {
+		return nil
+	}
+	if err := h.unreachable.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// SetUnreachable is for the phase that connects first.
+func (h *Host) SetUnreachable(err error) { h.unreachable.Store(&err) }
+
+// NodeIP is the address that the cluster uses for the host. kubelet's --node-ip,
+// the API server's advertiseAddress and the interface of the pod network all
+// follow from it. It is the nodeIP of the inventory, else the address by which
+// SSH reaches the host if one of its interfaces has it, else the address on the
+// default route.
+func (h *Host) NodeIP() (netip.Addr, error) {
+	if h.Config.NodeIP != "" {
+		return netip.ParseAddr(h.Config.NodeIP)
+	}
+	f := h.Facts()
 	if f == nil {
-		return netip.Addr{}, fmt.Errorf("%s: the node's address is not known before its facts are", m.Config.Name)
+		return netip.Addr{}, fmt.Errorf("%s: the address of the node is unknown, since the facts of the host have not been read", h.Config.Name)
 	}
-	if addr, err := netip.ParseAddr(m.Config.Address); err == nil && f.HasAddress(addr) {
+	if addr, err := netip.ParseAddr(h.Config.Address); err == nil && f.HasAddress(addr) {
 		return addr, nil
 	}
 	if addr := f.DefaultAddress(); addr.IsValid() {
 		return addr, nil
 	}
 	return netip.Addr{}, WithHint(
-		fmt.Errorf("%s: no address for the node: %s is not on the machine, and it has no default route", m.Config.Name, m.Config.Address),
+		fmt.Errorf("%s: no address for the node: no interface has %s, and there is no default route", h.Config.Name, h.Config.Address),
 		"set nodeIP for this host in the inventory")
 }
 
-// Hosts is all machines of an inventory, in its order.
+// Hosts are all hosts of a run, in the order of the inventory.
 type Hosts struct {
 	All []*Host
 }
 
-// Names are the hosts' names.
-func (f *Hosts) Names() []string {
-	names := make([]string, 0, len(f.All))
-	for _, m := range f.All {
-		names = append(names, m.Config.Name)
+// Names returns the names of all hosts.
+func (h *Hosts) Names() []string {
+	names := make([]string, 0, len(h.All))
+	for _, host := range h.All {
+		names = append(names, host.Config.Name)
 	}
 	return names
 }
 
-// FirstControlPlane is where kubeadm init runs; nil if there is none.
-func (f *Hosts) FirstControlPlane() *Host {
-	for _, m := range f.All {
-		if m.Config.Has(config.RoleControlPlane) {
-			return m
+// Where returns the hosts for which selects returns true.
+func (h *Hosts) Where(selects func(*Host) bool) []*Host {
+	var selected []*Host
+	for _, host := range h.All {
+		if selects(host) {
+			selected = append(selected, host)
+		}
+	}
+	return selected
+}
+
+// Seed returns the control plane on which the cluster starts, and through which
+// slipway uses it: the first one of the inventory. Nothing else decides this.
+// It is nil if there is no control plane.
+func (h *Hosts) Seed() *Host {
+	for _, host := range h.All {
+		if host.isControlPlane() {
+			return host
 		}
 	}
 	return nil
-}
-
-// at returns the machines of a place; the installer is one nil machine.
-func (f *Hosts) at(p Place) []*Host {
-	switch p {
-	case Localhost:
-		return []*Host{nil}
-	case FirstControlPlane:
-		return []*Host{f.FirstControlPlane()}
-	case Workers:
-		var workers []*Host
-		for _, m := range f.All {
-			if !m.Config.Has(config.RoleControlPlane) {
-				workers = append(workers, m)
-			}
-		}
-		return workers
-	default:
-		return f.All
-	}
 }

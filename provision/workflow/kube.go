@@ -32,7 +32,7 @@ func (r *Run) kube(ctx context.Context, s *Step) (*kube.Client, error) {
 	if r.kubes.client != nil {
 		return r.kubes.client, nil
 	}
-	first := r.Hosts.FirstControlPlane()
+	first := r.Hosts.Seed()
 	conf, err := s.On(first).ReadFile(ctx, AdminConf)
 	if err != nil {
 		return nil, fmt.Errorf("the cluster's kubeconfig: %w", err)

@@ -14,6 +14,7 @@ import (
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubetest"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/journal"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
@@ -43,7 +44,7 @@ func served(t *testing.T) (*workflowtest.Fixture, *kubetest.Server) {
 }
 
 func phase(do func(context.Context, *workflow.Step) error) workflow.Phase {
-	return workflow.Phase{Name: "test", Title: "do it", On: workflow.FirstControlPlane, Do: do}
+	return workflow.Phase{Name: "test", Title: "do it", On: workflow.Seed, Do: do}
 }
 
 // applySet makes a set of the objects.
@@ -214,12 +215,12 @@ func TestWaitForShowsWhatIsSeen(t *testing.T) {
 	}
 }
 
-func TestSumsAreThoseOfTheMachine(t *testing.T) {
+func TestSumsAreThoseOfTheHost(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, one)
 	fixture.Host("cp-1").Put("/a", "")
 	fixture.MustPlan(phase(func(ctx context.Context, s *workflow.Step) error {
-		sums, err := s.Sums(ctx, []string{"/a", "/b"})
+		sums, err := journal.Sums(ctx, s, []string{"/a", "/b"})
 		want := map[string]string{"/a": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}
 		if diff := cmp.Diff(want, sums); diff != "" {
 			t.Error(diff)

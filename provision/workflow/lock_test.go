@@ -12,16 +12,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/lock"
 )
 
-// lockable is a machine that only knows lock.sh, and keeps what it was told.
+// lockable is a host that only knows lock.sh, and keeps how it was called.
 type lockable struct {
-	mu     sync.Mutex
-	verbs  []string
-	times  []time.Duration // since the first
-	holder lockRecord
-	start  time.Time
-	// answer, if not nil, is asked first.
+	mu    sync.Mutex
+	verbs []string
+	// answer, if not nil, is the result of the script.
 	answer func(verb string) error
 }
 
@@ -30,13 +28,7 @@ func (l *lockable) host() host.Host {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		verb := cmd.Argv[4]
-		if l.verbs == nil {
-			l.start = time.Now()
-		}
-		l.verbs, l.times = append(l.verbs, verb), append(l.times, time.Since(l.start))
-		if err := json.Unmarshal([]byte(cmd.Argv[7]), &l.holder); err != nil {
-			return host.Result{}, err
-		}
+		l.verbs = append(l.verbs, verb)
 		if l.answer != nil {
 			return host.Result{}, l.answer(verb)
 		}
@@ -54,144 +46,98 @@ func lockPhase(do func(context.Context) error) Phase {
 	}}
 }
 
-func lockRun(machines ...*lockable) *Run {
-	names := []string{"cp", "w1", "w2"}[:len(machines)]
-	hosts := hostsOf(names...)
-	for i, m := range machines {
-		hosts.All[i].Conn = m.host()
+func lockRun(hosts ...*lockable) *Run {
+	names := []string{"cp", "w1", "w2"}[:len(hosts)]
+	all := hostsOf(names...)
+	for i, h := range hosts {
+		all.All[i].Conn = h.host()
 	}
-	r, _ := runOf(hosts)
+	r, _ := runOf(all)
 	return r
 }
 
-func TestALockIsRenewedUntilTheRunEnds(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		machine := &lockable{}
-		r := lockRun(machine)
-		do(t, r, lockPhase(func(context.Context) error {
-			<-time.After(50 * time.Second)
-			return nil
-		}))
-		if diff := cmp.Diff([]string{"take", "take", "take", "take", "free"}, machine.verbs); diff != "" {
-			t.Error(diff)
-		}
-		at := []time.Duration{0, 15 * time.Second, 30 * time.Second, 45 * time.Second, 50 * time.Second}
-		if diff := cmp.Diff(at, machine.times); diff != "" {
-			t.Error(diff)
-		}
-		if h := machine.holder; h.Holder != "me@here" || h.Run != "test" || h.Since != "2000-01-01T00:00:00Z" || len(h.Token) < 20 {
-			t.Errorf("the lock says %+v", h)
-		}
-	})
+// heldBy is the script's answer when another installer holds the lock.
+func heldBy(t *testing.T, holder string) error {
+	t.Helper()
+	line, err := json.Marshal(map[string]string{"holder": holder})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &host.ExitError{Host: "cp", Code: 75, Stdout: string(line) + "\n"}
 }
 
 func TestALockIsTakenOnceARun(t *testing.T) {
 	t.Parallel()
-	machine := &lockable{}
-	r := lockRun(machine)
+	h := &lockable{}
 	again := lockPhase(func(context.Context) error { return nil })
 	again.Name, again.Needs = "again", []string{"lock"}
-	do(t, r, lockPhase(func(context.Context) error { return nil }), again)
-	if diff := cmp.Diff([]string{"take", "free"}, machine.verbs); diff != "" {
+	do(t, lockRun(h), lockPhase(func(context.Context) error { return nil }), again)
+	if diff := cmp.Diff([]string{"take", "release"}, h.verbs); diff != "" {
 		t.Error(diff)
 	}
 }
 
-func TestARenewalThatFailsIsTriedAgain(t *testing.T) {
+func TestAPlanTakesNoLock(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		machine := &lockable{}
-		machine.answer = func(string) error {
-			if n := len(machine.verbs); n == 2 || n == 3 {
-				return host.ErrUnreachable
-			}
-			return nil
-		}
-		do(t, lockRun(machine), lockPhase(func(context.Context) error {
-			<-time.After(50 * time.Second)
-			return nil
-		}))
-		if diff := cmp.Diff([]string{"take", "take", "take", "take", "free"}, machine.verbs); diff != "" {
-			t.Error(diff)
-		}
-	})
+	h := &lockable{}
+	r := lockRun(h)
+	r.Plan = true
+	do(t, r, lockPhase(func(context.Context) error { return nil }))
+	if len(h.verbs) > 0 {
+		t.Errorf("the lock script ran: %v", h.verbs)
+	}
 }
 
-// heldBy is how the script says that the lock is somebody else's.
-func heldBy(t *testing.T, h lockRecord) error {
-	t.Helper()
-	line, err := json.Marshal(h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &host.ExitError{Host: "cp", Code: lockHeld, Stdout: string(line) + "\n"}
-}
-
-func TestASecondInstallerIsToldWhoHoldsTheLock(t *testing.T) {
+func TestARunStopsAtALockThatIsHeld(t *testing.T) {
 	t.Parallel()
-	machine := &lockable{}
-	machine.answer = func(string) error {
-		return heldBy(t, lockRecord{Token: "x", Holder: "you@there", Run: "reset", Since: "2026-01-01T00:00:00Z"})
-	}
-	err := lockRun(machine).Do(t.Context(), Workflow{Name: "test", Phases: []Phase{lockPhase(func(context.Context) error {
-		t.Error("goes on without the lock")
+	h := &lockable{answer: func(string) error { return heldBy(t, "you@there") }}
+	err := lockRun(h).Do(t.Context(), Workflow{Name: "test", Phases: []Phase{lockPhase(func(context.Context) error {
+		t.Error("the phase continues without the lock")
 		return nil
 	})}})
-	var locked *LockedError
-	if !errors.As(err, &locked) {
-		t.Fatalf("got %v, want a *LockedError", err)
-	}
-	if diff := cmp.Diff(&LockedError{Host: "cp", Holder: "you@there", Since: "2026-01-01T00:00:00Z", Run: "reset"}, locked); diff != "" {
-		t.Error(diff)
-	}
-	if got, want := err.Error(), "lock on cp: locked by you@there (reset) since 2026-01-01T00:00:00Z"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+	var held *lock.HeldError
+	if !errors.As(err, &held) || held.Holder != "you@there" {
+		t.Errorf("got %v, want a *lock.HeldError", err)
 	}
 	if Hint(err) == "" {
-		t.Error("no hint what to do")
-	}
-	if diff := cmp.Diff([]string{"take"}, machine.verbs); diff != "" {
-		t.Errorf("a lock that was not taken is freed: %s", diff)
+		t.Error("the error has no hint")
 	}
 }
 
-// The installer's machine slept, its lock expired, and somebody else began.
-func TestARunEndsWhenItsLockWasTakenOver(t *testing.T) {
+func TestARunEndsWhenItsLockIsTakenOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		machine, other := &lockable{}, &lockable{}
-		machine.answer = func(verb string) error {
-			if len(machine.verbs) == 2 {
-				return heldBy(t, lockRecord{Holder: "you@there"})
+		first, other := &lockable{}, &lockable{}
+		first.answer = func(string) error {
+			if len(first.verbs) == 2 {
+				return heldBy(t, "you@there")
 			}
 			return nil
 		}
-		start := time.Now()
-		err := lockRun(machine, other).Do(t.Context(), Workflow{Name: "test", Phases: []Phase{
+		err := lockRun(first, other).Do(t.Context(), Workflow{Name: "test", Phases: []Phase{
 			lockPhase(func(ctx context.Context) error {
 				<-ctx.Done()
 				return ctx.Err()
 			}),
-			{Name: "next", Needs: []string{"lock"}, Do: func(context.Context, *Step) error { t.Error("goes on"); return nil }},
+			{Name: "next", Needs: []string{"lock"}, Do: func(context.Context, *Step) error { t.Error("the run continues"); return nil }},
 		}})
-		var locked *LockedError
-		if !errors.As(err, &locked) || locked.Holder != "you@there" || time.Since(start) != lockRenewal {
-			t.Errorf("got %v after %s", err, time.Since(start))
+		var held *lock.HeldError
+		if !errors.As(err, &held) || held.Holder != "you@there" || Hint(err) == "" {
+			t.Errorf("got %v, hint %q", err, Hint(err))
 		}
-		if last := other.verbs[len(other.verbs)-1]; last != "free" {
-			t.Errorf("the other machine's lock is not freed: %v", other.verbs)
+		if last := other.verbs[len(other.verbs)-1]; last != "release" {
+			t.Errorf("the other host's lock is not released: %v", other.verbs)
 		}
 	})
 }
 
-func TestCtrlCFreesTheLocks(t *testing.T) {
+func TestCtrlCReleasesTheLocks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		machines := []*lockable{{}, {}, {}}
-		err := lockRun(machines...).Do(ctx, Workflow{Name: "test", Phases: []Phase{lockPhase(func(ctx context.Context) error {
-			<-time.After(time.Second) // all have theirs
+		hosts := []*lockable{{}, {}, {}}
+		err := lockRun(hosts...).Do(ctx, Workflow{Name: "test", Phases: []Phase{lockPhase(func(ctx context.Context) error {
+			<-time.After(time.Second) // All hosts are locked by then.
 			cancel()
 			<-ctx.Done()
 			return ctx.Err()
@@ -199,62 +145,23 @@ func TestCtrlCFreesTheLocks(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
-		for i, m := range machines {
-			if diff := cmp.Diff([]string{"take", "free"}, m.verbs); diff != "" {
-				t.Errorf("machine %d: %s", i, diff)
+		for i, h := range hosts {
+			if diff := cmp.Diff([]string{"take", "release"}, h.verbs); diff != "" {
+				t.Errorf("host %d: %s", i, diff)
 			}
 		}
 	})
 }
 
-// It is not known whether the lock was taken: left alone it would refuse the
-// next run for a minute.
-func TestALockThatMayHaveBeenTakenIsFreed(t *testing.T) {
+func TestALockThatCannotBeReleasedFailsTheRun(t *testing.T) {
 	t.Parallel()
-	tests := []struct {
-		name   string
-		err    error
-		cancel bool
-		verbs  []string
-	}{
-		{"after Ctrl-C", context.Canceled, true, []string{"take", "free"}},
-		{"after the connection was lost", host.ErrOutcomeUnknown, false, []string{"take", "free"}},
-		{"not if the machine was never reached", host.ErrUnreachable, false, []string{"take"}},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			machine := &lockable{answer: func(verb string) error {
-				if test.cancel {
-					cancel()
-				}
-				if verb == "take" {
-					return test.err
-				}
-				return nil
-			}}
-			err := lockRun(machine).Do(ctx, Workflow{Name: "test", Phases: []Phase{lockPhase(func(context.Context) error { return nil })}})
-			if !errors.Is(err, test.err) {
-				t.Errorf("got %v, want %v", err, test.err)
-			}
-			if diff := cmp.Diff(test.verbs, machine.verbs); diff != "" {
-				t.Error(diff)
-			}
-		})
-	}
-}
-
-func TestALockThatCannotBeFreedIsTold(t *testing.T) {
-	t.Parallel()
-	machine := &lockable{answer: func(verb string) error {
-		if verb == "free" {
+	h := &lockable{answer: func(verb string) error {
+		if verb == "release" {
 			return host.ErrUnreachable
 		}
 		return nil
 	}}
-	err := lockRun(machine).Do(t.Context(), Workflow{Name: "test", Phases: []Phase{lockPhase(func(context.Context) error { return nil })}})
+	err := lockRun(h).Do(t.Context(), Workflow{Name: "test", Phases: []Phase{lockPhase(func(context.Context) error { return nil })}})
 	if !errors.Is(err, host.ErrUnreachable) {
 		t.Errorf("got %v, want %v", err, host.ErrUnreachable)
 	}

@@ -1,90 +1,76 @@
-// Package workflow runs phases on machines: it builds the graph of (phase,
-// host) and starts each of its nodes as soon as what that node needs is done.
-// There is no barrier that a phase did not ask for.
+// Package workflow runs phases on hosts. It builds a graph of tasks, each one
+// phase on one host, and starts a task as soon as the tasks that it needs are
+// done. There is no barrier that a phase did not ask for.
 package workflow
 
 import (
 	"context"
-	"errors"
 
 	"slipway.io/slipway/provision/config"
 )
 
-// Phase is a named step of a workflow.
+// Phase is a named step of a workflow. Its fields say where and when it runs,
+// and what it does; the runner, `slipway phase list`, `slipway explain` and
+// docs/phases.md all read them from here.
 type Phase struct {
-	// Name is what flags and the journal call it: kebab-case, unique.
+	// Name identifies the phase in flags, events and the journal. It is in
+	// kebab-case and unique in its workflow.
 	Name string
-	// Title is a short line for people: what the phase does.
+	// Title says in one short line what the phase does: "turn swap off for good".
 	Title string
-	// Why is a sentence or two: what goes wrong without it.
+	// Why says in a sentence or two what goes wrong without the phase.
 	Why string
-	// Manual are the commands with which a person would do it on the machine,
-	// one an element; what stands in CAPITALS is to be filled in.
+	// Manual lists the commands with which a person does the same by hand, one
+	// per element. Words in CAPITALS are placeholders.
 	Manual []string
-	// On says where it runs.
+
+	// On selects the hosts on which the phase runs. The zero value is EachHost.
 	On Place
-	// Needs names the phases that must be done before, on the same host; or
-	// wherever they run, if they run only once.
+	// Needs names earlier phases that must succeed first: on the same host, or
+	// wherever the needed phase runs if it runs in one place only. A need that
+	// does not run on this host, as a phase of workers on a control plane, is met.
 	Needs []string
-	// NeedsAll names the phases that must be done before on every host.
+	// NeedsAll names earlier phases that must succeed first on every host on
+	// which they run. It is a barrier: use it only if the phase depends on all of
+	// them.
 	NeedsAll []string
-	// ReadOnly phases look and change nothing. They take part in every run,
-	// whatever is selected, and in plans.
+	// Roll makes hosts take turns: the phases with the same Roll run on one batch
+	// of hosts after another. Nil: hosts do not wait for each other.
+	Roll *Roll
+	// OnDisruption restricts a phase with a Roll to hosts on which the roll is
+	// disruptive. Set it for phases such as drain and uncordon.
+	OnDisruption bool
+
+	// ReadOnly marks a phase that changes nothing. Flags cannot leave it out: it
+	// runs on every host that the run reads (see Selection), and in a plan.
 	ReadOnly bool
-	// Always: it takes part whichever phases are selected, on the hosts that
-	// are. For the lock, without which no part of a workflow may run.
+	// Always marks a phase that flags cannot leave out, although it changes
+	// something. It runs on the selected hosts. The lock is one.
 	Always bool
-	// Enabled says whether the inventory asks for it: a phase that is not wanted
-	// takes no part, and counts as done. Nil: every cluster needs it.
-	Enabled func(*config.Cluster) bool
-	// Bulk phases send much over what all machines share: the installer's
-	// uplink, and in a lab the processor. The first control plane, for which all
-	// others wait in the end, comes first: the other machines run theirs when
-	// such phases of it are over, while it is initialised.
+	// Offline marks a phase that does not connect to its host, such as one that
+	// deletes the Node of a host that is lost. It runs for unreachable hosts too,
+	// and does not wait there for the phases that could not run.
+	Offline bool
+	// Bulk marks a phase that sends much data. Other hosts start it when the seed
+	// has finished its own: they share localhost's uplink, and in the end all of
+	// them wait for the seed.
 	Bulk bool
-	// Done probes whether there is nothing to do. Nil: Do finds out by itself,
-	// since all it does is idempotent.
+
+	// Enabled reports whether the inventory asks for the phase. A phase that is
+	// not enabled counts as done. Nil: every cluster needs it.
+	Enabled func(*config.Cluster) bool
+	// Done probes whether there is nothing to do, also in a plan. Nil: Do is
+	// idempotent and finds out by itself.
 	Done func(context.Context, *Step) (bool, error)
-	// Do does it. What it changes is counted by what passes through the Step.
+	// Do does the work. It changes hosts and the cluster through the Step only,
+	// which counts each change and in a plan records it instead.
 	Do func(context.Context, *Step) error
 }
 
-// Place says on which hosts a phase runs.
-type Place int
-
-// The places.
-const (
-	// EachHost: on every host of the inventory.
-	EachHost Place = iota
-	// FirstControlPlane: once, on the control plane that the inventory names
-	// first. What is done through the API server is done here.
-	FirstControlPlane
-	// Workers: on every host that is not a control plane.
-	Workers
-	// Localhost: once, on no machine.
-	Localhost
-)
-
-// String is the place as the docs and `phase list` show it.
-func (p Place) String() string {
-	switch p {
-	case FirstControlPlane:
-		return "first control plane"
-	case Workers:
-		return "each worker"
-	case Localhost:
-		return "installer"
-	default:
-		return "each host"
-	}
-}
-
-// once says whether there is one node for the phase and not one a host.
-func (p Place) once() bool { return p == FirstControlPlane || p == Localhost }
-
-// Workflow is an ordered list of phases; a phase stands after all it needs.
+// Workflow is an ordered list of phases. Each phase stands after those that it
+// needs.
 type Workflow struct {
-	// Name is apply, reset, …
+	// Name is the name of the command: apply, reset, …
 	Name   string
 	Phases []Phase
 }
@@ -97,32 +83,4 @@ func (w Workflow) Phase(name string) (Phase, bool) {
 		}
 	}
 	return Phase{}, false
-}
-
-// hinted is an error with what to do about it.
-type hinted struct {
-	error
-	hint string
-}
-
-func (h hinted) Unwrap() error { return h.error }
-
-// WithHint adds to an error what the reader should do next.
-func WithHint(err error, hint string) error {
-	if err == nil {
-		return nil
-	}
-	return hinted{err, hint}
-}
-
-// Hint is what WithHint added, the innermost; empty if nothing was.
-func Hint(err error) string {
-	hint := ""
-	for {
-		var h hinted
-		if !errors.As(err, &h) {
-			return hint
-		}
-		hint, err = h.hint, h.error
-	}
 }

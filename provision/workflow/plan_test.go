@@ -1,17 +1,16 @@
 package workflow
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io/fs"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/hosttest"
+	"slipway.io/slipway/provision/host/journal"
 	"slipway.io/slipway/provision/report"
 )
 
@@ -38,53 +37,29 @@ func changes(events *report.Recorder) []string {
 	return all
 }
 
-func TestAPlanRecordsAndPassesNothingOn(t *testing.T) {
+func TestAPlanRecordsWhatAStepChanges(t *testing.T) {
 	t.Parallel()
-	sum := strings.Repeat("a", 64)
 	r, fake, events := planOf(t)
 	fake.Put("/etc/same", "same")
-	fake.PutBlob(host.Blob{Path: "/bin/same", SHA256: sum})
 	fake.ExpectQuery("uname", "-r").Returns("6.1\n")
 	do(t, r, Phase{Name: "a", Do: func(ctx context.Context, s *Step) error {
-		if res, err := s.Query(ctx, host.Cmd{Argv: []string{"uname", "-r"}}); err != nil || string(res.Stdout) != "6.1\n" {
-			t.Errorf("the machine is not asked: %q, %v", res.Stdout, err)
+		if res, err := s.Query(ctx, host.Cmd{Argv: []string{"uname", "-r"}, Sudo: true}); err != nil || string(res.Stdout) != "6.1\n" {
+			t.Errorf("the host is not asked: %q, %v", res.Stdout, err)
 		}
-		if err := s.Lock(ctx); err != nil {
-			t.Errorf("a plan takes a lock: %v", err)
-		}
-		for _, cmd := range []host.Cmd{
-			{Argv: []string{"swapoff", "/dev/sda2"}},
-			{Argv: []string{"login", "hunter2"}, Secret: []string{"hunter2"}},
-			host.Script("start.sh", []byte("exit 1"), "kubelet"),
-			{Name: "import 2 images", Argv: []string{"ctr", "-"}, Stdin: bytes.NewReader([]byte("many"))},
-		} {
-			if _, err := s.Run(ctx, cmd); err != nil {
+		for _, h := range []host.Host{s, s.WithoutJournal()} {
+			if _, err := h.Run(ctx, host.Cmd{Argv: []string{"swapoff", "/dev/sda2"}}); err != nil {
 				return err
 			}
-			if _, err := s.WithoutJournal().Run(ctx, cmd); err != nil {
-				return err
+			for _, name := range []string{"same", "other"} {
+				file := host.File{Path: "/etc/" + name, Content: []byte("same")}
+				if changed, err := host.EnsureFiles(ctx, h, file); err != nil || changed != (name == "other") {
+					t.Errorf("%s: changed %v, %v", file.Path, changed, err)
+				}
 			}
 		}
-		for _, name := range []string{"same", "other"} {
-			file := host.File{Path: "/etc/" + name, Content: []byte("same")}
-			if changed, err := s.WriteFile(ctx, file); err != nil || changed != (name == "other") {
-				t.Errorf("%s: changed %v, %v", file.Path, changed, err)
-			}
-			blob := host.Blob{Path: "/bin/" + name, SHA256: sum, Size: 1234567}
-			if changed, err := s.Upload(ctx, blob); err != nil || changed != (name == "other") {
-				t.Errorf("%s: changed %v, %v", blob.Path, changed, err)
-			}
-		}
-		_, err := s.WriteFile(ctx, host.File{Path: "/etc/new", Mode: fs.ModeDir})
-		return err
+		return nil
 	}})
-	want := []string{
-		"run swapoff /dev/sda2", "run swapoff /dev/sda2",
-		"run login <secret>", "run login <secret>",
-		"run start.sh kubelet", "run start.sh kubelet",
-		"run import 2 images", "run import 2 images",
-		"write /etc/other", "upload /bin/other (1.2 MB)", "make folder /etc/new",
-	}
+	want := []string{"run swapoff /dev/sda2", "write /etc/other", "run swapoff /dev/sda2", "write /etc/other"}
 	if diff := cmp.Diff(want, changes(events)); diff != "" {
 		t.Error(diff)
 	}
@@ -95,12 +70,31 @@ func TestAPlanRecordsAndPassesNothingOn(t *testing.T) {
 	}
 }
 
+func TestAnApplyJournalsWhatAStepChanges(t *testing.T) {
+	t.Parallel()
+	r, fake, events := planOf(t)
+	r.Plan = false
+	fake.ExpectRunScript("journal/files.sh", journal.Dir, "a", "file", "/etc/new")
+	fake.ExpectWrite("/etc/new")
+	fake.ExpectRun("undo")
+	do(t, r, Phase{Name: "a", Do: func(ctx context.Context, s *Step) error {
+		if _, err := host.EnsureFiles(ctx, s, host.File{Path: "/etc/new"}); err != nil {
+			return err
+		}
+		_, err := s.WithoutJournal().Run(ctx, host.Cmd{Argv: []string{"undo"}, Sudo: true})
+		return err
+	}})
+	if diff := cmp.Diff([]string{"write /etc/new", "run undo"}, changes(events)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // What a plan cannot see, since a change that it recorded would make it, counts
 // as a change itself. What fails before any was recorded is a failure.
 func TestAPlanGoesAsFarAsItCanSee(t *testing.T) {
 	t.Parallel()
 	query := func(ctx context.Context, s *Step) error {
-		_, err := s.Query(ctx, host.Cmd{Argv: []string{"containerd", "config", "dump"}})
+		_, err := s.Query(ctx, host.Cmd{Argv: []string{"containerd", "config", "dump"}, Sudo: true})
 		return err
 	}
 	read := func(ctx context.Context, s *Step) error {
@@ -112,7 +106,7 @@ func TestAPlanGoesAsFarAsItCanSee(t *testing.T) {
 		return err
 	}
 	unreachable := func(ctx context.Context, s *Step) error {
-		_, err := s.Query(ctx, host.Cmd{Argv: []string{"uname"}})
+		_, err := s.Query(ctx, host.Cmd{Argv: []string{"uname"}, Sudo: true})
 		return err
 	}
 	tests := []struct {
@@ -184,7 +178,7 @@ func TestAPlanTellsMachinesApart(t *testing.T) {
 	other := hostsOf("w").All[0]
 	other.Conn = hosttest.NewFake(t, "w")
 	r.Hosts.All = append(r.Hosts.All, other)
-	err := r.Do(t.Context(), Workflow{Name: "apply", Phases: []Phase{{Name: "a", On: FirstControlPlane, Do: func(ctx context.Context, s *Step) error {
+	err := r.Do(t.Context(), Workflow{Name: "apply", Phases: []Phase{{Name: "a", On: Seed, Do: func(ctx context.Context, s *Step) error {
 		if _, err := s.Run(ctx, host.Cmd{Argv: []string{"install"}}); err != nil {
 			return err
 		}
@@ -193,28 +187,5 @@ func TestAPlanTellsMachinesApart(t *testing.T) {
 	}}}})
 	if !errors.Is(err, fs.ErrNotExist) || errors.Is(err, host.ErrPlanned) {
 		t.Errorf("got %v, want a file that does not exist", err)
-	}
-}
-
-func TestDescribe(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name string
-		cmd  host.Cmd
-		want string
-	}{
-		{"a plain command", host.Cmd{Argv: []string{"swapoff", "/dev/sda"}}, "swapoff /dev/sda"},
-		{"a script, by its name and arguments", host.Script("undo.sh", nil, "a", "b"), "undo.sh a b"},
-		{"a named command, by its name", host.Cmd{Name: "import", Argv: []string{"ctr", "import", "-"}}, "import"},
-		{"secrets, the longer first", host.Cmd{Argv: []string{"join", "abc.def", "abc"}, Secret: []string{"abc", "abc.def"}}, "join <secret> <secret>"},
-		{"no secret at all", host.Cmd{Argv: []string{"join"}, Secret: []string{""}}, "join"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			if got := describe(test.cmd); got != test.want {
-				t.Errorf("got %q, want %q", got, test.want)
-			}
-		})
 	}
 }

@@ -8,43 +8,53 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/intstr"
+
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/journal"
+	"slipway.io/slipway/provision/host/lock"
+	"slipway.io/slipway/provision/host/plan"
+	"slipway.io/slipway/provision/host/record"
 	"slipway.io/slipway/provision/report"
 )
 
-// Run is one run of a workflow.
+// Run is one run of a workflow on the hosts of one cluster. Runs share nothing:
+// several of them, each with its own Hosts, can be active in a process.
 type Run struct {
 	Cluster *config.Cluster
 	Hosts   *Hosts
 	Bundle  *bundle.Bundle
 	Sink    report.Sink
-	// Selection is the part of the workflow to do.
+	// Selection is the part of the workflow to run.
 	Selection Selection
-	// Plan records changes and makes none.
+	// Plan records changes instead of making them.
 	Plan bool
-	// Timeout is how long the cluster is waited for to be as a phase wants it;
-	// 0 is 5 minutes.
+	// Timeout bounds each wait for a condition of the cluster that has no timeout
+	// of its own; 0 is 5 minutes.
 	Timeout time.Duration
-	// Parallel bounds how many nodes of the graph are at work at once.
+	// Parallel is how many phases run at the same time, over all hosts; at least 1.
 	Parallel int
-	// Hint says what to do about an error that comes without advice of its own;
-	// nil says nothing.
+	// Batch is how many hosts take their turn at the same time in a Roll without
+	// a batch size of its own: a number, or a percentage of the hosts of the roll.
+	// The zero value is 10 %. A batch has at least one host.
+	Batch intstr.IntOrString
+	// Hint returns what to do about an error that has no hint of its own. It may
+	// be nil.
 	Hint func(error) string
-	// Holder says who runs this, for the lock: user@machine.
+	// Holder identifies this process in the locks of the hosts: user@host.
 	Holder string
 
 	name  string
 	stop  context.CancelCauseFunc
-	locks map[*Host]*locked
+	locks map[*Host]*lock.Lock
 	kubes struct {
 		sync.Mutex
 		client *kube.Client
 	}
-	sender host.Sender
-	mu     sync.Mutex
+	mu sync.Mutex
 }
 
 // PhaseError is the failure of a phase on a host.
@@ -58,22 +68,36 @@ func (e *PhaseError) Error() string {
 	if e.Host != "" {
 		where += " on " + e.Host
 	}
-	// Errors of a machine begin with its name, which stands there already.
+	// The errors of a host begin with its name, which is already there.
 	return where + ": " + strings.TrimPrefix(e.Err.Error(), e.Host+": ")
 }
 
 func (e *PhaseError) Unwrap() error { return e.Err }
 
-// errSkipped marks a node that could not run since another one failed.
-var errSkipped = errors.New("not run")
+// errInterrupted ends a task that the end of the run's context stopped.
+var errInterrupted = errors.New("interrupted")
 
-// Do runs the workflow and returns every failure, joined: *PhaseError each.
+// skippedError ends a task that cannot run, because of a task that failed or an
+// unreachable host.
+type skippedError struct {
+	cause  *task
+	reason string
+}
+
+func (e *skippedError) Error() string { return e.reason }
+
+// Do runs the workflow. It returns every failure, joined: a *PhaseError for each
+// task that failed, and the error of each unreachable host that no phase has
+// reported.
 func (r *Run) Do(ctx context.Context, w Workflow) error {
-	nodes, err := build(w, r.Cluster, r.Hosts, r.Selection)
+	tasks, err := r.build(w)
 	if err != nil {
 		return err
 	}
 	r.name = w.Name
+	if r.Plan {
+		r.name = "plan"
+	}
 	start := time.Now()
 	r.emit(report.Event{Kind: report.RunStarted, Message: fmt.Sprintf("%d hosts, %d phases", len(r.Hosts.All), len(w.Phases))})
 
@@ -84,15 +108,16 @@ func (r *Run) Do(ctx context.Context, w Workflow) error {
 	var all sync.WaitGroup
 	var changes int
 	var failures []error
-	for _, n := range nodes {
+	for _, t := range tasks {
 		all.Go(func() {
-			defer close(n.done)
-			count, err := r.node(work, n, slots)
-			n.err = err
+			defer close(t.done)
+			count, err := r.task(work, t, slots)
+			t.err = err
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			changes += count
-			if err != nil && !errors.Is(err, errSkipped) {
+			var failed *PhaseError
+			if errors.As(err, &failed) {
 				failures = append(failures, err)
 			}
 		})
@@ -102,7 +127,7 @@ func (r *Run) Do(ctx context.Context, w Workflow) error {
 		failures = append(failures, context.Cause(work))
 	}
 	failures = append(failures, r.unlock(ctx))
-	err = errors.Join(failures...)
+	err = r.withUnreachable(errors.Join(failures...))
 	finished := report.Event{Kind: report.RunFinished, Changes: changes, Seconds: since(start)}
 	if err != nil {
 		finished.Error, finished.Hint = err.Error(), r.hint(err)
@@ -111,32 +136,48 @@ func (r *Run) Do(ctx context.Context, w Workflow) error {
 	return err
 }
 
-// node waits for what n needs, and runs it.
-func (r *Run) node(ctx context.Context, n *node, slots chan struct{}) (changes int, err error) {
-	for _, need := range n.needs {
+// withUnreachable adds the unreachable hosts that err does not report yet.
+func (r *Run) withUnreachable(err error) error {
+	all := []error{err}
+	for _, h := range r.Hosts.All {
+		if unreachable := h.Unreachable(); unreachable != nil && !errors.Is(err, unreachable) {
+			all = append(all, unreachable)
+		}
+	}
+	if len(all) == 1 {
+		return err
+	}
+	return errors.Join(all...)
+}
+
+// task waits for what t needs, and runs it.
+func (r *Run) task(ctx context.Context, t *task, slots chan struct{}) (changes int, err error) {
+	for _, need := range t.needs {
 		select {
 		case <-need.done:
 		case <-ctx.Done():
 		}
 		if ctx.Err() != nil {
-			return 0, errSkipped
+			return 0, errInterrupted
 		}
-		if need.err != nil {
-			if !n.skip {
-				why := fmt.Sprintf("%s did not succeed", strings.TrimSpace(need.phase.Name+" "+need.host()))
-				r.emit(report.Event{Kind: report.PhaseSkipped, Phase: n.phase.Name, Host: n.host(), Message: why})
-			}
-			return 0, errSkipped
+		if need.err != nil && !t.worksWithout(need) {
+			return 0, r.skip(t, t.reason(need))
 		}
 	}
-	if n.skip {
+	if t.skip {
 		return 0, nil
 	}
-	for _, other := range n.after {
+	if !t.phase.Offline && t.host.Unreachable() != nil {
+		if skipped := r.skip(t, unreachable(t)); !t.phase.ReadOnly {
+			return 0, skipped
+		}
+		return 0, nil
+	}
+	for _, other := range t.after {
 		select {
 		case <-other.done:
 		case <-ctx.Done():
-			return 0, errSkipped
+			return 0, errInterrupted
 		}
 	}
 	select {
@@ -144,34 +185,71 @@ func (r *Run) node(ctx context.Context, n *node, slots chan struct{}) (changes i
 		defer func() { <-slots }()
 	case <-ctx.Done():
 	}
-	// Both may have been ready: nothing new begins after Ctrl-C.
+	// Both may have been ready: nothing starts after Ctrl-C.
 	if ctx.Err() != nil {
-		return 0, errSkipped
+		return 0, errInterrupted
 	}
-	return r.phase(ctx, n)
+	return r.phase(ctx, t)
 }
 
-// phase runs n and reports how it went.
-func (r *Run) phase(ctx context.Context, n *node) (int, error) {
-	start := time.Now()
-	step := &Step{Target: n.machine, run: r, phase: n.phase}
-	if n.machine != nil {
-		step.Host = r.wrap(step, n.machine)
+// worksWithout reports whether a need that did not succeed does not matter: on
+// an unreachable host, an Offline phase needs nothing.
+func (t *task) worksWithout(need *task) bool {
+	return t.phase.Offline && need.host == t.host && t.host.Unreachable() != nil
+}
+
+// reason is why t cannot run after need, which did not succeed.
+func (t *task) reason(need *task) *skippedError {
+	if !t.phase.Offline && t.host.Unreachable() != nil {
+		return unreachable(t)
 	}
-	event := report.Event{Kind: report.PhaseStarted, Phase: n.phase.Name, Host: n.host(), Message: n.phase.Title}
+	var skipped *skippedError
+	if !errors.As(need.err, &skipped) {
+		skipped = &skippedError{cause: need, reason: need.String() + " did not succeed"}
+	}
+	return skipped
+}
+
+func unreachable(t *task) *skippedError {
+	why := strings.TrimPrefix(t.host.Unreachable().Error(), t.host.name()+": ")
+	return &skippedError{cause: t, reason: t.host.name() + " cannot be used: " + why}
+}
+
+// skip reports that t does not run, unless it was left out anyway.
+func (r *Run) skip(t *task, why *skippedError) error {
+	if !t.skip {
+		message := why.reason
+		if t.turn != nil && why.cause.turn != nil && t.turn != why.cause.turn && t.turn.roll == why.cause.turn.roll {
+			message = fmt.Sprintf("roll %s has stopped: %s", t.turn.roll.Name, message)
+		}
+		r.emit(report.Event{Kind: report.PhaseSkipped, Phase: t.phase.Name, Host: t.host.name(), Message: message})
+	}
+	return why
+}
+
+// phase runs t and reports the result.
+func (r *Run) phase(ctx context.Context, t *task) (int, error) {
+	start := time.Now()
+	step := &Step{Target: t.host, run: r, phase: t.phase}
+	if t.host != nil {
+		step.Host = r.wrap(step, t.host)
+	}
+	event := report.Event{Kind: report.PhaseStarted, Phase: t.phase.Name, Host: t.host.name(), Message: t.phase.Title}
 	r.emit(event)
 
-	err := r.perform(ctx, step)
+	err := r.perform(ctx, step, t.turn)
 
 	event.Changes, event.Seconds = int(step.changes.Load()), since(start)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		event.Kind, event.Message = report.PhaseSkipped, "stopped"
-		err = errSkipped
+		err = errInterrupted
 	case err != nil:
 		event = event.WithError(err)
 		event.Kind, event.Hint = report.PhaseFailed, r.hint(err)
-		err = &PhaseError{Phase: n.phase.Name, Host: n.host(), Err: err}
+		err = &PhaseError{Phase: t.phase.Name, Host: t.host.name(), Err: err}
+	case !t.phase.Offline && t.host.Unreachable() != nil:
+		event.Kind, event.Message = report.PhaseSkipped, unreachable(t).reason
 	case event.Changes == 0:
 		event.Kind = report.PhaseUnchanged
 	default:
@@ -188,7 +266,16 @@ func (r *Run) hint(err error) string {
 	return r.Hint(err)
 }
 
-func (r *Run) perform(ctx context.Context, step *Step) error {
+// perform does what the phase has to do; u is the host's turn in its roll.
+func (r *Run) perform(ctx context.Context, step *Step, u *turn) error {
+	if u != nil {
+		if err := u.plan(ctx, step); err != nil {
+			return err
+		}
+		if step.phase.OnDisruption && !u.disruptive {
+			return nil
+		}
+	}
 	if step.phase.Done != nil {
 		done, err := step.phase.Done(ctx, step)
 		if err == nil && done {
@@ -206,22 +293,20 @@ func (r *Run) perform(ctx context.Context, step *Step) error {
 	return err
 }
 
-// planned says whether a plan could not look further, since what it looks at
-// would be made by a change that it only recorded.
+// planned reports whether a plan cannot see further, since the answer depends
+// on a change that it only recorded.
 func planned(r *Run, err error) bool { return r.Plan && errors.Is(err, host.ErrPlanned) }
 
 func (r *Run) emit(e report.Event) {
-	e.Time, e.Run = time.Now(), r.name
-	if r.Plan {
-		e.Run = "plan"
-	}
+	e.Time, e.Run, e.Cluster = time.Now(), r.name, r.Cluster.Metadata.Name
 	r.Sink.Event(e)
 }
 
-// wrap is the machine as a step sees it.
-func (r *Run) wrap(s *Step, m *Host) host.Host {
+// wrap returns the host as a step sees it: a plan changes nothing, any other run
+// keeps a journal; both count changes.
+func (r *Run) wrap(s *Step, h *Host) host.Host {
 	if r.Plan {
-		return &planner{Host: m.Conn, step: s, machine: m}
+		return record.New(plan.New(h.Conn, &h.plan), s)
 	}
-	return &journaler{counter{Host: m.Conn, step: s}}
+	return journal.New(h.Conn, s.phase.Name, s)
 }

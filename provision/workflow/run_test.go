@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/report"
 )
 
@@ -19,7 +22,7 @@ func TestPhasesRunAfterWhatTheyNeed(t *testing.T) {
 	t.Parallel()
 	d := &diary{}
 	r, _ := runOf(hostsOf("cp"))
-	do(t, r, d.phase("a", EachHost), d.phase("b", FirstControlPlane, "a"), d.phase("c", Localhost, "b"), d.phase("d", EachHost, "c"))
+	do(t, r, d.phase("a", EachHost), d.phase("b", Seed, "a"), d.phase("c", Localhost, "b"), d.phase("d", EachHost, "c"))
 	if diff := cmp.Diff([]string{"a cp", "b cp", "c ", "d cp"}, d.lines); diff != "" {
 		t.Error(diff)
 	}
@@ -52,23 +55,23 @@ func TestAPhaseThatNeedsAllWaitsForEveryHost(t *testing.T) {
 		var done atomic.Int32
 		r, _ := runOf(hostsOf("cp", "w1", "w2"))
 		do(t, r,
-			Phase{Name: "look", Do: func(_ context.Context, s *Step) error {
+			Phase{Name: "observe", Do: func(_ context.Context, s *Step) error {
 				if s.hostName() == "w1" {
 					<-time.After(time.Hour)
 				}
 				done.Add(1)
 				return nil
 			}},
-			Phase{Name: "act", NeedsAll: []string{"look"}, Do: func(_ context.Context, s *Step) error {
+			Phase{Name: "act", NeedsAll: []string{"observe"}, Do: func(_ context.Context, s *Step) error {
 				if n := done.Load(); n != 3 {
-					t.Errorf("%s acts after %d of 3 looked", s.hostName(), n)
+					t.Errorf("%s acts after %d of 3 have observed", s.hostName(), n)
 				}
 				return nil
 			}})
 	})
 }
 
-func TestParallelBoundsWhatIsUnderWay(t *testing.T) {
+func TestParallelBoundsThePhasesThatRunAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var now, most atomic.Int32
@@ -94,12 +97,12 @@ func TestAFailureStopsOnlyItsOwnChainAndWhatNeedsIt(t *testing.T) {
 	t.Parallel()
 	d := &diary{}
 	broken := errors.New("broken")
-	everywhere := d.phase("ready", FirstControlPlane)
+	everywhere := d.phase("ready", Seed)
 	everywhere.NeedsAll = []string{"b"}
 	fail := d.phase("a", EachHost)
 	fail.Do = func(_ context.Context, s *Step) error {
 		if strings.HasPrefix(s.hostName(), "w") {
-			return WithHint(broken, "mend it")
+			return WithHint(broken, "fix it")
 		}
 		return nil
 	}
@@ -119,8 +122,8 @@ func TestAFailureStopsOnlyItsOwnChainAndWhatNeedsIt(t *testing.T) {
 	if diff := cmp.Diff([]string{"a on w1: broken", "a on w2: broken"}, failures(t, err)); diff != "" {
 		t.Error(diff)
 	}
-	if !errors.Is(err, broken) || Hint(err) != "mend it" {
-		t.Errorf("the cause or its hint is lost: %v, hint %q", err, Hint(err))
+	if !errors.Is(err, broken) || Hint(err) != "fix it" {
+		t.Errorf("the cause or its hint is missing: %v, hint %q", err, Hint(err))
 	}
 }
 
@@ -135,7 +138,7 @@ func failures(t *testing.T, err error) []string {
 	for _, one := range joined.Unwrap() {
 		var failed *PhaseError
 		if !errors.As(one, &failed) {
-			t.Errorf("%v is no *PhaseError", one)
+			t.Errorf("%v is not a *PhaseError", one)
 		}
 		texts = append(texts, one.Error())
 	}
@@ -152,7 +155,7 @@ func TestPhaseErrorNamesTheHostOnce(t *testing.T) {
 		{"on a host", PhaseError{"lock", "w1", errors.New("no")}, "lock on w1: no"},
 		{"on a host that the error names", PhaseError{"lock", "w1", errors.New("w1: no")}, "lock on w1: no"},
 		{"about another host", PhaseError{"lock", "w1", errors.New("w2: no")}, "lock on w1: w2: no"},
-		{"on the installer", PhaseError{"bundle", "", errors.New("no")}, "bundle: no"},
+		{"on localhost", PhaseError{"bundle", "", errors.New("no")}, "bundle: no"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -164,7 +167,7 @@ func TestPhaseErrorNamesTheHostOnce(t *testing.T) {
 	}
 }
 
-func TestAPhaseThatIsDoneIsNotDoneAgain(t *testing.T) {
+func TestAPhaseThatIsDoneDoesNotRun(t *testing.T) {
 	t.Parallel()
 	r, events := runOf(hostsOf("cp", "w"))
 	unsure := errors.New("cannot tell")
@@ -181,7 +184,7 @@ func TestAPhaseThatIsDoneIsNotDoneAgain(t *testing.T) {
 		{
 			Name: "b", On: Workers,
 			Done: func(context.Context, *Step) (bool, error) { return false, unsure },
-			Do:   func(context.Context, *Step) error { t.Error("done without knowing whether it was"); return nil },
+			Do:   func(context.Context, *Step) error { t.Error("Do runs although Done has failed"); return nil },
 		},
 	}})
 	if !errors.Is(err, unsure) {
@@ -196,7 +199,7 @@ func TestAPhaseThatIsDoneIsNotDoneAgain(t *testing.T) {
 	}
 }
 
-func TestEventsTellWhatHappens(t *testing.T) {
+func TestEventsSayWhatHappens(t *testing.T) {
 	t.Parallel()
 	r, events := runOf(hostsOf("cp"))
 	do(t, r, Phase{Name: "a", Title: "do it", Do: func(_ context.Context, s *Step) error {
@@ -215,8 +218,8 @@ func TestEventsTellWhatHappens(t *testing.T) {
 	}, NeedsAll: []string{"a"}})
 	var got []string
 	for _, e := range events.Events() {
-		if e.Run != "test" || e.Time.IsZero() {
-			t.Errorf("%+v has no run or no time", e)
+		if e.Run != "test" || e.Cluster != "lab" || e.Time.IsZero() {
+			t.Errorf("%+v lacks the run, the cluster or the time", e)
 		}
 		got = append(got, strings.Join([]string{string(e.Kind), e.Host, e.Phase, e.Message}, "|"))
 	}
@@ -231,7 +234,7 @@ func TestEventsTellWhatHappens(t *testing.T) {
 	}
 }
 
-func TestCtrlCLetsNothingNewBegin(t *testing.T) {
+func TestCtrlCLetsNothingStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		interrupted := errors.New("interrupt signal received")
@@ -249,10 +252,10 @@ func TestCtrlCLetsNothingNewBegin(t *testing.T) {
 			d.phase("b", EachHost, "a"),
 		}})
 		if err == nil || err.Error() != interrupted.Error() {
-			t.Errorf("got %v, want just what the signal said", err)
+			t.Errorf("got %v, want only what the signal said", err)
 		}
 		if diff := cmp.Diff([]string{"a ended"}, d.lines); diff != "" {
-			t.Errorf("what was under way ends, nothing else begins: %s", diff)
+			t.Errorf("what runs ends, nothing else starts: %s", diff)
 		}
 		for _, kind := range kinds(events) {
 			if !strings.HasSuffix(kind, " a phase-skipped") {
@@ -262,7 +265,7 @@ func TestCtrlCLetsNothingNewBegin(t *testing.T) {
 	})
 }
 
-func TestAnErrorWithoutAdviceGetsThatOfTheRun(t *testing.T) {
+func TestAnErrorWithoutAHintGetsThatOfTheRun(t *testing.T) {
 	t.Parallel()
 	own, kind := errors.New("own"), errors.New("kind")
 	tests := []struct {
@@ -270,8 +273,8 @@ func TestAnErrorWithoutAdviceGetsThatOfTheRun(t *testing.T) {
 		err        error
 		hint       func(error) string
 	}{
-		{"its own advice", "do this", WithHint(own, "do this"), func(error) string { return "do that" }},
-		{"that of the run", "do that", kind, func(err error) string {
+		{"its own hint", "do this", WithHint(own, "do this"), func(error) string { return "do that" }},
+		{"the hint of the run", "do that", kind, func(err error) string {
 			if errors.Is(err, kind) {
 				return "do that"
 			}
@@ -294,4 +297,62 @@ func TestAnErrorWithoutAdviceGetsThatOfTheRun(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Two runs in one process, each on its own hosts, do not know of each other.
+func TestRunsOfTwoClustersShareNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		broken := errors.New("broken")
+		runs := map[string]*report.Recorder{}
+		var all sync.WaitGroup
+		for name, plan := range map[string]bool{"blue": false, "green": true} {
+			r, events := runOf(hostsOf("cp", "w"))
+			r.Cluster = &config.Cluster{Metadata: config.Metadata{Name: name}}
+			r.Plan, runs[name] = plan, events
+			all.Go(func() {
+				err := r.Do(t.Context(), Workflow{Name: "apply", Phases: []Phase{
+					{Name: "observe", Do: func(_ context.Context, s *Step) error {
+						s.Target.SetFacts(&facts.Facts{Hostname: s.Cluster().Metadata.Name})
+						<-release // both runs are active
+						return nil
+					}},
+					{Name: "act", On: Workers, Needs: []string{"observe"}, Do: func(_ context.Context, s *Step) error {
+						if got := s.Facts().Hostname; got != name {
+							t.Errorf("%s has the facts of %s", name, got)
+						}
+						if s.Planning() != plan {
+							t.Errorf("%s is planning: %t", name, s.Planning())
+						}
+						if !plan {
+							return broken
+						}
+						return nil
+					}},
+				}})
+				if (err != nil) == plan {
+					t.Errorf("%s ends with %v", name, err)
+				}
+			})
+		}
+		synctest.Wait()
+		close(release)
+		all.Wait()
+		for name, events := range runs {
+			got := kinds(events)
+			want := []string{"cp observe phase-unchanged", "w act phase-failed", "w observe phase-unchanged"}
+			if name == "green" {
+				want[1] = "w act phase-unchanged"
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s: %s", name, diff)
+			}
+			for _, e := range events.Events() {
+				if e.Cluster != name || (e.Run == "plan") != (name == "green") {
+					t.Errorf("%s has an event of %s %s", name, e.Run, e.Cluster)
+				}
+			}
+		}
+	})
 }

@@ -4,17 +4,27 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"slipway.io/slipway/provision/config"
 )
 
-// Selection is the part of a workflow that a run does. The zero value is all
-// of it. What is left out counts as done.
+// Selection is the part of a workflow that a run does. The zero value is all of
+// it. What it leaves out counts as done.
+//
+// Phases with ReadOnly cannot be left out, but they read only the hosts that
+// matter. A run with Hosts reads those hosts, and each host on which one of the
+// phases that it runs needs another phase. So `slipway phase run kernel --hosts
+// w-1` reads w-1 alone; `join` on w-1 needs `kubeadm-init`, and reads the first
+// control plane too; `hosts-file` needs the facts of all hosts, and reads them
+// all. A host that is not read cannot fail the run.
 type Selection struct {
-	// Skip names phases to leave out, Only (if not empty) those to do.
+	// Skip names phases to leave out; Only, if not empty, the phases to run.
 	Skip, Only []string
-	// From and Until name the first and the last phase, in the order of the
-	// workflow.
+	// From and Until name the first and the last phase to run, in the order of
+	// the workflow.
 	From, Until string
-	// Hosts names the hosts (if not empty) to work on.
+	// Hosts, if not empty, names the hosts to work on. Phases on localhost run
+	// all the same.
 	Hosts []string
 }
 
@@ -43,7 +53,7 @@ func (s Selection) check(w Workflow, hosts []string) error {
 	}
 	for _, name := range s.Skip {
 		if p, ok := w.Phase(name); ok && (p.ReadOnly || p.Always) {
-			problems = append(problems, fmt.Sprintf("phase %q cannot be skipped: others build on it", name))
+			problems = append(problems, fmt.Sprintf("phase %q cannot be skipped: other phases depend on it", name))
 		}
 	}
 	if len(problems) > 0 {
@@ -52,35 +62,43 @@ func (s Selection) check(w Workflow, hosts []string) error {
 	return nil
 }
 
-// SelectionError says what a selection names that does not exist.
+// SelectionError lists the names in a selection that do not exist.
 type SelectionError struct{ Problems []string }
 
 func (e *SelectionError) Error() string { return strings.Join(e.Problems, "\n") }
 
-// phase says whether the i-th phase of the workflow is selected.
-func (s Selection) phase(w Workflow, i int) bool {
-	name := w.Phases[i].Name
-	if w.Phases[i].ReadOnly || w.Phases[i].Always {
-		return true
+// leaveOut marks the tasks that the selection or the inventory leaves out.
+func (s Selection) leaveOut(w Workflow, tasks []*task, cluster *config.Cluster) {
+	phases := s.phases(w)
+	read := map[*Host]bool{nil: true}
+	for _, t := range tasks {
+		selected := len(s.Hosts) == 0 || t.host == nil || slices.Contains(s.Hosts, t.host.name())
+		enabled := t.phase.Enabled == nil || t.phase.Enabled(cluster)
+		t.skip = !enabled || !t.phase.ReadOnly && !(selected && phases[t.phase.Name])
+		if selected {
+			read[t.host] = true
+		}
+		if t.phase.ReadOnly || t.skip {
+			continue
+		}
+		for _, need := range t.needs {
+			read[need.host] = true
+		}
 	}
-	index := func(of string) int {
-		return slices.IndexFunc(w.Phases, func(p Phase) bool { return p.Name == of })
+	for _, t := range tasks {
+		t.skip = t.skip || t.phase.ReadOnly && !read[t.host]
 	}
-	switch {
-	case slices.Contains(s.Skip, name):
-		return false
-	case len(s.Only) > 0 && !slices.Contains(s.Only, name):
-		return false
-	case s.From != "" && i < index(s.From):
-		return false
-	case s.Until != "" && i > index(s.Until):
-		return false
-	}
-	return true
 }
 
-// host says whether a phase is selected on that host. Read-only phases look at
-// all of them: what is known of the others matters for one, too.
-func (s Selection) host(p Phase, name string) bool {
-	return len(s.Hosts) == 0 || p.ReadOnly || p.On == Localhost || slices.Contains(s.Hosts, name)
+// phases returns the names of the phases to run.
+func (s Selection) phases(w Workflow) map[string]bool {
+	selected := map[string]bool{}
+	begun, ended := s.From == "", false
+	for _, p := range w.Phases {
+		begun = begun || p.Name == s.From
+		chosen := begun && !ended && !slices.Contains(s.Skip, p.Name) && (len(s.Only) == 0 || slices.Contains(s.Only, p.Name))
+		selected[p.Name] = chosen || p.ReadOnly || p.Always
+		ended = ended || p.Name == s.Until
+	}
+	return selected
 }

@@ -14,15 +14,16 @@ import (
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/host/record"
 	"slipway.io/slipway/provision/report"
 )
 
-// Step is a phase at work on a host: all that a phase may see and do.
+// Step is a phase on a host: everything that a phase can see and do.
 type Step struct {
-	// Host is the machine as the run hands it out: a plan records what is
-	// done to it, an apply journals it. Nil on the installer.
+	// Host is the connection to the host. What changes the host through it is
+	// journaled first, and in a plan only recorded. Nil on localhost.
 	host.Host
-	// Target is the inventory's side of it; nil on the installer.
+	// Target is the host in the inventory, and its facts. Nil on localhost.
 	Target *Host
 
 	run     *Run
@@ -33,37 +34,40 @@ type Step struct {
 // Cluster is the inventory.
 func (s *Step) Cluster() *config.Cluster { return s.run.Cluster }
 
-// Bundle is where binaries and images come from.
+// Bundle holds the binaries and images to install.
 func (s *Step) Bundle() *bundle.Bundle { return s.run.Bundle }
 
-// Hosts is all machines.
+// Hosts are all hosts of the run. A run on some hosts may not have read the facts
+// of the others.
 func (s *Step) Hosts() *Hosts { return s.run.Hosts }
 
-// Facts of the machine that the step works on.
+// Facts of the host that the step works on.
 func (s *Step) Facts() *facts.Facts { return s.Target.Facts() }
 
-// On is another machine, for a phase that reads there what it needs here.
-func (s *Step) On(m *Host) host.Host { return s.run.wrap(s, m) }
+// On returns the connection to another host, for a phase that needs something
+// from there.
+func (s *Step) On(h *Host) host.Host { return s.run.wrap(s, h) }
 
-// WithoutJournal is the step's machine without a journal, for taking back what
-// the journal has: what is done through it is counted, and in a plan recorded,
-// as ever.
+// WithoutJournal returns a connection to the host that does not write to the
+// journal, for undoing what the journal lists. Changes are still counted, and in
+// a plan only recorded.
 func (s *Step) WithoutJournal() host.Host {
 	if s.run.Plan {
 		return s.Host
 	}
-	return &counter{Host: s.Target.Conn, step: s}
+	return record.New(s.Target.Conn, s)
 }
 
-// Lock takes the machine's lock until the run ends. A plan takes none.
+// Lock takes the lock of the host until the run ends. A plan takes none.
 func (s *Step) Lock(ctx context.Context) error { return s.run.lock(ctx, s.Target) }
 
-// Kube is a client of the cluster's API server, through the first control
-// plane, for reading. What changes the cluster goes through Apply and SetNode.
+// Kube returns a client of the API server, through the seed. Use it to read;
+// change the cluster through Set and SetNode, which count and plan.
 func (s *Step) Kube(ctx context.Context) (*kube.Client, error) { return s.run.kube(ctx, s) }
 
-// Planning says whether changes are only recorded. It is for the places that
-// do not go through Host: the installer's own files.
+// Planning reports whether changes are only recorded. It is for what does not go
+// through Host, such as files on localhost, and for waits on an effect that a
+// plan does not have.
 func (s *Step) Planning() bool { return s.run.Plan }
 
 // Changed counts and reports a change that did not go through Host, such as
@@ -73,27 +77,23 @@ func (s *Step) Changed(format string, args ...any) {
 	s.event(report.Change, fmt.Sprintf(format, args...))
 }
 
-// Waiting reports the last observation of what is waited for.
+// Waiting reports the last observation of a condition that the phase waits for.
 func (s *Step) Waiting(observation string) { s.event(report.Waiting, observation) }
 
-// Note tells people something: a warning, a hint.
+// Note shows a message to people: a warning, a hint.
 func (s *Step) Note(format string, args ...any) { s.event(report.Note, fmt.Sprintf(format, args...)) }
 
-// Output is where a long command's output goes, a line an event.
+// Output returns a writer for the output of a long command. Each line is an
+// event.
 func (s *Step) Output() io.Writer { return &lines{emit: func(l string) { s.event(report.Output, l) }} }
 
 func (s *Step) event(kind report.Kind, message string) {
 	s.run.emit(report.Event{Kind: kind, Host: s.hostName(), Phase: s.phase.Name, Message: message})
 }
 
-func (s *Step) hostName() string {
-	if s.Target == nil {
-		return ""
-	}
-	return s.Target.Config.Name
-}
+func (s *Step) hostName() string { return s.Target.name() }
 
-// lines cuts what is written into lines.
+// lines splits what is written into lines.
 type lines struct {
 	mu   sync.Mutex
 	part []byte
@@ -114,5 +114,5 @@ func (l *lines) Write(p []byte) (int, error) {
 	}
 }
 
-// since is the time that passed, in seconds with milliseconds.
+// since returns the seconds since start, to the millisecond.
 func since(start time.Time) float64 { return float64(time.Since(start).Milliseconds()) / 1000 }

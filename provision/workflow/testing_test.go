@@ -13,21 +13,21 @@ import (
 	"slipway.io/slipway/provision/report"
 )
 
-// hostsOf makes a hosts without machines behind it. Hosts whose names begin
-// with cp are control planes.
+// hostsOf returns hosts without connections. Those whose names begin with cp are
+// control planes.
 func hostsOf(names ...string) *Hosts {
-	f := &Hosts{}
+	hosts := &Hosts{}
 	for _, name := range names {
 		role := config.RoleWorker
 		if strings.HasPrefix(name, "cp") {
 			role = config.RoleControlPlane
 		}
-		f.All = append(f.All, &Host{Config: config.Host{Name: name, Roles: []config.Role{role}}})
+		hosts.All = append(hosts.All, &Host{Config: config.Host{Name: name, Roles: []config.Role{role}}})
 	}
-	return f
+	return hosts
 }
 
-// diary is what phases write in as they begin and end.
+// diary records what phases do, in order.
 type diary struct {
 	mu    sync.Mutex
 	lines []string
@@ -45,7 +45,7 @@ func (d *diary) sorted() []string {
 	return slices.Sorted(slices.Values(d.lines))
 }
 
-// phase is one that only writes its name and host.
+// phase returns a phase that only writes its name and host.
 func (d *diary) phase(name string, on Place, needs ...string) Phase {
 	return Phase{Name: name, On: on, Needs: needs, Do: func(_ context.Context, s *Step) error {
 		d.write("%s %s", name, s.hostName())
@@ -53,10 +53,10 @@ func (d *diary) phase(name string, on Place, needs ...string) Phase {
 	}}
 }
 
-// runOf makes a run whose events are kept.
+// runOf returns a run that records its events.
 func runOf(hosts *Hosts) (*Run, *report.Recorder) {
 	events := &report.Recorder{}
-	return &Run{Hosts: hosts, Sink: events, Parallel: 10, Holder: "me@here"}, events
+	return &Run{Cluster: &config.Cluster{Metadata: config.Metadata{Name: "lab"}}, Hosts: hosts, Sink: events, Parallel: 10, Holder: "me@here"}, events
 }
 
 // kinds lists how each phase ended on each host, sorted.
@@ -71,7 +71,7 @@ func kinds(events *report.Recorder) []string {
 	return slices.Sorted(slices.Values(ends))
 }
 
-// scripted is a machine that answers Run with a function.
+// scripted is a host that answers Run with a function.
 type scripted struct {
 	host.Host
 	run func(ctx context.Context, cmd host.Cmd) (host.Result, error)
@@ -83,14 +83,14 @@ func (s scripted) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	return s.run(ctx, cmd)
 }
 
-// step makes a step of a run on a machine, for tests of what it hands out.
+// step returns a step of a run on a host.
 func step(r *Run, m *Host, phase string) *Step {
 	s := &Step{Target: m, run: r, phase: Phase{Name: phase}}
 	s.Host = r.wrap(s, m)
 	return s
 }
 
-// do runs a workflow of these phases and fails the test if that fails.
+// do runs a workflow of these phases, and fails the test on an error.
 func do(t *testing.T, r *Run, phases ...Phase) {
 	t.Helper()
 	if err := r.Do(t.Context(), Workflow{Name: "test", Phases: phases}); err != nil {

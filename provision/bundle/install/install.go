@@ -1,28 +1,26 @@
-// Package install brings programs of the bundle to a machine and keeps its
-// services running with them.
+// Package install puts programs of the bundle in place on a host.
 package install
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/journal"
 	"slipway.io/slipway/provision/workflow"
-	"slipway.io/slipway/templates"
 )
 
 const (
-	// BinDir is where programs go: before /usr/bin on the PATH, and never
-	// touched by a package manager.
+	// BinDir holds the programs: it comes before /usr/bin on the PATH, and no
+	// package manager touches it.
 	BinDir = "/usr/local/bin"
-	// CNIDir is where kubelet's runtime looks for CNI plugins.
+	// CNIDir holds the CNI plugins, where the container runtime expects them.
 	CNIDir = "/opt/cni/bin"
 )
 
-// Role is what the bundle sorts its content by.
+// Role returns the role by which the bundle sorts its files and images.
 func Role(h config.Host) string {
 	if h.Has(config.RoleControlPlane) {
 		return string(config.RoleControlPlane)
@@ -30,8 +28,7 @@ func Role(h config.Host) string {
 	return string(config.RoleWorker)
 }
 
-// Binaries brings files of the bundle, by name, to the machine. Which are
-// there already is asked in one round trip.
+// Binaries uploads those files of the bundle, by name, that the host lacks.
 func Binaries(ctx context.Context, s *workflow.Step, names []string) error {
 	var blobs []host.Blob
 	var paths []string
@@ -45,49 +42,19 @@ func Binaries(ctx context.Context, s *workflow.Step, names []string) error {
 		})
 		paths = append(paths, Path(name))
 	}
-	have, err := s.Sums(ctx, paths)
+	have, err := journal.Sums(ctx, s, paths)
 	if err != nil {
 		return err
 	}
 	missing := slices.DeleteFunc(blobs, func(b host.Blob) bool { return have[b.Path] == b.SHA256 })
-	return s.Uploads(ctx, missing...)
+	return s.Upload(ctx, missing...)
 }
 
-// Path is where a file of the bundle goes: cni/bridge to the CNI's folder,
-// everything else to BinDir.
+// Path returns the path of a file of the bundle on a host: in CNIDir for
+// cni/bridge, in BinDir for all others.
 func Path(name string) string {
 	if plugin, ok := strings.CutPrefix(name, "cni/"); ok {
 		return CNIDir + "/" + plugin
 	}
 	return BinDir + "/" + name
-}
-
-// Service enables a systemd service and (re)starts it unless it runs already
-// and was started after each of the files was written.
-func Service(ctx context.Context, s *workflow.Step, service string, files ...string) error {
-	args := append([]string{service}, files...)
-	res, err := s.Query(ctx, host.Script("state.sh", templates.Script("service/state.sh"), args...))
-	if err != nil {
-		return fmt.Errorf("%s: %w", service, err)
-	}
-	if strings.TrimSpace(string(res.Stdout)) == "ok" {
-		return nil
-	}
-	start := host.Script("start.sh", templates.Script("service/start.sh"), service)
-	start.Undo = disable(service)
-	_, err = s.Run(ctx, start)
-	return err
-}
-
-// Enable has a systemd service start at boot, and leaves it as it is now.
-func Enable(ctx context.Context, s *workflow.Step, service string) error {
-	enable := host.Script("enable.sh", templates.Script("service/enable.sh"), service)
-	enable.Undo = disable(service)
-	_, err := s.Run(ctx, enable)
-	return err
-}
-
-// disable takes back what Service and Enable do.
-func disable(service string) []string {
-	return []string{"systemctl", "disable", "--quiet", "--now", service}
 }

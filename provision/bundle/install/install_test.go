@@ -68,7 +68,7 @@ func TestBinariesThatAreMissingOrOtherwiseAreSent(t *testing.T) {
 		return Binaries(ctx, s, []string{"kubelet", "kubeadm", "cni/bridge"})
 	})
 	fixture.MustApply(install)
-	want := map[string]bool{"upload /usr/local/bin/kubeadm": true, "upload /opt/cni/bin/bridge": true}
+	want := map[string]bool{"upload /usr/local/bin/kubeadm (0.0 MB)": true, "upload /opt/cni/bin/bridge (0.0 MB)": true}
 	got := map[string]bool{}
 	for _, change := range fixture.Changes() {
 		got[change] = true
@@ -97,42 +97,4 @@ func TestAFileThatTheBundleLacksIsSaid(t *testing.T) {
 	if !errors.As(err, &missing) || missing.Arch != "arm64" {
 		t.Errorf("got %v, want a *bundle.NotFoundError", err)
 	}
-}
-
-func TestService(t *testing.T) {
-	t.Parallel()
-	service := phase(func(ctx context.Context, s *workflow.Step) error {
-		return Service(ctx, s, "containerd.service", "/etc/containerd/config.toml")
-	})
-	t.Run("that runs with its files is left alone", func(t *testing.T) {
-		t.Parallel()
-		fixture := workflowtest.New(t, one)
-		fixture.Host("cp-1").ExpectQueryScript("state.sh", "containerd.service", "/etc/containerd/config.toml").Returns("ok\n")
-		fixture.MustApply(service)
-		if got := fixture.Changes(); len(got) > 0 {
-			t.Errorf("changes %v", got)
-		}
-	})
-	t.Run("that does not is started, and reset stops it", func(t *testing.T) {
-		t.Parallel()
-		fixture := workflowtest.New(t, one)
-		machine := fixture.Host("cp-1")
-		machine.ExpectQueryScript("state.sh", "containerd.service", "/etc/containerd/config.toml").Returns("containerd.service is inactive\n")
-		machine.ExpectRunScript("start.sh", "containerd.service")
-		fixture.MustApply(service)
-		if diff := cmp.Diff([]string{"systemctl disable --quiet --now containerd.service"}, fixture.Undo("cp-1")); diff != "" {
-			t.Error(diff)
-		}
-	})
-	t.Run("that does not start is an error with its log", func(t *testing.T) {
-		t.Parallel()
-		fixture := workflowtest.New(t, one)
-		machine := fixture.Host("cp-1")
-		machine.ExpectQueryScript("state.sh", "containerd.service", "/etc/containerd/config.toml").Returns("containerd.service is not enabled\n")
-		machine.ExpectRunScript("start.sh", "containerd.service").Fails(1, "containerd: no such file")
-		var exit *host.ExitError
-		if err := fixture.Apply(service); !errors.As(err, &exit) || exit.Stderr != "containerd: no such file" {
-			t.Errorf("got %v", err)
-		}
-	})
 }

@@ -4,14 +4,14 @@ import (
 	"fmt"
 
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/systemd"
 )
 
 // Expectation is one thing that the machine shall be asked or told, once unless
 // Times or AnyTimes says otherwise. Its methods are for the test's set-up.
 type Expectation struct {
 	kind   string
-	name   string
-	argv   []string
+	cmd    host.Cmd
 	stdin  []byte
 	times  int // -1 is any number
 	used   int
@@ -23,20 +23,24 @@ type Expectation struct {
 }
 
 // ExpectQuery expects a Query of exactly this argv.
-func (f *Fake) ExpectQuery(argv ...string) *Expectation { return f.expect("query", "", argv) }
+func (f *Fake) ExpectQuery(argv ...string) *Expectation {
+	return f.expect("query", host.Cmd{Argv: argv, Sudo: true})
+}
 
 // ExpectRun expects a Run of exactly this argv.
-func (f *Fake) ExpectRun(argv ...string) *Expectation { return f.expect("run", "", argv) }
+func (f *Fake) ExpectRun(argv ...string) *Expectation {
+	return f.expect("run", host.Cmd{Argv: argv, Sudo: true})
+}
 
 // ExpectQueryScript expects a Query of the host.Script of this name with
 // exactly these arguments.
 func (f *Fake) ExpectQueryScript(name string, args ...string) *Expectation {
-	return f.expect("query", name, append([]string{"sh", "-s", "--"}, args...))
+	return f.expect("query", host.Script(name, nil, args...))
 }
 
 // ExpectRunScript expects a Run of such a script.
 func (f *Fake) ExpectRunScript(name string, args ...string) *Expectation {
-	return f.expect("run", name, append([]string{"sh", "-s", "--"}, args...))
+	return f.expect("run", host.Script(name, nil, args...))
 }
 
 // ExpectUnit expects a host.RunUnit of this name with exactly this argv,
@@ -47,7 +51,7 @@ func (f *Fake) ExpectUnit(name string, argv ...string) *Expectation {
 
 // ExpectUnitTimeout expects one with a timeout of that many seconds.
 func (f *Fake) ExpectUnitTimeout(name string, seconds int, argv ...string) *Expectation {
-	args := append([]string{host.UnitsDir, name, "0", fmt.Sprint(seconds)}, argv...)
+	args := append([]string{systemd.UnitsDir, name, "0", fmt.Sprint(seconds)}, argv...)
 	return f.ExpectRunScript("unit "+name, args...)
 }
 
@@ -55,23 +59,30 @@ func (f *Fake) ExpectUnitTimeout(name string, seconds int, argv ...string) *Expe
 // machine does. The unit's log is what Returns was given.
 func (e *Expectation) FailsUnit(code int) *Expectation {
 	name := ""
-	if len(e.argv) > 4 {
-		name = e.argv[4]
+	if len(e.cmd.Argv) > 4 {
+		name = e.cmd.Argv[4]
 	}
 	return e.Fails(code, fmt.Sprintf("slipway-%s ended with %d\n", name, code))
 }
 
 // ExpectRead lets ReadFile of this path give what the expectation says.
-func (f *Fake) ExpectRead(path string) *Expectation { return f.expect("read", "", []string{path}) }
+func (f *Fake) ExpectRead(path string) *Expectation { return f.expect("read", fileCmd("read", path)) }
 
 // ExpectWrite expects a WriteFile to this path.
-func (f *Fake) ExpectWrite(path string) *Expectation { return f.expect("write", "", []string{path}) }
+func (f *Fake) ExpectWrite(path string) *Expectation {
+	return f.expect("write", fileCmd("write", path))
+}
 
 // ExpectUpload expects an Upload to this path.
-func (f *Fake) ExpectUpload(path string) *Expectation { return f.expect("upload", "", []string{path}) }
+func (f *Fake) ExpectUpload(path string) *Expectation {
+	return f.expect("upload", fileCmd("upload", path))
+}
 
-func (f *Fake) expect(kind, name string, argv []string) *Expectation {
-	e := &Expectation{kind: kind, name: name, argv: argv, times: 1}
+// fileCmd stands for a file operation where commands are compared.
+func fileCmd(kind, path string) host.Cmd { return host.Cmd{Argv: []string{kind, path}} }
+
+func (f *Fake) expect(kind string, cmd host.Cmd) *Expectation {
+	e := &Expectation{kind: kind, cmd: cmd, times: 1}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.expected = append(f.expected, e)
@@ -95,6 +106,9 @@ func (e *Expectation) Error(err error) *Expectation { e.err = err; return e }
 // Stdin makes it fit only if the standard input is this.
 func (e *Expectation) Stdin(content string) *Expectation { e.stdin = []byte(content); return e }
 
+// AsUser expects the user who logs in to run the command. Without it, root does.
+func (e *Expectation) AsUser() *Expectation { e.cmd.Sudo = false; return e }
+
 // Times makes it happen n times.
 func (e *Expectation) Times(n int) *Expectation { e.times = n; return e }
 
@@ -107,7 +121,7 @@ func (e *Expectation) Then(do func()) *Expectation { e.then = do; return e }
 
 // String is the line that it would be in the transcript.
 func (e *Expectation) String() string {
-	return describe(e.kind, host.Cmd{Name: e.name, Argv: e.argv})
+	return describe(e.kind, e.cmd)
 }
 
 func (e *Expectation) answer(name string, cmd host.Cmd) (host.Result, error) {
@@ -116,7 +130,7 @@ func (e *Expectation) answer(name string, cmd host.Cmd) (host.Result, error) {
 		return host.Result{}, e.err
 	case e.code != 0:
 		return host.Result{}, &host.ExitError{
-			Host: name, Argv: host.RedactArgv(cmd.Argv, cmd.Secret), Code: e.code,
+			Host: name, Command: cmd.String(), Code: e.code,
 			Stdout: host.Redact(e.stdout, cmd.Secret), Stderr: host.Redact(e.stderr, cmd.Secret),
 		}
 	}

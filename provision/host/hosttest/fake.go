@@ -30,13 +30,11 @@ type Fake struct {
 	files       map[string]host.File
 	blobs       map[string]host.Blob
 	strictFiles bool
+	inOrder     bool
 	transcript  strings.Builder
 }
 
-var (
-	_ host.Host     = (*Fake)(nil)
-	_ host.Comparer = (*Fake)(nil)
-)
+var _ host.Host = (*Fake)(nil)
 
 // NewFake makes an empty machine of that name in the inventory.
 func NewFake(t testing.TB, name string) *Fake {
@@ -49,11 +47,19 @@ func NewFake(t testing.TB, name string) *Fake {
 // String is the host's name.
 func (f *Fake) String() string { return f.name }
 
-// StrictFiles makes WriteFile and Upload fail the test too, unless expected.
+// StrictFiles makes WriteFiles and Upload fail the test too, unless expected.
 func (f *Fake) StrictFiles() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.strictFiles = true
+}
+
+// InOrder makes the test fail where expectations are met in another order than
+// the one in which they were set up. Those of AnyTimes have no place in it.
+func (f *Fake) InOrder() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.inOrder = true
 }
 
 // Transcript is all that the machine was asked and told, a line each.
@@ -63,8 +69,7 @@ func (f *Fake) Transcript() string {
 	return f.transcript.String()
 }
 
-// Query answers as expected. `sha256sum -- FILE...` (host.Sums) is answered
-// from the files, unless it is expected.
+// Query answers as expected.
 func (f *Fake) Query(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	return f.command(ctx, "query", cmd)
 }
@@ -86,10 +91,7 @@ func (f *Fake) command(ctx context.Context, kind string, cmd host.Cmd) (host.Res
 		}
 	}
 	f.record("%s", describe(kind, cmd))
-	e := f.match(kind, cmd.Name, cmd.Argv, stdin)
-	if e == nil && kind == "query" && len(cmd.Argv) > 1 && cmd.Argv[0] == "sha256sum" && cmd.Argv[1] == "--" {
-		return f.sums(cmd)
-	}
+	e := f.match(kind, cmd, stdin)
 	if e == nil {
 		return host.Result{}, f.unexpected(describe(kind, cmd))
 	}
@@ -101,16 +103,16 @@ func (f *Fake) command(ctx context.Context, kind string, cmd host.Cmd) (host.Res
 	return e.answer(f.name, cmd)
 }
 
-// describe is a line of the transcript.
+// describe is a line of the transcript. A command of the user who logs in, and
+// not of root, says so.
 func describe(kind string, cmd host.Cmd) string {
-	line := kind + " "
-	if cmd.Name != "" {
-		line += "[" + cmd.Name + "] "
+	switch {
+	case kind != "query" && kind != "run":
+		return cmd.String() // see fileCmd
+	case !cmd.Sudo:
+		kind += " as user"
 	}
-	if cmd.Sudo {
-		line += "sudo "
-	}
-	return line + host.Quote(host.RedactArgv(cmd.Argv, cmd.Secret))
+	return kind + " " + cmd.String()
 }
 
 func (f *Fake) record(format string, args ...any) {
@@ -120,9 +122,9 @@ func (f *Fake) record(format string, args ...any) {
 }
 
 // match takes the first expectation that fits and is not used up.
-func (f *Fake) match(kind, name string, argv []string, stdin []byte) *Expectation {
+func (f *Fake) match(kind string, cmd host.Cmd, stdin []byte) *Expectation {
 	f.mu.Lock()
-	e := f.find(kind, name, argv, stdin)
+	e := f.find(kind, cmd, stdin)
 	var then func()
 	if e != nil {
 		e.used++
@@ -135,12 +137,18 @@ func (f *Fake) match(kind, name string, argv []string, stdin []byte) *Expectatio
 	return e
 }
 
-func (f *Fake) find(kind, name string, argv []string, stdin []byte) *Expectation {
+func (f *Fake) find(kind string, cmd host.Cmd, stdin []byte) *Expectation {
 	for _, e := range f.expected {
-		fits := e.kind == kind && (e.name == "" || e.name == name) && slices.Equal(e.argv, argv) &&
-			(e.stdin == nil || bytes.Equal(e.stdin, stdin))
-		if fits && (e.times < 0 || e.used < e.times) {
+		if e.times >= 0 && e.used == e.times {
+			continue
+		}
+		fits := e.kind == kind && (e.cmd.Name == "" || e.cmd.Name == cmd.Name) && e.cmd.Sudo == cmd.Sudo &&
+			slices.Equal(e.cmd.Argv, cmd.Argv) && (e.stdin == nil || bytes.Equal(e.stdin, stdin))
+		if fits {
 			return e
+		}
+		if f.inOrder && e.times > 0 {
+			return nil
 		}
 	}
 	return nil
@@ -177,8 +185,8 @@ func (f *Fake) ReadFile(ctx context.Context, path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: read %s: %w", f.name, path, err)
 	}
 	f.record("read %s", path)
-	if e := f.match("read", "", []string{path}, nil); e != nil {
-		result, err := e.answer(f.name, host.Cmd{Argv: []string{"read", path}})
+	if e := f.match("read", fileCmd("read", path), nil); e != nil {
+		result, err := e.answer(f.name, fileCmd("read", path))
 		return result.Stdout, err
 	}
 	file, found := f.File(path)

@@ -11,6 +11,7 @@ import (
 
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/hosttest"
+	"slipway.io/slipway/provision/host/systemd"
 )
 
 // recorder is a testing.TB that notes failures instead of failing.
@@ -35,7 +36,7 @@ func (r *recorder) finish() string {
 
 func TestFakeIsStrict(t *testing.T) {
 	t.Parallel()
-	run := func(h host.Host, argv ...string) { _, _ = h.Run(t.Context(), host.Cmd{Argv: argv}) }
+	run := func(h host.Host, argv ...string) { _, _ = h.Run(t.Context(), host.Cmd{Argv: argv, Sudo: true}) }
 	for name, test := range map[string]struct {
 		do   func(*hosttest.Fake)
 		want string // part of the failure; empty: the test passes
@@ -62,15 +63,38 @@ func TestFakeIsStrict(t *testing.T) {
 		"it may happen":         {func(f *hosttest.Fake) { f.ExpectRun("a").AnyTimes() }, ""},
 		"the input is another one": {func(f *hosttest.Fake) {
 			f.ExpectRun("a").Stdin("x").AnyTimes()
-			_, _ = f.Run(t.Context(), host.Cmd{Argv: []string{"a"}, Stdin: strings.NewReader("y")})
+			_, _ = f.Run(t.Context(), host.Cmd{Argv: []string{"a"}, Sudo: true, Stdin: strings.NewReader("y")})
 		}, "unexpected: run a"},
 		"another script with the same arguments": {func(f *hosttest.Fake) {
 			f.ExpectRunScript("one", "x").AnyTimes()
 			_, _ = f.Run(t.Context(), host.Script("two", nil, "x"))
-		}, "unexpected: run [two] sudo sh -s -- x"},
+		}, "unexpected: run two x"},
+		"root runs what the user should": {func(f *hosttest.Fake) {
+			f.ExpectRun("a").AsUser().AnyTimes()
+			run(f, "a")
+		}, "unexpected: run a"},
+		"the user runs what root should": {func(f *hosttest.Fake) {
+			f.ExpectRun("a").AnyTimes()
+			_, _ = f.Run(t.Context(), host.Cmd{Argv: []string{"a"}})
+		}, "unexpected: run as user a"},
+		"another order than the one expected": {func(f *hosttest.Fake) {
+			f.InOrder()
+			f.ExpectRun("a")
+			f.ExpectRun("b")
+			run(f, "b")
+			run(f, "a")
+		}, "unexpected: run b"},
+		"the order expected": {func(f *hosttest.Fake) {
+			f.InOrder()
+			f.ExpectQuery("any").AnyTimes()
+			f.ExpectRun("a")
+			f.ExpectRun("b")
+			run(f, "a")
+			run(f, "b")
+		}, ""},
 		"a file that nobody expects": {func(f *hosttest.Fake) {
 			f.StrictFiles()
-			_, _ = f.WriteFile(t.Context(), host.File{Path: "/f"})
+			_ = f.WriteFiles(t.Context(), host.File{Path: "/f"})
 		}, "unexpected: write /f"},
 		"a file that is never written": {func(f *hosttest.Fake) { f.ExpectWrite("/f") }, "write /f"},
 	} {
@@ -90,17 +114,17 @@ func TestFakeAnswers(t *testing.T) {
 	t.Parallel()
 	f := hosttest.NewFake(t, "n1")
 	broken := errors.New("broken")
-	f.ExpectQuery("uname").Returns("Linux\n")
-	f.ExpectRun("fail", "s3").Fails(3, "no s3\n")
-	f.ExpectRun("lost").Error(broken)
-	f.ExpectRun("make").Then(func() { f.Put("/made", "x") })
+	f.ExpectQuery("uname").AsUser().Returns("Linux\n")
+	f.ExpectRun("fail", "s3").AsUser().Fails(3, "no s3\n")
+	f.ExpectRun("lost").AsUser().Error(broken)
+	f.ExpectRun("make").AsUser().Then(func() { f.Put("/made", "x") })
 
 	if result, err := f.Query(t.Context(), host.Cmd{Argv: []string{"uname"}}); err != nil || string(result.Stdout) != "Linux\n" {
 		t.Errorf("got %q, %v", result.Stdout, err)
 	}
 	var exit *host.ExitError
 	_, err := f.Run(t.Context(), host.Cmd{Argv: []string{"fail", "s3"}, Secret: []string{"s3"}})
-	if !errors.As(err, &exit) || exit.Code != 3 || exit.Stderr != "no <secret>\n" || exit.Argv[1] != "<secret>" {
+	if !errors.As(err, &exit) || exit.Code != 3 || exit.Stderr != "no <secret>\n" || exit.Command != "fail <secret>" {
 		t.Errorf("got %v", err)
 	}
 	if _, err := f.Run(t.Context(), host.Cmd{Argv: []string{"lost"}}); !errors.Is(err, broken) {
@@ -112,7 +136,7 @@ func TestFakeAnswers(t *testing.T) {
 	if content, err := f.ReadFile(t.Context(), "/made"); err != nil || string(content) != "x" {
 		t.Errorf("got %q, %v", content, err)
 	}
-	want := "query uname\nrun fail '<secret>'\nrun lost\nrun make\nread /made\n"
+	want := "query as user uname\nrun as user fail <secret>\nrun as user lost\nrun as user make\nread /made\n"
 	if diff := cmp.Diff(want, f.Transcript()); diff != "" {
 		t.Error(diff)
 	}
@@ -126,22 +150,16 @@ func TestFakeKeepsFiles(t *testing.T) {
 		file    host.File
 		changed bool
 	}{{file, true}, {file, false}, {host.File{Path: "/etc/x", Content: []byte("one"), Mode: 0o600}, true}} {
-		if differs, err := host.Differs(t.Context(), f, step.file); err != nil || differs != step.changed {
-			t.Errorf("step %d: differs %v, %v", i, differs, err)
-		}
-		if changed, err := f.WriteFile(t.Context(), step.file); err != nil || changed != step.changed {
+		if changed, err := host.EnsureFiles(t.Context(), f, step.file); err != nil || changed != step.changed {
 			t.Errorf("step %d: changed %v, %v", i, changed, err)
 		}
 	}
 	blob := host.Blob{Path: "/usr/bin/b", SHA256: strings.Repeat("a", 64), Size: 5, Mode: 0o755}
-	for _, want := range []bool{true, false} {
-		if changed, err := f.Upload(t.Context(), blob); err != nil || changed != want {
-			t.Errorf("upload: changed %v, %v", changed, err)
-		}
+	if err := f.Upload(t.Context(), blob); err != nil {
+		t.Error(err)
 	}
-	sums, err := host.Sums(t.Context(), f, []string{"/usr/bin/b", "/none"})
-	if err != nil || len(sums) != 1 || sums["/usr/bin/b"] != blob.SHA256 {
-		t.Errorf("sums %v, %v", sums, err)
+	if sum, none := f.Sum("/usr/bin/b"), f.Sum("/none"); sum != blob.SHA256 || none != "" {
+		t.Errorf("sums %q and %q", sum, none)
 	}
 	if diff := cmp.Diff([]string{"/etc/x", "/usr/bin/b"}, f.Paths()); diff != "" {
 		t.Error(diff)
@@ -151,11 +169,8 @@ func TestFakeKeepsFiles(t *testing.T) {
 		t.Errorf("removed: %v", err)
 	}
 	want := `write /etc/x -rw-r--r-- 0:0, 3 bytes
-write /etc/x -rw-r--r-- 0:0, 3 bytes (unchanged)
 write /etc/x -rw------- 0:0, 3 bytes
 upload /usr/bin/b -rwxr-xr-x 5 bytes
-upload /usr/bin/b -rwxr-xr-x 5 bytes (unchanged)
-query sudo sha256sum -- /usr/bin/b /none
 read /etc/x
 `
 	if diff := cmp.Diff(want, f.Transcript()); diff != "" {
@@ -168,13 +183,13 @@ func TestFakeRunsUnits(t *testing.T) {
 	f := hosttest.NewFake(t, "n1")
 	f.ExpectUnit("init", "kubeadm", "init").Returns("done\n")
 	f.ExpectUnitTimeout("join", 90, "kubeadm", "join").Returns("one\ntwo\n").FailsUnit(4)
-	result, err := host.RunUnit(t.Context(), f, host.Unit{Name: "init", Argv: []string{"kubeadm", "init"}})
+	result, err := systemd.Run(t.Context(), f, systemd.Unit{Name: "init", Argv: []string{"kubeadm", "init"}})
 	if err != nil || string(result.Stdout) != "done\n" {
 		t.Errorf("got %q, %v", result.Stdout, err)
 	}
-	_, err = host.RunUnit(t.Context(), f, host.Unit{Name: "join", Argv: []string{"kubeadm", "join"}, Timeout: 90e9})
+	_, err = systemd.Run(t.Context(), f, systemd.Unit{Name: "join", Argv: []string{"kubeadm", "join"}, Timeout: 90e9})
 	var exit *host.ExitError
-	if !errors.As(err, &exit) || exit.Code != 4 || exit.Argv[0] != "kubeadm" || exit.Stderr != "one\ntwo" {
+	if !errors.As(err, &exit) || exit.Code != 4 || exit.Command != "kubeadm join" || exit.Stderr != "one\ntwo" {
 		t.Errorf("got %v", err)
 	}
 }

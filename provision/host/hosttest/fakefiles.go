@@ -2,11 +2,11 @@ package hosttest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -82,55 +82,54 @@ func normal(file host.File) host.File {
 	return file
 }
 
-// Differs says whether WriteFile would change something.
-func (f *Fake) Differs(_ context.Context, file host.File) (bool, error) {
-	have, found := f.File(file.Path)
-	want := normal(file)
-	return !found || have.Mode != want.Mode || have.UID != want.UID || have.GID != want.GID ||
-		!bytes.Equal(have.Content, want.Content), nil
-}
-
-// WriteFile keeps the file.
-func (f *Fake) WriteFile(ctx context.Context, file host.File) (bool, error) {
+// Differs compares with the files that Put, WriteFiles and PutFile left.
+func (f *Fake) Differs(ctx context.Context, files ...host.File) ([]host.File, error) {
 	if err := ctx.Err(); err != nil {
-		return false, fmt.Errorf("%s: write %s: %w", f.name, file.Path, err)
+		return nil, fmt.Errorf("%s: compare: %w", f.name, err)
 	}
-	changed, _ := f.Differs(ctx, file)
-	what := fmt.Sprintf("write %s %v %d:%d, %d bytes", file.Path, normal(file).Mode, file.UID, file.GID, len(file.Content))
-	if err := f.fileStep("write", file.Path, what, changed); err != nil {
-		return false, err
+	var differ []host.File
+	for _, file := range files {
+		have, found := f.File(file.Path)
+		want := normal(file)
+		if !found || have.Mode != want.Mode || have.UID != want.UID || have.GID != want.GID || !bytes.Equal(have.Content, want.Content) {
+			differ = append(differ, file)
+		}
 	}
-	f.PutFile(file)
-	return changed, nil
+	return differ, nil
 }
 
-// Upload keeps the blob. It does not look at the local file.
-func (f *Fake) Upload(ctx context.Context, blob host.Blob) (bool, error) {
+// WriteFiles keeps the files.
+func (f *Fake) WriteFiles(ctx context.Context, files ...host.File) error {
+	for _, file := range files {
+		what := fmt.Sprintf("write %s %v %d:%d, %d bytes", file.Path, normal(file).Mode, file.UID, file.GID, len(file.Content))
+		if err := f.fileStep(ctx, "write", file.Path, what); err != nil {
+			return err
+		}
+		f.PutFile(file)
+	}
+	return nil
+}
+
+// Upload keeps the blobs. It does not read the local files.
+func (f *Fake) Upload(ctx context.Context, blobs ...host.Blob) error {
+	for _, blob := range blobs {
+		what := fmt.Sprintf("upload %s %v %d bytes", blob.Path, cmp.Or(blob.Mode, 0o644), blob.Size)
+		if err := f.fileStep(ctx, "upload", blob.Path, what); err != nil {
+			return err
+		}
+		f.PutBlob(blob)
+	}
+	return nil
+}
+
+// fileStep records a step, and matches it with an expectation if there is one.
+func (f *Fake) fileStep(ctx context.Context, kind, path, what string) error {
 	if err := ctx.Err(); err != nil {
-		return false, fmt.Errorf("%s: upload %s: %w", f.name, blob.Path, err)
-	}
-	have, found := f.Blob(blob.Path)
-	changed := !found || have.SHA256 != blob.SHA256
-	mode := blob.Mode
-	if mode == 0 {
-		mode = fs.FileMode(0o644)
-	}
-	what := fmt.Sprintf("upload %s %v %d bytes", blob.Path, mode, blob.Size)
-	if err := f.fileStep("upload", blob.Path, what, changed); err != nil {
-		return false, err
-	}
-	f.PutBlob(blob)
-	return changed, nil
-}
-
-// fileStep records a step and looks for what the test expects of it.
-func (f *Fake) fileStep(kind, path, what string, changed bool) error {
-	if !changed {
-		what += " (unchanged)"
+		return fmt.Errorf("%s: %s %s: %w", f.name, kind, path, err)
 	}
 	f.record("%s", what)
-	if e := f.match(kind, "", []string{path}, nil); e != nil {
-		_, err := e.answer(f.name, host.Cmd{Argv: []string{kind, path}})
+	if e := f.match(kind, fileCmd(kind, path), nil); e != nil {
+		_, err := e.answer(f.name, fileCmd(kind, path))
 		return err
 	}
 	f.mu.Lock()
@@ -142,24 +141,16 @@ func (f *Fake) fileStep(kind, path, what string, changed bool) error {
 	return nil
 }
 
-// sums answers `sha256sum -- FILE...`.
-func (f *Fake) sums(cmd host.Cmd) (host.Result, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	answer := &Expectation{}
-	for _, path := range cmd.Argv[2:] {
-		file, isFile := f.files[path]
-		blob, isBlob := f.blobs[path]
-		switch {
-		case isBlob:
-			answer.stdout += blob.SHA256 + "  " + path + "\n"
-		case isFile && !file.Mode.IsDir():
-			sum := sha256.Sum256(file.Content)
-			answer.stdout += hex.EncodeToString(sum[:]) + "  " + path + "\n"
-		default:
-			answer.code = 1
-			answer.stderr += "sha256sum: " + path + ": No such file or directory\n"
-		}
+// Sum returns the sha256 of a file or blob, in lower-case hex; empty if there
+// is none at the path.
+func (f *Fake) Sum(path string) string {
+	if blob, found := f.Blob(path); found {
+		return blob.SHA256
 	}
-	return answer.answer(f.name, cmd)
+	file, found := f.File(path)
+	if !found || file.Mode.IsDir() {
+		return ""
+	}
+	sum := sha256.Sum256(file.Content)
+	return hex.EncodeToString(sum[:])
 }

@@ -24,7 +24,7 @@ func BenchmarkUpload(b *testing.B) {
 			b.SetBytes(size)
 			for i := 0; b.Loop(); i++ {
 				blob.Path = filepath.Join(dir, strconv.Itoa(i))
-				if _, err := h.Upload(b.Context(), blob); err != nil {
+				if err := h.Upload(b.Context(), blob); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -38,7 +38,7 @@ func BenchmarkWriteFile(b *testing.B) {
 			h, _ := shellHost(b, hosttest.ServerConfig{Latency: trip})
 			path := filepath.Join(b.TempDir(), "f")
 			for i := 0; b.Loop(); i++ {
-				if _, err := h.WriteFile(b.Context(), mine(path, contents[i%len(contents)])); err != nil {
+				if _, err := host.EnsureFiles(b.Context(), h, mine(path, contents[i%len(contents)])); err != nil {
 					b.Fatal(err)
 				}
 			}

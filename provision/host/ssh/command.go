@@ -1,7 +1,6 @@
 package ssh
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -29,7 +28,7 @@ func (h *Host) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 
 func (h *Host) command(ctx context.Context, cmd host.Cmd, repeatable bool) (host.Result, error) {
 	fail := func(err error) (host.Result, error) {
-		return host.Result{}, fmt.Errorf("%s: %s: %w", h, describe(cmd), err)
+		return host.Result{}, fmt.Errorf("%s: %s: %w", h, cmd, err)
 	}
 	if err := cmd.Check(); err != nil {
 		return fail(err)
@@ -59,18 +58,6 @@ func (h *Host) command(ctx context.Context, cmd host.Cmd, repeatable bool) (host
 			return fail(fmt.Errorf("%w: %w", host.ErrUnreachable, err))
 		}
 	}
-}
-
-// describe names a command in an error: a script by its name, since its argv
-// says nothing.
-func describe(cmd host.Cmd) string {
-	if cmd.Name != "" {
-		return cmd.Name
-	}
-	if len(cmd.Argv) == 0 {
-		return "command"
-	}
-	return host.Quote(host.RedactArgv(cmd.Argv, cmd.Secret))
 }
 
 func (h *Host) attempt(ctx context.Context, c *conn, cmd host.Cmd) (host.Result, error) {
@@ -105,13 +92,13 @@ func (c *conn) run(ctx context.Context, cmd host.Cmd, by sudo) (host.Result, err
 	defer c.sessions.release()
 	defer func() { _ = session.Close() }()
 
-	var stdout, stderr bytes.Buffer
-	session.Stdout, session.Stderr = &stdout, &stderr
+	var out host.Output
+	session.Stdout, session.Stderr = out.Stdout(), out.Stderr()
 	if cmd.Output != nil {
 		gate := &gate{w: cmd.Output}
 		defer gate.close()
 		combined := host.NewRedactWriter(gate, cmd.Secret)
-		session.Stdout, session.Stderr = io.MultiWriter(&stdout, combined), io.MultiWriter(&stderr, combined)
+		session.Stdout, session.Stderr = io.MultiWriter(out.Stdout(), combined), io.MultiWriter(out.Stderr(), combined)
 		defer func() {
 			if !c.isLost() { // What RunUnit resumes must not hold half a line.
 				combined.Flush()
@@ -128,10 +115,11 @@ func (c *conn) run(ctx context.Context, cmd host.Cmd, by sudo) (host.Result, err
 		c.stop(ctx, session, by, label)
 		return host.Result{}, ctx.Err()
 	}
-	if err == nil {
-		return host.Result{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}, nil
+	result, limit := out.Result()
+	if err != nil {
+		return host.Result{}, c.explain(err, cmd, by, string(result.Stdout), string(result.Stderr))
 	}
-	return host.Result{}, c.explain(err, cmd, by, stdout.String(), stderr.String())
+	return result, limit
 }
 
 // gate keeps a session that is slow to end from writing to the caller's Output
@@ -190,12 +178,12 @@ func (c *conn) explain(err error, cmd host.Cmd, by sudo, stdout, stderr string) 
 		return c.lose(err, true)
 	}
 	failed := &host.ExitError{
-		Host:   c.options.Name,
-		Argv:   host.RedactArgv(cmd.Argv, cmd.Secret),
-		Code:   exit.ExitStatus(),
-		Signal: exit.Signal(),
-		Stdout: host.Redact(stdout, cmd.Secret),
-		Stderr: host.Redact(stderr, cmd.Secret),
+		Host:    c.options.Name,
+		Command: cmd.String(),
+		Code:    exit.ExitStatus(),
+		Signal:  exit.Signal(),
+		Stdout:  host.Redact(stdout, cmd.Secret),
+		Stderr:  host.Redact(stderr, cmd.Secret),
 	}
 	if failed.Signal != "" {
 		failed.Code = -1

@@ -27,9 +27,8 @@ type Host struct {
 }
 
 var (
-	_ host.Host     = (*Host)(nil)
-	_ host.Dialer   = (*Host)(nil)
-	_ host.Comparer = (*Host)(nil)
+	_ host.Host   = (*Host)(nil)
+	_ host.Dialer = (*Host)(nil)
 )
 
 // Dial connects to a machine. Errors are a *host.HostKeyError, or wrap

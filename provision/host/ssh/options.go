@@ -7,6 +7,8 @@ import (
 	"net"
 	"strconv"
 	"time"
+
+	"slipway.io/slipway/provision/host"
 )
 
 // Options say how to reach one machine. OptionsFor makes them from an
@@ -49,6 +51,10 @@ type Options struct {
 	// there is none.
 	SudoPassword func(ctx context.Context) (string, error)
 
+	// Sender uploads files. Hosts that share one hash each local file once; nil
+	// is a Sender of its own.
+	Sender *host.Sender
+
 	// Timeouts; a zero one has the default.
 	Timeouts Timeouts
 	// MaxSessions is how many sessions are open at once, 8 by default (sshd
@@ -83,6 +89,9 @@ func (o Options) withDefaults() Options {
 	o.Timeouts.KeepaliveInterval = cmp.Or(o.Timeouts.KeepaliveInterval, 10*time.Second)
 	o.Timeouts.KeepaliveReply = cmp.Or(o.Timeouts.KeepaliveReply, 15*time.Second)
 	o.Timeouts.Stop = cmp.Or(o.Timeouts.Stop, 10*time.Second)
+	if o.Sender == nil {
+		o.Sender = &host.Sender{}
+	}
 	if o.Bastion != nil {
 		bastion := o.Bastion.withDefaults()
 		o.Bastion = &bastion

@@ -12,7 +12,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"slipway.io/slipway/provision/host"
-	remotescripts "slipway.io/slipway/templates/remote"
+	hostscripts "slipway.io/slipway/templates/host"
 )
 
 // sftpServers are where distributions put OpenSSH's SFTP server: Debian and
@@ -52,7 +52,7 @@ func (s *sftpSession) isDead() bool {
 // would run it as the login user.
 func (c *conn) openSFTP(ctx context.Context, by sudo) (*sftpSession, error) {
 	s, err := c.startSFTP(ctx, by, func(session *gossh.Session) error {
-		argv := append([]string{"sh", "-c", remotescripts.SFTPServer, "sh"}, sftpServers...)
+		argv := append([]string{"sh", "-c", hostscripts.SFTPServer, "sh"}, sftpServers...)
 		return session.Start(by.line(argv, mark+"=sftp"))
 	})
 	var exit *host.ExitError
@@ -135,7 +135,7 @@ func (s *sftpSession) whyNot(err error, by sudo, stderr *headBuffer) error {
 	if !errors.As(s.exit, &exit) {
 		return err
 	}
-	failed := &host.ExitError{Argv: []string{"sftp-server"}, Code: exit.ExitStatus(), Stderr: stderr.String()}
+	failed := &host.ExitError{Command: "sftp-server", Code: exit.ExitStatus(), Stderr: stderr.String()}
 	if denied := by.denied(failed); denied != nil {
 		return denied
 	}

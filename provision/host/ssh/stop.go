@@ -6,7 +6,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"slipway.io/slipway/provision/host"
-	remotescripts "slipway.io/slipway/templates/remote"
+	hostscripts "slipway.io/slipway/templates/host"
 )
 
 // stop ends the processes of a command whose context has ended. SSH knows a
@@ -40,7 +40,7 @@ func (c *conn) stop(ctx context.Context, session *gossh.Session, by sudo, label 
 	_, _ = second.run(ctx, stopScript(label), by)
 }
 
-func stopScript(label string) host.Cmd { return host.Script("stop", remotescripts.Stop, label) }
+func stopScript(label string) host.Cmd { return host.Script("stop", hostscripts.Stop, label) }
 
 // hasSpare: a session can be opened without waiting for one to end.
 func (c *conn) hasSpare() bool {

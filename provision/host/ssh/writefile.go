@@ -15,44 +15,49 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// Differs says whether WriteFile would change something, in at most three round
-// trips.
-func (h *Host) Differs(ctx context.Context, file host.File) (bool, error) {
-	differs, err := repeatFiles(ctx, h, func(client *sftp.Client) (bool, error) {
-		return differs(ctx, client, file)
-	})
-	if err != nil {
-		return false, fmt.Errorf("%s: compare %s: %w", h, file.Path, err)
+// Differs returns those of files that WriteFiles would change, in at most three
+// round trips a file.
+func (h *Host) Differs(ctx context.Context, files ...host.File) ([]host.File, error) {
+	var differ []host.File
+	for _, file := range files {
+		changed, err := repeatFiles(ctx, h, func(client *sftp.Client) (bool, error) {
+			return differs(ctx, client, file)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%s: compare %s: %w", h, file.Path, err)
+		}
+		if changed {
+			differ = append(differ, file)
+		}
 	}
-	return differs, nil
+	return differ, nil
 }
 
-// WriteFile replaces the file, or makes the directory, unless it is already as
-// it shall be. At most eight round trips, three if nothing changes.
-func (h *Host) WriteFile(ctx context.Context, file host.File) (bool, error) {
+// WriteFiles replaces the files, or creates the directories, in order.
+func (h *Host) WriteFiles(ctx context.Context, files ...host.File) error {
+	for _, file := range files {
+		if err := h.writeFile(ctx, file); err != nil {
+			return fmt.Errorf("%s: write %s: %w", h, file.Path, err)
+		}
+	}
+	return nil
+}
+
+func (h *Host) writeFile(ctx context.Context, file host.File) error {
 	if !path.IsAbs(file.Path) || path.Clean(file.Path) == "/" {
-		return false, fmt.Errorf("%s: write %q: the path must be absolute", h, file.Path)
+		return errors.New("the path must be absolute")
 	}
 	file.Path = path.Clean(file.Path)
 	put := &placing{target: file.Path}
-	changed, err := repeatFiles(ctx, h, func(client *sftp.Client) (bool, error) {
+	_, err := repeatFiles(ctx, h, func(client *sftp.Client) (any, error) {
 		put.client = client
 		put.sweep()
-		differs, err := differs(ctx, client, file)
-		if err != nil || !differs {
-			// The rename of a first try may have happened although its answer
-			// got lost.
-			return put.renamed, err
-		}
 		if file.Mode.IsDir() {
-			return true, makeDir(client, file)
+			return nil, makeDir(client, file)
 		}
-		return true, put.content(ctx, file)
+		return nil, put.content(ctx, file)
 	})
-	if err != nil {
-		return false, fmt.Errorf("%s: write %s: %w", h, file.Path, err)
-	}
-	return changed, nil
+	return err
 }
 
 func differs(ctx context.Context, client *sftp.Client, file host.File) (bool, error) {

@@ -75,7 +75,7 @@ func (h here) Query(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 		_ = stdin.Close()
 	}()
 	if err := run.Wait(); err != nil {
-		return host.Result{}, &host.ExitError{Host: h.String(), Argv: cmd.Argv, Code: run.ProcessState.ExitCode(), Stderr: errs.String()}
+		return host.Result{}, &host.ExitError{Host: h.String(), Command: cmd.String(), Code: run.ProcessState.ExitCode(), Stderr: errs.String()}
 	}
 	return host.Result{}, nil
 }

@@ -88,7 +88,7 @@ func (b *Fixture) Facts(name string) *facts.Facts {
 
 // Serve gives the first control plane the kubeconfig of an API server.
 func (b *Fixture) Serve(server *kubetest.Server) {
-	first := b.Hosts.FirstControlPlane().Config.Name
+	first := b.Hosts.Seed().Config.Name
 	b.machines[first].Put(workflow.AdminConf, string(server.Kubeconfig("")))
 }
 
@@ -157,27 +157,23 @@ type fakeHost struct {
 	undo []string
 }
 
-// Query answers sums.sh from the fake's files.
+// Query answers journal.Sums from the fake's files.
 func (m *fakeHost) Query(ctx context.Context, cmd host.Cmd) (host.Result, error) {
-	if cmd.Name != "sums.sh" {
+	if cmd.Name != "journal/sums.sh" {
 		return m.Fake.Query(ctx, cmd)
 	}
-	// sh -s -- JOURNAL PATH...
-	paths := cmd.Argv[4:]
-	sums, err := host.Sums(ctx, m.Fake, paths)
 	var out strings.Builder
-	for _, path := range paths {
-		if sum, ok := sums[path]; ok {
+	for _, path := range cmd.Argv[4:] { // after sh -s -- DIR
+		if sum := m.Sum(path); sum != "" {
 			out.WriteString(sum + "  " + path + "\n")
 		}
 	}
-	return host.Result{Stdout: []byte(out.String())}, err
+	return host.Result{Stdout: []byte(out.String())}, ctx.Err()
 }
 
-// Run keeps the journal's and the lock's scripts to itself.
+// Run answers the scripts of the journal and of the lock.
 func (m *fakeHost) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
-	switch cmd.Name {
-	case "journal-append.sh", "journal-file.sh", "sums-add.sh", "lock.sh":
+	if strings.HasPrefix(cmd.Name, "journal/") || cmd.Name == "lock.sh" {
 		return host.Result{}, ctx.Err()
 	}
 	if len(cmd.Undo) > 0 {

@@ -1,4 +1,0 @@
-package host
-
-// RunUnitIn is RunUnit with another folder than UnitsDir.
-var RunUnitIn = runUnit

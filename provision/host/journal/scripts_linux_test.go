@@ -1,0 +1,275 @@
+package journal
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"slipway.io/slipway/templates"
+)
+
+// sh runs a script as hosts do, and returns its output and exit code.
+func sh(t *testing.T, script string, args ...string) (string, int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-s", "--"}, args...)...)
+	cmd.Stdin = bytes.NewReader(templates.Script("journal/" + script))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Error(err)
+	}
+	if stderr.Len() > 0 {
+		t.Logf("%s: %s", script, stderr.String())
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+func mustSh(t *testing.T, script string, args ...string) {
+	t.Helper()
+	if out, code := sh(t, script, args...); code != 0 || out != "" {
+		t.Fatalf("%s %q: exit code %d: %s", script, args, code, out)
+	}
+}
+
+// entries are those of a journal folder, without their times.
+func entries(t *testing.T, journal string) []Entry {
+	t.Helper()
+	var all []Entry
+	for line := range strings.Lines(read(t, journal+"/entries.jsonl")) {
+		var e Entry
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		if _, err := time.Parse(time.RFC3339, e.Time); err != nil {
+			t.Error(err)
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o640); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var noTime = cmpopts.IgnoreFields(Entry{}, "Time")
+
+func TestJournalScriptKeepsWhatWasThere(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	journal := root + "/lib/journal"
+	write(t, root+"/fstab", "swap")
+	if err := os.Symlink("fstab", root+"/link"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(root+"/there", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	mustSh(t, "files.sh", journal, "swap-off", "file", root+"/fstab")
+	mustSh(t, "files.sh", journal, "swap-off", "file", root+"/link")
+	mustSh(t, "files.sh", journal, "kernel", "file", root+"/etc/sysctl.d/90.conf")
+	mustSh(t, "files.sh", journal, "kubelet", "dir", root+"/there")
+	mustSh(t, "files.sh", journal, "kubelet", "dir", root+"/new")
+
+	want := []Entry{
+		{Phase: "swap-off", Kind: "file", Path: root + "/fstab", Existed: true},
+		{Phase: "swap-off", Kind: "file", Path: root + "/link", Existed: true},
+		{Phase: "kernel", Kind: "file", Path: root + "/etc/sysctl.d/90.conf", Made: root + "/etc"},
+		{Phase: "kubelet", Kind: "dir", Path: root + "/there", Existed: true},
+		{Phase: "kubelet", Kind: "dir", Path: root + "/new"},
+	}
+	if diff := cmp.Diff(want, entries(t, journal), noTime); diff != "" {
+		t.Error(diff)
+	}
+	if got := read(t, journal+"/before"+root+"/fstab"); got != "swap" {
+		t.Errorf("kept %q", got)
+	}
+	if kept, err := os.Stat(journal + "/before" + root + "/fstab"); err != nil || kept.Mode().Perm() != 0o640 {
+		t.Errorf("kept with mode %v, %v", kept.Mode(), err)
+	}
+	if target, err := os.Readlink(journal + "/before" + root + "/link"); err != nil || target != "fstab" {
+		t.Errorf("the link leads to %q, %v", target, err)
+	}
+	for _, private := range []string{journal, journal + "/before"} {
+		if dir, err := os.Stat(private); err != nil || dir.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v: anybody can read what is kept there", private, dir.Mode(), err)
+		}
+	}
+}
+
+func TestJournalScriptKeepsTheFirstStateOnly(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	journal, path := root+"/journal", root+"/hosts"
+	write(t, path, "first")
+	mustSh(t, "files.sh", journal, "hosts-file", "file", path)
+	write(t, path, "second")
+	mustSh(t, "files.sh", journal, "hosts-file", "file", path)
+	// Another file whose name begins the same.
+	mustSh(t, "files.sh", journal, "hosts-file", "file", root+"/host")
+
+	if got := read(t, journal+"/before"+path); got != "first" {
+		t.Errorf("kept %q, want the first state", got)
+	}
+	want := []Entry{
+		{Phase: "hosts-file", Kind: "file", Path: path, Existed: true},
+		{Phase: "hosts-file", Kind: "file", Path: root + "/host"},
+	}
+	if diff := cmp.Diff(want, entries(t, journal), noTime); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestJournalAppendsACommandOnce(t *testing.T) {
+	t.Parallel()
+	journal := t.TempDir() + "/journal"
+	line := func(e Entry) string {
+		text, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	first := Entry{Time: "2026-01-01T00:00:00Z", Kind: "run", Run: "swapoff -- '$x' \"y\"", Undo: []string{"swapon", "-a"}}
+	again, other := first, first
+	again.Time, other.Undo = "2026-01-02T00:00:00Z", []string{"swapon", "-a", "b"}
+	for _, e := range []Entry{first, again, other} {
+		undo, err := json.Marshal(e.Undo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustSh(t, "append.sh", journal, line(e), `"undo":`+string(undo))
+	}
+	if diff := cmp.Diff([]Entry{first, other}, entries(t, journal)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What a full disk cut off is neither an entry nor part of the next one.
+func TestJournalGoesOnAfterALineThatWasCutOff(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	path := root + "/hosts"
+	whole := `{"time":"2026-01-01T00:00:00Z","phase":"hosts-file","kind":"file","path":"` + path + `","existed":false,"made":""}`
+	for name, next := range map[string]func(journal string){
+		"a file":    func(journal string) { mustSh(t, "files.sh", journal, "hosts-file", "file", path) },
+		"a command": func(journal string) { mustSh(t, "append.sh", journal, whole, whole[:len(whole)-20]) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			journal := t.TempDir()
+			write(t, journal+"/entries.jsonl", whole[:len(whole)-12])
+			next(journal)
+			lines := strings.Split(read(t, journal+"/entries.jsonl"), "\n")
+			if len(lines) != 3 || lines[0] != whole[:len(whole)-12] || len(lines[1]) != len(whole) || lines[2] != "" {
+				t.Errorf("the journal is %q", lines)
+			}
+		})
+	}
+}
+
+func TestJournalIsWrittenByManyAtOnce(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	journal := root + "/journal"
+	var all sync.WaitGroup
+	for i := range 20 {
+		all.Go(func() {
+			// Each path twice.
+			if out, code := sh(t, "files.sh", journal, "kubelet", "file", fmt.Sprintf("%s/bin/%d", root, i/2)); code != 0 {
+				t.Errorf("exit code %d: %s", code, out)
+			}
+		})
+	}
+	all.Wait()
+	if got := entries(t, journal); len(got) != 10 {
+		t.Errorf("%d entries, want 10: %v", len(got), got)
+	}
+}
+
+func TestSumsScriptsHashWhatWasWrittenSince(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	journal := root + "/journal"
+	if err := os.Mkdir(journal, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	sum := func(content string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(content))) }
+	noted, other, missing := root+"/noted", root+"/other", root+"/missing"
+	write(t, noted, "one")
+	write(t, other, "two")
+	// A sum that is not the file's shows that it is believed.
+	const believed = "believed"
+	mustSh(t, "sums-add.sh", journal, believed, noted)
+	ask := func() string {
+		t.Helper()
+		out, code := sh(t, "sums.sh", journal, noted, missing, root, other)
+		if code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+		return out
+	}
+	if got, want := ask(), believed+"  "+noted+"\n"+sum("two")+"  "+other+"\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	write(t, noted, "six")
+	// Who sets the modification time back cannot set the change time.
+	info, err := os.Stat(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(noted, info.ModTime(), info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := ask(), sum("six")+"  "+noted+"\n"+sum("two")+"  "+other+"\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	mustSh(t, "sums-add.sh", journal, "newer", noted)
+	if got := ask(); !strings.HasPrefix(got, "newer  "+noted+"\n") {
+		t.Errorf("the last note does not count: %q", got)
+	}
+	if out, code := sh(t, "sums.sh", journal, missing); code != 0 || out != "" {
+		t.Errorf("of nothing there is %q, exit code %d", out, code)
+	}
+}
+
+func TestJournalScriptTakesManyPathsAtOnce(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	journal := root + "/journal"
+	write(t, root+"/old", "old")
+	mustSh(t, "files.sh", journal, "kubelet", "file", root+"/old", "dir", root+"/etc/new", "file", root+"/etc/new/file", "file", root+"/old")
+	want := []Entry{
+		{Phase: "kubelet", Kind: "file", Path: root + "/old", Existed: true},
+		{Phase: "kubelet", Kind: "dir", Path: root + "/etc/new", Made: root + "/etc"},
+		{Phase: "kubelet", Kind: "file", Path: root + "/etc/new/file", Made: root + "/etc"},
+	}
+	if diff := cmp.Diff(want, entries(t, journal), noTime); diff != "" {
+		t.Error(diff)
+	}
+}

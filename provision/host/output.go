@@ -1,0 +1,68 @@
+package host
+
+import (
+	"bytes"
+	"errors"
+	"io"
+)
+
+// How much of a command's output its Result holds.
+const (
+	// MaxStdout is the limit of standard output, in bytes. A command that
+	// prints more fails with ErrOutputLimit.
+	MaxStdout = 16 << 20
+	// MaxStderr is the limit of standard error, in bytes. The end is kept.
+	MaxStderr = 64 << 10
+)
+
+// ErrOutputLimit means that a command printed more than MaxStdout bytes.
+var ErrOutputLimit = errors.New("the command printed more than 16 MiB on standard output")
+
+// Output collects what one command prints, within the limits above. The zero
+// value is ready for use.
+type Output struct {
+	stdout head
+	stderr tail
+}
+
+// Stdout receives standard output. Writing never fails, so that a command that
+// prints too much still ends.
+func (o *Output) Stdout() io.Writer { return &o.stdout }
+
+// Stderr receives standard error. Writing never fails.
+func (o *Output) Stderr() io.Writer { return &o.stderr }
+
+// Result returns what was kept. Its error is ErrOutputLimit or nil.
+func (o *Output) Result() (Result, error) {
+	result := Result{Stdout: o.stdout.Bytes(), Stderr: o.stderr.last()}
+	if o.stdout.exceeded {
+		return result, ErrOutputLimit
+	}
+	return result, nil
+}
+
+// head keeps the first MaxStdout bytes.
+type head struct {
+	bytes.Buffer
+	exceeded bool
+}
+
+func (h *head) Write(p []byte) (int, error) {
+	kept := p[:min(len(p), MaxStdout-h.Len())]
+	h.exceeded = h.exceeded || len(kept) < len(p)
+	_, _ = h.Buffer.Write(kept)
+	return len(p), nil
+}
+
+// tail keeps the last MaxStderr bytes, and at most twice that in memory.
+type tail struct{ kept []byte }
+
+func (t *tail) Write(p []byte) (int, error) {
+	if n := len(t.kept) + len(p); n > 2*MaxStderr {
+		t.kept = append(t.kept[:0], t.last()...)
+	}
+	t.kept = append(t.kept, p[max(0, len(p)-MaxStderr):]...)
+	return len(p), nil
+}
+
+func (t *tail) last() []byte { return t.kept[max(0, len(t.kept)-MaxStderr):] }

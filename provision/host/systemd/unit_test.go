@@ -1,0 +1,281 @@
+package systemd_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/systemd"
+)
+
+func sh(script string, args ...string) []string {
+	return append([]string{"sh", "-c", script, "sh"}, args...)
+}
+
+func TestUnitGivesTheOutputOfItsCommand(t *testing.T) {
+	t.Parallel()
+	m := newUnitMachine(t)
+	var log strings.Builder
+	result, err := m.run(t, systemd.Unit{Name: "init", Argv: sh("echo out; echo err >&2"), Output: &log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, got := range []string{string(result.Stdout), log.String()} {
+		if diff := cmp.Diff("out\nerr\n", got); diff != "" {
+			t.Error(diff)
+		}
+	}
+	kept, err := os.ReadFile(filepath.Join(m.dir, "init", "log"))
+	if err != nil || string(kept) != "out\nerr\n" {
+		t.Errorf("the machine keeps %q, %v", kept, err)
+	}
+}
+
+func TestUnitGivesTheCommandItsExactWords(t *testing.T) {
+	t.Parallel()
+	m := newUnitMachine(t)
+	words := []string{"$HOME", "a b", "", "it's", "new\nline", "%n", `\n`, "*"}
+	result, err := m.run(t, systemd.Unit{Name: "words", Argv: append([]string{"printf", "%s|"}, words...)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Join(words, "|")+"|", string(result.Stdout)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestUnitThatFailsTellsItsOwnCommandAndTheEndOfItsLog(t *testing.T) {
+	t.Parallel()
+	m := newUnitMachine(t)
+	_, err := m.run(t, systemd.Unit{
+		Name: "fail", Argv: sh("i=0; while [ $i -lt 50 ]; do echo line $i; i=$((i+1)); done; exit 7", "s3cret"),
+		Secret: []string{"s3cret"},
+	})
+	var exit *host.ExitError
+	if !errors.As(err, &exit) {
+		t.Fatalf("want an ExitError, got %v", err)
+	}
+	if exit.Code != 7 || !strings.HasPrefix(exit.Command, "sh -c ") || !strings.HasSuffix(exit.Command, " "+host.Redacted) {
+		t.Errorf("code %d, command %q", exit.Code, exit.Command)
+	}
+	if !strings.HasPrefix(exit.Stderr, "line 30\n") || !strings.HasSuffix(exit.Stderr, "line 49") {
+		t.Errorf("stderr is not the last 20 lines of the log: %q", exit.Stderr)
+	}
+}
+
+func TestUnitThatIsKilledSaysWhoEndedIt(t *testing.T) {
+	t.Parallel()
+	m := newUnitMachine(t)
+	const script = `echo begin; kill -9 $(ps -o ppid= -p $$) $$`
+	_, err := m.run(t, systemd.Unit{Name: "killed", Argv: sh(script)})
+	var exit *host.ExitError
+	if !errors.As(err, &exit) {
+		t.Fatalf("want an ExitError, got %v", err)
+	}
+	if exit.Stderr != "begin\nslipway-killed was stopped: oom-kill" || exit.Code != 255 || !strings.Contains(exit.Command, script) {
+		t.Errorf("want the log and systemd's result in the error, got %+v", exit)
+	}
+}
+
+func TestUnitHandsItsTimeoutToSystemd(t *testing.T) {
+	t.Parallel()
+	m := newUnitMachine(t)
+	if _, err := m.run(t, systemd.Unit{Name: "limit", Argv: []string{"true"}, Timeout: 1500 * time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	options, err := os.ReadFile(filepath.Join(m.systemd, "options"))
+	if err != nil || !strings.Contains(string(options), "--property=RuntimeMaxSec=2\n") {
+		t.Errorf("options %s, %v", options, err)
+	}
+}
+
+func TestUnitThatRunsAlreadyIsFollowed(t *testing.T) {
+	t.Parallel()
+	m := newUnitMachine(t)
+	flag := filepath.Join(t.TempDir(), "flag")
+	u := systemd.Unit{Name: "once", Argv: sh(`echo begin; while ! [ -e "$1" ]; do sleep 0.05; done; echo end`, flag)}
+	type outcome struct {
+		result host.Result
+		err    error
+	}
+	outcomes, following := make(chan outcome, 2), make(chan struct{}, 10)
+	for range 2 {
+		u := u
+		u.Output = writerFunc(func([]byte) { following <- struct{}{} })
+		go func() {
+			result, err := m.run(t, u)
+			outcomes <- outcome{result, err}
+		}()
+	}
+	for range 2 { // Each has seen the beginning.
+		<-following
+	}
+	if err := os.WriteFile(flag, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if o := <-outcomes; o.err != nil || string(o.result.Stdout) != "begin\nend\n" {
+			t.Errorf("got %q, %v", o.result.Stdout, o.err)
+		}
+	}
+	if n := m.starts(t); n != 1 {
+		t.Errorf("started %d times", n)
+	}
+}
+
+func TestUnitIsStartedAfreshByALaterCall(t *testing.T) {
+	t.Parallel()
+	m := newUnitMachine(t)
+	for range 2 {
+		if _, err := m.run(t, systemd.Unit{Name: "again", Argv: []string{"true"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := m.starts(t); n != 2 {
+		t.Errorf("started %d times, want 2", n)
+	}
+}
+
+func TestUnitIsFoundAgainAfterALostConnection(t *testing.T) {
+	t.Parallel()
+	lost := fmt.Errorf("local: %w", host.ErrOutcomeUnknown)
+	for name, test := range map[string]struct {
+		// cut says how the first Run is lost.
+		cut func(m *unitMachine, ctx context.Context, cmd host.Cmd) error
+	}{
+		"while it ran": {func(m *unitMachine, ctx context.Context, cmd host.Cmd) error {
+			ctx, cancel := context.WithCancel(ctx)
+			output := cmd.Output
+			cmd.Output = writerFunc(func(p []byte) {
+				_, _ = output.Write(p)
+				cancel()
+			})
+			_, _ = m.localHost.Run(ctx, cmd)
+			return lost
+		}},
+		"after it had ended": {func(m *unitMachine, ctx context.Context, cmd host.Cmd) error {
+			_, _ = m.localHost.Run(ctx, cmd)
+			return lost
+		}},
+		"before it was started": {func(*unitMachine, context.Context, host.Cmd) error { return lost }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newUnitMachine(t)
+			m.meddle = func(ctx context.Context, n int, cmd host.Cmd) (host.Result, error, bool) {
+				switch n {
+				case 1:
+					return host.Result{}, test.cut(m, ctx, cmd), true
+				case 2:
+					return host.Result{}, fmt.Errorf("local: %w", host.ErrUnreachable), true
+				default:
+					return host.Result{}, nil, false
+				}
+			}
+			var log strings.Builder
+			result, err := m.run(t, systemd.Unit{Name: "drop", Argv: sh("echo a; sleep 0.5; echo b"), Output: &log})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(result.Stdout) != "a\nb\n" || log.String() != "a\nb\n" {
+				t.Errorf("result %q, streamed %q", result.Stdout, log.String())
+			}
+			if n := m.starts(t); n != 1 {
+				t.Errorf("started %d times", n)
+			}
+			if len(m.runs) != 3 || m.runs[0] != "0" || m.runs[2] == "0" {
+				t.Errorf("ages %q", m.runs)
+			}
+		})
+	}
+}
+
+func TestUnitDoesNotTakeAnOlderResultForItsOwn(t *testing.T) {
+	t.Parallel()
+	m := newUnitMachine(t)
+	if _, err := m.run(t, systemd.Unit{Name: "old", Argv: []string{"echo", "first"}}); err != nil {
+		t.Fatal(err)
+	}
+	m.meddle = func(_ context.Context, n int, _ host.Cmd) (host.Result, error, bool) {
+		return host.Result{}, fmt.Errorf("local: %w", host.ErrOutcomeUnknown), n == 2
+	}
+	// The same name but another command, whose start got lost.
+	result, err := m.run(t, systemd.Unit{Name: "old", Argv: []string{"echo", "second"}})
+	if err != nil || string(result.Stdout) != "second\n" {
+		t.Errorf("got %q, %v", result.Stdout, err)
+	}
+}
+
+func TestUnitDoesNotTakeAnOlderResultOfTheSameCommandForItsOwn(t *testing.T) {
+	t.Parallel()
+	m := newUnitMachine(t)
+	u := systemd.Unit{Name: "old", Argv: []string{"echo", "x"}}
+	if _, err := m.run(t, u); err != nil {
+		t.Fatal(err)
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		t.Skip("no Linux")
+	}
+	started := strings.TrimSpace(string(boot)) + " -3600\n" // an hour before boot
+	if err := os.WriteFile(filepath.Join(m.dir, "old", "started"), []byte(started), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.meddle = func(_ context.Context, n int, _ host.Cmd) (host.Result, error, bool) {
+		return host.Result{}, fmt.Errorf("local: %w", host.ErrOutcomeUnknown), n == 2
+	}
+	if _, err := m.run(t, u); err != nil {
+		t.Fatal(err)
+	}
+	if n := m.starts(t); n != 2 {
+		t.Errorf("started %d times, want 2", n)
+	}
+}
+
+func TestUnitOfAnUnreachableMachineIsNotTriedAgain(t *testing.T) {
+	t.Parallel()
+	m := newUnitMachine(t)
+	m.meddle = func(context.Context, int, host.Cmd) (host.Result, error, bool) {
+		return host.Result{}, fmt.Errorf("local: %w", host.ErrUnreachable), true
+	}
+	_, err := m.run(t, systemd.Unit{Name: "far", Argv: []string{"true"}})
+	if !errors.Is(err, host.ErrUnreachable) || len(m.runs) != 1 {
+		t.Errorf("%d runs, %v", len(m.runs), err)
+	}
+}
+
+func TestUnitEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	m := newUnitMachine(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	m.meddle = func(context.Context, int, host.Cmd) (host.Result, error, bool) {
+		cancel()
+		return host.Result{}, fmt.Errorf("local: %w", host.ErrOutcomeUnknown), true
+	}
+	_, err := systemd.RunIn(ctx, m, systemd.Unit{Name: "ctx", Argv: []string{"true"}}, m.dir)
+	if err == nil || len(m.runs) != 1 {
+		t.Errorf("%d runs, %v", len(m.runs), err)
+	}
+}
+
+func TestUnitNameMustFitSystemd(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"", "../x", "A", "a b", "-x", "x@y"} {
+		m := newUnitMachine(t)
+		if _, err := m.run(t, systemd.Unit{Name: name, Argv: []string{"true"}}); err == nil || len(m.runs) > 0 {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }

@@ -1,0 +1,67 @@
+package workflow
+
+import (
+	"cmp"
+
+	"slipway.io/slipway/provision/config"
+)
+
+// Place is where a phase runs: on every host that it selects, or on localhost.
+// The zero value is EachHost.
+type Place struct {
+	name  string
+	once  bool
+	hosts func(*Hosts) []*Host
+}
+
+// The places that phases share.
+var (
+	// EachHost is every host of the inventory.
+	EachHost = Where("each host", func(*Host) bool { return true })
+	// ControlPlanes is every control plane.
+	ControlPlanes = Where("each control plane", (*Host).isControlPlane)
+	// Seed is one host: Hosts.Seed. What a phase does through the API server, it
+	// does here.
+	Seed = Place{name: "first control plane", once: true, hosts: func(all *Hosts) []*Host {
+		return all.Where(func(h *Host) bool { return h == all.Seed() })
+	}}
+	// OtherControlPlanes is every control plane but the seed.
+	OtherControlPlanes = Place{name: "each other control plane", hosts: func(all *Hosts) []*Host {
+		return all.Where(func(h *Host) bool { return h.isControlPlane() && h != all.Seed() })
+	}}
+	// Workers is every host that is not a control plane.
+	Workers = Where("each worker", func(h *Host) bool { return !h.isControlPlane() })
+	// Localhost is the computer that slipway runs on. The Step has no host.
+	Localhost = Place{name: "localhost", once: true, hosts: func(*Hosts) []*Host { return []*Host{nil} }}
+)
+
+// Where returns the place of every host for which selects returns true. Its
+// name completes "runs on", as in "each worker".
+func Where(name string, selects func(*Host) bool) Place {
+	return Place{name: name, hosts: func(all *Hosts) []*Host { return all.Where(selects) }}
+}
+
+// HostNamed returns the place of a single host of the inventory.
+func HostNamed(name string) Place {
+	place := Where(name, func(h *Host) bool { return h.Config.Name == name })
+	place.once = true
+	return place
+}
+
+// String is the place as the docs and `slipway phase list` show it.
+func (p Place) String() string { return cmp.Or(p.name, EachHost.name) }
+
+// Once reports whether a phase runs a single time here, however many hosts
+// there are.
+func (p Place) Once() bool { return p.once }
+
+// Hosts returns the hosts that the place selects, in the order of the
+// inventory. Localhost is a single nil.
+func (p Place) Hosts(all *Hosts) []*Host {
+	if p.hosts == nil {
+		return all.All
+	}
+	return p.hosts(all)
+}
+
+func (h *Host) isControlPlane() bool { return h.Config.Has(config.RoleControlPlane) }
