@@ -70,7 +70,7 @@ func TestCacheBuildsOnceAndChecksBeforeUse(t *testing.T) {
 				t.Errorf("the cached file is %q, %v", got, err)
 			}
 			if !strings.Contains(said.String(), test.says) {
-				t.Errorf("it said %q, want %q in it", said, test.says)
+				t.Errorf("got %q, want %q in it", said, test.says)
 			}
 		})
 	}

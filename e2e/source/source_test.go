@@ -156,7 +156,7 @@ func TestKubernetesFlagsSetTheVersionEverywhere(t *testing.T) {
 		"version.gitMajor=1 ", "version.gitMinor=36 ", "version.gitTreeState=clean", "version.buildDate=" + kubernetesDate,
 	} {
 		if !strings.Contains(flags, want) {
-			t.Errorf("%q lacks %s", flags, want)
+			t.Errorf("%q has no %s", flags, want)
 		}
 	}
 }

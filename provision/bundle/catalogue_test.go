@@ -42,7 +42,7 @@ func TestCatalogueHasEverythingForItsReleases(t *testing.T) {
 			"cni/bridge", "cni/loopback", "cni/host-local", "cni/portmap",
 		} {
 			if !slices.Contains(files, must) {
-				t.Errorf("%s lacks %s", version, must)
+				t.Errorf("%s has no %s", version, must)
 			}
 		}
 		for _, image := range r.Images {

@@ -72,7 +72,7 @@ func TestCreateDownloadsEachThingOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := m.asked("/v1.36.4/amd64/kubelet"); n != 1 {
+	if n := m.requested("/v1.36.4/amd64/kubelet"); n != 1 {
 		t.Errorf("kubelet was downloaded %d times", n)
 	}
 	layers, err := m.image.Layers()
@@ -83,7 +83,7 @@ func TestCreateDownloadsEachThingOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := m.asked("GET /v2/k8s/pause/blobs/" + digest.String()); n != 1 {
+	if n := m.requested("GET /v2/k8s/pause/blobs/" + digest.String()); n != 1 {
 		t.Errorf("the layer was downloaded %d times", n)
 	}
 }
@@ -96,7 +96,7 @@ func TestCreateResumesAnInterruptedDownload(t *testing.T) {
 	if err := fetchKubelet(t, m, o); err != nil {
 		t.Fatal(err)
 	}
-	if n := m.asked("/v1.36.4/amd64/kubelet bytes=100-"); n != 1 {
+	if n := m.requested("/v1.36.4/amd64/kubelet bytes=100-"); n != 1 {
 		t.Errorf("the rest was requested %d times; requests: %v", n, m.requests)
 	}
 }
@@ -216,7 +216,7 @@ func TestCreateReportsEveryFailedDownload(t *testing.T) {
 			t.Errorf("got %v, want it to say %q", err, want)
 		}
 	}
-	if n := m.asked("/v1.36.4/amd64/kubelet"); n != 1 {
+	if n := m.requested("/v1.36.4/amd64/kubelet"); n != 1 {
 		t.Errorf("the forbidden file was requested %d times", n)
 	}
 }

@@ -122,7 +122,7 @@ func TestWriteImagesRejectsACorruptBlob(t *testing.T) {
 	for _, kind := range []int{0, 1, 2} {
 		b := newBundle(t)
 		p := blobsOf(t, b, "registry.k8s.io/etcd")[kind]
-		damage(t, b, p)
+		corruptFile(t, b, p)
 		err := b.WriteImages(t.Context(), io.Discard, b.Images("control-plane", "amd64"))
 		if diff := cmp.Diff(map[string]bool{p: true}, paths(corrupted(err))); diff != "" {
 			t.Errorf("reported blobs (-want +got):\n%s", diff)

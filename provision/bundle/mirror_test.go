@@ -90,7 +90,7 @@ func (m *mirror) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (m *mirror) asked(request string) int {
+func (m *mirror) requested(request string) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.requests[request]

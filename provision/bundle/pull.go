@@ -55,7 +55,7 @@ func (f *fetcher) pull(ctx context.Context, reference, arch string) (v1.Image, e
 	if err != nil {
 		return nil, err
 	}
-	// An image without an index is found whatever its platform.
+	// An image without an index may be for another platform.
 	config, err := image.ConfigFile()
 	if err != nil {
 		return nil, err

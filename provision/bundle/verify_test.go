@@ -40,8 +40,8 @@ func paths(found map[string]string) map[string]bool {
 	return names
 }
 
-// damage changes one byte of a file and keeps its size.
-func damage(t *testing.T, b *Bundle, slashPath string) {
+// corruptFile changes one byte of a file.
+func corruptFile(t *testing.T, b *Bundle, slashPath string) {
 	t.Helper()
 	file := filepath.Join(b.Dir(), filepath.FromSlash(slashPath))
 	data, err := os.ReadFile(file)
@@ -84,8 +84,8 @@ func TestVerifyReportsEveryCorruptAndMissingFile(t *testing.T) {
 	b := newBundle(t)
 	pause := blobsOf(t, b, "registry.k8s.io/pause")
 	config, layer := pause[1], pause[2]
-	damage(t, b, "bin/linux-amd64/kubelet")
-	damage(t, b, config)
+	corruptFile(t, b, "bin/linux-amd64/kubelet")
+	corruptFile(t, b, config)
 	for _, gone := range []string{"bin/linux-amd64/cni/bridge", layer} {
 		if err := os.Remove(filepath.Join(b.Dir(), filepath.FromSlash(gone))); err != nil {
 			t.Fatal(err)
@@ -115,7 +115,7 @@ func TestVerifyNotices(t *testing.T) {
 	tests := map[string]func(t *testing.T, b *Bundle) string{
 		"a corrupt image manifest": func(t *testing.T, b *Bundle) string {
 			p := blobsOf(t, b, "registry.k8s.io/etcd")[0]
-			damage(t, b, p)
+			corruptFile(t, b, p)
 			return p
 		},
 		"a missing image manifest": func(t *testing.T, b *Bundle) string {
@@ -126,7 +126,7 @@ func TestVerifyNotices(t *testing.T) {
 			return p
 		},
 		"an index with other image names": func(t *testing.T, b *Bundle) string {
-			damage(t, b, "images/index.json")
+			corruptFile(t, b, "images/index.json")
 			return "images/index.json"
 		},
 		"a missing layout file": func(t *testing.T, b *Bundle) string {

@@ -125,7 +125,7 @@ ssh:
 	}
 	var invalid *Invalid
 	if !errors.As(err, &invalid) {
-		t.Fatalf("%T is no *Invalid", err)
+		t.Fatalf("got %T, want *Invalid", err)
 	}
 	if p := invalid.Problems[12]; p.Field != "hosts[1].address" || p.Line != 19 || p.Column != 14 {
 		t.Errorf("the address stands at 19:14, not at %+v", p)
@@ -136,18 +136,18 @@ func TestParseRejectsOtherFiles(t *testing.T) {
 	t.Parallel()
 	const good = "apiVersion: slipway.io/v1alpha1\nkind: Cluster\nhosts: [{name: a, address: 192.0.2.1, roles: [control-plane]}]\n"
 	for name, test := range map[string]struct{ data, want string }{
-		"an empty file":            {"# nothing\n", "x:1: the inventory is empty; create one with `slipway init`"},
-		"broken YAML":              {"kind: Cluster\nhosts: [\n", "x:2: invalid YAML: "},
-		"a list":                   {"- a\n", "x:1: must be a mapping (key: value), not a list"},
-		"two documents":            {good + "---\n" + good, "x:5: unexpected second document"},
-		"an alias within itself":   {good + "metadata: &m {name: *m}\n", "x:4: metadata.name: must be a string, not a mapping"},
-		"a merge within itself":    {good + "metadata: &m {<<: *m}\n", "x:4: metadata: alias *m contains itself"},
-		"aliases without an end":   {good + "containerd: {config: &m {a: {<<: *m}}}\n", "nests deeper than 100"},
-		"aliases that multiply":    {good + laughs(), "has more than 50000 values"},
-		"a key that is a list":     {good + "[a]: b\n", "x:4: a key must be a string"},
-		"a number that is no text": {good + "metadata: {name: 0x10}\n", `x:4: metadata.name: must be a string, not the number 0x10; quote it: "0x10"`},
-		"infinity":                 {good + "containerd: {config: {a: .inf}}\n", "x:4: containerd.config.a: .inf is not a number"},
-		"a number too large":       {good + "ssh: {port: 99999999999999999999}\n", "x:4: ssh.port: "},
+		"an empty file":                {"# nothing\n", "x:1: the inventory is empty; create one with `slipway init`"},
+		"broken YAML":                  {"kind: Cluster\nhosts: [\n", "x:2: invalid YAML: "},
+		"a list":                       {"- a\n", "x:1: must be a mapping (key: value), not a list"},
+		"two documents":                {good + "---\n" + good, "x:5: unexpected second document"},
+		"an alias within itself":       {good + "metadata: &m {name: *m}\n", "x:4: metadata.name: must be a string, not a mapping"},
+		"a merge within itself":        {good + "metadata: &m {<<: *m}\n", "x:4: metadata: alias *m contains itself"},
+		"aliases without an end":       {good + "containerd: {config: &m {a: {<<: *m}}}\n", "nests deeper than 100"},
+		"aliases that multiply":        {good + laughs(), "has more than 50000 values"},
+		"a key that is a list":         {good + "[a]: b\n", "x:4: a key must be a string"},
+		"a number instead of a string": {good + "metadata: {name: 0x10}\n", `x:4: metadata.name: must be a string, not the number 0x10; quote it: "0x10"`},
+		"infinity":                     {good + "containerd: {config: {a: .inf}}\n", "x:4: containerd.config.a: .inf is not a number"},
+		"a number too large":           {good + "ssh: {port: 99999999999999999999}\n", "x:4: ssh.port: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -260,7 +260,7 @@ func FuzzParse(f *testing.F) {
 		case err == nil && c.Validate() != nil:
 			t.Errorf("valid when parsed, but then: %v", c.Validate())
 		case err != nil && !errors.As(err, &invalid):
-			t.Errorf("%T is no *Invalid: %v", err, err)
+			t.Errorf("got %T, want *Invalid: %v", err, err)
 		case err != nil && (len(invalid.Problems) == 0 || invalid.Problems[0].Line == 0):
 			t.Errorf("no problem, or one without line: %+v", invalid)
 		}

@@ -29,7 +29,7 @@ func TestStarterIsAValidInventory(t *testing.T) {
 				t.Fatalf("%v\n%s", err, text)
 			}
 			if err := compile(t).Validate(instance(t, text)); err != nil {
-				t.Errorf("the schema refuses it: %v", err)
+				t.Errorf("invalid for the schema: %v", err)
 			}
 			c, err := Parse("x", text)
 			if err != nil {
@@ -72,7 +72,7 @@ func TestStarterIsValidWhenUncommented(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(defaults, c); diff != "" {
-		t.Errorf("what is commented out as a default is none (-default +comment):\n%s", diff)
+		t.Errorf("a comment differs from the default (-default +comment):\n%s", diff)
 	}
 }
 

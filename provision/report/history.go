@@ -89,7 +89,7 @@ func (h *history) event(e Event, open map[step]*span) {
 
 func (h *history) took() time.Duration { return h.end.Sub(h.start) }
 
-// machines is how many hosts had a phase.
+// hostCount returns the number of hosts with a phase.
 func (h *history) hostCount() int {
 	if slices.Contains(h.hosts, wholeCluster) {
 		return len(h.hosts) - 1

@@ -11,7 +11,7 @@ import (
 )
 
 // emulator is as much of a terminal as the live view needs: it wraps at its
-// width, never scrolls away, and refuses what it does not know.
+// width, never scrolls, and fails the test on unknown sequences.
 type emulator struct {
 	t       *testing.T
 	columns int

@@ -17,10 +17,10 @@ import (
 func Preflight(w io.Writer, r *check.Report, verbose bool) error {
 	var b strings.Builder
 	colors := paletteFor(w)
-	var quiet, dark []string
+	var quiet, unknown []string
 	for _, c := range r.Checks {
-		if here := notLookedAt(c); len(here) > 0 {
-			dark = append(dark, c.Name)
+		if here := withoutResult(c); len(here) > 0 {
+			unknown = append(unknown, c.Name)
 			c.Findings = slices.DeleteFunc(slices.Clone(c.Findings), func(f check.Finding) bool { return f.Evidence == check.NotLookedAt })
 			if len(c.Findings) == 0 {
 				continue
@@ -35,9 +35,9 @@ func Preflight(w io.Writer, r *check.Report, verbose bool) error {
 			quiet = append(quiet, fmt.Sprintf("%s  %s: %s", severityWord(colors, check.OK), clean(c.Name), clean(c.Title)))
 		}
 	}
-	if len(dark) > 0 {
-		fmt.Fprintf(&b, "%s  %d checks could not be asked on %s\n         fix: what the checks of the connection say\n\n",
-			severityWord(colors, check.Unknown), len(dark), clean(strings.Join(ranges(darkHosts(r)), ", ")))
+	if len(unknown) > 0 {
+		fmt.Fprintf(&b, "%s  %d checks have no result on %s\n         fix: see the connection checks\n\n",
+			severityWord(colors, check.Unknown), len(unknown), clean(strings.Join(ranges(hostsWithoutResult(r)), ", ")))
 	}
 	for _, line := range quiet {
 		b.WriteString(line + "\n")
@@ -53,8 +53,8 @@ func Preflight(w io.Writer, r *check.Report, verbose bool) error {
 	return err
 }
 
-// notLookedAt are the hosts that a check could not ask.
-func notLookedAt(c check.Result) []string {
+// withoutResult returns the hosts on which a check could not run.
+func withoutResult(c check.Result) []string {
 	var hosts []string
 	for _, f := range c.Findings {
 		if f.Evidence == check.NotLookedAt && f.Severity == check.Unknown {
@@ -64,11 +64,11 @@ func notLookedAt(c check.Result) []string {
 	return hosts
 }
 
-// darkHosts are those that some check could not ask.
-func darkHosts(r *check.Report) []string {
+// hostsWithoutResult returns the hosts on which any check could not run.
+func hostsWithoutResult(r *check.Report) []string {
 	var hosts []string
 	for _, c := range r.Checks {
-		for _, host := range notLookedAt(c) {
+		for _, host := range withoutResult(c) {
 			if !slices.Contains(hosts, host) {
 				hosts = append(hosts, host)
 			}

@@ -64,8 +64,8 @@ info     uuid: the uuid
          ignored: a lab
          why: Because.
 
-unknown  1 checks could not be asked on w-3
-         fix: what the checks of the connection say
+unknown  1 checks have no result on w-3
+         fix: see the connection checks
 
 unreachable ports, from the host in the row to the host in the column:
        w-1  w-2  w-3

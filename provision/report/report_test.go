@@ -123,7 +123,7 @@ func golden(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s differs (-want +got); go test ./provision/report -update writes it anew:\n%s", path, diff)
+		t.Errorf("%s differs (-want +got); go test ./provision/report -update writes it:\n%s", path, diff)
 	}
 }
 
@@ -232,7 +232,7 @@ func TestARefusalOfPreflightIsNotAChangeThatIsUnknown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := out.String(); !strings.Contains(got, "not complete") || strings.Contains(got, "unknown") || strings.Contains(got, "resources") {
+	if got := out.String(); !strings.Contains(got, "incomplete") || strings.Contains(got, "unknown") || strings.Contains(got, "resources") {
 		t.Errorf("got:\n%s", got)
 	}
 }
