@@ -163,7 +163,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{"an unknown output format", []string{"version", "-o", "xml"}, `--output "xml": must be text or json`},
 		{"an inventory that does not exist", []string{"apply", "-i", "none.yaml"}, "none.yaml: no such file or directory; pass the inventory with -i"},
 		{"a host that init cannot read", []string{"init", "--host", "cp-1"}, `host "cp-1": write name=address`},
-		{"an unknown role", []string{"init", "--host", "cp-1=192.0.2.1,master"}, `"master" is no role`},
+		{"an unknown role", []string{"init", "--host", "cp-1=192.0.2.1,master"}, `unknown role "master"`},
 		{"hosts without a control plane", []string{"init", "--host", "w-1=192.0.2.1"}, "control-plane"},
 		{"a reset without confirmation", []string{"reset"}, `reset destroys cluster "kubernetes" on all 1 hosts`},
 		{"a password file that does not exist", []string{"apply", "--sudo-password-file", "none"}, "--sudo-password-file: "},

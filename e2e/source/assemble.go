@@ -18,20 +18,20 @@ import (
 	"slipway.io/slipway/provision/bundle"
 )
 
-// keyFile holds the key of a bundle that was built here.
+// keyFile holds the key of a bundle built by this program.
 const keyFile = "source.key"
 
-// bundle returns the bundle of the builder's key: the one that is there already, or a new one.
+// bundle returns the existing bundle with the builder's key, or builds it.
 func (b *builder) bundle(ctx context.Context) (*bundle.Bundle, error) {
 	target := b.out
 	if target == "" {
 		target = filepath.Join(b.options.cache, "bundles", b.key[:16])
 	}
-	if made, err := b.existing(ctx, target); err == nil {
-		b.say("the bundle is there already and whole: %s", made.Dir())
-		return made, nil
+	if found, err := b.existing(ctx, target); err == nil {
+		b.say("using the existing bundle: %s", found.Dir())
+		return found, nil
 	} else if !errors.Is(err, os.ErrNotExist) {
-		b.say("%s is not used: %v", target, err)
+		b.say("rebuilding %s: %v", target, err)
 	}
 	programs, err := b.programs(ctx)
 	if err != nil {
@@ -40,22 +40,22 @@ func (b *builder) bundle(ctx context.Context) (*bundle.Bundle, error) {
 	if err := checkKubeadm(ctx, filepath.Join(programs["kubernetes"], "kubeadm"), b.release); err != nil {
 		return nil, err
 	}
-	made, err := b.assemble(ctx, target, programs)
+	built, err := b.assemble(ctx, target, programs)
 	if err != nil {
 		return nil, err
 	}
-	b.say("done: %s", made.Dir())
-	return made, nil
+	b.say("done: %s", built.Dir())
+	return built, nil
 }
 
-// existing opens the bundle in target if it was built from the same key and is whole.
+// existing opens the bundle in target if it has the same key, and verifies it.
 func (b *builder) existing(ctx context.Context, target string) (*bundle.Bundle, error) {
 	key, err := os.ReadFile(filepath.Join(target, keyFile))
 	if err != nil {
 		return nil, err
 	}
 	if strings.TrimSpace(string(key)) != b.key {
-		return nil, errors.New("it was built from something else")
+		return nil, errors.New("built from other inputs")
 	}
 	found, err := bundle.Open(target)
 	if err != nil {
@@ -76,15 +76,15 @@ func (b *builder) programs(ctx context.Context) (map[string]string, error) {
 	build := func(ctx context.Context, i int) (err error) {
 		c := all[i]
 		dirs[i], err = b.cache.entry(c.name, b.keys[c.name], func(dir string) error {
-			// What the later ones are made of comes while this one is compiled.
+			// Download the modules of the later components during this build.
 			fetch.Do(func() { fetched.Go(func() { b.fetch(fetching, all[i+1:]) }) })
 			b.say("%s %s: building %d commands", c.name, b.versions[c.name], len(c.packages))
 			return compile(ctx, c, b.moduleDir(c), b.versions[c.name], b.tc.arch, dir)
 		})
 		return err
 	}
-	// The first compiles much of what the others are made of. They come two at a time: a program is linked by one
-	// processor.
+	// The first compiles most of the packages that components share. The others are built two at a time, because
+	// linking uses one processor.
 	if err := build(ctx, 0); err != nil {
 		return nil, err
 	}
@@ -127,14 +127,14 @@ func (b *builder) assemble(ctx context.Context, target string, programs map[stri
 		return nil, errors.Join(err, w.Abort())
 	}
 	b.say("verifying the bundle")
-	made, err := w.Commit(ctx)
+	written, err := w.Commit(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return made, os.WriteFile(filepath.Join(made.Dir(), keyFile), []byte(b.key+"\n"), 0o644)
+	return written, os.WriteFile(filepath.Join(written.Dir(), keyFile), []byte(b.key+"\n"), 0o644)
 }
 
-// addFiles adds the binaries that the catalogue has for the release.
+// addFiles adds the binaries of the release.
 func (b *builder) addFiles(ctx context.Context, w *bundle.Writer, programs map[string]string) error {
 	b.say("adding binaries")
 	for _, name := range slices.Sorted(maps.Keys(b.release.Components)) {
@@ -160,7 +160,7 @@ func (b *builder) addFiles(ctx context.Context, w *bundle.Writer, programs map[s
 	return nil
 }
 
-// addManifests adds the files of addons, which are in the source of their projects too.
+// addManifests adds the manifests of addons from their modules.
 func (b *builder) addManifests(ctx context.Context, w *bundle.Writer) error {
 	for _, addon := range b.addons {
 		for _, m := range addon.Manifests {
@@ -192,13 +192,13 @@ func (b *builder) addManifest(ctx context.Context, w *bundle.Writer, addon bundl
 	return w.AddManifest(ctx, bundle.AddonFile{Addon: addon.Name, Name: m.Name, Version: addon.Version}, f)
 }
 
-// published is where the module of the addon's component has a file, by the path that its URL ends with:
+// published returns the path of a manifest in the module of the addon's component. PATH comes from the URL
 // https://raw.githubusercontent.com/OWNER/NAME/VERSION/PATH.
 func (b *builder) published(ctx context.Context, addon bundle.Addon, m bundle.AddonManifest) (string, error) {
 	i := slices.IndexFunc(b.components(), func(c component) bool { return c.addon == addon.Name })
 	_, inRepository, ok := strings.Cut(m.URL, "/"+addon.Version+"/")
 	if i < 0 || !ok {
-		return "", fmt.Errorf("no module is known to have %s", m.URL)
+		return "", fmt.Errorf("no module for %s", m.URL)
 	}
 	c := b.components()[i]
 	cmd := goCommand(ctx, c, b.moduleDir(c), b.tc.arch, "list", "-m", "-f", "{{.Dir}}", c.module)
@@ -209,13 +209,13 @@ func (b *builder) published(ctx context.Context, addon bundle.Addon, m bundle.Ad
 	return filepath.Join(strings.TrimSpace(string(out)), filepath.FromSlash(inRepository)), nil
 }
 
-// wantedImage is an image of the catalogue, with the addon that it belongs to.
+// wantedImage is an image of the catalogue with its addon.
 type wantedImage struct {
 	bundle.ReleaseImage
 	addon string
 }
 
-// images are those of the release and of the addons.
+// images returns the images of the release and of the addons.
 func (b *builder) images() []wantedImage {
 	var all []wantedImage
 	for _, image := range b.release.Images {
@@ -229,7 +229,7 @@ func (b *builder) images() []wantedImage {
 	return all
 }
 
-// addImages makes the images of the release and of the addons, and adds them.
+// addImages builds and adds the images of the release and of the addons.
 func (b *builder) addImages(ctx context.Context, w *bundle.Writer, programs map[string]string) error {
 	tmp, err := os.MkdirTemp("", "slipway-source-")
 	if err != nil {
@@ -242,22 +242,22 @@ func (b *builder) addImages(ctx context.Context, w *bundle.Writer, programs map[
 	}
 	specs := imageSpecs()
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(2) // compressing uses several processors itself
+	g.SetLimit(2) // compression uses several processors
 	for i, image := range b.images() {
 		spec, ok := specFor(specs, image.Name)
 		if !ok {
-			return fmt.Errorf("image %s: nobody said what it is made of", image.Name)
+			return fmt.Errorf("image %s: no imageSpec", image.Name)
 		}
 		g.Go(func() error {
 			layer, err := newLayer(spec.layer(programs), tmp, fmt.Sprint(i))
 			if err != nil {
 				return err
 			}
-			made, err := newImage(spec, b.tc.arch, bases.labels[spec.debian], bases.layers[spec.debian], layer)
+			built, err := newImage(spec, b.tc.arch, bases.labels[spec.debian], bases.layers[spec.debian], layer)
 			if err != nil {
 				return err
 			}
-			if err := w.AddImage(ctx, bundle.Image{Name: image.Name, Arch: b.tc.arch, Roles: image.Roles, Addon: image.addon}, made); err != nil {
+			if err := w.AddImage(ctx, bundle.Image{Name: image.Name, Arch: b.tc.arch, Roles: image.Roles, Addon: image.addon}, built); err != nil {
 				return err
 			}
 			b.say("image %s", image.Name)
@@ -267,14 +267,14 @@ func (b *builder) addImages(ctx context.Context, w *bundle.Writer, programs map[
 	return g.Wait()
 }
 
-// bases are the lowest layers of images, without Debian's packages (false) and with them (true).
+// bases are the lowest layers of images, with Debian packages (true) and without (false).
 type bases struct {
 	layers map[bool]v1.Layer
 	labels map[bool]map[string]string
 }
 
 func (b *builder) baseLayers(ctx context.Context, tmp string) (bases, error) {
-	made := bases{layers: map[bool]v1.Layer{}, labels: map[bool]map[string]string{}}
+	base := bases{layers: map[bool]v1.Layer{}, labels: map[bool]map[string]string{}}
 	dir, err := b.debianBase(ctx)
 	if err != nil {
 		return bases{}, err
@@ -283,10 +283,10 @@ func (b *builder) baseLayers(ctx context.Context, tmp string) (bases, error) {
 	if err != nil {
 		return bases{}, err
 	}
-	made.labels[true] = map[string]string{"io.slipway.debian-packages": strings.Join(strings.Fields(string(packages)), " ")}
-	if made.layers[true], err = layerOf(filepath.Join(dir, debianTar)); err != nil {
+	base.labels[true] = map[string]string{"io.slipway.debian-packages": strings.Join(strings.Fields(string(packages)), " ")}
+	if base.layers[true], err = layerOf(filepath.Join(dir, debianTar)); err != nil {
 		return bases{}, err
 	}
-	made.layers[false], err = newLayer(foundation(), tmp, "foundation")
-	return made, err
+	base.layers[false], err = newLayer(foundation(), tmp, "foundation")
+	return base, err
 }

@@ -9,7 +9,7 @@ import (
 	"slipway.io/slipway/provision/bundle"
 )
 
-// builder knows what goes into a bundle before anything is built.
+// builder holds the inputs of a bundle.
 type builder struct {
 	options
 	// dir is the folder of this program.
@@ -17,11 +17,11 @@ type builder struct {
 	tc        toolchain
 	catalogue bundle.Catalogue
 	release   bundle.Release
-	// addons are those that the bundle is for.
+	// addons to include.
 	addons []bundle.Addon
-	// versions and keys are those of the components, by name.
+	// versions and keys of the components, by name.
 	versions, keys map[string]string
-	// key is that of the bundle.
+	// key of the bundle.
 	key   string
 	cache cache
 	say   func(format string, args ...any)
@@ -35,7 +35,7 @@ func newBuilder(ctx context.Context, o options, log io.Writer) (*builder, error)
 		return nil, err
 	}
 	if b.dir, err = output(ctx, "go", "list", "-f", "{{.Dir}}", "slipway.io/slipway/e2e/source"); err != nil {
-		return nil, fmt.Errorf("run this inside of slipway's source: %w", err)
+		return nil, fmt.Errorf("run this in slipway's source: %w", err)
 	}
 	if b.catalogue, err = bundle.LoadCatalogue(); err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func newBuilder(ctx context.Context, o options, log io.Writer) (*builder, error)
 	return b, nil
 }
 
-// components are those that are built for the bundle.
+// components returns the components to build.
 func (b *builder) components() []component { return selected(b.options.addons) }
 
 func (b *builder) moduleDir(c component) string { return filepath.Join(b.dir, "modules", c.name) }

@@ -12,18 +12,18 @@ import (
 	"strings"
 )
 
-// sumsFile lists the files of a cache entry as sha256sum does.
+// sumsFile lists the files of a cache entry in the format of sha256sum.
 const sumsFile = "SHA256SUMS"
 
-// cache keeps what was built: one folder for a name and key, whose files are checked before they are used.
+// cache holds a folder of build results for each name and key, verified before use.
 type cache struct {
 	dir string
 	say func(format string, args ...any)
 }
 
-// entry is the folder of what is called name and made from what key stands for. If it is not there or is damaged,
-// make fills an empty folder with its files.
-func (c cache) entry(name, key string, make func(dir string) error) (string, error) {
+// entry returns the folder for a name and key. If it is missing or corrupt, build writes the files into an empty
+// folder.
+func (c cache) entry(name, key string, build func(dir string) error) (string, error) {
 	dir := filepath.Join(c.dir, name+"-"+key[:16])
 	err := checkSums(dir)
 	if err == nil {
@@ -31,19 +31,19 @@ func (c cache) entry(name, key string, make func(dir string) error) (string, err
 		return dir, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		c.say("%s: the cached build is damaged (%v), building it again", name, err)
+		c.say("%s: the cached build is corrupt (%v), rebuilding it", name, err)
 	} else if _, statErr := os.Stat(dir); statErr == nil {
-		c.say("%s: the cached build is incomplete (%v), building it again", name, err)
+		c.say("%s: the cached build is incomplete (%v), rebuilding it", name, err)
 	}
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
 		return "", err
 	}
-	tmp, err := os.MkdirTemp(c.dir, ".making-"+name+"-")
+	tmp, err := os.MkdirTemp(c.dir, ".partial-"+name+"-")
 	if err != nil {
 		return "", err
 	}
 	defer os.RemoveAll(tmp)
-	if err := make(tmp); err != nil {
+	if err := build(tmp); err != nil {
 		return "", fmt.Errorf("%s: %w", name, err)
 	}
 	if err := writeSums(tmp); err != nil {
@@ -55,7 +55,7 @@ func (c cache) entry(name, key string, make func(dir string) error) (string, err
 	return dir, os.Rename(tmp, dir)
 }
 
-// writeSums records the sums of all files in a flat folder.
+// writeSums writes the sums of all files in a flat folder.
 func writeSums(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -72,7 +72,7 @@ func writeSums(dir string) error {
 	return os.WriteFile(filepath.Join(dir, sumsFile), []byte(text.String()), 0o644)
 }
 
-// checkSums compares every recorded file with its sum.
+// checkSums verifies every listed file.
 func checkSums(dir string) error {
 	f, err := os.Open(filepath.Join(dir, sumsFile))
 	if err != nil {
@@ -84,7 +84,7 @@ func checkSums(dir string) error {
 	for lines.Scan() {
 		sum, name, ok := strings.Cut(lines.Text(), "  ")
 		if !ok || name != filepath.Base(name) {
-			return fmt.Errorf("%s: cannot read the line %q", sumsFile, lines.Text())
+			return fmt.Errorf("%s: invalid line %q", sumsFile, lines.Text())
 		}
 		sums[name] = sum
 	}
@@ -100,7 +100,7 @@ func checkSums(dir string) error {
 			return err
 		}
 		if got != sums[name] {
-			return fmt.Errorf("%s has sha256 %s, recorded was %s", name, got, sums[name])
+			return fmt.Errorf("%s is corrupt: want sha256:%s, got sha256:%s", name, sums[name], got)
 		}
 	}
 	return nil

@@ -26,9 +26,9 @@ func TestCacheBuildsOnceAndChecksBeforeUse(t *testing.T) {
 		says   string
 	}{
 		"an entry that is whole is used": {func(*testing.T, string) {}, 1, "from the cache"},
-		"a changed file is built again": {func(t *testing.T, dir string) {
+		"a changed file is rebuilt": {func(t *testing.T, dir string) {
 			write(t, dir, "runc", "tampered with")
-		}, 2, "damaged"},
+		}, 2, "corrupt"},
 		"a missing file is built again": {func(t *testing.T, dir string) {
 			if err := os.Remove(filepath.Join(dir, "runc")); err != nil {
 				t.Fatal(err)
@@ -39,12 +39,12 @@ func TestCacheBuildsOnceAndChecksBeforeUse(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, 2, "incomplete"},
-		"empty sums are not trusted": {func(t *testing.T, dir string) {
+		"empty sums are rejected": {func(t *testing.T, dir string) {
 			write(t, dir, sumsFile, "")
-		}, 2, "damaged"},
-		"sums of files elsewhere are not trusted": {func(t *testing.T, dir string) {
+		}, 2, "corrupt"},
+		"sums of files elsewhere are rejected": {func(t *testing.T, dir string) {
 			write(t, dir, sumsFile, "00  ../runc\n")
-		}, 2, "damaged"},
+		}, 2, "corrupt"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -70,7 +70,7 @@ func TestCacheBuildsOnceAndChecksBeforeUse(t *testing.T) {
 				t.Errorf("the cached file is %q, %v", got, err)
 			}
 			if !strings.Contains(said.String(), test.says) {
-				t.Errorf("it said %q, want %q in it", said, test.says)
+				t.Errorf("got %q, want %q in it", said, test.says)
 			}
 		})
 	}

@@ -23,8 +23,8 @@ func compile(ctx context.Context, c component, moduleDir, version, arch, out str
 	return nil
 }
 
-// fetch downloads what components are made of, as far as it is missing. What
-// cannot be had is told by the build that needs it.
+// fetch downloads missing modules of components. It ignores errors, which the
+// builds report.
 func (b *builder) fetch(ctx context.Context, all []component) {
 	for _, c := range all {
 		args := append([]string{"list", "-deps", "-e"}, c.arguments(b.versions[c.name])[1:]...)
@@ -32,21 +32,21 @@ func (b *builder) fetch(ctx context.Context, all []component) {
 	}
 }
 
-// goCommand is the go command in the module of a component.
+// goCommand returns the go command in the module of a component.
 func goCommand(ctx context.Context, c component, moduleDir, arch string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = moduleDir
-	// The compiler spends a good part of its time on garbage collection; the
-	// memory for doing without most of it is there. GOGC set by the caller wins.
+	// Less garbage collection makes the compiler faster. GOGC of the caller
+	// wins.
 	cmd.Env = append([]string{"GOGC=400"}, os.Environ()...)
 	cmd.Env = append(cmd.Env, c.environment(arch)...)
-	// Interrupted, the go command ends its compilers before it ends itself.
+	// On an interrupt, the go command stops its compilers first.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	return cmd
 }
 
-// compilePause builds the program that holds a pod's namespaces open.
+// compilePause builds the program of the pause image.
 func compilePause(ctx context.Context, source, out string) error {
 	_, err := output(ctx, "gcc", "-Os", "-Wall", "-Werror", "-static", "-s", "-o", out, source)
 	return err

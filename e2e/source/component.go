@@ -1,33 +1,32 @@
 package main
 
 import (
-	"path"
 	"slices"
 	"strings"
 )
 
-// component is what is built from one module under modules/.
+// component is built from one module under modules/.
 type component struct {
-	// name is the folder under modules/.
+	// name of the folder under modules/.
 	name string
-	// module is the path of the module whose version is the component's.
+	// module has the version of the component.
 	module string
-	// packages are the import paths of the commands; a command is called like the last element of its path,
-	// major versions left out.
+	// packages are the import paths of the commands. A command has the name of the last element that is not a major
+	// version.
 	packages []string
 	tags     []string
-	// ldflags say what is set at link time; version has its v.
+	// ldflags returns the linker flags for a version, with its v.
 	ldflags func(version string) []string
 	// cgo components are linked statically against the C library.
 	cgo bool
-	// addon is the one of the catalogue that the component is for; empty if every cluster needs it.
+	// addon that needs the component; empty if every cluster needs it.
 	addon string
 }
 
-// kubernetesDate stands for the time of the build, so that the same source gives the same bytes.
+// kubernetesDate replaces the build time, for reproducible binaries.
 const kubernetesDate = "1970-01-01T00:00:00Z"
 
-// components lists what a bundle is built from. The first is what the others share most with.
+// components lists the components of a bundle. The first shares most packages with the others.
 func components() []component {
 	return []component{
 		{
@@ -35,8 +34,8 @@ func components() []component {
 			module: "k8s.io/kubernetes",
 			packages: append(under("k8s.io/kubernetes/cmd/", "kubeadm", "kubelet", "kubectl", "kube-apiserver",
 				"kube-controller-manager", "kube-scheduler", "kube-proxy"), "k8s.io/kubernetes/test/images/agnhost"),
-			// What hack/lib/golang.sh of Kubernetes sets for a release, without notest: it leaves out three methods
-			// for fuzzing, by which all of client-go would be compiled once more for Kubernetes alone.
+			// The tags of hack/lib/golang.sh for a release, without notest: it removes three methods for fuzzing, and
+			// all of client-go would be compiled again.
 			tags:    []string{"selinux", "grpcnotrace"},
 			ldflags: kubernetesFlags,
 		},
@@ -58,7 +57,7 @@ func components() []component {
 			module: "github.com/containerd/containerd/v2",
 			packages: under("github.com/containerd/containerd/v2/cmd/",
 				"containerd", "containerd-shim-runc-v2", "ctr"),
-			// The snapshotters left out need C libraries or file systems that no cluster of slipway's has.
+			// Without the snapshotters that need C libraries or other file systems.
 			tags: []string{
 				"netgo", "osusergo", "static_build", "urfave_cli_no_docs",
 				"no_btrfs", "no_devmapper", "no_zfs",
@@ -68,7 +67,7 @@ func components() []component {
 		{
 			name:   "etcd",
 			module: "go.etcd.io/etcd/server/v3",
-			// The server's module has no command: modules/etcd is one of three lines.
+			// The server's module has no command: modules/etcd adds it.
 			packages: []string{modulesPath + "etcd", "go.etcd.io/etcd/etcdctl/v3", "go.etcd.io/etcd/etcdutl/v3"},
 		},
 		{
@@ -125,14 +124,14 @@ func components() []component {
 	}
 }
 
-// selected are the components of clusters with these addons.
+// selected returns the components of a cluster with these addons.
 func selected(addons []string) []component {
 	return slices.DeleteFunc(components(), func(c component) bool {
 		return c.addon != "" && !slices.Contains(addons, c.addon)
 	})
 }
 
-// buildable are the addons that something is built for.
+// buildable returns the addons that have components.
 func buildable() []string {
 	var names []string
 	for _, c := range components() {
@@ -143,7 +142,7 @@ func buildable() []string {
 	return names
 }
 
-// modulesPath begins the import path of every module under modules/.
+// modulesPath is the prefix of the import paths under modules/.
 const modulesPath = "slipway.io/slipway/e2e/source/modules/"
 
 func under(prefix string, names ...string) []string {
@@ -158,7 +157,7 @@ func setVersion(variable string) func(string) []string {
 	return func(version string) []string { return []string{"-X", variable + "=" + version} }
 }
 
-// kubernetesFlags set what hack/lib/version.sh of Kubernetes sets.
+// kubernetesFlags returns the flags of hack/lib/version.sh of Kubernetes.
 func kubernetesFlags(version string) []string {
 	major, rest, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
 	minor, _, _ := strings.Cut(rest, ".")
@@ -174,7 +173,7 @@ func kubernetesFlags(version string) []string {
 	return flags
 }
 
-// arguments are those of "go build", without the output folder. They are part of the component's key.
+// arguments of "go build", without the output folder. They are part of the component's key.
 func (c component) arguments(version string) []string {
 	link := []string{"-s", "-w"}
 	if c.ldflags != nil {
@@ -190,7 +189,7 @@ func (c component) arguments(version string) []string {
 	return append(append(args, "-ldflags", strings.Join(link, " ")), c.packages...)
 }
 
-// environment is what a build sees beside the caller's environment. It is part of the component's key.
+// environment of a build, in addition to the caller's. It is part of the component's key.
 func (c component) environment(arch string) []string {
 	cgo := "CGO_ENABLED=0"
 	if c.cgo {
@@ -200,13 +199,4 @@ func (c component) environment(arch string) []string {
 		cgo, "GOOS=linux", "GOARCH=" + arch, "GOFLAGS=-mod=readonly", "GOWORK=off", "GOTOOLCHAIN=local",
 		"GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0", "CGO_CFLAGS=-O2", "CGO_LDFLAGS=",
 	}
-}
-
-// commandName is what "go build" calls the command of an import path: its last element that is no major version.
-func commandName(pkg string) string {
-	name := path.Base(pkg)
-	if strings.HasPrefix(name, "v") && strings.Trim(name[1:], "0123456789") == "" {
-		name = path.Base(path.Dir(pkg))
-	}
-	return name
 }

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// digest hashes a list of strings so that no two lists give the same sum.
+// digest hashes a list of strings without ambiguity.
 func digest(parts ...string) string {
 	h := sha256.New()
 	for _, part := range parts {
@@ -23,7 +23,7 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// componentKey changes with everything that can change the component's binaries.
+// componentKey changes with every input of the component's binaries.
 func componentKey(c component, moduleDir, version string, tc toolchain) (string, error) {
 	files, err := filesDigest(moduleDir, func(string) bool { return true })
 	if err != nil {
@@ -37,7 +37,7 @@ func componentKey(c component, moduleDir, version string, tc toolchain) (string,
 	return digest(append(parts, c.environment(tc.arch)...)...), nil
 }
 
-// filesDigest hashes the names and contents of the files under dir that are wanted.
+// filesDigest hashes the names and contents of the wanted files under dir.
 func filesDigest(dir string, want func(slashPath string) bool) (string, error) {
 	var parts []string
 	err := fs.WalkDir(os.DirFS(dir), ".", func(p string, d fs.DirEntry, err error) error {
@@ -52,12 +52,12 @@ func filesDigest(dir string, want func(slashPath string) bool) (string, error) {
 		return "", err
 	}
 	if len(parts) == 0 {
-		return "", fmt.Errorf("%s holds no files", dir)
+		return "", fmt.Errorf("%s has no files", dir)
 	}
 	return digest(parts...), nil
 }
 
-// fileSum is the sha256 of a file, in hex.
+// fileSum returns the sha256 of a file in hex.
 func fileSum(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -71,7 +71,7 @@ func fileSum(path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// builderDigest hashes the code that puts a bundle together: a change in it makes another bundle.
+// builderDigest hashes the code that assembles a bundle.
 func builderDigest(sourceDir string) (string, error) {
 	goFiles := func(p string) bool {
 		return strings.HasSuffix(p, ".go") && !strings.HasSuffix(p, "_test.go") && !strings.HasPrefix(p, "modules/")
@@ -89,7 +89,7 @@ func builderDigest(sourceDir string) (string, error) {
 	return digest(parts...), nil
 }
 
-// bundleKey changes with everything that can change the bundle.
+// bundleKey changes with every input of the bundle.
 func bundleKey(builder string, tc toolchain, components map[string]string) string {
 	parts := []string{"bundle 1", builder, tc.golang, tc.c, tc.debian, tc.arch}
 	names := make([]string, 0, len(components))
@@ -103,7 +103,7 @@ func bundleKey(builder string, tc toolchain, components map[string]string) strin
 	return digest(parts...)
 }
 
-// moduleVersion is the version of a module that the go.mod in moduleDir requires.
+// moduleVersion returns the version of a module in the go.mod of moduleDir.
 func moduleVersion(moduleDir, module string) (string, error) {
 	file := filepath.Join(moduleDir, "go.mod")
 	data, err := os.ReadFile(file)

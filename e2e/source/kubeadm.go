@@ -10,7 +10,7 @@ import (
 	"slipway.io/slipway/provision/bundle"
 )
 
-// checkKubeadm asks the kubeadm that was built which images it wants, and reports what the release does not have.
+// checkKubeadm reports images that the built kubeadm needs but that are not in the release.
 func checkKubeadm(ctx context.Context, kubeadm string, release bundle.Release) error {
 	text, err := output(ctx, kubeadm, "config", "images", "list", "--kubernetes-version", release.Kubernetes)
 	if err != nil {
@@ -19,15 +19,15 @@ func checkKubeadm(ctx context.Context, kubeadm string, release bundle.Release) e
 	return compareImages(strings.Fields(text), release)
 }
 
-// compareImages reports every image that kubeadm wants and the release lacks.
+// compareImages reports needed images that are not in the release.
 func compareImages(wanted []string, release bundle.Release) error {
 	if len(wanted) == 0 {
-		return errors.New("kubeadm config images list: it printed nothing")
+		return errors.New("kubeadm config images list: no output")
 	}
 	var errs []error
 	for _, name := range wanted {
 		if !slices.ContainsFunc(release.Images, func(i bundle.ReleaseImage) bool { return i.Name == name }) {
-			errs = append(errs, fmt.Errorf("kubeadm %s wants %s, which the catalogue does not have for it", release.Kubernetes, name))
+			errs = append(errs, fmt.Errorf("kubeadm %s needs %s, which is not in the catalogue", release.Kubernetes, name))
 		}
 	}
 	return errors.Join(errs...)

@@ -10,7 +10,7 @@ import (
 	"slices"
 )
 
-// checkLibraries reports every shared library that a program of the tree needs and the tree does not have.
+// checkLibraries reports shared libraries that programs of the tree need but that are not in the tree.
 func checkLibraries(t tree) error {
 	have := map[string]bool{}
 	for name := range t {
@@ -33,7 +33,7 @@ func checkLibraries(t tree) error {
 		}
 		for _, library := range libraries {
 			if !have[library] {
-				errs = append(errs, fmt.Errorf("%s needs %s, which no package has", name, library))
+				errs = append(errs, fmt.Errorf("%s needs %s, which is in no package", name, library))
 			}
 		}
 	}

@@ -1,10 +1,9 @@
 // Command source builds a bundle from pinned Go modules: the same binaries and images that "slipway bundle create"
-// downloads, for places where neither the release servers nor an image registry can be reached.
+// downloads, without access to release servers or an image registry.
 //
 //	go run ./e2e/source -out DIR
 //
-// Each component is a Go module of its own under modules/, with its go.mod and go.sum. What was built is kept in a
-// cache, keyed by everything that went into it, and checked against its sum before it is used again.
+// Each component is a Go module under modules/. Build results are cached by their inputs and verified before use.
 package main
 
 import (
@@ -30,16 +29,16 @@ func main() {
 	}
 }
 
-// podNetwork is what a cluster has unless its inventory says otherwise.
+// podNetwork is the default pod network.
 const podNetwork = "flannel"
 
-// options are the command line.
+// options of the command line.
 type options struct {
 	out      string
 	cache    string
 	printKey bool
 	install  bool
-	// addons are those of the catalogue that the bundle is for.
+	// addons of the catalogue to include.
 	addons []string
 }
 
@@ -48,9 +47,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags := flag.NewFlagSet("source", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.out, "out", "", "folder of the bundle (default: in the cache, named by its key)")
-	flags.StringVar(&o.cache, "cache", "", "folder of what was built (default: slipway/source in the user's cache)")
-	flags.BoolVar(&o.printKey, "print-key", false, "print the key of the bundle that would be built, and stop")
-	addons := flags.String("addons", podNetwork, "what to build beside the cluster itself, with commas between: "+strings.Join(buildable(), ", "))
+	flags.StringVar(&o.cache, "cache", "", "folder of build results (default: slipway/source in the user's cache)")
+	flags.BoolVar(&o.printKey, "print-key", false, "print the key of the bundle and exit")
+	addons := flags.String("addons", podNetwork, "comma-separated addons to include: "+strings.Join(buildable(), ", "))
 	flags.BoolVar(&o.install, "install", false, "install missing Debian packages with apt-get")
 	if err := flags.Parse(args); err != nil {
 		return options{}, err
@@ -60,7 +59,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	for _, name := range strings.FieldsFunc(*addons, func(r rune) bool { return r == ',' }) {
 		if !slices.Contains(buildable(), name) {
-			return options{}, fmt.Errorf("addon %q: nothing is built for it; there are %s", name, strings.Join(buildable(), ", "))
+			return options{}, fmt.Errorf("addon %q cannot be built from source: choose one of %s", name, strings.Join(buildable(), ", "))
 		}
 		o.addons = append(o.addons, name)
 	}
@@ -69,7 +68,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if o.cache == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
-			return options{}, fmt.Errorf("no cache folder: %w: give one with -cache", err)
+			return options{}, fmt.Errorf("cache folder: %w: set it with -cache", err)
 		}
 		o.cache = filepath.Join(dir, "slipway", "source")
 	}
@@ -91,10 +90,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		_, err := fmt.Fprintln(stdout, b.key)
 		return err
 	}
-	made, err := b.bundle(ctx)
+	built, err := b.bundle(ctx)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(stdout, made.Dir())
+	_, err = fmt.Fprintln(stdout, built.Dir())
 	return err
 }

@@ -9,7 +9,7 @@ import (
 	"slipway.io/slipway/provision/bundle"
 )
 
-// builtFrom is the component that a component of the catalogue is built from.
+// builtFrom returns the component that builds a component of the catalogue.
 func builtFrom(catalogued string) string {
 	switch catalogued {
 	case "kubeadm", "kubelet", "kubectl":
@@ -18,7 +18,7 @@ func builtFrom(catalogued string) string {
 	return catalogued
 }
 
-// imageVersions says which component's version the tag of an image begins with.
+// imageVersions maps images to the component whose version is in their tag.
 func imageVersions() map[string]string {
 	return map[string]string{
 		"registry.k8s.io/kube-apiserver":                "kubernetes",
@@ -36,13 +36,13 @@ func imageVersions() map[string]string {
 	}
 }
 
-// checkPins compares the versions that the modules require with those of the release and the addons, because a bundle from source
-// must be told apart from the released one by its origin only.
+// checkPins compares the versions of the modules with those of the release and the addons: a bundle from source differs
+// from the released one only in its origin.
 func checkPins(release bundle.Release, addons []bundle.Addon, versions map[string]string) error {
 	var errs []error
 	for name, want := range release.Components {
 		if got := versions[builtFrom(name)]; got != want {
-			errs = append(errs, fmt.Errorf("%s is pinned at %q, kubernetes %s goes with %s in the catalogue: change modules/%s/go.mod or the catalogue",
+			errs = append(errs, fmt.Errorf("%s is pinned at %q, but the catalogue lists %[4]s for kubernetes %[3]s: change modules/%[5]s/go.mod or the catalogue",
 				name, got, release.Kubernetes, want, builtFrom(name)))
 		}
 	}
@@ -56,10 +56,10 @@ func checkPins(release bundle.Release, addons []bundle.Addon, versions map[strin
 		if !known {
 			continue
 		}
-		// A tag may go on after the version, as etcd's 3.6.8-0 does.
+		// A tag may have a suffix after the version: 3.6.8-0 for etcd.
 		version := strings.TrimPrefix(versions[component], "v")
 		if rest, ok := strings.CutPrefix(strings.TrimPrefix(tag, "v"), version); !ok || (rest != "" && rest[0] != '-') {
-			errs = append(errs, fmt.Errorf("%s is pinned at v%s, the catalogue has the image %s", component, version, image.Name))
+			errs = append(errs, fmt.Errorf("%s is pinned at v%s, but the catalogue lists the image %s", component, version, image.Name))
 		}
 	}
 	return errors.Join(errs...)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// progress writes one line for each step, with the time since the start.
+// progress writes a line for each step, with the time since the start.
 type progress struct {
 	start time.Time
 	mu    sync.Mutex

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// TestClientGoIsCompiledOnce: slipway and the components that use client-go have the same versions of it and of what
-// it is made of, so that the compiler's cache has it after the first of them. It is a quarter of a cold build.
+// slipway and the components that use client-go require the same versions of it and of its dependencies, so that the
+// compiler's cache serves all of them. This saves a quarter of a cold build.
 func TestClientGoIsCompiledOnce(t *testing.T) {
 	t.Parallel()
 	shared := []string{

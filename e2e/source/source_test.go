@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -155,7 +156,7 @@ func TestKubernetesFlagsSetTheVersionEverywhere(t *testing.T) {
 		"version.gitMajor=1 ", "version.gitMinor=36 ", "version.gitTreeState=clean", "version.buildDate=" + kubernetesDate,
 	} {
 		if !strings.Contains(flags, want) {
-			t.Errorf("%q lacks %s", flags, want)
+			t.Errorf("%q has no %s", flags, want)
 		}
 	}
 }
@@ -209,4 +210,14 @@ func TestParseRefusesWhatItDoesNotKnow(t *testing.T) {
 	if err != nil || o.out != "x" || !filepath.IsAbs(o.cache) || !o.install {
 		t.Errorf("got %+v, %v", o, err)
 	}
+}
+
+// commandName returns the name that "go build" gives the command of an import path: its last element that is not a major
+// version.
+func commandName(pkg string) string {
+	name := path.Base(pkg)
+	if strings.HasPrefix(name, "v") && strings.Trim(name[1:], "0123456789") == "" {
+		name = path.Base(path.Dir(pkg))
+	}
+	return name
 }

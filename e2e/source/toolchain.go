@@ -11,19 +11,18 @@ import (
 	"strings"
 )
 
-// toolchain is what turns source into binaries, as far as it changes their bytes.
+// toolchain identifies the tools that affect binaries.
 type toolchain struct {
-	// golang is the version of Go: go1.26.8.
+	// golang is the version of Go, such as go1.26.8.
 	golang string
-	// c is the C compiler's version and those of the libraries that programs are linked with: the C library, and
-	// libseccomp for runc.
+	// c has the versions of the C compiler, the C library and libseccomp, which runc needs.
 	c string
-	// debian is the release whose packages the images with iptables are made of: "debian 12".
+	// debian is the release of the packages in images, such as "debian 12".
 	debian string
 	arch   string
 }
 
-// tool is a program or a file that a build needs, and the Debian package that has it.
+// tool is a program with its Debian package.
 type tool struct{ name, pkg string }
 
 func tools() []tool {
@@ -35,16 +34,16 @@ func tools() []tool {
 	}
 }
 
-// MissingError names the Debian packages that must be installed first.
+// MissingError reports missing Debian packages.
 type MissingError struct{ Packages []string }
 
 func (e *MissingError) Error() string {
-	return fmt.Sprintf("packages are missing: run \"apt-get install %s\", or use -install as root",
+	return fmt.Sprintf("missing packages: run \"apt-get install %s\", or use -install as root",
 		strings.Join(e.Packages, " "))
 }
 
-// lookTools finds what the toolchain is, or which packages are missing.
-func lookTools(ctx context.Context) (toolchain, error) {
+// detectTools returns the toolchain. The error is a *MissingError if packages are missing.
+func detectTools(ctx context.Context) (toolchain, error) {
 	missing := &MissingError{}
 	for _, t := range tools() {
 		if _, err := exec.LookPath(t.name); err != nil {
@@ -73,7 +72,7 @@ func lookTools(ctx context.Context) (toolchain, error) {
 	}
 	release, err := os.ReadFile("/etc/os-release")
 	if err != nil {
-		return toolchain{}, fmt.Errorf("which distribution is this: %w", err)
+		return toolchain{}, fmt.Errorf("distribution: %w", err)
 	}
 	return toolchain{
 		golang: golang,
@@ -83,7 +82,7 @@ func lookTools(ctx context.Context) (toolchain, error) {
 	}, nil
 }
 
-// osRelease is the ID and VERSION_ID of an os-release file.
+// osRelease returns the ID and VERSION_ID of an os-release file.
 func osRelease(text string) string {
 	values := map[string]string{}
 	for line := range strings.Lines(text) {
@@ -93,11 +92,11 @@ func osRelease(text string) string {
 	return strings.TrimSpace(values["ID"] + " " + values["VERSION_ID"])
 }
 
-// installTools looks for the tools and installs those that are missing, if the user allowed it.
+// installTools detects the tools, and installs missing ones if install is set.
 func installTools(ctx context.Context, install bool, say func(string, ...any)) (toolchain, error) {
-	// Two rounds find everything: pkg-config must be there before libseccomp can be looked for.
+	// Two rounds, because pkg-config must be installed to detect libseccomp.
 	for range 2 {
-		tc, err := lookTools(ctx)
+		tc, err := detectTools(ctx)
 		var missing *MissingError
 		if !errors.As(err, &missing) || !install {
 			return tc, err
@@ -111,10 +110,10 @@ func installTools(ctx context.Context, install bool, say func(string, ...any)) (
 			return toolchain{}, err
 		}
 	}
-	return lookTools(ctx)
+	return detectTools(ctx)
 }
 
-// output runs a program and returns what it prints, trimmed. The error carries what it said.
+// output runs a program and returns its trimmed output. The error has the end of stderr.
 func output(ctx context.Context, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	var stdout, stderr bytes.Buffer
@@ -125,7 +124,7 @@ func output(ctx context.Context, name string, args ...string) (string, error) {
 	return strings.TrimSpace(stdout.String()), nil
 }
 
-// tail keeps the last lines of a program's output.
+// tail returns the last lines of a program's output.
 func tail(text string, lines int) string {
 	all := strings.Split(strings.TrimSpace(text), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")

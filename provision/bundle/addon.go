@@ -33,14 +33,14 @@ func (a Addon) tasks(arches []string) []task {
 	return tasks
 }
 
-// manifest is where the addon's file is on the local disk, after a download if it must be.
+// manifest returns the local path of the addon's file, and downloads the file unless it is cached.
 func (f *fetcher) manifest(ctx context.Context, a Addon, m AddonManifest) (string, error) {
 	name := fmt.Sprintf("%s %s %s", a.Name, a.Version, m.Name)
 	return f.get(ctx, name, m.SHA256, f.download(name, m.URL))
 }
 
-// Download brings a file with a known sha256 to the local cache, unless it is there, and returns its content. Of the
-// options Cache, Client, Rewrites and Progress are used.
+// Download returns the content of a file with a known sha256, and downloads the file unless it is cached. It uses only
+// the options Cache, Client, Rewrites and Progress.
 func Download(ctx context.Context, name, url, sha256 string, o CreateOptions) ([]byte, error) {
 	o, err := o.withDefaults()
 	if err != nil {

@@ -41,7 +41,7 @@ func randomImage(t *testing.T, arch string, layers ...v1.Layer) v1.Image {
 	return image
 }
 
-// newBundle makes a bundle with two binaries and two images that share a layer.
+// newBundle writes a bundle with two binaries and two images that share a layer.
 func newBundle(t *testing.T) *Bundle {
 	t.Helper()
 	w, err := NewWriter(filepath.Join(t.TempDir(), "bundle"), "v1.36.4", OriginSource)
@@ -104,16 +104,16 @@ func TestSelection(t *testing.T) {
 		"a control plane gets everything of its architecture": {
 			"control-plane", "amd64", []string{"cni/bridge", "kubectl", "kubelet"}, []string{etcdName, pauseName},
 		},
-		"a worker gets what has no role": {
+		"a worker gets files and images without a role": {
 			"worker", "amd64", []string{"cni/bridge", "kubelet"}, []string{pauseName},
 		},
 		"no role selects every role": {
 			"", "amd64", []string{"cni/bridge", "kubectl", "kubelet"}, []string{etcdName, pauseName},
 		},
-		"another architecture gets its own": {
+		"another architecture gets its own files": {
 			"worker", "arm64", []string{"kubelet"}, []string{pauseName},
 		},
-		"an architecture that the bundle lacks gets nothing": {"worker", "riscv64", nil, nil},
+		"an architecture that is not in the bundle gets nothing": {"worker", "riscv64", nil, nil},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestLookups(t *testing.T) {
 		t.Errorf("version of cni/bridge is %q", got)
 	}
 	if got := b.Version("crictl"); got != "" {
-		t.Errorf("version of what is not there is %q", got)
+		t.Errorf("version of a missing component is %q", got)
 	}
 	for _, ask := range []string{"registry.k8s.io/pause", pauseName} {
 		if image, err := b.Image(ask, "amd64"); err != nil || image.Name != pauseName {
@@ -151,10 +151,10 @@ func TestLookups(t *testing.T) {
 	}
 	var notFound *NotFoundError
 	if _, err := b.File("crictl", "amd64"); !errors.As(err, &notFound) {
-		t.Errorf("a file that is not there gives %v", err)
+		t.Errorf("a missing file gives %v", err)
 	}
 	if _, err := b.Image("registry.k8s.io/pau", "amd64"); !errors.As(err, &notFound) {
-		t.Errorf("the beginning of a repository gives %v", err)
+		t.Errorf("a prefix of a repository gives %v", err)
 	}
 	if _, err := b.Image(etcdName, "arm64"); !errors.As(err, &notFound) {
 		t.Errorf("an image of another architecture gives %v", err)
@@ -170,7 +170,7 @@ func TestManifestIsACopy(t *testing.T) {
 	}
 }
 
-func TestCommitReplacesABundleAndNothingElse(t *testing.T) {
+func TestCommitReplacesOnlyABundle(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
 	w, err := NewWriter(b.Dir(), "v1.36.3", OriginSource)
@@ -178,13 +178,13 @@ func TestCommitReplacesABundleAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	if again, err := Open(b.Dir()); err != nil || again.Manifest().Kubernetes != "v1.36.4" {
-		t.Errorf("before Commit the old bundle must be there: %v", err)
+		t.Errorf("before Commit, the old bundle is gone: %v", err)
 	}
 	if _, err := w.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if again, err := Open(b.Dir()); err != nil || again.Manifest().Kubernetes != "v1.36.3" {
-		t.Errorf("after Commit the new bundle must be there: %v", err)
+		t.Errorf("after Commit, the new bundle is missing: %v", err)
 	}
 	leftovers(t, filepath.Dir(b.Dir()), "bundle")
 
@@ -192,8 +192,8 @@ func TestCommitReplacesABundleAndNothingElse(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(home, "thesis.tex"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewWriter(home, "v1.36.4", OriginSource); err == nil || !strings.Contains(err.Error(), "no bundle") {
-		t.Errorf("a folder with other files must be refused, got %v", err)
+	if _, err := NewWriter(home, "v1.36.4", OriginSource); err == nil || !strings.Contains(err.Error(), "nor a bundle") {
+		t.Errorf("want an error for a folder with other files, got %v", err)
 	}
 }
 

@@ -14,62 +14,62 @@ import (
 //go:embed catalogue.yaml
 var catalogueYAML []byte
 
-// Catalogue is what slipway knows of released versions.
+// Catalogue lists the released versions that slipway can install.
 type Catalogue struct {
 	Components []Component `json:"components"`
 	Releases   []Release   `json:"releases"`
 	Addons     []Addon     `json:"addons"`
 }
 
-// Addon is what belongs to a pod network, or to another addon, in the one version of it that this slipway installs.
+// Addon is a pod network or another addon, in the one version that this release of slipway installs.
 type Addon struct {
-	// Name is what an inventory calls it.
+	// Name is the addon's name in an inventory.
 	Name string `json:"name"`
-	// Version is the project's, with its v.
+	// Version is the project's version, with its v.
 	Version string `json:"version"`
-	// Manifests are files that are applied as the project publishes them; an addon of slipway's own templates has none.
+	// Manifests are applied as the project publishes them. An addon that slipway renders from its templates has none.
 	Manifests []AddonManifest `json:"manifests,omitempty"`
 	Images    []ReleaseImage  `json:"images,omitempty"`
 }
 
-// AddonManifest is a published file of Kubernetes objects.
+// AddonManifest is a file of Kubernetes objects that an addon's project publishes.
 type AddonManifest struct {
 	Name   string `json:"name"`
 	URL    string `json:"url"`
 	SHA256 string `json:"sha256"`
 }
 
-// Component is something that is published as one file for each version and architecture.
+// Component is published as one file for each version and architecture.
 type Component struct {
 	Name string `json:"name"`
-	// URL is where the file is: {version} stands for the version without its v, {arch} for the architecture.
+	// URL has the placeholders {version}, without its v, and {arch}.
 	URL string `json:"url"`
-	// Extract says which files of an archive are taken (key) and what they are called (value). Without it the
-	// file itself is the binary.
+	// Extract maps files of the archive (key) to their names in a bundle (value). Empty if the file itself is the
+	// binary.
 	Extract map[string]string `json:"extract,omitempty"`
 	Roles   []string          `json:"roles,omitempty"`
-	// SHA256 holds the sums by version (with its v) and architecture.
+	// SHA256 holds the sums by version, with its v, and architecture.
 	SHA256 map[string]map[string]string `json:"sha256"`
 }
 
-// Release is what belongs to one version of Kubernetes.
+// Release lists the contents of one version of Kubernetes.
 type Release struct {
 	// Kubernetes is the version with its v.
 	Kubernetes string `json:"kubernetes"`
-	// Components are the versions, with their v, by name of the component.
+	// Components holds the versions, with their v, by component name.
 	Components map[string]string `json:"components"`
 	Images     []ReleaseImage    `json:"images"`
 }
 
-// ReleaseImage is an image that a release needs.
+// ReleaseImage is an image that a release or an addon needs.
 type ReleaseImage struct {
 	Name  string   `json:"name"`
 	Roles []string `json:"roles,omitempty"`
-	// Digests are those of the image manifests by architecture, where they are known.
+	// Digests holds the digests of the image manifests by architecture. Empty if the image is not pinned.
 	Digests map[string]string `json:"digests,omitempty"`
 }
 
-// LoadCatalogue reads the catalogue that is part of slipway.
+// LoadCatalogue reads the catalogue that is built into slipway.
 func LoadCatalogue() (Catalogue, error) { return parseCatalogue(catalogueYAML) }
 
 func parseCatalogue(data []byte) (Catalogue, error) {
@@ -83,8 +83,8 @@ func parseCatalogue(data []byte) (Catalogue, error) {
 	return c, nil
 }
 
-// Versions are the Kubernetes versions that the catalogue knows, in its order: newest first.
-func (c Catalogue) Versions() []string {
+// versions lists the Kubernetes versions in the catalogue, newest first.
+func (c Catalogue) versions() []string {
 	var versions []string
 	for _, r := range c.Releases {
 		versions = append(versions, r.Kubernetes)
@@ -92,7 +92,7 @@ func (c Catalogue) Versions() []string {
 	return versions
 }
 
-// Release is what belongs to this version of Kubernetes, given with or without its v.
+// Release returns the release of a Kubernetes version, with or without its v.
 func (c Catalogue) Release(kubernetes string) (Release, error) {
 	want := "v" + strings.TrimPrefix(kubernetes, "v")
 	for _, r := range c.Releases {
@@ -100,19 +100,19 @@ func (c Catalogue) Release(kubernetes string) (Release, error) {
 			return r, nil
 		}
 	}
-	return Release{}, fmt.Errorf("kubernetes %s is not in the catalogue: choose one of %s", want, strings.Join(c.Versions(), ", "))
+	return Release{}, fmt.Errorf("kubernetes %s is not in the catalogue: choose one of %s", want, strings.Join(c.versions(), ", "))
 }
 
-// Component is the component of this name.
+// Component returns the component with this name.
 func (c Catalogue) Component(name string) (Component, error) {
 	i := slices.IndexFunc(c.Components, func(x Component) bool { return x.Name == name })
 	if i < 0 {
-		return Component{}, fmt.Errorf("component %s is not in the catalogue", name)
+		return Component{}, fmt.Errorf("component %q is not in the catalogue", name)
 	}
 	return c.Components[i], nil
 }
 
-// Addon is the addon of this name.
+// Addon returns the addon with this name.
 func (c Catalogue) Addon(name string) (Addon, error) {
 	i := slices.IndexFunc(c.Addons, func(x Addon) bool { return x.Name == name })
 	if i < 0 {
@@ -120,21 +120,21 @@ func (c Catalogue) Addon(name string) (Addon, error) {
 		for _, a := range c.Addons {
 			names = append(names, a.Name)
 		}
-		return Addon{}, fmt.Errorf("addon %s is not in the catalogue: choose one of %s", name, strings.Join(names, ", "))
+		return Addon{}, fmt.Errorf("addon %q is not in the catalogue: choose one of %s", name, strings.Join(names, ", "))
 	}
 	return c.Addons[i], nil
 }
 
-// Manifest is the addon's file of this name.
+// Manifest returns the addon's manifest with this name.
 func (a Addon) Manifest(name string) (AddonManifest, error) {
 	i := slices.IndexFunc(a.Manifests, func(m AddonManifest) bool { return m.Name == name })
 	if i < 0 {
-		return AddonManifest{}, fmt.Errorf("addon %s has no file %s in the catalogue", a.Name, name)
+		return AddonManifest{}, fmt.Errorf("manifest %q of addon %s is not in the catalogue", name, a.Name)
 	}
 	return a.Manifests[i], nil
 }
 
-// Files are the names of the component's files in a bundle, sorted.
+// Files lists the names of the component's files in a bundle, sorted.
 func (c Component) Files() []string {
 	if len(c.Extract) == 0 {
 		return []string{c.Name}
@@ -142,25 +142,25 @@ func (c Component) Files() []string {
 	return slices.Sorted(maps.Values(c.Extract))
 }
 
-// BinPath is where a binary is in a bundle, with slashes.
+// BinPath returns the slash-separated path of a binary in a bundle.
 func BinPath(system, arch, name string) string { return "bin/" + system + "-" + arch + "/" + name }
 
-// url is where a version (with its v) of the component is.
+// url returns the URL of a version, with its v.
 func (c Component) url(version, arch string) string {
 	return strings.NewReplacer("{version}", strings.TrimPrefix(version, "v"), "{arch}", arch).Replace(c.URL)
 }
 
-// validate reports whatever would only be noticed when a bundle is made.
+// validate reports mistakes that would otherwise surface only when a bundle is created.
 func (c Catalogue) validate() error {
 	var errs []error
 	for _, comp := range c.Components {
 		if !strings.HasPrefix(comp.URL, "https://") {
-			errs = append(errs, fmt.Errorf("component %s: url %q is not https", comp.Name, comp.URL))
+			errs = append(errs, fmt.Errorf("component %s: url %q does not use https", comp.Name, comp.URL))
 		}
 		for version, sums := range comp.SHA256 {
 			for arch, sum := range sums {
 				if !versionTag.MatchString(version) || !hexSum.MatchString(sum) {
-					errs = append(errs, fmt.Errorf("component %s: sha256 of %s for %s is %q", comp.Name, version, arch, sum))
+					errs = append(errs, fmt.Errorf("component %s: invalid sha256 of %s for %s: %q", comp.Name, version, arch, sum))
 				}
 			}
 		}
@@ -174,18 +174,18 @@ func (c Catalogue) validate() error {
 		for name, version := range r.Components {
 			comp, err := c.Component(name)
 			if err != nil || len(comp.SHA256[version]) == 0 {
-				errs = append(errs, fmt.Errorf("release %s: no sums for %s %s", r.Kubernetes, name, version))
+				errs = append(errs, fmt.Errorf("release %s: no sha256 for %s %s", r.Kubernetes, name, version))
 			}
 		}
 		errs = append(errs, checkImages("release "+r.Kubernetes, r.Images))
 	}
 	for _, a := range c.Addons {
 		if !versionTag.MatchString(a.Version) {
-			errs = append(errs, fmt.Errorf("addon %s: version %q is none", a.Name, a.Version))
+			errs = append(errs, fmt.Errorf("addon %s: invalid version %q", a.Name, a.Version))
 		}
 		for _, m := range a.Manifests {
 			if !strings.HasPrefix(m.URL, "https://") || !hexSum.MatchString(m.SHA256) {
-				errs = append(errs, fmt.Errorf("addon %s: %s needs an https url and 64 hex digits of sha256", a.Name, m.Name))
+				errs = append(errs, fmt.Errorf("addon %s: %s needs an https URL and a sha256 of 64 hex digits", a.Name, m.Name))
 			}
 		}
 		errs = append(errs, checkImages("addon "+a.Name, a.Images))
@@ -197,7 +197,7 @@ func checkImages(of string, images []ReleaseImage) error {
 	var errs []error
 	for _, image := range images {
 		if repository, tag := splitReference(image.Name); tag == "" || !strings.Contains(repository, "/") {
-			errs = append(errs, fmt.Errorf("%s: image %q is no full reference with a tag", of, image.Name))
+			errs = append(errs, fmt.Errorf("%s: image %q is not a full reference with a tag", of, image.Name))
 		}
 	}
 	return errors.Join(errs...)

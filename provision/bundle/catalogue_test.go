@@ -14,10 +14,10 @@ func TestCatalogueHasEverythingForItsReleases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"v1.36.4", "v1.36.3", "v1.35.8"}, c.Versions()); diff != "" {
+	if diff := cmp.Diff([]string{"v1.36.4", "v1.36.3", "v1.35.8"}, c.versions()); diff != "" {
 		t.Errorf("versions (-want +got):\n%s", diff)
 	}
-	for _, version := range c.Versions() {
+	for _, version := range c.versions() {
 		r, err := c.Release(strings.TrimPrefix(version, "v"))
 		if err != nil {
 			t.Fatal(err)
@@ -27,7 +27,7 @@ func TestCatalogueHasEverythingForItsReleases(t *testing.T) {
 			t.Error(err)
 		}
 		if len(tasks) != 2*(len(r.Components)+len(r.Images)) {
-			t.Errorf("%s: %d things are downloaded for two architectures", version, len(tasks))
+			t.Errorf("%s: %d downloads for two architectures", version, len(tasks))
 		}
 		var files []string
 		for name := range r.Components {
@@ -42,7 +42,7 @@ func TestCatalogueHasEverythingForItsReleases(t *testing.T) {
 			"cni/bridge", "cni/loopback", "cni/host-local", "cni/portmap",
 		} {
 			if !slices.Contains(files, must) {
-				t.Errorf("%s lacks %s", version, must)
+				t.Errorf("%s has no %s", version, must)
 			}
 		}
 		for _, image := range r.Images {
@@ -81,7 +81,7 @@ func TestCatalogueURLs(t *testing.T) {
 	}
 }
 
-func TestCatalogueRefuses(t *testing.T) {
+func TestCatalogueRejects(t *testing.T) {
 	t.Parallel()
 	const good = `components:
 - name: runc
@@ -99,11 +99,11 @@ releases:
 	}
 	tests := map[string]struct{ old, replacement, want string }{
 		"an unknown field":            {"  url:", "  uri: x\n  url:", "uri"},
-		"a url without encryption":    {"https:", "http:", "not https"},
-		"a sum that is none":          {"aaaa}", "}", "sha256 of v1.4.3 for amd64"},
-		"a release without sums":      {"runc: v1.4.3", "runc: v1.5.2", "no sums for runc v1.5.2"},
+		"a url without encryption":    {"https:", "http:", "does not use https"},
+		"an empty sum":                {"aaaa}", "}", "sha256 of v1.4.3 for amd64"},
+		"a release without sums":      {"runc: v1.4.3", "runc: v1.5.2", "no sha256 for runc v1.5.2"},
 		"an image without a tag":      {":3.10.2", "", "registry.k8s.io/pause"},
-		"an extraction out of a path": {"  sha256:", "  extract: {bin/runc: ../runc}\n  sha256:", "leaves the bundle"},
+		"an extraction out of a path": {"  sha256:", "  extract: {bin/runc: ../runc}\n  sha256:", "leads out of the bundle"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -116,7 +116,7 @@ releases:
 	}
 }
 
-func TestAVersionThatIsNotCataloguedNamesThoseThatAre(t *testing.T) {
+func TestAnUnknownVersionListsTheKnownOnes(t *testing.T) {
 	t.Parallel()
 	_, err := Create(t.Context(), CreateOptions{Dir: t.TempDir(), Kubernetes: "v1.20.0"})
 	if err == nil || !strings.Contains(err.Error(), "v1.36.4") {

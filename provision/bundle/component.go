@@ -14,33 +14,33 @@ import (
 	"strings"
 )
 
-// addComponent downloads one file of the catalogue and adds it, or what is taken out of it.
+// addComponent downloads a component and adds its file, or the files extracted from it.
 func addComponent(ctx context.Context, f *fetcher, w *Writer, c Component, version, arch, sum string) error {
 	name := fmt.Sprintf("%s %s %s", c.Name, version, arch)
 	local, err := f.get(ctx, name, sum, f.download(name, c.url(version, arch)))
 	if err != nil {
 		return err
 	}
-	file, err := os.Open(local)
+	content, err := os.Open(local)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	defer file.Close()
-	add := func(called string, r io.Reader) error {
+	defer content.Close()
+	add := func(file string, r io.Reader) error {
 		return w.AddFile(ctx, File{
-			Name: called, Version: version, OS: "linux", Arch: arch, Path: BinPath("linux", arch, called), Roles: c.Roles,
+			Name: file, Version: version, OS: "linux", Arch: arch, Path: BinPath("linux", arch, file), Roles: c.Roles,
 		}, r)
 	}
 	if len(c.Extract) == 0 {
-		return add(c.Name, file)
+		return add(c.Name, content)
 	}
-	if err := extract(file, c.Extract, add); err != nil {
+	if err := extract(content, c.Extract, add); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
 }
 
-// extract gives the wanted files (path in the archive: name) of a tar.gz archive to add.
+// extract calls add for each wanted file (path in the archive: name) of a tar.gz archive.
 func extract(r io.Reader, want map[string]string, add func(name string, r io.Reader) error) error {
 	gz, err := gzip.NewReader(r)
 	if err != nil {
@@ -63,7 +63,7 @@ func extract(r io.Reader, want map[string]string, add func(name string, r io.Rea
 			continue
 		}
 		if h.Typeflag != tar.TypeReg {
-			return fmt.Errorf("%s is no regular file in the archive", from)
+			return fmt.Errorf("extract %s: not a regular file", from)
 		}
 		if err := add(name, tr); err != nil {
 			return err
@@ -71,7 +71,7 @@ func extract(r io.Reader, want map[string]string, add func(name string, r io.Rea
 		delete(missing, from)
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("the archive has no %s", strings.Join(slices.Sorted(maps.Keys(missing)), ", "))
+		return fmt.Errorf("not in the archive: %s", strings.Join(slices.Sorted(maps.Keys(missing)), ", "))
 	}
 	return nil
 }

@@ -9,34 +9,32 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// CreateOptions say which bundle is made and from where.
+// CreateOptions say what a bundle holds and where to download it from.
 type CreateOptions struct {
-	// Dir is the folder of the bundle. A bundle that is there is replaced when the new one is whole.
+	// Dir is the folder of the bundle. An existing bundle is replaced once the new one is complete.
 	Dir string
-	// Kubernetes is a version of the catalogue, with or without its v.
+	// Kubernetes is a version in the catalogue, with or without its v.
 	Kubernetes string
-	// Addons are those of the catalogue, pod networks among them, whose images and manifests the bundle shall hold.
+	// Addons are the pod networks and other addons of the catalogue to include.
 	Addons []string
-	// Arches are the architectures in Go's words; none means amd64.
+	// Arches are the architectures, by their Go names. Default amd64.
 	Arches []string
-	// Cache keeps what was downloaded, by sha256; empty means slipway/artifacts in the user's cache folder.
+	// Cache is the folder that keeps downloads by sha256. Default slipway/artifacts in the user's cache folder.
 	Cache string
-	// Client downloads files; its Transport is used for images too. Nil means one with the environment's proxies.
+	// Client downloads files, and its Transport images. Default: a client that uses the environment's proxies.
 	Client *http.Client
-	// Rewrites replace the beginning of URLs, the longest that fits first:
-	// "https://dl.k8s.io/" by "https://mirror.example/k8s/".
+	// Rewrites replace URL prefixes, the longest match first: "https://dl.k8s.io/" with
+	// "https://mirror.example/k8s/".
 	Rewrites map[string]string
-	// RegistryMirrors say where the images of a registry are pulled from instead, with or without a path:
-	// "registry.k8s.io" from "mirror.example:5000/k8s".
+	// RegistryMirrors replace registries, with or without a path: "registry.k8s.io" with "mirror.example:5000/k8s".
 	RegistryMirrors map[string]string
-	// Parallel bounds how many things are downloaded at once; 0 means 4.
+	// Parallel is the number of concurrent downloads. Default 4.
 	Parallel int
-	// Progress is told what happens. It may be called from several goroutines.
+	// Progress receives the state of each download, from several goroutines.
 	Progress func(Progress)
 }
 
@@ -44,15 +42,14 @@ type CreateOptions struct {
 type Progress struct {
 	// Name is a file with its version and architecture, or an image.
 	Name string
-	// Bytes are there of Total; Total is 0 where it is not known.
+	// Bytes of Total are downloaded. Total is 0 if it is unknown.
 	Bytes, Total int64
-	// Cached tells that the cache had it; Done that it is there, whole and verified.
+	// Done is set once the download is complete and verified, Cached if it was in the cache.
 	Cached, Done bool
 }
 
-// Create makes a bundle of released files and images. Every file is checked against the sum in the catalogue, every
-// blob of an image against its digest. Downloads that were interrupted go on where they stopped. The error joins what
-// went wrong with each of them.
+// Create downloads released files and images into a bundle. It verifies every file against the sha256 in the catalogue
+// and every blob of an image against its digest. Interrupted downloads resume. The error joins those of all downloads.
 func Create(ctx context.Context, o CreateOptions) (*Bundle, error) {
 	catalogue, err := LoadCatalogue()
 	if err != nil {
@@ -79,21 +76,16 @@ func create(ctx context.Context, catalogue Catalogue, o CreateOptions) (*Bundle,
 		return nil, err
 	}
 	f := newFetcher(o)
-	var mu sync.Mutex
-	var errs []error
+	errs := make([]error, len(tasks))
 	var g errgroup.Group
 	g.SetLimit(o.Parallel)
-	for _, do := range tasks {
+	for i, do := range tasks {
 		g.Go(func() error {
-			if err := do(ctx, f, w); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				errs = append(errs, err)
-			}
+			errs[i] = do(ctx, f, w)
 			return nil
 		})
 	}
-	_ = g.Wait() // the tasks return nil: one that fails does not stop the others
+	_ = g.Wait() // always nil: a failed task does not stop the others
 	if err := errors.Join(errs...); err != nil {
 		return nil, errors.Join(fmt.Errorf("create bundle: %w", err), w.Abort())
 	}
@@ -116,17 +108,17 @@ func (o CreateOptions) withDefaults() (CreateOptions, error) {
 	if o.Cache == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
-			return o, fmt.Errorf("no cache folder: %w: name one", err)
+			return o, fmt.Errorf("cache folder: %w: set one", err)
 		}
 		o.Cache = filepath.Join(dir, "slipway", "artifacts")
 	}
 	return o, nil
 }
 
-// task downloads one thing and adds it to the bundle.
+// task downloads one file or image and adds it to the bundle.
 type task func(context.Context, *fetcher, *Writer) error
 
-// plan lists what must be downloaded, and reports what the catalogue does not have for an architecture.
+// plan lists the downloads. The error joins those that the catalogue does not have for an architecture.
 func plan(catalogue Catalogue, release Release, addons, arches []string) ([]task, error) {
 	var tasks []task
 	var errs []error

@@ -1,13 +1,13 @@
-// Package bundle reads, verifies and makes bundles: folders with every binary, container image and manifest that a
+// Package bundle creates, verifies and reads bundles: folders with every binary, container image and manifest that a
 // cluster is installed from, each with its sha256.
 //
-// A bundle looks like this:
+// The layout of a bundle:
 //
-//	bundle.yaml              what is inside (see Manifest)
-//	bin/linux-amd64/kubelet  binaries, one folder for an operating system and architecture
+//	bundle.yaml              the list of its contents (see Manifest)
+//	bin/linux-amd64/kubelet  binaries, a folder for each operating system and architecture
 //	bin/linux-amd64/cni/…    CNI plugins
-//	images/                  one OCI image layout that holds all images and shares their blobs
-//	manifests/               manifests of large addons, as they were published
+//	images/                  one OCI image layout in which all images share their blobs
+//	manifests/               manifests of addons, as their projects publish them
 //
-// A bundle is opened with Open, made from released files with Create, and made from any other source with a Writer.
+// Open opens a bundle, Create creates one from released files, and a Writer creates one from any other source.
 package bundle

@@ -9,74 +9,67 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"slipway.io/slipway/provision/retry"
 )
 
-// StatusError is an answer of a file server that is not the file.
-type StatusError struct {
-	URL    string
-	Status int
-}
-
-func (e *StatusError) Error() string {
-	return fmt.Sprintf("%s answered %d %s", e.URL, e.Status, http.StatusText(e.Status))
-}
-
-// download is the source of a file with a URL. It asks only for what is not there yet.
+// download is the source of a file with a URL. It requests only the missing part.
 func (f *fetcher) download(name, url string) source {
 	url = f.rewrite(url)
 	return func(ctx context.Context, part *os.File) error {
 		ctx, cancel := context.WithCancelCause(ctx)
 		defer cancel(nil)
-		begun, err := part.Seek(0, io.SeekEnd)
+		offset, err := part.Seek(0, io.SeekEnd)
 		if err != nil {
-			return err
+			return retry.Stop(err)
 		}
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
-			return err
+			return retry.Stop(err)
 		}
-		if begun > 0 {
-			req.Header.Set("Range", fmt.Sprintf("bytes=%d-", begun))
+		if offset > 0 {
+			req.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 		}
 		resp, err := f.client.Do(req)
 		if err != nil {
-			return fmt.Errorf("%w; %w", err, errRetry)
-		}
-		defer resp.Body.Close()
-		if begun, err = startOf(resp, part, url, begun); err != nil {
 			return err
 		}
-		total := max(0, resp.ContentLength) + begun
-		return f.copy(ctx, cancel, part, resp.Body, Progress{Name: name, Bytes: begun, Total: total})
+		defer resp.Body.Close()
+		if offset, err = startOf(resp, part, url, offset); err != nil {
+			return err
+		}
+		total := max(0, resp.ContentLength) + offset
+		return f.copy(ctx, cancel, part, resp.Body, Progress{Name: name, Bytes: offset, Total: total})
 	}
 }
 
-// startOf makes the part as long as the answer expects it to be, and returns that length.
-func startOf(resp *http.Response, part *os.File, url string, begun int64) (int64, error) {
+// startOf truncates the part to the offset at which the response begins, and returns that offset.
+func startOf(resp *http.Response, part *os.File, url string, offset int64) (int64, error) {
+	unexpected := fmt.Errorf("GET %s: %d %s", url, resp.StatusCode, http.StatusText(resp.StatusCode))
 	switch {
 	case resp.StatusCode == http.StatusPartialContent:
-		if !strings.HasPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", begun)) {
-			err := fmt.Errorf("%s answered with the range %q", url, resp.Header.Get("Content-Range"))
-			return 0, errors.Join(fmt.Errorf("%w; %w", err, errRetry), part.Truncate(0))
+		if !strings.HasPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", offset)) {
+			err := fmt.Errorf("GET %s: unexpected range %q", url, resp.Header.Get("Content-Range"))
+			return 0, errors.Join(err, part.Truncate(0))
 		}
-		return begun, nil
+		return offset, nil
 	case resp.StatusCode == http.StatusOK:
 		if err := part.Truncate(0); err != nil {
 			return 0, err
 		}
 		return part.Seek(0, io.SeekStart)
 	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable:
-		// The part is longer than the file, or complete: begin again.
-		return 0, errors.Join(fmt.Errorf("%w; %w", &StatusError{URL: url, Status: resp.StatusCode}, errRetry), part.Truncate(0))
+		// The part is longer than the file, or complete: restart.
+		return 0, errors.Join(unexpected, part.Truncate(0))
 	case resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests:
-		return 0, fmt.Errorf("%w; %w", &StatusError{URL: url, Status: resp.StatusCode}, errRetry)
+		return 0, unexpected
 	}
-	return 0, &StatusError{URL: url, Status: resp.StatusCode}
+	return 0, retry.Stop(unexpected)
 }
 
-// copy appends r to the part, tells the progress, and gives up when nothing comes.
+// copy appends r to the part, reports progress, and stops when r stalls.
 func (f *fetcher) copy(ctx context.Context, cancel context.CancelCauseFunc, part io.Writer, r io.Reader, p Progress) error {
-	timer := time.AfterFunc(f.stall, func() { cancel(fmt.Errorf("nothing came for %s; %w", f.stall, errRetry)) })
+	timer := time.AfterFunc(f.stall, func() { cancel(fmt.Errorf("timed out: no data for %s", f.stall)) })
 	defer timer.Stop()
 	_, err := io.Copy(part, readFunc(func(b []byte) (int, error) {
 		n, err := r.Read(b)
@@ -93,7 +86,7 @@ func (f *fetcher) copy(ctx context.Context, cancel context.CancelCauseFunc, part
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
-	return fmt.Errorf("%w; %w", err, errRetry)
+	return err
 }
 
 type readFunc func([]byte) (int, error)

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"maps"
@@ -17,9 +16,9 @@ import (
 	"slipway.io/slipway/provision/contextio"
 )
 
-// WriteImages writes a tar archive in OCI layout form that holds exactly these images, each blob once, for
-// "ctr images import -". The same images give the same bytes whatever their order. The sum of each blob is checked
-// while it is written: on a *CorruptError the archive is incomplete, and what reads it must be told so.
+// WriteImages writes a tar archive of an OCI image layout for "ctr images import -". It holds exactly these images, and
+// each blob once. The bytes do not depend on the order of the images. The sha256 of each blob is verified while it is
+// written: after a *CorruptError the archive is incomplete, and the caller must abort its reader.
 func (b *Bundle) WriteImages(ctx context.Context, w io.Writer, images []Image) error {
 	images = slices.Clone(images)
 	slices.SortFunc(images, func(x, y Image) int {
@@ -59,30 +58,20 @@ func (b *Bundle) WriteImages(ctx context.Context, w io.Writer, images []Image) e
 }
 
 func (b *Bundle) writeBlob(ctx context.Context, tw *tar.Writer, sum string, size int64) error {
-	p := blobPath("sha256:" + sum)
-	f, err := b.open(p)
-	if err != nil {
-		return missing(p, "sha256:"+sum, err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
+	blob := item{path: blobPath("sha256:" + sum), sha256: sum, size: size}
+	f, _, err := b.openItem(blob)
 	if err != nil {
 		return err
 	}
-	if info.Size() != size {
-		return &CorruptError{Path: p, Want: fmt.Sprintf("%d bytes", size), Got: fmt.Sprintf("%d bytes", info.Size())}
-	}
+	defer f.Close()
 	h := sha256.New()
 	if err := writeEntry(tw, blobsDir+"/"+sum, size, io.TeeReader(contextio.NewReader(ctx, f), h)); err != nil {
-		return fmt.Errorf("%s: %w", p, err)
+		return fmt.Errorf("%s: %w", blob.path, err)
 	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != sum {
-		return &CorruptError{Path: p, Want: "sha256:" + sum, Got: "sha256:" + got}
-	}
-	return nil
+	return checkSum(blob.path, sum, h.Sum(nil))
 }
 
-// writeEntry writes a file whose header says nothing but name and size, so that the archive is always the same.
+// writeEntry writes a file whose header has only name, size and mode, so that the archive is reproducible.
 func writeEntry(tw *tar.Writer, name string, size int64, r io.Reader) error {
 	if err := tw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o644}); err != nil {
 		return err

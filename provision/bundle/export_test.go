@@ -43,7 +43,7 @@ func untar(t *testing.T, data []byte) (dir string, names []string) {
 	}
 }
 
-func TestWriteImagesIsReadBackWithTheSameDigests(t *testing.T) {
+func TestWriteImagesKeepsTheDigests(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
 	images := b.Images("control-plane", "amd64")
@@ -53,7 +53,7 @@ func TestWriteImagesIsReadBackWithTheSameDigests(t *testing.T) {
 	}
 	dir, names := untar(t, archive.Bytes())
 	if slices.Sort(names); len(slices.Compact(slices.Clone(names))) != len(names) {
-		t.Errorf("the archive has something twice: %q", names)
+		t.Errorf("the archive has duplicates: %q", names)
 	}
 	index, err := layout.ImageIndexFromPath(dir)
 	if err != nil {
@@ -81,7 +81,7 @@ func TestWriteImagesIsReadBackWithTheSameDigests(t *testing.T) {
 	}
 }
 
-func TestWriteImagesHoldsNothingOfOtherImages(t *testing.T) {
+func TestWriteImagesWritesOnlyTheseImages(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
 	var archive bytes.Buffer
@@ -100,7 +100,7 @@ func TestWriteImagesHoldsNothingOfOtherImages(t *testing.T) {
 	}
 }
 
-func TestWriteImagesIsTheSameWhateverTheOrder(t *testing.T) {
+func TestWriteImagesDoesNotDependOnTheOrder(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
 	images := b.Images("", "amd64")
@@ -117,12 +117,12 @@ func TestWriteImagesIsTheSameWhateverTheOrder(t *testing.T) {
 	}
 }
 
-func TestWriteImagesRefusesADamagedBlob(t *testing.T) {
+func TestWriteImagesRejectsACorruptBlob(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []int{0, 1, 2} {
 		b := newBundle(t)
 		p := blobsOf(t, b, "registry.k8s.io/etcd")[kind]
-		damage(t, b, p)
+		corruptFile(t, b, p)
 		err := b.WriteImages(t.Context(), io.Discard, b.Images("control-plane", "amd64"))
 		if diff := cmp.Diff(map[string]bool{p: true}, paths(corrupted(err))); diff != "" {
 			t.Errorf("reported blobs (-want +got):\n%s", diff)
@@ -130,7 +130,7 @@ func TestWriteImagesRefusesADamagedBlob(t *testing.T) {
 	}
 }
 
-func TestWriteImagesPassesOnWhatItsReaderSays(t *testing.T) {
+func TestWriteImagesReturnsTheErrorOfItsReader(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
 	r, w := io.Pipe()

@@ -17,18 +17,18 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"slipway.io/slipway/provision/contextio"
+	"slipway.io/slipway/provision/retry"
 )
 
-// How patient a download is.
 const (
 	attempts = 4
-	// pause is what is waited before the second attempt; it doubles with each.
+	// pause precedes the second attempt and doubles with each.
 	pause = time.Second
-	// stall ends an attempt that brought nothing for that long.
+	// stall is how long an attempt may receive no data.
 	stall = time.Minute
 )
 
-// fetcher downloads what has a known sha256 into a cache.
+// fetcher downloads content with a known sha256 into a cache.
 type fetcher struct {
 	cache    string
 	client   *http.Client
@@ -37,7 +37,7 @@ type fetcher struct {
 	progress func(Progress)
 	pause    time.Duration
 	stall    time.Duration
-	// once keeps two images from downloading the layer that they share twice.
+	// once downloads a layer that two images share only once.
 	once *singleflight.Group
 }
 
@@ -48,13 +48,10 @@ func newFetcher(o CreateOptions) *fetcher {
 	}
 }
 
-// source writes the content of what is fetched to the end of part, which may hold the beginning of it already.
+// source appends content to part, which may hold the beginning already. It marks permanent errors with retry.Stop.
 type source func(ctx context.Context, part *os.File) error
 
-// errRetry marks errors of attempts that may be repeated.
-var errRetry = errors.New("it may work the next time")
-
-// get returns the local path of what has this sum, from the cache or from the source.
+// get returns the local path of the content with this sha256, from the cache or the source.
 func (f *fetcher) get(ctx context.Context, name, sum string, from source) (string, error) {
 	path, err, _ := f.once.Do(sum, func() (any, error) { return f.getOnce(ctx, name, sum, from) })
 	if err != nil {
@@ -69,7 +66,7 @@ func (f *fetcher) getOnce(ctx context.Context, name, sum string, from source) (s
 	case err == nil && got == sum:
 		f.progress(Progress{Name: name, Bytes: size, Total: size, Cached: true, Done: true})
 		return file, nil
-	case err == nil: // damaged: as good as not there
+	case err == nil: // corrupt
 		if err := os.Remove(file); err != nil {
 			return "", err
 		}
@@ -79,48 +76,42 @@ func (f *fetcher) getOnce(ctx context.Context, name, sum string, from source) (s
 	if err := os.MkdirAll(f.cache, 0o755); err != nil {
 		return "", err
 	}
-	wait := f.pause
-	for n := 1; ; n++ {
-		err := f.attempt(ctx, name, sum, file+".part", from)
-		if err == nil {
-			return file, os.Rename(file+".part", file)
-		}
-		if n == attempts || !errors.Is(err, errRetry) || ctx.Err() != nil {
-			return "", err
-		}
-		select {
-		case <-ctx.Done():
-			return "", ctx.Err()
-		case <-time.After(wait):
-		}
-		wait *= 2
+	err := retry.Do(ctx, func(ctx context.Context) error { return f.attempt(ctx, name, sum, file+".part", from) },
+		retry.Options{Attempts: attempts, Pause: retry.Doubling(f.pause, time.Minute)})
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case err != nil:
+		return "", err
 	}
+	return file, os.Rename(file+".part", file)
 }
 
-// attempt completes the file part and checks its sum. A part that is wrong is removed.
+// attempt completes the file part and verifies it. A corrupt part is deleted.
 func (f *fetcher) attempt(ctx context.Context, name, sum, part string, from source) error {
 	file, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return err
+		return retry.Stop(err)
 	}
 	defer file.Close()
-	begun, err := file.Seek(0, io.SeekEnd)
+	offset, err := file.Seek(0, io.SeekEnd)
 	if err != nil {
-		return err
+		return retry.Stop(err)
 	}
 	if err := from(ctx, file); err != nil {
 		return err
 	}
 	got, size, err := hashFile(ctx, part)
 	if err != nil {
-		return err
+		return retry.Stop(err)
 	}
 	if got != sum {
-		err := fmt.Errorf("%w; it was not used", &CorruptError{Path: name, Want: "sha256:" + sum, Got: "sha256:" + got})
-		if begun > 0 { // the beginning may be what is wrong
-			err = fmt.Errorf("%w; %w", err, errRetry)
+		err := fmt.Errorf("%w; the file was discarded", &CorruptError{Path: "download", Want: "sha256:" + sum, Got: "sha256:" + got})
+		err = errors.Join(err, os.Remove(part))
+		if offset > 0 { // the resumed part may be corrupt: start again
+			return err
 		}
-		return errors.Join(err, os.Remove(part))
+		return retry.Stop(err)
 	}
 	f.progress(Progress{Name: name, Bytes: size, Total: size, Done: true})
 	return nil
@@ -137,7 +128,7 @@ func hashFile(ctx context.Context, path string) (sum string, size int64, err err
 	return hex.EncodeToString(h.Sum(nil)), size, err
 }
 
-// rewrite replaces the beginning of a URL by that of a mirror.
+// rewrite replaces the prefix of a URL.
 func (f *fetcher) rewrite(url string) string {
 	best := ""
 	for prefix := range f.rewrites {

@@ -3,10 +3,11 @@ package bundle
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -15,7 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// The parts of an OCI image layout.
+// The files and folders of an OCI image layout.
 // https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 const (
 	imagesDir  = "images"
@@ -25,36 +26,72 @@ const (
 	blobsDir   = "blobs/sha256"
 )
 
-// manifestsDir holds the files of addons, a folder each.
+// manifestsDir has a folder for each addon.
 const manifestsDir = "manifests"
 
-// Both annotations carry the full reference. containerd's importer takes the name from the second, which is its own
-// (containerd's images.AnnotationImageName); other readers know the first, which is OCI's.
+// Both annotations carry the full reference: the first is OCI's, the second is the one that containerd's importer reads
+// (containerd's images.AnnotationImageName).
 const (
 	annotationRefName   = "org.opencontainers.image.ref.name"
 	annotationImageName = "io.containerd.image.name"
 )
 
-// maxManifest bounds what is read into memory as an image manifest: the limit that registries have.
+// maxManifest is the largest image manifest in bytes, as in registries.
 const maxManifest = 4 << 20
 
-// blobPath is where the blob of this digest is in the bundle, with slashes.
+// blobPath returns the slash-separated path of a blob in the bundle.
 func blobPath(digest string) string {
 	return path.Join(imagesDir, blobsDir, digest[len("sha256:"):])
 }
 
-// open opens a file of the bundle for reading; a symbolic link cannot lead out of it.
-func (b *Bundle) open(slashPath string) (*os.File, error) {
-	return os.OpenInRoot(b.dir, filepath.FromSlash(slashPath))
+// openItem opens a file of the bundle and compares its size. A symbolic link cannot lead out of the bundle.
+func (b *Bundle) openItem(it item) (*os.File, fs.FileInfo, error) {
+	f, err := b.open(it.path, it.sha256)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() != it.size {
+		err = corrupt(it.path, fmt.Sprintf("%d bytes", it.size), fmt.Sprintf("%d bytes", info.Size()))
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, info, nil
 }
 
-// blobs lists what makes up an image: its manifest first, then its configuration and layers.
+// readFile reads at most limit bytes of a file of the bundle and verifies its sha256.
+func (b *Bundle) readFile(slashPath, sum string, limit int64) ([]byte, error) {
+	f, err := b.open(slashPath, sum)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit))
+	if err != nil {
+		return nil, err
+	}
+	got := sha256.Sum256(data)
+	return data, checkSum(slashPath, sum, got[:])
+}
+
+// open opens a file of the bundle. A missing file is a *CorruptError.
+func (b *Bundle) open(slashPath, sum string) (*os.File, error) {
+	f, err := os.OpenInRoot(b.dir, filepath.FromSlash(slashPath))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, corrupt(slashPath, "sha256:"+sum, Absent)
+	}
+	return f, err
+}
+
+// blobs lists the blobs of an image: its manifest, its configuration, its layers.
 func (b *Bundle) blobs(image Image) ([]v1.Descriptor, error) {
 	digest, err := v1.NewHash(image.Digest)
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", image.Name, err)
 	}
-	raw, err := b.manifestBlob(image)
+	// Verified first, because the manifest names the other blobs.
+	raw, err := b.readFile(blobPath(image.Digest), digest.Hex, maxManifest)
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", image.Name, err)
 	}
@@ -65,14 +102,14 @@ func (b *Bundle) blobs(image Image) ([]v1.Descriptor, error) {
 	list := []v1.Descriptor{{MediaType: manifestType(m), Digest: digest, Size: int64(len(raw))}}
 	for _, d := range append([]v1.Descriptor{m.Config}, m.Layers...) {
 		if d.Digest.Algorithm != "sha256" || !hexSum.MatchString(d.Digest.Hex) {
-			return nil, fmt.Errorf("image %s: manifest %s names the blob %q, which is no sha256", image.Name, image.Digest, d.Digest)
+			return nil, fmt.Errorf("image %s: manifest %s: blob %q is not a sha256", image.Name, image.Digest, d.Digest)
 		}
 		list = append(list, d)
 	}
 	return list, nil
 }
 
-// manifestType is the media type of an image manifest; OCI lets a manifest leave it out.
+// manifestType returns the media type of an image manifest, which is optional in OCI manifests.
 func manifestType(m *v1.Manifest) types.MediaType {
 	if m.MediaType == "" {
 		return types.OCIManifestSchema1
@@ -80,26 +117,7 @@ func manifestType(m *v1.Manifest) types.MediaType {
 	return m.MediaType
 }
 
-// manifestBlob reads an image manifest and checks its sum, because what it says decides which other blobs are read.
-func (b *Bundle) manifestBlob(image Image) ([]byte, error) {
-	p := blobPath(image.Digest)
-	f, err := b.open(p)
-	if err != nil {
-		return nil, missing(p, image.Digest, err)
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, maxManifest))
-	if err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256(raw)
-	if got := "sha256:" + hex.EncodeToString(sum[:]); got != image.Digest {
-		return nil, &CorruptError{Path: p, Want: image.Digest, Got: got}
-	}
-	return raw, nil
-}
-
-// indexJSON is the index.json that names these images, in the order given.
+// indexJSON returns the index.json of these images, in this order.
 func indexJSON(images []Image, manifests map[string]v1.Descriptor) ([]byte, error) {
 	index := v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{}}
 	for _, image := range images {

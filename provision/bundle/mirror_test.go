@@ -22,7 +22,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// mirror serves files and images as the release servers do, on this machine.
+// mirror serves files and images as the release servers do, on localhost.
 type mirror struct {
 	*httptest.Server
 	registry string
@@ -30,11 +30,11 @@ type mirror struct {
 
 	mu    sync.Mutex
 	files map[string][]byte
-	// requests counts what was asked for, by path; the range is in it.
+	// requests counts the requests by path and range.
 	requests map[string]int
-	// cut ends the answers after that many bytes, as a lost connection does; 0 does not.
+	// cut is the number of bytes after which the connection is lost; 0 means never.
 	cut int
-	// status is answered instead of any file, if it is not 0.
+	// status, unless 0, replaces every response.
 	status int
 }
 
@@ -90,7 +90,7 @@ func (m *mirror) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (m *mirror) asked(request string) int {
+func (m *mirror) requested(request string) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.requests[request]
@@ -102,7 +102,7 @@ func (m *mirror) set(change func()) {
 	change()
 }
 
-// catalogue is one release whose sums are those of the files as they are now.
+// catalogue is one release with the sums of the current files.
 func (m *mirror) catalogue() Catalogue {
 	sum := func(path string) map[string]string {
 		s := sha256.Sum256(m.files[path])

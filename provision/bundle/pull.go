@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 
@@ -13,10 +14,12 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"slipway.io/slipway/provision/retry"
 )
 
-// addReleaseImage pulls one image for one architecture and adds it under its own name, wherever it was pulled from.
-// addon is the one it belongs to, empty for none.
+// addReleaseImage pulls an image for one architecture, from its registry or a mirror, and adds it under its own name.
+// addon is empty for an image that every cluster needs.
 func addReleaseImage(ctx context.Context, f *fetcher, w *Writer, image ReleaseImage, addon, arch string) error {
 	pulled, err := f.pull(ctx, image.Name, arch)
 	if err != nil {
@@ -34,7 +37,7 @@ func addReleaseImage(ctx context.Context, f *fetcher, w *Writer, image ReleaseIm
 	return w.AddImage(ctx, Image{Name: image.Name, Arch: arch, Roles: image.Roles, Addon: addon}, pulled)
 }
 
-// pull finds the image in its registry or the mirror of it. Its layers are downloaded when they are read.
+// pull finds the image in its registry or the registry's mirror. Layers are downloaded when they are read.
 func (f *fetcher) pull(ctx context.Context, reference, arch string) (v1.Image, error) {
 	ref, err := name.ParseReference(f.mirrored(reference))
 	if err != nil {
@@ -52,18 +55,18 @@ func (f *fetcher) pull(ctx context.Context, reference, arch string) (v1.Image, e
 	if err != nil {
 		return nil, err
 	}
-	// An image that is not an index is pulled whatever it was built for.
+	// An image without an index may be for another platform.
 	config, err := image.ConfigFile()
 	if err != nil {
 		return nil, err
 	}
 	if config.OS != "linux" || config.Architecture != arch {
-		return nil, fmt.Errorf("the registry has it for %s/%s only", config.OS, config.Architecture)
+		return nil, fmt.Errorf("no such platform in the registry: the image is for %s/%s", config.OS, config.Architecture)
 	}
 	return &cachedImage{Image: image, ctx: ctx, name: reference + " " + arch, fetcher: f}, nil
 }
 
-// mirrored is where an image is pulled from.
+// mirrored replaces the registry of a reference with its mirror.
 func (f *fetcher) mirrored(reference string) string {
 	registry, rest, _ := strings.Cut(reference, "/")
 	if mirror, ok := f.mirrors[registry]; ok {
@@ -72,10 +75,10 @@ func (f *fetcher) mirrored(reference string) string {
 	return reference
 }
 
-// cachedImage reads layers through the fetcher's cache.
+// cachedImage reads layers from the fetcher's cache.
 type cachedImage struct {
 	v1.Image
-	// A context in a struct: v1.Image's methods take none, and the image lives as long as the call that pulled it.
+	// The context of the call that pulled the image, because the methods of v1.Image take none.
 	ctx     context.Context
 	name    string
 	fetcher *fetcher
@@ -96,12 +99,12 @@ type cachedLayer struct {
 	digest v1.Hash
 }
 
-// Compressed opens the layer in the cache, after a download if it must be.
+// Compressed opens the layer, and downloads it unless it is cached.
 func (l *cachedLayer) Compressed() (io.ReadCloser, error) {
 	f := l.image.fetcher
 	label := l.image.name + " layer " + l.digest.Hex[:12]
 	local, err := f.get(l.image.ctx, label, l.digest.Hex, func(ctx context.Context, part *os.File) error {
-		// Registries need not answer ranges: a layer is fetched whole.
+		// Registries need not support ranges: restart.
 		if err := errors.Join(part.Truncate(0), seekStart(part)); err != nil {
 			return err
 		}
@@ -111,7 +114,7 @@ func (l *cachedLayer) Compressed() (io.ReadCloser, error) {
 		}
 		r, err := l.Layer.Compressed()
 		if err != nil {
-			return retryable(err)
+			return permanent(err)
 		}
 		defer r.Close()
 		ctx, cancel := context.WithCancelCause(ctx)
@@ -131,11 +134,11 @@ func seekStart(f *os.File) error {
 	return err
 }
 
-// retryable marks the errors of a registry that may pass.
-func retryable(err error) error {
-	var answer *transport.Error
-	if errors.As(err, &answer) && answer.StatusCode < 500 && answer.StatusCode != 429 {
-		return err
+// permanent marks the errors of a registry that another attempt does not change.
+func permanent(err error) error {
+	var response *transport.Error
+	if errors.As(err, &response) && response.StatusCode < 500 && response.StatusCode != http.StatusTooManyRequests {
+		return retry.Stop(err)
 	}
-	return fmt.Errorf("%w; %w", err, errRetry)
+	return err
 }

@@ -3,9 +3,11 @@ package bundle
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -14,145 +16,113 @@ var (
 	versionTag = regexp.MustCompile(`^v[0-9]+\.[0-9]+\.[0-9]+([-+].+)?$`)
 )
 
-const remake = "make the bundle again with \"slipway bundle create\""
+const recreate = "recreate the bundle with \"slipway bundle create\""
 
-// FieldError is a field of bundle.yaml that cannot be used.
-type FieldError struct {
-	// Field is the path of the field, such as files[3].path.
-	Field string
-	// Problem says what is wrong and what to do.
-	Problem string
-}
-
-func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
-
-// validate reports every field that cannot be used, joined.
+// validate reports every invalid field by its path, such as files[3].path.
 func (m Manifest) validate() error {
-	var errs []error
-	bad := func(field, format string, args ...any) {
-		errs = append(errs, &FieldError{Field: field, Problem: fmt.Sprintf(format, args...)})
-	}
+	var bad mistakes
 	if m.APIVersion != APIVersion {
-		bad("apiVersion", "is %q, this slipway reads %q: use the slipway that made the bundle, or %s", m.APIVersion, APIVersion, remake)
+		bad.add("apiVersion", "is %q, must be %q: use the release of slipway that created the bundle, or %s", m.APIVersion, APIVersion, recreate)
 	}
 	if m.Kind != Kind {
-		bad("kind", "is %q, must be %q: this is not a bundle", m.Kind, Kind)
+		bad.add("kind", "is %q, must be %q: this is not a bundle", m.Kind, Kind)
 	}
 	if !versionTag.MatchString(m.Kubernetes) {
-		bad("kubernetes", "is %q, must be a version such as v1.36.4: %s", m.Kubernetes, remake)
+		bad.add("kubernetes", "is %q, must be a version such as v1.36.4: %s", m.Kubernetes, recreate)
 	}
 	if m.Origin != OriginRelease && m.Origin != OriginSource {
-		bad("origin", "is %q, must be %q or %q: %s", m.Origin, OriginRelease, OriginSource, remake)
+		bad.add("origin", "is %q, must be %q or %q: %s", m.Origin, OriginRelease, OriginSource, recreate)
 	}
-	m.validateFiles(bad)
-	m.validateImages(bad)
-	m.validateManifests(bad)
-	return errors.Join(errs...)
-}
-
-func (m Manifest) validateFiles(bad func(field, format string, args ...any)) {
-	seen, paths := map[string]int{}, map[string]int{}
+	seen := map[string]string{}
 	for i, f := range m.Files {
-		field := func(name string) string { return fmt.Sprintf("files[%d].%s", i, name) }
-		for name, value := range map[string]string{"name": f.Name, "version": f.Version, "os": f.OS, "arch": f.Arch} {
-			if value == "" {
-				bad(field(name), "is empty: %s", remake)
-			}
-		}
-		if err := checkPath(f.Path); err != nil {
-			bad(field("path"), "%q %v: do not use this bundle, %s", f.Path, err, remake)
-		}
-		if !hexSum.MatchString(f.SHA256) {
-			bad(field("sha256"), "is %q, must be 64 hex digits: %s", f.SHA256, remake)
-		}
-		if f.Size < 0 {
-			bad(field("size"), "is %d, must not be negative: %s", f.Size, remake)
-		}
-		key := f.Name + " for " + f.OS + "/" + f.Arch
-		if first, dup := seen[key]; dup {
-			bad(field("name"), "%s is already files[%d]: remove one of them, or %s", key, first, remake)
-		} else {
-			seen[key] = i
-		}
-		if first, dup := paths[f.Path]; dup {
-			bad(field("path"), "%q is already that of files[%d]: remove one of them, or %s", f.Path, first, remake)
-		} else {
-			paths[f.Path] = i
-		}
+		at := fmt.Sprintf("files[%d]", i)
+		bad.required(at, map[string]string{"name": f.Name, "version": f.Version, "os": f.OS, "arch": f.Arch})
+		bad.content(at, f.Path, f.SHA256, f.Size)
+		bad.unique(seen, at+".name", "file "+f.Name+" for "+f.OS+"/"+f.Arch)
+		bad.unique(seen, at+".path", "path "+f.Path)
 	}
-}
-
-func (m Manifest) validateImages(bad func(field, format string, args ...any)) {
-	seen := map[string]int{}
 	for i, image := range m.Images {
-		field := func(name string) string { return fmt.Sprintf("images[%d].%s", i, name) }
-		if repository, tag := splitReference(image.Name); repository == "" || tag == "" || !strings.Contains(repository, "/") {
-			bad(field("name"), "is %q, must be a full reference with a tag such as registry.k8s.io/pause:3.10.2: %s", image.Name, remake)
-		}
-		if image.Arch == "" {
-			bad(field("arch"), "is empty: %s", remake)
+		at := fmt.Sprintf("images[%d]", i)
+		bad.required(at, map[string]string{"arch": image.Arch})
+		bad.size(at, image.Size)
+		if repository, tag := splitReference(image.Name); tag == "" || !strings.Contains(repository, "/") {
+			bad.add(at+".name", "is %q, must be a full reference with a tag such as registry.k8s.io/pause:3.10.2: %s", image.Name, recreate)
 		}
 		if sum, ok := strings.CutPrefix(image.Digest, "sha256:"); !ok || !hexSum.MatchString(sum) {
-			bad(field("digest"), "is %q, must be sha256: and 64 hex digits: %s", image.Digest, remake)
+			bad.add(at+".digest", "is %q, must be sha256: and 64 hex digits: %s", image.Digest, recreate)
 		}
-		if image.Size < 0 {
-			bad(field("size"), "is %d, must not be negative: %s", image.Size, remake)
-		}
-		key := image.Name + " for " + image.Arch
-		if first, dup := seen[key]; dup {
-			bad(field("name"), "%s is already images[%d]: remove one of them, or %s", key, first, remake)
-		} else {
-			seen[key] = i
-		}
+		bad.unique(seen, at+".name", "image "+image.Name+" for "+image.Arch)
 	}
-}
-
-func (m Manifest) validateManifests(bad func(field, format string, args ...any)) {
-	seen := map[string]int{}
 	for i, f := range m.Manifests {
-		field := func(name string) string { return fmt.Sprintf("manifests[%d].%s", i, name) }
-		for name, value := range map[string]string{"addon": f.Addon, "name": f.Name, "version": f.Version} {
-			if value == "" {
-				bad(field(name), "is empty: %s", remake)
-			}
-		}
-		if err := checkPath(f.Path); err != nil {
-			bad(field("path"), "%q %v: do not use this bundle, %s", f.Path, err, remake)
-		}
-		if !hexSum.MatchString(f.SHA256) {
-			bad(field("sha256"), "is %q, must be 64 hex digits: %s", f.SHA256, remake)
-		}
-		if first, dup := seen[f.Path]; dup {
-			bad(field("path"), "%q is already that of manifests[%d]: remove one of them, or %s", f.Path, first, remake)
-		} else {
-			seen[f.Path] = i
+		at := fmt.Sprintf("manifests[%d]", i)
+		bad.required(at, map[string]string{"addon": f.Addon, "name": f.Name, "version": f.Version})
+		bad.content(at, f.Path, f.SHA256, f.Size)
+		bad.unique(seen, at+".path", "path "+f.Path)
+	}
+	return errors.Join(bad...)
+}
+
+// mistakes are the errors of a bundle.yaml.
+type mistakes []error
+
+func (m *mistakes) add(field, format string, args ...any) {
+	*m = append(*m, errors.New(field+": "+fmt.Sprintf(format, args...)))
+}
+
+func (m *mistakes) required(at string, fields map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if fields[name] == "" {
+			m.add(at+"."+name, "must not be empty: %s", recreate)
 		}
 	}
 }
 
-// checkPath refuses whatever could name something outside of the bundle, or the same file in two ways.
+// content checks where a file is and what it holds.
+func (m *mistakes) content(at, path, sum string, size int64) {
+	if err := checkPath(path); err != nil {
+		m.add(at+".path", "%q %v: do not use this bundle, %s", path, err, recreate)
+	}
+	if !hexSum.MatchString(sum) {
+		m.add(at+".sha256", "is %q, must be 64 hex digits: %s", sum, recreate)
+	}
+	m.size(at, size)
+}
+
+func (m *mistakes) size(at string, size int64) {
+	if size < 0 {
+		m.add(at+".size", "is %d, must not be negative: %s", size, recreate)
+	}
+}
+
+// unique reports a value that another field has; seen maps values to fields.
+func (m *mistakes) unique(seen map[string]string, field, value string) {
+	if first, found := seen[value]; found {
+		m.add(field, "duplicate %s; first defined in %s: remove one of them, or %s", value, first, recreate)
+		return
+	}
+	seen[value] = field
+}
+
+// checkPath rejects paths that lead out of the bundle or are not in canonical form.
 func checkPath(p string) error {
 	switch {
 	case p == "":
-		return errors.New("is empty")
+		return errors.New("must not be empty")
 	case strings.Contains(p, `\`), !filepath.IsLocal(filepath.FromSlash(p)):
-		return errors.New("leaves the bundle")
+		return errors.New("leads out of the bundle")
 	case path.Clean(p) != p, p == ".":
-		return errors.New("is not a plain relative path")
+		return errors.New("is not a canonical relative path")
 	}
 	return nil
 }
 
-// splitReference cuts an image reference before its tag. The tag is empty where there is none.
+// splitReference separates the tag, which may be empty, from an image reference.
 func splitReference(ref string) (repository, tag string) {
 	if strings.Contains(ref, "@") {
 		return ref, ""
 	}
 	i := strings.LastIndex(ref, ":")
-	if i < strings.LastIndex(ref, "/") {
-		return ref, ""
-	}
-	if i < 0 {
+	if i <= strings.LastIndex(ref, "/") {
 		return ref, ""
 	}
 	return ref[:i], ref[i+1:]

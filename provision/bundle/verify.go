@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"runtime"
-	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
@@ -17,77 +15,78 @@ import (
 	"slipway.io/slipway/provision/contextio"
 )
 
-// Absent is what CorruptError.Got says of a file that is not there.
+// Absent is CorruptError.Got of a missing file.
 const Absent = "no such file"
 
-// CorruptError is a file of a bundle that is not what bundle.yaml or an image manifest says.
+// CorruptError reports a file that does not match bundle.yaml, an image manifest or the catalogue.
 type CorruptError struct {
-	// Path is the file, relative to the bundle, with slashes.
+	// Path is relative to the bundle, with slashes.
 	Path string
-	// Want and Got are sums (sha256:…) or sizes; Got is Absent where there is no file.
+	// Want and Got are sums (sha256:…) or sizes. Got is Absent if the file is missing.
 	Want, Got string
 }
 
 func (e *CorruptError) Error() string {
-	return fmt.Sprintf("%s: want %s, got %s: copy the bundle again or make it again", e.Path, e.Want, e.Got)
+	return fmt.Sprintf("%s is corrupt: want %s, got %s", e.Path, e.Want, e.Got)
 }
 
-// missing turns "no such file" into a CorruptError and leaves other errors as they are.
-func missing(path, want string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return &CorruptError{Path: path, Want: want, Got: Absent}
+// checkSum compares a sha256 with the expected one, which is in hex.
+func checkSum(path, want string, got []byte) error {
+	if got := hex.EncodeToString(got); got != want {
+		return corrupt(path, "sha256:"+want, "sha256:"+got)
 	}
-	return err
+	return nil
 }
 
-// item is a file whose sum and size are known.
+// corrupt adds the remedy for a file of a bundle to its CorruptError.
+func corrupt(path, want, got string) error {
+	return fmt.Errorf("%w; copy or recreate the bundle", &CorruptError{Path: path, Want: want, Got: got})
+}
+
+// item is a file with its expected sha256 and size.
 type item struct {
 	path   string
 	sha256 string
 	size   int64
 }
 
-// Verify hashes every file and every blob of every image. The error joins all problems found: a *CorruptError for
-// each file that differs or is missing.
+// Verify hashes every file and every blob of every image. The error joins a *CorruptError for each file that differs or
+// is missing.
 func (b *Bundle) Verify(ctx context.Context) error { return b.verify(ctx, nil) }
 
-// VerifyChanged is Verify, but for files that were verified before and that the file system says have not been
-// written since: a run does not hash half a gigabyte to find that there is nothing to do.
+// VerifyChanged is Verify without the files that were verified before and have not been written since, so that a run
+// without changes does not hash half a gigabyte.
 func (b *Bundle) VerifyChanged(ctx context.Context) error {
-	known := loadStamps(b.dir)
-	defer known.save()
-	return b.verify(ctx, known)
+	cache := loadVerifyCache(b.dir)
+	defer cache.save()
+	return b.verify(ctx, cache)
 }
 
-// verify hashes what known does not have; nil knows nothing.
-func (b *Bundle) verify(ctx context.Context, known *stamps) error {
-	items, problems := b.contents()
-	var mu sync.Mutex
+// verify hashes the files that are not in the cache, which may be nil.
+func (b *Bundle) verify(ctx context.Context, cache *verifyCache) error {
+	items, errs := b.contents()
+	results := make([]error, len(items))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.NumCPU())
-	for _, it := range items {
+	for i, it := range items {
 		g.Go(func() error {
-			if err := b.check(gctx, it, known); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				problems = append(problems, err)
-			}
+			results[i] = b.check(gctx, it, cache)
 			return gctx.Err()
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("verify bundle %s: %w", b.dir, err)
 	}
-	if err := errors.Join(problems...); err != nil {
+	if err := errors.Join(append(errs, results...)...); err != nil {
 		return fmt.Errorf("verify bundle %s: %w", b.dir, err)
 	}
 	return nil
 }
 
-// contents lists what the bundle must hold, each file and blob once, and what is wrong with its index.
+// contents lists the files of the bundle, each blob once, and the errors of image manifests.
 func (b *Bundle) contents() ([]item, []error) {
 	var items []item
-	var problems []error
+	var errs []error
 	for _, f := range b.manifest.Files {
 		items = append(items, item{path: f.Path, sha256: f.SHA256, size: f.Size})
 	}
@@ -99,7 +98,7 @@ func (b *Bundle) contents() ([]item, []error) {
 	for _, image := range b.manifest.Images {
 		blobs, err := b.blobs(image)
 		if err != nil {
-			problems = append(problems, err)
+			errs = append(errs, err)
 			continue
 		}
 		manifests[image.Digest] = blobs[0]
@@ -110,16 +109,16 @@ func (b *Bundle) contents() ([]item, []error) {
 			}
 		}
 	}
-	if len(problems) == 0 && len(b.manifest.Images) > 0 {
-		// The layout's own two files follow from the rest.
+	if len(errs) == 0 && len(b.manifest.Images) > 0 {
+		// The layout's own two files are derived from the images.
 		index, err := indexJSON(b.manifest.Images, manifests)
 		if err != nil {
-			return items, append(problems, err)
+			return items, append(errs, err)
 		}
 		items = append(items,
 			textItem(imagesDir+"/"+layoutFile, []byte(layoutText)), textItem(imagesDir+"/"+indexFile, index))
 	}
-	return items, problems
+	return items, errs
 }
 
 func textItem(path string, text []byte) item {
@@ -127,31 +126,24 @@ func textItem(path string, text []byte) item {
 	return item{path: path, sha256: hex.EncodeToString(sum[:]), size: int64(len(text))}
 }
 
-func (b *Bundle) check(ctx context.Context, it item, known *stamps) error {
-	f, err := b.open(it.path)
-	if err != nil {
-		return missing(it.path, "sha256:"+it.sha256, err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
+func (b *Bundle) check(ctx context.Context, it item, cache *verifyCache) error {
+	f, info, err := b.openItem(it)
 	if err != nil {
 		return err
 	}
-	if info.Size() != it.size {
-		return &CorruptError{Path: it.path, Want: fmt.Sprintf("%d bytes", it.size), Got: fmt.Sprintf("%d bytes", info.Size())}
-	}
-	if known != nil && known.has(it, info) {
+	defer f.Close()
+	if cache != nil && cache.has(it, info) {
 		return nil
 	}
 	h := sha256.New()
 	if _, err := io.Copy(h, contextio.NewReader(ctx, f)); err != nil {
 		return fmt.Errorf("%s: %w", it.path, err)
 	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != it.sha256 {
-		return &CorruptError{Path: it.path, Want: "sha256:" + it.sha256, Got: "sha256:" + got}
+	if err := checkSum(it.path, it.sha256, h.Sum(nil)); err != nil {
+		return err
 	}
-	if known != nil {
-		known.add(it, info)
+	if cache != nil {
+		cache.add(it, info)
 	}
 	return nil
 }

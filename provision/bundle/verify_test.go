@@ -40,8 +40,8 @@ func paths(found map[string]string) map[string]bool {
 	return names
 }
 
-// damage changes one byte of a file and keeps its size.
-func damage(t *testing.T, b *Bundle, slashPath string) {
+// corruptFile changes one byte of a file.
+func corruptFile(t *testing.T, b *Bundle, slashPath string) {
 	t.Helper()
 	file := filepath.Join(b.Dir(), filepath.FromSlash(slashPath))
 	data, err := os.ReadFile(file)
@@ -72,20 +72,20 @@ func blobsOf(t *testing.T, b *Bundle, repository string) []string {
 	return names
 }
 
-func TestVerifyAcceptsWhatWasMade(t *testing.T) {
+func TestVerifyAcceptsANewBundle(t *testing.T) {
 	t.Parallel()
 	if err := newBundle(t).Verify(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestVerifyNamesEveryDamagedAndMissingFile(t *testing.T) {
+func TestVerifyReportsEveryCorruptAndMissingFile(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
 	pause := blobsOf(t, b, "registry.k8s.io/pause")
 	config, layer := pause[1], pause[2]
-	damage(t, b, "bin/linux-amd64/kubelet")
-	damage(t, b, config)
+	corruptFile(t, b, "bin/linux-amd64/kubelet")
+	corruptFile(t, b, config)
 	for _, gone := range []string{"bin/linux-amd64/cni/bridge", layer} {
 		if err := os.Remove(filepath.Join(b.Dir(), filepath.FromSlash(gone))); err != nil {
 			t.Fatal(err)
@@ -113,9 +113,9 @@ func TestVerifyNamesEveryDamagedAndMissingFile(t *testing.T) {
 func TestVerifyNotices(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func(t *testing.T, b *Bundle) string{
-		"a damaged image manifest": func(t *testing.T, b *Bundle) string {
+		"a corrupt image manifest": func(t *testing.T, b *Bundle) string {
 			p := blobsOf(t, b, "registry.k8s.io/etcd")[0]
-			damage(t, b, p)
+			corruptFile(t, b, p)
 			return p
 		},
 		"a missing image manifest": func(t *testing.T, b *Bundle) string {
@@ -125,11 +125,11 @@ func TestVerifyNotices(t *testing.T) {
 			}
 			return p
 		},
-		"an index that names images differently": func(t *testing.T, b *Bundle) string {
-			damage(t, b, "images/index.json")
+		"an index with other image names": func(t *testing.T, b *Bundle) string {
+			corruptFile(t, b, "images/index.json")
 			return "images/index.json"
 		},
-		"a layout file that is gone": func(t *testing.T, b *Bundle) string {
+		"a missing layout file": func(t *testing.T, b *Bundle) string {
 			if err := os.Remove(filepath.Join(b.Dir(), "images", "oci-layout")); err != nil {
 				t.Fatal(err)
 			}
@@ -163,11 +163,11 @@ func TestVerifyDoesNotFollowALinkOutOfTheBundle(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := b.Verify(t.Context()); err == nil || !strings.Contains(err.Error(), "escapes") {
-		t.Errorf("got %v, want the link to be refused", err)
+		t.Errorf("got %v, want an error for the link", err)
 	}
 }
 
-func TestVerifyEndsWithItsContext(t *testing.T) {
+func TestVerifyStopsWithTheContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -22,8 +22,8 @@ import (
 	"slipway.io/slipway/provision/contextio"
 )
 
-// Writer makes a bundle in a temporary folder beside its target. Nothing is seen at the target before Commit, and
-// then the whole bundle is. Its methods may be called concurrently.
+// Writer writes a bundle into a temporary folder beside its target. Commit moves the complete bundle to the target. The
+// methods are safe for concurrent use.
 type Writer struct {
 	target, dir string
 
@@ -32,25 +32,25 @@ type Writer struct {
 	manifests map[string]v1.Descriptor
 }
 
-// NewWriter begins a bundle that will be in the folder target. The caller must call Commit or Abort.
+// NewWriter starts a bundle for the folder target. The caller must call Commit or Abort.
 func NewWriter(target, kubernetes, origin string) (*Writer, error) {
 	abs, err := filepath.Abs(target)
 	if err != nil {
-		return nil, fmt.Errorf("make bundle: %w", err)
+		return nil, fmt.Errorf("write bundle: %w", err)
 	}
 	if err := replaceable(abs); err != nil {
-		return nil, fmt.Errorf("make bundle: %w", err)
+		return nil, fmt.Errorf("write bundle: %w", err)
 	}
 	if err := os.MkdirAll(filepath.Dir(abs), 0o755); err != nil {
-		return nil, fmt.Errorf("make bundle: %w", err)
+		return nil, fmt.Errorf("write bundle: %w", err)
 	}
-	dir, err := os.MkdirTemp(filepath.Dir(abs), "."+filepath.Base(abs)+".making-")
+	dir, err := os.MkdirTemp(filepath.Dir(abs), "."+filepath.Base(abs)+".partial-")
 	if err != nil {
-		return nil, fmt.Errorf("make bundle: %w", err)
+		return nil, fmt.Errorf("write bundle: %w", err)
 	}
-	// MkdirTemp makes it private; the bundle is as readable as any other folder.
+	// MkdirTemp creates a private folder.
 	if err := os.Chmod(dir, 0o755); err != nil {
-		return nil, errors.Join(fmt.Errorf("make bundle: %w", err), os.RemoveAll(dir))
+		return nil, errors.Join(fmt.Errorf("write bundle: %w", err), os.RemoveAll(dir))
 	}
 	return &Writer{
 		target:    abs,
@@ -60,7 +60,7 @@ func NewWriter(target, kubernetes, origin string) (*Writer, error) {
 	}, nil
 }
 
-// replaceable refuses a target that holds something else than a bundle.
+// replaceable rejects a target that is neither empty nor a bundle.
 func replaceable(target string) error {
 	entries, err := os.ReadDir(target)
 	if errors.Is(err, fs.ErrNotExist) || (err == nil && len(entries) == 0) {
@@ -69,13 +69,13 @@ func replaceable(target string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(target, ManifestName)); err != nil {
-		return fmt.Errorf("%s is not empty and no bundle: give another folder", target)
+	if _, err := os.Stat(filepath.Join(target, manifestName)); err != nil {
+		return fmt.Errorf("%s is neither empty nor a bundle: choose another folder", target)
 	}
 	return nil
 }
 
-// AddFile copies r into the bundle as f.Path; f.SHA256 and f.Size are filled in. The file is executable.
+// AddFile copies r to f.Path as an executable file, and sets f.SHA256 and f.Size.
 func (w *Writer) AddFile(ctx context.Context, f File, r io.Reader) error {
 	var err error
 	if f.SHA256, f.Size, err = w.add(ctx, f.Name, f.Path, 0o755, r); err != nil {
@@ -87,7 +87,7 @@ func (w *Writer) AddFile(ctx context.Context, f File, r io.Reader) error {
 	return nil
 }
 
-// AddManifest copies r into the bundle as a file of an addon; f.Path, f.SHA256 and f.Size are filled in.
+// AddManifest copies r into the bundle as a file of an addon, and sets f.Path, f.SHA256 and f.Size.
 func (w *Writer) AddManifest(ctx context.Context, f AddonFile, r io.Reader) error {
 	f.Path = path.Join(manifestsDir, f.Addon, f.Name)
 	var err error
@@ -100,7 +100,7 @@ func (w *Writer) AddManifest(ctx context.Context, f AddonFile, r io.Reader) erro
 	return nil
 }
 
-// add writes what is called name to a path, which must be one of the bundle's.
+// add validates the path before put.
 func (w *Writer) add(ctx context.Context, name, slashPath string, mode fs.FileMode, r io.Reader) (sum string, size int64, err error) {
 	if err := checkPath(slashPath); err != nil {
 		return "", 0, fmt.Errorf("add %s: %q %w", name, slashPath, err)
@@ -111,43 +111,31 @@ func (w *Writer) add(ctx context.Context, name, slashPath string, mode fs.FileMo
 	return sum, size, nil
 }
 
-// put writes a file through a temporary one, and returns its sum and size.
+// put writes a new file and returns its sha256 and size. The error wraps fs.ErrExist if the file exists.
 func (w *Writer) put(ctx context.Context, slashPath string, mode fs.FileMode, r io.Reader) (sum string, size int64, err error) {
 	file := filepath.Join(w.dir, filepath.FromSlash(slashPath))
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return "", 0, err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".tmp-")
+	out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return "", 0, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, tmp.Close(), os.Remove(tmp.Name()))
-		}
-	}()
 	h := sha256.New()
-	if size, err = io.Copy(io.MultiWriter(tmp, h), contextio.NewReader(ctx, r)); err != nil {
-		return "", 0, err
-	}
-	if err := tmp.Chmod(mode); err != nil {
-		return "", 0, err
-	}
-	if err := tmp.Close(); err != nil {
-		return "", 0, err
-	}
-	if err := os.Rename(tmp.Name(), file); err != nil {
-		return "", 0, err
+	size, err = io.Copy(io.MultiWriter(out, h), contextio.NewReader(ctx, r))
+	// Chmod, because the umask applies to the mode of a new file.
+	if err := errors.Join(err, out.Chmod(mode), out.Close()); err != nil {
+		return "", 0, errors.Join(err, os.Remove(file))
 	}
 	return hex.EncodeToString(h.Sum(nil)), size, nil
 }
 
-// Commit writes bundle.yaml, verifies the bundle and puts it in place of whatever bundle was at the target.
+// Commit writes bundle.yaml, verifies the bundle and moves it to the target, where it replaces an existing bundle.
 func (w *Writer) Commit(ctx context.Context) (*Bundle, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.finish(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("make bundle: %w", err), os.RemoveAll(w.dir))
+		return nil, errors.Join(fmt.Errorf("write bundle: %w", err), os.RemoveAll(w.dir))
 	}
 	return Open(w.target)
 }
@@ -169,23 +157,23 @@ func (w *Writer) finish(ctx context.Context) error {
 	for name, data := range map[string][]byte{
 		imagesDir + "/" + layoutFile: []byte(layoutText),
 		imagesDir + "/" + indexFile:  index,
-		ManifestName:                 text,
+		manifestName:                 text,
 	} {
 		if _, _, err := w.put(ctx, name, 0o644, bytes.NewReader(data)); err != nil {
 			return err
 		}
 	}
-	made, err := Open(w.dir)
+	written, err := Open(w.dir)
 	if err != nil {
 		return err
 	}
-	if err := made.Verify(ctx); err != nil {
+	if err := written.Verify(ctx); err != nil {
 		return err
 	}
 	return w.swap()
 }
 
-// swap puts the finished folder in the target's place. What was there is moved aside first and removed last.
+// swap moves the finished folder to the target. An existing bundle is moved aside first and deleted last.
 func (w *Writer) swap() error {
 	if err := replaceable(w.target); err != nil {
 		return err
@@ -201,5 +189,5 @@ func (w *Writer) swap() error {
 	return os.RemoveAll(old)
 }
 
-// Abort removes what was written. After Commit it does nothing.
+// Abort deletes the temporary folder. After Commit it does nothing.
 func (w *Writer) Abort() error { return os.RemoveAll(w.dir) }

@@ -13,8 +13,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// AddImage adds the content of an image of one architecture under its full reference; i.Digest and i.Size are filled
-// in. Blobs that the bundle has already are not read again.
+// AddImage adds an image of one architecture under its full reference, and sets i.Digest and i.Size. Blobs that the bundle
+// already holds are not read.
 func (w *Writer) AddImage(ctx context.Context, i Image, image v1.Image) error {
 	name := i.Name
 	raw, err := image.RawManifest()
@@ -31,14 +31,14 @@ func (w *Writer) AddImage(ctx context.Context, i Image, image v1.Image) error {
 	}
 	self := v1.Descriptor{MediaType: manifestType(m), Digest: digest, Size: size}
 	total := self.Size + m.Config.Size
-	if err := w.putBlob(ctx, self, opener(raw)); err != nil {
+	if err := w.putBlob(ctx, self, openBytes(raw)); err != nil {
 		return fmt.Errorf("add image %s: %w", name, err)
 	}
 	config, err := image.RawConfigFile()
 	if err != nil {
 		return fmt.Errorf("add image %s: %w", name, err)
 	}
-	if err := w.putBlob(ctx, m.Config, opener(config)); err != nil {
+	if err := w.putBlob(ctx, m.Config, openBytes(config)); err != nil {
 		return fmt.Errorf("add image %s: %w", name, err)
 	}
 	for _, d := range m.Layers {
@@ -62,14 +62,14 @@ func (w *Writer) AddImage(ctx context.Context, i Image, image v1.Image) error {
 	return nil
 }
 
-func opener(data []byte) func() (io.ReadCloser, error) {
+func openBytes(data []byte) func() (io.ReadCloser, error) {
 	return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
 }
 
-// putBlob writes a blob under its digest, unless it is there already, and checks that it is that blob.
+// putBlob writes a blob under its digest and verifies it, unless it exists: then the call that created it verifies it.
 func (w *Writer) putBlob(ctx context.Context, d v1.Descriptor, open func() (io.ReadCloser, error)) error {
 	if d.Digest.Algorithm != "sha256" || !hexSum.MatchString(d.Digest.Hex) {
-		return fmt.Errorf("blob %q is not named by a sha256", d.Digest)
+		return fmt.Errorf("blob %q: the digest is not a sha256", d.Digest)
 	}
 	p := blobPath(d.Digest.String())
 	file := filepath.Join(w.dir, filepath.FromSlash(p))
@@ -82,6 +82,9 @@ func (w *Writer) putBlob(ctx context.Context, d v1.Descriptor, open func() (io.R
 	}
 	defer r.Close()
 	sum, size, err := w.put(ctx, p, 0o644, r)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("blob %s: %w", d.Digest, err)
 	}

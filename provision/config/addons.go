@@ -5,15 +5,14 @@ import (
 	"slices"
 )
 
-// storageAddons and ingressAddons bring a class of which one can be the
-// default.
+// storageAddons and ingressAddons create a class, of which one is the default.
 var (
 	storageAddons = []string{AddonLocalPath, AddonLonghorn}
 	ingressAddons = []string{AddonTraefik, AddonIngressNginx}
 )
 
-// KnownAddons are the names of the addons that slipway knows, in the order in
-// which help and docs list them.
+// KnownAddons returns the names of the addons that slipway provides, in the order
+// of help and docs.
 func KnownAddons() []string {
 	return []string{
 		AddonLocalPath, AddonLonghorn, AddonTraefik, AddonIngressNginx, AddonGatewayAPI, AddonMetalLB, AddonMetricsServer,
@@ -21,13 +20,13 @@ func KnownAddons() []string {
 	}
 }
 
-// PodNetworks are the names of the pod networks that slipway sets up.
+// PodNetworks returns the names of the pod networks that slipway installs.
 func PodNetworks() []string { return []string{CNIFlannel, CNICalico} }
 
-// Known says whether slipway knows the addon, and it is not the user's own.
+// Known returns whether slipway provides the addon; otherwise it is custom.
 func (a Addon) Known() bool { return slices.Contains(KnownAddons(), a.Name) }
 
-// Addon is the addon of that name; ok is false if the inventory has none.
+// Addon returns the addon with that name; ok is false if there is none.
 func (c *Cluster) Addon(name string) (a Addon, ok bool) {
 	i := slices.IndexFunc(c.Addons, func(a Addon) bool { return a.Name == name })
 	if i < 0 {
@@ -36,26 +35,25 @@ func (c *Cluster) Addon(name string) (a Addon, ok bool) {
 	return c.Addons[i], true
 }
 
-// OwnAddons are those that slipway does not know, in the inventory's order.
+// OwnAddons returns the custom addons in the order of the inventory.
 func (c *Cluster) OwnAddons() []Addon {
 	return slices.DeleteFunc(slices.Clone(c.Addons), Addon.Known)
 }
 
-// DefaultClass says whether the class that the addon brings shall be the
-// default one: where the inventory says so, else if it is the first of its
-// sort.
+// DefaultClass returns whether the addon's StorageClass or IngressClass is the
+// default: as in the inventory, else if the addon is the first of its kind.
 func (c *Cluster) DefaultClass(name string) bool {
-	for _, sort := range [][]string{storageAddons, ingressAddons} {
-		if !slices.Contains(sort, name) {
+	for _, kind := range [][]string{storageAddons, ingressAddons} {
+		if !slices.Contains(kind, name) {
 			continue
 		}
 		for _, a := range c.Addons {
-			if slices.Contains(sort, a.Name) && a.Default != nil && *a.Default {
+			if slices.Contains(kind, a.Name) && a.Default != nil && *a.Default {
 				return a.Name == name
 			}
 		}
 		for _, a := range c.Addons {
-			if slices.Contains(sort, a.Name) && a.Default == nil {
+			if slices.Contains(kind, a.Name) && a.Default == nil {
 				return a.Name == name
 			}
 		}
@@ -63,16 +61,16 @@ func (c *Cluster) DefaultClass(name string) bool {
 	return false
 }
 
-// VolumePath is the folder on the nodes where a storage addon keeps volumes;
-// empty for an addon that keeps none.
+// VolumePath returns the folder on the nodes for the volumes of a storage addon;
+// empty for other addons.
 func (a Addon) VolumePath() string {
 	defaults := map[string]string{AddonLocalPath: "/opt/local-path-provisioner", AddonLonghorn: "/var/lib/longhorn"}
 	return cmp.Or(a.Path, defaults[a.Name])
 }
 
-// ServerTLSBootstrap says whether the cluster signs the certificates with which
-// kubelets serve (KubeletConfiguration's field of that name): where
-// metrics-server verifies them, or the inventory's kubeletConfiguration says so.
+// ServerTLSBootstrap returns whether the cluster signs the serving certificates of
+// kubelets (serverTLSBootstrap in KubeletConfiguration): as in the inventory's
+// kubeletConfiguration, else if metrics-server verifies them.
 func (c *Cluster) ServerTLSBootstrap() bool {
 	if set, ok := c.Kubernetes.KubeletConfiguration["serverTLSBootstrap"].(bool); ok {
 		return set
@@ -80,9 +78,8 @@ func (c *Cluster) ServerTLSBootstrap() bool {
 	return c.Expects(AddonMetricsServer)
 }
 
-// Catalogued are the names under which the bundle's catalogue has what the
-// cluster needs beside Kubernetes: its pod network and the addons that slipway
-// knows.
+// Catalogued returns the names, in the bundle's catalogue, of the cluster's pod
+// network and of the addons that slipway provides.
 func (c *Cluster) Catalogued() []string {
 	var names []string
 	if c.Network.CNI.Name != CNINone {

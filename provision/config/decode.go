@@ -12,28 +12,28 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxNodes bounds what a document may hold once its aliases are followed, so
-// that a small file cannot take all memory.
+// maxNodes limits the values in a document, aliases expanded, so that a small
+// file cannot use up all memory.
 const maxNodes = 50_000
 
-// maxDepth bounds how deep it may nest: aliases can nest without an end.
+// maxDepth limits the nesting, which aliases can make infinite.
 const maxDepth = 100
 
-// decoder brings a tree of YAML nodes into Go values by their json tags. It
-// goes on after a mistake, notes all of them, and remembers where each field
-// stands. encoding/json and sigs.k8s.io/yaml stop at the first type error and
-// know no lines.
+// decoder decodes a tree of YAML nodes into Go values by their json tags. It
+// collects all mistakes, and the place of each field in the file.
+// encoding/json and sigs.k8s.io/yaml stop at the first type error and know no
+// lines.
 type decoder struct {
 	places   map[string]place
 	problems []Problem
-	// broken are the paths whose value was refused: what it lacks is not worth
-	// saying. misspelt are the paths for which another key probably stands: it
-	// would be wrong to say that they are missing.
+	// broken are the paths with an invalid value, below which nothing more is
+	// reported. misspelt are the paths whose key is probably misspelt, which
+	// are not reported as missing.
 	broken, misspelt map[string]bool
-	// root is the type of the whole document, to say where a misplaced field
-	// belongs.
+	// root is the type of the document, in which misplaced fields are looked
+	// up.
 	root reflect.Type
-	// following are the aliased nodes that are being decoded.
+	// following are the aliased nodes being decoded.
 	following map[*yaml.Node]bool
 	// nodes and depth are counted against their limits.
 	nodes, depth int
@@ -46,13 +46,13 @@ func newDecoder(root reflect.Type) *decoder {
 	}
 }
 
-// report notes that the value at the path is refused.
+// report adds a problem with the value at the path, and marks it as broken.
 func (d *decoder) report(path string, n *yaml.Node, remedy, format string, args ...any) {
 	d.broken[path] = true
 	d.note(path, n, remedy, format, args...)
 }
 
-// note is report for a mistake that leaves the path a value to validate.
+// note adds a problem with a path whose value is still validated.
 func (d *decoder) note(path string, n *yaml.Node, remedy, format string, args ...any) {
 	d.problems = append(d.problems, Problem{
 		Field: path, Line: n.Line, Column: n.Column,
@@ -70,7 +70,7 @@ func (d *decoder) value(path string, n *yaml.Node, into reflect.Value) {
 	defer func() { d.depth-- }()
 	if n.Kind == yaml.AliasNode {
 		if d.following[n.Alias] {
-			d.report(path, n, "write the value itself", "the alias *%s holds itself", n.Value)
+			d.report(path, n, "write the value itself", "alias *%s contains itself", n.Value)
 			return
 		}
 		d.following[n.Alias] = true
@@ -104,8 +104,8 @@ func (d *decoder) value(path string, n *yaml.Node, into reflect.Value) {
 	}
 }
 
-// tooMuch counts n, and says whether a limit is reached; the first time that
-// is reported.
+// tooMuch counts n and returns whether a limit is reached. It reports the first
+// time.
 func (d *decoder) tooMuch(n *yaml.Node) bool {
 	if d.nodes > maxNodes {
 		return true
@@ -115,11 +115,11 @@ func (d *decoder) tooMuch(n *yaml.Node) bool {
 		return false
 	}
 	d.nodes = maxNodes + 1
-	d.report("", n, "write it without aliases", "nests deeper than %d, or holds more than %d values", maxDepth, maxNodes)
+	d.report("", n, "write it without aliases", "too large: nests deeper than %d, or has more than %d values", maxDepth, maxNodes)
 	return true
 }
 
-// self decodes a type that knows its own JSON form, such as a duration.
+// self decodes a type with its own JSON form, such as a duration.
 func (d *decoder) self(path string, n *yaml.Node, u json.Unmarshaler) {
 	value := d.free(path, n)
 	data, err := json.Marshal(value)
@@ -129,7 +129,7 @@ func (d *decoder) self(path string, n *yaml.Node, u json.Unmarshaler) {
 	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
 		d.report(path, n, "", "must be a %s, not a %s", wrong.Type, wrong.Value)
 	} else if err != nil && !d.broken[path] {
-		d.report(path, n, "", "%v is refused: %s", value, err)
+		d.report(path, n, "", "invalid value %v: %s", value, err)
 	}
 }
 
@@ -209,12 +209,13 @@ func (d *decoder) scalar(path string, n *yaml.Node, into reflect.Value) {
 		d.mismatch(path, n, into.Type())
 	}
 	if err != nil {
-		d.report(path, n, "", "the number %s is out of range", n.Value)
+		d.report(path, n, "", "number %s is out of range", n.Value)
 	}
 }
 
-// free decodes n where any value may stand: maps have string keys, whole
-// numbers are int64, others float64. A nil is a null, or was reported.
+// free decodes n where any value is allowed: maps have string keys, whole
+// numbers are int64, others float64. It returns nil for a null or after a
+// report.
 func (d *decoder) free(path string, n *yaml.Node) any {
 	switch n.Kind {
 	case yaml.AliasNode, yaml.MappingNode, yaml.SequenceNode:
@@ -224,8 +225,8 @@ func (d *decoder) free(path string, n *yaml.Node) any {
 	case tag == "!!null":
 		return nil
 	case isOldBool(n):
-		d.report(path, n, "write true or false, or put it in quotes",
-			"%s is true or false to YAML 1.1 and text to YAML 1.2", n.Value)
+		d.report(path, n, "write true or false, or quote it",
+			"%s is a boolean in YAML 1.1 and a string in YAML 1.2", n.Value)
 		return nil
 	case tag == "!!bool":
 		return strings.EqualFold(n.Value, "true")

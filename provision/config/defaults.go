@@ -2,30 +2,29 @@ package config
 
 import "cmp"
 
-// The defaults, as the doc comments of the types say them.
+// The defaults, also stated in the doc comments of the types.
 const (
-	// DefaultPodSubnet is Flannel's.
-	DefaultPodSubnet = "10.244.0.0/16"
-	// DefaultServiceSubnet and DefaultDNSDomain are kubeadm's.
-	DefaultServiceSubnet = "10.96.0.0/12"
-	DefaultDNSDomain     = "cluster.local"
-	// DefaultClusterName is kubeadm's clusterName.
-	DefaultClusterName = "kubernetes"
+	// defaultPodSubnet is Flannel's default.
+	defaultPodSubnet = "10.244.0.0/16"
+	// defaultServiceSubnet and DefaultDNSDomain are kubeadm's.
+	defaultServiceSubnet = "10.96.0.0/12"
+	defaultDNSDomain     = "cluster.local"
+	// defaultClusterName is kubeadm's clusterName.
+	defaultClusterName = "kubernetes"
 )
 
-// SetDefaults fills in what the inventory leaves out, and brings the version
-// into the form "v1.36.4". Parse has done it already; it is for a Cluster that
-// was made otherwise. The port of SSH stays 0, so that ~/.ssh/config has its
-// say.
+// SetDefaults sets the fields that the inventory omits, and normalizes the
+// version to "v1.36.4". Parse calls it. The SSH port stays 0, so that
+// ~/.ssh/config applies.
 func (c *Cluster) SetDefaults() {
-	setDefault(&c.Metadata.Name, DefaultClusterName)
+	setDefault(&c.Metadata.Name, defaultClusterName)
 	setDefault(&c.Kubernetes.Version, DefaultKubernetesVersion)
-	if v, err := ParseVersion(c.Kubernetes.Version); err == nil {
+	if v, err := parseVersion(c.Kubernetes.Version); err == nil {
 		c.Kubernetes.Version = v
 	}
-	setDefault(&c.Network.PodSubnet, DefaultPodSubnet)
-	setDefault(&c.Network.ServiceSubnet, DefaultServiceSubnet)
-	setDefault(&c.Network.DNSDomain, DefaultDNSDomain)
+	setDefault(&c.Network.PodSubnet, defaultPodSubnet)
+	setDefault(&c.Network.ServiceSubnet, defaultServiceSubnet)
+	setDefault(&c.Network.DNSDomain, defaultDNSDomain)
 	setDefault(&c.Network.CNI.Name, CNIFlannel)
 	if c.Network.CNI.Name != CNINone {
 		setDefault(&c.Network.CNI.Backend, BackendVXLAN)

@@ -10,11 +10,11 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
-// errFlow: the list stands in one line, with brackets.
-var errFlow = errors.New("addons: is not a list with a line for each: edit the inventory by hand")
+// errFlow reports a list in flow style, in brackets.
+var errFlow = errors.New("addons: not a list with one line for each addon: edit the inventory by hand")
 
-// AddAddon writes an addon at the end of the list of an inventory, whose
-// comments and order stay.
+// AddAddon appends an addon to the list of an inventory, and preserves comments and
+// order.
 func AddAddon(inventory []byte, a Addon) ([]byte, error) {
 	text, err := MarshalAddons([]Addon{a})
 	if err != nil {
@@ -34,7 +34,7 @@ func AddAddon(inventory []byte, a Addon) ([]byte, error) {
 	return []byte(strings.Join(slices.Insert(lines, at, strings.TrimRight(indent(text, list.Column-1), "\n")), "\n") + "\n"), nil
 }
 
-// MarshalAddons writes a list of addons as people do, each with its name first.
+// MarshalAddons writes a list of addons, each with its name first.
 func MarshalAddons(addons []Addon) ([]byte, error) {
 	var out strings.Builder
 	for _, a := range addons {
@@ -47,7 +47,7 @@ func MarshalAddons(addons []Addon) ([]byte, error) {
 			return nil, err
 		}
 		delete(options, "name")
-		name, err := sigsyaml.Marshal(a.Name) // in quotes, if it is a number to YAML
+		name, err := sigsyaml.Marshal(a.Name) // quoted if YAML would read a number
 		if err != nil {
 			return nil, err
 		}
@@ -63,26 +63,26 @@ func MarshalAddons(addons []Addon) ([]byte, error) {
 	return []byte(out.String()), nil
 }
 
-// DropAddon takes an addon out of the list of an inventory, and the list with
-// its last one.
+// DropAddon deletes an addon from the list of an inventory, and the list with the
+// last addon.
 func DropAddon(inventory []byte, name string) ([]byte, error) {
 	list, err := addonList(inventory)
 	if err != nil {
 		return nil, err
 	}
 	if list == nil {
-		return nil, fmt.Errorf("the inventory has no addon %s", name)
+		return nil, fmt.Errorf("addon %q is not in the inventory", name)
 	}
 	i := slices.IndexFunc(list.Content, func(n *yaml.Node) bool {
 		var a struct{ Name string }
 		return n.Decode(&a) == nil && a.Name == name
 	})
 	if i < 0 {
-		return nil, fmt.Errorf("the inventory has no addon %s", name)
+		return nil, fmt.Errorf("addon %q is not in the inventory", name)
 	}
 	first, last := list.Content[i].Line, lastLine(list.Content[i])
 	if len(list.Content) == 1 {
-		first = list.Line // the key stands in the line before
+		first = list.Line // the key is on a line before
 		for first > 1 && !strings.HasPrefix(splitLines(inventory)[first-1], "addons:") {
 			first--
 		}
@@ -90,7 +90,7 @@ func DropAddon(inventory []byte, name string) ([]byte, error) {
 	return []byte(strings.Join(slices.Delete(splitLines(inventory), first-1, last), "\n") + "\n"), nil
 }
 
-// addonList is the list's node, nil if there is none.
+// addonList returns the node of the list, or nil.
 func addonList(inventory []byte) (*yaml.Node, error) {
 	var document yaml.Node
 	if err := yaml.Unmarshal(inventory, &document); err != nil {
@@ -112,11 +112,11 @@ func addonList(inventory []byte) (*yaml.Node, error) {
 	return nil, nil
 }
 
-// lastLine is the line of the last thing in a node.
+// lastLine returns the last line of a node.
 func lastLine(n *yaml.Node) int {
 	last := n.Line + strings.Count(strings.TrimRight(n.Value, "\n"), "\n")
 	if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
-		last++ // the text begins in the line after its mark
+		last++ // the text begins on the line after | or >
 	}
 	for _, c := range n.Content {
 		last = max(last, lastLine(c))

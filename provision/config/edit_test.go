@@ -26,7 +26,7 @@ hosts:
   - {name: a, address: 192.0.2.1} # the only one
 `
 
-func TestAddAddonKeepsWhatIsThere(t *testing.T) {
+func TestAddAddonPreservesComments(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		before string
@@ -70,7 +70,7 @@ hosts:
 	}
 }
 
-func TestDropAddonTakesItsLinesOnly(t *testing.T) {
+func TestDropAddonDeletesOnlyItsLines(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ before, drop, want string }{
 		"the last": {edited, "shop", `# a cluster
@@ -99,7 +99,7 @@ hosts:
 	}
 }
 
-func TestEditsThatAreRefused(t *testing.T) {
+func TestRejectedEdits(t *testing.T) {
 	t.Parallel()
 	if _, err := AddAddon([]byte("addons: [{name: traefik}]\n"), Addon{Name: "metallb"}); err == nil {
 		t.Error("a list in one line is edited")

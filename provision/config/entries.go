@@ -11,8 +11,7 @@ import (
 // entry is a key of a mapping with its value.
 type entry struct{ key, value *yaml.Node }
 
-// place of the value if it stands in one line, else of the key: there an
-// editor shall put its cursor.
+// place of the value if it is on the line of the key, else of the key.
 func (e entry) place() place {
 	if e.value.Kind == yaml.ScalarNode && e.value.Line == e.key.Line {
 		return place{e.value.Line, e.value.Column}
@@ -20,8 +19,8 @@ func (e entry) place() place {
 	return place{e.key.Line, e.key.Column}
 }
 
-// entries are those of a mapping, what it merges by "<<" included. A key that
-// is there twice is reported, and its first value is the one.
+// entries of a mapping, with those merged by "<<". Duplicate keys are reported;
+// the first value counts.
 func (d *decoder) entries(path string, n *yaml.Node) []entry {
 	var found, merged []entry
 	seen := map[string]*yaml.Node{}
@@ -35,12 +34,12 @@ func (d *decoder) entries(path string, n *yaml.Node) []entry {
 			merged = append(merged, d.merge(path, value)...)
 			continue
 		case key.Kind != yaml.ScalarNode || key.ShortTag() == "!!null":
-			d.note(path, key, "", "a key must be text")
+			d.note(path, key, "", "a key must be a string")
 			continue
 		}
 		if first, twice := seen[key.Value]; twice {
 			d.note(child(path, key.Value), key, "keep one of them",
-				"is there twice, first on line %d", first.Line)
+				"duplicate key; first defined on line %d", first.Line)
 			continue
 		}
 		seen[key.Value] = key
@@ -55,8 +54,8 @@ func (d *decoder) entries(path string, n *yaml.Node) []entry {
 	return found
 }
 
-// merge gives the entries of the mapping, or the list of mappings, that stands
-// behind "<<".
+// merge returns the entries of the mapping, or of the list of mappings, that "<<"
+// refers to.
 func (d *decoder) merge(path string, n *yaml.Node) []entry {
 	if d.tooMuch(n) {
 		return nil
@@ -64,7 +63,7 @@ func (d *decoder) merge(path string, n *yaml.Node) []entry {
 	switch n.Kind {
 	case yaml.AliasNode:
 		if d.following[n.Alias] {
-			d.note(path, n, "write the values themselves", "the alias *%s holds itself", n.Value)
+			d.note(path, n, "write the values themselves", "alias *%s contains itself", n.Value)
 			return nil
 		}
 		d.following[n.Alias] = true
@@ -79,20 +78,20 @@ func (d *decoder) merge(path string, n *yaml.Node) []entry {
 		}
 		return all
 	}
-	d.note(path, n, "", "<< merges a mapping, not %s", describe(n))
+	d.note(path, n, "", "<< must merge a mapping, not %s", describe(n))
 	return nil
 }
 
-// mismatch reports a value of another kind than the field has.
+// mismatch reports a value of the wrong type.
 func (d *decoder) mismatch(path string, n *yaml.Node, want reflect.Type) {
 	remedy := ""
 	switch kind := want.Kind(); {
 	case kind == reflect.String && n.Kind == yaml.ScalarNode:
-		remedy = fmt.Sprintf("write it in quotes: %q", n.Value)
+		remedy = fmt.Sprintf("quote it: %q", n.Value)
 	case kind == reflect.Slice && n.Kind == yaml.ScalarNode && want.Elem().Kind() == reflect.String:
 		remedy = fmt.Sprintf("write it as a list: [%s]", n.Value)
 	case kind == reflect.Slice && want.Elem().Kind() == reflect.Struct:
-		remedy = `start each item with "- "; it has ` + strings.Join(fieldNames(want.Elem()), ", ")
+		remedy = `start each item with "- "; its fields are ` + strings.Join(fieldNames(want.Elem()), ", ")
 	case kind == reflect.Slice:
 		remedy = `start each item with "- "`
 	case kind == reflect.Struct:
@@ -100,7 +99,7 @@ func (d *decoder) mismatch(path string, n *yaml.Node, want reflect.Type) {
 	case kind == reflect.Bool:
 		remedy = "write true or false"
 	case n.ShortTag() == "!!str" && n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0:
-		remedy = "write it without quotes"
+		remedy = "remove the quotes"
 	}
 	d.report(path, n, remedy, "must be %s, not %s", wanted(want), describe(n))
 }
@@ -108,9 +107,9 @@ func (d *decoder) mismatch(path string, n *yaml.Node, want reflect.Type) {
 func wanted(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.String:
-		return "text"
+		return "a string"
 	case reflect.Bool:
-		return "true or false"
+		return "a boolean"
 	case reflect.Slice:
 		return "a list"
 	case reflect.Struct, reflect.Map:
@@ -128,7 +127,7 @@ func describe(n *yaml.Node) string {
 	case n.Kind == yaml.SequenceNode:
 		return "a list"
 	case isOldBool(n):
-		return fmt.Sprintf("%s, which is true or false to YAML 1.1", n.Value)
+		return fmt.Sprintf("%s, which is a boolean in YAML 1.1", n.Value)
 	}
 	switch tag := n.ShortTag(); tag {
 	case "!!bool":
@@ -136,13 +135,13 @@ func describe(n *yaml.Node) string {
 	case "!!int", "!!float":
 		return "the number " + n.Value
 	case "!!str", "!!timestamp", "!!merge":
-		return fmt.Sprintf("the text %q", n.Value)
+		return fmt.Sprintf("the string %q", n.Value)
 	default:
-		return "a value tagged " + tag
+		return "a value with the tag " + tag
 	}
 }
 
-// isText says whether a scalar is text, whichever YAML reads it.
+// isText returns whether a scalar is a string in YAML 1.1 and 1.2.
 func isText(n *yaml.Node) bool {
 	switch n.ShortTag() {
 	case "!!str", "!!timestamp", "!!merge":
@@ -151,8 +150,8 @@ func isText(n *yaml.Node) bool {
 	return false
 }
 
-// isOldBool: YAML 1.1, and so sigs.k8s.io/yaml and kubectl, takes these for
-// booleans, YAML 1.2 for text. Which one is meant must be written.
+// isOldBool returns whether a scalar is a boolean in YAML 1.1, and so for
+// sigs.k8s.io/yaml and kubectl, but a string in YAML 1.2.
 func isOldBool(n *yaml.Node) bool {
 	if n.Kind != yaml.ScalarNode || n.Style != 0 {
 		return false

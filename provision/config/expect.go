@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Expects says whether that component will be put onto the cluster: as the pod
-// network, as an addon, or by the user.
+// Expects returns whether the component is the pod network, an addon, or one of
+// preflight.expect.
 func (c *Cluster) Expects(name string) bool {
 	if c.Network.CNI.Name == name {
 		return true
@@ -21,14 +21,12 @@ func (c *Cluster) Expects(name string) bool {
 	return slices.ContainsFunc(c.Preflight.Expect, func(e Expected) bool { return e.Name == name })
 }
 
-// expectedBy are the components, by preflight's names, that addons of other
-// names are.
+// expectedBy maps addons to the components that they provide.
 var expectedBy = map[string][]string{
 	AddonTraefik: {"ingress"}, AddonIngressNginx: {"ingress"}, AddonMetalLB: {"load-balancer"},
 }
 
-// Pools are the addresses of the cluster's load balancer, and those that
-// preflight.expect names.
+// Pools returns the load balancer addresses of addons and of preflight.expect.
 func (c *Cluster) Pools() []AddressRange {
 	var pools []AddressRange
 	add := func(addresses []string) {
@@ -47,20 +45,20 @@ func (c *Cluster) Pools() []AddressRange {
 	return pools
 }
 
-// AddressRange is from one address to another, both of them in it.
+// AddressRange is an inclusive range of addresses.
 type AddressRange struct{ First, Last netip.Addr }
 
-// Contains says whether an address is in the range.
+// Contains returns whether an address is in the range.
 func (r AddressRange) Contains(a netip.Addr) bool {
 	return a.Compare(r.First) >= 0 && a.Compare(r.Last) <= 0
 }
 
-// Overlaps says whether a prefix and the range have addresses in common.
+// Overlaps returns whether a prefix and the range share an address.
 func (r AddressRange) Overlaps(p netip.Prefix) bool {
 	return p.Contains(r.First) || r.Contains(p.Masked().Addr())
 }
 
-// String is the range as an inventory writes it.
+// String returns the range as in an inventory.
 func (r AddressRange) String() string {
 	if r.First == r.Last {
 		return r.First.String()
@@ -81,12 +79,12 @@ func ParseAddressRange(text string) (AddressRange, error) {
 	a, errA := netip.ParseAddr(strings.TrimSpace(first))
 	b, errB := netip.ParseAddr(strings.TrimSpace(last))
 	if errA != nil || errB != nil || !a.Is4() || !b.Is4() || b.Less(a) {
-		return AddressRange{}, fmt.Errorf("%q is no IPv4 address, range or CIDR", text)
+		return AddressRange{}, fmt.Errorf("%q is not an IPv4 address, range or CIDR", text)
 	}
 	return AddressRange{a, b}, nil
 }
 
-// lastAddress is the highest of an IPv4 prefix.
+// lastAddress returns the last address of an IPv4 prefix.
 func lastAddress(p netip.Prefix) netip.Addr {
 	bytes := p.Masked().Addr().As4()
 	for bit := p.Bits(); bit < 32; bit++ {
@@ -95,7 +93,7 @@ func lastAddress(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(bytes)
 }
 
-// pool parses a range of addresses, and reports one that is none.
+// pool parses a range of addresses and reports an invalid one.
 func (v *validator) pool(field, text string) (AddressRange, bool) {
 	pool, err := ParseAddressRange(text)
 	if err != nil {
@@ -109,7 +107,7 @@ func (v *validator) expected() {
 	for i, e := range v.c.Preflight.Expect {
 		at := item("preflight.expect", i)
 		if slices.ContainsFunc(v.c.Preflight.Expect[:i], func(o Expected) bool { return o.Name == e.Name }) {
-			v.report(at+".name", "remove one of them", "%s is there twice", e.Name)
+			v.report(at+".name", "remove one of them", "duplicate component %s", e.Name)
 		}
 		if len(e.Addresses) > 0 && e.Name != "load-balancer" {
 			v.report(at+".addresses", "remove it", "only load-balancer has addresses")

@@ -26,10 +26,10 @@ func TestAddressRange(t *testing.T) {
 				t.Fatalf("got %v, %v", r, err)
 			}
 			if !r.Contains(netip.MustParseAddr(test.in)) || r.Contains(netip.MustParseAddr(test.out)) {
-				t.Errorf("%v: %s shall be in it, %s not", r, test.in, test.out)
+				t.Errorf("%v: want %s in it, but not %s", r, test.in, test.out)
 			}
 			if !r.Overlaps(netip.MustParsePrefix(test.overlaps)) || r.Overlaps(netip.MustParsePrefix(test.apart)) {
-				t.Errorf("%v shall overlap %s and not %s", r, test.overlaps, test.apart)
+				t.Errorf("%v: want an overlap with %s, but not with %s", r, test.overlaps, test.apart)
 			}
 		})
 	}

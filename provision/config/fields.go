@@ -9,9 +9,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// jsonName is the name of a field in JSON; inline for an embedded struct
-// whose fields stand beside those of the one that holds it. Other unnamed and
-// unexported fields have the name "".
+// jsonName returns the name of a field in JSON, or inline for an embedded struct
+// whose fields belong to the outer one. Fields that are not in JSON have the name
+// "".
 func jsonName(f reflect.StructField) (name string, inline bool) {
 	name, _, _ = strings.Cut(f.Tag.Get("json"), ",")
 	switch {
@@ -23,7 +23,7 @@ func jsonName(f reflect.StructField) (name string, inline bool) {
 	return name, false
 }
 
-// fieldNamed finds a field by its name in JSON, letter case included.
+// fieldNamed finds a field by its name in JSON, case-sensitively.
 func fieldNamed(v reflect.Value, name string) (reflect.Value, bool) {
 	for i := range v.NumField() {
 		n, inline := jsonName(v.Type().Field(i))
@@ -38,7 +38,7 @@ func fieldNamed(v reflect.Value, name string) (reflect.Value, bool) {
 	return reflect.Value{}, false
 }
 
-// fieldNames are those of a struct in JSON, in its order.
+// fieldNames returns the names of the fields in JSON, in the order of the struct.
 func fieldNames(t reflect.Type) []string {
 	var names []string
 	for f := range t.Fields() {
@@ -53,10 +53,10 @@ func fieldNames(t reflect.Type) []string {
 	return names
 }
 
-// unknown reports a key that the struct does not have, and what was meant.
+// unknown reports an unknown field, with the field that was probably meant.
 func (d *decoder) unknown(path string, key *yaml.Node, t reflect.Type) {
 	names := fieldNames(t)
-	remedy := "known here: " + strings.Join(names, ", ")
+	remedy := "known fields are " + strings.Join(names, ", ")
 	if near := closest(key.Value, names); near != "" {
 		remedy = fmt.Sprintf("did you mean %s?", near)
 		d.misspelt[child(path, near)] = true
@@ -68,7 +68,7 @@ func (d *decoder) unknown(path string, key *yaml.Node, t reflect.Type) {
 	d.report(child(path, key.Value), key, remedy, "unknown field")
 }
 
-// elsewhere are the paths at which the type has a field of that name.
+// elsewhere returns the paths of the fields with that name.
 func elsewhere(t reflect.Type, path, name string) []string {
 	switch t.Kind() {
 	case reflect.Slice:
@@ -90,7 +90,7 @@ func elsewhere(t reflect.Type, path, name string) []string {
 	return nil
 }
 
-// closest is the name that was probably meant; empty if none is near.
+// closest returns the most similar name, or "" if none is similar.
 func closest(word string, names []string) string {
 	if len(word) > 64 {
 		return ""
@@ -104,8 +104,8 @@ func closest(word string, names []string) string {
 	return best
 }
 
-// distance counts the letters to insert, delete, replace or swap with their
-// neighbour to make b of a (optimal string alignment).
+// distance returns the edit distance of two words: insertions, deletions,
+// replacements and swaps of neighbours (optimal string alignment).
 func distance(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {
@@ -130,7 +130,7 @@ func distance(a, b string) int {
 	return rows[len(a)][len(b)]
 }
 
-// oneOf says "a, b or c".
+// oneOf returns "a, b or c".
 func oneOf(values []string) string {
 	if len(values) < 2 {
 		return strings.Join(values, "")

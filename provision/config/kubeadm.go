@@ -6,9 +6,9 @@ import (
 )
 
 // The fields of kubeadm.k8s.io/v1beta4, to find typos in overrides: kubeadm
-// itself only warns of an unknown field and goes on without it. Kept by hand
-// after cmd/kubeadm/app/apis/kubeadm/v1beta4/types.go of Kubernetes v1.36,
-// since that package is not published as a module of its own.
+// only warns about an unknown field and ignores it. Copied from
+// cmd/kubeadm/app/apis/kubeadm/v1beta4/types.go of Kubernetes v1.36, which is not
+// published as a module.
 
 type kubeadmCluster struct {
 	metav1.TypeMeta             `json:",inline"`

@@ -15,8 +15,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Load reads an inventory, fills in the defaults and validates it. What is
-// wrong with its content is one *Invalid with all mistakes.
+// Load reads an inventory, sets defaults and validates it. All mistakes of its
+// content are one *Invalid.
 func Load(path string) (*Cluster, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -25,9 +25,8 @@ func Load(path string) (*Cluster, error) {
 	return Parse(path, data)
 }
 
-// Parse is Load for an inventory that was read already. Its name is that of
-// the file: messages carry it, and relative paths in the inventory are
-// relative to its folder. All paths come back absolute.
+// Parse is Load for the content of the file with this name, which is part of
+// messages. It makes all paths in the inventory absolute.
 func Parse(name string, data []byte) (*Cluster, error) {
 	root, problem := document(data)
 	if problem != nil {
@@ -47,15 +46,15 @@ func Parse(name string, data []byte) (*Cluster, error) {
 	return c, nil
 }
 
-// Validate reports every mistake of a Cluster that was not parsed from a file,
-// as an *Invalid without lines. SetDefaults comes first.
+// Validate reports every mistake of a Cluster with defaults as an *Invalid without
+// lines. Parse validates by itself.
 func (c *Cluster) Validate() error {
 	v := validator{c: c}
 	v.all()
 	return invalid("", v.problems, nil)
 }
 
-// document is the one document that an inventory holds.
+// document returns the single document of an inventory.
 func document(data []byte) (*yaml.Node, *Problem) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var root *yaml.Node
@@ -68,27 +67,27 @@ func document(data []byte) (*yaml.Node, *Problem) {
 		case errors.Is(err, io.EOF):
 			return nil, &Problem{
 				Line: 1, Column: 1, Message: "the inventory is empty",
-				Remedy: "`slipway init` writes one to start from",
+				Remedy: "create one with `slipway init`",
 			}
 		case err != nil:
 			return nil, syntaxProblem(err)
 		}
-		// What follows a last "---" and is empty is no document.
+		// Nothing after a last "---" is not a document.
 		content := n.Content[0]
 		if content.ShortTag() == "!!null" {
 			continue
 		}
 		if root != nil {
 			return nil, &Problem{
-				Line: content.Line, Column: content.Column, Message: "a second document begins here",
-				Remedy: "an inventory is one document: remove the ---, or make it a file of its own",
+				Line: content.Line, Column: content.Column, Message: "unexpected second document",
+				Remedy: "remove the ---, or move the document to another file",
 			}
 		}
 		root = content
 	}
 }
 
-// syntaxProblem takes the line from the message of the YAML parser, which has
+// syntaxProblem takes the line from the message of the YAML parser, which exposes
 // it nowhere else.
 func syntaxProblem(err error) *Problem {
 	message := strings.TrimPrefix(err.Error(), "yaml: ")
@@ -99,13 +98,12 @@ func syntaxProblem(err error) *Problem {
 			p.Line = line
 		}
 	}
-	p.Message = "is not YAML: " + p.Message
+	p.Message = "invalid YAML: " + p.Message
 	return p
 }
 
-// resolvePaths makes the paths in the inventory usable from where the
-// installer runs, that is absolute: relative ones are relative to the
-// inventory's folder, ~ is the home directory.
+// resolvePaths makes the paths in the inventory absolute: relative ones are
+// relative to the inventory's folder, ~ is the home directory.
 func (v *validator) resolvePaths(dir string) {
 	v.resolve("artifacts.bundle", &v.c.Artifacts.Bundle, dir)
 	v.resolveSSH("ssh", &v.c.SSH, dir)
@@ -132,17 +130,16 @@ func (v *validator) resolve(at string, path *string, dir string) {
 	case isHome && (rest == "" || rest[0] == '/'):
 		home, err := os.UserHomeDir()
 		if err != nil {
-			v.report(at, "write the whole path", "~ is unknown: %s", err)
+			v.report(at, "write an absolute path", "unknown home directory: %s", err)
 			return
 		}
 		*path = filepath.Join(home, rest)
 	case isHome:
-		v.report(at, "write the whole path; ~/ is your own home directory", "another user's home directory is not looked up")
+		v.report(at, "write an absolute path", "~user is not supported")
 	default:
-		// Absolute, so that it does not matter who else resolves it, and where.
 		whole, err := filepath.Abs(filepath.Join(dir, *path))
 		if err != nil {
-			v.report(at, "write the whole path", "the current folder is unknown: %s", err)
+			v.report(at, "write an absolute path", "unknown working directory: %s", err)
 			return
 		}
 		*path = whole

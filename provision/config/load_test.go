@@ -74,7 +74,7 @@ hosts:
 	}
 }
 
-func TestAllMistakesOfAFileAtOnce(t *testing.T) {
+func TestParseReportsAllMistakes(t *testing.T) {
 	t.Parallel()
 	_, err := Parse("lab/bad.yaml", []byte(`apiVersion: slipway.io/v1
 kind: Cluster
@@ -102,22 +102,22 @@ ssh:
   port: 99999
 `))
 	want := []string{
-		`lab/bad.yaml:1: apiVersion: "slipway.io/v1" is not known; use slipway.io/v1alpha1`,
-		`lab/bad.yaml:4: kubernetes.version: must be text, not the number 1.30; write it in quotes: "1.30"`,
+		`lab/bad.yaml:1: apiVersion: unknown value "slipway.io/v1"; use slipway.io/v1alpha1`,
+		`lab/bad.yaml:4: kubernetes.version: must be a string, not the number 1.30; quote it: "1.30"`,
 		`lab/bad.yaml:6: kubernetes.kubeletConfiguration.evictionHrad: unknown field; did you mean evictionHard?`,
-		`lab/bad.yaml:7: kubernetes.kubeletConfiguration.maxPods: must be a whole number, not the text "200"; write it without quotes`,
-		`lab/bad.yaml:8: kubernetes.kubeletConfiguration.failSwapOn: no is true or false to YAML 1.1 and text to YAML 1.2; write true or false, or put it in quotes`,
+		`lab/bad.yaml:7: kubernetes.kubeletConfiguration.maxPods: must be a whole number, not the string "200"; remove the quotes`,
+		`lab/bad.yaml:8: kubernetes.kubeletConfiguration.failSwapOn: no is a boolean in YAML 1.1 and a string in YAML 1.2; write true or false, or quote it`,
 		`lab/bad.yaml:9: kubernetes.kubeletConfiguration.shutdownGracePeriod: must be a string, not a number`,
 		`lab/bad.yaml:10: podSubnet: unknown field; it belongs in network.podSubnet`,
-		`lab/bad.yaml:12: network.serviceSubnet: 10.96.1.0/16 is an address within a network, not its first one; the network that holds it is 10.96.0.0/16`,
-		`lab/bad.yaml:13: network.cni.name: "flanel" is not known; did you mean flannel?`,
+		`lab/bad.yaml:12: network.serviceSubnet: 10.96.1.0/16 is not the first address of the range; write 10.96.0.0/16`,
+		`lab/bad.yaml:13: network.cni.name: unknown value "flanel"; did you mean flannel?`,
 		`lab/bad.yaml:15: hosts[0].name: "Node_1" is not a DNS label; use at most 63 lower-case letters, digits and '-', beginning and ending with a letter or a digit`,
 		`lab/bad.yaml:16: hosts[0].adress: unknown field; did you mean address?`,
-		`lab/bad.yaml:17: hosts[0].roles: must be a list, not the text "control-plane"; write it as a list: [control-plane]`,
+		`lab/bad.yaml:17: hosts[0].roles: must be a list, not the string "control-plane"; write it as a list: [control-plane]`,
 		`lab/bad.yaml:19: hosts[1].address: "admin@192.0.2.2" is not an address; write address: 192.0.2.2 and ssh: {user: admin}`,
-		`lab/bad.yaml:20: hosts[1].labels.gpu: must be text, not true; write it in quotes: "true"`,
-		`lab/bad.yaml:21: hosts[1].name: is there twice, first on line 18; keep one of them`,
-		`lab/bad.yaml:22: hosts[2].name: is missing; add it, such as name: node-1`,
+		`lab/bad.yaml:20: hosts[1].labels.gpu: must be a string, not true; quote it: "true"`,
+		`lab/bad.yaml:21: hosts[1].name: duplicate key; first defined on line 18; keep one of them`,
+		`lab/bad.yaml:22: hosts[2].name: required field is missing; add it, for example name: node-1`,
 		`lab/bad.yaml:24: ssh.port: 99999 is out of range; use 1 to 65535`,
 	}
 	if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
@@ -125,29 +125,29 @@ ssh:
 	}
 	var invalid *Invalid
 	if !errors.As(err, &invalid) {
-		t.Fatalf("%T is no *Invalid", err)
+		t.Fatalf("got %T, want *Invalid", err)
 	}
 	if p := invalid.Problems[12]; p.Field != "hosts[1].address" || p.Line != 19 || p.Column != 14 {
 		t.Errorf("the address stands at 19:14, not at %+v", p)
 	}
 }
 
-func TestWhatIsNoInventoryAtAll(t *testing.T) {
+func TestParseRejectsOtherFiles(t *testing.T) {
 	t.Parallel()
 	const good = "apiVersion: slipway.io/v1alpha1\nkind: Cluster\nhosts: [{name: a, address: 192.0.2.1, roles: [control-plane]}]\n"
 	for name, test := range map[string]struct{ data, want string }{
-		"an empty file":            {"# nothing\n", "x:1: the inventory is empty; `slipway init` writes one to start from"},
-		"broken YAML":              {"kind: Cluster\nhosts: [\n", "x:2: is not YAML: "},
-		"a list":                   {"- a\n", "x:1: must be a mapping (key: value), not a list"},
-		"two documents":            {good + "---\n" + good, "x:5: a second document begins here"},
-		"an alias within itself":   {good + "metadata: &m {name: *m}\n", "x:4: metadata.name: must be text, not a mapping"},
-		"a merge within itself":    {good + "metadata: &m {<<: *m}\n", "x:4: metadata: the alias *m holds itself"},
-		"aliases without an end":   {good + "containerd: {config: &m {a: {<<: *m}}}\n", "nests deeper than 100"},
-		"aliases that multiply":    {good + laughs(), "holds more than 50000 values"},
-		"a key that is a list":     {good + "[a]: b\n", "x:4: a key must be text"},
-		"a number that is no text": {good + "metadata: {name: 0x10}\n", `x:4: metadata.name: must be text, not the number 0x10; write it in quotes: "0x10"`},
-		"infinity":                 {good + "containerd: {config: {a: .inf}}\n", "x:4: containerd.config.a: .inf is not a number"},
-		"a number too large":       {good + "ssh: {port: 99999999999999999999}\n", "x:4: ssh.port: "},
+		"an empty file":                {"# nothing\n", "x:1: the inventory is empty; create one with `slipway init`"},
+		"broken YAML":                  {"kind: Cluster\nhosts: [\n", "x:2: invalid YAML: "},
+		"a list":                       {"- a\n", "x:1: must be a mapping (key: value), not a list"},
+		"two documents":                {good + "---\n" + good, "x:5: unexpected second document"},
+		"an alias within itself":       {good + "metadata: &m {name: *m}\n", "x:4: metadata.name: must be a string, not a mapping"},
+		"a merge within itself":        {good + "metadata: &m {<<: *m}\n", "x:4: metadata: alias *m contains itself"},
+		"aliases without an end":       {good + "containerd: {config: &m {a: {<<: *m}}}\n", "nests deeper than 100"},
+		"aliases that multiply":        {good + laughs(), "has more than 50000 values"},
+		"a key that is a list":         {good + "[a]: b\n", "x:4: a key must be a string"},
+		"a number instead of a string": {good + "metadata: {name: 0x10}\n", `x:4: metadata.name: must be a string, not the number 0x10; quote it: "0x10"`},
+		"infinity":                     {good + "containerd: {config: {a: .inf}}\n", "x:4: containerd.config.a: .inf is not a number"},
+		"a number too large":           {good + "ssh: {port: 99999999999999999999}\n", "x:4: ssh.port: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -159,7 +159,7 @@ func TestWhatIsNoInventoryAtAll(t *testing.T) {
 	}
 }
 
-// laughs is a small text that holds 10^6 values.
+// laughs is a short document with 10^6 values.
 func laughs() string {
 	text := "containerd: {config: {l0: &l0 [" + strings.Repeat("0,", 10) + "], "
 	for i, name := range []string{"l1", "l2", "l3", "l4", "l5"} {
@@ -188,7 +188,7 @@ hosts:
 	}
 }
 
-func TestWholeNumbersStayWholeInFreeSections(t *testing.T) {
+func TestWholeNumbersStayIntegersInOverrides(t *testing.T) {
 	t.Parallel()
 	c, err := Parse("x", []byte(`apiVersion: slipway.io/v1alpha1
 kind: Cluster
@@ -260,7 +260,7 @@ func FuzzParse(f *testing.F) {
 		case err == nil && c.Validate() != nil:
 			t.Errorf("valid when parsed, but then: %v", c.Validate())
 		case err != nil && !errors.As(err, &invalid):
-			t.Errorf("%T is no *Invalid: %v", err, err)
+			t.Errorf("got %T, want *Invalid: %v", err, err)
 		case err != nil && (len(invalid.Problems) == 0 || invalid.Problems[0].Line == 0):
 			t.Errorf("no problem, or one without line: %+v", invalid)
 		}

@@ -2,9 +2,9 @@ package config
 
 import "maps"
 
-// Merge lays overrides over base as a JSON merge patch (RFC 7396): mappings
-// are merged, null removes a key, and everything else, lists too, replaces
-// what was there. Neither argument is changed.
+// Merge returns base with overrides applied as a JSON merge patch (RFC 7396):
+// mappings are merged, null removes a key, any other value replaces the old one.
+// It does not change its arguments.
 func Merge(base, overrides map[string]any) map[string]any {
 	merged := maps.Clone(base)
 	if merged == nil {

@@ -12,16 +12,14 @@ import (
 	kubelet "k8s.io/kubelet/config/v1beta1"
 )
 
-// override is a section of the inventory that is merged over what slipway
-// renders.
+// override is a section of the inventory that is merged into a rendered document.
 type override struct {
 	field  string
 	values map[string]any
-	// shape is the type that the result is decoded into, by kubeadm, kubelet
-	// or kube-proxy.
+	// shape is the type into which kubeadm, kubelet or kube-proxy decodes the
+	// document.
 	shape reflect.Type
-	// owned are the fields that only slipway sets, by their path, with where
-	// to say it instead.
+	// owned maps the fields that slipway sets to the remedy.
 	owned map[string]string
 }
 
@@ -40,20 +38,19 @@ func (v *validator) overrides() {
 		v.shape(o)
 		for _, path := range slices.Sorted(maps.Keys(o.owned)) {
 			if at, set := deepest(o.values, path); set {
-				v.report("kubernetes."+o.field+"."+at, o.owned[path], "slipway sets this itself")
+				v.report("kubernetes."+o.field+"."+at, o.owned[path], "set by slipway")
 			}
 		}
 		for _, head := range []string{"apiVersion", "kind"} {
 			if _, set := o.values[head]; set {
-				v.report("kubernetes."+o.field+"."+head, "remove it", "slipway sets this itself")
+				v.report("kubernetes."+o.field+"."+head, "remove it", "set by slipway")
 			}
 		}
 	}
 }
 
-// shape decodes the override strictly into its type, for unknown fields and
-// wrong types; what it decodes to is not used, since a merge patch says more
-// than the type can.
+// shape reports unknown fields and wrong types. The decoded value is not used: a
+// merge patch may have nulls.
 func (v *validator) shape(o override) {
 	if len(o.values) == 0 {
 		return
@@ -65,7 +62,7 @@ func (v *validator) shape(o override) {
 		err = yaml.Unmarshal(data, &doc) // JSON is YAML
 	}
 	if err != nil {
-		v.report(field, "", "cannot be read: %s", err)
+		v.report(field, "", "cannot read it: %s", err)
 		return
 	}
 	d := newDecoder(o.shape)
@@ -75,8 +72,8 @@ func (v *validator) shape(o override) {
 	}
 }
 
-// deepest says whether a dotted path is set, and names it or what removes it
-// as a whole: a null above it.
+// deepest returns whether a dotted path is set, and the path, or the null above it
+// that removes it.
 func deepest(values map[string]any, path string) (at string, set bool) {
 	name, rest, more := strings.Cut(path, ".")
 	value, ok := values[name]
@@ -92,7 +89,7 @@ func deepest(values map[string]any, path string) (at string, set bool) {
 	return "", false
 }
 
-const byMirrors = "images keep their upstream names; use containerd.mirrors, or artifacts.bundle"
+const byMirrors = "use containerd.mirrors or artifacts.bundle: images keep their upstream names"
 
 func ownedByCluster() map[string]string {
 	return map[string]string{
@@ -111,14 +108,13 @@ func ownedByCluster() map[string]string {
 	}
 }
 
-// ownedByNode are the fields of init and join, together with those that only
-// one of them has.
+// ownedByNode adds the fields that init and join share to those of one.
 func ownedByNode(owned map[string]string) map[string]string {
-	owned["dryRun"] = "remove it; `slipway plan` shows what would change"
+	owned["dryRun"] = "remove it, and run `slipway plan`"
 	owned["nodeRegistration.name"] = "use hosts[].name"
 	owned["nodeRegistration.criSocket"] = "remove it: the runtime is slipway's containerd"
 	owned["nodeRegistration.taints"] = "use hosts[].taints"
-	// A merge patch replaces the list, and with it slipway's node-ip.
+	// A merge patch would replace the list, which has slipway's node-ip.
 	owned["nodeRegistration.kubeletExtraArgs"] = "use kubernetes.kubeletConfiguration, hosts[].nodeIP or hosts[].labels"
 	return owned
 }
@@ -126,23 +122,23 @@ func ownedByNode(owned map[string]string) map[string]string {
 func initOnly() map[string]string {
 	return map[string]string{
 		"localAPIEndpoint": "use hosts[].nodeIP",
-		"bootstrapTokens":  "remove it: a short-lived token is made for each join",
-		"certificateKey":   "remove it: a fresh one is made for each join",
+		"bootstrapTokens":  "remove it: slipway creates a short-lived token for each join",
+		"certificateKey":   "remove it: slipway creates a key for each join",
 	}
 }
 
 func joinOnly() map[string]string {
 	return map[string]string{
 		"controlPlane": "use hosts[].roles and hosts[].nodeIP",
-		"discovery":    "remove it: a short-lived token is made for each join",
+		"discovery":    "remove it: slipway creates a short-lived token for each join",
 		"caCertPath":   "remove it: it is /etc/kubernetes/pki/ca.crt",
 	}
 }
 
 func ownedByKubelet() map[string]string {
 	return map[string]string{
-		"cgroupDriver":             "use containerd.cgroupDriver: the two must agree",
-		"clusterDNS":               "use network.serviceSubnet: it is the 10th address there",
+		"cgroupDriver":             "use containerd.cgroupDriver, which also sets kubelet's",
+		"clusterDNS":               "use network.serviceSubnet, whose 10th address it is",
 		"clusterDomain":            "use network.dnsDomain",
 		"containerRuntimeEndpoint": "remove it: the runtime is slipway's containerd",
 		"imageServiceEndpoint":     "remove it: the runtime is slipway's containerd",

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestOverridesMayNotSetWhatSlipwayOwns(t *testing.T) {
+func TestOverridesRejectFieldsSetBySlipway(t *testing.T) {
 	t.Parallel()
 	for _, o := range (Kubernetes{}).overrides() {
 		o.owned["apiVersion"], o.owned["kind"] = "remove it", "remove it"
@@ -18,10 +18,10 @@ func TestOverridesMayNotSetWhatSlipwayOwns(t *testing.T) {
 				if err := knows(o.shape, path); err != "" {
 					t.Fatalf("no such field, so that nobody can set it: %s", err)
 				}
-				// null would remove what slipway sets, and is refused as well.
+				// null would remove the field.
 				c := valid()
 				setOverride(t, c, o.field, nest(strings.Split(path, "."), nil))
-				want := "kubernetes." + o.field + "." + path + ": slipway sets this itself; " + remedy
+				want := "kubernetes." + o.field + "." + path + ": set by slipway; " + remedy
 				if err := c.Validate(); err == nil || err.Error() != want {
 					t.Errorf("want %s\ngot  %v", want, err)
 				}
@@ -30,11 +30,11 @@ func TestOverridesMayNotSetWhatSlipwayOwns(t *testing.T) {
 	}
 }
 
-func TestARemovedParentRemovesWhatSlipwayOwns(t *testing.T) {
+func TestANullAboveAFieldSetBySlipwayIsRejected(t *testing.T) {
 	t.Parallel()
 	c := valid()
 	c.Kubernetes.ClusterConfiguration = map[string]any{"apiServer": nil}
-	want := "kubernetes.clusterConfiguration.apiServer: slipway sets this itself; use controlPlane.certSANs"
+	want := "kubernetes.clusterConfiguration.apiServer: set by slipway; use controlPlane.certSANs"
 	if err := c.Validate(); err == nil || err.Error() != want {
 		t.Errorf("want %s\ngot  %v", want, err)
 	}
@@ -68,11 +68,11 @@ func TestOverridesAreCheckedAgainstTheirTypes(t *testing.T) {
 		"clusterConfiguration.etcd.local.dataDirectory: unknown field",
 		"clusterConfiguration.featureGate: unknown field",
 		"clusterConfiguration.scheduler.extraArgs: must be a list, not a mapping",
-		`initConfiguration.timeouts.tlsBootstrap: 5 minutes is refused: time: unknown unit " minutes" in duration "5 minutes"`,
-		`joinConfiguration.skipPhases: must be a list, not the text "preflight"`,
+		`initConfiguration.timeouts.tlsBootstrap: invalid value 5 minutes: time: unknown unit " minutes" in duration "5 minutes"`,
+		`joinConfiguration.skipPhases: must be a list, not the string "preflight"`,
 		"kubeletConfiguration.authentication.anonymus: unknown field",
 		"kubeletConfiguration.maxPods: must be a whole number, not the number 1.5",
-		`kubeProxyConfiguration.conntrack.maxPerCore: must be a whole number, not the text "none"`,
+		`kubeProxyConfiguration.conntrack.maxPerCore: must be a whole number, not the string "none"`,
 		"kubeProxyConfiguration.iptables.minSyncPeriod: must be a string, not a number",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -97,7 +97,7 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// knows is empty if the type has the field at the dotted path.
+// knows returns "" if the type has the field at the dotted path.
 func knows(shape reflect.Type, path string) string {
 	v := reflect.New(shape).Elem()
 	for name := range strings.SplitSeq(path, ".") {

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// Invalid is every mistake of an inventory.
+// Invalid reports every mistake of an inventory.
 type Invalid struct {
-	// File is the inventory's name as it was given; empty for a Cluster that
-	// was not read from a file.
+	// File is the name of the inventory; empty for a Cluster that was not read
+	// from a file.
 	File string
 	// Problems are in the order of the file. There is at least one.
 	Problems []Problem
@@ -18,16 +18,17 @@ type Invalid struct {
 
 // Problem is one mistake.
 type Problem struct {
-	// Field is its path: "hosts[1].address"; empty if it is about the file.
+	// Field is a path such as "hosts[1].address"; empty if the problem concerns
+	// the file.
 	Field string
-	// Line and Column count from 1; 0 is unknown. A missing field has the
-	// place of what it is missing from.
+	// Line and Column count from 1; 0 is unknown. A missing field has the place
+	// of the section.
 	Line, Column int
-	// Message says what is wrong, Remedy what to do (it may be empty).
+	// Message says what is wrong, Remedy how to fix it (may be empty).
 	Message, Remedy string
 }
 
-// Error has a line for each problem: "file:line: field: message; remedy".
+// Error returns a line for each problem: "file:line: field: message; remedy".
 func (e *Invalid) Error() string {
 	lines := make([]string, len(e.Problems))
 	for i, p := range e.Problems {
@@ -56,11 +57,11 @@ func (p Problem) in(file string) string {
 	return strings.Join(append(parts, message), ": ")
 }
 
-// place is where something stands in the file, from 1.
+// place is a position in the file, from 1.
 type place struct{ line, column int }
 
-// invalid makes the error of the problems, in the order of the file, with the
-// places of those that have none; nil if there are no problems.
+// invalid returns an *Invalid with the problems in the order of the file, or nil.
+// It adds missing places.
 func invalid(file string, problems []Problem, places map[string]place) error {
 	if len(problems) == 0 {
 		return nil
@@ -77,7 +78,7 @@ func invalid(file string, problems []Problem, places map[string]place) error {
 	return &Invalid{File: file, Problems: problems}
 }
 
-// nearest is the place of the path, or of what holds it.
+// nearest returns the place of the path or of its nearest parent.
 func nearest(path string, places map[string]place) place {
 	for {
 		if at, ok := places[path]; ok || path == "" {
@@ -87,7 +88,7 @@ func nearest(path string, places map[string]place) place {
 	}
 }
 
-// child is the path of a field or a key. A key that is no plain word is
+// child returns the path of a field or a key. Keys with special characters are
 // quoted: labels["example.com/rack"].
 func child(path, key string) string {
 	if !isWord(key) {
@@ -105,11 +106,11 @@ func isWord(s string) bool {
 	})
 }
 
-// item is the path of an element of a list.
+// item returns the path of a list element.
 func item(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
 
-// parent is the path without its last part. The dots of a quoted key count as
-// parts too; nothing has a place there, so that the search goes on.
+// parent returns the path without its last part. It also splits at the dots of a
+// quoted key, where no path has a place.
 func parent(path string) string {
 	return path[:max(strings.LastIndexAny(path, ".["), 0)]
 }

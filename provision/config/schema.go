@@ -8,7 +8,6 @@ import (
 //go:embed schema.json
 var schema []byte
 
-// Schema is the JSON Schema (draft 2020-12) of an inventory, with which
-// editors complete and check one. It is generated from the types and says less
-// than Parse does: what depends on two fields is not in it.
+// Schema returns the JSON Schema (draft 2020-12) of an inventory for editors. It
+// is generated from the types. Rules that concern two fields are only in Parse.
 func Schema() []byte { return slices.Clone(schema) }

@@ -12,11 +12,11 @@ import (
 	"testing"
 )
 
-// generator makes the JSON Schema of the types: names and limits from their
-// tags, descriptions from their doc comments, defaults from SetDefaults.
+// generator creates the JSON Schema of the types: names and limits from their
+// tags, descriptions from doc comments, defaults from SetDefaults.
 type generator struct {
 	t *testing.T
-	// docs are the comments of "Type" and "Type.Field".
+	// docs maps "Type" and "Type.Field" to comments.
 	docs map[string]string
 	defs map[string]any
 }
@@ -151,8 +151,7 @@ func scalarOf(f reflect.StructField, t reflect.Type) object {
 	return p
 }
 
-// overrideShapes are the types behind the overrides, by the fields of
-// Kubernetes.
+// overrideShapes maps the override fields of Kubernetes to their types.
 func overrideShapes() map[string]override {
 	shapes := map[string]override{}
 	for _, o := range (Kubernetes{}).overrides() {
@@ -226,8 +225,8 @@ func addProperties(properties object, t reflect.Type) {
 	}
 }
 
-// docComments are those of the types of a file and of their fields, each on
-// one line.
+// docComments returns the comments of a file's types and fields, each on one
+// line.
 func docComments(t *testing.T, file string) map[string]string {
 	t.Helper()
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
@@ -242,7 +241,7 @@ func docComments(t *testing.T, file string) map[string]string {
 			continue
 		}
 		spec := types.Specs[0].(*ast.TypeSpec)
-		// The first paragraph; what follows is for Go programmers.
+		// Only the first paragraph is for users.
 		first, _, _ := strings.Cut(types.Doc.Text(), "\n\n")
 		docs[spec.Name.Name] = strings.Join(strings.Fields(first), " ")
 		fields, ok := spec.Type.(*ast.StructType)

@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "write the schema")
 // inventories is the folder of the examples.
 const inventories = "../../inventories"
 
-func TestSchemaIsThatOfTheTypes(t *testing.T) {
+func TestSchemaMatchesTheTypes(t *testing.T) {
 	t.Parallel()
 	const file = "schema.json"
 	want := generateSchema(t)
@@ -50,43 +50,42 @@ func TestSchemaAcceptsEachExample(t *testing.T) {
 	}
 }
 
-// Each of these is one edit away from an inventory that the schema accepts,
-// and Parse refuses it as well.
-func TestSchemaRefuses(t *testing.T) {
+// Each case is one edit away from a valid inventory. Parse rejects it too.
+func TestSchemaRejects(t *testing.T) {
 	t.Parallel()
 	const good = "apiVersion: slipway.io/v1alpha1\nkind: Cluster\nhosts:\n- {name: a, address: 192.0.2.1, roles: [control-plane]}\n"
 	s := compile(t)
 	if err := s.Validate(instance(t, []byte(good))); err != nil {
-		t.Fatalf("the inventory to begin with: %v", err)
+		t.Fatalf("the valid inventory: %v", err)
 	}
 	if _, err := Parse("good.yaml", []byte(good)); err != nil {
-		t.Fatalf("the inventory to begin with: %v", err)
+		t.Fatalf("the valid inventory: %v", err)
 	}
 	for name, edit := range map[string][2]string{
-		"another apiVersion":            {"slipway.io/v1alpha1", "slipway.io/v2"},
-		"another kind":                  {"kind: Cluster", "kind: Machine"},
-		"no kind":                       {"kind: Cluster\n", ""},
-		"an unknown field":              {"kind: Cluster", "kind: Cluster\nfoo: 1"},
-		"an unknown field of a host":    {"name: a", "name: a, adress: b"},
-		"a host without address":        {"address: 192.0.2.1, ", ""},
-		"a name that is no DNS label":   {"name: a", "name: A_1"},
-		"an unknown role":               {"control-plane]", "control-plane, master]"},
-		"roles that are no list":        {"[control-plane]", "control-plane"},
-		"no hosts":                      {"- {name: a, address: 192.0.2.1, roles: [control-plane]}", "  []"},
-		"a port out of range":           {"name: a", "name: a, ssh: {port: 70000}"},
-		"a port that is text":           {"name: a", "name: a, ssh: {port: \"22\"}"},
-		"a version without patch level": {"kind: Cluster", "kind: Cluster\nkubernetes: {version: v1.36}"},
-		"an unknown CNI":                {"kind: Cluster", "kind: Cluster\nnetwork: {cni: {name: weave}}"},
-		"an unknown backend":            {"kind: Cluster", "kind: Cluster\nnetwork: {cni: {backend: udp}}"},
-		"an MTU out of range":           {"kind: Cluster", "kind: Cluster\nnetwork: {cni: {mtu: 100}}"},
-		"an unknown cgroup driver":      {"kind: Cluster", "kind: Cluster\ncontainerd: {cgroupDriver: systemctl}"},
-		"an unknown taint effect":       {"name: a", "name: a, taints: [{key: k, effect: No}]"},
-		"a label that is a number":      {"name: a", "name: a, labels: {rack: 1}"},
-		"a mirror without endpoint":     {"kind: Cluster", "kind: Cluster\ncontainerd: {mirrors: [{registry: docker.io, endpoints: []}]}"},
-		"a check ignored for no reason": {"kind: Cluster", "kind: Cluster\npreflight: {ignore: [{check: swap}]}"},
-		"a typo in kubelet's fields":    {"kind: Cluster", "kind: Cluster\nkubernetes: {kubeletConfiguration: {maxPod: 1}}"},
-		"a field that slipway owns":     {"kind: Cluster", "kind: Cluster\nkubernetes: {clusterConfiguration: {networking: {podSubnet: 10.0.0.0/16}}}"},
-		"extraArgs as a mapping":        {"kind: Cluster", "kind: Cluster\nkubernetes: {clusterConfiguration: {apiServer: {extraArgs: {v: \"4\"}}}}"},
+		"another apiVersion":             {"slipway.io/v1alpha1", "slipway.io/v2"},
+		"another kind":                   {"kind: Cluster", "kind: Machine"},
+		"no kind":                        {"kind: Cluster\n", ""},
+		"an unknown field":               {"kind: Cluster", "kind: Cluster\nfoo: 1"},
+		"an unknown field of a host":     {"name: a", "name: a, adress: b"},
+		"a host without address":         {"address: 192.0.2.1, ", ""},
+		"a name that is not a DNS label": {"name: a", "name: A_1"},
+		"an unknown role":                {"control-plane]", "control-plane, master]"},
+		"roles that are not a list":      {"[control-plane]", "control-plane"},
+		"no hosts":                       {"- {name: a, address: 192.0.2.1, roles: [control-plane]}", "  []"},
+		"a port out of range":            {"name: a", "name: a, ssh: {port: 70000}"},
+		"a port that is a string":        {"name: a", "name: a, ssh: {port: \"22\"}"},
+		"a version without patch level":  {"kind: Cluster", "kind: Cluster\nkubernetes: {version: v1.36}"},
+		"an unknown CNI":                 {"kind: Cluster", "kind: Cluster\nnetwork: {cni: {name: weave}}"},
+		"an unknown backend":             {"kind: Cluster", "kind: Cluster\nnetwork: {cni: {backend: udp}}"},
+		"an MTU out of range":            {"kind: Cluster", "kind: Cluster\nnetwork: {cni: {mtu: 100}}"},
+		"an unknown cgroup driver":       {"kind: Cluster", "kind: Cluster\ncontainerd: {cgroupDriver: systemctl}"},
+		"an unknown taint effect":        {"name: a", "name: a, taints: [{key: k, effect: No}]"},
+		"a label that is a number":       {"name: a", "name: a, labels: {rack: 1}"},
+		"a mirror without endpoint":      {"kind: Cluster", "kind: Cluster\ncontainerd: {mirrors: [{registry: docker.io, endpoints: []}]}"},
+		"a check ignored for no reason":  {"kind: Cluster", "kind: Cluster\npreflight: {ignore: [{check: swap}]}"},
+		"a typo in kubelet's fields":     {"kind: Cluster", "kind: Cluster\nkubernetes: {kubeletConfiguration: {maxPod: 1}}"},
+		"a field that slipway owns":      {"kind: Cluster", "kind: Cluster\nkubernetes: {clusterConfiguration: {networking: {podSubnet: 10.0.0.0/16}}}"},
+		"extraArgs as a mapping":         {"kind: Cluster", "kind: Cluster\nkubernetes: {clusterConfiguration: {apiServer: {extraArgs: {v: \"4\"}}}}"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -121,7 +120,7 @@ func compile(t *testing.T) *jsonschema.Schema {
 	return s
 }
 
-// instance is YAML as an editor's schema checker sees it.
+// instance decodes YAML as an editor's schema checker does.
 func instance(t *testing.T, data []byte) any {
 	t.Helper()
 	asJSON, err := yaml.YAMLToJSONStrict(data)
@@ -135,8 +134,7 @@ func instance(t *testing.T, data []byte) any {
 	return v
 }
 
-// examples are all inventories in the folder, so that a new one cannot be
-// forgotten.
+// examples returns all inventories in the folder.
 func examples(t testing.TB) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(inventories, "*.yaml"))

@@ -15,8 +15,8 @@ import (
 //go:embed starter.yaml.tmpl
 var starter string
 
-// StarterOptions fill in the starter inventory. The zero value gives an example
-// of three hosts.
+// StarterOptions are the values of the starter inventory. The zero value gives an
+// example with three hosts.
 type StarterOptions struct {
 	// Name of the cluster, default "kubernetes".
 	Name string
@@ -24,17 +24,17 @@ type StarterOptions struct {
 	Version string
 	// Endpoint is controlPlane.endpoint.
 	Endpoint string
-	// Schema is the path or URL at which editors find the JSON Schema, relative
-	// to the inventory; empty: it names none.
+	// Schema is the URL of the JSON Schema for editors, or its path relative to the
+	// inventory. Empty omits it.
 	Schema string
 	// Hosts of the cluster: name, address, roles and nodeIP.
 	Hosts []Host
 }
 
-// Starter is a commented inventory to begin with. If the options make it one
-// that Parse refuses, the text comes with Parse's error.
+// Starter returns a commented inventory to start from. If the options make it
+// invalid, it returns the text with the error of Parse.
 func Starter(o StarterOptions) ([]byte, error) {
-	o.Name = cmp.Or(o.Name, DefaultClusterName)
+	o.Name = cmp.Or(o.Name, defaultClusterName)
 	o.Version = cmp.Or(o.Version, DefaultKubernetesVersion)
 	if len(o.Hosts) == 0 {
 		o.Hosts = exampleHosts()
@@ -52,8 +52,7 @@ func Starter(o StarterOptions) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// quoted is a text in one line, in quotes where YAML asks for them, so that no
-// value can be taken for syntax.
+// quoted returns a YAML value on one line, quoted where necessary.
 func quoted(v any) (string, error) {
 	text, err := yaml.Marshal(v)
 	if err == nil && bytes.Count(text, []byte("\n")) > 1 {
@@ -62,7 +61,7 @@ func quoted(v any) (string, error) {
 	return strings.TrimSpace(string(text)), err
 }
 
-// exampleHosts have addresses that are reserved for documentation (RFC 5737).
+// exampleHosts have addresses from the range for documentation (RFC 5737).
 func exampleHosts() []Host {
 	return []Host{
 		{Name: "control-1", Address: "192.0.2.11", Roles: []Role{RoleControlPlane}},
@@ -71,18 +70,18 @@ func exampleHosts() []Host {
 	}
 }
 
-// ParseHost reads a host from a flag: "name=address[,role...]", such as
-// "node-1=192.0.2.11,control-plane,worker". Without a role it is a worker.
+// ParseHost parses the value of a flag: "name=address[,role...]", such as
+// "node-1=192.0.2.11,control-plane,worker". The default role is worker.
 func ParseHost(text string) (Host, error) {
 	name, rest, ok := strings.Cut(text, "=")
 	parts := strings.Split(rest, ",")
 	if !ok || name == "" || parts[0] == "" {
-		return Host{}, fmt.Errorf("host %q: write name=address[,role...], such as node-1=192.0.2.11,control-plane", text)
+		return Host{}, fmt.Errorf("invalid host %q: write name=address[,role...], such as node-1=192.0.2.11,control-plane", text)
 	}
 	h := Host{Name: name, Address: parts[0]}
 	for _, role := range parts[1:] {
 		if r := Role(role); r != RoleControlPlane && r != RoleWorker {
-			return Host{}, fmt.Errorf("host %q: %q is no role: use %s or %s", text, role, RoleControlPlane, RoleWorker)
+			return Host{}, fmt.Errorf("invalid host %q: unknown role %q: use %s or %s", text, role, RoleControlPlane, RoleWorker)
 		}
 		h.Roles = append(h.Roles, Role(role))
 	}

@@ -29,7 +29,7 @@ func TestStarterIsAValidInventory(t *testing.T) {
 				t.Fatalf("%v\n%s", err, text)
 			}
 			if err := compile(t).Validate(instance(t, text)); err != nil {
-				t.Errorf("the schema refuses it: %v", err)
+				t.Errorf("invalid for the schema: %v", err)
 			}
 			c, err := Parse("x", text)
 			if err != nil {
@@ -50,8 +50,8 @@ func TestStarterIsAValidInventory(t *testing.T) {
 	}
 }
 
-// What is commented out must be valid as well once its # is removed.
-func TestStarterIsValidWithItsCommentsTakenIn(t *testing.T) {
+// Commented fields are valid without their #.
+func TestStarterIsValidWhenUncommented(t *testing.T) {
 	t.Parallel()
 	text, err := Starter(StarterOptions{})
 	if err != nil {
@@ -72,16 +72,16 @@ func TestStarterIsValidWithItsCommentsTakenIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(defaults, c); diff != "" {
-		t.Errorf("what is commented out as a default is none (-default +comment):\n%s", diff)
+		t.Errorf("a comment differs from the default (-default +comment):\n%s", diff)
 	}
 }
 
-func TestStarterSaysWhatIsWrongWithItsOptions(t *testing.T) {
+func TestStarterReportsInvalidOptions(t *testing.T) {
 	t.Parallel()
 	text, err := Starter(StarterOptions{Name: "a: b\n#", Hosts: []Host{{Name: "a", Address: "x\ny: z", Roles: []Role{RoleControlPlane}}}})
 	var invalid *Invalid
 	if !errors.As(err, &invalid) || len(invalid.Problems) != 2 || len(text) == 0 {
-		t.Errorf("want the text with two problems, got %v\n%s", err, text)
+		t.Errorf("want the string with two problems, got %v\n%s", err, text)
 	}
 }
 

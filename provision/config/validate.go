@@ -11,15 +11,15 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// CheckEvenEtcd is the name under which preflight.ignore accepts an even
-// number of control planes, as on the way from one to three.
+// CheckEvenEtcd is the check in preflight.ignore that allows an even number of
+// control planes, as on the way from one to three.
 const CheckEvenEtcd = "even-etcd"
 
-// validator collects the mistakes of a Cluster that has its defaults.
+// validator collects the mistakes of a Cluster with defaults.
 type validator struct {
 	c        *Cluster
 	problems []Problem
-	// broken and misspelt are those of the decoder.
+	// broken and misspelt come from the decoder.
 	broken, misspelt map[string]bool
 }
 
@@ -30,8 +30,7 @@ func (v *validator) report(path, remedy, format string, args ...any) {
 	v.problems = append(v.problems, Problem{Field: path, Message: fmt.Sprintf(format, args...), Remedy: remedy})
 }
 
-// isBroken says whether the decoder refused the value at the path, or one that
-// holds it.
+// isBroken returns whether the decoder rejected the value at the path or a parent.
 func (v *validator) isBroken(path string) bool {
 	for ; path != ""; path = parent(path) {
 		if v.broken[path] {
@@ -59,7 +58,7 @@ func (v *validator) all() {
 	v.rewrites()
 }
 
-// tags checks what the struct tags say: required, enum, minimum, maximum.
+// tags checks the struct tags: required, enum, minimum, maximum.
 func (v *validator) tags(path string, s reflect.Value) {
 	for f, value := range s.Fields() {
 		name, _ := jsonName(f)
@@ -101,11 +100,11 @@ func (v *validator) missing(at string, f reflect.StructField) {
 		first, _, _ := strings.Cut(values, ",")
 		remedy = fmt.Sprintf("add %s: %s", name, first)
 	} else if example := f.Tag.Get("example"); example != "" {
-		remedy = fmt.Sprintf("add it, such as %s: %s", name, example)
+		remedy = fmt.Sprintf("add it, for example %s: %s", name, example)
 	} else if f.Type.Kind() == reflect.Slice {
 		remedy = "list at least one, with " + strings.Join(fieldNames(f.Type.Elem()), ", ")
 	}
-	v.report(at, remedy, "is missing")
+	v.report(at, remedy, "required field is missing")
 }
 
 func (v *validator) enum(at string, f reflect.StructField, value string) {
@@ -115,7 +114,7 @@ func (v *validator) enum(at string, f reflect.StructField, value string) {
 		if near := closest(value, values); near != "" && len(values) > 1 {
 			remedy = fmt.Sprintf("did you mean %s?", near)
 		}
-		v.report(at, remedy, "%q is not known", value)
+		v.report(at, remedy, "unknown value %q", value)
 	}
 }
 
@@ -127,7 +126,7 @@ func (v *validator) limits(at string, f reflect.StructField, value int64) {
 	}
 }
 
-// label checks a DNS label (RFC 1123); a missing one was reported by tags.
+// label checks a DNS label (RFC 1123). tags reports a missing one.
 func (v *validator) label(at, value string) {
 	if value != "" && len(validation.IsDNS1123Label(value)) > 0 {
 		v.report(at, "use at most 63 lower-case letters, digits and '-', beginning and ending with a letter or a digit",
@@ -137,18 +136,18 @@ func (v *validator) label(at, value string) {
 
 func (v *validator) mirror(at string, i int, m Mirror) {
 	if strings.Contains(m.Registry, "/") {
-		v.report(at+".registry", "write the name that image references begin with, such as docker.io",
+		v.report(at+".registry", "write the first part of image references, such as docker.io",
 			"%q is not the name of a registry", m.Registry)
 	}
 	first := slices.IndexFunc(v.c.Containerd.Mirrors, func(o Mirror) bool { return o.Registry == m.Registry })
 	if m.Registry != "" && first < i {
-		v.report(at+".registry", "list all endpoints there", "%s has mirrors already, in %s",
+		v.report(at+".registry", "list all endpoints there", "duplicate registry %s; first defined in %s",
 			m.Registry, item("containerd.mirrors", first))
 	}
 	for j, endpoint := range m.Endpoints {
 		u, err := url.Parse(endpoint)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			v.report(item(at+".endpoints", j), "write scheme and host, such as https://mirror.example:5000",
+			v.report(item(at+".endpoints", j), "write a URL, such as https://mirror.example:5000",
 				"%q is not a URL", endpoint)
 		}
 	}
@@ -158,8 +157,8 @@ func (v *validator) rewrites() {
 	for from, to := range v.c.Artifacts.Rewrites {
 		for _, prefix := range []string{from, to} {
 			if u, err := url.Parse(prefix); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-				v.report(child("artifacts.rewrites", from), "write the beginnings of two URLs, such as https://github.com/: https://mirror.example/github/",
-					"%q is not the beginning of a URL", prefix)
+				v.report(child("artifacts.rewrites", from), "write two URL prefixes, such as https://github.com/: https://mirror.example/github/",
+					"%q is not a URL prefix", prefix)
 			}
 		}
 	}
@@ -170,16 +169,16 @@ func (v *validator) ignoredChecks() {
 	for i, ignored := range v.c.Preflight.Ignore {
 		at := item("preflight.ignore", i) + ".check"
 		if seen[ignored.Check] && ignored.Check != "" {
-			v.report(at, "keep one of them", "%s is there twice", ignored.Check)
+			v.report(at, "keep one of them", "duplicate check %s", ignored.Check)
 		}
 		seen[ignored.Check] = true
 		if strings.TrimSpace(ignored.Reason) == "" && ignored.Reason != "" {
-			v.report(item("preflight.ignore", i)+".reason", "say why the check may fail", "is empty")
+			v.report(item("preflight.ignore", i)+".reason", "say why the check may fail", "must not be empty")
 		}
 	}
 }
 
-// ignores says whether preflight.ignore names the check.
+// ignores returns whether preflight.ignore lists the check.
 func (v *validator) ignores(check string) bool {
 	return slices.ContainsFunc(v.c.Preflight.Ignore, func(i IgnoredCheck) bool { return i.Check == check })
 }

@@ -17,31 +17,31 @@ func (v *validator) addons() {
 		at := item("addons", i)
 		v.label(at+".name", a.Name)
 		if slices.ContainsFunc(v.c.Addons[:i], func(o Addon) bool { return o.Name == a.Name }) && a.Name != "" {
-			v.report(at+".name", "remove one of them", "%s is there twice", a.Name)
+			v.report(at+".name", "remove one of them", "duplicate addon %s", a.Name)
 		}
 		v.addonName(at, a)
 		v.addonFields(at, a)
 		v.addonPath(at, a)
 		v.addresses(at, a)
-		v.own(at, a)
+		v.custom(at, a)
 	}
 	v.defaultClasses()
 }
 
-// addonName refuses names that are meant for something else.
+// addonName rejects unknown addons and the names of pod networks.
 func (v *validator) addonName(at string, a Addon) {
 	switch near := closest(a.Name, KnownAddons()); {
 	case slices.Contains(PodNetworks(), a.Name):
 		v.report(at+".name", "write network: {cni: {name: "+a.Name+"}}", "%s is a pod network", a.Name)
 	case !a.Known() && near != "" && len(a.Manifests) == 0 && !a.Chart.Given():
-		v.report(at+".name", fmt.Sprintf("did you mean %s?", near), "%q is not known, and has no manifests and no chart", a.Name)
+		v.report(at+".name", fmt.Sprintf("did you mean %s?", near), "unknown addon %q without manifests or chart", a.Name)
 	case !a.Known() && len(a.Manifests) == 0 && !a.Chart.Given():
-		v.report(at+".name", "use "+oneOf(KnownAddons())+", or give it manifests or a chart",
-			"%q is not known, and has no manifests and no chart", a.Name)
+		v.report(at+".name", "use "+oneOf(KnownAddons())+", or add manifests or a chart for a custom addon",
+			"unknown addon %q without manifests or chart", a.Name)
 	}
 }
 
-// addonFields refuses fields that say nothing to the addon.
+// addonFields rejects fields that do not apply to the addon.
 func (v *validator) addonFields(at string, a Addon) {
 	classes := slices.Concat(storageAddons, ingressAddons)
 	for _, f := range []struct {
@@ -56,31 +56,31 @@ func (v *validator) addonFields(at string, a Addon) {
 		{"path", a.Path != "", storageAddons},
 	} {
 		if f.set && !slices.Contains(f.of, a.Name) {
-			v.report(at+"."+f.name, "remove it", "only %s has it", oneOf(f.of))
+			v.report(at+"."+f.name, "remove it", "only for %s", oneOf(f.of))
 		}
 	}
 	for name, set := range map[string]bool{
 		"namespace": a.Namespace != "", "manifests": len(a.Manifests) > 0, "chart": a.Chart.Given(),
 	} {
 		if set && a.Known() {
-			v.report(at+"."+name, "remove it, or give your own addon another name", "slipway knows what %s consists of", a.Name)
+			v.report(at+"."+name, "remove it, or rename your addon", "only for a custom addon: slipway provides %s", a.Name)
 		}
 	}
 	if workers := len(v.c.Workers()); a.Replicas > workers && workers > 0 {
-		v.report(at+".replicas", fmt.Sprintf("use 1 to %d", workers), "%d copies need as many nodes, there are %d", a.Replicas, workers)
+		v.report(at+".replicas", fmt.Sprintf("use 1 to %d", workers), "%d replicas need as many workers, but there are %d", a.Replicas, workers)
 	}
 }
 
 func (v *validator) addonPath(at string, a Addon) {
 	if a.Path != "" && (!path.IsAbs(a.Path) || path.Clean(a.Path) != a.Path || a.Path == "/") {
-		v.report(at+".path", "write an absolute path, such as /opt/local-path-provisioner", "%q is no folder on a node", a.Path)
+		v.report(at+".path", "write an absolute path, such as /opt/local-path-provisioner", "%q is not an absolute path of a folder", a.Path)
 	}
 }
 
-// addresses checks a load balancer's pool against the cluster's own addresses.
+// addresses checks a load balancer's pool against the addresses of the cluster.
 func (v *validator) addresses(at string, a Addon) {
 	if a.Name == AddonMetalLB && len(a.Addresses) == 0 {
-		v.report(at+".addresses", "list addresses of the machines' network that nobody uses, such as 192.0.2.240-192.0.2.250", "is missing")
+		v.report(at+".addresses", "add unused addresses of the hosts' network, such as 192.0.2.240-192.0.2.250", "required field is missing")
 	}
 	for j, text := range a.Addresses {
 		field := item(at+".addresses", j)
@@ -90,25 +90,25 @@ func (v *validator) addresses(at string, a Addon) {
 		}
 		for name, text := range map[string]string{"network.podSubnet": v.c.Network.PodSubnet, "network.serviceSubnet": v.c.Network.ServiceSubnet} {
 			if p, err := netip.ParsePrefix(text); err == nil && pool.Overlaps(p) {
-				v.report(field, "choose addresses of the machines' own network", "%s overlaps %s %s", pool, name, p)
+				v.report(field, "choose addresses of the hosts' network", "%s overlaps %s %s", pool, name, p)
 			}
 		}
 		for _, h := range v.c.Hosts {
-			for _, own := range []string{h.Address, h.NodeIP} {
-				if addr, err := netip.ParseAddr(own); err == nil && pool.Contains(addr.Unmap()) {
-					v.report(field, "leave it out", "%s holds %s of host %s", pool, addr, h.Name)
+			for _, address := range []string{h.Address, h.NodeIP} {
+				if addr, err := netip.ParseAddr(address); err == nil && pool.Contains(addr.Unmap()) {
+					v.report(field, "exclude it", "%s contains address %s of host %s", pool, addr, h.Name)
 					break
 				}
 			}
 		}
 		if addr, err := netip.ParseAddr(v.c.EndpointHost()); err == nil && pool.Contains(addr.Unmap()) {
-			v.report(field, "leave it out", "%s holds controlPlane.endpoint %s", pool, addr)
+			v.report(field, "exclude it", "%s contains controlPlane.endpoint %s", pool, addr)
 		}
 	}
 }
 
-// own checks the sources of a user's own addon.
-func (v *validator) own(at string, a Addon) {
+// custom checks the sources of a custom addon.
+func (v *validator) custom(at string, a Addon) {
 	for j, m := range a.Manifests {
 		field := item(at+".manifests", j)
 		v.oneSource(field, map[string]string{"path": m.Path, "url": m.URL})
@@ -118,13 +118,13 @@ func (v *validator) own(at string, a Addon) {
 		v.oneSource(at+".chart", map[string]string{"path": c.Path, "url": c.URL, "oci": c.OCI})
 		v.fetched(at+".chart", c.URL, c.SHA256)
 		if c.OCI != "" && !strings.HasPrefix(c.OCI, "oci://") {
-			v.report(at+".chart.oci", "write oci://registry.example/charts/demo", "%q is no OCI reference", c.OCI)
+			v.report(at+".chart.oci", "write oci://registry.example/charts/demo", "%q is not an OCI reference", c.OCI)
 		}
 		if c.OCI != "" && c.Version == "" {
-			v.report(at+".chart.version", "say which version, so that the same one comes each time", "is missing")
+			v.report(at+".chart.version", "pin a version, so that each apply installs the same chart", "required field is missing")
 		}
 		if c.OCI == "" && c.Version != "" {
-			v.report(at+".chart.version", "remove it", "only a chart of a registry is chosen by its version")
+			v.report(at+".chart.version", "remove it", "only for a chart with oci")
 		}
 	}
 }
@@ -139,35 +139,35 @@ func (v *validator) oneSource(at string, sources map[string]string) {
 	}
 	slices.Sort(known)
 	if len(given) != 1 {
-		v.report(at, "give "+oneOf(known), "needs exactly one source")
+		v.report(at, "set "+oneOf(known), "exactly one source is required")
 	}
 }
 
-// fetched checks that what is fetched has a sum.
+// fetched checks that a download has a sha256.
 func (v *validator) fetched(at, address, sum string) {
 	if address == "" {
 		if sum != "" {
-			v.report(at+".sha256", "remove it", "only what is fetched by a url has a sum")
+			v.report(at+".sha256", "remove it", "only for a source with url")
 		}
 		return
 	}
 	if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		v.report(at+".url", "write a whole URL, such as https://example.com/demo.yaml", "%q is not a URL", address)
+		v.report(at+".url", "write a URL, such as https://example.com/demo.yaml", "%q is not a URL", address)
 	}
 	if !sum256.MatchString(sum) {
-		v.report(at+".sha256", "write the 64 hex digits that sha256sum prints", "%q is no sha256", sum)
+		v.report(at+".sha256", "write the 64 hex digits that sha256sum prints", "%q is not a sha256", sum)
 	}
 }
 
-// defaultClasses refuses two defaults of a sort.
+// defaultClasses rejects two defaults of one kind.
 func (v *validator) defaultClasses() {
-	for _, sort := range [][]string{storageAddons, ingressAddons} {
+	for _, kind := range [][]string{storageAddons, ingressAddons} {
 		first := ""
 		for i, a := range v.c.Addons {
 			switch {
-			case !slices.Contains(sort, a.Name) || a.Default == nil || !*a.Default:
+			case !slices.Contains(kind, a.Name) || a.Default == nil || !*a.Default:
 			case first != "":
-				v.report(item("addons", i)+".default", "leave one of them", "%s is the default already", first)
+				v.report(item("addons", i)+".default", "keep one default", "%s is already the default", first)
 			default:
 				first = a.Name
 			}
@@ -175,7 +175,7 @@ func (v *validator) defaultClasses() {
 	}
 }
 
-// Given says whether the addon has a chart.
+// Given returns whether any field of the chart is set.
 func (c Chart) Given() bool {
 	return c.Path != "" || c.URL != "" || c.OCI != "" || c.SHA256 != "" || c.Version != "" || len(c.Values) > 0
 }

@@ -17,26 +17,26 @@ func (v *validator) controlPlane() {
 	switch {
 	case v.c.ControlPlane.Endpoint == "":
 	case strings.Contains(v.c.ControlPlane.Endpoint, "://"):
-		v.report(endpoint, "write host:port alone", "%q is a URL", v.c.ControlPlane.Endpoint)
+		v.report(endpoint, "write host:port", "%q is a URL", v.c.ControlPlane.Endpoint)
 	case err == nil && !ip.Is4():
-		v.report(endpoint, "write an IPv4 address or a DNS name", "IPv6 is not supported yet")
+		v.report(endpoint, "write an IPv4 address or a DNS name", "IPv6 is not supported")
 	case err == nil && !ip.IsGlobalUnicast():
-		v.report(endpoint, "write an address that all hosts reach", "%s is of no use to other hosts", ip)
+		v.report(endpoint, "write an address that all hosts can reach", "%s is not reachable from other hosts", ip)
 	case !isHostPort(v.c.ControlPlane.Endpoint):
 		v.report(endpoint, "write host or host:port, such as api.cluster.example:6443",
-			"%q is not a host with a port", v.c.ControlPlane.Endpoint)
+			"%q is not a host or host:port", v.c.ControlPlane.Endpoint)
 	}
 	for i, san := range v.c.ControlPlane.CertSANs {
 		_, err := netip.ParseAddr(san)
 		if err != nil && !isName(san) && len(validation.IsWildcardDNS1123Subdomain(san)) > 0 {
-			v.report(item("controlPlane.certSANs", i), "write an IP address or a DNS name, in lower case and without port",
+			v.report(item("controlPlane.certSANs", i), "write an IP address or a lower-case DNS name without a port",
 				"%q is neither an IP address nor a DNS name", san)
 		}
 	}
 }
 
-// countControlPlanes says nothing while a role is unknown: it might be the one
-// that is looked for.
+// countControlPlanes reports nothing while a role is invalid: it may be a
+// misspelt control-plane.
 func (v *validator) countControlPlanes() {
 	if len(v.c.Hosts) == 0 {
 		return
@@ -56,16 +56,16 @@ func (v *validator) countControlPlanes() {
 	case n == 0:
 		v.report("hosts", "add roles: [control-plane] to a host", "no host is a control plane")
 	case n%2 == 0 && !v.ignores(CheckEvenEtcd):
-		v.report("hosts", fmt.Sprintf("use %d or %d, or name the check %s in preflight.ignore on the way there", n-1, n+1, CheckEvenEtcd),
-			"%d control planes survive the loss of no more machines than %d do: etcd needs a majority", n, n-1)
+		v.report("hosts", fmt.Sprintf("use %d or %d, or add the check %s to preflight.ignore while you scale", n-1, n+1, CheckEvenEtcd),
+			"%d control planes tolerate no more failures than %d: etcd needs a majority", n, n-1)
 	}
 	if n > 1 && v.c.ControlPlane.Endpoint == "" {
-		v.report("controlPlane.endpoint", "add the name or the address of a load balancer before them, or a virtual address",
-			"%d control planes need one endpoint, by which hosts reach whichever of them is up", n)
+		v.report("controlPlane.endpoint", "add the name or address of a load balancer, or a virtual IP address",
+			"%d control planes need a shared endpoint", n)
 	}
 }
 
-// EndpointHost is the host of controlPlane.endpoint; empty if there is none.
+// EndpointHost returns the host of controlPlane.endpoint; empty if there is none.
 func (c *Cluster) EndpointHost() string {
 	if host, _, err := net.SplitHostPort(c.ControlPlane.Endpoint); err == nil {
 		return host

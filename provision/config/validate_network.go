@@ -11,19 +11,19 @@ import (
 
 // Prefix lengths that bound the subnets.
 const (
-	// nodeSubnetBits: the controller manager gives each node a /24
-	// (node-cidr-mask-size).
+	// nodeSubnetBits is the controller manager's node-cidr-mask-size.
 	nodeSubnetBits = 24
-	// minPodBits: no more than 16 bits above that (kubeadm,
-	// PodSubnetNodeMaskMaxDiff).
+	// minPodBits is 16 bits shorter (kubeadm, PodSubnetNodeMaskMaxDiff).
 	minPodBits = nodeSubnetBits - 16
-	// minServiceBits: kubeadm's MaximumBitsForServiceSubnet is 20.
+	// minServiceBits is 32 minus kubeadm's MaximumBitsForServiceSubnet.
 	minServiceBits = 12
-	// maxServiceBits leaves room for the 10th address, the cluster's DNS.
+	// maxServiceBits leaves room for the address of the cluster DNS.
 	maxServiceBits = 28
+	// dnsIndex is the index of that address (kubeadm, constants.GetDNSIP).
+	dnsIndex = 10
 )
 
-// subnet is a range of the cluster that could be parsed.
+// subnet is a valid range of the cluster.
 type subnet struct {
 	field  string
 	prefix netip.Prefix
@@ -39,12 +39,12 @@ func (v *validator) network() {
 	}[n.CNI.Name]
 	switch {
 	case n.CNI.Name == CNINone && n.CNI.Backend != "":
-		v.report("network.cni.backend", "remove it", "slipway sets up no pod network")
+		v.report("network.cni.backend", "remove it", "not allowed with network.cni.name none")
 	case len(backends) > 0 && !slices.Contains(backends, n.CNI.Backend) && slices.Contains([]string{BackendHostGW, BackendIPIP, BackendBGP}, n.CNI.Backend):
 		v.report("network.cni.backend", "use "+oneOf(backends), "%s has no backend %s", n.CNI.Name, n.CNI.Backend)
 	}
 	if n.CNI.Name == CNINone && n.CNI.MTU != 0 {
-		v.report("network.cni.mtu", "remove it, and set it in the pod network that you install", "slipway sets up no pod network")
+		v.report("network.cni.mtu", "remove it, and set it in the pod network that you install", "not allowed with network.cni.name none")
 	}
 	pods, podsOK := v.subnet("network.podSubnet", n.PodSubnet)
 	services, servicesOK := v.subnet("network.serviceSubnet", n.ServiceSubnet)
@@ -57,33 +57,33 @@ func (v *validator) network() {
 		v.addressesOutside(services)
 	}
 	if podsOK && servicesOK && pods.prefix.Overlaps(services.prefix) {
-		v.report(services.field, "choose two ranges that have nothing in common",
+		v.report(services.field, "choose ranges that do not overlap",
 			"%s overlaps network.podSubnet %s", services.prefix, pods.prefix)
 	}
 }
 
-// subnet parses an IPv4 range and reports what is wrong with it.
+// subnet parses an IPv4 range and reports an invalid one.
 func (v *validator) subnet(field, text string) (subnet, bool) {
 	prefix, err := netip.ParsePrefix(text)
 	switch {
 	case strings.Contains(text, ","):
-		v.report(field, "write one IPv4 range", "two ranges (dual stack) are not supported yet")
+		v.report(field, "write one IPv4 range", "dual stack is not supported")
 	case err != nil:
-		v.report(field, "write address/bits, such as 10.244.0.0/16", "%q is not a range of addresses", text)
+		v.report(field, "write address/bits, such as 10.244.0.0/16", "%q is not a CIDR", text)
 	case !prefix.Addr().Is4():
-		v.report(field, "write an IPv4 range", "IPv6 is not supported yet")
+		v.report(field, "write an IPv4 range", "IPv6 is not supported")
 	case prefix != prefix.Masked():
-		v.report(field, fmt.Sprintf("the network that holds it is %s", prefix.Masked()),
-			"%s is an address within a network, not its first one", text)
+		v.report(field, fmt.Sprintf("write %s", prefix.Masked()),
+			"%s is not the first address of the range", text)
 	case !prefix.Addr().IsGlobalUnicast() || prefix.Bits() == 0:
-		v.report(field, "choose a private range, such as one in 10.0.0.0/8", "%s cannot be given to pods or services", text)
+		v.report(field, "choose a private range, such as one in 10.0.0.0/8", "%s is not usable for pods or Services", text)
 	default:
 		return subnet{field, prefix}, true
 	}
 	return subnet{}, false
 }
 
-// podSize: each host takes a /24.
+// podSize checks that each host can get a /24.
 func (v *validator) podSize(p netip.Prefix) {
 	const field = "network.podSubnet"
 	need := nodeSubnetBits
@@ -94,7 +94,7 @@ func (v *validator) podSize(p netip.Prefix) {
 	case p.Bits() < minPodBits:
 		v.report(field, fmt.Sprintf("use /%d or smaller", minPodBits), "%s is too large for kubeadm", p)
 	case p.Bits() > need:
-		v.report(field, fmt.Sprintf("use /%d or larger", need), "%s is too small: each of %d host(s) takes a /%d of it",
+		v.report(field, fmt.Sprintf("use /%d or larger", need), "%s is too small: each of %d host(s) needs a /%d",
 			p, len(v.c.Hosts), nodeSubnetBits)
 	}
 }
@@ -106,17 +106,17 @@ func (v *validator) serviceSize(p netip.Prefix) {
 		v.report(field, fmt.Sprintf("use /%d or smaller", minServiceBits), "%s is too large for the API server", p)
 	case p.Bits() > maxServiceBits:
 		v.report(field, fmt.Sprintf("use /%d or larger", maxServiceBits),
-			"%s is too small: its %dth address is the cluster's DNS", p, dnsIndex)
+			"%s is too small: its %dth address is the cluster DNS", p, dnsIndex)
 	}
 }
 
-// addressesOutside reports hosts, and the endpoint, within a range that
-// belongs to pods or services: packets for them would not leave the machine.
+// addressesOutside reports hosts and an endpoint within the range of pods or
+// Services: packets to them would not leave the host.
 func (v *validator) addressesOutside(s subnet) {
 	check := func(field, address string) {
 		addr, err := netip.ParseAddr(address)
 		if err == nil && s.prefix.Contains(addr.Unmap()) {
-			v.report(field, fmt.Sprintf("choose another %s", s.field), "%s lies within %s %s", address, s.field, s.prefix)
+			v.report(field, fmt.Sprintf("choose another %s", s.field), "%s is in %s %s", address, s.field, s.prefix)
 		}
 	}
 	for i, h := range v.c.Hosts {

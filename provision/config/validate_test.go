@@ -10,10 +10,10 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// sum has the form of a sha256.
+// sum is a valid sha256.
 const sum = "a1df919d9721cf667accdc3e72848911b0cb25cfab7d2478ad0c996302c95744"
 
-// addons puts a list of addons, in YAML, into a cluster.
+// addons adds a list of addons, in YAML, to a cluster.
 func addons(list string) func(*Cluster) {
 	return func(c *Cluster) {
 		if err := yaml.Unmarshal([]byte(list), &c.Addons); err != nil {
@@ -22,7 +22,7 @@ func addons(list string) func(*Cluster) {
 	}
 }
 
-// valid is the Cluster that each case edits.
+// valid returns the Cluster that each case edits.
 func valid() *Cluster {
 	c := &Cluster{
 		APIVersion: APIVersion, Kind: Kind,
@@ -106,62 +106,62 @@ func TestValidateAccepts(t *testing.T) {
 	}
 }
 
-// TestValidateRefuses wants exactly one problem a case, whose text begins as
-// given, so that a mistake is neither missed nor reported in two ways.
-func TestValidateRefuses(t *testing.T) {
+// Each case has exactly one problem, so that a mistake is neither missed nor
+// reported twice.
+func TestValidateRejects(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		edit func(*Cluster)
 		want string
 	}{
-		"a cluster name in capitals":      {func(c *Cluster) { c.Metadata.Name = "Lab" }, `metadata.name: "Lab" is not a DNS label`},
-		"no hosts":                        {func(c *Cluster) { c.Hosts = nil }, "hosts: is missing; list at least one, with name, address, roles, "},
-		"an empty list of hosts":          {func(c *Cluster) { c.Hosts = []Host{} }, "hosts: is missing"},
-		"no control plane":                {func(c *Cluster) { c.Hosts[0].Roles = []Role{RoleWorker} }, "hosts: no host is a control plane"},
-		"an unknown role":                 {func(c *Cluster) { c.Hosts[0].Roles = []Role{"controlplane"} }, `hosts[0].roles[0]: "controlplane" is not known; did you mean control-plane?`},
-		"a role twice":                    {func(c *Cluster) { c.Hosts[1].Roles = []Role{"worker", "worker"} }, "hosts[1].roles[1]: worker is there twice"},
-		"an even number of them":          {func(c *Cluster) { addControlPlanes(c, 1); c.ControlPlane.Endpoint = "api.example" }, "hosts: 2 control planes survive the loss of no more machines than 1 do"},
-		"three without endpoint":          {func(c *Cluster) { addControlPlanes(c, 2) }, "controlPlane.endpoint: 3 control planes need one endpoint"},
-		"an endpoint that is a URL":       {func(c *Cluster) { c.ControlPlane.Endpoint = "https://api.example:6443" }, `controlPlane.endpoint: "https://api.example:6443" is a URL`},
-		"an endpoint without host":        {func(c *Cluster) { c.ControlPlane.Endpoint = ":6443" }, `controlPlane.endpoint: ":6443" is not a host`},
-		"an endpoint with a port of text": {func(c *Cluster) { c.ControlPlane.Endpoint = "api.example:https" }, `controlPlane.endpoint: "api.example:https" is not`},
-		"an endpoint on loopback":         {func(c *Cluster) { c.ControlPlane.Endpoint = "127.0.0.1:6443" }, "controlPlane.endpoint: 127.0.0.1 is of no use"},
-		"an endpoint among the pods":      {func(c *Cluster) { c.ControlPlane.Endpoint = "10.244.0.1:6443" }, "controlPlane.endpoint: 10.244.0.1 lies within network.podSubnet"},
-		"an endpoint in IPv6":             {func(c *Cluster) { c.ControlPlane.Endpoint = "[2001:db8::1]:6443" }, "controlPlane.endpoint: IPv6 is not supported yet"},
-		"a SAN with a port":               {func(c *Cluster) { c.ControlPlane.CertSANs = []string{"api.example:6443"} }, `controlPlane.certSANs[0]: "api.example:6443" is neither`},
-		"the same name twice":             {func(c *Cluster) { c.Hosts[1].Name = "a" }, "hosts[1].name: a is already that of hosts[0].name"},
-		"the same address twice":          {func(c *Cluster) { c.Hosts[1].Address = "192.0.2.11" }, "hosts[1].address: 192.0.2.11:22 is already that of hosts[0].address"},
-		"the same nodeIP twice":           {func(c *Cluster) { c.Hosts[0].NodeIP, c.Hosts[1].NodeIP = "192.0.2.1", "192.0.2.1" }, "hosts[1].nodeIP: 192.0.2.1 is already that of hosts[0].nodeIP"},
-		"a host without name":             {func(c *Cluster) { c.Hosts[0].Name = "" }, "hosts[0].name: is missing"},
-		"a host without address":          {func(c *Cluster) { c.Hosts[0].Address = "" }, "hosts[0].address: is missing"},
-		"an address with a port":          {func(c *Cluster) { c.Hosts[0].Address = "192.0.2.1:2222" }, `hosts[0].address: "192.0.2.1:2222" is not an address; write address: 192.0.2.1 and ssh: {port: 2222}`},
-		"an address with a slip":          {func(c *Cluster) { c.Hosts[0].Address = "192.0.2.1111" }, `hosts[0].address: "192.0.2.1111" is neither`},
-		"an address of no machine":        {func(c *Cluster) { c.Hosts[0].Address = "0.0.0.0" }, "hosts[0].address: 0.0.0.0 is not the address of one machine"},
-		"an IPv6 address without nodeIP":  {func(c *Cluster) { c.Hosts[0].Address = "2001:db8::1" }, "hosts[0].address: the cluster's IPv6 is not supported yet; add nodeIP"},
-		"a nodeIP with bits":              {func(c *Cluster) { c.Hosts[0].NodeIP = "192.0.2.1/24" }, `hosts[0].nodeIP: "192.0.2.1/24" is not an IP address`},
-		"a nodeIP on loopback":            {func(c *Cluster) { c.Hosts[0].NodeIP = "127.0.1.1" }, "hosts[0].nodeIP: 127.0.1.1 is of no use"},
-		"a nodeIP in IPv6":                {func(c *Cluster) { c.Hosts[0].NodeIP = "2001:db8::1" }, "hosts[0].nodeIP: IPv6 is not supported yet"},
-		"a host among the pods":           {func(c *Cluster) { c.Hosts[0].Address = "10.244.3.1" }, "hosts[0].address: 10.244.3.1 lies within network.podSubnet 10.244.0.0/16"},
-		"a nodeIP among the services":     {func(c *Cluster) { c.Hosts[0].NodeIP = "10.100.0.1" }, "hosts[0].nodeIP: 10.100.0.1 lies within network.serviceSubnet 10.96.0.0/12"},
-		"ranges that overlap":             {func(c *Cluster) { c.Network.PodSubnet = "10.97.0.0/16" }, "network.serviceSubnet: 10.96.0.0/12 overlaps network.podSubnet 10.97.0.0/16"},
-		"a range without bits":            {func(c *Cluster) { c.Network.PodSubnet = "10.244.0.0" }, `network.podSubnet: "10.244.0.0" is not a range`},
-		"a range that is no network":      {func(c *Cluster) { c.Network.PodSubnet = "10.244.7.0/16" }, "network.podSubnet: 10.244.7.0/16 is an address within a network, not its first one; the network that holds it is 10.244.0.0/16"},
-		"a range in IPv6":                 {func(c *Cluster) { c.Network.PodSubnet = "fd00::/56" }, "network.podSubnet: IPv6 is not supported yet"},
-		"two ranges":                      {func(c *Cluster) { c.Network.PodSubnet = "10.244.0.0/16,fd00::/56" }, "network.podSubnet: two ranges (dual stack)"},
-		"a range of loopback":             {func(c *Cluster) { c.Network.PodSubnet = "127.0.0.0/16" }, "network.podSubnet: 127.0.0.0/16 cannot be given to pods"},
-		"too few pod subnets":             {func(c *Cluster) { c.Network.PodSubnet = "10.1.0.0/24" }, "network.podSubnet: 10.1.0.0/24 is too small: each of 2 host(s) takes a /24 of it; use /23 or larger"},
-		"too many pods":                   {func(c *Cluster) { c.Network.PodSubnet = "20.0.0.0/7" }, "network.podSubnet: 20.0.0.0/7 is too large"},
-		"too many services":               {func(c *Cluster) { c.Network.ServiceSubnet = "10.0.0.0/11" }, "network.serviceSubnet: 10.0.0.0/11 is too large for the API server; use /12"},
-		"too few services":                {func(c *Cluster) { c.Network.ServiceSubnet = "10.96.0.0/29" }, "network.serviceSubnet: 10.96.0.0/29 is too small"},
-		"a domain with a blank":           {func(c *Cluster) { c.Network.DNSDomain = "my cluster" }, `network.dnsDomain: "my cluster" is not a DNS name`},
-		"an unknown CNI":                  {func(c *Cluster) { c.Network.CNI = CNI{Name: "weave"} }, `network.cni.name: "weave" is not known; use flannel, calico or none`},
-		"an unknown backend":              {func(c *Cluster) { c.Network.CNI.Backend = "hostgw" }, `network.cni.backend: "hostgw" is not known; did you mean host-gw?`},
-		"a backend of no CNI":             {func(c *Cluster) { c.Network.CNI.Name = "none" }, "network.cni.backend: slipway sets up no pod network"},
-		"an MTU out of range":             {func(c *Cluster) { c.Network.CNI.MTU = 70000 }, "network.cni.mtu: 70000 is out of range; use 576 to 65535"},
-		"an unknown cgroup driver":        {func(c *Cluster) { c.Containerd.CgroupDriver = "system" }, `containerd.cgroupDriver: "system" is not known; did you mean systemd?`},
-		"a port out of range":             {func(c *Cluster) { c.Hosts[0].SSH.Port = -1 }, "hosts[0].ssh.port: -1 is out of range"},
-		"a user with a host":              {func(c *Cluster) { c.SSH.User = "me@there" }, `ssh.user: "me@there" is not the name of a user`},
-		"a jump host of nothing":          {func(c *Cluster) { c.SSH.Bastion = "a@one.example," }, `ssh.bastion: "" is not a jump host`},
+		"a cluster name in capitals":       {func(c *Cluster) { c.Metadata.Name = "Lab" }, `metadata.name: "Lab" is not a DNS label`},
+		"no hosts":                         {func(c *Cluster) { c.Hosts = nil }, "hosts: required field is missing; list at least one, with name, address, roles, nodeIP, ssh, labels, taints"},
+		"an empty list of hosts":           {func(c *Cluster) { c.Hosts = []Host{} }, "hosts: required field is missing"},
+		"no control plane":                 {func(c *Cluster) { c.Hosts[0].Roles = []Role{RoleWorker} }, "hosts: no host is a control plane"},
+		"an unknown role":                  {func(c *Cluster) { c.Hosts[0].Roles = []Role{"controlplane"} }, `hosts[0].roles[0]: unknown value "controlplane"; did you mean control-plane?`},
+		"a role twice":                     {func(c *Cluster) { c.Hosts[1].Roles = []Role{"worker", "worker"} }, "hosts[1].roles[1]: duplicate role worker"},
+		"an even number of control planes": {func(c *Cluster) { addControlPlanes(c, 1); c.ControlPlane.Endpoint = "api.example" }, "hosts: 2 control planes tolerate no more failures than 1: etcd needs a majority"},
+		"three without endpoint":           {func(c *Cluster) { addControlPlanes(c, 2) }, "controlPlane.endpoint: 3 control planes need a shared endpoint"},
+		"an endpoint that is a URL":        {func(c *Cluster) { c.ControlPlane.Endpoint = "https://api.example:6443" }, `controlPlane.endpoint: "https://api.example:6443" is a URL`},
+		"an endpoint without host":         {func(c *Cluster) { c.ControlPlane.Endpoint = ":6443" }, `controlPlane.endpoint: ":6443" is not a host`},
+		"an endpoint with a port of text":  {func(c *Cluster) { c.ControlPlane.Endpoint = "api.example:https" }, `controlPlane.endpoint: "api.example:https" is not`},
+		"an endpoint on loopback":          {func(c *Cluster) { c.ControlPlane.Endpoint = "127.0.0.1:6443" }, "controlPlane.endpoint: 127.0.0.1 is not reachable from other hosts"},
+		"an endpoint in the pod range":     {func(c *Cluster) { c.ControlPlane.Endpoint = "10.244.0.1:6443" }, "controlPlane.endpoint: 10.244.0.1 is in network.podSubnet 10.244.0.0/16"},
+		"an endpoint in IPv6":              {func(c *Cluster) { c.ControlPlane.Endpoint = "[2001:db8::1]:6443" }, "controlPlane.endpoint: IPv6 is not supported"},
+		"a SAN with a port":                {func(c *Cluster) { c.ControlPlane.CertSANs = []string{"api.example:6443"} }, `controlPlane.certSANs[0]: "api.example:6443" is neither`},
+		"the same name twice":              {func(c *Cluster) { c.Hosts[1].Name = "a" }, "hosts[1].name: duplicate name a; first defined in hosts[0].name"},
+		"the same address twice":           {func(c *Cluster) { c.Hosts[1].Address = "192.0.2.11" }, "hosts[1].address: duplicate address 192.0.2.11:22; first defined in hosts[0].address"},
+		"the same nodeIP twice":            {func(c *Cluster) { c.Hosts[0].NodeIP, c.Hosts[1].NodeIP = "192.0.2.1", "192.0.2.1" }, "hosts[1].nodeIP: duplicate node IP 192.0.2.1; first defined in hosts[0].nodeIP"},
+		"a host without name":              {func(c *Cluster) { c.Hosts[0].Name = "" }, "hosts[0].name: required field is missing"},
+		"a host without address":           {func(c *Cluster) { c.Hosts[0].Address = "" }, "hosts[0].address: required field is missing"},
+		"an address with a port":           {func(c *Cluster) { c.Hosts[0].Address = "192.0.2.1:2222" }, `hosts[0].address: "192.0.2.1:2222" is not an address; write address: 192.0.2.1 and ssh: {port: 2222}`},
+		"an address with a slip":           {func(c *Cluster) { c.Hosts[0].Address = "192.0.2.1111" }, `hosts[0].address: "192.0.2.1111" is neither`},
+		"the unspecified address":          {func(c *Cluster) { c.Hosts[0].Address = "0.0.0.0" }, "hosts[0].address: 0.0.0.0 is not the address of a host"},
+		"an IPv6 address without nodeIP":   {func(c *Cluster) { c.Hosts[0].Address = "2001:db8::1" }, "hosts[0].address: IPv6 is not supported in the cluster; add nodeIP with an IPv4 address of the host"},
+		"a nodeIP with bits":               {func(c *Cluster) { c.Hosts[0].NodeIP = "192.0.2.1/24" }, `hosts[0].nodeIP: "192.0.2.1/24" is not an IP address`},
+		"a nodeIP on loopback":             {func(c *Cluster) { c.Hosts[0].NodeIP = "127.0.1.1" }, "hosts[0].nodeIP: 127.0.1.1 is not reachable from other hosts"},
+		"a nodeIP in IPv6":                 {func(c *Cluster) { c.Hosts[0].NodeIP = "2001:db8::1" }, "hosts[0].nodeIP: IPv6 is not supported"},
+		"a host in the pod range":          {func(c *Cluster) { c.Hosts[0].Address = "10.244.3.1" }, "hosts[0].address: 10.244.3.1 is in network.podSubnet 10.244.0.0/16"},
+		"a nodeIP in the Service range":    {func(c *Cluster) { c.Hosts[0].NodeIP = "10.100.0.1" }, "hosts[0].nodeIP: 10.100.0.1 is in network.serviceSubnet 10.96.0.0/12"},
+		"ranges that overlap":              {func(c *Cluster) { c.Network.PodSubnet = "10.97.0.0/16" }, "network.serviceSubnet: 10.96.0.0/12 overlaps network.podSubnet 10.97.0.0/16"},
+		"a range without prefix length":    {func(c *Cluster) { c.Network.PodSubnet = "10.244.0.0" }, `network.podSubnet: "10.244.0.0" is not a CIDR`},
+		"a range with host bits":           {func(c *Cluster) { c.Network.PodSubnet = "10.244.7.0/16" }, "network.podSubnet: 10.244.7.0/16 is not the first address of the range; write 10.244.0.0/16"},
+		"a range in IPv6":                  {func(c *Cluster) { c.Network.PodSubnet = "fd00::/56" }, "network.podSubnet: IPv6 is not supported"},
+		"two ranges":                       {func(c *Cluster) { c.Network.PodSubnet = "10.244.0.0/16,fd00::/56" }, "network.podSubnet: dual stack is not supported"},
+		"a range of loopback":              {func(c *Cluster) { c.Network.PodSubnet = "127.0.0.0/16" }, "network.podSubnet: 127.0.0.0/16 is not usable for pods or Services"},
+		"too few pod subnets":              {func(c *Cluster) { c.Network.PodSubnet = "10.1.0.0/24" }, "network.podSubnet: 10.1.0.0/24 is too small: each of 2 host(s) needs a /24; use /23 or larger"},
+		"too many pods":                    {func(c *Cluster) { c.Network.PodSubnet = "20.0.0.0/7" }, "network.podSubnet: 20.0.0.0/7 is too large"},
+		"too many services":                {func(c *Cluster) { c.Network.ServiceSubnet = "10.0.0.0/11" }, "network.serviceSubnet: 10.0.0.0/11 is too large for the API server; use /12"},
+		"too few services":                 {func(c *Cluster) { c.Network.ServiceSubnet = "10.96.0.0/29" }, "network.serviceSubnet: 10.96.0.0/29 is too small"},
+		"a domain with a blank":            {func(c *Cluster) { c.Network.DNSDomain = "my cluster" }, `network.dnsDomain: "my cluster" is not a DNS name`},
+		"an unknown CNI":                   {func(c *Cluster) { c.Network.CNI = CNI{Name: "weave"} }, `network.cni.name: unknown value "weave"; use flannel, calico or none`},
+		"an unknown backend":               {func(c *Cluster) { c.Network.CNI.Backend = "hostgw" }, `network.cni.backend: unknown value "hostgw"; did you mean host-gw?`},
+		"a backend without CNI":            {func(c *Cluster) { c.Network.CNI.Name = "none" }, "network.cni.backend: not allowed with network.cni.name none"},
+		"an MTU out of range":              {func(c *Cluster) { c.Network.CNI.MTU = 70000 }, "network.cni.mtu: 70000 is out of range; use 576 to 65535"},
+		"an unknown cgroup driver":         {func(c *Cluster) { c.Containerd.CgroupDriver = "system" }, `containerd.cgroupDriver: unknown value "system"; did you mean systemd?`},
+		"a port out of range":              {func(c *Cluster) { c.Hosts[0].SSH.Port = -1 }, "hosts[0].ssh.port: -1 is out of range"},
+		"a user with a host":               {func(c *Cluster) { c.SSH.User = "me@there" }, `ssh.user: "me@there" is not a user name`},
+		"a jump host of nothing":           {func(c *Cluster) { c.SSH.Bastion = "a@one.example," }, `ssh.bastion: "" is not a jump host`},
 		"a mirror that is an image": {func(c *Cluster) {
 			c.Containerd.Mirrors = []Mirror{{Registry: "docker.io/library", Endpoints: []string{"https://m.example"}}}
 		}, `containerd.mirrors[0].registry: "docker.io/library" is not the name of a registry`},
@@ -170,48 +170,48 @@ func TestValidateRefuses(t *testing.T) {
 		}, `containerd.mirrors[0].endpoints[0]: "m.example:5000" is not a URL`},
 		"a registry twice": {func(c *Cluster) {
 			c.Containerd.Mirrors = slices.Repeat([]Mirror{{Registry: "ghcr.io", Endpoints: []string{"https://m.example"}}}, 2)
-		}, "containerd.mirrors[1].registry: ghcr.io has mirrors already, in containerd.mirrors[0]"},
-		"a label with a blank":           {func(c *Cluster) { c.Hosts[0].Labels = map[string]string{"a b": ""} }, `hosts[0].labels["a b"]: "a b" is not the key of a label`},
-		"a label with a bad value":       {func(c *Cluster) { c.Hosts[0].Labels = map[string]string{"example.com/a": "-"} }, `hosts[0].labels["example.com/a"]: "-" is not the value of a label`},
-		"a taint without effect":         {func(c *Cluster) { c.Hosts[0].Taints = []Taint{{Key: "a"}} }, "hosts[0].taints[0].effect: is missing"},
-		"a taint with an unknown effect": {func(c *Cluster) { c.Hosts[0].Taints = []Taint{{Key: "a", Effect: "Never"}} }, `hosts[0].taints[0].effect: "Never" is not known; use NoSchedule, PreferNoSchedule or NoExecute`},
+		}, "containerd.mirrors[1].registry: duplicate registry ghcr.io; first defined in containerd.mirrors[0]"},
+		"a label with a blank":           {func(c *Cluster) { c.Hosts[0].Labels = map[string]string{"a b": ""} }, `hosts[0].labels["a b"]: "a b" is not a label key`},
+		"a label with a bad value":       {func(c *Cluster) { c.Hosts[0].Labels = map[string]string{"example.com/a": "-"} }, `hosts[0].labels["example.com/a"]: "-" is not a label value`},
+		"a taint without effect":         {func(c *Cluster) { c.Hosts[0].Taints = []Taint{{Key: "a"}} }, "hosts[0].taints[0].effect: required field is missing"},
+		"a taint with an unknown effect": {func(c *Cluster) { c.Hosts[0].Taints = []Taint{{Key: "a", Effect: "Never"}} }, `hosts[0].taints[0].effect: unknown value "Never"; use NoSchedule, PreferNoSchedule or NoExecute`},
 		"a taint twice": {func(c *Cluster) {
 			c.Hosts[0].Taints = slices.Repeat([]Taint{{Key: "a", Effect: "NoExecute"}}, 2)
-		}, "hosts[0].taints[1].key: a:NoExecute is there twice"},
-		"a taint with a bad key":        {func(c *Cluster) { c.Hosts[0].Taints = []Taint{{Key: "/", Effect: "NoExecute"}} }, `hosts[0].taints[0].key: "/" is not the key of a taint`},
-		"a taint with a bad value":      {func(c *Cluster) { c.Hosts[0].Taints = []Taint{{Key: "a", Value: "b c", Effect: "NoExecute"}} }, `hosts[0].taints[0].value: "b c" is not the value of a taint`},
-		"a version that is none":        {func(c *Cluster) { c.Kubernetes.Version = "latest" }, `kubernetes.version: "latest" is not a version of the form v1.2.3; write all three parts of one of 1.35, 1.36, such as v1.36.4`},
-		"a version without patch level": {func(c *Cluster) { c.Kubernetes.Version = "v1.36" }, `kubernetes.version: "v1.36" is not a version of the form v1.2.3`},
-		"a version too old":             {func(c *Cluster) { c.Kubernetes.Version = "v1.34.9" }, "kubernetes.version: Kubernetes 1.34 is not supported; use one of 1.35, 1.36"},
-		"a check without reason":        {func(c *Cluster) { c.Preflight.Ignore = []IgnoredCheck{{Check: "swap-returns"}} }, "preflight.ignore[0].reason: is missing"},
-		"a check with an empty reason":  {func(c *Cluster) { c.Preflight.Ignore = []IgnoredCheck{{"swap-returns", "  "}} }, "preflight.ignore[0].reason: is empty"},
-		"a reason without check":        {func(c *Cluster) { c.Preflight.Ignore = []IgnoredCheck{{Reason: "so"}} }, "preflight.ignore[0].check: is missing"},
-		"an expected component twice":   {func(c *Cluster) { c.Preflight.Expect = slices.Repeat([]Expected{{Name: "longhorn"}}, 2) }, "preflight.expect[1].name: longhorn is there twice"},
-		"an unknown component":          {func(c *Cluster) { c.Preflight.Expect = []Expected{{Name: "longhron"}} }, `preflight.expect[0].name: "longhron" is not known`},
-		"addresses of a storage":        {func(c *Cluster) { c.Preflight.Expect = []Expected{{"longhorn", []string{"192.0.2.1"}}} }, "preflight.expect[0].addresses: only load-balancer has addresses"},
-		"a pool that is none":           {func(c *Cluster) { c.Preflight.Expect = []Expected{{"load-balancer", []string{"192.0.2.1-"}}} }, `preflight.expect[0].addresses[0]: "192.0.2.1-" is no IPv4 address, range or CIDR`},
-		"an addon twice":                {addons(`[{name: traefik}, {name: traefik}]`), "addons[1].name: traefik is there twice"},
-		"an addon nearly known":         {addons(`[{name: traefick}]`), `addons[0].name: "traefick" is not known, and has no manifests and no chart; did you mean traefik?`},
-		"an addon of nothing":           {addons(`[{name: shop}]`), `addons[0].name: "shop" is not known, and has no manifests and no chart; use local-path`},
-		"a pod network as addon":        {addons(`[{name: calico}]`), "addons[0].name: calico is a pod network; write network: {cni: {name: calico}}"},
-		"a default of no class":         {addons(`[{name: headlamp, default: true}]`), "addons[0].default: only local-path, longhorn, traefik or ingress-nginx has it"},
-		"two default classes":           {addons(`[{name: longhorn, default: true}, {name: local-path, default: true}]`), "addons[1].default: longhorn is the default already"},
-		"replicas of local-path":        {addons(`[{name: local-path, replicas: 1}]`), "addons[0].replicas: only longhorn has it"},
-		"more replicas than workers":    {addons(`[{name: longhorn, replicas: 2}]`), "addons[0].replicas: 2 copies need as many nodes, there are 1"},
-		"a relative folder on nodes":    {addons(`[{name: local-path, path: var/volumes}]`), `addons[0].path: "var/volumes" is no folder on a node`},
-		"manifests of a known addon":    {addons(`[{name: traefik, manifests: [{path: x.yaml}]}]`), "addons[0].manifests: slipway knows what traefik consists of"},
-		"a load balancer of nothing":    {addons(`[{name: metallb}]`), "addons[0].addresses: is missing"},
-		"a pool over a host":            {addons(`[{name: metallb, addresses: [192.0.2.12/31]}]`), "addons[0].addresses[0]: 192.0.2.12-192.0.2.13 holds 192.0.2.12 of host b"},
-		"a pool over the pods":          {addons(`[{name: metallb, addresses: [10.244.1.1]}]`), "addons[0].addresses[0]: 10.244.1.1 overlaps network.podSubnet 10.244.0.0/16"},
-		"a pool of no addresses":        {addons(`[{name: metallb, addresses: [all]}]`), `addons[0].addresses[0]: "all" is no IPv4 address, range or CIDR`},
-		"a manifest of two sources":     {addons(`[{name: shop, manifests: [{path: a, url: "https://x.example/a", sha256: ` + sum + `}]}]`), "addons[0].manifests[0]: needs exactly one source; give path or url"},
-		"a URL without a sum":           {addons(`[{name: shop, manifests: [{url: "https://x.example/a"}]}]`), `addons[0].manifests[0].sha256: "" is no sha256`},
-		"a sum without a URL":           {addons(`[{name: shop, manifests: [{path: a, sha256: ` + sum + `}]}]`), "addons[0].manifests[0].sha256: only what is fetched by a url has a sum"},
-		"a chart of a registry as such": {addons(`[{name: shop, chart: {oci: "oci://x.example/a"}}]`), "addons[0].chart.version: is missing; say which version"},
-		"a patch of nothing":            {addons(`[{name: traefik, patches: [{kind: DaemonSet, name: traefik}]}]`), "addons[0].patches[0].patch: is missing"},
-		"a backend of the other CNI":    {func(c *Cluster) { c.Network.CNI = CNI{Name: CNICalico, Backend: BackendHostGW} }, "network.cni.backend: calico has no backend host-gw; use vxlan, ipip or bgp"},
-		"a rewrite of no URL":           {func(c *Cluster) { c.Artifacts.Rewrites = map[string]string{"https://x.example/": "here"} }, `artifacts.rewrites["https://x.example/"]: "here" is not the beginning of a URL`},
-		"a check twice":                 {func(c *Cluster) { c.Preflight.Ignore = slices.Repeat([]IgnoredCheck{{"mtu", "so"}}, 2) }, "preflight.ignore[1].check: mtu is there twice"},
+		}, "hosts[0].taints[1].key: duplicate taint a:NoExecute"},
+		"a taint with a bad key":                {func(c *Cluster) { c.Hosts[0].Taints = []Taint{{Key: "/", Effect: "NoExecute"}} }, `hosts[0].taints[0].key: "/" is not a taint key`},
+		"a taint with a bad value":              {func(c *Cluster) { c.Hosts[0].Taints = []Taint{{Key: "a", Value: "b c", Effect: "NoExecute"}} }, `hosts[0].taints[0].value: "b c" is not a taint value`},
+		"a version without numbers":             {func(c *Cluster) { c.Kubernetes.Version = "latest" }, `kubernetes.version: invalid version "latest": not of the form v1.2.3; use one of 1.35, 1.36, such as v1.36.4`},
+		"a version without patch level":         {func(c *Cluster) { c.Kubernetes.Version = "v1.36" }, `kubernetes.version: invalid version "v1.36": not of the form v1.2.3`},
+		"a version too old":                     {func(c *Cluster) { c.Kubernetes.Version = "v1.34.9" }, "kubernetes.version: unsupported Kubernetes release 1.34; use one of 1.35, 1.36, such as v1.36.4"},
+		"a check without reason":                {func(c *Cluster) { c.Preflight.Ignore = []IgnoredCheck{{Check: "swap-returns"}} }, "preflight.ignore[0].reason: required field is missing"},
+		"a check with an empty reason":          {func(c *Cluster) { c.Preflight.Ignore = []IgnoredCheck{{"swap-returns", "  "}} }, "preflight.ignore[0].reason: must not be empty"},
+		"a reason without check":                {func(c *Cluster) { c.Preflight.Ignore = []IgnoredCheck{{Reason: "so"}} }, "preflight.ignore[0].check: required field is missing"},
+		"an expected component twice":           {func(c *Cluster) { c.Preflight.Expect = slices.Repeat([]Expected{{Name: "longhorn"}}, 2) }, "preflight.expect[1].name: duplicate component longhorn"},
+		"an unknown component":                  {func(c *Cluster) { c.Preflight.Expect = []Expected{{Name: "longhron"}} }, `preflight.expect[0].name: unknown value "longhron"`},
+		"addresses of a storage":                {func(c *Cluster) { c.Preflight.Expect = []Expected{{"longhorn", []string{"192.0.2.1"}}} }, "preflight.expect[0].addresses: only load-balancer has addresses"},
+		"an incomplete range":                   {func(c *Cluster) { c.Preflight.Expect = []Expected{{"load-balancer", []string{"192.0.2.1-"}}} }, `preflight.expect[0].addresses[0]: "192.0.2.1-" is not an IPv4 address, range or CIDR`},
+		"an addon twice":                        {addons(`[{name: traefik}, {name: traefik}]`), "addons[1].name: duplicate addon traefik"},
+		"a misspelt addon":                      {addons(`[{name: traefick}]`), `addons[0].name: unknown addon "traefick" without manifests or chart; did you mean traefik?`},
+		"a custom addon without source":         {addons(`[{name: shop}]`), `addons[0].name: unknown addon "shop" without manifests or chart; use local-path, longhorn, traefik, ingress-nginx, gateway-api, metallb, metrics-server or headlamp, or add manifests or a chart for a custom addon`},
+		"a pod network as addon":                {addons(`[{name: calico}]`), "addons[0].name: calico is a pod network; write network: {cni: {name: calico}}"},
+		"a default for an addon without class":  {addons(`[{name: headlamp, default: true}]`), "addons[0].default: only for local-path, longhorn, traefik or ingress-nginx"},
+		"two default classes":                   {addons(`[{name: longhorn, default: true}, {name: local-path, default: true}]`), "addons[1].default: longhorn is already the default"},
+		"replicas of local-path":                {addons(`[{name: local-path, replicas: 1}]`), "addons[0].replicas: only for longhorn"},
+		"more replicas than workers":            {addons(`[{name: longhorn, replicas: 2}]`), "addons[0].replicas: 2 replicas need as many workers, but there are 1"},
+		"a relative folder on nodes":            {addons(`[{name: local-path, path: var/volumes}]`), `addons[0].path: "var/volumes" is not an absolute path of a folder`},
+		"manifests of a known addon":            {addons(`[{name: traefik, manifests: [{path: x.yaml}]}]`), "addons[0].manifests: only for a custom addon: slipway provides traefik"},
+		"a load balancer without addresses":     {addons(`[{name: metallb}]`), "addons[0].addresses: required field is missing"},
+		"a pool over a host":                    {addons(`[{name: metallb, addresses: [192.0.2.12/31]}]`), "addons[0].addresses[0]: 192.0.2.12-192.0.2.13 contains address 192.0.2.12 of host b"},
+		"a pool over the pods":                  {addons(`[{name: metallb, addresses: [10.244.1.1]}]`), "addons[0].addresses[0]: 10.244.1.1 overlaps network.podSubnet 10.244.0.0/16"},
+		"a pool that is a word":                 {addons(`[{name: metallb, addresses: [all]}]`), `addons[0].addresses[0]: "all" is not an IPv4 address, range or CIDR`},
+		"a manifest of two sources":             {addons(`[{name: shop, manifests: [{path: a, url: "https://x.example/a", sha256: ` + sum + `}]}]`), "addons[0].manifests[0]: exactly one source is required; set path or url"},
+		"a URL without a sum":                   {addons(`[{name: shop, manifests: [{url: "https://x.example/a"}]}]`), `addons[0].manifests[0].sha256: "" is not a sha256`},
+		"a sum without a URL":                   {addons(`[{name: shop, manifests: [{path: a, sha256: ` + sum + `}]}]`), "addons[0].manifests[0].sha256: only for a source with url"},
+		"a chart in a registry without version": {addons(`[{name: shop, chart: {oci: "oci://x.example/a"}}]`), "addons[0].chart.version: required field is missing; pin a version, so that each apply installs the same chart"},
+		"an empty patch":                        {addons(`[{name: traefik, patches: [{kind: DaemonSet, name: traefik}]}]`), "addons[0].patches[0].patch: required field is missing"},
+		"a backend of the other CNI":            {func(c *Cluster) { c.Network.CNI = CNI{Name: CNICalico, Backend: BackendHostGW} }, "network.cni.backend: calico has no backend host-gw; use vxlan, ipip or bgp"},
+		"a rewrite to a word":                   {func(c *Cluster) { c.Artifacts.Rewrites = map[string]string{"https://x.example/": "here"} }, `artifacts.rewrites["https://x.example/"]: "here" is not a URL prefix`},
+		"a check twice":                         {func(c *Cluster) { c.Preflight.Ignore = slices.Repeat([]IgnoredCheck{{"mtu", "so"}}, 2) }, "preflight.ignore[1].check: duplicate check mtu"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

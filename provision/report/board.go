@@ -10,29 +10,28 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// board is what a live view shows below the finished lines: a head line for
-// the run, and for each host the marks of its finished phases and what it is
-// doing now.
+// board is the part of a live view below the finished lines: a line for the run,
+// and for each host the marks of its finished phases and its running phases.
 type board struct {
 	colors palette
 	run    string
 	start  time.Time
-	end    time.Time // zero while the run goes on
+	end    time.Time // zero during the run
 	failed bool
 	rows   []*row
 	byHost map[string]*row
 }
 
-// row is a host, or the whole cluster for phases that name no host.
+// row is a host, or the cluster for phases without a host.
 type row struct {
 	host                                string
 	marks                               []Kind
 	active                              []*activity
-	since                               time.Time // when it last began or ended a phase
+	since                               time.Time // start or end of its last phase
 	changed, unchanged, skipped, failed int
 }
 
-// activity is a phase that runs.
+// activity is a running phase.
 type activity struct {
 	phase, title string
 	start        time.Time
@@ -71,7 +70,7 @@ func (b *board) event(e Event) {
 			a.waiting, a.output = "", clean(e.Message)
 		}
 	case Change:
-		// Who changes something waits no longer.
+		// A change ends a wait.
 		if a := r.activity(e.Phase); a != nil {
 			a.waiting = ""
 		}
@@ -114,8 +113,8 @@ func (r *row) finish(e Event) {
 }
 
 // lines draws the board for a terminal of that size. The last column stays
-// empty: some terminals wrap when it is written to. A run that is over, or
-// stopped, is drawn in full, since it scrolls away then.
+// empty, because some terminals wrap after it. The board of a finished run is
+// drawn in full, because it may scroll.
 func (b *board) lines(now time.Time, columns, rows int, over bool) []string {
 	if b.start.IsZero() || len(b.rows) == 0 {
 		return nil
@@ -129,7 +128,7 @@ func (b *board) lines(now time.Time, columns, rows int, over bool) []string {
 	for _, r := range b.byUrgency(over) {
 		body = append(body, b.rowLines(r, now, hosts, over)...)
 	}
-	// Head, a line for those left out, and one for the cursor.
+	// The head, a line for omitted rows, and one for the cursor.
 	if room := max(rows-3, 0); !over && len(body) > room {
 		left := len(body) - room
 		body = append(body[:room], b.colors.dim(fmt.Sprintf("  … and %d more", left)))
@@ -141,8 +140,8 @@ func (b *board) lines(now time.Time, columns, rows int, over bool) []string {
 	return lines
 }
 
-// byUrgency lists the rows as they first appeared, those that are busy first
-// as long as the run goes on, so that a low terminal shows what moves.
+// byUrgency returns the rows in their order of appearance. During a run, busy rows
+// come first, so that a small terminal shows them.
 func (b *board) byUrgency(over bool) []*row {
 	rows := slices.Clone(b.rows)
 	if !over {
@@ -181,7 +180,7 @@ func (b *board) head(now time.Time, over bool) string {
 	return text
 }
 
-// rowLines is one line for a host, or one for each phase that runs there.
+// rowLines returns one line for a host, or one for each running phase.
 func (b *board) rowLines(r *row, now time.Time, hosts int, over bool) []string {
 	head := "  " + fit(r.host, hosts) + "  "
 	if len(r.active) == 0 {
@@ -199,8 +198,8 @@ func (b *board) rowLines(r *row, now time.Time, hosts int, over bool) []string {
 	return lines
 }
 
-// doing is the most telling thing about a phase that runs: what it waits for,
-// else the last line it printed, else its title.
+// doing returns what a running phase waits for, else the last line of its output,
+// else its title.
 func (b *board) doing(a *activity, over bool) string {
 	switch {
 	case over:
@@ -214,7 +213,8 @@ func (b *board) doing(a *activity, over bool) string {
 	}
 }
 
-// rest is what a host without a running phase did, or since when it rests.
+// rest returns the result of a host without a running phase, or how long it is
+// idle.
 func (b *board) rest(r *row, now time.Time, over bool) string {
 	switch {
 	case r.failed > 0:
@@ -230,7 +230,7 @@ func (b *board) rest(r *row, now time.Time, over bool) string {
 	}
 }
 
-// marks is a character for each finished phase, in the order of their ends.
+// marks returns a character for each finished phase, in the order of completion.
 func (b *board) marks(r *row) string {
 	var s strings.Builder
 	for _, kind := range r.marks {
@@ -248,7 +248,7 @@ func (b *board) marks(r *row) string {
 	return s.String()
 }
 
-// spinner is a character that turns with the clock, ten to the second.
+// spinner returns a rotating character, ten per second.
 func spinner(now time.Time) string {
 	frames := []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
 	return string(frames[now.UnixMilli()/100%int64(len(frames))])

@@ -7,8 +7,8 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// tailLines is how many lines of a failed command's output are shown: enough
-// for a kubeadm preflight error with its list, few enough to stay on a screen.
+// tailLines is the number of lines to show of a failed command's output: enough
+// for the list of a kubeadm preflight error, few enough for one screen.
 const tailLines = 12
 
 // WithError returns the event with its Error set, and with the command and the
@@ -23,8 +23,7 @@ func (e Event) WithError(err error) Event {
 		return e
 	}
 	e.Command = exit.Command
-	// Programs print what went wrong to stderr; a few (apt-get, kubeadm
-	// phases) use stdout.
+	// A few programs (apt-get, kubeadm phases) print errors to stdout.
 	e.Output = tail(exit.Stderr)
 	if e.Output == "" {
 		e.Output = tail(exit.Stdout)
@@ -37,19 +36,19 @@ func tail(output string) string {
 	return strings.Join(lines[max(0, len(lines)-tailLines):], "\n")
 }
 
-// unsaid returns the lines of a run's error that no failed phase said: the run
-// joins the errors of its phases, and may have one of its own.
-func unsaid(run string, phases []Event) string {
+// ownError returns the lines of a run's error that are not in the errors of its
+// phases.
+func ownError(run string, phases []Event) string {
 	var rest []string
 	for _, line := range cleanLines(run) {
-		said := false
+		known := false
 		for _, e := range phases {
-			for _, known := range cleanLines(e.Error) {
-				// The run may name the host elsewhere in the line.
-				said = said || strings.Contains(line, strings.TrimPrefix(known, e.Host+": "))
+			for _, text := range cleanLines(e.Error) {
+				// The run may put the host elsewhere in the line.
+				known = known || strings.Contains(line, strings.TrimPrefix(text, e.Host+": "))
 			}
 		}
-		if !said {
+		if !known {
 			rest = append(rest, line)
 		}
 	}

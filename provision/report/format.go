@@ -10,17 +10,17 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// planRun is the Event.Run of a plan.
+// planRun is Event.Run of a plan.
 const planRun = "plan"
 
-// wholeCluster stands for the host of a phase that names none.
+// wholeCluster replaces the host of a phase without one.
 const wholeCluster = "cluster"
 
 // step is a phase on a host.
 type step struct{ host, phase string }
 
-// format turns events into lines. It remembers what later lines need: when the
-// run began, how wide the columns are, what was said before.
+// format converts events to lines. It keeps what later lines depend on: the start
+// of the run, the widths of the columns, earlier failures and hints.
 type format struct {
 	colors                palette
 	start                 time.Time
@@ -39,8 +39,8 @@ func newFormat(colors palette) *format {
 	}
 }
 
-// event returns the lines for e, each with its newline; empty if e says
-// nothing new.
+// event returns the lines for e, each with its newline; empty if e repeats an
+// observation.
 func (f *format) event(e Event) string {
 	if f.start.IsZero() {
 		f.start = e.Time
@@ -86,7 +86,7 @@ func (f *format) forget(at step) {
 	delete(f.output, at)
 }
 
-// line is "   12.3s  host  phase  what"; the columns grow with what they hold.
+// line returns "   12.3s  host  phase  what". The columns grow with their content.
 func (f *format) line(e Event, what string) string {
 	since := fmt.Sprintf("%7s", duration(e.Time.Sub(f.start)))
 	if e.Host == "" && e.Phase == "" {
@@ -122,8 +122,8 @@ func (f *format) phaseFailed(e Event, output []string) string {
 	return f.line(e, what) + f.failure(e, output)
 }
 
-// failure is the indented account of an error: what, which command, its last
-// output, what to do. A hint that was given before is not repeated.
+// failure returns the indented error, its command, the last output and the hint,
+// unless the hint was shown before.
 func (f *format) failure(e Event, output []string) string {
 	const indent = "         "
 	var b strings.Builder
@@ -162,7 +162,7 @@ func (f *format) runFinished(e Event) string {
 	}
 	text := f.line(e, f.colors.red(e.Run+" FAILED")+" after "+took+": "+f.outcome(e))
 	if len(f.failed) > 0 {
-		e.Error, e.Command, e.Output = unsaid(e.Error, f.failed), "", ""
+		e.Error, e.Command, e.Output = ownError(e.Error, f.failed), "", ""
 	}
 	return text + f.failure(e, nil)
 }
@@ -194,8 +194,7 @@ func (f *format) note(e Event) string {
 	return text
 }
 
-// change colours a change by its marker: "+ path" is new, "~ path" differs,
-// "- path" goes, "run argv" runs.
+// change colours a change by its marker, as described at Plan.
 func (f *format) change(message string) string {
 	marker, rest, found := strings.Cut(message, " ")
 	if !found {

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// history is a finished run, as its events tell it.
+// history is a finished run, built from its events.
 type history struct {
 	run        string
 	start, end time.Time
 	changes    int
 	err, hint  string
-	hosts      []string // in the order of their first phase
-	spans      []*span  // in the order of their ends
+	hosts      []string // in the order of their first phases
+	spans      []*span  // in the order of completion
 	skipped    []Event
 }
 
@@ -24,7 +24,7 @@ type span struct {
 	start, end         time.Time
 	kind               Kind // Waiting if the run ended before the phase did
 	failure            Event
-	output             []string // the last lines it printed
+	output             []string // the last lines
 	changes            int
 	critical           bool
 }
@@ -89,8 +89,8 @@ func (h *history) event(e Event, open map[step]*span) {
 
 func (h *history) took() time.Duration { return h.end.Sub(h.start) }
 
-// machines is how many hosts had a phase.
-func (h *history) machines() int {
+// hostCount returns the number of hosts with a phase.
+func (h *history) hostCount() int {
 	if slices.Contains(h.hosts, wholeCluster) {
 		return len(h.hosts) - 1
 	}

@@ -13,13 +13,13 @@ import (
 //go:embed page.html.tmpl
 var pageText string
 
-// HTML writes a page about a finished run: where the time went by host and
-// phase, the chain of phases that decided how long it took, what failed. The
-// page is complete in itself: it loads nothing and runs no script.
+// HTML writes a page about a finished run: a timeline of hosts and phases, the
+// critical path, and failures. The page is self-contained: it loads nothing and
+// runs no script.
 func HTML(w io.Writer, events []Event) error {
 	page, err := template.New("page").Parse(pageText)
 	if err != nil {
-		return fmt.Errorf("parse the report's template: %w", err)
+		return fmt.Errorf("parse the report template: %w", err)
 	}
 	if err := page.Execute(w, newPage(newHistory(events))); err != nil {
 		return fmt.Errorf("write the report: %w", err)
@@ -27,7 +27,7 @@ func HTML(w io.Writer, events []Event) error {
 	return nil
 }
 
-// page is what the template shows.
+// page is the data of the template.
 type page struct {
 	Run, Started, Took string
 	Result, Error      string
@@ -42,19 +42,19 @@ type page struct {
 	Skipped            []Event
 }
 
-// tick is a mark on the time axis, at that many percent of the width.
+// tick is a mark on the time axis, in percent of the width.
 type tick struct {
 	At    float64
 	Label string
 }
 
-// timelineRow is a host; phases that ran at the same time have lanes of their own.
+// timelineRow is a host. Concurrent phases are in separate lanes.
 type timelineRow struct {
 	Host  string
 	Lanes [][]bar
 }
 
-// bar is a phase on a host; Left and Width are percent of the run.
+// bar is a phase on a host. Left and Width are in percent of the run.
 type bar struct {
 	Host, Phase, Title, Began, Took, Result string
 	Class                                   string
@@ -73,10 +73,10 @@ func newPage(h *history) page {
 	p := page{
 		Run: h.run, Started: h.start.Format("2006-01-02 15:04:05 MST"), Took: duration(h.took()),
 		Result: "succeeded", Error: h.err, Hint: h.hint,
-		Hosts: h.machines(), Changes: h.changes, Phases: len(h.spans),
+		Hosts: h.hostCount(), Changes: h.changes, Phases: len(h.spans),
 		Ticks: ticks(h.took()), Skipped: h.skipped,
 	}
-	chain := h.critical() // marks the spans, so it comes before the bars
+	chain := h.critical() // first, because it marks the spans
 	for _, s := range chain {
 		p.Chain = append(p.Chain, h.bar(s))
 	}
@@ -98,13 +98,13 @@ func newPage(h *history) page {
 		p.Result = "failed"
 	}
 	if len(failures) > 0 {
-		p.Error, p.Hint = unsaid(h.err, failures), ""
+		p.Error, p.Hint = ownError(h.err, failures), ""
 	}
 	return p
 }
 
-// lanes puts the phases of a host into as few rows as possible, so that none
-// hides another.
+// lanes distributes the phases of a host to as few lanes as possible, so that no
+// phase hides another.
 func (h *history) lanes(host string) [][]bar {
 	var lanes [][]bar
 	var ends []time.Time
@@ -146,7 +146,7 @@ func (h *history) bar(s *span) bar {
 	return b
 }
 
-// percent is a part of the run with two digits after the point.
+// percent returns a part of the run with two decimals.
 func (h *history) percent(d time.Duration) float64 {
 	if h.took() <= 0 {
 		return 0
@@ -154,7 +154,7 @@ func (h *history) percent(d time.Duration) float64 {
 	return math.Round(10000*float64(d)/float64(h.took())) / 100
 }
 
-// ticks divides the run into four to nine round parts.
+// ticks divides the run into round intervals, about four to nine.
 func ticks(took time.Duration) []tick {
 	if took <= 0 {
 		return nil

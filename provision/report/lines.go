@@ -6,33 +6,31 @@ import (
 	"sync"
 )
 
-// Options say what text for people shows.
+// Options of the output for people.
 type Options struct {
-	// Verbose also shows each change and each line that a long step prints.
+	// Verbose adds each change and each line of output of long steps.
 	Verbose bool
 }
 
-// SinkCloser is a Sink that has something to finish when the run is over.
+// SinkCloser is a Sink to close after the run.
 type SinkCloser interface {
 	Sink
-	// Close writes what is outstanding; its error is the first one that
-	// writing met. No event may follow.
+	// Close flushes the output and returns the first write error. No event may
+	// follow.
 	Close() error
 }
 
-// Text returns Live where w is a terminal that can move its cursor, and Lines
-// elsewhere.
+// Text returns a live view if w is a terminal with cursor control, else Lines.
 func Text(w io.Writer, opts Options) SinkCloser {
 	if kind := os.Getenv("TERM"); IsTerminal(w) && kind != "" && kind != "dumb" {
-		return Live(w, opts)
+		return startLive(w, opts)
 	}
 	return Lines(w, opts)
 }
 
-// Lines returns a sink that writes one line an event, for logs and pipes: time
-// since the start, host, phase, what happened. A failure takes more lines: the
-// command, its last output, what to do next. It is written once; a RunFinished
-// that repeats it shows counts only.
+// Lines returns a sink that writes a line for each event, for logs and pipes: time
+// since the start, host, phase, event. A failure adds the command, its last output
+// and the next step. A RunFinished does not repeat the failures of phases.
 func Lines(w io.Writer, opts Options) SinkCloser {
 	return &lines{w: w, format: newFormat(paletteFor(w)), verbose: opts.Verbose}
 }
@@ -65,7 +63,7 @@ func (l *lines) shows(e Event) bool {
 	case Change:
 		return l.verbose || e.Run == planRun
 	case PhaseSkipped:
-		// One failure skips many: the last line counts them.
+		// One failure skips many phases: the last line counts them.
 		return l.verbose
 	default:
 		return true

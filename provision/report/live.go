@@ -9,17 +9,17 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// frameTime is how often the live view is drawn: often enough for a clock with
-// tenths to run smoothly, rarely enough for a slow terminal over SSH.
+// frameTime is the time between two frames: short enough for a clock with tenths,
+// long enough for a slow terminal over SSH.
 const frameTime = 100 * time.Millisecond
 
-// Live returns a sink for a terminal: lines of what has finished scroll up,
-// and below them stands what each host is doing, for how long, and what it
-// waits for. Close draws the last state of every host and leaves it there.
+// startLive returns a sink for a terminal: finished phases scroll up above a board
+// with the running phases of each host, their duration and what they wait for.
+// Close draws the final state of every host.
 //
-// It only writes: the terminal keeps its mode, its cursor and its input, so
-// Ctrl-C works as ever, and nothing is to be restored when the program dies.
-func Live(w io.Writer, opts Options) SinkCloser {
+// The view only writes. It does not change the mode of the terminal, so Ctrl-C
+// works, and a crash leaves nothing to restore.
+func startLive(w io.Writer, opts Options) SinkCloser {
 	l := newLive(w, paletteFor(w), opts, func() (int, int) { return terminalSize(w) })
 	go l.draw()
 	return l
@@ -35,10 +35,10 @@ type live struct {
 	mu      sync.Mutex // guards what Event fills
 	board   *board
 	format  *format
-	pending strings.Builder // finished lines that are not on the terminal yet
-	last    string          // the line that ends the run, below the board
+	pending strings.Builder // lines to scroll up
+	last    string          // the last line, below the board
 
-	screen screen // of the goroutine that draws
+	screen screen // owned by draw
 }
 
 func newLive(w io.Writer, colors palette, opts Options, size func() (int, int)) *live {
@@ -48,8 +48,8 @@ func newLive(w io.Writer, colors palette, opts Options, size func() (int, int)) 
 	}
 }
 
-// Event takes note of e. The terminal is written to elsewhere, so that a slow
-// one delays nobody.
+// Event records e. The goroutine draw writes to the terminal, so that a slow
+// terminal blocks no phase.
 func (l *live) Event(e Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,7 +57,7 @@ func (l *live) Event(e Event) {
 	text := l.format.event(e)
 	switch e.Kind {
 	case PhaseStarted, Waiting:
-		// The board shows these.
+		// Only on the board.
 	case Output, Change:
 		if l.verbose {
 			l.pending.WriteString(text)
@@ -69,7 +69,7 @@ func (l *live) Event(e Event) {
 	}
 }
 
-// draw paints a frame at each tick until Close.
+// draw paints frames until Close.
 func (l *live) draw() {
 	defer close(l.stopped)
 	ticker := time.NewTicker(frameTime)
@@ -105,19 +105,18 @@ func (l *live) Close() error {
 	return l.screen.err
 }
 
-// screen is a terminal whose last lines are painted over and over.
+// screen is a terminal whose last lines are repainted.
 type screen struct {
 	w     io.Writer
-	below []string // what stands there now
-	err   error    // the first that writing met
+	below []string // the current last lines
+	err   error    // the first write error
 }
 
-// paint replaces the lines below by new ones, after the text above. It is one
-// write, and each line is erased just before it is written, so that nothing
-// flickers.
+// paint scrolls up the text above and replaces the lines below. One write that
+// erases each line just before the new one avoids flicker.
 func (s *screen) paint(above string, below []string, columns int) {
 	var b strings.Builder
-	// A terminal that became narrower has wrapped what stands there.
+	// A terminal that became narrower has wrapped the lines.
 	up := 0
 	for _, line := range s.below {
 		up += max(1, (ansi.StringWidth(line)+columns-1)/columns)
@@ -126,7 +125,7 @@ func (s *screen) paint(above string, below []string, columns int) {
 		b.WriteString("\r" + ansi.CursorUp(up))
 	}
 	if above != "" {
-		// Its lines may wrap, so all is erased here.
+		// These lines may wrap: erase everything.
 		b.WriteString(ansi.EraseScreenBelow + strings.ReplaceAll(above, "\n", "\r\n"))
 	}
 	for _, line := range below {

@@ -11,7 +11,7 @@ import (
 )
 
 // emulator is as much of a terminal as the live view needs: it wraps at its
-// width, never scrolls away, and refuses what it does not know.
+// width, never scrolls, and fails the test on unknown sequences.
 type emulator struct {
 	t       *testing.T
 	columns int
@@ -118,12 +118,12 @@ func TestLive(t *testing.T) {
 		colors        palette
 	}{
 		{"while hosts prepare", "live-prepare.golden", goodRun(), 5, 80, 24, palette{}},
-		{"a host that waits says for what", "live-waiting.golden", goodRun(), 20, 80, 24, palette{}},
+		{"a waiting host", "live-waiting.golden", goodRun(), 20, 80, 24, palette{}},
 		{"the last frame of a good run", "live-good.golden", goodRun(), 70, 80, 24, palette{}},
 		{"the last frame of a failed run", "live-bad.golden", badRun(), 70, 80, 24, palette{}},
-		{"colour does not disturb the layout", "live-waiting.golden", goodRun(), 20, 80, 24, palette{on: true}},
+		{"colour keeps the layout", "live-waiting.golden", goodRun(), 20, 80, 24, palette{on: true}},
 		{"forty columns", "live-narrow.golden", goodRun(), 20, 40, 24, palette{}},
-		{"five rows show the hosts that are busy", "live-low.golden", goodRun(), 20, 80, 5, palette{}},
+		{"five rows show the busy hosts", "live-low.golden", goodRun(), 20, 80, 5, palette{}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -138,7 +138,7 @@ func TestBoardFitsAnyTerminal(t *testing.T) {
 	board := newBoard(palette{on: true})
 	for i := range 50 {
 		board.event(Event{
-			Time: at(0), Kind: PhaseStarted, Run: "apply", Host: fmt.Sprintf("a-rather-long-hostname-%d", i), Phase: "prepare",
+			Time: at(0), Kind: PhaseStarted, Run: "apply", Host: fmt.Sprintf("a-rather-long-hostname-%d", i), Phase: "kernel",
 			Message: "Das Betriebssystem vorbereiten: 日本語のタイトル",
 		})
 	}
@@ -160,7 +160,7 @@ func TestBoardFitsAnyTerminal(t *testing.T) {
 	}
 }
 
-func TestANarrowedTerminalIsRepaintedWithoutRemains(t *testing.T) {
+func TestANarrowedTerminalIsRepaintedCompletely(t *testing.T) {
 	t.Parallel()
 	terminal := &emulator{t: t, columns: 20}
 	s := &screen{w: terminal}
@@ -172,26 +172,26 @@ func TestANarrowedTerminalIsRepaintedWithoutRemains(t *testing.T) {
 	}
 }
 
-func TestAnInterruptedRunSaysWhatWasStopped(t *testing.T) {
+func TestAnInterruptedRunNamesStoppedPhases(t *testing.T) {
 	t.Parallel()
 	terminal := &emulator{t: t, columns: 80}
 	l := newLive(terminal, palette{}, Options{}, func() (int, int) { return 80, 24 })
 	go l.draw()
-	l.Event(Event{Time: time.Now(), Kind: PhaseStarted, Run: "apply", Host: "cp1", Phase: "init"})
+	l.Event(Event{Time: time.Now(), Kind: PhaseStarted, Run: "apply", Host: "cp1", Phase: "kubeadm-init"})
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Close(); err != nil {
 		t.Errorf("a second Close: %v", err)
 	}
-	for _, want := range []string{"1 stopped", "cp1   init"} {
+	for _, want := range []string{"1 stopped", "cp1   kubeadm-init"} {
 		if !strings.Contains(terminal.screen(), want) {
 			t.Errorf("no %q in:\n%s", want, terminal.screen())
 		}
 	}
 }
 
-func TestDurationsAreWrittenAsPeopleSayThem(t *testing.T) {
+func TestDuration(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]string{
 		-time.Second: "0.0s", 400 * time.Millisecond: "0.4s", 59940 * time.Millisecond: "59.9s",

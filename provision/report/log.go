@@ -6,24 +6,15 @@ import (
 	"log/slog"
 )
 
-// Log returns a sink that writes everything to w as slog text, for the log
-// file of a run.
+// Log returns a sink that writes all events to w as slog text, for the log file of
+// a run: output and waits at level debug, failures at error, the rest at info.
+// Write errors are ignored: a full disk must not end an installation.
 func Log(w io.Writer) Sink {
-	return LogTo(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
-// LogTo returns a sink that gives each event to a slog handler: what runs
-// print and wait for at level debug, failures at error, the rest at info. An
-// error of the handler is dropped: a full disk must not end an installation.
-func LogTo(handler slog.Handler) Sink {
+	handler := slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})
 	return SinkFunc(func(e Event) {
-		ctx, level := context.Background(), level(e)
-		if !handler.Enabled(ctx, level) {
-			return
-		}
-		record := slog.NewRecord(e.Time, level, string(e.Kind), 0)
+		record := slog.NewRecord(e.Time, level(e), string(e.Kind), 0)
 		record.AddAttrs(attributes(e)...)
-		_ = handler.Handle(ctx, record)
+		_ = handler.Handle(context.Background(), record)
 	})
 }
 
@@ -38,7 +29,7 @@ func level(e Event) slog.Level {
 	}
 }
 
-// attributes lists what e says, under the names of its JSON form.
+// attributes returns the fields of e under their JSON names.
 func attributes(e Event) []slog.Attr {
 	attrs := []slog.Attr{slog.String("run", e.Run)}
 	for _, text := range []struct{ name, value string }{

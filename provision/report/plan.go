@@ -10,10 +10,10 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// Plan writes what a plan found: the changes of each host by phase, hosts with
-// the same changes together, then how many there are on each host. The
-// messages of Change events come with their marker: "+ path" is new, "~ path"
-// differs, "- path" goes, "run argv" runs.
+// Plan writes the changes of a plan by host and phase, grouped by hosts with the
+// same changes, and the number of changes of each host. The messages of Change
+// events begin with a marker: "+ path" is created, "~ path" changes, "- path" is
+// deleted, "run argv" runs.
 func Plan(w io.Writer, events []Event) error {
 	colors := paletteFor(w)
 	p := newPlanned(events)
@@ -36,7 +36,7 @@ func Plan(w io.Writer, events []Event) error {
 	return err
 }
 
-// planned is a plan by host and phase, in the order of the events.
+// planned holds a plan by host and phase, in the order of the events.
 type planned struct {
 	hosts  []string
 	phases map[string][]*plannedPhase // by host
@@ -100,7 +100,7 @@ func (p *planned) phase(e Event, titles map[string]string) *plannedPhase {
 	return phase
 }
 
-// planGroup is a number of hosts with the same changes.
+// planGroup is a group of hosts with the same changes.
 type planGroup struct {
 	hosts  []string
 	phases []*plannedPhase
@@ -127,7 +127,7 @@ func samePhase(x, y *plannedPhase) bool {
 	return x.name == y.name && slices.Equal(x.changes, y.changes) && slices.Equal(x.failure, y.failure)
 }
 
-// summary is the counts by host, and their sum.
+// summary returns the number of changes of each host, and the total.
 func (p *planned) summary(colors palette) string {
 	var b strings.Builder
 	widest := 0
@@ -143,11 +143,11 @@ func (p *planned) summary(colors palette) string {
 	}
 	switch {
 	case p.failed:
-		b.WriteString(colors.red(fmt.Sprintf("The plan is not complete: %s found before it failed.", count(p.total, "change"))) + "\n")
+		b.WriteString(colors.red(fmt.Sprintf("The plan is incomplete: %s found before it failed.", count(p.total, "change"))) + "\n")
 	case p.total == 0:
 		b.WriteString(colors.green("Nothing to change.") + "\n")
 	default:
-		b.WriteString(colors.bold(count(p.total, "change")+" in all.") + "\n")
+		b.WriteString(colors.bold(count(p.total, "change")+" in total.") + "\n")
 	}
 	return b.String()
 }

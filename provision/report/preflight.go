@@ -11,16 +11,16 @@ import (
 	"slipway.io/slipway/provision/report/check"
 )
 
-// Preflight writes a report for people: what was found, grouped by check, the
-// hosts that show the same in one line; then how many checks found nothing.
-// With verbose, those and the ones that were skipped are listed too.
+// Preflight writes a report for people: the findings by check, with hosts that have
+// the same finding on one line, and a summary. With verbose, it also lists checks
+// without findings and skipped checks.
 func Preflight(w io.Writer, r *check.Report, verbose bool) error {
 	var b strings.Builder
 	colors := paletteFor(w)
-	var quiet, dark []string
+	var quiet, unknown []string
 	for _, c := range r.Checks {
-		if here := notLookedAt(c); len(here) > 0 {
-			dark = append(dark, c.Name)
+		if here := withoutResult(c); len(here) > 0 {
+			unknown = append(unknown, c.Name)
 			c.Findings = slices.DeleteFunc(slices.Clone(c.Findings), func(f check.Finding) bool { return f.Evidence == check.HostUnreadable })
 			if len(c.Findings) == 0 {
 				continue
@@ -35,9 +35,9 @@ func Preflight(w io.Writer, r *check.Report, verbose bool) error {
 			quiet = append(quiet, fmt.Sprintf("%s  %s: %s", severityWord(colors, check.OK), clean(c.Name), clean(c.Title)))
 		}
 	}
-	if len(dark) > 0 {
-		fmt.Fprintf(&b, "%s  %d checks could not be asked on %s\n         fix: what the checks of the connection say\n\n",
-			severityWord(colors, check.Unknown), len(dark), clean(strings.Join(ranges(darkHosts(r)), ", ")))
+	if len(unknown) > 0 {
+		fmt.Fprintf(&b, "%s  %d checks have no result on %s\n         fix: see the connection checks\n\n",
+			severityWord(colors, check.Unknown), len(unknown), clean(strings.Join(ranges(hostsWithoutResult(r)), ", ")))
 	}
 	for _, line := range quiet {
 		b.WriteString(line + "\n")
@@ -45,16 +45,16 @@ func Preflight(w io.Writer, r *check.Report, verbose bool) error {
 	if len(quiet) > 0 {
 		b.WriteString("\n")
 	}
-	if r.Matrix != nil && (verbose || unreached(r.Matrix)) {
-		writeMesh(&b, r)
+	if r.Matrix != nil && (verbose || hasUnreachable(r.Matrix)) {
+		writeMatrix(&b, r)
 	}
 	b.WriteString(summary(r) + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// notLookedAt are the hosts that a check could not ask.
-func notLookedAt(c check.Result) []string {
+// withoutResult returns the hosts on which a check could not run.
+func withoutResult(c check.Result) []string {
 	var hosts []string
 	for _, f := range c.Findings {
 		if f.Evidence == check.HostUnreadable && f.Severity == check.Unknown {
@@ -64,11 +64,11 @@ func notLookedAt(c check.Result) []string {
 	return hosts
 }
 
-// darkHosts are those that some check could not ask.
-func darkHosts(r *check.Report) []string {
+// hostsWithoutResult returns the hosts on which any check could not run.
+func hostsWithoutResult(r *check.Report) []string {
 	var hosts []string
 	for _, c := range r.Checks {
-		for _, host := range notLookedAt(c) {
+		for _, host := range withoutResult(c) {
 			if !slices.Contains(hosts, host) {
 				hosts = append(hosts, host)
 			}
@@ -77,7 +77,7 @@ func darkHosts(r *check.Report) []string {
 	return hosts
 }
 
-// summary is the report in a line.
+// summary returns the report in one line.
 func summary(r *check.Report) string {
 	counts := []string{fmt.Sprintf("%d checks", len(r.Checks)-r.Count(check.Skipped))}
 	if n := len(r.Hosts); n > 0 {
@@ -99,7 +99,7 @@ func plural(n int, one, many string) string {
 	return many
 }
 
-// severityWord is a severity in its colour, padded.
+// severityWord returns a padded severity in its colour.
 func severityWord(colors palette, s check.Severity) string {
 	word := fmt.Sprintf("%-7s", s)
 	switch s {
@@ -135,7 +135,7 @@ func writeCheck(b *strings.Builder, colors palette, c check.Result) {
 	fmt.Fprintf(b, "         %s\n\n", colors.dim("why: "+clean(c.Why)))
 }
 
-// worst is the status of a check, or the worst of what is ignored.
+// worst returns the status of a check, or info if all its findings are ignored.
 func worst(c check.Result) check.Severity {
 	if c.Status == check.OK {
 		return check.Info
@@ -143,7 +143,7 @@ func worst(c check.Result) check.Severity {
 	return c.Status
 }
 
-// group is hosts with the same finding.
+// group is a finding that several hosts share.
 type group struct {
 	first check.Finding
 	hosts []string
@@ -166,7 +166,7 @@ func grouped(findings []check.Finding) []group {
 	return groups
 }
 
-// ranges shortens names that count up: w-1, w-2, w-3 become w-1..w-3.
+// ranges shortens consecutive names: w-1, w-2, w-3 become w-1..w-3.
 func ranges(hosts []string) []string {
 	var all []string
 	for i := 0; i < len(hosts); {
@@ -184,8 +184,7 @@ func ranges(hosts []string) []string {
 	return all
 }
 
-// follows says whether b is the name after a: the same but for the number at
-// its end, which is one more.
+// follows returns whether b is a with its final number incremented.
 func follows(a, b string) bool {
 	stem := strings.TrimRight(a, "0123456789")
 	var n, m int
@@ -201,24 +200,24 @@ func follows(a, b string) bool {
 	return m == n+1
 }
 
-func unreached(m *netprobe.Matrix) bool {
+func hasUnreachable(m *netprobe.Matrix) bool {
 	return slices.ContainsFunc(m.Links, func(l netprobe.Link) bool { return l.Status != netprobe.Reached && l.Status != netprobe.Occupied })
 }
 
-// widestMesh is the number of hosts up to which the matrix is written.
-const widestMesh = 20
+// maxMatrix is the largest number of hosts for which the matrix is written.
+const maxMatrix = 20
 
-// writeMesh writes who reaches whom, a grid of hosts: the number of ports that
-// are not reached, or a dot.
-func writeMesh(b *strings.Builder, r *check.Report) {
-	if len(r.Hosts) > widestMesh || len(r.Hosts) < 2 {
+// writeMatrix writes for each pair of hosts the number of unreachable ports, or a
+// dot.
+func writeMatrix(b *strings.Builder, r *check.Report) {
+	if len(r.Hosts) > maxMatrix || len(r.Hosts) < 2 {
 		return
 	}
 	width := 2
 	for _, h := range r.Hosts {
 		width = max(width, len(h))
 	}
-	fmt.Fprintf(b, "ports not reached, from the host of the row to the host of the column:\n  %*s", width, "")
+	fmt.Fprintf(b, "unreachable ports, from the host in the row to the host in the column:\n  %*s", width, "")
 	for _, to := range r.Hosts {
 		fmt.Fprintf(b, "  %*s", width, clean(to))
 	}
@@ -233,7 +232,7 @@ func writeMesh(b *strings.Builder, r *check.Report) {
 	b.WriteString("\n")
 }
 
-// cell says how many ports of the one host the other does not reach.
+// cell returns the number of ports of to that are unreachable from from.
 func cell(m *netprobe.Matrix, from, to string) string {
 	if from == to {
 		return ""

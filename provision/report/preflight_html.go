@@ -16,12 +16,12 @@ import (
 //go:embed preflight.html.tmpl
 var preflightText string
 
-// PreflightHTML writes a report as a page that loads nothing: a map of checks
-// by hosts, the matrix of pairs, and what was found with fixes to copy.
+// PreflightHTML writes a report as a self-contained page: findings with fixes to
+// copy, a map of checks and hosts, and a matrix of host pairs.
 func PreflightHTML(w io.Writer, r *check.Report) error {
 	page, err := template.New("preflight").Parse(preflightText)
 	if err != nil {
-		return fmt.Errorf("parse the report's template: %w", err)
+		return fmt.Errorf("parse the report template: %w", err)
 	}
 	if err := page.Execute(w, newPreflightPage(r)); err != nil {
 		return fmt.Errorf("write the report: %w", err)
@@ -29,19 +29,19 @@ func PreflightHTML(w io.Writer, r *check.Report) error {
 	return nil
 }
 
-// preflightPage is what the template shows.
+// preflightPage is the data of the template.
 type preflightPage struct {
 	Cluster, Started, Summary string
 	Status                    check.Severity
 	Hosts                     []string
 	Map                       []mapRow
 	Problems                  []problem
-	Mesh                      []meshRow
+	Matrix                    []matrixRow
 	Skipped                   []check.Result
 }
 
-// mapRow is a check with its worst finding on each host. What concerns no
-// single host is in Overall.
+// mapRow is a check with its worst finding on each host. Overall has findings
+// without a host.
 type mapRow struct {
 	Name, Title string
 	Overall     mapCell
@@ -53,7 +53,7 @@ type mapCell struct {
 	Tip    string
 }
 
-// Sign is a letter, so that colour alone says nothing.
+// Sign returns a character for readers who cannot tell the colours apart.
 func (c mapCell) Sign() string {
 	switch c.Status {
 	case check.Error:
@@ -71,7 +71,7 @@ func (c mapCell) Sign() string {
 	}
 }
 
-// problem is a check that found something.
+// problem is a check with findings.
 type problem struct {
 	check.Result
 	Groups []problemGroup
@@ -82,13 +82,13 @@ type problemGroup struct {
 	Hosts string
 }
 
-// meshRow is what one host reaches.
-type meshRow struct {
+// matrixRow has the links from one host.
+type matrixRow struct {
 	From  string
-	Cells []meshCell
+	Cells []matrixCell
 }
 
-type meshCell struct {
+type matrixCell struct {
 	Class, Text, Tip string
 }
 
@@ -109,18 +109,18 @@ func newPreflightPage(r *check.Report) preflightPage {
 	slices.SortStableFunc(p.Problems, func(a, b problem) int { return check.Worse(a.Status, b.Status) })
 	if r.Matrix != nil && len(r.Hosts) > 1 {
 		for _, from := range r.Hosts {
-			row := meshRow{From: from}
+			row := matrixRow{From: from}
 			for _, to := range r.Hosts {
-				row.Cells = append(row.Cells, newMeshCell(r.Matrix, from, to))
+				row.Cells = append(row.Cells, newMatrixCell(r.Matrix, from, to))
 			}
-			p.Mesh = append(p.Mesh, row)
+			p.Matrix = append(p.Matrix, row)
 		}
 	}
 	return p
 }
 
 func newMapRow(c check.Result, hosts []string) mapRow {
-	row := mapRow{Name: c.Name, Title: c.Title, Overall: mapCell{Status: check.OK, Tip: "nothing found"}}
+	row := mapRow{Name: c.Name, Title: c.Title, Overall: mapCell{Status: check.OK, Tip: "no findings"}}
 	for _, host := range hosts {
 		row.Cells = append(row.Cells, cellOf(c, host))
 	}
@@ -132,10 +132,10 @@ func newMapRow(c check.Result, hosts []string) mapRow {
 	return row
 }
 
-// cellOf is the worst of what a check found on a host.
+// cellOf returns the worst finding of a check on a host.
 func cellOf(c check.Result, host string) mapCell {
-	cell := mapCell{Status: check.OK, Tip: "nothing found"}
-	var told []string
+	cell := mapCell{Status: check.OK, Tip: "no findings"}
+	var evidence []string
 	for _, f := range c.Findings {
 		if f.Host != host {
 			continue
@@ -147,10 +147,10 @@ func cellOf(c check.Result, host string) mapCell {
 		if check.Worse(severity, cell.Status) < 0 {
 			cell.Status = severity
 		}
-		told = append(told, f.Evidence)
+		evidence = append(evidence, f.Evidence)
 	}
-	if len(told) > 0 {
-		cell.Tip = strings.Join(told, "; ")
+	if len(evidence) > 0 {
+		cell.Tip = strings.Join(evidence, "; ")
 	}
 	return cell
 }
@@ -163,11 +163,11 @@ func newProblem(c check.Result) problem {
 	return p
 }
 
-func newMeshCell(m *netprobe.Matrix, from, to string) meshCell {
+func newMatrixCell(m *netprobe.Matrix, from, to string) matrixCell {
 	if from == to {
-		return meshCell{Class: "self"}
+		return matrixCell{Class: "self"}
 	}
-	c := meshCell{Class: "ok", Text: cell(m, from, to)}
+	c := matrixCell{Class: "ok", Text: cell(m, from, to)}
 	var lines []string
 	for _, l := range m.Links {
 		if l.From == from && l.To == to {

@@ -9,7 +9,7 @@ import (
 	"slipway.io/slipway/provision/report/check"
 )
 
-// The elements of JUnit's XML that CI systems read.
+// The elements of JUnit XML that CI systems read.
 type (
 	junitSuites struct {
 		XMLName xml.Name     `xml:"testsuites"`
@@ -39,9 +39,9 @@ type (
 	}
 )
 
-// PreflightJUnit writes a report as JUnit's XML: a suite for each kind of
-// check, a case for each check. Errors are failures, what could not be checked
-// is an error, and warnings are in the output of a case that passes.
+// PreflightJUnit writes a report as JUnit XML: a suite for each kind of check, a
+// case for each check. A check with errors is a failure, a check without a result
+// an error. Warnings are in the output of a passed case.
 func PreflightJUnit(w io.Writer, r *check.Report) error {
 	all := junitSuites{Name: "slipway preflight", Time: fmt.Sprintf("%.3f", r.Seconds)}
 	for _, kind := range []check.Kind{check.Host, check.AllHosts, check.Pair, check.Local} {

@@ -64,10 +64,10 @@ info     uuid: the uuid
          ignored: a lab
          why: Because.
 
-unknown  1 checks could not be asked on w-3
-         fix: what the checks of the connection say
+unknown  1 checks have no result on w-3
+         fix: see the connection checks
 
-ports not reached, from the host of the row to the host of the column:
+unreachable ports, from the host in the row to the host in the column:
        w-1  w-2  w-3
   w-1         1    ?
   w-2    .         ?
@@ -135,7 +135,7 @@ func TestPreflightAsAPageIsEscapedAndLoadsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := out.String()
-	for _, want := range []string{`<table id="map">`, `<table id="mesh">`, `id="check-kernel"`, "<b>w-1..w-3</b>: no overlay", "Ignored: a lab", "left out by --skip-checks", "tcp 6443 timed out", "300µs"} {
+	for _, want := range []string{`<table id="map">`, `<table id="matrix">`, `id="check-kernel"`, "<b>w-1..w-3</b>: no overlay", "Ignored: a lab", "left out by --skip-checks", "tcp 6443 timed out", "300µs"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("%q is missing", want)
 		}

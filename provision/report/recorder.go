@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Recorder is a sink that keeps what it receives, for HTML, Timeline and Plan.
-// Its zero value is ready.
+// Recorder is a sink that keeps events for HTML, Timeline and Plan. The zero value
+// is ready to use.
 type Recorder struct {
 	mu     sync.Mutex
 	events []Event
@@ -19,14 +19,14 @@ func (r *Recorder) Event(e Event) {
 	r.events = append(r.events, e)
 }
 
-// Events returns what was received so far, in that order.
+// Events returns the events so far, in order.
 func (r *Recorder) Events() []Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.events)
 }
 
-// Multi returns a sink that gives each event to all of sinks, in their order.
+// Multi returns a sink that passes each event to all sinks in order.
 func Multi(sinks ...Sink) Sink {
 	return SinkFunc(func(e Event) {
 		for _, sink := range sinks {

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files")
 
 var zero = time.Date(2026, 5, 4, 9, 30, 0, 0, time.UTC)
 
@@ -31,20 +31,20 @@ func phase(host, name, title string, from, to float64, end Event) []Event {
 func goodRun() []Event {
 	return run("apply",
 		[]Event{{Time: at(0), Kind: RunStarted, Message: "3 hosts, Kubernetes v1.36.4"}},
-		phase("cp1", "hostprep", "Prepare the operating system", 0, 6.2, Event{Kind: PhaseChanged, Changes: 9}),
-		phase("worker1", "hostprep", "Prepare the operating system", 0.1, 9.4, Event{Kind: PhaseChanged, Changes: 9}),
-		phase("worker2", "hostprep", "Prepare the operating system", 0.1, 0.9, Event{Kind: PhaseUnchanged}),
-		[]Event{{Time: at(3), Kind: Change, Host: "cp1", Phase: "hostprep", Message: "+ /etc/modules-load.d/slipway.conf"}},
-		phase("cp1", "controlplane", "Initialise the control plane", 6.2, 31, Event{Kind: PhaseChanged, Changes: 4}),
+		phase("cp1", "kernel", "load kernel modules and set sysctls", 0, 6.2, Event{Kind: PhaseChanged, Changes: 9}),
+		phase("worker1", "kernel", "load kernel modules and set sysctls", 0.1, 9.4, Event{Kind: PhaseChanged, Changes: 9}),
+		phase("worker2", "kernel", "load kernel modules and set sysctls", 0.1, 0.9, Event{Kind: PhaseUnchanged}),
+		[]Event{{Time: at(3), Kind: Change, Host: "cp1", Phase: "kernel", Message: "+ /etc/modules-load.d/slipway.conf"}},
+		phase("cp1", "kubeadm-init", "create the first control plane", 6.2, 31, Event{Kind: PhaseChanged, Changes: 4}),
 		[]Event{
-			{Time: at(7), Kind: Output, Host: "cp1", Phase: "controlplane", Message: "[init] Using Kubernetes version: v1.36.4"},
-			{Time: at(9), Kind: Waiting, Host: "cp1", Phase: "controlplane", Message: "kube-apiserver: connection refused"},
-			{Time: at(10), Kind: Waiting, Host: "cp1", Phase: "controlplane", Message: "kube-apiserver: connection refused"},
+			{Time: at(7), Kind: Output, Host: "cp1", Phase: "kubeadm-init", Message: "[init] Using Kubernetes version: v1.36.4"},
+			{Time: at(9), Kind: Waiting, Host: "cp1", Phase: "kubeadm-init", Message: "kube-apiserver: connection refused"},
+			{Time: at(10), Kind: Waiting, Host: "cp1", Phase: "kubeadm-init", Message: "kube-apiserver: connection refused"},
 			{Time: at(11), Kind: Note, Message: "worker2 has no time synchronisation", Hint: "install systemd-timesyncd"},
 		},
-		phase("worker1", "join", "Join the cluster", 31, 65.5, Event{Kind: PhaseChanged, Changes: 2}),
-		phase("worker2", "join", "Join the cluster", 31.1, 44, Event{Kind: PhaseChanged, Changes: 2}),
-		phase("", "network", "Connect the pods", 31, 33, Event{Kind: PhaseChanged, Changes: 2}),
+		phase("worker1", "join", "join the cluster", 31, 65.5, Event{Kind: PhaseChanged, Changes: 2}),
+		phase("worker2", "join", "join the cluster", 31.1, 44, Event{Kind: PhaseChanged, Changes: 2}),
+		phase("", "cni", "install the pod network", 31, 33, Event{Kind: PhaseChanged, Changes: 2}),
 		[]Event{{Time: at(65.5), Kind: RunFinished, Changes: 28, Seconds: 65.5}},
 	)
 }
@@ -53,20 +53,20 @@ func goodRun() []Event {
 func badRun() []Event {
 	return run("apply",
 		[]Event{{Time: at(0), Kind: RunStarted}},
-		phase("cp1", "hostprep", "Prepare the operating system", 0, 6.2, Event{Kind: PhaseChanged, Changes: 9}),
-		phase("cp1", "controlplane", "Initialise the control plane", 6.2, 31, Event{
-			Kind: PhaseFailed, Error: "initialise the control plane: cp1: kubeadm init: exit code 1: timed out <waiting>",
+		phase("cp1", "kernel", "load kernel modules and set sysctls", 0, 6.2, Event{Kind: PhaseChanged, Changes: 9}),
+		phase("cp1", "kubeadm-init", "create the first control plane", 6.2, 31, Event{
+			Kind: PhaseFailed, Error: "create the first control plane: cp1: kubeadm init: exit code 1: timed out <waiting>",
 			Command: "kubeadm init --config /etc/kubernetes/slipway/kubeadm.yaml",
 			Output:  "[wait-control-plane] Waiting for the kubelet\n\x1b[31merror:\x1b[0m timed out waiting for the condition",
 			Hint:    "See what the kubelet says: slipway ssh cp1 journalctl -u kubelet\nThen run apply again.",
 		}),
-		phase("worker2", "join", "Join the cluster", 6.3, 12, Event{Kind: PhaseFailed, Error: "join: unreachable"}),
+		phase("worker2", "join", "join the cluster", 6.3, 12, Event{Kind: PhaseFailed, Error: "join: unreachable"}),
 		[]Event{
 			{Time: at(8), Kind: Output, Host: "worker2", Phase: "join", Message: "[preflight] Running pre-flight checks"},
-			{Time: at(31), Kind: PhaseSkipped, Host: "worker1", Phase: "join", Message: "controlplane on cp1 failed"},
+			{Time: at(31), Kind: PhaseSkipped, Host: "worker1", Phase: "join", Message: "kubeadm-init on cp1 failed"},
 			{
 				Time: at(31), Kind: RunFinished, Seconds: 31, Changes: 9,
-				Error: "initialise the control plane: cp1: kubeadm init: exit code 1: timed out <waiting>\njoin: unreachable",
+				Error: "create the first control plane: cp1: kubeadm init: exit code 1: timed out <waiting>\njoin: unreachable",
 				Hint:  "See what the kubelet says: slipway ssh cp1 journalctl -u kubelet\nThen run apply again.",
 			},
 		},
@@ -81,16 +81,16 @@ func planOf() []Event {
 	}
 	return run("plan",
 		[]Event{{Time: at(0), Kind: RunStarted}},
-		phase("cp1", "hostprep", "Prepare the operating system", 0, 1, Event{Kind: PhaseChanged, Changes: 2}),
-		phase("worker1", "hostprep", "Prepare the operating system", 0, 1, Event{Kind: PhaseChanged, Changes: 1}),
-		phase("worker2", "hostprep", "Prepare the operating system", 0, 1, Event{Kind: PhaseChanged, Changes: 1}),
-		phase("worker3", "hostprep", "Prepare the operating system", 0, 1, Event{Kind: PhaseUnchanged}),
+		phase("cp1", "kernel", "load kernel modules and set sysctls", 0, 1, Event{Kind: PhaseChanged, Changes: 2}),
+		phase("worker1", "kernel", "load kernel modules and set sysctls", 0, 1, Event{Kind: PhaseChanged, Changes: 1}),
+		phase("worker2", "kernel", "load kernel modules and set sysctls", 0, 1, Event{Kind: PhaseChanged, Changes: 1}),
+		phase("worker3", "kernel", "load kernel modules and set sysctls", 0, 1, Event{Kind: PhaseUnchanged}),
 		[]Event{
-			change(0.5, "cp1", "hostprep", "+ /etc/sysctl.d/99-slipway.conf"),
-			change(0.6, "cp1", "hostprep", "~ /etc/hosts"),
-			change(0.7, "worker1", "hostprep", "run modprobe br_netfilter"),
-			change(0.7, "worker2", "hostprep", "run modprobe br_netfilter"),
-			change(1.5, "cp1", "controlplane", "run kubeadm init"),
+			change(0.5, "cp1", "kernel", "+ /etc/sysctl.d/99-slipway.conf"),
+			change(0.6, "cp1", "kernel", "~ /etc/hosts"),
+			change(0.7, "worker1", "kernel", "run modprobe br_netfilter"),
+			change(0.7, "worker2", "kernel", "run modprobe br_netfilter"),
+			change(1.5, "cp1", "kubeadm-init", "run kubeadm init"),
 		},
 		[]Event{{Time: at(2), Kind: RunFinished, Changes: 5, Seconds: 2}},
 	)
@@ -123,7 +123,7 @@ func golden(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s differs (-want +got); go test ./provision/report -update writes it anew:\n%s", path, diff)
+		t.Errorf("%s differs (-want +got); go test ./provision/report -update writes it:\n%s", path, diff)
 	}
 }
 
@@ -189,7 +189,7 @@ func TestSummaries(t *testing.T) {
 	}
 }
 
-func TestEmptyRunsAreNoTrouble(t *testing.T) {
+func TestReportsOfRunsWithoutEvents(t *testing.T) {
 	t.Parallel()
 	for _, events := range [][]Event{nil, {{Time: at(0), Kind: RunStarted, Run: "apply"}}} {
 		var out strings.Builder
@@ -206,14 +206,14 @@ func TestEmptyRunsAreNoTrouble(t *testing.T) {
 	}
 }
 
-func TestAFailedPlanIsNotCalledComplete(t *testing.T) {
+func TestAFailedPlanIsIncomplete(t *testing.T) {
 	t.Parallel()
 	events := append(planOf(), Event{Time: at(3), Kind: PhaseFailed, Run: "plan", Host: "worker3", Phase: "facts", Error: "unreachable"})
 	var out strings.Builder
 	if err := Plan(&out, events); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"unknown: unreachable", "not complete"} {
+	for _, want := range []string{"unknown: unreachable", "incomplete"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in:\n%s", want, out.String())
 		}
@@ -232,7 +232,7 @@ func TestARefusalOfPreflightIsNotAChangeThatIsUnknown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := out.String(); !strings.Contains(got, "not complete") || strings.Contains(got, "unknown") || strings.Contains(got, "resources") {
+	if got := out.String(); !strings.Contains(got, "incomplete") || strings.Contains(got, "unknown") || strings.Contains(got, "resources") {
 		t.Errorf("got:\n%s", got)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/term"
 )
 
-// defaultWidth and defaultHeight are used where the output is no terminal, or
-// one that does not tell its size.
+// defaultWidth and defaultHeight apply to output that is not a terminal of known
+// size.
 const (
 	defaultWidth  = 80
 	defaultHeight = 24
@@ -22,9 +22,8 @@ const (
 // palette styles text; the zero palette leaves it plain.
 type palette struct{ on bool }
 
-// paletteFor decides about colour as https://no-color.org and
-// https://bixense.com/clicolors ask for: NO_COLOR wins, then CLICOLOR_FORCE,
-// then whether w is a terminal that knows colour.
+// paletteFor follows https://no-color.org and https://bixense.com/clicolors:
+// NO_COLOR wins, then CLICOLOR_FORCE, then whether w is a terminal with colours.
 func paletteFor(w io.Writer) palette {
 	if os.Getenv("NO_COLOR") != "" {
 		return palette{}
@@ -62,7 +61,7 @@ func (p palette) cyan(s string) string {
 func (p palette) bold(s string) string { return p.styled(s, ansi.NewStyle().Bold()) }
 func (p palette) dim(s string) string  { return p.styled(s, ansi.NewStyle().Faint()) }
 
-// IsTerminal says whether w is a terminal.
+// IsTerminal returns whether w is a terminal.
 func IsTerminal(w io.Writer) bool {
 	f, ok := w.(interface{ Fd() uintptr })
 	return ok && term.IsTerminal(int(f.Fd()))
@@ -78,8 +77,8 @@ func terminalSize(w io.Writer) (columns, rows int) {
 	return defaultWidth, defaultHeight
 }
 
-// clean makes one harmless line of text that may come from a machine: escape
-// sequences could move the cursor or set the terminal's title.
+// clean returns one line of text without control characters. Output of a host may
+// contain escape sequences that move the cursor or set the terminal's title.
 func clean(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
@@ -90,7 +89,7 @@ func clean(s string) string {
 	return strings.TrimRight(s, " ")
 }
 
-// cleanLines is clean for text of several lines; empty ones are left out.
+// cleanLines is clean for each line that is not empty.
 func cleanLines(s string) []string {
 	var lines []string
 	for line := range strings.Lines(s) {
@@ -101,7 +100,7 @@ func cleanLines(s string) []string {
 	return lines
 }
 
-// pad fills s with spaces up to width columns.
+// pad appends spaces up to width columns.
 func pad(s string, width int) string {
 	return s + strings.Repeat(" ", max(0, width-ansi.StringWidth(s)))
 }
@@ -111,9 +110,9 @@ func fit(s string, width int) string {
 	return pad(ansi.Truncate(s, width, "…"), width)
 }
 
-// duration writes d as people say it: 0.4s, 12.3s, 2m05s, 1h02m.
+// duration formats d as 0.4s, 12.3s, 2m05s or 1h02m.
 func duration(d time.Duration) string {
-	// A tenth below the minute: 59.96 s is 1m00s, not 60.0s.
+	// Round first: 59.96 s is 1m00s, not 60.0s.
 	switch d = max(d, 0); {
 	case d.Round(100*time.Millisecond) < time.Minute:
 		return fmt.Sprintf("%.1fs", d.Seconds())
@@ -126,7 +125,7 @@ func duration(d time.Duration) string {
 	}
 }
 
-// count writes a number with its noun: 1 change, 2 changes.
+// count returns a number with its noun: 1 change, 2 changes.
 func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun

@@ -7,12 +7,11 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// Status says how a row of a Table is meant.
+// Status of a row in a Table.
 type Status string
 
-// The statuses. A row with one begins with its word.
+// The statuses. The zero value is a row without status.
 const (
-	StatusNone    Status = ""
 	StatusOK      Status = "ok"
 	StatusWarning Status = "warning"
 	StatusFailed  Status = "failed"
@@ -22,20 +21,19 @@ const (
 // Row is a line of a Table.
 type Row struct {
 	Status Status
-	// Cells are the texts of the columns. A cell of several lines goes on
-	// below.
+	// Cells are the texts of the columns, which may have several lines.
 	Cells []string
 }
 
 // columnGap separates the columns.
 const columnGap = "  "
 
-// narrowest is the width below which a last column is no longer wrapped.
+// narrowest is the smallest width of a wrapped last column.
 const narrowest = 20
 
-// Table writes rows as aligned columns under a header. If any row has a
-// status, that is the first column, whose header is empty. The last column is
-// wrapped at the edge of a terminal.
+// Table writes rows as aligned columns under a header. If any row has a status, the
+// first column shows it, without a header. On a terminal, the last column wraps at
+// the edge.
 func Table(w io.Writer, header []string, rows []Row) error {
 	colors := paletteFor(w)
 	table := [][][]string{split(statusCells(header, "", rows))}
@@ -60,14 +58,14 @@ func Table(w io.Writer, header []string, rows []Row) error {
 
 func statusColumn(rows []Row) bool {
 	for _, r := range rows {
-		if r.Status != StatusNone {
+		if r.Status != "" {
 			return true
 		}
 	}
 	return false
 }
 
-// statusCells puts the status before the cells where the table has that column.
+// statusCells prepends the status if the table has a status column.
 func statusCells(cells []string, status string, rows []Row) []string {
 	if !statusColumn(rows) {
 		return cells
@@ -75,7 +73,7 @@ func statusCells(cells []string, status string, rows []Row) []string {
 	return append([]string{status}, cells...)
 }
 
-// split turns each cell into its lines, at least one.
+// split returns the lines of each cell, at least one.
 func split(cells []string) [][]string {
 	all := make([][]string, len(cells))
 	for i, cell := range cells {
@@ -102,8 +100,8 @@ func columnWidths(table [][][]string) []int {
 	return widths
 }
 
-// wrapLast breaks the lines of the last column so that the table fits, unless
-// the other columns leave too little room for that.
+// wrapLast wraps the last column to fit the table, unless the other columns leave
+// too little room.
 func wrapLast(table [][][]string, widths []int, total int) {
 	last := len(widths) - 1
 	room := total - 1
@@ -161,7 +159,7 @@ func statusStyle(colors palette, status Status) func(string) string {
 	}
 }
 
-// width is the number of columns to write for.
+// width returns the number of columns of the output.
 func width(w io.Writer) int {
 	columns, _ := terminalSize(w)
 	return columns

@@ -95,7 +95,7 @@ func TestLiveOnATerminal(t *testing.T) {
 	if _, err := screen.Write(written); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"cp1       controlplane  changed", "✓ apply  1m06s", "apply finished in 1m06s: 28 changes"} {
+	for _, want := range []string{"cp1       kubeadm-init  changed", "✓ apply  1m06s", "apply finished in 1m06s: 28 changes"} {
 		if !strings.Contains(screen.screen(), want) {
 			t.Errorf("no %q on the terminal:\n%s", want, screen.screen())
 		}
@@ -107,7 +107,7 @@ func TestNoColorOnATerminal(t *testing.T) {
 	t.Setenv("NO_COLOR", "1")
 	person, program := terminal(t, 60, 20)
 	all := record(person)
-	sink := Live(program, Options{})
+	sink := startLive(program, Options{})
 	for _, e := range badRun() {
 		sink.Event(e)
 	}

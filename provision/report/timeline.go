@@ -9,12 +9,11 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// shortPhase is the part of the run below which Timeline names no phase.
+// shortPhase is the fraction of the run below which Timeline omits a phase.
 const shortPhase = 0.02
 
-// Timeline writes where the time of a finished run went: for each phase that
-// mattered the slowest host, and the chain of phases that decided how long the
-// run took. It writes nothing for a run without phases.
+// Timeline writes the slowest host of each long phase of a finished run, and the
+// critical path. It writes nothing for a run without phases.
 func Timeline(w io.Writer, events []Event) error {
 	h := newHistory(events)
 	if len(h.spans) == 0 {
@@ -39,14 +38,14 @@ func Timeline(w io.Writer, events []Event) error {
 	if short > 0 {
 		b.WriteString(colors.dim(fmt.Sprintf("and %s shorter than %d %% of the run", count(short, "phase"), int(100*shortPhase))) + "\n")
 	}
-	b.WriteString(fold("longest chain: ", h.chain(), width(w)))
-	fmt.Fprintf(&b, "%s in all: %s on %s, %s\n", colors.bold(duration(h.took())),
-		h.run, count(h.machines(), "host"), count(h.changes, "change"))
+	b.WriteString(fold("critical path: ", h.chain(), width(w)))
+	fmt.Fprintf(&b, "%s in total: %s on %s, %s\n", colors.bold(duration(h.took())),
+		h.run, count(h.hostCount(), "host"), count(h.changes, "change"))
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// chain names the steps of the critical path that took a noticeable part.
+// chain returns the long phases of the critical path.
 func (h *history) chain() []string {
 	var parts []string
 	for _, s := range h.critical() {
@@ -57,7 +56,7 @@ func (h *history) chain() []string {
 	return parts
 }
 
-// fold joins parts by arrows into lines of that width.
+// fold joins parts with arrows and wraps at the width.
 func fold(label string, parts []string, width int) string {
 	var b strings.Builder
 	line := label

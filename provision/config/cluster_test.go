@@ -23,22 +23,6 @@ func TestEndpoint(t *testing.T) {
 	}
 }
 
-func TestServiceDNSIsTheTenthAddress(t *testing.T) {
-	t.Parallel()
-	for subnet, want := range map[string]string{
-		"10.96.0.0/12":      "10.96.0.10",
-		"172.30.255.240/28": "172.30.255.250",
-		"10.96.0.0/29":      "",
-		"10.96.0.0":         "",
-	} {
-		c := &Cluster{Network: Network{ServiceSubnet: subnet}}
-		got, err := c.ServiceDNS()
-		if got != want || (err == nil) != (want != "") {
-			t.Errorf("%s: want %q, got %q, %v", subnet, want, got, err)
-		}
-	}
-}
-
 func TestDefaultTaints(t *testing.T) {
 	t.Parallel()
 	own := []Taint{{Key: "a", Effect: "NoExecute"}}
@@ -92,12 +76,12 @@ func TestVersions(t *testing.T) {
 		"1.36.4": "v1.36.4", "v1.36.4": "v1.36.4", "v1.37.0-rc.1": "v1.37.0-rc.1",
 		"1.36": "", "latest": "", "": "", "v1.36.4.5": "",
 	} {
-		got, err := ParseVersion(text)
+		got, err := parseVersion(text)
 		if got != want || (err == nil) != (want != "") {
 			t.Errorf("%q: want %q, got %q, %v", text, want, got, err)
 		}
 	}
-	minor, err := Minor(DefaultKubernetesVersion)
+	minor, err := minorOf(DefaultKubernetesVersion)
 	if err != nil || !slices.Contains(SupportedMinors(), minor) {
 		t.Errorf("the default %s is of no supported minor %v: %q, %v", DefaultKubernetesVersion, SupportedMinors(), minor, err)
 	}

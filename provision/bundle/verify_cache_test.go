@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestStampsNoticeAnyChangeOfAFile(t *testing.T) {
+func TestVerifyCacheNoticesAnyChangeOfAFile(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	dir := t.TempDir()
 	path := filepath.Join(dir, "kubelet")
@@ -26,27 +26,27 @@ func TestStampsNoticeAnyChangeOfAFile(t *testing.T) {
 	it := item{path: "kubelet", sha256: "aa", size: 4}
 	info := write("good")
 
-	young := loadStamps(dir)
-	young.add(it, info)
-	young.save()
-	if loadStamps(dir).has(it, info) {
-		t.Error("a file that was written a moment ago is remembered: a change in the same tick would not show")
+	recent := loadVerifyCache(dir)
+	recent.add(it, info)
+	recent.save()
+	if loadVerifyCache(dir).has(it, info) {
+		t.Error("a file written a moment ago is cached: a change in the same tick would go unnoticed")
 	}
 
-	// As if it had been written a while ago and hashed after.
-	old, ok := stampOf(info)
+	// As if the file had been hashed long after it was written.
+	old, ok := stateOf(info)
 	if !ok {
-		t.Fatal("no stamp of a file")
+		t.Fatal("no state of a file")
 	}
 	old.SHA256 = it.sha256
-	kept := loadStamps(dir)
+	kept := loadVerifyCache(dir)
 	kept.fresh[it.path] = old
 	kept.save()
-	if !loadStamps(dir).has(it, info) {
-		t.Fatal("a file that is as it was is not remembered")
+	if !loadVerifyCache(dir).has(it, info) {
+		t.Fatal("an unchanged file is not cached")
 	}
-	if other := (item{path: "kubelet", sha256: "bb", size: 4}); loadStamps(dir).has(other, info) {
-		t.Error("another sum is taken for verified")
+	if other := (item{path: "kubelet", sha256: "bb", size: 4}); loadVerifyCache(dir).has(other, info) {
+		t.Error("a file is verified for another sum")
 	}
 
 	mtime := info.ModTime()
@@ -58,21 +58,21 @@ func TestStampsNoticeAnyChangeOfAFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if loadStamps(dir).has(it, changed) {
-		t.Error("a file of the same size and modification time, but other content, is taken for verified")
+	if loadVerifyCache(dir).has(it, changed) {
+		t.Error("a changed file with the same size and modification time is verified")
 	}
 }
 
-func TestDamagedStampsCostOnlyTime(t *testing.T) {
+func TestACorruptVerifyCacheIsIgnored(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	s := loadStamps("/bundle")
+	s := loadVerifyCache("/bundle")
 	if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(s.path, []byte("{not json"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if known := loadStamps("/bundle").known; len(known) != 0 {
-		t.Errorf("damaged stamps were read as %v", known)
+	if known := loadVerifyCache("/bundle").known; len(known) != 0 {
+		t.Errorf("a corrupt cache was read as %v", known)
 	}
 }

@@ -5,13 +5,13 @@ import (
 	"syscall"
 )
 
-// stampOf is what the file system says of a file.
-func stampOf(info fs.FileInfo) (stamp, bool) {
+// stateOf returns the state of a file.
+func stateOf(info fs.FileInfo) (fileState, bool) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return stamp{}, false
+		return fileState{}, false
 	}
-	return stamp{
+	return fileState{
 		Size: st.Size, Device: st.Dev, Inode: st.Ino,
 		Modified: st.Mtim.Nano(), Changed: st.Ctim.Nano(),
 	}, true
