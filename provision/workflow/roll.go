@@ -61,8 +61,8 @@ type turn struct {
 	roll  *Roll
 	host  *Host
 	tasks []*task
-	// asked is set once Disruptive has answered disruptive.
-	asked, disruptive bool
+	// planned is set when disruptive is known.
+	planned, disruptive bool
 }
 
 // takeTurns links the tasks of each roll: those of a turn, and each batch to
@@ -163,7 +163,7 @@ func checkTurns(tasks []*task) error {
 
 // plan finds out, at the start of a turn, whether it is disruptive.
 func (u *turn) plan(ctx context.Context, s *Step) error {
-	if u.asked {
+	if u.planned {
 		return nil
 	}
 	u.disruptive = true
@@ -174,6 +174,6 @@ func (u *turn) plan(ctx context.Context, s *Step) error {
 		}
 		u.disruptive = disruptive || err != nil
 	}
-	u.asked = true
+	u.planned = true
 	return nil
 }

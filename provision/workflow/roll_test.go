@@ -306,15 +306,15 @@ func TestCtrlCInARollLetsNoTurnStart(t *testing.T) {
 func TestAHostOnWhichNothingIsDisruptiveIsNotDrained(t *testing.T) {
 	t.Parallel()
 	r := newRolling()
-	var asked diary
+	var calls diary
 	ask := func(_ context.Context, s *Step) (bool, error) {
-		asked.write("%s", s.hostName())
+		calls.write("%s", s.hostName())
 		return slices.Contains([]string{"cp2", "w3"}, s.hostName()), nil
 	}
 	r.controlPlanes.Disruptive, r.workers.Disruptive = ask, ask
 	r.mustRun(t)
-	if diff := cmp.Diff(slices.Concat([]string{"cp1", "cp2", "cp3"}, tenWorkers), asked.lines); diff != "" {
-		t.Errorf("each host is asked once, at the start of its turn: %s", diff)
+	if diff := cmp.Diff(slices.Concat([]string{"cp1", "cp2", "cp3"}, tenWorkers), calls.lines); diff != "" {
+		t.Errorf("Disruptive is called once for each host, at the start of its turn: %s", diff)
 	}
 	for _, phase := range []string{"drain-", "uncordon-"} {
 		if diff := cmp.Diff([]string{"cp2", "w3"}, r.turns(phase)); diff != "" {

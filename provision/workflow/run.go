@@ -73,15 +73,6 @@ func (e *PhaseError) Unwrap() error { return e.Err }
 // errInterrupted ends a task that the end of the run's context stopped.
 var errInterrupted = errors.New("interrupted")
 
-// skippedError ends a task that cannot run, because of a task that failed or an
-// unreachable host.
-type skippedError struct {
-	cause  *task
-	reason string
-}
-
-func (e *skippedError) Error() string { return e.reason }
-
 // Do runs the workflow. It returns every failure, joined: a *PhaseError for each
 // task that failed, and the error of each unreachable host that no phase has
 // reported.
@@ -132,20 +123,6 @@ func (r *Run) Do(ctx context.Context, w Workflow) error {
 	return err
 }
 
-// withUnreachable adds the unreachable hosts that err does not report yet.
-func (r *Run) withUnreachable(err error) error {
-	all := []error{err}
-	for _, h := range r.Hosts.All {
-		if unreachable := h.Unreachable(); unreachable != nil && !errors.Is(err, unreachable) {
-			all = append(all, unreachable)
-		}
-	}
-	if len(all) == 1 {
-		return err
-	}
-	return errors.Join(all...)
-}
-
 // task waits for what t needs, and runs it.
 func (r *Run) task(ctx context.Context, t *task, slots chan struct{}) (changes int, err error) {
 	for _, need := range t.needs {
@@ -186,41 +163,6 @@ func (r *Run) task(ctx context.Context, t *task, slots chan struct{}) (changes i
 		return 0, errInterrupted
 	}
 	return r.phase(ctx, t)
-}
-
-// worksWithout reports whether a need that did not succeed does not matter: on
-// an unreachable host, an Offline phase needs nothing.
-func (t *task) worksWithout(need *task) bool {
-	return t.phase.Offline && need.host == t.host && t.host.Unreachable() != nil
-}
-
-// reason is why t cannot run after need, which did not succeed.
-func (t *task) reason(need *task) *skippedError {
-	if !t.phase.Offline && t.host.Unreachable() != nil {
-		return unreachable(t)
-	}
-	var skipped *skippedError
-	if !errors.As(need.err, &skipped) {
-		skipped = &skippedError{cause: need, reason: need.String() + " did not succeed"}
-	}
-	return skipped
-}
-
-func unreachable(t *task) *skippedError {
-	why := strings.TrimPrefix(t.host.Unreachable().Error(), t.host.name()+": ")
-	return &skippedError{cause: t, reason: t.host.name() + " cannot be used: " + why}
-}
-
-// skip reports that t does not run, unless it was left out anyway.
-func (r *Run) skip(t *task, why *skippedError) error {
-	if !t.skip {
-		message := why.reason
-		if t.turn != nil && why.cause.turn != nil && t.turn != why.cause.turn && t.turn.roll == why.cause.turn.roll {
-			message = fmt.Sprintf("roll %s has stopped: %s", t.turn.roll.Name, message)
-		}
-		r.emit(report.Event{Kind: report.PhaseSkipped, Phase: t.phase.Name, Host: t.host.name(), Message: message})
-	}
-	return why
 }
 
 // phase runs t and reports the result.
