@@ -27,7 +27,7 @@ hosts:
   - {name: w-2, address: 192.0.2.22}
 `
 
-// published stand in for the projects' manifests, with what is patched.
+// published are reduced manifests of the projects, with the parts that are edited.
 var published = map[[2]string]string{
 	{"metallb", "metallb-native.yaml"}: `
 apiVersion: apiextensions.k8s.io/v1
@@ -110,7 +110,7 @@ func stagesOf(t *testing.T, inventory, name string) []addon.Stage {
 	}
 	var stages []addon.Stage
 	i := slices.IndexFunc(definitions(), func(d definition) bool { return d.name == name })
-	fixture.MustApply(workflow.Phase{Name: "look", On: workflow.Seed, Do: func(ctx context.Context, s *workflow.Step) (err error) {
+	fixture.MustApply(workflow.Phase{Name: "stages", On: workflow.Seed, Do: func(ctx context.Context, s *workflow.Step) (err error) {
 		if i >= 0 {
 			stages, err = definitions()[i].stages(ctx, s, a)
 		} else {
@@ -138,7 +138,7 @@ func text(o *unstructured.Unstructured, fields ...string) string {
 	return s
 }
 
-func TestTheFirstOfEachSortIsTheDefault(t *testing.T) {
+func TestTheFirstOfEachKindIsTheDefault(t *testing.T) {
 	t.Parallel()
 	const both = "addons: [{name: local-path}, {name: traefik}, {name: longhorn}]\n"
 	class := at(t, stagesOf(t, both, "local-path"), 0, "StorageClass", "local-path")
@@ -156,7 +156,7 @@ func TestTheFirstOfEachSortIsTheDefault(t *testing.T) {
 	}
 }
 
-func TestLonghornIsToldOfTheNodes(t *testing.T) {
+func TestLonghornHasAsManyReplicasAsNodes(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ inventory, copies, class string }{
 		"by their number": {"addons: [{name: longhorn}]\n", `"2"`, `"true"`},
@@ -177,7 +177,7 @@ func TestLonghornIsToldOfTheNodes(t *testing.T) {
 	}
 }
 
-func TestMetalLBKeepsItsOwnAuthority(t *testing.T) {
+func TestMetalLBKeepsItsOwnCABundle(t *testing.T) {
 	t.Parallel()
 	stages := stagesOf(t, "addons: [{name: metallb, addresses: [192.0.2.240/30, 192.0.2.9]}]\n", "metallb")
 	crd := at(t, stages, 0, "CustomResourceDefinition", "bgppeers.metallb.io")
@@ -188,7 +188,7 @@ func TestMetalLBKeepsItsOwnAuthority(t *testing.T) {
 	if client := hooks[0].(map[string]any)["clientConfig"].(map[string]any); client["caBundle"] != nil {
 		t.Error("the webhook's caBundle is applied")
 	}
-	// Who scales it away makes a difference that apply sees.
+	// Apply sees the difference if somebody scales it down.
 	if n, _, _ := unstructured.NestedInt64(at(t, stages, 0, "Deployment", "controller").Object, "spec", "replicas"); n != 1 {
 		t.Errorf("replicas %d", n)
 	}
@@ -198,7 +198,7 @@ func TestMetalLBKeepsItsOwnAuthority(t *testing.T) {
 	}
 }
 
-func TestIngressNginxAnswersOnTheNodesPorts(t *testing.T) {
+func TestIngressNginxListensOnTheNodesPorts(t *testing.T) {
 	t.Parallel()
 	stages := stagesOf(t, "addons: [{name: ingress-nginx, controlPlanes: true}]\n", "ingress-nginx")
 	set := at(t, stages, 0, "DaemonSet", "ingress-nginx-controller")
@@ -263,7 +263,7 @@ func TestEveryAddonOfTheInventoryHasAPhaseAndACatalogueEntry(t *testing.T) {
 	}
 }
 
-func TestOwnManifestsGoIntoTheirNamespace(t *testing.T) {
+func TestCustomManifestsGoIntoTheirNamespace(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for name, text := range map[string]string{
@@ -287,7 +287,7 @@ func TestOwnManifestsGoIntoTheirNamespace(t *testing.T) {
 	}
 }
 
-func TestWhatIsDroppedIsRemovedAndNetworksAreNot(t *testing.T) {
+func TestUnlistedAddonsAreRemovedAndPodNetworksAreNot(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	fixture := workflowtest.New(t, three)
@@ -313,17 +313,17 @@ func TestWhatIsDroppedIsRemovedAndNetworksAreNot(t *testing.T) {
 	}
 	fixture.MustPlan(Removed())
 	if got := fixture.Changes(); !slices.Equal(got, []string{"deleted configmap kube-system/shop"}) {
-		t.Errorf("the plan tells %q", got)
+		t.Errorf("the plan lists %q", got)
 	}
 	fixture.MustApply(Removed())
 	if server.Get("/api/v1/namespaces/kube-system/configmaps/shop") != nil {
-		t.Error("what was dropped is there")
+		t.Error("the unlisted addon still exists")
 	}
 	if server.Get("/api/v1/namespaces/kube-system/configmaps/flannel") == nil {
 		t.Error("the pod network is gone")
 	}
 	fixture.MustApply(Removed())
 	if got := fixture.Changes(); len(got) > 0 {
-		t.Errorf("a second time tells %q", got)
+		t.Errorf("a second time changes %q", got)
 	}
 }

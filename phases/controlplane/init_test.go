@@ -26,8 +26,8 @@ var finished = map[string]string{
 	"/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy": "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: kube-proxy, namespace: kube-system}\n",
 }
 
-// begun is a fixture on whose machine init was begun, with an API server that has
-// all but what is left out.
+// begun is a fixture whose init was interrupted, with an API server that has all
+// objects but the given one.
 func begun(t *testing.T, leftOut string) (*workflowtest.Fixture, *hosttest.Fake, *kubetest.Server) {
 	t.Helper()
 	fixture, server := workflowtest.New(t, one), kubetest.New(t)
@@ -53,7 +53,7 @@ func expectInit(machine *hosttest.Fake) *hosttest.Expectation {
 		"/usr/local/bin/kubeadm", "init", "--config", "/etc/kubernetes/slipway/init.yaml", "--ignore-preflight-errors", resumable)
 }
 
-func TestInitRunsOnAFreshMachine(t *testing.T) {
+func TestInitRunsOnANewHost(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, one)
 	machine := fixture.Host("cp-1")
@@ -65,7 +65,7 @@ func TestInitRunsOnAFreshMachine(t *testing.T) {
 	}
 }
 
-func TestAClusterThatIsThereIsLeftAlone(t *testing.T) {
+func TestInitDoesNotRunOnAnExistingCluster(t *testing.T) {
 	t.Parallel()
 	fixture, _, server := begun(t, "")
 	fixture.MustApply(Init())
@@ -77,7 +77,7 @@ func TestAClusterThatIsThereIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestInitGoesOnWhereItWasKilled(t *testing.T) {
+func TestInitResumesAfterAnInterruption(t *testing.T) {
 	t.Parallel()
 	for path := range finished {
 		t.Run("without "+path, func(t *testing.T) {
@@ -94,7 +94,7 @@ func TestInitGoesOnWhereItWasKilled(t *testing.T) {
 		expectInit(machine)
 		fixture.MustApply(Init())
 	})
-	t.Run("before the administrator had rights", func(t *testing.T) {
+	t.Run("before the administrator had permissions", func(t *testing.T) {
 		t.Parallel()
 		fixture, machine, server := begun(t, "")
 		ready := server.Intercept
@@ -102,7 +102,7 @@ func TestInitGoesOnWhereItWasKilled(t *testing.T) {
 			if ready(w, r) {
 				return true
 			}
-			kubetest.Refuse(w, http.StatusForbidden, "Forbidden", "no rights")
+			kubetest.Refuse(w, http.StatusForbidden, "Forbidden", "no permissions")
 			return true
 		}
 		expectInit(machine)
@@ -110,8 +110,8 @@ func TestInitGoesOnWhereItWasKilled(t *testing.T) {
 	})
 }
 
-// It is not init that mends an API server in trouble.
-func TestWhatCannotBeProbedIsNotInitialisedAgain(t *testing.T) {
+// Init does not repair a broken API server.
+func TestInitDoesNotRunIfTheProbeFails(t *testing.T) {
 	t.Parallel()
 	fixture, _, server := begun(t, "")
 	ready := server.Intercept
@@ -127,7 +127,7 @@ func TestWhatCannotBeProbedIsNotInitialisedAgain(t *testing.T) {
 	}
 }
 
-func TestInitThatFailsSaysWhatToDo(t *testing.T) {
+func TestAFailedInitHasAHint(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, one)
 	expectInit(fixture.Host("cp-1")).Returns("[ERROR NumCPU]\n").FailsUnit(1)
@@ -137,7 +137,7 @@ func TestInitThatFailsSaysWhatToDo(t *testing.T) {
 	}
 }
 
-func TestAPlanOfInitSaysSo(t *testing.T) {
+func TestAPlanListsInit(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, one)
 	fixture.Host("cp-1").StrictFiles()

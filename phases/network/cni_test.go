@@ -29,7 +29,7 @@ func TestFlannelIsAppliedOnce(t *testing.T) {
 		t.Errorf("changes %v", fixture.Changes())
 	}
 	if server.Get("/apis/apps/v1/namespaces/kube-flannel/daemonsets/kube-flannel-ds") == nil {
-		t.Error("there is no DaemonSet")
+		t.Error("the DaemonSet does not exist")
 	}
 	fixture.MustApply(CNI())
 	if again := fixture.Changes(); len(again) > 0 {
@@ -37,7 +37,7 @@ func TestFlannelIsAppliedOnce(t *testing.T) {
 	}
 }
 
-func TestFlannelIsThatOfTheInventoryAndTheBundle(t *testing.T) {
+func TestFlannelFollowsTheInventoryAndTheBundle(t *testing.T) {
 	t.Parallel()
 	fixture, server := served(t, one+`
 network: {podSubnet: 10.32.0.0/16, cni: {backend: host-gw, mtu: 1400}}
@@ -59,7 +59,7 @@ controlPlane: {endpoint: api.example}
 		env[entry["name"].(string)] = entry["value"]
 	}
 	if env["KUBERNETES_SERVICE_HOST"] != "api.example" || env["KUBERNETES_SERVICE_PORT"] != "6443" {
-		t.Errorf("the API server is asked at %v", env)
+		t.Errorf("the API server's address is %v", env)
 	}
 	config := server.Get("/api/v1/namespaces/kube-flannel/configmaps/kube-flannel-cfg")["data"].(map[string]any)["net-conf.json"].(string)
 	if !strings.Contains(config, `"Network": "10.32.0.0/16"`) || !strings.Contains(config, `"Type": "host-gw"`) {
@@ -67,7 +67,7 @@ controlPlane: {endpoint: api.example}
 	}
 }
 
-func TestNoPodNetworkIsInstalledWhereNoneIsWanted(t *testing.T) {
+func TestNoPodNetworkIsInstalledIfTheInventoryHasNone(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, one+"network: {cni: {name: none}}\n")
 	fixture.MustApply(CNI())
@@ -76,7 +76,7 @@ func TestNoPodNetworkIsInstalledWhereNoneIsWanted(t *testing.T) {
 	}
 }
 
-// TestABundleWithoutFlannelNamesTheCataloguesImages: hosts pull them then.
+// Hosts pull them then.
 func TestABundleWithoutFlannelNamesTheCataloguesImages(t *testing.T) {
 	t.Parallel()
 	fixture, server := served(t, one)
@@ -88,7 +88,7 @@ func TestABundleWithoutFlannelNamesTheCataloguesImages(t *testing.T) {
 	}
 }
 
-func TestAPlanOfTheNetworkAsksOnly(t *testing.T) {
+func TestAPlanOfTheNetworkChangesNothing(t *testing.T) {
 	t.Parallel()
 	fixture, server := served(t, one)
 	fixture.MustPlan(CNI())
@@ -96,6 +96,6 @@ func TestAPlanOfTheNetworkAsksOnly(t *testing.T) {
 		t.Error(fixture.Changes())
 	}
 	if server.Get("/api/v1/namespaces/kube-flannel") != nil {
-		t.Error("the plan has made the namespace")
+		t.Error("the plan has created the namespace")
 	}
 }

@@ -187,7 +187,7 @@ func TestAJoinThatFailsRevokesItsToken(t *testing.T) {
 	}
 }
 
-func TestAWorkerThatHasJoinedIsLeftAlone(t *testing.T) {
+func TestAWorkerThatHasJoinedDoesNotJoinAgain(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name             string
@@ -224,7 +224,7 @@ func TestAWorkerThatHasJoinedIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestAPlanOfAJoinMakesNoToken(t *testing.T) {
+func TestAPlanOfAJoinCreatesNoToken(t *testing.T) {
 	t.Parallel()
 	fixture, machine, server := joining(t)
 	machine.StrictFiles()
@@ -294,7 +294,7 @@ func TestReadyWaitsForEveryNode(t *testing.T) {
 	}
 }
 
-func TestNobodyWaitsForNodesThatCannotBeReady(t *testing.T) {
+func TestReadyDoesNotWaitWithoutAPodNetwork(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, two+"network: {cni: {name: none}}\n")
 	fixture.MustApply(Ready())

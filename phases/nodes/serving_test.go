@@ -20,8 +20,8 @@ data:
     maxPods: 50
 `
 
-// TestServingFollowsTheInventory: kubelets ask the cluster for certificates
-// where metrics-server verifies them, and stop asking where nothing does.
+// Kubelets request certificates from the cluster if metrics-server verifies them,
+// and sign their own otherwise.
 func TestServingFollowsTheInventory(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -29,11 +29,11 @@ func TestServingFollowsTheInventory(t *testing.T) {
 		changes        int
 		want           string
 	}{
-		"it begins":                {"addons: [{name: metrics-server}]\n", "maxPods: 50\n", 3, "serverTLSBootstrap: true"},
-		"it is so":                 {"addons: [{name: metrics-server}]\n", "serverTLSBootstrap: true\n", 1, "serverTLSBootstrap: true"},
-		"nobody wants it":          {"", "maxPods: 50\n", 0, "maxPods: 50"},
-		"it ends":                  {"", "maxPods: 50\nserverTLSBootstrap: true\n", 2, "serverTLSBootstrap: false"},
-		"the inventory says so":    {"kubernetes: {kubeletConfiguration: {serverTLSBootstrap: true}}\n", "maxPods: 50\n", 3, "serverTLSBootstrap: true"},
+		"it is enabled":            {"addons: [{name: metrics-server}]\n", "maxPods: 50\n", 3, "serverTLSBootstrap: true"},
+		"it is enabled already":    {"addons: [{name: metrics-server}]\n", "serverTLSBootstrap: true\n", 1, "serverTLSBootstrap: true"},
+		"nothing needs it":         {"", "maxPods: 50\n", 0, "maxPods: 50"},
+		"it is disabled":           {"", "maxPods: 50\nserverTLSBootstrap: true\n", 2, "serverTLSBootstrap: false"},
+		"the inventory enables it": {"kubernetes: {kubeletConfiguration: {serverTLSBootstrap: true}}\n", "maxPods: 50\n", 3, "serverTLSBootstrap: true"},
 		"the inventory forbids it": {"addons: [{name: metrics-server}]\nkubernetes: {kubeletConfiguration: {serverTLSBootstrap: false}}\n", "maxPods: 50\n", 0, "maxPods: 50"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -43,7 +43,7 @@ func TestServingFollowsTheInventory(t *testing.T) {
 			fixture.Serve(server)
 			fixture.Host("cp-1").Put(kubeletConfig, test.has)
 			fixture.Facts("cp-1").Existing = []facts.Path{kubeletConfig}
-			// A plan: nothing answers here like a kubelet.
+			// A plan, since no kubelet answers here.
 			fixture.MustPlan(Serving())
 			if got := fixture.Changes(); len(got) != test.changes {
 				t.Errorf("the plan has %q, want %d changes", got, test.changes)

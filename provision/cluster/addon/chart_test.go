@@ -15,7 +15,7 @@ import (
 	"helm.sh/helm/v4/pkg/registry"
 )
 
-// files are a chart with all that is looked at.
+// files are a chart with everything that rendering treats specially.
 var files = map[string]string{
 	"Chart.yaml":  "apiVersion: v2\nname: shop\nversion: 1.2.3\nkubeVersion: '>=1.30.0-0'\n",
 	"values.yaml": "replicas: 1\nname: goods\n",
@@ -109,7 +109,7 @@ func asWanted(t *testing.T, got Rendered) {
 	}
 }
 
-func TestAChartOfAFolder(t *testing.T) {
+func TestAChartFromADirectoryIsRendered(t *testing.T) {
 	t.Parallel()
 	c, err := LoadChart(folder(t, nil))
 	if err != nil {
@@ -122,7 +122,7 @@ func TestAChartOfAFolder(t *testing.T) {
 	asWanted(t, got)
 }
 
-func TestAChartOfARegistry(t *testing.T) {
+func TestAChartFromARegistryIsRendered(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(ggcr.New())
 	t.Cleanup(server.Close)
@@ -152,7 +152,7 @@ func TestAChartOfARegistry(t *testing.T) {
 	}
 }
 
-func TestChartsThatAreRefused(t *testing.T) {
+func TestInvalidChartsAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		changed map[string]string

@@ -1,6 +1,6 @@
 // Package kubeadm renders the configuration documents that kubeadm reads
-// (v1beta4, with those of kubelet and kube-proxy), from the inventory and from
-// a node's facts, the inventory's overrides merged over them.
+// (v1beta4, with those of kubelet and kube-proxy) from the inventory and a node's
+// facts, and merges the inventory's overrides into them.
 package kubeadm
 
 import (
@@ -17,22 +17,22 @@ import (
 )
 
 const (
-	// Dir is where slipway puts the documents on a machine.
+	// Dir is where slipway writes the documents on a host.
 	Dir = "/etc/kubernetes/slipway"
-	// CRISocket is containerd's, passed always: a machine may have others.
+	// CRISocket is containerd's. It is always given, since a host may have others.
 	CRISocket = "unix:///run/containerd/containerd.sock"
 	// BindPort is where each API server listens (kubeadm's default).
 	BindPort = 6443
 )
 
-// Node is what the documents say of one machine.
+// Node is the host that the documents are for.
 type Node struct {
 	Spec config.Host
 	IP   netip.Addr
 }
 
-// document is a template with what is merged over it, one after the other: a
-// null of the inventory's removes a field of the template's.
+// document is a template with layers that are merged into it in order: a null in
+// the inventory removes a field of the template.
 type document struct {
 	template string
 	layers   []map[string]any
@@ -40,7 +40,7 @@ type document struct {
 
 func layered(template string, layers ...map[string]any) document { return document{template, layers} }
 
-// Init is what `kubeadm init --config` reads: InitConfiguration,
+// Init returns what `kubeadm init --config` reads: InitConfiguration,
 // ClusterConfiguration, KubeletConfiguration and KubeProxyConfiguration.
 func Init(c *config.Cluster, node Node) ([]byte, error) {
 	return render(values(c, node),
@@ -51,27 +51,27 @@ func Init(c *config.Cluster, node Node) ([]byte, error) {
 	)
 }
 
-// Join is what `kubeadm join --config` reads. The token is a secret.
+// Join returns what `kubeadm join --config` reads. The token is a secret.
 func Join(c *config.Cluster, node Node, discovery, token string) ([]byte, error) {
 	data := values(c, node)
 	data.Discovery, data.Token = discovery, token
 	return render(data, layered("kubeadm/join.yaml.tmpl", taintsOf(c, node), c.Kubernetes.JoinConfiguration))
 }
 
-// Discovery is the file by which a machine that joins knows the cluster. Its
-// CA (PEM) came through SSH, so that nothing has to be trusted on first use.
+// Discovery returns the file with which a joining host verifies the cluster. Its
+// CA (PEM) was received over SSH, so that nothing is trusted on first use.
 func Discovery(endpoint string, ca []byte) ([]byte, error) {
 	return templates.Render("kubeadm/discovery.conf.tmpl", struct{ Endpoint, CA string }{
 		endpoint, base64.StdEncoding.EncodeToString(ca),
 	})
 }
 
-// Reset is what `kubeadm reset --config` reads.
+// Reset returns what `kubeadm reset --config` reads.
 func Reset() ([]byte, error) {
 	return templates.Render("kubeadm/reset.yaml.tmpl", struct{ CRISocket string }{CRISocket})
 }
 
-// data is what the templates are filled from.
+// data is the input of the templates.
 type data struct {
 	ClusterName, Version, Endpoint      string
 	PodSubnet, ServiceSubnet, DNSDomain string
@@ -88,8 +88,8 @@ func values(c *config.Cluster, node Node) data {
 		NodeName: node.Spec.Name, NodeIP: node.IP.String(), CRISocket: CRISocket,
 		CgroupDriver: c.Containerd.CgroupDriver, ServerTLSBootstrap: c.ServerTLSBootstrap(),
 	}
-	// The API server is asked by its names and by the addresses that SSH uses,
-	// whichever way the reader's kubeconfig goes.
+	// Kubeconfigs reach the API server by its names or by the addresses that SSH
+	// uses.
 	for _, h := range c.ControlPlanes() {
 		d.CertSANs = append(d.CertSANs, h.Name, h.Address)
 	}
@@ -99,7 +99,7 @@ func values(c *config.Cluster, node Node) data {
 	return d
 }
 
-// taintsOf are the taints with which the node registers, as an override.
+// taintsOf returns the taints with which the node registers, as an override.
 func taintsOf(c *config.Cluster, node Node) map[string]any {
 	taints := c.DefaultTaints(node.Spec)
 	list := make([]any, 0, len(taints))
@@ -109,7 +109,7 @@ func taintsOf(c *config.Cluster, node Node) map[string]any {
 	return map[string]any{"nodeRegistration": map[string]any{"taints": list}}
 }
 
-// render makes one YAML stream of the documents.
+// render renders the documents into one YAML stream.
 func render(d data, documents ...document) ([]byte, error) {
 	var out bytes.Buffer
 	for i, doc := range documents {
@@ -128,8 +128,8 @@ func render(d data, documents ...document) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// merge merges as RFC 7396 (JSON merge patch) says. All documents go through
-// it, so that one with an override differs from one without in that only.
+// merge merges by RFC 7396 (JSON merge patch). Documents without an override are
+// merged too, so that they are formatted the same.
 func merge(text []byte, layers []map[string]any) ([]byte, error) {
 	var document map[string]any
 	if err := yaml.Unmarshal(text, &document); err != nil {
