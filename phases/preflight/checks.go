@@ -38,8 +38,8 @@ type checkContext struct {
 	probe prober
 	// matrix is what was measured between the hosts; nil if nothing was, for the
 	// reason in noMesh. meshErr is set if it was tried.
-	matrix    *netprobe.Matrix
-	unmeasured  string
+	matrix     *netprobe.Matrix
+	unmeasured string
 	measureErr error
 	// members are those of etcd on etcdHost; none if there is no etcd yet.
 	etcdHost   string

@@ -57,7 +57,7 @@ func connectionChecks() []Check {
 				},
 			},
 			connection: true,
-			run:       failures(hostKey),
+			run:        failures(hostKey),
 		},
 		{
 			Description: check.Description{
@@ -70,7 +70,7 @@ func connectionChecks() []Check {
 				},
 			},
 			connection: true,
-			run:       failures(hostKeyType),
+			run:        failures(hostKeyType),
 		},
 		{
 			Description: check.Description{
