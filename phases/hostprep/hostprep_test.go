@@ -1,7 +1,6 @@
 package hostprep
 
 import (
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -280,19 +279,5 @@ func TestModulesFolderIsMadeWhereThereIsNone(t *testing.T) {
 	fixture.MustPlan(Kernel())
 	if got := fixture.Changes(); !slices.Contains(got, "run mkdir -p /lib/modules") {
 		t.Errorf("got %v", got)
-	}
-}
-
-// What is not among the facts counts as unset, and would be set each time.
-func TestEverySettingIsAmongTheFacts(t *testing.T) {
-	t.Parallel()
-	asked, err := os.ReadFile("../preflight/facts.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, set := range settings {
-		if !strings.Contains(string(asked), `"`+string(set.Key)+`"`) {
-			t.Errorf("%s is never read", set.Key)
-		}
 	}
 }
