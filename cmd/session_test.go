@@ -86,7 +86,7 @@ func TestPreflightReportsAHostThatCannotBeUsed(t *testing.T) {
 	if code != exitPreflight || complaints != "" {
 		t.Errorf("exit code %d, said %q", code, complaints)
 	}
-	for _, want := range []string{"ssh-hostkey: ", "--accept-new-host-keys", "checks could not be asked on node-0"} {
+	for _, want := range []string{"ssh-hostkey: ", "--accept-new-host-keys", "checks have no result on node-0"} {
 		if strings.Count(out, want) != 1 {
 			t.Errorf("%q stands %d times in\n%s", want, strings.Count(out, want), out)
 		}

@@ -21,14 +21,14 @@ import (
 )
 
 func workflows() []workflow.Workflow {
-	return append([]workflow.Workflow{Apply(), Reset()}, readOnly()...)
+	return append([]workflow.Workflow{Apply(), Reset(), Validate(validate.Options{}, &report.ValidationReport{})}, readOnly()...)
 }
 
 // readOnly lists the workflows that change nothing on a host.
 func readOnly() []workflow.Workflow {
 	return []workflow.Workflow{
 		Preflight(preflight.Options{}, nil), PreflightLocal(preflight.LocalOptions{}, nil),
-		Kubeconfig("", nil), Console(access.Console{}), AddonStatus("", nil), Validate(validate.Options{}, &report.ValidationReport{}),
+		Kubeconfig("", nil), Console(access.Console{}), AddonStatus("", nil),
 	}
 }
 

@@ -78,7 +78,7 @@ func TestThePhaseValidatesTheClusterOfTheHosts(t *testing.T) {
 		t.Parallel()
 		f := workflowtest.New(t, inventory)
 		err := f.Apply(Phase(nodes, &report.ValidationReport{}))
-		if err == nil || !strings.Contains(err.Error(), "there is no cluster yet") || workflow.Hint(err) != "install it with `slipway apply`" {
+		if err == nil || !strings.Contains(err.Error(), "there is no cluster yet") || workflow.Hint(err) != "create it with `slipway apply`" {
 			t.Errorf("error %v, hint %q", err, workflow.Hint(err))
 		}
 	})

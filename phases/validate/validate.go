@@ -14,9 +14,6 @@ package validate
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 
@@ -61,9 +58,6 @@ func Phase(o Options, r *report.ValidationReport) workflow.Phase {
 		On:     workflow.Localhost,
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			client, err := s.Kube(ctx)
-			if errors.Is(err, fs.ErrNotExist) {
-				return workflow.WithHint(fmt.Errorf("there is no cluster yet: %w", err), "install it with `slipway apply`")
-			}
 			if err != nil {
 				return err
 			}

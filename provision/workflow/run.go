@@ -50,7 +50,7 @@ type Run struct {
 	stop  context.CancelCauseFunc
 	locks map[*Host]*lock.Lock
 	kubes kubeClient
-	mu sync.Mutex
+	mu    sync.Mutex
 }
 
 // PhaseError is the failure of a phase on a host.
