@@ -13,7 +13,7 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-var update = flag.Bool("update", false, "write docs/phases.md anew")
+var update = flag.Bool("update", false, "update docs/phases.md")
 
 func TestDocsListEveryPhase(t *testing.T) {
 	t.Parallel()
@@ -29,7 +29,7 @@ func TestDocsListEveryPhase(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), string(have)); diff != "" {
-		t.Errorf("docs/phases.md is not what the phases say; run go test ./phases -update (-want +have):\n%s", diff)
+		t.Errorf("docs/phases.md is out of date; run go test ./phases -update (-want +have):\n%s", diff)
 	}
 }
 
@@ -37,10 +37,10 @@ func phasesPage() []byte {
 	var b bytes.Buffer
 	b.WriteString(`# Phases
 
-Made from the code by ` + "`go test ./phases -update`" + `. A phase starts on a host as soon as the phases that it needs are done
-there; "everywhere" means on all hosts. Run single ones with ` + "`slipway phase run`" + `, leave some out with
-` + "`--skip-phases`" + `, or take a part with ` + "`--from` and `--until`" + `. Below each
-phase stand the commands with which a person would do it, or look; ` + "`slipway explain PHASE`" + ` prints them too.
+This page is generated from the code with ` + "`go test ./phases -update`" + `. A phase starts on a host when the phases that it
+needs are done there; "everywhere" means on all hosts. Run a single phase with ` + "`slipway phase run`" + `, skip phases with
+` + "`--skip-phases`" + `, or select a range with ` + "`--from` and `--until`" + `. The commands below each phase do or check the same
+by hand; ` + "`slipway explain PHASE`" + ` prints them too.
 `)
 	for _, w := range []workflow.Workflow{Apply(), Reset()} {
 		fmt.Fprintf(&b, "\n## slipway %s\n", w.Name)

@@ -1,4 +1,4 @@
-// Package templates holds every file that lands on a machine or in a cluster
+// Package templates holds every file that lands on a host or in a cluster
 // and every script that runs there, as real files. Nothing here decides
 // anything: a phase chooses the file and gives it typed data.
 package templates

@@ -48,18 +48,18 @@ func begun(t *testing.T, leftOut string) (*workflowtest.Fixture, *hosttest.Fake,
 	return fixture, fixture.Host("cp-1"), server
 }
 
-func expectInit(machine *hosttest.Fake) *hosttest.Expectation {
-	return machine.ExpectUnitTimeout("kubeadm-init", 900,
+func expectInit(fake *hosttest.Fake) *hosttest.Expectation {
+	return fake.ExpectUnitTimeout("kubeadm-init", 900,
 		"/usr/local/bin/kubeadm", "init", "--config", "/etc/kubernetes/slipway/init.yaml", "--ignore-preflight-errors", resumable)
 }
 
 func TestInitRunsOnANewHost(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, one)
-	machine := fixture.Host("cp-1")
-	expectInit(machine).Returns("[init] Using Kubernetes version\n")
+	fake := fixture.Host("cp-1")
+	expectInit(fake).Returns("[init] Using Kubernetes version\n")
 	fixture.MustApply(Init())
-	document, ok := machine.File("/etc/kubernetes/slipway/init.yaml")
+	document, ok := fake.File("/etc/kubernetes/slipway/init.yaml")
 	if !ok || document.Mode.Perm() != 0o600 || !strings.Contains(string(document.Content), "advertiseAddress: 192.0.2.11\n") {
 		t.Errorf("the configuration is %v\n%s", document.Mode, document.Content)
 	}
@@ -82,21 +82,21 @@ func TestInitResumesAfterAnInterruption(t *testing.T) {
 	for path := range finished {
 		t.Run("without "+path, func(t *testing.T) {
 			t.Parallel()
-			fixture, machine, _ := begun(t, path)
-			expectInit(machine)
+			fixture, fake, _ := begun(t, path)
+			expectInit(fake)
 			fixture.MustApply(Init())
 		})
 	}
 	t.Run("before its kubeconfig", func(t *testing.T) {
 		t.Parallel()
-		fixture, machine, _ := begun(t, "")
-		machine.Remove(kube.AdminConf)
-		expectInit(machine)
+		fixture, fake, _ := begun(t, "")
+		fake.Remove(kube.AdminConf)
+		expectInit(fake)
 		fixture.MustApply(Init())
 	})
 	t.Run("before the administrator had permissions", func(t *testing.T) {
 		t.Parallel()
-		fixture, machine, server := begun(t, "")
+		fixture, fake, server := begun(t, "")
 		ready := server.Intercept
 		server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
 			if ready(w, r) {
@@ -105,7 +105,7 @@ func TestInitResumesAfterAnInterruption(t *testing.T) {
 			kubetest.Refuse(w, http.StatusForbidden, "Forbidden", "no permissions")
 			return true
 		}
-		expectInit(machine)
+		expectInit(fake)
 		fixture.MustApply(Init())
 	})
 }

@@ -50,20 +50,20 @@ func TestSwapOffUsesTheMechanismOfEachKind(t *testing.T) {
 	fixture.Facts("cp-1").Swap = facts.Swap{
 		Active: []string{"/dev/sda2", "/dev/zram0"}, Fstab: []string{"UUID=y"}, Units: []string{"dev-sda2.swap"}, Zram: []string{"/usr/lib/systemd/zram-generator.conf"},
 	}
-	machine := fixture.Host("cp-1")
-	machine.Put("/etc/fstab", "UUID=y none swap sw 0 0\n")
-	machine.ExpectRun("swapoff", "/dev/sda2")
-	machine.ExpectRun("swapoff", "/dev/zram0")
-	machine.ExpectRun("systemctl", "daemon-reload")
-	machine.ExpectQuery("systemctl", "list-units", "--all", "--plain", "--no-legend", "--type=swap").AsUser().Returns(
+	fake := fixture.Host("cp-1")
+	fake.Put("/etc/fstab", "UUID=y none swap sw 0 0\n")
+	fake.ExpectRun("swapoff", "/dev/sda2")
+	fake.ExpectRun("swapoff", "/dev/zram0")
+	fake.ExpectRun("systemctl", "daemon-reload")
+	fake.ExpectQuery("systemctl", "list-units", "--all", "--plain", "--no-legend", "--type=swap").AsUser().Returns(
 		"dev-sda2.swap loaded active active /dev/sda2\nmasked.swap masked inactive dead masked.swap\nshort\n")
-	machine.ExpectRun("systemctl", "mask", "--now", "dev-sda2.swap")
+	fake.ExpectRun("systemctl", "mask", "--now", "dev-sda2.swap")
 	fixture.MustApply(SwapOff())
 
-	if fstab, _ := machine.File("/etc/fstab"); !strings.HasPrefix(string(fstab.Content), "# slipway: ") {
+	if fstab, _ := fake.File("/etc/fstab"); !strings.HasPrefix(string(fstab.Content), "# slipway: ") {
 		t.Errorf("fstab is %q", fstab.Content)
 	}
-	if zram, ok := machine.File("/etc/systemd/zram-generator.conf"); !ok || strings.Contains(string(zram.Content), "\n[") {
+	if zram, ok := fake.File("/etc/systemd/zram-generator.conf"); !ok || strings.Contains(string(zram.Content), "\n[") {
 		t.Errorf("zram-generator's configuration is %q, %v", zram.Content, ok)
 	}
 	want := []string{"swapon /dev/sda2", "swapon /dev/zram0", "systemctl unmask dev-sda2.swap"}
@@ -88,7 +88,7 @@ func TestSwapIsLeftAlone(t *testing.T) {
 			fixture.Facts("cp-1").Swap = test.swap
 			fixture.MustApply(SwapOff())
 			if asked := fixture.Host("cp-1").Transcript(); asked != "" {
-				t.Errorf("the machine was asked: %s", asked)
+				t.Errorf("the host received: %s", asked)
 			}
 		})
 	}
@@ -98,10 +98,10 @@ func TestSwapGoesWhereFailSwapOnIsSaidToBeOn(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, one+"kubernetes: {kubeletConfiguration: {failSwapOn: true}}\n")
 	fixture.Facts("cp-1").Swap = facts.Swap{Active: []string{"/swapfile"}}
-	machine := fixture.Host("cp-1")
-	machine.ExpectRun("swapoff", "/swapfile")
-	machine.ExpectRun("systemctl", "daemon-reload")
-	machine.ExpectQuery("systemctl", "list-units", "--all", "--plain", "--no-legend", "--type=swap").AsUser()
+	fake := fixture.Host("cp-1")
+	fake.ExpectRun("swapoff", "/swapfile")
+	fake.ExpectRun("systemctl", "daemon-reload")
+	fake.ExpectQuery("systemctl", "list-units", "--all", "--plain", "--no-legend", "--type=swap").AsUser()
 	fixture.MustApply(SwapOff())
 }
 
@@ -175,7 +175,7 @@ func TestWantedSettingsKeepALimitThatIsHigher(t *testing.T) {
 	}
 }
 
-// kernelBed has one machine whose sysctls are those of a fresh Debian.
+// kernelBed has one host whose sysctls are those of a fresh Debian.
 func kernelBed(t *testing.T) *workflowtest.Fixture {
 	t.Helper()
 	fixture := workflowtest.New(t, one)
@@ -197,20 +197,20 @@ var readBackArgv = []string{
 func TestKernelIsSetNowAndForTheNextBoot(t *testing.T) {
 	t.Parallel()
 	fixture := kernelBed(t)
-	machine := fixture.Host("cp-1")
-	machine.ExpectRun("modprobe", "--all", "br_netfilter")
-	machine.ExpectRun("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.bridge.bridge-nf-call-iptables=1",
+	fake := fixture.Host("cp-1")
+	fake.ExpectRun("modprobe", "--all", "br_netfilter")
+	fake.ExpectRun("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.bridge.bridge-nf-call-iptables=1",
 		"net.bridge.bridge-nf-call-ip6tables=1", "fs.inotify.max_user_instances=8192")
-	machine.ExpectQuery(readBackArgv...).Returns("1\n1\n1\n8192\n524288\n")
+	fake.ExpectQuery(readBackArgv...).Returns("1\n1\n1\n8192\n524288\n")
 	fixture.MustApply(Kernel())
 
-	conf, _ := machine.File("/etc/sysctl.d/90-slipway.conf")
+	conf, _ := fake.File("/etc/sysctl.d/90-slipway.conf")
 	for _, line := range []string{"\nnet.ipv4.ip_forward = 1\n", "\nfs.inotify.max_user_watches = 524288\n"} {
 		if !strings.Contains(string(conf.Content), line) {
 			t.Errorf("the file lacks %q:\n%s", line, conf.Content)
 		}
 	}
-	if modules, _ := machine.File("/etc/modules-load.d/slipway.conf"); !strings.HasSuffix(string(modules.Content), "\noverlay\nbr_netfilter\n") {
+	if modules, _ := fake.File("/etc/modules-load.d/slipway.conf"); !strings.HasSuffix(string(modules.Content), "\noverlay\nbr_netfilter\n") {
 		t.Errorf("modules at boot: %q", modules.Content)
 	}
 	// What did not exist before has nothing to go back to.
@@ -248,9 +248,9 @@ func TestASettingThatDoesNotTakeEffectIsSaid(t *testing.T) {
 		"net.ipv4.ip_forward": "0", "net.bridge.bridge-nf-call-iptables": "1", "net.bridge.bridge-nf-call-ip6tables": "1",
 		"fs.inotify.max_user_instances": "8192", "fs.inotify.max_user_watches": "524288",
 	}
-	machine := fixture.Host("cp-1")
-	machine.ExpectRun("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
-	machine.ExpectQuery(readBackArgv...).Returns("0\n1\n1\n8192\n524288\n")
+	fake := fixture.Host("cp-1")
+	fake.ExpectRun("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+	fake.ExpectQuery(readBackArgv...).Returns("0\n1\n1\n8192\n524288\n")
 	err := fixture.Apply(Kernel())
 	if err == nil || !strings.Contains(err.Error(), "net.ipv4.ip_forward") || workflow.Hint(err) == "" {
 		t.Errorf("got %v, hint %q", err, workflow.Hint(err))

@@ -19,9 +19,9 @@ type node struct{ Address, Name string }
 func HostsFile() workflow.Phase {
 	return workflow.Phase{
 		Name:  "hosts-file",
-		Title: "name the nodes in /etc/hosts",
-		Why: "A machine whose own name leads to 127.0.1.1 (as Vagrant boxes have it) gives kubelet and etcd an address " +
-			"that no other machine can reach; the block stands first, so that its lines win.",
+		Title: "add the nodes to /etc/hosts",
+		Why: "If the name of a host resolves to 127.0.1.1, as in Vagrant boxes, kubelet and etcd announce an address " +
+			"that no other host can reach. The block comes first in the file, so its lines take precedence.",
 		Manual: []string{"sed -i '1i NODE_IP NODE_NAME' /etc/hosts    # for each node"},
 		On:     workflow.EachHost,
 		Needs:  []string{"lock"},
@@ -53,8 +53,9 @@ func HostsFile() workflow.Phase {
 	}
 }
 
-// withBlock puts the block first, and takes earlier ones away. The block's own
-// first and last line mark it; a first one whose last is lost is only a line.
+// withBlock puts the block first and removes earlier versions of it. The first
+// and the last line of the block mark it. A first line without its last one does
+// not start a block.
 func withBlock(old, block []byte) []byte {
 	lines := bytes.SplitAfter(bytes.TrimRight(block, "\n"), []byte("\n"))
 	first, last := marker(lines[0]), marker(lines[len(lines)-1])
@@ -71,7 +72,7 @@ func withBlock(old, block []byte) []byte {
 	return out
 }
 
-// marker is a marking line up to where its comment starts.
+// marker returns a marking line without its comment.
 func marker(line []byte) []byte {
 	before, _, _ := bytes.Cut(bytes.TrimRight(line, "\n"), []byte(":"))
 	return before

@@ -16,20 +16,20 @@ const (
 	sysctlConf  = "/etc/sysctl.d/90-slipway.conf"
 )
 
-// modules are loaded now and at each boot. kubeadm does not look for
-// br_netfilter since 1.30, and Flannel fails without it.
+// modules are loaded now and at each boot. Since 1.30 kubeadm no longer checks
+// br_netfilter, and Flannel fails without it.
 var modules = []string{"overlay", "br_netfilter"}
 
-// setting is a sysctl with the value it must have, or at least have.
+// setting is a sysctl with its required or its minimum value.
 type setting struct {
 	Key     facts.Sysctl
 	Value   int
 	atLeast bool
 }
 
-// settings: forwarding and bridged traffic through netfilter are what pod
-// networking needs; the inotify limits are what many kubelets' watches need
-// (k0s#8113).
+// settings enable forwarding and netfilter for bridged traffic, which pod
+// networks need, and raise the inotify limits, which the watches of kubelet and
+// its pods exhaust (k0s#8113).
 var settings = []setting{
 	{Key: facts.IPForward, Value: 1},
 	{Key: facts.BridgeIPTables, Value: 1},
@@ -43,8 +43,8 @@ func Kernel() workflow.Phase {
 	return workflow.Phase{
 		Name:  "kernel",
 		Title: "load kernel modules and set sysctls",
-		Why: "Pods on different nodes reach each other only where the kernel forwards, and Services work only where " +
-			"bridged packets pass through netfilter; both must hold after a reboot too.",
+		Why: "Pods on different nodes reach each other only if the kernel forwards packets, and Services work only if " +
+			"bridged packets pass through netfilter. Both must also hold after a reboot.",
 		Manual: []string{
 			"printf 'overlay\\nbr_netfilter\\n' > /etc/modules-load.d/slipway.conf && modprobe -a overlay br_netfilter",
 			"printf 'net.ipv4.ip_forward = 1\\nnet.bridge.bridge-nf-call-iptables = 1\\nnet.bridge.bridge-nf-call-ip6tables = 1\\nfs.inotify.max_user_instances = 8192\\nfs.inotify.max_user_watches = 524288\\n' > /etc/sysctl.d/90-slipway.conf && sysctl --system",
@@ -73,7 +73,7 @@ func setKernel(ctx context.Context, s *workflow.Step) error {
 	return applySettings(ctx, s, wanted)
 }
 
-// loadModules loads those that the kernel does not have yet.
+// loadModules loads the modules that the kernel lacks.
 func loadModules(ctx context.Context, s *workflow.Step) error {
 	if err := modulesFolder(ctx, s); err != nil {
 		return err
@@ -91,8 +91,8 @@ func loadModules(ctx context.Context, s *workflow.Step) error {
 	return err
 }
 
-// modulesFolder makes /lib/modules where a machine has none, as a container
-// without a kernel of its own: kube-proxy's pod mounts it.
+// modulesFolder creates /lib/modules on a host that has none, such as a
+// container: kube-proxy's pod mounts it.
 func modulesFolder(ctx context.Context, s *workflow.Step) error {
 	if s.Facts().Exists(facts.KernelModules) {
 		return nil
@@ -105,7 +105,7 @@ func modulesFolder(ctx context.Context, s *workflow.Step) error {
 	return err
 }
 
-// wantedSettings keeps a limit that is higher already.
+// wantedSettings keeps a limit that is already higher.
 func wantedSettings(f *facts.Facts) []setting {
 	var wanted []setting
 	for _, set := range settings {
@@ -118,8 +118,8 @@ func wantedSettings(f *facts.Facts) []setting {
 	return wanted
 }
 
-// applySettings sets those that differ, each with its old value to go back to,
-// and reads all of them back: some are refused without an error.
+// applySettings sets the sysctls that differ, records their old values for reset,
+// and reads all of them back: the kernel ignores some without an error.
 func applySettings(ctx context.Context, s *workflow.Step, wanted []setting) error {
 	set := host.Cmd{Argv: []string{"sysctl", "-q", "-w"}, Sudo: true}
 	for _, w := range wanted {
@@ -158,8 +158,8 @@ func readBack(ctx context.Context, s *workflow.Step, wanted []setting) error {
 	}
 	if string(res.Stdout) != expected {
 		return workflow.WithHint(
-			fmt.Errorf("sysctls %v read back as %q, not as %q", argv[2:], res.Stdout, expected),
-			"look for another file in /etc/sysctl.d that sets them, or a container that may not")
+			fmt.Errorf("sysctls %v have the values %q after setting them to %q", argv[2:], res.Stdout, expected),
+			"remove the file in /etc/sysctl.d that sets them; a container may not be permitted to set them")
 	}
 	return nil
 }

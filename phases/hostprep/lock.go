@@ -1,5 +1,5 @@
-// Package hostprep prepares a machine for Kubernetes: swap off, what the
-// kernel has to do, names of the other nodes.
+// Package hostprep prepares a host for Kubernetes: the lock, swap, kernel modules
+// and sysctls, /etc/hosts, and the prerequisites of storage.
 package hostprep
 
 import (
@@ -8,13 +8,13 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// Lock keeps other installers off the machine until the run ends.
+// Lock takes the lock of the host until the run ends.
 func Lock() workflow.Phase {
 	return workflow.Phase{
 		Name:     "lock",
-		Title:    "keep other installers off the machine",
-		Why:      "Two installers at once on one machine leave it in a state that neither of them knows.",
-		Manual:   []string{"cat /run/slipway/lock    # who is at work there"},
+		Title:    "lock the host",
+		Why:      "Two installers that change the same host at once leave it in a state that neither of them expects.",
+		Manual:   []string{"cat /run/slipway/lock    # the installer that holds the lock"},
 		On:       workflow.EachHost,
 		NeedsAll: []string{"preflight"},
 		Always:   true,

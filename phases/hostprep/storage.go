@@ -19,13 +19,13 @@ const (
 	initiatorName = "/etc/iscsi/initiatorname.iscsi"
 )
 
-// Storage prepares a machine for the storage that the inventory names.
+// Storage prepares a host for the storage addons of the inventory.
 func Storage() workflow.Phase {
 	return workflow.Phase{
 		Name:  "storage",
-		Title: "prepare the machine for volumes",
-		Why: "Longhorn attaches volumes over iSCSI and mounts shared ones over NFS: without the daemon, the module and the " +
-			"programs its pods crash or its volumes hang; and multipathd takes its disks unless it is told not to.",
+		Title: "prepare the host for volumes",
+		Why: "Longhorn attaches volumes over iSCSI and mounts shared volumes over NFS. Without the daemon, the module and " +
+			"the programs, its pods crash or its volumes hang. multipathd claims its disks unless it is configured not to.",
 		Manual: []string{
 			"apt-get install -y open-iscsi nfs-common    # iscsi-initiator-utils and nfs-utils on RHEL-like systems",
 			"echo iscsi_tcp > /etc/modules-load.d/slipway-iscsi.conf && modprobe iscsi_tcp",
@@ -53,7 +53,7 @@ func Storage() workflow.Phase {
 	}
 }
 
-// storageOf are the addons that keep volumes on the machines.
+// storageOf returns the addons that keep volumes on the hosts.
 func storageOf(c *config.Cluster) []config.Addon {
 	var all []config.Addon
 	for _, a := range c.Addons {
@@ -64,8 +64,8 @@ func storageOf(c *config.Cluster) []config.Addon {
 	return all
 }
 
-// volumeFolder makes the folder of volumes. When it is taken back, only an
-// empty one goes; reset says so of one that is not.
+// volumeFolder creates the directory of the volumes. Reset deletes it only if it is
+// empty, and reports it otherwise.
 func volumeFolder(ctx context.Context, s *workflow.Step, path string) error {
 	if _, err := s.Query(ctx, host.Cmd{Argv: []string{"test", "-d", path}, Sudo: true}); err == nil || !host.Exited(err) {
 		return err
@@ -78,7 +78,7 @@ func volumeFolder(ctx context.Context, s *workflow.Step, path string) error {
 	return err
 }
 
-// iscsi brings what Longhorn needs of the machine.
+// iscsi installs and starts what Longhorn needs on the host.
 func iscsi(ctx context.Context, s *workflow.Step) error {
 	if err := packages(ctx, s); err != nil {
 		return err
@@ -88,7 +88,7 @@ func iscsi(ctx context.Context, s *workflow.Step) error {
 	}
 	if !s.Facts().Module("iscsi_tcp") {
 		if _, err := s.Run(ctx, host.Cmd{Argv: []string{"modprobe", "iscsi_tcp"}, Sudo: true}); err != nil {
-			return workflow.WithHint(err, "install a kernel that has iscsi_tcp: small cloud kernels lack it")
+			return workflow.WithHint(err, "install a kernel with iscsi_tcp; minimal cloud kernels lack it")
 		}
 	}
 	if !s.Facts().Exists(facts.InitiatorName) {
@@ -102,8 +102,8 @@ func iscsi(ctx context.Context, s *workflow.Step) error {
 	return multipath(ctx, s)
 }
 
-// packages installs those whose programs the machine lacks, or whose
-// installation did not come to its end.
+// packages installs the packages whose programs the host lacks, or whose
+// installation was interrupted.
 func packages(ctx context.Context, s *workflow.Step) error {
 	family, err := distro.Of(s.Facts().OS)
 	unfinished := func(p distro.Package) bool {
@@ -125,10 +125,10 @@ func packages(ctx context.Context, s *workflow.Step) error {
 	cmd := host.Script("packages.sh", templates.Script(family.Script), family.Names(missing...)...)
 	cmd.Output = s.Output()
 	_, err = s.Run(ctx, cmd)
-	return workflow.WithHint(err, "let the machine reach its package mirror, or install them yourself: "+family.Install(missing...))
+	return workflow.WithHint(err, "give the host access to its package mirror, or install the packages yourself: "+family.Install(missing...))
 }
 
-// multipath tells multipathd, where it runs, to leave Longhorn's disks alone.
+// multipath configures multipathd, where it runs, to ignore Longhorn's disks.
 func multipath(ctx context.Context, s *workflow.Step) error {
 	if !s.Facts().Active("multipathd.service") {
 		return nil

@@ -34,7 +34,7 @@ func TestLocalPathGetsItsFolder(t *testing.T) {
 	}
 }
 
-// TestLonghornGetsWhatItNeeds: everything on a bare machine, nothing on one
+// TestLonghornGetsWhatItNeeds: everything on a bare host, nothing on one
 // that has it.
 func TestLonghornGetsWhatItNeeds(t *testing.T) {
 	t.Parallel()

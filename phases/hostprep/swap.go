@@ -13,22 +13,22 @@ import (
 const (
 	fstab         = "/etc/fstab"
 	zramGenerator = "/etc/systemd/zram-generator.conf"
-	// commentedOut heads a line of /etc/fstab that reset brings back.
+	// commentedOut is the prefix of a line of /etc/fstab that reset restores.
 	commentedOut = "# slipway: swap off: "
 )
 
-// SwapOff turns swap off for good, each kind by its own mechanism.
+// SwapOff turns swap off permanently, each kind with its own mechanism.
 func SwapOff() workflow.Phase {
 	return workflow.Phase{
 		Name:  "swap-off",
-		Title: "turn swap off for good",
-		Why: "kubelet does not start while swap is on (failSwapOn), and swap comes back with the next boot " +
-			"from /etc/fstab, systemd's swap units or zram, unless each is told.",
+		Title: "turn swap off permanently",
+		Why: "kubelet does not start while swap is on (failSwapOn). /etc/fstab, the swap units of systemd and zram " +
+			"each turn it on again at the next boot.",
 		Manual: []string{
 			"swapoff -a",
 			"sed -i '/\\sswap\\s/s/^/# /' /etc/fstab",
 			"systemctl mask SWAP_UNIT    # each of: systemctl list-units --type=swap",
-			"touch /etc/systemd/zram-generator.conf    # where zram-generator is",
+			"touch /etc/systemd/zram-generator.conf    # if zram-generator is installed",
 		},
 		On:    workflow.EachHost,
 		Needs: []string{"lock"},
@@ -69,8 +69,8 @@ func swapOff(ctx context.Context, s *workflow.Step) error {
 	return maskUnits(ctx, s)
 }
 
-// maskUnits masks the swap units that are left once those that systemd makes
-// of /etc/fstab have gone.
+// maskUnits masks the swap units that remain after those that systemd generates
+// from /etc/fstab are gone.
 func maskUnits(ctx context.Context, s *workflow.Step) error {
 	list := []string{"systemctl", "list-units", "--all", "--plain", "--no-legend", "--type=swap"}
 	res, err := s.Query(ctx, host.Cmd{Argv: list})
@@ -94,7 +94,7 @@ func maskUnits(ctx context.Context, s *workflow.Step) error {
 	return nil
 }
 
-// withoutSwap comments the swap lines of an fstab out.
+// withoutSwap comments out the swap lines of an fstab.
 func withoutSwap(content []byte) []byte {
 	var out bytes.Buffer
 	for line := range bytes.Lines(content) {

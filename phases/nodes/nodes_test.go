@@ -71,10 +71,10 @@ func TestKubeletThatIsNotEnabledIsEnabled(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n")
 	fixture.Bundle = workflowtest.NewBundle(t)
-	machine := fixture.Host("cp-1")
-	machine.ExpectRunScript("enable.sh", "kubelet.service").Times(2)
+	fake := fixture.Host("cp-1")
+	fake.ExpectRunScript("enable.sh", "kubelet.service").Times(2)
 	fixture.MustApply(Kubelet())
-	machine.ExpectQuery("systemctl", "is-enabled", "--quiet", "kubelet.service").AsUser().Fails(1, "")
+	fake.ExpectQuery("systemctl", "is-enabled", "--quiet", "kubelet.service").AsUser().Fails(1, "")
 	fixture.MustApply(Kubelet())
 }
 
@@ -100,9 +100,9 @@ func TestWantedPlugin(t *testing.T) {
 // joining is a fixture whose control plane serves; the worker is fresh.
 func joining(t *testing.T) (*workflowtest.Fixture, *hosttest.Fake, *kubetest.Server) {
 	t.Helper()
-	fixture, machine, server := starting(t)
+	fixture, fake, server := starting(t)
 	server.Put(controllersAccount)
-	return fixture, machine, server
+	return fixture, fake, server
 }
 
 // controllersAccount is what a controller manager at work makes.
@@ -120,16 +120,16 @@ func starting(t *testing.T) (*workflowtest.Fixture, *hosttest.Fake, *kubetest.Se
 
 const workerNode = "apiVersion: v1\nkind: Node\nmetadata: {name: w-1}\n"
 
-func expectJoin(machine *hosttest.Fake) *hosttest.Expectation {
-	return machine.ExpectUnitTimeout("kubeadm-join", 600,
+func expectJoin(fake *hosttest.Fake) *hosttest.Expectation {
+	return fake.ExpectUnitTimeout("kubeadm-join", 600,
 		"/usr/local/bin/kubeadm", "join", "--config", "/etc/kubernetes/slipway/join.yaml", "--ignore-preflight-errors", resumable)
 }
 
 func TestAWorkerJoinsWithATokenOfItsOwn(t *testing.T) {
 	t.Parallel()
-	fixture, machine, server := joining(t)
-	expectJoin(machine).Then(func() {
-		document, _ := machine.File("/etc/kubernetes/slipway/join.yaml")
+	fixture, fake, server := joining(t)
+	expectJoin(fake).Then(func() {
+		document, _ := fake.File("/etc/kubernetes/slipway/join.yaml")
 		_, rest, _ := strings.Cut(string(document.Content), "tlsBootstrapToken: ")
 		id, _, _ := strings.Cut(rest, ".")
 		if server.Get("/api/v1/namespaces/kube-system/secrets/bootstrap-token-"+id) == nil {
@@ -143,7 +143,7 @@ func TestAWorkerJoinsWithATokenOfItsOwn(t *testing.T) {
 		"/etc/kubernetes/slipway/join.yaml":      "value: 192.0.2.21\n",
 		"/etc/kubernetes/slipway/discovery.conf": `server: "https://192.0.2.11:6443"`,
 	} {
-		if file, _ := machine.File(path); file.Mode.Perm() != 0o600 || !strings.Contains(string(file.Content), want) {
+		if file, _ := fake.File(path); file.Mode.Perm() != 0o600 || !strings.Contains(string(file.Content), want) {
 			t.Errorf("%s is %v:\n%s", path, file.Mode, file.Content)
 		}
 	}
@@ -159,13 +159,13 @@ func TestAWorkerJoinsWithATokenOfItsOwn(t *testing.T) {
 
 func TestAJoinWaitsForTheControllersThatSignItsCertificate(t *testing.T) {
 	t.Parallel()
-	fixture, machine, server := starting(t)
+	fixture, fake, server := starting(t)
 	var working atomic.Bool
 	time.AfterFunc(500*time.Millisecond, func() {
 		working.Store(true)
 		server.Put(controllersAccount)
 	})
-	expectJoin(machine).Then(func() {
+	expectJoin(fake).Then(func() {
 		if !working.Load() {
 			t.Error("kubelet is started before its certificate can be signed")
 		}
@@ -176,8 +176,8 @@ func TestAJoinWaitsForTheControllersThatSignItsCertificate(t *testing.T) {
 
 func TestAJoinThatFailsRevokesItsToken(t *testing.T) {
 	t.Parallel()
-	fixture, machine, server := joining(t)
-	expectJoin(machine).Returns("error: timed out\n").FailsUnit(1)
+	fixture, fake, server := joining(t)
+	expectJoin(fake).Returns("error: timed out\n").FailsUnit(1)
 	err := fixture.Apply(Join())
 	if err == nil || !strings.Contains(err.Error(), "timed out") || !strings.Contains(workflow.Hint(err), "w-1") {
 		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
@@ -202,8 +202,8 @@ func TestAWorkerThatHasJoinedDoesNotJoinAgain(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			fixture, machine, server := joining(t)
-			active := machine.ExpectQuery("systemctl", "is-active", "--quiet", "kubelet.service").AsUser().AnyTimes()
+			fixture, fake, server := joining(t)
+			active := fake.ExpectQuery("systemctl", "is-active", "--quiet", "kubelet.service").AsUser().AnyTimes()
 			if test.conf {
 				fixture.Facts("w-1").Existing = []facts.Path{"/etc/kubernetes/kubelet.conf"}
 			}
@@ -214,7 +214,7 @@ func TestAWorkerThatHasJoinedDoesNotJoinAgain(t *testing.T) {
 				server.Put(workerNode)
 			}
 			if !test.left {
-				expectJoin(machine).Then(func() { server.Put(workerNode) })
+				expectJoin(fake).Then(func() { server.Put(workerNode) })
 			}
 			fixture.MustApply(Join())
 			if left := len(fixture.Changes()) == 0; left != test.left {
@@ -226,8 +226,8 @@ func TestAWorkerThatHasJoinedDoesNotJoinAgain(t *testing.T) {
 
 func TestAPlanOfAJoinCreatesNoToken(t *testing.T) {
 	t.Parallel()
-	fixture, machine, server := joining(t)
-	machine.StrictFiles()
+	fixture, fake, server := joining(t)
+	fake.StrictFiles()
 	fixture.MustPlan(Join())
 	if diff := cmp.Diff([]string{"join the cluster"}, fixture.Changes()); diff != "" {
 		t.Error(diff)

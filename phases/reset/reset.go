@@ -1,4 +1,4 @@
-// Package reset takes back what the journal of a machine says was done.
+// Package reset undoes the changes that the journal of a host lists.
 package reset
 
 import (
@@ -20,7 +20,7 @@ import (
 // configFile is on a file system that is empty after a boot.
 const configFile = "/run/slipway/reset.yaml"
 
-// notOurs says that the machine has no journal: there is nothing to take back.
+// notOurs reports that the host has no journal: there is nothing to undo.
 func notOurs(_ context.Context, s *workflow.Step) (bool, error) {
 	return !s.Facts().Exists(facts.Journal), nil
 }
@@ -30,7 +30,7 @@ func Stop() workflow.Phase {
 	return workflow.Phase{
 		Name:  "stop",
 		Title: "stop kubelet, the pods and containerd",
-		Why:   "Files are taken away only when nothing uses them any more.",
+		Why:   "Files are deleted only when nothing uses them.",
 		Manual: []string{
 			"systemctl disable --now kubelet",
 			"ctr -n k8s.io tasks kill --signal SIGKILL --all TASK    # for each of: ctr -n k8s.io tasks list",
@@ -61,11 +61,11 @@ func Network() workflow.Phase {
 	return workflow.Phase{
 		Name:  "network",
 		Title: "remove the cluster's links and packet filter chains",
-		Why:   "Only chains and links that Kubernetes and its CNI name are removed: a foreign firewall stays as it is.",
+		Why:   "Only the chains and links of Kubernetes and its pod network are removed; other firewall rules stay.",
 		Manual: []string{
 			"ip link delete cni0; ip link delete flannel.1",
 			"iptables-save | grep -v -E 'KUBE-|FLANNEL|CNI-' | iptables-restore",
-			"ip netns list    # and delete those of pods: cni-...",
+			"ip netns list    # delete those of pods: cni-...",
 		},
 		On:    workflow.EachHost,
 		Needs: []string{"stop"},
@@ -77,15 +77,15 @@ func Network() workflow.Phase {
 	}
 }
 
-// Undo takes back, the last first, what the journal has, and closes it.
+// Undo undoes the entries of the journal, the last one first, and archives it.
 func Undo() workflow.Phase {
 	return workflow.Phase{
 		Name:  "undo",
-		Title: "put back what was there before",
-		Why:   "Each file that was changed comes back as it was, each that was made goes, swap and services are as before.",
+		Title: "undo the changes in the journal",
+		Why:   "Changed files are restored, created files are deleted, and swap and services return to their previous state.",
 		Manual: []string{
-			"cat /var/lib/slipway/journal/*    # what was changed, and what was there before",
-			"rm -rf /etc/kubernetes /var/lib/etcd /var/lib/kubelet /etc/cni /opt/cni    # only what the journal says was absent",
+			"cat /var/lib/slipway/journal/*    # the changes, and the files that were replaced",
+			"rm -rf /etc/kubernetes /var/lib/etcd /var/lib/kubelet /etc/cni /opt/cni    # only what the journal lists as created",
 		},
 		On:    workflow.EachHost,
 		Needs: []string{"network"},
@@ -99,7 +99,7 @@ func undo(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	machine := s.WithoutJournal()
+	unjournaled := s.WithoutJournal()
 	var paths []string
 	flush := func() error {
 		if len(paths) == 0 {
@@ -107,7 +107,7 @@ func undo(ctx context.Context, s *workflow.Step) error {
 		}
 		args := append([]string{journal.Dir}, paths...)
 		paths = nil
-		_, err := machine.Run(ctx, host.Script("undo.sh", templates.Script("reset/undo.sh"), args...))
+		_, err := unjournaled.Run(ctx, host.Script("undo.sh", templates.Script("reset/undo.sh"), args...))
 		return err
 	}
 	for _, e := range slices.Backward(entries) {
@@ -118,10 +118,11 @@ func undo(ctx context.Context, s *workflow.Step) error {
 			if err := flush(); err != nil {
 				return err
 			}
-			_, err := machine.Run(ctx, host.Cmd{Argv: e.Undo, Sudo: true})
+			_, err := unjournaled.Run(ctx, host.Cmd{Argv: e.Undo, Sudo: true})
 			var exit *host.ExitError
 			if errors.As(err, &exit) {
-				// A service that is gone cannot be disabled: said, not fatal.
+				// A service that no longer exists cannot be disabled. That is reported and not
+				// fatal.
 				s.Note("%s: %v", strings.Join(e.Undo, " "), err)
 			} else if err != nil {
 				return err
@@ -132,6 +133,6 @@ func undo(ctx context.Context, s *workflow.Step) error {
 		return err
 	}
 	archive := journal.Dir + "-" + time.Now().UTC().Format("20060102T150405Z")
-	_, err = machine.Run(ctx, host.Script("archive.sh", templates.Script("reset/archive.sh"), journal.Dir, archive))
+	_, err = unjournaled.Run(ctx, host.Script("archive.sh", templates.Script("reset/archive.sh"), journal.Dir, archive))
 	return err
 }

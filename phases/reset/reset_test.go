@@ -17,7 +17,7 @@ import (
 
 const one = "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n"
 
-// entries is a journal with what apply does to a machine, in its order.
+// entries is a journal with what apply does to a host, in its order.
 var entries = []journal.Entry{
 	{Kind: "file", Path: "/etc/fstab", Existed: true},
 	{Kind: "run", Run: "swapoff /dev/sda2", Undo: []string{"swapon", "/dev/sda2"}},
@@ -28,7 +28,7 @@ var entries = []journal.Entry{
 	{Kind: "file", Path: "/usr/local/bin/kubelet"},
 }
 
-// used is a fixture whose machine has that journal.
+// used is a fixture whose host has that journal.
 func used(t *testing.T) (*workflowtest.Fixture, *hosttest.Fake) {
 	t.Helper()
 	fixture := workflowtest.New(t, one)
@@ -41,31 +41,31 @@ func used(t *testing.T) (*workflowtest.Fixture, *hosttest.Fake) {
 		}
 		lines.Write(append(line, '\n'))
 	}
-	machine := fixture.Host("cp-1")
-	machine.Put(journal.Dir+"/entries.jsonl", lines.String())
-	return fixture, machine
+	fake := fixture.Host("cp-1")
+	fake.Put(journal.Dir+"/entries.jsonl", lines.String())
+	return fixture, fake
 }
 
 // steps is what undo does, in its order. The clock of synctest stands still.
-func steps(machine *hosttest.Fake) []*hosttest.Expectation {
+func steps(fake *hosttest.Fake) []*hosttest.Expectation {
 	const dir = journal.Dir
 	return []*hosttest.Expectation{
-		machine.ExpectRunScript("undo.sh", dir, "file", "false", "/usr/local/bin/kubelet", ""),
-		machine.ExpectRun("systemctl", "disable", "--now", "containerd.service"),
-		machine.ExpectRunScript("undo.sh", dir,
+		fake.ExpectRunScript("undo.sh", dir, "file", "false", "/usr/local/bin/kubelet", ""),
+		fake.ExpectRun("systemctl", "disable", "--now", "containerd.service"),
+		fake.ExpectRunScript("undo.sh", dir,
 			"file", "false", "/etc/containerd/config.toml", "", "dir", "false", "/etc/containerd", "/etc/containerd"),
-		machine.ExpectRun("swapon", "/dev/sda2"),
-		machine.ExpectRunScript("undo.sh", dir, "file", "true", "/etc/fstab", ""),
-		machine.ExpectRunScript("archive.sh", dir, dir+"-20000101T000000Z"),
+		fake.ExpectRun("swapon", "/dev/sda2"),
+		fake.ExpectRunScript("undo.sh", dir, "file", "true", "/etc/fstab", ""),
+		fake.ExpectRunScript("archive.sh", dir, dir+"-20000101T000000Z"),
 	}
 }
 
 func TestTheLastChangeIsUndoneFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		fixture, machine := used(t)
-		machine.InOrder()
-		steps(machine)
+		fixture, fake := used(t)
+		fake.InOrder()
+		steps(fake)
 		fixture.MustApply(Undo())
 	})
 }
@@ -73,8 +73,8 @@ func TestTheLastChangeIsUndoneFirst(t *testing.T) {
 func TestACommandThatCannotBeTakenBackIsSaid(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		fixture, machine := used(t)
-		steps(machine)[1].Fails(1, "Unit containerd.service does not exist.")
+		fixture, fake := used(t)
+		steps(fake)[1].Fails(1, "Unit containerd.service does not exist.")
 		fixture.MustApply(Undo())
 		if got := fixture.Notes(); len(got) != 1 || !strings.Contains(got[0], "does not exist") {
 			t.Errorf("notes %v", got)
@@ -86,8 +86,8 @@ func TestACommandThatCannotBeTakenBackIsSaid(t *testing.T) {
 func TestALostConnectionKeepsTheJournal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		fixture, machine := used(t)
-		for i, step := range steps(machine) {
+		fixture, fake := used(t)
+		for i, step := range steps(fake) {
 			if i == 3 {
 				step.Error(host.ErrUnreachable)
 			}
@@ -98,7 +98,7 @@ func TestALostConnectionKeepsTheJournal(t *testing.T) {
 		if err := fixture.Apply(Undo()); !errors.Is(err, host.ErrUnreachable) {
 			t.Errorf("got %v", err)
 		}
-		if asked := machine.Transcript(); strings.Contains(asked, "archive.sh") || strings.Contains(asked, "/etc/fstab") {
+		if asked := fake.Transcript(); strings.Contains(asked, "archive.sh") || strings.Contains(asked, "/etc/fstab") {
 			t.Errorf("goes on: %s", asked)
 		}
 	})
@@ -106,8 +106,8 @@ func TestALostConnectionKeepsTheJournal(t *testing.T) {
 
 func TestAPlanOfUndoChangesNothing(t *testing.T) {
 	t.Parallel()
-	fixture, machine := used(t)
-	machine.StrictFiles()
+	fixture, fake := used(t)
+	fake.StrictFiles()
 	fixture.MustPlan(Undo())
 	if got := fixture.Changes(); len(got) != 6 || got[3] != "run swapon /dev/sda2" {
 		t.Errorf("changes %q", got)
@@ -116,18 +116,18 @@ func TestAPlanOfUndoChangesNothing(t *testing.T) {
 
 func TestStopHandsKubeadmItsConfiguration(t *testing.T) {
 	t.Parallel()
-	fixture, machine := used(t)
-	machine.ExpectRunScript("stop.sh", configFile).Returns("[reset] Stopping the kubelet service\n")
+	fixture, fake := used(t)
+	fake.ExpectRunScript("stop.sh", configFile).Returns("[reset] Stopping the kubelet service\n")
 	fixture.MustApply(Stop())
-	if file, _ := machine.File(configFile); !strings.Contains(string(file.Content), "kind: ResetConfiguration") {
+	if file, _ := fake.File(configFile); !strings.Contains(string(file.Content), "kind: ResetConfiguration") {
 		t.Errorf("%s is %q", configFile, file.Content)
 	}
 }
 
 func TestTheNetworkIsRemoved(t *testing.T) {
 	t.Parallel()
-	fixture, machine := used(t)
-	machine.ExpectRunScript("network.sh")
+	fixture, fake := used(t)
+	fake.ExpectRunScript("network.sh")
 	fixture.MustApply(Network())
 }
 
@@ -139,6 +139,6 @@ func TestAMachineThatSlipwayNeverHadIsLeftAlone(t *testing.T) {
 		fixture.MustApply(phase)
 	}
 	if asked := fixture.Host("cp-1").Transcript(); asked != "" {
-		t.Errorf("the machine was asked: %s", asked)
+		t.Errorf("the host received: %s", asked)
 	}
 }

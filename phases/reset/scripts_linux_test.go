@@ -18,7 +18,7 @@ import (
 	"slipway.io/slipway/templates"
 )
 
-// sh runs a script as machines do; stand-ins for programs are first on the PATH.
+// sh runs a script as hosts do; stand-ins for programs are first on the PATH.
 func sh(t *testing.T, script string, standIns map[string]string, args ...string) {
 	t.Helper()
 	programs := t.TempDir()
@@ -72,7 +72,7 @@ func write(t *testing.T, path, content string, mode fs.FileMode) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	// As WriteFile of a machine: another file takes the place of the old one.
+	// As WriteFile of a host: another file takes the place of the old one.
 	if err := os.RemoveAll(path); err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +238,7 @@ COMMIT
 `
 
 // network are stand-ins for the programs of network.sh: none of it touches
-// this machine.
+// this computer.
 func network(t *testing.T, rules string) (standIns map[string]string, written func() string) {
 	t.Helper()
 	dir := t.TempDir()

@@ -13,9 +13,10 @@ import (
 	"slipway.io/slipway/templates"
 )
 
-// settings are what containerd's configuration must come to.
+// settings are the values that containerd's configuration must have.
 type settings struct {
-	// major is containerd's: 1.x and 2.x name their plugins differently.
+	// major is the major version of containerd: 1.x and 2.x name their plugins
+	// differently.
 	major         int
 	PauseImage    string
 	SystemdCgroup bool
@@ -37,7 +38,7 @@ func settingsOf(s *workflow.Step) (settings, error) {
 	}, nil
 }
 
-// plugins are the paths of the settings in a configuration of that major
+// plugins returns the paths of the settings in a configuration of that major
 // version (containerd, docs/cri/config.md).
 type plugins struct {
 	template                         string
@@ -64,7 +65,8 @@ func (w settings) plugins() plugins {
 	}
 }
 
-// render is the configuration file, the inventory's settings merged over it.
+// render returns the configuration file with the settings of the inventory merged
+// over it.
 func (w settings) render(overrides map[string]any) ([]byte, error) {
 	text, err := templates.Render(w.plugins().template, w)
 	if err != nil || len(overrides) == 0 {
@@ -82,7 +84,7 @@ func (w settings) render(overrides map[string]any) ([]byte, error) {
 	return append([]byte(head), merged...), nil
 }
 
-// compare says in which settings a dumped configuration is another one.
+// compare lists the settings in which a dumped configuration differs.
 func (w settings) compare(dump []byte) []string {
 	var have map[string]any
 	if err := toml.Unmarshal(dump, &have); err != nil {
@@ -108,7 +110,7 @@ func (w settings) compare(dump []byte) []string {
 	return problems
 }
 
-// lookup is the value at a path of nested tables; nil if there is none.
+// lookup returns the value at a path of nested tables; nil if there is none.
 func lookup(tables map[string]any, path []string) any {
 	var at any = tables
 	for _, key := range path {
@@ -121,7 +123,7 @@ func lookup(tables map[string]any, path []string) any {
 	return at
 }
 
-// mirrorFiles are the hosts.toml of each mirrored registry.
+// mirrorFiles returns the hosts.toml of each mirrored registry.
 func mirrorFiles(mirrors []config.Mirror) ([]host.File, error) {
 	var files []host.File
 	for _, m := range mirrors {

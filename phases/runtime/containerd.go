@@ -1,5 +1,5 @@
 // Package runtime installs containerd with a configuration that slipway owns
-// whole, and brings the images.
+// completely, and imports the images.
 package runtime
 
 import (
@@ -22,32 +22,32 @@ const (
 	certsDir    = "/etc/containerd/certs.d"
 )
 
-// binaries are what containerd is made of, as the bundle names them.
+// binaries are the programs of containerd, by their names in the bundle.
 var binaries = []string{"containerd", "containerd-shim-runc-v2", "ctr", "runc"}
 
-// folders belong to containerd alone: reset removes them with all they hold.
-// containerd itself closes its state to others.
+// folders belong to containerd alone: reset deletes them with their content.
+// containerd itself restricts the mode of its state.
 func folders() []host.File {
 	return []host.File{
 		{Path: "/etc/containerd", Mode: fs.ModeDir | 0o755},
 		{Path: "/var/lib/containerd", Mode: fs.ModeDir | 0o700},
 		{Path: "/opt/containerd", Mode: fs.ModeDir | 0o755},
-		// It makes this one itself when it starts.
+		// containerd creates this one when it starts.
 		{Path: "/etc/cni", Mode: fs.ModeDir | 0o755},
 		{Path: "/etc/cni/net.d", Mode: fs.ModeDir | 0o755},
 	}
 }
 
-// Containerd installs and starts it.
+// Containerd installs and starts containerd.
 func Containerd() workflow.Phase {
 	return workflow.Phase{
 		Name:  "containerd",
 		Title: "install containerd",
-		Why: "A distribution's containerd is often too old, has CRI switched off or another cgroup driver than kubelet; " +
-			"this one is of a pinned version, with one configuration, whose effect is read back.",
+		Why: "The containerd of a distribution is often too old, disables CRI or uses another cgroup driver than kubelet. " +
+			"This one has a pinned version and one configuration, whose effect is verified.",
 		Manual: []string{
 			"install -m 755 containerd containerd-shim-runc-v2 ctr runc /usr/local/bin/",
-			"containerd config default > /etc/containerd/config.toml    # then set SystemdCgroup = true, and the pause image",
+			"containerd config default > /etc/containerd/config.toml    # then set SystemdCgroup = true and the pause image",
 			"systemctl enable --now containerd",
 			"containerd config dump | grep -E 'SystemdCgroup|sandbox'",
 		},
@@ -81,15 +81,15 @@ func installContainerd(ctx context.Context, s *workflow.Step) error {
 	if _, err := host.EnsureFiles(ctx, s, append(files, mirrors...)...); err != nil {
 		return err
 	}
-	// Mirrors are read without a restart, everything else at the start.
+	// containerd reads mirrors without a restart, everything else when it starts.
 	if err := systemd.EnsureService(ctx, s, service, configFile, serviceFile, install.BinDir+"/containerd"); err != nil {
 		return err
 	}
 	return want.assert(ctx, s)
 }
 
-// assert reads the configuration that containerd really has: a key of another
-// version is ignored without an error. A plan has not written it.
+// assert verifies the configuration that containerd has in effect: it ignores keys
+// of another version without an error. A plan has not written the file.
 func (w settings) assert(ctx context.Context, s *workflow.Step) error {
 	if s.Planning() {
 		return nil
@@ -105,5 +105,5 @@ func (w settings) assert(ctx context.Context, s *workflow.Step) error {
 	}
 	return workflow.WithHint(
 		fmt.Errorf("containerd does not have the configuration of %s: %s", configFile, strings.Join(problems, "; ")),
-		"look at containerd.config in the inventory, which is merged over it")
+		"check containerd.config in the inventory, which is merged over it")
 }

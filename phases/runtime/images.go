@@ -14,18 +14,18 @@ import (
 	"slipway.io/slipway/templates"
 )
 
-// pinned is the label with which kubelet's garbage collection leaves an image
-// alone (containerd, internal/cri/labels: PinnedImageLabelKey).
+// pinned is the label that protects an image from kubelet's garbage collection
+// (containerd, internal/cri/labels: PinnedImageLabelKey).
 const pinned = "io.cri-containerd.pinned=pinned"
 
-// Images brings the images that the machine's role needs.
+// Images imports the images that the role of the host needs.
 func Images() workflow.Phase {
 	return workflow.Phase{
 		Name:  "images",
 		Title: "import the images",
-		Why: "kubeadm times out where images are pulled slowly, and thirty machines behind one address are refused by a " +
-			"registry; each image comes once to the installer and from there to each machine, before init starts. " +
-			"They are pinned, so that no garbage collection takes what cannot be had again.",
+		Why: "kubeadm times out if images are pulled slowly, and registries limit the pulls of many hosts behind one " +
+			"address. Each image is downloaded once and sent to each host before init starts. " +
+			"Images are pinned, so that kubelet's garbage collection does not delete what cannot be pulled again.",
 		Manual: []string{
 			"ctr -n k8s.io images import IMAGE.tar",
 			"ctr -n k8s.io images label IMAGE io.cri-containerd.pinned=pinned",
@@ -39,14 +39,13 @@ func Images() workflow.Phase {
 	}
 }
 
-// AddonImages brings the images of addons. Nothing waits for them before the
-// addons do.
+// AddonImages imports the images of addons. Only the addons wait for them.
 func AddonImages() workflow.Phase {
 	return workflow.Phase{
 		Name:  "addon-images",
 		Title: "import the images of addons",
-		Why: "A pod that starts before its image is there is put off for minutes; and a host gets no image of an addon " +
-			"that the inventory does not name.",
+		Why: "A pod that starts before its image is imported backs off for minutes. A host receives only images of " +
+			"addons in the inventory.",
 		Manual: []string{
 			"ctr -n k8s.io images import IMAGE.tar",
 			"ctr -n k8s.io images label IMAGE io.cri-containerd.pinned=pinned",
@@ -64,8 +63,8 @@ func AddonImages() workflow.Phase {
 	}
 }
 
-// imagesOf are those of an addon, or with "" those of every cluster, that the
-// machine's role needs.
+// imagesOf imports the images of an addon that the role of the host needs; with
+// "" those of every cluster.
 func imagesOf(s *workflow.Step, addon string) []bundle.Image {
 	return s.Bundle().AddonImages(addon, install.Role(s.Target.Config), s.Facts().Arch)
 }
@@ -75,7 +74,7 @@ func importImages(ctx context.Context, s *workflow.Step, wanted []bundle.Image) 
 	if err != nil || len(missing) == 0 {
 		return err
 	}
-	// The stream is made while it is sent: no copy on either side's disk.
+	// The stream is created while it is sent: neither side stores a copy.
 	read, write := io.Pipe()
 	defer read.Close()
 	done := make(chan error, 1)
@@ -102,7 +101,7 @@ func importImages(ctx context.Context, s *workflow.Step, wanted []bundle.Image) 
 	return err
 }
 
-// firstOf is the cause: a stream that could not be made breaks the import.
+// firstOf returns the cause: a stream that could not be created breaks the import.
 func firstOf(stream, run error) error {
 	if stream != nil && !strings.Contains(stream.Error(), run.Error()) {
 		return fmt.Errorf("%w (%w)", run, stream)
@@ -110,8 +109,8 @@ func firstOf(stream, run error) error {
 	return run
 }
 
-// missingImages are those of the wanted that the machine has not, or not pinned, under the
-// digest of the bundle.
+// missingImages returns the wanted images that the host lacks, or does not have
+// pinned, with the digest of the bundle.
 func missingImages(ctx context.Context, s *workflow.Step, wanted []bundle.Image) ([]bundle.Image, error) {
 	res, err := s.Query(ctx, host.Cmd{Argv: ctr("images", "list"), Sudo: true})
 	if err != nil && !host.Exited(err) {
@@ -133,7 +132,7 @@ func missingImages(ctx context.Context, s *workflow.Step, wanted []bundle.Image)
 	return missing, nil
 }
 
-// ctr is containerd's own client in the namespace of Kubernetes.
+// ctr is the client of containerd in the namespace of Kubernetes.
 func ctr(args ...string) []string {
 	return append([]string{install.BinDir + "/ctr", "--namespace", "k8s.io"}, args...)
 }

@@ -24,8 +24,8 @@ func line(image bundle.Image, labels string) string {
 	return image.Name + " application/vnd.oci.image.manifest.v1+json " + image.Digest + " 12.3 MiB linux/amd64 " + labels + "\n"
 }
 
-func listImages(machine *hosttest.Fake) *hosttest.Expectation {
-	return machine.ExpectQuery("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "list")
+func listImages(fake *hosttest.Fake) *hosttest.Expectation {
+	return fake.ExpectQuery("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "list")
 }
 
 func TestMissingImages(t *testing.T) {
@@ -99,12 +99,12 @@ func TestImagesOfAddons(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			fixture, machine := installed(t, test.inventory, "ok\n")
+			fixture, fake := installed(t, test.inventory, "ok\n")
 			if len(test.want) > 0 {
-				listImages(machine).Returns(list)
-				machine.ExpectRun("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "import", "--digests=false", "-").
+				listImages(fake).Returns(list)
+				fake.ExpectRun("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "import", "--digests=false", "-").
 					Stdin(archiveOf(t, fixture.Bundle, fixture.Bundle.AddonImages("traefik", "", "amd64")))
-				machine.ExpectRunScript("pin-images.sh", append([]string{pinned}, test.want...)...)
+				fake.ExpectRunScript("pin-images.sh", append([]string{pinned}, test.want...)...)
 			}
 			fixture.MustApply(AddonImages())
 		})
@@ -130,23 +130,23 @@ func names(images []bundle.Image) []string {
 
 func TestImagesAreStreamedAndPinned(t *testing.T) {
 	t.Parallel()
-	fixture, machine := installed(t, one, "ok\n")
+	fixture, fake := installed(t, one, "ok\n")
 	all := names(wanted(fixture.Bundle, "control-plane"))
 	archive := archiveOf(t, fixture.Bundle, wanted(fixture.Bundle, "control-plane"))
-	listImages(machine).Returns(list)
-	machine.ExpectRun("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "import", "--digests=false", "-").Stdin(archive)
-	machine.ExpectRunScript("pin-images.sh", append([]string{pinned}, all...)...)
+	listImages(fake).Returns(list)
+	fake.ExpectRun("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "import", "--digests=false", "-").Stdin(archive)
+	fake.ExpectRunScript("pin-images.sh", append([]string{pinned}, all...)...)
 	fixture.MustApply(Images())
 }
 
 func TestImagesThatAreThereAreNotSentAgain(t *testing.T) {
 	t.Parallel()
-	fixture, machine := installed(t, one, "ok\n")
+	fixture, fake := installed(t, one, "ok\n")
 	var listed strings.Builder
 	for _, image := range wanted(fixture.Bundle, "control-plane") {
 		listed.WriteString(line(image, pinned))
 	}
-	listImages(machine).Returns(listed.String())
+	listImages(fake).Returns(listed.String())
 	fixture.MustApply(Images())
 	if got := fixture.Changes(); len(got) > 0 {
 		t.Errorf("changes %v", got)
@@ -155,9 +155,9 @@ func TestImagesThatAreThereAreNotSentAgain(t *testing.T) {
 
 func TestAnImportThatFailsIsAnError(t *testing.T) {
 	t.Parallel()
-	fixture, machine := installed(t, one, "ok\n")
-	listImages(machine).Returns(list)
-	machine.ExpectRun("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "import", "--digests=false", "-").Fails(1, "ctr: no space left on device")
+	fixture, fake := installed(t, one, "ok\n")
+	listImages(fake).Returns(list)
+	fake.ExpectRun("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "import", "--digests=false", "-").Fails(1, "ctr: no space left on device")
 	err := fixture.Apply(Images())
 	var exit *host.ExitError
 	if !errors.As(err, &exit) || exit.Code != 1 {
@@ -168,7 +168,7 @@ func TestAnImportThatFailsIsAnError(t *testing.T) {
 // What is wrong with the bundle is the cause, and says so.
 func TestADamagedImageStopsTheImport(t *testing.T) {
 	t.Parallel()
-	fixture, machine := installed(t, one, "ok\n")
+	fixture, fake := installed(t, one, "ok\n")
 	pause, err := fixture.Bundle.Image("registry.k8s.io/pause", "amd64")
 	if err != nil {
 		t.Fatal(err)
@@ -177,7 +177,7 @@ func TestADamagedImageStopsTheImport(t *testing.T) {
 	if err := os.WriteFile(blob, []byte("damaged"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	listImages(machine).Returns(list)
+	listImages(fake).Returns(list)
 	err = fixture.Apply(Images())
 	var corrupt *bundle.CorruptError
 	if !errors.As(err, &corrupt) {
@@ -187,8 +187,8 @@ func TestADamagedImageStopsTheImport(t *testing.T) {
 
 func TestAPlanSendsNoImages(t *testing.T) {
 	t.Parallel()
-	fixture, machine := installed(t, one, "ok\n")
-	listImages(machine).Fails(127, "not found")
+	fixture, fake := installed(t, one, "ok\n")
+	listImages(fake).Fails(127, "not found")
 	fixture.MustPlan(Images())
 	got := fixture.Changes()
 	if len(got) != 2 || !strings.HasPrefix(got[0], "run import 4 images: ") || !strings.HasPrefix(got[1], "run pin-images.sh ") {

@@ -15,7 +15,7 @@ import (
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "update the golden files")
 
 const one = "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n"
 
@@ -93,8 +93,8 @@ func TestDumpIsCompared(t *testing.T) {
 		want       settings
 		problems   []string
 	}{
-		{"as it shall be", dump, settings{2, pause, true}, nil},
-		{"of containerd 1 as it shall be", string(v1), settings{1, pause, true}, nil},
+		{"as required", dump, settings{2, pause, true}, nil},
+		{"of containerd 1 as required", string(v1), settings{1, pause, true}, nil},
 		{"with another pause image", dump, settings{2, "registry.k8s.io/pause:3.9", true}, []string{
 			"plugins.io.containerd.cri.v1.images.pinned_images.sandbox is registry.k8s.io/pause:3.10.2, not registry.k8s.io/pause:3.9",
 		}},
@@ -154,50 +154,50 @@ func TestMirrorsAreFilesOfTheirRegistries(t *testing.T) {
 	}
 }
 
-// installed is a fixture whose machine has containerd's service.
+// installed is a fixture whose host has containerd's service.
 func installed(t *testing.T, inventory, state string) (*workflowtest.Fixture, *hosttest.Fake) {
 	t.Helper()
 	fixture := workflowtest.New(t, inventory)
 	fixture.Bundle = workflowtest.NewBundle(t)
-	machine := fixture.Host("cp-1")
-	machine.ExpectQueryScript("state.sh", service, configFile, serviceFile, "/usr/local/bin/containerd").Returns(state).AnyTimes()
-	return fixture, machine
+	fake := fixture.Host("cp-1")
+	fake.ExpectQueryScript("state.sh", service, configFile, serviceFile, "/usr/local/bin/containerd").Returns(state).AnyTimes()
+	return fixture, fake
 }
 
-func dumpOf(t *testing.T, machine *hosttest.Fake) *hosttest.Expectation {
+func dumpOf(t *testing.T, fake *hosttest.Fake) *hosttest.Expectation {
 	t.Helper()
 	content, err := os.ReadFile("testdata/dump-containerd-2.toml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return machine.ExpectQuery("/usr/local/bin/containerd", "--config", configFile, "config", "dump").Returns(string(content))
+	return fake.ExpectQuery("/usr/local/bin/containerd", "--config", configFile, "config", "dump").Returns(string(content))
 }
 
 func TestContainerdIsInstalledAndAskedWhatItHas(t *testing.T) {
 	t.Parallel()
-	fixture, machine := installed(t, one+"containerd: {mirrors: [{registry: docker.io, endpoints: [https://a.example]}]}\n", "containerd.service is not enabled\n")
-	machine.ExpectRunScript("start.sh", service)
-	dumpOf(t, machine)
+	fixture, fake := installed(t, one+"containerd: {mirrors: [{registry: docker.io, endpoints: [https://a.example]}]}\n", "containerd.service is not enabled\n")
+	fake.ExpectRunScript("start.sh", service)
+	dumpOf(t, fake)
 	fixture.MustApply(Containerd())
 	for _, path := range []string{
 		"/etc/containerd", "/var/lib/containerd", "/etc/containerd/config.toml", "/etc/containerd/certs.d/docker.io/hosts.toml",
 		"/etc/systemd/system/containerd.service", "/usr/local/bin/containerd", "/usr/local/bin/containerd-shim-runc-v2", "/usr/local/bin/ctr", "/usr/local/bin/runc",
 	} {
-		_, file := machine.File(path)
-		_, blob := machine.Blob(path)
+		_, file := fake.File(path)
+		_, blob := fake.Blob(path)
 		if !file && !blob {
 			t.Errorf("%s is missing", path)
 		}
 	}
-	if text, _ := machine.File(configFile); !strings.Contains(string(text.Content), "sandbox = '"+workflowtest.PauseImage+"'") {
+	if text, _ := fake.File(configFile); !strings.Contains(string(text.Content), "sandbox = '"+workflowtest.PauseImage+"'") {
 		t.Errorf("the pause image of the bundle is not pinned:\n%s", text.Content)
 	}
 }
 
 func TestContainerdThatIgnoresItsFileIsSaid(t *testing.T) {
 	t.Parallel()
-	fixture, machine := installed(t, one+"containerd: {cgroupDriver: cgroupfs}\n", "ok\n")
-	dumpOf(t, machine)
+	fixture, fake := installed(t, one+"containerd: {cgroupDriver: cgroupfs}\n", "ok\n")
+	dumpOf(t, fake)
 	err := fixture.Apply(Containerd())
 	if err == nil || !strings.Contains(err.Error(), "SystemdCgroup is true, not false") || workflow.Hint(err) == "" {
 		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
@@ -207,9 +207,9 @@ func TestContainerdThatIgnoresItsFileIsSaid(t *testing.T) {
 // The dump in a plan is that of the configuration before.
 func TestAPlanOfAnotherConfigurationIsNoError(t *testing.T) {
 	t.Parallel()
-	fixture, machine := installed(t, one+"containerd: {cgroupDriver: cgroupfs}\n", "ok\n")
-	machine.StrictFiles()
-	machine.Put(configFile, "another")
+	fixture, fake := installed(t, one+"containerd: {cgroupDriver: cgroupfs}\n", "ok\n")
+	fake.StrictFiles()
+	fake.Put(configFile, "another")
 	fixture.MustPlan(Containerd())
 	if got := strings.Join(fixture.Changes(), "\n"); !strings.Contains(got, "write "+configFile) {
 		t.Errorf("got %s", got)

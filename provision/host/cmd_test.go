@@ -14,7 +14,7 @@ func TestCmdString(t *testing.T) {
 		want string
 	}{
 		{"a command is its argv", host.Cmd{Argv: []string{"swapoff", "/dev/sda"}}, "swapoff /dev/sda"},
-		{"words are told apart", host.Cmd{Argv: []string{"echo", "a b", ""}}, "echo 'a b' ''"},
+		{"words stay separate", host.Cmd{Argv: []string{"echo", "a b", ""}}, "echo 'a b' ''"},
 		{"a script is its name and arguments", host.Script("undo.sh", nil, "a", "b c"), "undo.sh a 'b c'"},
 		{"a script without arguments is its name", host.Script("undo.sh", nil), "undo.sh"},
 		{"a command with a name is that name", host.Cmd{Name: "import", Argv: []string{"ctr", "import", "-"}}, "import"},

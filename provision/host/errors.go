@@ -26,7 +26,7 @@ var (
 	ErrCorrupt = errors.New("checksum differs")
 )
 
-// HostKeyError: the machine's host key is unknown or another one than
+// HostKeyError: the host's host key is unknown or another one than
 // known_hosts has.
 type HostKeyError struct {
 	// Host is the inventory's name, Address "host:port".
@@ -39,7 +39,7 @@ type HostKeyError struct {
 	Changed bool
 	Known   []string
 	// KnownTypes are the types of those keys. Without KeyType among them the
-	// machine may be the same one, which no longer offers the type that was
+	// host may be the same one, which no longer offers the type that was
 	// recorded.
 	KnownTypes []string
 }

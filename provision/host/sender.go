@@ -24,9 +24,9 @@ import (
 // not what was sent (EX_DATAERR of sysexits.h).
 const receivedCorrupt = 65
 
-// Sender sends files to many machines, several in one stream, which costs both
+// Sender sends files to many hosts, several in one stream, which costs both
 // sides far less than a request and an answer for each packet. What it reads
-// here is hashed once, whatever the number of machines. The machines need tar.
+// here is hashed once, whatever the number of hosts. The hosts need tar.
 type Sender struct {
 	mu   sync.Mutex
 	sums map[string]func() (sums, error)
@@ -35,7 +35,7 @@ type Sender struct {
 // sums of a local file, in lower-case hex.
 type sums struct{ sha256, blake2b string }
 
-// Send brings files to one machine, whether or not they are there already. The
+// Send brings files to one host, whether or not they are there already. The
 // files of a folder are put in place together, once all of them are verified;
 // what is not as Blob.SHA256 says, here or there, is an error that wraps
 // ErrCorrupt. It is a Run for each folder.

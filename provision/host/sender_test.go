@@ -16,7 +16,7 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// here runs commands on this machine; altered changes what comes through stdin.
+// here runs commands on this computer; altered changes what comes through stdin.
 type here struct {
 	host.Host
 	altered func([]byte) []byte
@@ -114,7 +114,7 @@ func TestSenderRefusesALocalFileOfAnotherSum(t *testing.T) {
 func TestSenderSaysWhatTheMachineSays(t *testing.T) {
 	t.Parallel()
 	source := t.TempDir()
-	// A file where the folder should be, as a machine that has no room refuses.
+	// A file where the folder should be, as a host that has no room refuses.
 	target := filepath.Join(source, "kubelet")
 	var sender host.Sender
 	err := sender.Send(t.Context(), here{}, []host.Blob{blob(t, source, "kubelet", "good", target, 0o755)})

@@ -26,7 +26,7 @@ const (
 	Change Kind = "change"
 	// Waiting is the last observation of something that is waited for.
 	Waiting Kind = "waiting"
-	// Output is a line that a long step printed on the machine.
+	// Output is a line that a long step printed on the host.
 	Output Kind = "output"
 	// Note is for people: a warning, a hint, the next step.
 	Note Kind = "note"

@@ -14,7 +14,7 @@ import (
 	"slipway.io/slipway/provision/report"
 )
 
-// planOf makes a plan over one strict machine, on which no file may change.
+// planOf makes a plan over one strict host, on which no file may change.
 func planOf(t *testing.T) (*Run, *hosttest.Fake, *report.Recorder) {
 	t.Helper()
 	fake := hosttest.NewFake(t, "cp")
@@ -119,7 +119,7 @@ func TestAPlanGoesAsFarAsItCanSee(t *testing.T) {
 		{"a file that would be there", []func(context.Context, *Step) error{install, read}, []string{"run install", "set it up"}, nil},
 		{"a command that is not there", []func(context.Context, *Step) error{query}, nil, &host.ExitError{}},
 		{"a file that is not there", []func(context.Context, *Step) error{read}, nil, fs.ErrNotExist},
-		{"a machine that cannot be reached", []func(context.Context, *Step) error{install, unreachable}, []string{"run install"}, host.ErrUnreachable},
+		{"an unreachable host", []func(context.Context, *Step) error{install, unreachable}, []string{"run install"}, host.ErrUnreachable},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -171,7 +171,7 @@ func TestAPlanDoesWhatItCannotProbe(t *testing.T) {
 	}
 }
 
-// The other machine's plan does not explain what this one lacks.
+// The other host's plan does not explain what this one lacks.
 func TestAPlanTellsMachinesApart(t *testing.T) {
 	t.Parallel()
 	r, _, _ := planOf(t)

@@ -135,7 +135,7 @@ grep -qs '^ENABLED=yes' /etc/ufw/ufw.conf && fact firewall ufw
 	$1 == "chain" { chain = table " " $2 }
 	/hook input/ && /policy drop/ && !(closed && chain == "ip filter INPUT") { print "firewall\tnftables " chain }'
 
-# The name of this machine on an address of the loopback, as Vagrant boxes have.
+# The name of this computer on an address of the loopback, as Vagrant boxes have.
 awk -v name="$(uname -n)" '$1 ~ /^127\./ { for (i = 2; i <= NF; i++) if ($i == name) print "loopback\t" $1 " " $i }' /etc/hosts 2>/dev/null
 
 # The proxy of services and logins.

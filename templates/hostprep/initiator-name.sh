@@ -1,5 +1,5 @@
 #!/bin/sh
-# Gives the machine a name as an iSCSI initiator, as some packages do when they
+# Gives the host a name as an iSCSI initiator, as some packages do when they
 # are installed, unless it has one.
 set -eu
 file=/etc/iscsi/initiatorname.iscsi

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs Debian packages; the lists of packages are fetched only if the ones
-# that the machine has do not do.
+# that the host has do not do.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 # What was interrupted comes first, or apt-get refuses. A package that is broken

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Stops kubelet, every pod and what is left of them. Argument: kubeadm's
-# ResetConfiguration, as a file; the machine need not have kubeadm any more.
+# ResetConfiguration, as a file; the host need not have kubeadm any more.
 set -eu
 config=$1
 systemctl stop kubelet.service 2>/dev/null || true

@@ -57,13 +57,13 @@ func TestBinariesThatAreMissingOrOtherwiseAreSent(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, one)
 	fixture.Bundle = workflowtest.NewBundle(t)
-	machine := fixture.Host("cp-1")
+	fake := fixture.Host("cp-1")
 	same, err := fixture.Bundle.File("kubelet", "amd64")
 	if err != nil {
 		t.Fatal(err)
 	}
-	machine.PutBlob(host.Blob{Path: "/usr/local/bin/kubelet", SHA256: same.SHA256})
-	machine.Put("/usr/local/bin/kubeadm", "an older one")
+	fake.PutBlob(host.Blob{Path: "/usr/local/bin/kubelet", SHA256: same.SHA256})
+	fake.Put("/usr/local/bin/kubeadm", "an older one")
 	install := phase(func(ctx context.Context, s *workflow.Step) error {
 		return Binaries(ctx, s, []string{"kubelet", "kubeadm", "cni/bridge"})
 	})
@@ -76,7 +76,7 @@ func TestBinariesThatAreMissingOrOtherwiseAreSent(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	blob, _ := machine.Blob("/opt/cni/bin/bridge")
+	blob, _ := fake.Blob("/opt/cni/bin/bridge")
 	if content, err := os.ReadFile(blob.Source); err != nil || string(content) != "the program cni/bridge" || blob.Mode != 0o755 {
 		t.Errorf("sent %+v: %q, %v", blob, content, err)
 	}

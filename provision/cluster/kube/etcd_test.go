@@ -18,7 +18,7 @@ import (
 	"slipway.io/slipway/provision/host/hosttest"
 )
 
-// dialingHost is a fake machine on whose 127.0.0.1:2379 something listens.
+// dialingHost is a fake host on whose 127.0.0.1:2379 something listens.
 type dialingHost struct {
 	*hosttest.Fake
 	address string

@@ -19,7 +19,7 @@ import (
 	"slipway.io/slipway/provision/config"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "update the golden files")
 
 // golden compares with testdata/name.
 func golden(t *testing.T, name string, got []byte) {

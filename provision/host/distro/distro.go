@@ -10,7 +10,7 @@ import (
 	"slipway.io/slipway/provision/host/facts"
 )
 
-// Package is what a machine needs, whatever a distribution calls it.
+// Package is what a host needs, whatever a distribution calls it.
 type Package string
 
 // The packages.

@@ -1,4 +1,4 @@
-// Package facts is what a machine looks like: read once at the start of a run,
+// Package facts is what a host looks like: read once at the start of a run,
 // by one script in one round trip, and never written.
 package facts
 
@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Facts of one machine.
+// Facts of one host.
 type Facts struct {
 	// Hostname as the kernel has it; Arch as Go and Kubernetes call it
 	// (amd64, arm64); Kernel is uname -r.
@@ -20,12 +20,12 @@ type Facts struct {
 	CgroupVersion int
 	// SELinux is enforcing or permissive; empty where it is not there or off.
 	SELinux string
-	// Init is the name of process 1: systemd on every supported machine.
+	// Init is the name of process 1: systemd on every supported host.
 	Init string
-	// MachineID, ProductUUID and MACs tell machines apart.
+	// MachineID, ProductUUID and MACs tell hosts apart.
 	MachineID, ProductUUID string
 	MACs                   []string
-	// Skew is how far the machine's clock is ahead of the installer's, give or
+	// Skew is how far the host's clock is ahead of localhost's, give or
 	// take half the round trip.
 	Skew time.Duration
 
@@ -56,14 +56,14 @@ type Facts struct {
 	// those that are one.
 	MTUs    map[string]int
 	Bridges []string
-	// Loopback are the names of the machine that /etc/hosts has on an address
+	// Loopback are the names of the host that /etc/hosts has on an address
 	// of the loopback: "127.0.1.1 node-1".
 	Loopback []string
 	// Firewalls are those that are active: ufw, and iptables or chains of
 	// nftables ("nftables inet filter input") that drop what nobody let in.
 	// firewalld is among ActiveUnits.
 	Firewalls []string
-	// MaxSessions is sshd's; 0 where it cannot be had.
+	// MaxSessions is the setting of sshd; 0 if unknown.
 	MaxSessions int
 	// ActiveUnits are those of the units that checks ask for.
 	ActiveUnits []string
@@ -137,7 +137,7 @@ func (f *Facts) Command(name string) bool { return slices.Contains(f.Commands, n
 // Lacks says whether facts could not be read for want of the program.
 func (f *Facts) Lacks(program string) bool { return slices.Contains(f.Missing, program) }
 
-// DefaultAddress is the machine's IPv4 address on its default route; invalid
+// DefaultAddress is the host's IPv4 address on its default route; invalid
 // if there is no such route.
 func (f *Facts) DefaultAddress() netip.Addr {
 	for _, r := range f.Routes {
@@ -181,7 +181,7 @@ func (f *Facts) MTU(addr netip.Addr) int {
 	return 1500
 }
 
-// HasAddress says whether the address is on one of the machine's interfaces.
+// HasAddress says whether the address is on one of the host's interfaces.
 func (f *Facts) HasAddress(addr netip.Addr) bool {
 	return slices.ContainsFunc(f.Addresses, func(a Address) bool { return a.Prefix.Addr() == addr })
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// least is what a machine must tell.
+// least is what a host must tell.
 const least = "arch\tx86_64\nkernel\t6.1.0\n"
 
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -168,7 +168,7 @@ func TestSkewIsMeasuredAgainstTheMiddleOfTheRoundTrip(t *testing.T) {
 		{"a clock that is right", "1767268801.000000000", 2 * time.Second, 0},
 		{"a clock that is ahead", "1767268860.500000000", 0, time.Minute + 500*time.Millisecond},
 		{"a clock that is behind", "1767268700", 0, -100 * time.Second},
-		{"a machine whose date knows no fractions", "1767268801.%N", 0, time.Second},
+		{"a host whose date prints no fractions", "1767268801.%N", 0, time.Second},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -30,7 +30,7 @@ func TestTheScriptTellsAboutThisMachine(t *testing.T) {
 		t.Errorf("incomplete: %+v\n%s", f, complaints.String())
 	}
 	if f.Skew.Abs() > time.Minute {
-		t.Errorf("this machine's clock is %s off itself", f.Skew)
+		t.Errorf("this computer's clock is %s off itself", f.Skew)
 	}
 	if len(f.Disks) != 2 || f.Disks[1].Path != "/var/lib/no/such/folder" || f.Disks[1].SizeMiB == 0 || !strings.HasPrefix(f.Disks[1].MountPoint, "/") {
 		t.Errorf("disks %+v", f.Disks)
@@ -46,7 +46,7 @@ func TestTheScriptTellsAboutThisMachine(t *testing.T) {
 	}
 	for line := range strings.Lines(string(out)) {
 		if key, value, _ := strings.Cut(line, "\t"); strings.TrimSpace(value) == "" {
-			t.Errorf("%s is told without a value", key)
+			t.Errorf("%s has no value", key)
 		}
 	}
 }

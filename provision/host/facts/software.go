@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Software is what is installed on a machine that matters to a cluster.
+// Software is what is installed on a host that matters to a cluster.
 type Software struct {
 	// Kubelet and Containerd are the versions of the programs on the PATH;
 	// empty where there is none.

@@ -56,7 +56,7 @@ func (f *Fake) ExpectUnitTimeout(name string, seconds int, argv ...string) *Expe
 }
 
 // FailsUnit lets a unit's command end with code, which it announces as the
-// machine does. The unit's log is what Returns was given.
+// host does. The unit's log is what Returns was given.
 func (e *Expectation) FailsUnit(code int) *Expectation {
 	name := ""
 	if len(e.cmd.Argv) > 4 {
@@ -116,7 +116,7 @@ func (e *Expectation) Times(n int) *Expectation { e.times = n; return e }
 func (e *Expectation) AnyTimes() *Expectation { e.times = -1; return e }
 
 // Then is called whenever it happens, before it answers: what the command
-// changes on the machine (Put, Remove).
+// changes on the host (Put, Remove).
 func (e *Expectation) Then(do func()) *Expectation { e.then = do; return e }
 
 // String is the line that it would be in the transcript.

@@ -14,19 +14,19 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// Put places a file of root's with mode 0644 on the machine.
+// Put places a file of root's with mode 0644 on the host.
 func (f *Fake) Put(path, content string) {
 	f.PutFile(host.File{Path: path, Content: []byte(content)})
 }
 
-// PutFile places a file or directory on the machine.
+// PutFile places a file or directory on the host.
 func (f *Fake) PutFile(file host.File) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.files[file.Path] = normal(file)
 }
 
-// PutBlob places a large file on the machine.
+// PutBlob places a large file on the host.
 func (f *Fake) PutBlob(blob host.Blob) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

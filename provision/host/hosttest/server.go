@@ -41,7 +41,7 @@ type ServerConfig struct {
 	// Exec handles commands; see Shell. Nil: each ends with 127.
 	Exec func(ctx context.Context, e Exec) int
 	// SFTP answers in the process itself whatever would start an SFTP server
-	// program: files are those of this machine, with the rights of the test.
+	// program: files are those of this computer, with the rights of the test.
 	SFTP bool
 	// Silent accepts TCP and never says a word.
 	Silent bool
@@ -172,7 +172,7 @@ func (s *Server) Drop() {
 }
 
 // Freeze lets nothing through any more, in either direction, on connections old
-// and new, as a machine that lost its power does. Thaw lets it through again.
+// and new, as a host that lost its power does. Thaw lets it through again.
 func (s *Server) Freeze() { s.line.gate.Store(closedGate()) }
 
 // Thaw ends Freeze.

@@ -28,7 +28,7 @@ type Exec struct {
 }
 
 // Shell is an ServerConfig.Exec that runs each command with `sh -c` on this
-// machine, with the given folder of programs first on the PATH, as sshd would.
+// host, with the given folder of programs first on the PATH, as sshd would.
 func Shell(programs string, env ...string) func(context.Context, Exec) int {
 	return func(ctx context.Context, e Exec) int {
 		cmd := exec.Command("sh", "-c", e.Command)

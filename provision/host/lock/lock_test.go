@@ -136,7 +136,7 @@ func TestASecondInstallerLearnsWhoHoldsTheLock(t *testing.T) {
 	}
 }
 
-// The installer's computer slept, its lock expired, and another one began.
+// localhost slept, the lock expired, and another installer took it.
 func TestALockThatIsTakenOverIsLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// localHost runs commands on this machine, without sudo.
+// localHost runs commands on this computer, without sudo.
 type localHost struct {
 	host.Host // nil: only commands work
 	// programs is a folder that comes first on the PATH.

@@ -25,7 +25,7 @@ func systemd(t *testing.T, systemctl string) (path string) {
 	return dir + string(filepath.ListSeparator) + os.Getenv("PATH")
 }
 
-// runScript runs a script as machines do, with another PATH.
+// runScript runs a script as hosts do, with another PATH.
 func runScript(t *testing.T, script, path string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-s", "--"}, args...)...)
@@ -76,7 +76,7 @@ func TestStateScript(t *testing.T) {
 
 func TestStartScript(t *testing.T) {
 	t.Parallel()
-	t.Run("enables and starts anew", func(t *testing.T) {
+	t.Run("enables and restarts", func(t *testing.T) {
 		t.Parallel()
 		out, _, code := runScript(t, "systemd/start.sh", systemd(t, `echo "$*"`), "x.service")
 		if want := "daemon-reload\nenable --quiet x.service\nrestart x.service\n"; code != 0 || out != want {

@@ -35,7 +35,7 @@ func TestUnitGivesTheOutputOfItsCommand(t *testing.T) {
 	}
 	kept, err := os.ReadFile(filepath.Join(m.dir, "init", "log"))
 	if err != nil || string(kept) != "out\nerr\n" {
-		t.Errorf("the machine keeps %q, %v", kept, err)
+		t.Errorf("the host keeps %q, %v", kept, err)
 	}
 }
 

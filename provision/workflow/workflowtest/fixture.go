@@ -21,8 +21,8 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// Fixture is an inventory with a fake machine for each host, and what phases ask of
-// a run. What the journal does on the machines is kept apart: see Undo.
+// Fixture is an inventory with a fake host for each host, and what phases ask of
+// a run. What the journal does on the hosts is kept apart: see Undo.
 type Fixture struct {
 	Cluster *config.Cluster
 	Hosts   *workflow.Hosts
@@ -31,22 +31,22 @@ type Fixture struct {
 	// Events is what the last run told.
 	Events *report.Recorder
 
-	t        testing.TB
-	machines map[string]*fakeHost
+	t     testing.TB
+	fakes map[string]*fakeHost
 }
 
 // New makes a fixture of an inventory, whose apiVersion and kind may be left out.
-// Machines have ordinary facts, with the host's address on eth0.
+// Hosts have ordinary facts, with the host's address on eth0.
 func New(t testing.TB, inventory string) *Fixture {
 	t.Helper()
 	cluster, err := config.Parse("inventory.yaml", []byte("apiVersion: slipway.io/v1alpha1\nkind: Cluster\n"+inventory))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &Fixture{t: t, Cluster: cluster, Hosts: &workflow.Hosts{}, machines: map[string]*fakeHost{}}
+	b := &Fixture{t: t, Cluster: cluster, Hosts: &workflow.Hosts{}, fakes: map[string]*fakeHost{}}
 	for i, spec := range cluster.Hosts {
 		fake := &fakeHost{Fake: hosttest.NewFake(t, spec.Name)}
-		b.machines[spec.Name] = fake
+		b.fakes[spec.Name] = fake
 		m := &workflow.Host{Config: spec, Conn: fake}
 		m.SetFacts(Facts(spec, i))
 		b.Hosts.All = append(b.Hosts.All, m)
@@ -54,7 +54,7 @@ func New(t testing.TB, inventory string) *Fixture {
 	return b
 }
 
-// Facts are those of an ordinary machine without anything of Kubernetes, the
+// Facts are those of an ordinary host without anything of Kubernetes, the
 // i-th of its kind.
 func Facts(spec config.Host, i int) *facts.Facts {
 	id := string(rune('a' + i))
@@ -74,7 +74,7 @@ func Facts(spec config.Host, i int) *facts.Facts {
 }
 
 // Host is the fake of a host.
-func (b *Fixture) Host(name string) *hosttest.Fake { return b.machines[name].Fake }
+func (b *Fixture) Host(name string) *hosttest.Fake { return b.fakes[name].Fake }
 
 // Facts of a host, to be changed by the test.
 func (b *Fixture) Facts(name string) *facts.Facts {
@@ -90,7 +90,7 @@ func (b *Fixture) Facts(name string) *facts.Facts {
 // Serve gives the first control plane the kubeconfig of an API server.
 func (b *Fixture) Serve(server *kubetest.Server) {
 	first := b.Hosts.Seed().Config.Name
-	b.machines[first].Put(kube.AdminConf, string(server.Kubeconfig("")))
+	b.fakes[first].Put(kube.AdminConf, string(server.Kubeconfig("")))
 }
 
 // Apply runs one phase on its hosts, as if what it needs were done. Its Always
@@ -144,7 +144,7 @@ func (b *Fixture) messages(kind report.Kind) []string {
 
 // Undo is what the journal of a host got for taking commands back.
 func (b *Fixture) Undo(name string) []string {
-	m := b.machines[name]
+	m := b.fakes[name]
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.undo)

@@ -14,7 +14,7 @@ import (
 	"slipway.io/slipway/provision/host/systemd"
 )
 
-// What the script needs of systemd, for machines without one.
+// What the script needs of systemd, for hosts without one.
 const (
 	fakeSystemdRun = `#!/bin/sh
 set -eu
@@ -47,7 +47,7 @@ esac
 `
 )
 
-// unitMachine is this machine with a fake systemd.
+// unitMachine is this computer with a fake systemd.
 type unitMachine struct {
 	localHost
 	dir, systemd string
