@@ -128,7 +128,7 @@ func (a *app) explainTopic(name string) error {
 	if len(found) == 0 {
 		err := fmt.Errorf("unknown check or phase %q", name)
 		if len(near) > 0 {
-			err = fmt.Errorf("%w\n\nDid you mean this?\n\t%s\n", err, strings.Join(near, "\n\t"))
+			err = fmt.Errorf("%w\n\nDid you mean this?\n\t%s", err, strings.Join(near, "\n\t"))
 		}
 		return &usageError{workflow.WithHint(err, "run `slipway explain` to list all checks and phases")}
 	}

@@ -83,13 +83,6 @@ func (s scripted) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	return s.run(ctx, cmd)
 }
 
-// step returns a step of a run on a host.
-func step(r *Run, m *Host, phase string) *Step {
-	s := &Step{Target: m, run: r, phase: Phase{Name: phase}}
-	s.Host = r.wrap(s, m)
-	return s
-}
-
 // do runs a workflow of these phases, and fails the test on an error.
 func do(t *testing.T, r *Run, phases ...Phase) {
 	t.Helper()
