@@ -10,7 +10,7 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// nodeAddress: the address that the cluster uses for a machine has to be one
+// nodeAddress: the address that the cluster uses for a host has to be one
 // of its own.
 func nodeAddress(cc *checkContext) []check.Finding {
 	var found []check.Finding
@@ -22,8 +22,8 @@ func nodeAddress(cc *checkContext) []check.Finding {
 		case !m.Facts().HasAddress(addr):
 			found = append(found, check.Finding{
 				Host:     m.Config.Name,
-				Evidence: fmt.Sprintf("nodeIP %s is on none of the machine's interfaces (%s)", addr, addresses(m.Facts())),
-				Fix:      "set nodeIP to one of them",
+				Evidence: fmt.Sprintf("nodeIP %s is not on any interface of the host (%s)", addr, addresses(m.Facts())),
+				Fix:      "set nodeIP to one of these",
 			})
 		}
 	}
@@ -40,7 +40,7 @@ func addresses(f *facts.Facts) string {
 	return strings.Join(all, ", ")
 }
 
-// natAddress: behind VirtualBox's NAT all machines have one address, 10.0.2.15,
+// natAddress: behind VirtualBox's NAT all hosts have one address, 10.0.2.15,
 // on their default route. It says nothing while another one is the node's.
 func natAddress(cc *checkContext) []check.Finding {
 	nodes := map[netip.Addr][]string{}
@@ -59,8 +59,8 @@ func natAddress(cc *checkContext) []check.Finding {
 	for _, addr := range order {
 		if same := nodes[addr]; len(same) > 1 {
 			found = append(found, check.Finding{
-				Evidence: fmt.Sprintf("%s would all be the node %s", names(same), addr),
-				Fix:      "set nodeIP of each host in the inventory to its address in the network that they share",
+				Evidence: fmt.Sprintf("%s all have the node address %s", names(same), addr),
+				Fix:      "set nodeIP of each host in the inventory to its address in the shared network",
 			})
 		}
 	}
@@ -85,9 +85,9 @@ func flannelInterface(cc *checkContext) []check.Finding {
 		}
 		found = append(found, check.Finding{
 			Host: m.Config.Name,
-			Evidence: fmt.Sprintf("the default route leaves from %s, which %d machines have; the node is %s on %s",
+			Evidence: fmt.Sprintf("the default route leaves from %s, which %d hosts have; the node is %s on %s",
 				def, shared[def], addr, f.Interface(addr)),
-			Fix: "nothing: slipway makes Flannel use the interface of nodeIP; a CNI of your own has to be told (flanneld --iface-regex, Calico's IP_AUTODETECTION_METHOD)",
+			Fix: "nothing: slipway makes Flannel use the interface of nodeIP; configure a custom CNI accordingly (flanneld --iface-regex, Calico's IP_AUTODETECTION_METHOD)",
 		})
 	}
 	return found

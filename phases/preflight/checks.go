@@ -11,20 +11,20 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// Check is a named question about the machines.
+// Check is a named check of the hosts.
 type Check struct {
 	check.Description
-	// applies says why there is nothing to look at in this cluster; empty if
-	// there is. Nil: there always is.
+	// applies returns why the check does not apply to the cluster; empty if it
+	// does. Nil: it always applies.
 	applies func(*config.Cluster) (reason string)
-	// connection: it is about reaching the machine, and is asked where nothing
-	// else can be. measured: it looks at what was measured between machines.
+	// connection: it is about reaching the host, and also runs on hosts whose
+	// facts are not known. measured: it needs the measurements between hosts.
 	connection, measured bool
-	// run answers it. A finding without a severity has the check's own.
+	// run runs the check. A finding without a severity has the check's own.
 	run func(*checkContext) []check.Finding
 }
 
-// checkContext is what checks look at.
+// checkContext is the input of the checks.
 type checkContext struct {
 	cluster *config.Cluster
 	hosts   *workflow.Hosts
@@ -34,14 +34,14 @@ type checkContext struct {
 	bundleErr error
 	// failed are the hosts whose facts could not be read, with the reason.
 	failed map[string]error
-	// probe measures; nil where nothing is to be measured.
+	// probe measures between the hosts; nil if the run measures nothing.
 	probe prober
 	// matrix is what was measured between the hosts; nil if nothing was, for the
-	// reason in noMesh. meshErr is set if it was tried.
+	// reason in unmeasured. measureErr is why the measurement failed.
 	matrix     *netprobe.Matrix
 	unmeasured string
 	measureErr error
-	// members are those of etcd on etcdHost; none if there is no etcd yet.
+	// members are those of etcd on etcdHost; none before the installation.
 	etcdHost   string
 	members    []kube.EtcdMember
 	membersErr error
@@ -62,7 +62,7 @@ func (cc *checkContext) host(name string) *workflow.Host {
 	return nil
 }
 
-// Checks are all that is asked of hosts, in the order of the report.
+// Checks are all checks of hosts, in the order of the report.
 func Checks() []Check {
 	all := slices.Concat(
 		connectionChecks(),
@@ -83,7 +83,7 @@ func Checks() []Check {
 	return all
 }
 
-// eachHost makes a question about one host a question about all.
+// eachHost runs a check of one host on all hosts.
 func eachHost(one func(config.Host, *facts.Facts) []check.Finding) func(*checkContext) []check.Finding {
 	return func(cc *checkContext) []check.Finding {
 		var all []check.Finding

@@ -27,25 +27,25 @@ func componentChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "iscsi-tcp", Title: "the kernel has iSCSI over TCP", Kind: check.Host, Severity: check.Error,
+				Name: "iscsi-tcp", Title: "the kernel supports iSCSI over TCP", Kind: check.Host, Severity: check.Error,
 				Looks:  "The module iscsi_tcp, where Longhorn is expected.",
-				Why:    "Small cloud kernels lack it: \"could not find module iscsi_tcp\".",
+				Why:    "Minimal cloud kernels lack it: \"could not find module iscsi_tcp\".",
 				Manual: []string{"modprobe -n -v iscsi_tcp", "echo iscsi_tcp > /etc/modules-load.d/longhorn.conf && modprobe iscsi_tcp"},
 			},
 			applies: storage, run: eachHost(iscsiTCP),
 		},
 		{
 			Description: check.Description{
-				Name: "multipathd", Title: "multipathd leaves Longhorn's devices alone", Kind: check.Host, Severity: check.Error,
+				Name: "multipathd", Title: "multipathd ignores Longhorn's devices", Kind: check.Host, Severity: check.Error,
 				Looks:  "The unit multipathd and its configuration, where Longhorn is expected.",
-				Why:    "multipathd takes the volumes for itself: \"already mounted or mount point busy\".",
+				Why:    "multipathd claims the volumes: \"already mounted or mount point busy\".",
 				Manual: []string{"systemctl is-active multipathd; multipath -t | grep -A9 blacklist", "printf 'blacklist {\\n  devnode \"^sd[a-z0-9]+\"\\n}\\n' > /etc/multipath/conf.d/longhorn.conf && systemctl restart multipathd"},
 			},
 			applies: storage, run: fixed(multipathd),
 		},
 		{
 			Description: check.Description{
-				Name: "nfs-client", Title: "NFS can be mounted", Kind: check.Host, Severity: check.Warning,
+				Name: "nfs-client", Title: "the host can mount NFS", Kind: check.Host, Severity: check.Warning,
 				Looks:  "The program mount.nfs, where Longhorn is expected.",
 				Why:    "Volumes that several pods share are mounted over NFS.",
 				Manual: []string{"command -v mount.nfs", "apt-get install nfs-common    # nfs-utils on RHEL-like systems"},
@@ -54,44 +54,44 @@ func componentChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "replicas", Title: "as many nodes as replicas", Kind: check.AllHosts, Severity: check.Warning,
-				Looks:  "The number of hosts that take work, where Longhorn is expected.",
-				Why:    "Longhorn makes three replicas on three nodes: with fewer, volumes are degraded for ever.",
+				Name: "replicas", Title: "enough nodes for the replicas", Kind: check.AllHosts, Severity: check.Warning,
+				Looks:  "The number of hosts that run workloads, where Longhorn is expected.",
+				Why:    "Longhorn keeps three replicas on different nodes. With fewer nodes, volumes stay degraded.",
 				Manual: []string{"kubectl get nodes", "# Longhorn's setting: defaultReplicaCount"},
 			},
 			applies: storage, run: replicas,
 		},
 		{
 			Description: check.Description{
-				Name: "ports-80-443", Title: "ports 80 and 443 are free", Kind: check.Host, Severity: check.Error,
+				Name: "ports-80-443", Title: "ports 80 and 443 are not in use", Kind: check.Host, Severity: check.Error,
 				Looks:  "Listeners on ports 80 and 443, where an ingress is expected.",
-				Why:    "An ingress that cannot have these ports is not reached by anybody.",
+				Why:    "Without these ports, clients cannot reach the ingress.",
 				Manual: []string{"ss -ltnp 'sport = :80 or sport = :443'", "systemctl disable --now apache2 nginx"},
 			},
 			applies: expects("ingress", "ingress-nginx"), run: eachHost(webPorts),
 		},
 		{
 			Description: check.Description{
-				Name: "ingress-nginx-retired", Title: "the ingress controller is looked after", Kind: check.AllHosts, Severity: check.Warning,
+				Name: "ingress-nginx-retired", Title: "the ingress controller is maintained", Kind: check.AllHosts, Severity: check.Warning,
 				Looks:  "Whether ingress-nginx is expected.",
-				Why:    "ingress-nginx is retired: there are no fixes since March 2026, not of security either.",
+				Why:    "ingress-nginx is retired. It has had no fixes, not even for security, since March 2026.",
 				Manual: []string{"kubectl get pods -A -l app.kubernetes.io/name=ingress-nginx"},
 			},
 			applies: expects("ingress-nginx"), run: ingressRetired,
 		},
 		{
 			Description: check.Description{
-				Name: "lb-pool", Title: "the load balancer's addresses are free", Kind: check.AllHosts, Severity: check.Error,
-				Looks:  "The pool against the addresses of all hosts, their networks and the cluster's ranges; and who answers (ARP) for its first 16 addresses.",
-				Why:    "A pool that holds addresses of machines takes them off the network; one of another network is announced to nobody.",
+				Name: "lb-pool", Title: "the load balancer's addresses are not in use", Kind: check.AllHosts, Severity: check.Error,
+				Looks:  "The pool against the addresses of all hosts, their networks and the cluster's ranges; and who answers ARP requests for its first 16 addresses.",
+				Why:    "A pool with addresses of hosts makes them unreachable. A pool of another network is not announced to anyone.",
 				Manual: []string{"arping -D -c 2 -I INTERFACE ADDRESS"},
 			},
 			applies: expects("load-balancer"), run: loadBalancerPool,
 		},
 		{
 			Description: check.Description{
-				Name: "exclude-lb", Title: "some node announces the load balancer's addresses", Kind: check.AllHosts, Severity: check.Warning,
-				Looks:  "Whether any host is a worker alone, where a load balancer is expected.",
+				Name: "exclude-lb", Title: "a node announces the load balancer's addresses", Kind: check.AllHosts, Severity: check.Warning,
+				Looks:  "Whether any host is a worker only, where a load balancer is expected.",
 				Why:    "kubeadm labels control planes node.kubernetes.io/exclude-from-external-load-balancers: MetalLB announces nothing from them.",
 				Manual: []string{"kubectl get nodes -l node.kubernetes.io/exclude-from-external-load-balancers", "kubectl label node NODE node.kubernetes.io/exclude-from-external-load-balancers-"},
 			},
@@ -100,8 +100,8 @@ func componentChecks() []Check {
 	}
 }
 
-// fixed looks for what apply mends itself where Longhorn is an addon of the
-// inventory: there it is only said.
+// fixed lowers findings to Info where Longhorn is an addon of the inventory:
+// apply fixes them itself.
 func fixed(once func(config.Host, *facts.Facts) []check.Finding) func(*checkContext) []check.Finding {
 	return func(cc *checkContext) []check.Finding {
 		found := eachHost(once)(cc)
@@ -109,7 +109,7 @@ func fixed(once func(config.Host, *facts.Facts) []check.Finding) func(*checkCont
 			return found
 		}
 		for i := range found {
-			found[i].Severity, found[i].Fix = check.Info, "slipway apply does it: "+found[i].Fix
+			found[i].Severity, found[i].Fix = check.Info, "nothing: slipway apply does this: "+found[i].Fix
 		}
 		return found
 	}
@@ -133,7 +133,7 @@ func iscsid(_ config.Host, f *facts.Facts) []check.Finding {
 	case !f.Active("iscsid.service", "iscsid.socket"):
 		return []check.Finding{{Evidence: "iscsid does not run", Fix: "systemctl enable --now iscsid"}}
 	case !f.Exists(facts.InitiatorName):
-		return []check.Finding{{Evidence: "the machine has no initiator name", Fix: "echo \"InitiatorName=$(iscsi-iname)\" > /etc/iscsi/initiatorname.iscsi && systemctl restart iscsid"}}
+		return []check.Finding{{Evidence: "the host has no initiator name", Fix: "echo \"InitiatorName=$(iscsi-iname)\" > /etc/iscsi/initiatorname.iscsi && systemctl restart iscsid"}}
 	}
 	return nil
 }
@@ -150,7 +150,7 @@ func multipathd(_ config.Host, f *facts.Facts) []check.Finding {
 		return nil
 	}
 	return []check.Finding{{
-		Evidence: "multipathd runs and takes every disk",
+		Evidence: "multipathd runs and claims every disk",
 		Fix:      `printf 'blacklist {\n  devnode "^sd[a-z0-9]+"\n}\n' > /etc/multipath/conf.d/longhorn.conf && systemctl restart multipathd`,
 	}}
 }
@@ -166,14 +166,14 @@ func nfsClient(_ config.Host, f *facts.Facts) []check.Finding {
 const wantedReplicas = 3
 
 func replicas(cc *checkContext) []check.Finding {
-	// As an addon it is told how many nodes there are.
+	// The addon sets the number of replicas to the number of nodes.
 	_, addon := cc.cluster.Addon(config.AddonLonghorn)
 	n := len(cc.cluster.Workers())
 	if addon || n >= wantedReplicas {
 		return nil
 	}
 	return []check.Finding{{
-		Evidence: fmt.Sprintf("%d hosts take work, Longhorn makes %d replicas", n, wantedReplicas),
+		Evidence: fmt.Sprintf("%d hosts run workloads, but Longhorn keeps %d replicas", n, wantedReplicas),
 		Fix:      fmt.Sprintf("set Longhorn's defaultReplicaCount to %d, or add workers", max(n, 1)),
 	}}
 }
@@ -185,8 +185,8 @@ func webPorts(_ config.Host, f *facts.Facts) []check.Finding {
 			continue
 		}
 		taken := check.Finding{
-			Evidence: strings.TrimSpace(fmt.Sprintf("port %d is taken by %s", listener.Port, listener.Process)),
-			Fix:      fmt.Sprintf("stop what listens there: ss -ltnp 'sport = :%d'", listener.Port),
+			Evidence: inUse(listener),
+			Fix:      fmt.Sprintf("stop the process that listens there: ss -ltnp 'sport = :%d'", listener.Port),
 		}
 		// In a running cluster it may be the ingress itself.
 		if installed(f) {
@@ -199,7 +199,7 @@ func webPorts(_ config.Host, f *facts.Facts) []check.Finding {
 
 func ingressRetired(*checkContext) []check.Finding {
 	return []check.Finding{{
-		Evidence: "the inventory wants ingress-nginx, which gets no fixes any more",
+		Evidence: "the inventory uses ingress-nginx, which is retired",
 		Fix:      "use another controller: the addon traefik, or one of the Gateway API",
 	}}
 }
@@ -207,14 +207,14 @@ func ingressRetired(*checkContext) []check.Finding {
 func loadBalancerPool(cc *checkContext) []check.Finding {
 	var found []check.Finding
 	taken := func(host, evidence string) {
-		found = append(found, check.Finding{Host: host, Evidence: evidence, Fix: "choose other addresses for the load balancer, outside of the DHCP server's range"})
+		found = append(found, check.Finding{Host: host, Evidence: evidence, Fix: "choose other addresses for the load balancer, outside the DHCP server's range"})
 	}
 	for _, pool := range cc.pools() {
 		before := len(found)
 		for _, m := range cc.reachable() {
 			for _, a := range m.Facts().Addresses {
 				if pool.Contains(a.Prefix.Addr()) {
-					taken(m.Config.Name, fmt.Sprintf("the pool %s holds %s of %s", pool, a.Prefix.Addr(), m.Config.Name))
+					taken(m.Config.Name, fmt.Sprintf("the pool %s contains %s of %s", pool, a.Prefix.Addr(), m.Config.Name))
 				}
 			}
 		}
@@ -227,8 +227,8 @@ func loadBalancerPool(cc *checkContext) []check.Finding {
 		if len(found) == before && len(cc.reachable()) > 0 && !near {
 			found = append(found, check.Finding{
 				Severity: check.Warning,
-				Evidence: fmt.Sprintf("no machine has an interface in the network of the pool %s: nobody hears who answers for it", pool),
-				Fix:      "choose addresses of the machines' own network, or see that a router sends these to them",
+				Evidence: fmt.Sprintf("no host has an interface in the network of the pool %s", pool),
+				Fix:      "choose addresses in the network of the hosts, or route the pool to them",
 			})
 		}
 	}
@@ -236,18 +236,18 @@ func loadBalancerPool(cc *checkContext) []check.Finding {
 		return found
 	}
 	for _, n := range cc.matrix.Neighbours {
-		// On a cluster that runs, a node answers for what it announces.
+		// In a running cluster, a node answers for the addresses that it announces.
 		if cc.isNode(n.MAC) {
 			continue
 		}
 		if slices.ContainsFunc(cc.pools(), func(r config.AddressRange) bool { return r.Contains(n.Address) }) && !cc.hasHost(n.Address) {
-			taken(n.Node, fmt.Sprintf("%s answers for %s already", n.MAC, n.Address))
+			taken(n.Node, fmt.Sprintf("%s already answers for %s", n.MAC, n.Address))
 		}
 	}
 	return found
 }
 
-// isNode says whether the interface is one of a machine of the cluster.
+// isNode says whether the interface is one of a host of the cluster.
 func (cc *checkContext) isNode(mac string) bool {
 	return slices.ContainsFunc(cc.reachable(), func(m *workflow.Host) bool {
 		return installed(m.Facts()) && slices.ContainsFunc(m.Facts().MACs, func(own string) bool { return strings.EqualFold(own, mac) })
@@ -261,7 +261,7 @@ func excludeLB(cc *checkContext) []check.Finding {
 		}
 	}
 	return []check.Finding{{
-		Evidence: "every host is a control plane, and kubeadm excludes those from load balancing",
+		Evidence: "every host is a control plane, which kubeadm excludes from load balancing",
 		Fix:      "kubectl label nodes --all node.kubernetes.io/exclude-from-external-load-balancers-",
 	}}
 }

@@ -12,31 +12,31 @@ import (
 	"slipway.io/slipway/provision/report/check"
 )
 
-// connectionChecks are about reaching a machine at all: without that, nothing
-// else can be looked at there.
+// connectionChecks are about reaching a host. If one of them fails, no other
+// check can run on the host.
 func connectionChecks() []Check {
 	return []Check{
 		{
 			Description: check.Description{
-				Name: "ssh-connect", Title: "the machine answers SSH", Kind: check.Host, Severity: check.Error,
+				Name: "ssh-connect", Title: "sshd accepts connections", Kind: check.Host, Severity: check.Error,
 				Looks: "A connection to the address and port of each host, through its bastions.",
-				Why:   "Everything that slipway does on a machine goes over SSH.",
+				Why:   "slipway does all its work on a host over SSH.",
 				Manual: []string{
 					"ssh -p PORT USER@ADDRESS true",
-					"systemctl enable --now ssh    # sshd on RHEL-like systems; on the machine's console",
+					"systemctl enable --now ssh    # sshd on RHEL-like systems; on the host's console",
 				},
 			},
 			connection: true,
 			run: failures(func(err error) (check.Finding, bool) {
-				return check.Finding{Fix: "check address, ssh.port and ssh.bastion in the inventory, and that sshd answers there"},
+				return check.Finding{Fix: "check address, ssh.port and ssh.bastion in the inventory, and that sshd is running on the host"},
 					errors.Is(err, host.ErrUnreachable)
 			}),
 		},
 		{
 			Description: check.Description{
-				Name: "ssh-auth", Title: "the machine accepts the user and a key", Kind: check.Host, Severity: check.Error,
+				Name: "ssh-auth", Title: "sshd accepts the user and the key", Kind: check.Host, Severity: check.Error,
 				Looks:  "Public-key authentication as the inventory's user, with the agent's keys and the identity files.",
-				Why:    "A refused key does not get better by trying again.",
+				Why:    "A refused key is refused again on every retry.",
 				Manual: []string{"ssh -v USER@ADDRESS true", "ssh-copy-id -i IDENTITY_FILE USER@ADDRESS"},
 			},
 			connection: true,
@@ -47,13 +47,13 @@ func connectionChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "ssh-hostkey", Title: "the machine's host key is the known one", Kind: check.Host, Severity: check.Error,
-				Looks: "The key that the machine offers, and what known_hosts has for its address.",
-				Why:   "An unknown or changed key may be somebody between you and the machine. A changed one is never accepted.",
+				Name: "ssh-hostkey", Title: "the host key is known", Kind: check.Host, Severity: check.Error,
+				Looks: "The key that the host offers, and the keys in known_hosts for its address.",
+				Why:   "An unknown or changed key can be a man-in-the-middle attack. A changed key is never accepted.",
 				Manual: []string{
-					"ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub    # on the machine's console: compare the fingerprint",
+					"ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub    # on the host's console: compare the fingerprint",
 					"slipway preflight --accept-new-host-keys            # records unknown keys",
-					"ssh-keygen -R ADDRESS                               # forgets the key of a machine that was made anew",
+					"ssh-keygen -R ADDRESS                               # removes the key of a host that was reinstalled",
 				},
 			},
 			connection: true,
@@ -61,9 +61,9 @@ func connectionChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "ssh-hostkey-type", Title: "the machine offers a key of the type that is known", Kind: check.Host, Severity: check.Error,
-				Looks: "The types of the keys in known_hosts, and the type that the machine offers.",
-				Why:   "A machine that no longer offers the recorded type looks like a changed one, though it may be the same.",
+				Name: "ssh-hostkey-type", Title: "the host offers a key of a known type", Kind: check.Host, Severity: check.Error,
+				Looks: "The types of the keys in known_hosts, and the type that the host offers.",
+				Why:   "A host that no longer offers the recorded key type looks like another host, though it may be the same.",
 				Manual: []string{
 					"ssh-keygen -F ADDRESS                # the types that are known",
 					"ssh-keyscan ADDRESS                  # the keys that it offers: compare with its console",
@@ -74,27 +74,27 @@ func connectionChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "sudo-password", Title: "the user may become root", Kind: check.Host, Severity: check.Error,
-				Looks:  "Whether sudo runs a command, without a password or with the one that was given.",
-				Why:    "Services, kernel settings and system folders are root's.",
+				Name: "sudo-password", Title: "the user can run sudo", Kind: check.Host, Severity: check.Error,
+				Looks:  "Whether sudo runs a command, without a password or with the given one.",
+				Why:    "Only root can change services, kernel settings and system folders.",
 				Manual: []string{"sudo -n true", "echo 'USER ALL=(ALL) NOPASSWD: ALL' | sudo tee /etc/sudoers.d/USER"},
 			},
 			connection: true,
 			run: failures(func(err error) (check.Finding, bool) {
-				return check.Finding{Fix: "give the password with --ask-sudo-password, or the user sudo rights without one"},
+				return check.Finding{Fix: "pass --ask-sudo-password, or allow the user to run sudo without a password"},
 					errors.Is(err, host.ErrSudo)
 			}),
 		},
 		{
 			Description: check.Description{
-				Name: "ssh-output", Title: "commands run and their output arrives", Kind: check.Host, Severity: check.Error,
-				Looks:  "The output of the one script that reads what the machine looks like.",
-				Why:    "Accounts without a shell and profiles that print break everything that follows.",
+				Name: "ssh-output", Title: "commands run and return clean output", Kind: check.Host, Severity: check.Error,
+				Looks:  "The output of the script that reads the facts of the host.",
+				Why:    "Accounts without a shell, and profiles that print text, break every later step.",
 				Manual: []string{"ssh USER@ADDRESS 'sudo sh -c \"uname -m\"'    # prints one word"},
 			},
 			connection: true,
 			run: failures(func(err error) (check.Finding, bool) {
-				return check.Finding{Fix: "log in by hand and run: sudo sh -c 'uname -m'; it has to print one word"}, !connectionFailed(err)
+				return check.Finding{Fix: "log in by hand and run: sudo sh -c 'uname -m'; it must print one word"}, !connectionFailed(err)
 			}),
 		},
 		{
@@ -109,7 +109,7 @@ func connectionChecks() []Check {
 	}
 }
 
-// failures makes a check of what kept machines from being looked at.
+// failures creates a check of the errors of hosts whose facts could not be read.
 func failures(about func(error) (check.Finding, bool)) func(*checkContext) []check.Finding {
 	return func(cc *checkContext) []check.Finding {
 		var all []check.Finding
@@ -143,10 +143,10 @@ func hostKey(err error) (check.Finding, bool) {
 		return check.Finding{}, false
 	}
 	if key.Changed {
-		return check.Finding{Fix: "only if the machine was really made anew: ssh-keygen -R " + withoutPort(key.Address)}, true
+		return check.Finding{Fix: "only if the host was reinstalled: ssh-keygen -R " + withoutPort(key.Address)}, true
 	}
 	return check.Finding{
-		Fix: "compare the fingerprint with the machine's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then --accept-new-host-keys",
+		Fix: "compare the fingerprint with that on the host (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then rerun with --accept-new-host-keys",
 	}, true
 }
 
@@ -156,18 +156,18 @@ func hostKeyType(err error) (check.Finding, bool) {
 		return check.Finding{}, false
 	}
 	return check.Finding{
-		Evidence: fmt.Sprintf("the machine offers %s %s, but %s has only %s for it",
+		Evidence: fmt.Sprintf("the host offers %s %s, but %s has only %s for it",
 			key.KeyType, key.Fingerprint, names(key.Known), names(key.KnownTypes)),
-		Fix: "compare the fingerprint on the machine's console; if it is the same machine: ssh-keygen -R " + withoutPort(key.Address) + ", then --accept-new-host-keys",
+		Fix: "compare the fingerprint on the host's console; if it is the same host: ssh-keygen -R " + withoutPort(key.Address) + ", then --accept-new-host-keys",
 	}, true
 }
 
-// otherType: no key of the type that the machine offers is known.
+// otherType: no key of the type that the host offers is known.
 func otherType(key *host.HostKeyError) bool {
 	return key.Changed && len(key.KnownTypes) > 0 && !slices.Contains(key.KnownTypes, key.KeyType)
 }
 
-// withoutPort is the address without its port, as ssh-keygen -R wants it.
+// withoutPort is the address without its port, as ssh-keygen -R expects it.
 func withoutPort(address string) string {
 	if i := strings.LastIndex(address, ":"); i > 0 && strings.HasSuffix(address, ":22") {
 		return address[:i]

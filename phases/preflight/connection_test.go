@@ -13,7 +13,7 @@ import (
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
 
-// connectionCase is what keeps w-1 from being looked at.
+// connectionCase is why the facts of w-1 could not be read.
 type connectionCase struct {
 	name, check   string
 	err           error
@@ -26,7 +26,7 @@ func connectionCases() []connectionCase {
 	changed.Changed, changed.Known, changed.KnownTypes = true, []string{"known_hosts:7"}, []string{"ssh-ed25519"}
 	otherType.Changed, otherType.Known, otherType.KnownTypes = true, []string{"known_hosts:7"}, []string{"ssh-rsa"}
 	return []connectionCase{
-		{"nobody answers", "ssh-connect", fmt.Errorf("w-1: connect to 192.0.2.21:22: %w: refused", host.ErrUnreachable), "connect to 192.0.2.21:22: unreachable: refused", "sshd answers there"},
+		{"no answer", "ssh-connect", fmt.Errorf("w-1: connect to 192.0.2.21:22: %w: refused", host.ErrUnreachable), "connect to 192.0.2.21:22: unreachable: refused", "sshd is running on the host"},
 		{"the key is refused", "ssh-auth", fmt.Errorf("w-1: %w", host.ErrAuth), "authentication refused", "ssh-copy-id"},
 		{"an unknown host key", "ssh-hostkey", &key, "SHA256:abc", "--accept-new-host-keys"},
 		{"a changed host key", "ssh-hostkey", &changed, "known_hosts:7 has another one", "ssh-keygen -R 192.0.2.21"},
@@ -53,7 +53,7 @@ func TestEachFailureOfTheConnectionHasItsCheck(t *testing.T) {
 			if !strings.Contains(errs[0].Evidence, test.evidence) || !strings.Contains(errs[0].Fix, test.fix) {
 				t.Errorf("got %+v", errs[0])
 			}
-			// Every check of single machines says that it could not be asked there.
+			// Every check of single hosts reports that it could not run there.
 			for _, c := range report.Checks {
 				if c.Kind == check.Host && c.Status != check.Skipped && c.Status != check.Unknown && !isConnection(c.Name) {
 					t.Errorf("%s is %s", c.Name, c.Status)

@@ -11,13 +11,13 @@ import (
 	"slipway.io/slipway/provision/report/check"
 )
 
-// etcdChecks are about the etcd of a cluster that is there already.
+// etcdChecks are about the etcd of an existing cluster.
 func etcdChecks() []Check {
 	return []Check{{
 		Description: check.Description{
-			Name: "ghost-member", Title: "every member of etcd is a machine", Kind: check.AllHosts, Severity: check.Error,
+			Name: "ghost-member", Title: "every etcd member is a control plane of the inventory", Kind: check.AllHosts, Severity: check.Error,
 			Looks: "The member list of a running etcd, and the control planes of the inventory.",
-			Why:   "A member that never started, or whose machine is gone, counts for the majority: the next loss stops the cluster.",
+			Why:   "A member that never started, or whose host is gone, counts for the majority: the next failure stops the cluster.",
 			Manual: []string{
 				"kubectl -n kube-system exec etcd-NODE -- etcdctl --cacert /etc/kubernetes/pki/etcd/ca.crt --cert /etc/kubernetes/pki/etcd/peer.crt --key /etc/kubernetes/pki/etcd/peer.key member list",
 				"kubectl -n kube-system exec etcd-NODE -- etcdctl --cacert /etc/kubernetes/pki/etcd/ca.crt --cert /etc/kubernetes/pki/etcd/peer.crt --key /etc/kubernetes/pki/etcd/peer.key member remove ID",
@@ -43,7 +43,7 @@ func ghostMember(cc *checkContext) []check.Finding {
 	if cc.membersErr != nil {
 		return []check.Finding{{
 			Host: cc.etcdHost, Severity: check.Unknown,
-			Evidence: cc.membersErr.Error(), Fix: "see that etcd runs there: ctr -n k8s.io containers list | grep etcd",
+			Evidence: cc.membersErr.Error(), Fix: "check that etcd runs: ctr -n k8s.io containers list | grep etcd",
 		}}
 	}
 	var planes []string
@@ -54,14 +54,14 @@ func ghostMember(cc *checkContext) []check.Finding {
 	for _, m := range cc.members {
 		f := check.Finding{
 			Host: cc.etcdHost,
-			Fix:  fmt.Sprintf("if its machine is gone for good: etcdctl member remove %x", m.ID),
+			Fix:  fmt.Sprintf("if its host is gone permanently: etcdctl member remove %x", m.ID),
 		}
 		switch {
 		case m.Name == "":
 			f.Evidence = fmt.Sprintf("member %x (%s) never started", m.ID, names(m.PeerURLs))
 		case !slices.Contains(planes, m.Name):
 			f.Severity = check.Warning
-			f.Evidence = fmt.Sprintf("member %s (%x, %s) is no control plane of the inventory", m.Name, m.ID, names(m.PeerURLs))
+			f.Evidence = fmt.Sprintf("member %s (%x, %s) is not a control plane of the inventory", m.Name, m.ID, names(m.PeerURLs))
 		default:
 			continue
 		}

@@ -24,7 +24,7 @@ func TestGhostMember(t *testing.T) {
 		{"no etcd yet", nil, nil, nil, "", ""},
 		{"the cluster's own", []kube.EtcdMember{own}, nil, nil, "", ""},
 		{"one that never started", []kube.EtcdMember{own, {ID: 0xabc, PeerURLs: []string{"https://192.0.2.12:2380"}}}, nil, []string{"ghost-member cp-1 error"}, "member abc (https://192.0.2.12:2380) never started", "member remove abc"},
-		{"one of a machine that is gone", []kube.EtcdMember{own, {ID: 0xabc, Name: "cp-9"}}, nil, []string{"ghost-member cp-1 warning"}, "cp-9", "member remove abc"},
+		{"one of a host that is gone", []kube.EtcdMember{own, {ID: 0xabc, Name: "cp-9"}}, nil, []string{"ghost-member cp-1 warning"}, "cp-9", "member remove abc"},
 		{"an etcd that does not answer", nil, errors.New("etcd: refused"), []string{"ghost-member cp-1 unknown"}, "etcd: refused", "ctr -n k8s.io"},
 	}
 	for _, test := range tests {

@@ -63,7 +63,7 @@ func hostFaults(t *testing.T) map[string][]fault {
 		"architecture": {{"another architecture", "", func(f *facts.Facts) { f.Arch = "riscv64" }, bad, "riscv64", "amd64 or arm64"}},
 		"cgroup-v1": {
 			{"cgroup v1", "", func(f *facts.Facts) { f.CgroupVersion = 1 }, bad, "cgroup v1", "failCgroupV1: false"},
-			{"nothing is known", "", func(f *facts.Facts) { f.CgroupVersion = 0 }, unknown, "cannot be looked at", "stat -fc"},
+			{"nothing is known", "", func(f *facts.Facts) { f.CgroupVersion = 0 }, unknown, "cannot be read", "stat -fc"},
 			{"cgroup v1 that kubelet accepts", "kubernetes: {kubeletConfiguration: {failCgroupV1: false}}\n", func(f *facts.Facts) { f.CgroupVersion = 1 }, nil, "", ""},
 		},
 		"package-lock": {{"an upgrade that runs", "", func(f *facts.Facts) { f.Software.PackageLocks = []string{"apt-get (pid 7)"} }, warn, "apt-get (pid 7) holds", "systemctl stop unattended-upgrades"}},
@@ -83,7 +83,7 @@ func hostFaults(t *testing.T) map[string][]fault {
 			}, bad, "the proxy http://me:xxxxx@p:3128 is", "NO_PROXY="},
 			{"a proxy that leaves some out", "", func(f *facts.Facts) {
 				f.Software.Proxy = map[string]string{"https_proxy": "http://p:3128", "no_proxy": "127.0.0.0/8,10.0.0.0/8,192.0.2.11"}
-			}, bad, "used for 192.0.2.21 too", "NO_PROXY=127.0.0.0/8,10.0.0.0/8,192.0.2.11,192.0.2.21"},
+			}, bad, "also used for 192.0.2.21", "NO_PROXY=127.0.0.0/8,10.0.0.0/8,192.0.2.11,192.0.2.21"},
 			{"a proxy that leaves all out", "", func(f *facts.Facts) {
 				f.Software.Proxy = map[string]string{"https_proxy": "http://p:3128", "no_proxy": "127.0.0.1, 10.0.0.0/8, 192.0.2.0/24"}
 			}, nil, "", ""},
@@ -113,7 +113,7 @@ func hostFaults(t *testing.T) map[string][]fault {
 			{"a large disk, fairly full", "", func(f *facts.Facts) { disk(f, "/var/lib/kubelet").FreeMiB = 4999 }, bad, "4999 of 50000 MiB free on /: below kubelet's nodefs.available of 10% (5000)", "evictionHard: {nodefs.available: SIZE}"},
 			{"few inodes", "", func(f *facts.Facts) { disk(f, "/var/lib/kubelet").FreeInodes = 49 }, bad, "49 of 1000 inodes", "nodefs.inodesFree"},
 			{"few inodes for images", "", func(f *facts.Facts) { disk(f, "/var/lib/containerd").FreeInodes = 49 }, bad, "49 of 1000 inodes", "imagefs.inodesFree"},
-			{"images that would be collected", "kubernetes: {kubeletConfiguration: {imageGCHighThresholdPercent: 20}}\n", none, bad, "20 % of / are used; kubelet collects images from 20 % on", "imageGCHighThresholdPercent: 100"},
+			{"images that would be collected", "kubernetes: {kubeletConfiguration: {imageGCHighThresholdPercent: 20}}\n", none, bad, "20 % of / are used; kubelet removes images above 20 %", "imageGCHighThresholdPercent: 100"},
 			{"images that just stay", "kubernetes: {kubeletConfiguration: {imageGCHighThresholdPercent: 21}}\n", none, nil, "", ""},
 			{"images that are never collected", "kubernetes: {kubeletConfiguration: {imageGCHighThresholdPercent: 100, evictionHard: {nodefs.available: \"0%\"}}}\n", func(f *facts.Facts) { disk(f, "/var/lib/containerd").FreeMiB = 0 }, nil, "", ""},
 			{"a size in decimal units", "kubernetes: {kubeletConfiguration: {evictionHard: {nodefs.available: 5G}}}\n", func(f *facts.Facts) { disk(f, "/var/lib/kubelet").FreeMiB = 4768 }, bad, "4768 MiB free on /: below kubelet's nodefs.available of 5G", "evictionHard"},
@@ -123,7 +123,7 @@ func hostFaults(t *testing.T) map[string][]fault {
 			{"thresholds that are off", "kubernetes: {kubeletConfiguration: {evictionHard: {nodefs.available: \"0%\"}}}\n", func(f *facts.Facts) { disk(f, "/var/lib/kubelet").FreeMiB = 1 }, nil, "", ""},
 		},
 		"root-fs": {
-			{"a file system that cannot be written", "", func(f *facts.Facts) { disk(f, "/var/lib/etcd").ReadOnly = true }, bad, "/var/lib/etcd, on /, cannot be written", "remount,rw /"},
+			{"a file system that cannot be written", "", func(f *facts.Facts) { disk(f, "/var/lib/etcd").ReadOnly = true }, bad, "/var/lib/etcd on / is read-only", "remount,rw /"},
 			{"programs that cannot be run", "", func(f *facts.Facts) { disk(f, "/usr/local/bin").NoExec = true }, bad, "mounted noexec", "remount,exec /"},
 			{"data that cannot be run", "", func(f *facts.Facts) { disk(f, "/var/lib/etcd").NoExec = true }, nil, "", ""},
 		},
@@ -132,7 +132,7 @@ func hostFaults(t *testing.T) map[string][]fault {
 			{"a small kernel of Ubuntu", "", func(f *facts.Facts) {
 				f.OS.ID, f.Modules = "ubuntu", []string{"nf_conntrack", "br_netfilter", "vxlan"}
 			}, bad, "overlay", "linux-modules-extra-6.1.0"},
-			{"a machine without modprobe", "", func(f *facts.Facts) {
+			{"a host without modprobe", "", func(f *facts.Facts) {
 				f.Missing, f.Modules = []string{"modprobe"}, []string{"overlay", "nf_conntrack"}
 			}, unknown, "vxlan is not loaded, and without modprobe", "apt-get install -y kmod"},
 			{"a module that is not needed", "network: {cni: {backend: host-gw}}\n", func(f *facts.Facts) { f.Modules = []string{"overlay", "br_netfilter", "nf_conntrack"} }, nil, "", ""},
@@ -143,16 +143,16 @@ func hostFaults(t *testing.T) map[string][]fault {
 		"br-netfilter": {{"a kernel without it", "", func(f *facts.Facts) { f.Modules = []string{"overlay", "nf_conntrack", "vxlan"} }, bad, "no module br_netfilter", "kernel package"}},
 		"ip-forward": {
 			{"forwarding is off", "", func(f *facts.Facts) { f.Sysctls["net.ipv4.ip_forward"] = "0" }, info, "net.ipv4.ip_forward is 0", "slipway sets it"},
-			{"forwarding is off on a machine of the cluster", "", func(f *facts.Facts) { journaled(f); f.Sysctls["net.ipv4.ip_forward"] = "0" }, warn, "of the cluster", "slipway apply"},
+			{"forwarding is off on a node of the cluster", "", func(f *facts.Facts) { journaled(f); f.Sysctls["net.ipv4.ip_forward"] = "0" }, warn, "of the cluster", "slipway apply"},
 			{"forwarding is not known", "", func(f *facts.Facts) { delete(f.Sysctls, "net.ipv4.ip_forward") }, unknown, "cannot be read", "sysctl"},
 		},
 		"swap-returns": {{"swap by every way", "", func(f *facts.Facts) {
 			f.Swap = facts.Swap{Active: []string{"/dev/sda2"}, Fstab: []string{"UUID=x"}, Units: []string{"dev-sda2.swap"}, Zram: []string{"/etc/zram"}}
-		}, info, "on now: /dev/sda2; in /etc/fstab: UUID=x; units: dev-sda2.swap; zram-generator: /etc/zram", "reset puts it back"}},
+		}, info, "on now: /dev/sda2; in /etc/fstab: UUID=x; units: dev-sda2.swap; zram-generator: /etc/zram", "reset restores it"}},
 		"cri-disabled": {
-			{"Docker's configuration", "", configured("disabled_plugins = ['cri']\n", none), info, "disabled_plugins has cri", "owns the whole"},
+			{"Docker's configuration", "", configured("disabled_plugins = ['cri']\n", none), info, "disabled_plugins has cri", "its own containerd and its configuration"},
 			{"drift", "", configured("disabled_plugins = ['io.containerd.grpc.v1.cri']\n", journaled), warn, "io.containerd.grpc.v1.cri", "slipway apply"},
-			{"a configuration that cannot be read", "", configured("", journaled), unknown, "containerd 2.3.4 does not tell", "containerd config dump"},
+			{"a configuration that cannot be read", "", configured("", journaled), unknown, "containerd 2.3.4 does not print its configuration", "containerd config dump"},
 			{"another's that cannot be read", "", configured("x = [", none), nil, "", ""},
 			{"another plugin", "", configured("disabled_plugins = ['io.containerd.internal.v1.opt']\n", none), nil, "", ""},
 		},
@@ -163,12 +163,12 @@ func hostFaults(t *testing.T) map[string][]fault {
 		"cgroup-driver": {
 			{"cgroupfs", "", configured(v3+"false\n", none), info, "SystemdCgroup is false, kubelet's cgroupDriver systemd", "its own"},
 			{"cgroupfs, by drift", "", configured(v2+"false\n", journaled), warn, "SystemdCgroup is false", "slipway apply"},
-			{"a configuration that cannot be read", "", configured("x = [", journaled), unknown, "containerd 2.3.4 does not tell", "containerd config dump"},
+			{"a configuration that cannot be read", "", configured("x = [", journaled), unknown, "containerd 2.3.4 does not print its configuration", "containerd config dump"},
 			{"the right one", "", configured(v3+"true\n", journaled), nil, "", ""},
 			{"cgroupfs that is wanted", "containerd: {cgroupDriver: cgroupfs}\n", configured(v3+"false\n", journaled), nil, "", ""},
 		},
 		"containerd-config-version": {
-			{"version 3 for containerd 1", "", func(f *facts.Facts) { f.Software.Containerd, f.Software.ContainerdFileVersion = "1.7.2", "3" }, info, "containerd 1.7.2 does not know", "its own"},
+			{"version 3 for containerd 1", "", func(f *facts.Facts) { f.Software.Containerd, f.Software.ContainerdFileVersion = "1.7.2", "3" }, info, "containerd 1.7.2 does not support", "its own"},
 			{"version 3 for containerd 2", "", func(f *facts.Facts) { f.Software.Containerd, f.Software.ContainerdFileVersion = "2.0.0", "3" }, nil, "", ""},
 		},
 		"pause-image": {
@@ -182,9 +182,9 @@ func hostFaults(t *testing.T) map[string][]fault {
 			{"our containerd", "", func(f *facts.Facts) { journaled(f); f.CRISockets = []string{"/run/containerd/containerd.sock"} }, nil, "", ""},
 		},
 		"leftovers": {
-			{"another cluster's files", "", func(f *facts.Facts) { f.Existing = []facts.Path{"/etc/kubernetes/kubelet.conf", "/lib/modules"} }, bad, "/etc/kubernetes/kubelet.conf is there", "kubeadm reset"},
-			{"a port that is taken", "", func(f *facts.Facts) { f.Listeners = []facts.Listener{{Port: 10250, Process: "kubelet"}} }, bad, "port 10250 is taken by kubelet", "ss -ltnp"},
-			{"a machine without ss", "", func(f *facts.Facts) { f.Missing = []string{"ss"} }, unknown, "without ss", "apt-get install -y iproute2"},
+			{"another cluster's files", "", func(f *facts.Facts) { f.Existing = []facts.Path{"/etc/kubernetes/kubelet.conf", "/lib/modules"} }, bad, "/etc/kubernetes/kubelet.conf exists, and slipway did not create it", "kubeadm reset"},
+			{"a port in use", "", func(f *facts.Facts) { f.Listeners = []facts.Listener{{Port: 10250, Process: "kubelet"}} }, bad, "port 10250 is in use by kubelet", "ss -ltnp"},
+			{"a host without ss", "", func(f *facts.Facts) { f.Missing = []string{"ss"} }, unknown, "ss is not installed", "apt-get install -y iproute2"},
 			{"a control plane's port on a worker", "", func(f *facts.Facts) { f.Listeners = []facts.Listener{{Port: 6443, Process: "haproxy"}} }, nil, "", ""},
 			{"our own", "", func(f *facts.Facts) { journaled(f); f.Listeners = []facts.Listener{{Port: 10250, Process: "kubelet"}} }, nil, "", ""},
 		},
@@ -212,7 +212,7 @@ func hostFaults(t *testing.T) map[string][]fault {
 			{"a policy of nftables", "", func(f *facts.Facts) { f.Firewalls = []string{"nftables inet filter input"} }, warn, "nftables inet filter input is active", "nft insert rule inet filter input udp dport 8472 accept"},
 		},
 		"dhcp-address": {
-			{"a leased address", "", func(f *facts.Facts) { f.Addresses[0].Dynamic = true }, warn, "192.0.2.21 on eth0 was leased", "DHCP server"},
+			{"a leased address", "", func(f *facts.Facts) { f.Addresses[0].Dynamic = true }, warn, "192.0.2.21 on eth0 is a DHCP lease", "DHCP server"},
 			{"another address that is leased", "", func(f *facts.Facts) {
 				f.Addresses = append(f.Addresses, facts.Address{Interface: "eth1", Prefix: prefix("10.0.2.15/24"), Dynamic: true})
 			}, nil, "", ""},
@@ -234,10 +234,10 @@ func hostFaults(t *testing.T) map[string][]fault {
 		"pod-network": {
 			{"another one", "network: {cni: {name: calico}}\n", func(f *facts.Facts) {
 				f.Existing = append(f.Existing, "/var/lib/kubelet/config.yaml", "/etc/cni/net.d/10-flannel.conflist")
-			}, bad, "the cluster's pod network is flannel, the inventory wants calico", "set network.cni.name to flannel"},
+			}, bad, "the cluster's pod network is flannel, but the inventory sets calico", "set network.cni.name to flannel"},
 			{"one's own", "network: {cni: {name: none}}\n", func(f *facts.Facts) {
 				f.Existing = append(f.Existing, "/var/lib/kubelet/config.yaml", "/etc/cni/net.d/10-calico.conflist")
-			}, bad, "the cluster's pod network is calico, the inventory wants none", "slipway reset"},
+			}, bad, "the cluster's pod network is calico, but the inventory sets none", "slipway reset"},
 			{"the same", "", func(f *facts.Facts) {
 				f.Existing = append(f.Existing, "/var/lib/kubelet/config.yaml", "/etc/cni/net.d/10-flannel.conflist")
 			}, nil, "", ""},
@@ -250,14 +250,14 @@ func hostFaults(t *testing.T) map[string][]fault {
 			{"not installed on Rocky", longhorn, ready(func(f *facts.Facts) { f.OS.ID, f.Commands = "rocky", []string{"mount.nfs"} }), bad, "not installed", "dnf install -y iscsi-initiator-utils"},
 			{"not running", longhorn, ready(func(f *facts.Facts) { f.ActiveUnits = nil }), bad, "does not run", "systemctl enable --now iscsid"},
 			{"without a name", longhorn, ready(func(f *facts.Facts) { f.Existing = nil }), bad, "no initiator name", "iscsi-iname"},
-			{"all is there", longhorn, ready(none), nil, "", ""},
+			{"all installed", longhorn, ready(none), nil, "", ""},
 		},
 		"iscsi-tcp": {
 			{"a kernel without it", longhorn, ready(func(f *facts.Facts) { f.Modules = f.Modules[:4] }), bad, "no module iscsi_tcp", "kernel package"},
-			{"all is there", longhorn, ready(none), nil, "", ""},
+			{"all installed", longhorn, ready(none), nil, "", ""},
 		},
 		"multipathd": {
-			{"it takes all", longhorn, ready(func(f *facts.Facts) { f.ActiveUnits = append(f.ActiveUnits, "multipathd.service") }), bad, "takes every disk", "blacklist"},
+			{"it takes all", longhorn, ready(func(f *facts.Facts) { f.ActiveUnits = append(f.ActiveUnits, "multipathd.service") }), bad, "claims every disk", "blacklist"},
 			{"it leaves some", longhorn, ready(func(f *facts.Facts) {
 				f.ActiveUnits, f.Software.MultipathBlacklist = append(f.ActiveUnits, "multipathd.service"), true
 			}), nil, "", ""},
@@ -266,13 +266,13 @@ func hostFaults(t *testing.T) map[string][]fault {
 		"ports-80-443": {
 			{"a web server", "preflight: {expect: [{name: ingress}]}\n", func(f *facts.Facts) {
 				f.Listeners = []facts.Listener{{Port: 443, Process: "nginx"}, {Port: 8080, Process: "java"}}
-			}, bad, "port 443 is taken by nginx", "ss -ltnp"},
+			}, bad, "port 443 is in use by nginx", "ss -ltnp"},
 			{"an ingress that runs", "preflight: {expect: [{name: ingress}]}\n", func(f *facts.Facts) {
 				journaled(f)
 				f.Existing = append(f.Existing, "/var/lib/kubelet/config.yaml")
 				f.Listeners = []facts.Listener{{Port: 80}}
-			}, warn, "port 80 is taken", "unless it is the cluster's ingress"},
-			{"a machine without ss", "preflight: {expect: [{name: ingress}]}\n", func(f *facts.Facts) { f.Missing = []string{"ss"} }, unknown, "without ss", "iproute2"},
+			}, warn, "port 80 is in use", "unless it is the cluster's ingress"},
+			{"a host without ss", "preflight: {expect: [{name: ingress}]}\n", func(f *facts.Facts) { f.Missing = []string{"ss"} }, unknown, "ss is not installed", "iproute2"},
 		},
 	}
 }
@@ -316,7 +316,7 @@ func TestEachCheckOfAHostFindsItsFaultAndNoOther(t *testing.T) {
 				fixture := workflowtest.New(t, two+fault.more)
 				fault.plant(fixture.Facts("w-1"))
 				var found []check.Finding
-				for _, c := range looked(fixture).Checks {
+				for _, c := range reportOf(fixture).Checks {
 					for _, f := range c.Findings {
 						if c.Name == name && (f.Host == "w-1" || f.Host == "") {
 							found = append(found, f)
@@ -341,7 +341,7 @@ func TestEachCheckOfAHostFindsItsFaultAndNoOther(t *testing.T) {
 func TestOrdinaryMachinesGiveNothing(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, two)
-	if found := told(looked(fixture)); len(found) > 0 {
+	if found := told(reportOf(fixture)); len(found) > 0 {
 		t.Errorf("got %v", found)
 	}
 }
@@ -351,7 +351,7 @@ func TestEachCheckHasAFault(t *testing.T) {
 	t.Parallel()
 	fires := map[string]bool{
 		"ghost-member":   true,                    // etcd_test.go
-		"control-planes": true, "even-etcd": true, // fleet_test.go
+		"control-planes": true, "even-etcd": true, // hosts_test.go
 	}
 	for name := range hostFaults(t) {
 		fires[name] = true
@@ -360,7 +360,7 @@ func TestEachCheckHasAFault(t *testing.T) {
 		fires[c.check] = true
 	}
 	var wants []string
-	for _, c := range fleetCases() {
+	for _, c := range hostsCases() {
 		wants = append(wants, c.want...)
 	}
 	for _, c := range meshCases() {
@@ -379,7 +379,7 @@ func TestEachCheckHasAFault(t *testing.T) {
 	}
 	for name := range fires {
 		if !known[name] {
-			t.Errorf("there is no check %s", name)
+			t.Errorf("unknown check %s", name)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // maxSkew is how far a clock may be from the median of all: certificates and
-// tokens made on one machine are not yet valid on another beyond that.
+// tokens created on one host are not yet valid on another beyond that.
 const maxSkew = 30 * time.Second
 
 // hostsChecks compare all hosts with each other and with the inventory.
@@ -20,16 +20,16 @@ func hostsChecks() []Check {
 	return append([]Check{
 		{
 			Description: check.Description{
-				Name: "version", Title: "the bundle has the wanted Kubernetes version", Kind: check.AllHosts, Severity: check.Error,
+				Name: "version", Title: "the bundle has the Kubernetes version of the inventory", Kind: check.AllHosts, Severity: check.Error,
 				Looks:  "kubernetes.version in the inventory, and the bundle.",
-				Why:    "A cluster of another version than the one asked for would be installed.",
+				Why:    "slipway would install another version than the inventory says.",
 				Manual: []string{"slipway bundle list"},
 			},
 			run: version,
 		},
 		{
 			Description: check.Description{
-				Name: "control-planes", Title: "as many control planes as can be installed", Kind: check.AllHosts, Severity: check.Error,
+				Name: "control-planes", Title: "the number of control planes is supported", Kind: check.AllHosts, Severity: check.Error,
 				Looks:  "The roles in the inventory.",
 				Why:    "This version of slipway installs one control plane.",
 				Manual: []string{"grep control-plane inventory.yaml"},
@@ -38,63 +38,63 @@ func hostsChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: config.CheckEvenEtcd, Title: "an odd number of control planes", Kind: check.AllHosts, Severity: check.Error,
+				Name: config.CheckEvenEtcd, Title: "the number of control planes is odd", Kind: check.AllHosts, Severity: check.Error,
 				Looks:  "The number of hosts with the role control-plane.",
-				Why:    "etcd needs a majority: an even number survives the loss of no more machines than one less.",
+				Why:    "etcd needs a majority: an even number tolerates no more failures than the odd number below it.",
 				Manual: []string{"grep -c control-plane inventory.yaml"},
 			},
 			run: evenEtcd,
 		},
 		{
 			Description: check.Description{
-				Name: "clock-skew", Title: "the clocks agree", Kind: check.AllHosts, Severity: check.Error,
-				Looks:  "Each clock against the median of all, less the time of the round trip; and whether something keeps it right.",
-				Why:    "Certificates and tokens made on one machine are not yet valid on one that is more than 30 s behind.",
+				Name: "clock-skew", Title: "the clocks are in sync", Kind: check.AllHosts, Severity: check.Error,
+				Looks:  "Each clock against the median of all, less the time of the round trip; and whether a time service runs.",
+				Why:    "A certificate or token is not valid yet on a host whose clock is behind.",
 				Manual: []string{"date -u; timedatectl", "timedatectl set-ntp true"},
 			},
 			run: clockSkew,
 		},
 		{
 			Description: check.Description{
-				Name: "os-mix", Title: "one distribution and architecture", Kind: check.AllHosts, Severity: check.Info,
+				Name: "os-mix", Title: "all hosts have the same distribution and architecture", Kind: check.AllHosts, Severity: check.Info,
 				Looks:  "The distribution, its version and the architecture of each host.",
-				Why:    "A mix works, but each kind is one more to look after, and images are needed for each architecture.",
+				Why:    "A mix works, but the bundle needs the images of every architecture.",
 				Manual: []string{"cat /etc/os-release; uname -m"},
 			},
 			run: osMix,
 		},
 		{
 			Description: check.Description{
-				Name: "cidr-overlap", Title: "the cluster's ranges are free", Kind: check.AllHosts, Severity: check.Error,
+				Name: "cidr-overlap", Title: "podSubnet and serviceSubnet are not in use", Kind: check.AllHosts, Severity: check.Error,
 				Looks:  "podSubnet and serviceSubnet against the routes and name servers of every host.",
-				Why:    "Packets for one of two overlapping ranges are lost, or go to the wrong machine.",
+				Why:    "Packets for overlapping ranges are lost, or reach the wrong host.",
 				Manual: []string{"ip route; cat /etc/resolv.conf"},
 			},
 			run: cidrOverlap,
 		},
 		{
 			Description: check.Description{
-				Name: "node-address", Title: "the node's address is the machine's", Kind: check.AllHosts, Severity: check.Error,
+				Name: "node-address", Title: "the node address belongs to the host", Kind: check.AllHosts, Severity: check.Error,
 				Looks:  "nodeIP or the address that slipway would choose, and the interfaces of the host.",
-				Why:    "With an address that is not its own, a node's logs and exec fail, and etcd does not start.",
+				Why:    "With an address of another host, logs and exec fail, and etcd does not start.",
 				Manual: []string{"ip -4 addr"},
 			},
 			run: nodeAddress,
 		},
 		{
 			Description: check.Description{
-				Name: "nat-address", Title: "no two hosts have one node address", Kind: check.AllHosts, Severity: check.Error,
+				Name: "nat-address", Title: "node addresses are unique", Kind: check.AllHosts, Severity: check.Error,
 				Looks:  "The node addresses of all hosts against each other.",
-				Why:    "Behind VirtualBox's NAT all machines are 10.0.2.15: every node would be the same one.",
+				Why:    "Behind VirtualBox's NAT, every virtual machine has the address 10.0.2.15.",
 				Manual: []string{"ip -4 addr; ip route get 1    # the source address on the default route"},
 			},
 			run: natAddress,
 		},
 		{
 			Description: check.Description{
-				Name: "flannel-interface", Title: "the pod network leaves by the node's interface", Kind: check.AllHosts, Severity: check.Info,
+				Name: "flannel-interface", Title: "the pod network uses the interface of the node address", Kind: check.AllHosts, Severity: check.Info,
 				Looks:  "The address on the default route of each host, and its node address.",
-				Why:    "A CNI that takes the interface of the default route sends everything into the NAT that all machines share.",
+				Why:    "A CNI that uses the interface of the default route sends pod traffic into the NAT.",
 				Manual: []string{"ip route show default; ip -4 addr"},
 			},
 			run: flannelInterface,
@@ -102,14 +102,14 @@ func hostsChecks() []Check {
 	}, duplicateChecks()...)
 }
 
-// duplicateChecks look for what has to be another one on each machine.
+// duplicateChecks compare values that must be unique to each host.
 func duplicateChecks() []Check {
 	one := func(name, title, what, manual, fix string, values func(*facts.Facts) []string) Check {
 		return Check{
 			Description: check.Description{
 				Name: name, Title: title, Kind: check.AllHosts, Severity: check.Error,
 				Looks:  "The " + what + " of each host against all others.",
-				Why:    "Cloned machines appear as one Node, or take each other's addresses.",
+				Why:    "Cloned hosts appear as one Node, or conflict in the network.",
 				Manual: []string{manual, fix},
 			},
 			run: duplicates(what, fix, values),
@@ -118,7 +118,7 @@ func duplicateChecks() []Check {
 	return []Check{
 		one("duplicate-hostname", "host names differ", "hostname", "hostname", "hostnamectl set-hostname NAME",
 			func(f *facts.Facts) []string { return []string{f.Hostname} }),
-		one("duplicate-machine-id", "machine ids differ", "machine-id", "cat /etc/machine-id",
+		one("duplicate-machine-id", "machine IDs differ", "machine-id", "cat /etc/machine-id",
 			"rm /etc/machine-id && systemd-machine-id-setup && reboot",
 			func(f *facts.Facts) []string { return []string{f.MachineID} }),
 		one("duplicate-uuid", "product UUIDs differ", "product_uuid", "cat /sys/class/dmi/id/product_uuid",
@@ -130,20 +130,20 @@ func duplicateChecks() []Check {
 	}
 }
 
-// version: the bundle must be of the version that the inventory asks for.
+// version: the bundle must have the version of the inventory.
 func version(cc *checkContext) []check.Finding {
 	if cc.bundleErr != nil {
 		return []check.Finding{{
-			Evidence: "the bundle cannot be used: " + cc.bundleErr.Error(),
-			Fix:      "make it with slipway bundle create, or set artifacts.bundle in the inventory to where it is",
+			Evidence: "cannot open the bundle: " + cc.bundleErr.Error(),
+			Fix:      "create it with slipway bundle create, or correct artifacts.bundle in the inventory",
 		}}
 	}
 	if cc.version == "" || cc.version == cc.cluster.Kubernetes.Version {
 		return nil
 	}
 	return []check.Finding{{
-		Evidence: fmt.Sprintf("the inventory asks for Kubernetes %s, the bundle has %s", cc.cluster.Kubernetes.Version, cc.version),
-		Fix:      "set kubernetes.version: " + cc.version + ", or make a bundle of that version: slipway bundle create",
+		Evidence: fmt.Sprintf("the inventory sets Kubernetes %s, but the bundle has %s", cc.cluster.Kubernetes.Version, cc.version),
+		Fix:      "set kubernetes.version: " + cc.version + ", or create a bundle of the other version: slipway bundle create",
 	}}
 }
 
@@ -165,28 +165,28 @@ func evenEtcd(cc *checkContext) []check.Finding {
 		return nil
 	}
 	return []check.Finding{{
-		Evidence: fmt.Sprintf("%d control planes: the loss of one leaves no more to lose than with %d", n, n-1),
+		Evidence: fmt.Sprintf("%d control planes: etcd tolerates no more failures than with %d", n, n-1),
 		Fix:      fmt.Sprintf("use %d or %d control planes", n-1, n+1),
 	}}
 }
 
 func clockSkew(cc *checkContext) []check.Finding {
-	machines := cc.reachable()
-	if len(machines) == 0 {
+	hosts := cc.reachable()
+	if len(hosts) == 0 {
 		return nil
 	}
 	var skews []time.Duration
-	for _, m := range machines {
+	for _, m := range hosts {
 		skews = append(skews, m.Facts().Skew)
 	}
 	slices.Sort(skews)
 	median := skews[len(skews)/2]
 	var found []check.Finding
-	for _, m := range machines {
+	for _, m := range hosts {
 		if off := m.Facts().Skew - median; off.Abs() > maxSkew {
 			found = append(found, check.Finding{
 				Host:     m.Config.Name,
-				Evidence: fmt.Sprintf("the clock is %s off the median of all machines", off.Round(time.Second)),
+				Evidence: fmt.Sprintf("the clock is %s off the median of all hosts", off.Round(time.Second)),
 				Fix:      "timedatectl set-ntp true",
 			})
 			continue
@@ -195,7 +195,7 @@ func clockSkew(cc *checkContext) []check.Finding {
 		if f := m.Facts(); !f.Active(timeSync...) && !f.Exists(facts.SystemdInContainer) {
 			found = append(found, check.Finding{
 				Host: m.Config.Name, Severity: check.Warning,
-				Evidence: "nothing keeps the clock right: neither systemd-timesyncd nor chrony nor ntpd runs",
+				Evidence: "no time service runs: neither systemd-timesyncd, chrony nor ntpd",
 				Fix:      "timedatectl set-ntp true",
 			})
 		}
@@ -203,7 +203,7 @@ func clockSkew(cc *checkContext) []check.Finding {
 	return found
 }
 
-// timeSync are the units that keep a clock right; facts.sh asks for them.
+// timeSync are the units that keep a clock right; facts.sh reads their state.
 var timeSync = []string{
 	"systemd-timesyncd.service", "chrony.service", "chronyd.service", "ntp.service", "ntpd.service", "ntpsec.service",
 }
@@ -222,14 +222,14 @@ func osMix(cc *checkContext) []check.Finding {
 	if len(order) < 2 {
 		return nil
 	}
-	var told []string
+	var kindHosts []string
 	for _, kind := range order {
-		told = append(told, kind+": "+names(kinds[kind]))
+		kindHosts = append(kindHosts, kind+": "+names(kinds[kind]))
 	}
-	return []check.Finding{{Evidence: strings.Join(told, "; "), Fix: "nothing, if that is meant"}}
+	return []check.Finding{{Evidence: strings.Join(kindHosts, "; "), Fix: "nothing, if this is intended"}}
 }
 
-// duplicates makes a check that a value is another one on each machine.
+// duplicates creates a check that a value is unique to each host.
 func duplicates(what, fix string, values func(*facts.Facts) []string) func(*checkContext) []check.Finding {
 	return func(cc *checkContext) []check.Finding {
 		hosts := map[string][]string{}

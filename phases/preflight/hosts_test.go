@@ -22,12 +22,12 @@ hosts:
 
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 
-// journaled is a machine that slipway has worked on.
+// journaled is a host that slipway has worked on.
 func journaled(f *facts.Facts) { f.Existing = append(f.Existing, journal.Dir) }
 
-// looked is what the checks say of a fixture whose bundle has the wanted version,
+// reportOf is the report of a fixture whose bundle has the wanted version,
 // nothing measured.
-func looked(fixture *workflowtest.Fixture) *check.Report {
+func reportOf(fixture *workflowtest.Fixture) *check.Report {
 	cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, version: workflowtest.Kubernetes, unmeasured: "no packets in this test"}
 	return cc.report(Selection{})
 }
@@ -56,32 +56,32 @@ func complete(t *testing.T, report *check.Report) {
 	}
 }
 
-// fleetCase is a fault among the facts of several machines, or in the
+// hostsCase is a fault among the facts of several hosts, or in the
 // inventory.
-type fleetCase struct {
+type hostsCase struct {
 	name, more string
 	change     func(*workflowtest.Fixture)
 	want       []string
 }
 
-func fleetCases() []fleetCase {
+func hostsCases() []hostsCase {
 	worker := func(change func(*facts.Facts)) func(*workflowtest.Fixture) {
 		return func(b *workflowtest.Fixture) { change(b.Facts("w-1")) }
 	}
 	both := func(change func(*facts.Facts)) func(*workflowtest.Fixture) {
 		return func(b *workflowtest.Fixture) { change(b.Facts("cp-1")); change(b.Facts("w-1")) }
 	}
-	return []fleetCase{
-		{"ordinary machines", "", func(*workflowtest.Fixture) {}, nil},
+	return []hostsCase{
+		{"ordinary hosts", "", func(*workflowtest.Fixture) {}, nil},
 		{"no address", "", worker(func(f *facts.Facts) { f.Addresses, f.Routes = nil, nil }), []string{"node-address w-1 error"}},
-		{"a nodeIP that the machine has not", "", func(b *workflowtest.Fixture) { b.Hosts.All[1].Config.NodeIP = "203.0.113.1" }, []string{"node-address w-1 error"}},
-		{"machines behind one NAT", "", func(b *workflowtest.Fixture) {
+		{"a nodeIP that the host has not", "", func(b *workflowtest.Fixture) { b.Hosts.All[1].Config.NodeIP = "203.0.113.1" }, []string{"node-address w-1 error"}},
+		{"hosts behind one NAT", "", func(b *workflowtest.Fixture) {
 			for _, name := range []string{"cp-1", "w-1"} {
 				f := b.Facts(name)
 				f.Addresses = []facts.Address{{Interface: "eth0", Prefix: prefix("10.0.2.15/24")}}
 			}
 		}, []string{"nat-address  error"}},
-		{"machines behind one NAT with addresses of their own", "", both(func(f *facts.Facts) {
+		{"hosts behind one NAT with addresses of their own", "", both(func(f *facts.Facts) {
 			f.Addresses = append([]facts.Address{{Interface: "eth0", Prefix: prefix("10.0.2.15/24")}}, facts.Address{Interface: "eth1", Prefix: f.Addresses[0].Prefix})
 		}), []string{"flannel-interface cp-1 info", "flannel-interface w-1 info"}},
 		{"two distributions", "", worker(func(f *facts.Facts) { f.OS = facts.OS{ID: "rocky", Version: "9"} }), []string{"os-mix  info"}},
@@ -91,7 +91,7 @@ func fleetCases() []fleetCase {
 		{"a clock that nothing keeps right", "", worker(func(f *facts.Facts) { f.ActiveUnits = nil }), []string{"clock-skew w-1 warning"}},
 		{"the clock of a container", "", worker(func(f *facts.Facts) { f.ActiveUnits, f.Existing = nil, []facts.Path{"/run/systemd/container"} }), nil},
 		{"clocks that are all off alike", "", both(func(f *facts.Facts) { f.Skew = time.Hour }), nil},
-		{"cloned machines", "", both(func(f *facts.Facts) {
+		{"cloned hosts", "", both(func(f *facts.Facts) {
 			f.Hostname, f.MachineID, f.ProductUUID, f.MACs = "debian", "aa", "bb", []string{"cc"}
 		}), []string{"duplicate-hostname  error", "duplicate-machine-id  error", "duplicate-uuid  error", "duplicate-mac  error"}},
 		{"what is not known is no duplicate", "", both(func(f *facts.Facts) { f.Hostname, f.MachineID, f.ProductUUID, f.MACs = "", "", "", nil }), nil},
@@ -125,23 +125,23 @@ func fleetCases() []fleetCase {
 		}), []string{"replicas  warning"}},
 		{"an ingress that is retired", "preflight: {expect: [{name: ingress-nginx}]}", func(*workflowtest.Fixture) {}, []string{"ingress-nginx-retired  warning"}},
 		{"a pool that is free", "preflight: {expect: [{name: load-balancer, addresses: [192.0.2.240/28]}]}", func(*workflowtest.Fixture) {}, nil},
-		{"a pool that holds a machine", "preflight: {expect: [{name: load-balancer, addresses: [192.0.2.20-192.0.2.30]}]}", func(*workflowtest.Fixture) {}, []string{"lb-pool w-1 error"}},
+		{"a pool that holds a host", "preflight: {expect: [{name: load-balancer, addresses: [192.0.2.20-192.0.2.30]}]}", func(*workflowtest.Fixture) {}, []string{"lb-pool w-1 error"}},
 		{"a pool of another network", "preflight: {expect: [{name: load-balancer, addresses: [198.51.100.7]}]}", func(*workflowtest.Fixture) {}, []string{"lb-pool  warning"}},
 		{"a pool within the services' range", "preflight: {expect: [{name: load-balancer, addresses: [10.96.7.0/24]}]}", func(*workflowtest.Fixture) {}, []string{"lb-pool  error"}},
-		{"nobody who announces", "preflight: {expect: [{name: load-balancer}]}", func(b *workflowtest.Fixture) {
+		{"no node that announces", "preflight: {expect: [{name: load-balancer}]}", func(b *workflowtest.Fixture) {
 			b.Cluster.Hosts = b.Cluster.Hosts[:1]
 		}, []string{"exclude-lb  warning"}},
 	}
 }
 
-func TestChecksOfTheFleet(t *testing.T) {
+func TestChecksAcrossHosts(t *testing.T) {
 	t.Parallel()
-	for _, test := range fleetCases() {
+	for _, test := range hostsCases() {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			fixture := workflowtest.New(t, two+test.more+"\n")
 			test.change(fixture)
-			report := looked(fixture)
+			report := reportOf(fixture)
 			if diff := cmp.Diff(test.want, told(report)); diff != "" {
 				t.Error(diff)
 			}
@@ -156,7 +156,7 @@ func TestAFreeRangeIsProposed(t *testing.T) {
 	fixture.Facts("w-1").Routes = append(fixture.Facts("w-1").Routes,
 		facts.Route{Destination: prefix("10.0.0.0/8"), Interface: "tun0"}, facts.Route{Destination: prefix("192.168.7.0/24"), Interface: "eth1"})
 	fixes := map[string]bool{}
-	for _, f := range looked(fixture).Findings(check.Error) {
+	for _, f := range reportOf(fixture).Findings(check.Error) {
 		fixes[f.Fix] = true
 	}
 	want := map[string]bool{"set in the inventory: network.podSubnet: 172.28.0.0/16": true, "set in the inventory: network.serviceSubnet: 172.30.0.0/16": true}
@@ -174,7 +174,7 @@ hosts:
   - {name: cp-2, address: 192.0.2.12, roles: [control-plane]}
   - {name: cp-3, address: 192.0.2.13, roles: [control-plane]}
 `)
-	if diff := cmp.Diff([]string{"control-planes  error"}, told(looked(fixture))); diff != "" {
+	if diff := cmp.Diff([]string{"control-planes  error"}, told(reportOf(fixture))); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -183,7 +183,7 @@ func TestClockSkewIsMeasuredAgainstMostMachines(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, two+"  - {name: w-2, address: 192.0.2.22}\n")
 	fixture.Facts("cp-1").Skew = time.Hour
-	if diff := cmp.Diff([]string{"clock-skew cp-1 error"}, told(looked(fixture))); diff != "" {
+	if diff := cmp.Diff([]string{"clock-skew cp-1 error"}, told(reportOf(fixture))); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -197,7 +197,7 @@ hosts:
   - {name: cp-1, address: 192.0.2.11, roles: [control-plane]}
   - {name: cp-2, address: 192.0.2.12, roles: [control-plane]}
 `)
-	for _, c := range looked(fixture).Checks {
+	for _, c := range reportOf(fixture).Checks {
 		if c.Name == "even-etcd" && (len(c.Findings) != 1 || c.Findings[0].Ignored != "on the way to three" || c.Status != check.OK) {
 			t.Errorf("got %+v", c)
 		}

@@ -16,18 +16,18 @@ func kernelChecks() []Check {
 	return []Check{
 		{
 			Description: check.Description{
-				Name: "kernel", Title: "the kernel has what containers need", Kind: check.Host, Severity: check.Error,
-				Looks:  "The modules overlay and nf_conntrack, and vxlan where the pod network uses it: loaded, built in, or to be loaded.",
-				Why:    "Without them no container starts, no Service works, or pods reach no other node.",
+				Name: "kernel", Title: "the kernel has the required modules", Kind: check.Host, Severity: check.Error,
+				Looks:  "The modules overlay and nf_conntrack, and vxlan where the pod network uses it: loaded, built in or loadable.",
+				Why:    "Without them, containers do not start, or Services and pod traffic between nodes fail.",
 				Manual: []string{"lsmod; modprobe -n -v overlay nf_conntrack vxlan", "apt-get install linux-modules-extra-$(uname -r)    # on Ubuntu's small kernels"},
 			},
 			run: kernel,
 		},
 		{
 			Description: check.Description{
-				Name: "br-netfilter", Title: "bridged packets can pass through netfilter", Kind: check.Host, Severity: check.Error,
-				Looks:  "The module br_netfilter: loaded, built in, or to be loaded.",
-				Why:    "kubeadm no longer looks for it since 1.30; Flannel fails and Services lose packets without it.",
+				Name: "br-netfilter", Title: "bridged traffic passes through netfilter", Kind: check.Host, Severity: check.Error,
+				Looks:  "The module br_netfilter: loaded, built in or loadable.",
+				Why:    "Without it, Flannel fails and Services lose packets. kubeadm does not check it since 1.30.",
 				Manual: []string{"modprobe br_netfilter && sysctl net.bridge.bridge-nf-call-iptables", "echo br_netfilter > /etc/modules-load.d/k8s.conf"},
 			},
 			run: eachHost(brNetfilter),
@@ -36,14 +36,14 @@ func kernelChecks() []Check {
 			Description: check.Description{
 				Name: "ip-forward", Title: "the kernel forwards packets", Kind: check.Host, Severity: check.Warning,
 				Looks:  "The sysctl net.ipv4.ip_forward.",
-				Why:    "Packets of pods pass through the machine; kubeadm refuses without it.",
+				Why:    "The host must forward the traffic of pods. kubeadm refuses to run without it.",
 				Manual: []string{"sysctl net.ipv4.ip_forward", "echo 'net.ipv4.ip_forward = 1' > /etc/sysctl.d/90-k8s.conf && sysctl --system"},
 			},
 			run: eachHost(ipForward),
 		},
 		{
 			Description: check.Description{
-				Name: "swap-returns", Title: "swap is off, and stays off", Kind: check.Host, Severity: check.Info,
+				Name: "swap-returns", Title: "swap is off permanently", Kind: check.Host, Severity: check.Info,
 				Looks:  "/proc/swaps, /etc/fstab, systemd's swap units and the configuration of zram-generator.",
 				Why:    "swapoff alone lasts until the next boot, and then kubelet does not start.",
 				Manual: []string{"cat /proc/swaps; grep swap /etc/fstab; systemctl list-units --type=swap", "swapoff -a && sed -i '/\\sswap\\s/s/^/#/' /etc/fstab && systemctl mask SWAP_UNIT"},
@@ -78,7 +78,7 @@ func missing(f *facts.Facts, module string) check.Finding {
 	if f.Lacks("modprobe") {
 		return check.Finding{
 			Severity: check.Unknown,
-			Evidence: fmt.Sprintf("%s is not loaded, and without modprobe it cannot be seen whether kernel %s has it", module, f.Kernel),
+			Evidence: fmt.Sprintf("%s is not loaded, and without modprobe slipway cannot tell whether kernel %s has it", module, f.Kernel),
 			Fix:      install(f, distro.Kmod),
 		}
 	}
@@ -104,9 +104,9 @@ func ipForward(_ config.Host, f *facts.Facts) []check.Finding {
 		return nil
 	case hasJournal(f):
 		// No error: that would keep apply from setting it.
-		return []check.Finding{{Evidence: "net.ipv4.ip_forward is " + value + " on a machine of the cluster", Fix: "slipway apply, and see who sets it: grep -r ip_forward /etc/sysctl.*"}}
+		return []check.Finding{{Evidence: "net.ipv4.ip_forward is " + value + " on a node of the cluster", Fix: "slipway apply; find what sets it: grep -r ip_forward /etc/sysctl.*"}}
 	default:
-		return []check.Finding{{Severity: check.Info, Evidence: "net.ipv4.ip_forward is " + value, Fix: "nothing: slipway sets it, now and for each boot"}}
+		return []check.Finding{{Severity: check.Info, Evidence: "net.ipv4.ip_forward is " + value, Fix: "nothing: slipway sets it persistently"}}
 	}
 }
 
@@ -125,6 +125,6 @@ func swapReturns(_ config.Host, f *facts.Facts) []check.Finding {
 	}
 	return []check.Finding{{
 		Evidence: "swap is turned on: " + strings.Join(ways, "; "),
-		Fix:      "nothing: slipway turns each off for good, and reset puts it back",
+		Fix:      "nothing: slipway turns it off permanently, and reset restores it",
 	}}
 }

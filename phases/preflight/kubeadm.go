@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"strings"
 	"time"
 
 	goversion "github.com/hashicorp/go-version"
@@ -15,30 +14,30 @@ import (
 	"slipway.io/slipway/provision/report/check"
 )
 
-// kubeadmChecks are about an installation that is there already.
+// kubeadmChecks are about an existing installation.
 func kubeadmChecks() []Check {
 	return []Check{
 		{
 			Description: check.Description{
-				Name: "leftovers", Title: "nothing of another installation", Kind: check.Host, Severity: check.Error,
-				Looks:  "Files that kubeadm leaves and listeners on the cluster's ports, on machines without slipway's journal.",
-				Why:    "slipway goes on with an installation of its own, and touches no other.",
+				Name: "leftovers", Title: "the host has no other Kubernetes installation", Kind: check.Host, Severity: check.Error,
+				Looks:  "Files of kubeadm and listeners on the cluster's ports, on hosts without a journal of slipway.",
+				Why:    "slipway resumes its own installations only, and never changes another one.",
 				Manual: []string{"ls /etc/kubernetes /var/lib/etcd; ss -ltnp", "kubeadm reset"},
 			},
 			run: eachHost(leftovers),
 		},
 		{
 			Description: check.Description{
-				Name: "pod-network", Title: "the pod network stays the one it is", Kind: check.Host, Severity: check.Error,
-				Looks:  "Which pod network has its configuration in /etc/cni/net.d of an installed machine, and network.cni.name.",
-				Why:    "Every pod has an address of the pod network, and each kernel its rules: two of them take each other's traffic.",
+				Name: "pod-network", Title: "the pod network does not change", Kind: check.Host, Severity: check.Error,
+				Looks:  "Which pod network has its configuration in /etc/cni/net.d of an installed host, and network.cni.name.",
+				Why:    "Pods keep the addresses, and hosts keep the rules, of the old pod network: two networks break each other.",
 				Manual: []string{"ls /etc/cni/net.d"},
 			},
 			run: podNetwork,
 		},
 		{
 			Description: check.Description{
-				Name: "skew", Title: "the installed kubelet fits the wanted version", Kind: check.Host, Severity: check.Error,
+				Name: "skew", Title: "the installed kubelet is within the version skew policy", Kind: check.Host, Severity: check.Error,
 				Looks:  "The version of the kubelet on the PATH, and kubernetes.version.",
 				Why:    "A kubelet may not be newer than the API server, nor more than three minor versions older (Kubernetes' version skew policy).",
 				Manual: []string{"kubelet --version"},
@@ -47,9 +46,9 @@ func kubeadmChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "cert-expiry", Title: "kubeadm's certificates are valid for long enough", Kind: check.Host, Severity: check.Error,
-				Looks:  "The end of the validity of the certificates below /etc/kubernetes/pki.",
-				Why:    "They last a year; afterwards nothing can talk to the API server.",
+				Name: "cert-expiry", Title: "the certificates of kubeadm do not expire soon", Kind: check.Host, Severity: check.Error,
+				Looks:  "The expiry dates of the certificates in /etc/kubernetes/pki.",
+				Why:    "They expire after a year. Then no client can connect to the API server.",
 				Manual: []string{"kubeadm certs check-expiration", "kubeadm certs renew all"},
 			},
 			run: eachHost(certExpiry),
@@ -57,8 +56,8 @@ func kubeadmChecks() []Check {
 	}
 }
 
-// leftovers: what another installation left, or runs. One of ours is known by
-// its journal, and is gone on with.
+// leftovers finds files and listeners of another installation. A host with a
+// journal has an installation of slipway, which apply resumes.
 func leftovers(h config.Host, f *facts.Facts) []check.Finding {
 	if hasJournal(f) {
 		return nil
@@ -67,8 +66,8 @@ func leftovers(h config.Host, f *facts.Facts) []check.Finding {
 	for _, path := range []facts.Path{facts.AdminConf, facts.KubeletConf, facts.APIServerManifest, facts.EtcdMember} {
 		if f.Exists(path) {
 			found = append(found, check.Finding{
-				Evidence: string(path) + " is there, and slipway did not put it there",
-				Fix:      "take the other cluster's node down first: kubeadm reset",
+				Evidence: string(path) + " exists, and slipway did not create it",
+				Fix:      "remove the other installation first: kubeadm reset",
 			})
 		}
 	}
@@ -81,8 +80,8 @@ func leftovers(h config.Host, f *facts.Facts) []check.Finding {
 		for _, port := range ports {
 			if listener.Port == port {
 				found = append(found, check.Finding{
-					Evidence: strings.TrimSpace(fmt.Sprintf("port %d is taken by %s", port, listener.Process)),
-					Fix:      fmt.Sprintf("stop what listens there: ss -ltnp 'sport = :%d'", port),
+					Evidence: inUse(listener),
+					Fix:      fmt.Sprintf("stop the process that listens there: ss -ltnp 'sport = :%d'", port),
 				})
 			}
 		}
@@ -90,17 +89,16 @@ func leftovers(h config.Host, f *facts.Facts) []check.Finding {
 	return found
 }
 
-// portsUnseen says that listeners cannot be seen.
 func podNetwork(cc *checkContext) []check.Finding {
 	var found []check.Finding
 	for _, m := range cc.reachable() {
 		for _, network := range config.PodNetworks() {
-			there := m.Facts().Exists(facts.Path("/etc/cni/net.d/10-" + network + ".conflist"))
-			if wanted := cc.cluster.Network.CNI.Name; there && installed(m.Facts()) && wanted != network {
+			exists := m.Facts().Exists(facts.Path("/etc/cni/net.d/10-" + network + ".conflist"))
+			if wanted := cc.cluster.Network.CNI.Name; exists && installed(m.Facts()) && wanted != network {
 				found = append(found, check.Finding{
 					Host:     m.Config.Name,
-					Evidence: fmt.Sprintf("the cluster's pod network is %s, the inventory wants %s", network, wanted),
-					Fix:      "set network.cni.name to " + network + ", or begin anew: slipway reset, then slipway apply",
+					Evidence: fmt.Sprintf("the cluster's pod network is %s, but the inventory sets %s", network, wanted),
+					Fix:      "set network.cni.name to " + network + ", or reinstall the cluster: slipway reset, then slipway apply",
 				})
 			}
 		}
@@ -108,11 +106,20 @@ func podNetwork(cc *checkContext) []check.Finding {
 	return found
 }
 
+// inUse is the evidence for a listener on a port that the cluster needs.
+func inUse(l facts.Listener) string {
+	if l.Process == "" {
+		return fmt.Sprintf("port %d is in use", l.Port)
+	}
+	return fmt.Sprintf("port %d is in use by %s", l.Port, l.Process)
+}
+
+// portsUnseen reports that the listeners of the host are not known.
 func portsUnseen(f *facts.Facts) []check.Finding {
 	if !f.Lacks("ss") {
 		return nil
 	}
-	return []check.Finding{{Severity: check.Unknown, Evidence: "without ss it cannot be seen who listens", Fix: install(f, distro.IPRoute)}}
+	return []check.Finding{{Severity: check.Unknown, Evidence: "ss is not installed: listeners cannot be checked", Fix: install(f, distro.IPRoute)}}
 }
 
 // oldestKubelet is how many minor versions a kubelet may be behind.
@@ -132,13 +139,13 @@ func skew(cc *checkContext) []check.Finding {
 		switch {
 		case behind < 0:
 			return []check.Finding{{
-				Evidence: fmt.Sprintf("kubelet %s is newer than the wanted %s", f.Software.Kubelet, cc.cluster.Kubernetes.Version),
+				Evidence: fmt.Sprintf("kubelet %s is newer than %s in the inventory", f.Software.Kubelet, cc.cluster.Kubernetes.Version),
 				Fix:      "set kubernetes.version to at least v" + have.String() + ", or remove that kubelet",
 			}}
 		case behind > oldestKubelet:
 			return []check.Finding{{
 				Severity: check.Warning,
-				Evidence: fmt.Sprintf("kubelet %s is more than %d minor versions behind the wanted %s", f.Software.Kubelet, oldestKubelet, cc.cluster.Kubernetes.Version),
+				Evidence: fmt.Sprintf("kubelet %s is more than %d minor versions behind %s in the inventory", f.Software.Kubelet, oldestKubelet, cc.cluster.Kubernetes.Version),
 				Fix:      "remove that kubelet: slipway installs its own",
 			}}
 		}
@@ -146,7 +153,7 @@ func skew(cc *checkContext) []check.Finding {
 	})(cc)
 }
 
-// renewBefore is how long ahead an end of validity is told.
+// renewBefore is how long before its expiry a certificate is reported.
 const renewBefore = 30 * 24 * time.Hour
 
 func certExpiry(_ config.Host, f *facts.Facts) []check.Finding {

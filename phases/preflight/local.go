@@ -14,39 +14,38 @@ import (
 	"slipway.io/slipway/provision/report/check"
 )
 
-// LabSpec is the lab that shall run on the computer.
+// LabSpec is the lab that the computer has to run.
 type LabSpec struct {
 	// Facts of the computer; nil: they are read.
 	Facts *localhost.Facts
-	// Provider is vagrant or container; empty for whichever is there.
+	// Provider is vagrant or container; empty for the one that is installed.
 	Provider string
-	// Hypervisor is Vagrant's name of its provider; empty for whichever is
-	// there.
+	// Hypervisor is Vagrant's name of its provider; empty for the one that is
+	// installed.
 	Hypervisor string
-	// Machines is how many there shall be, MemoryMiB and DiskMiB what each of
-	// them takes.
+	// Machines is their number, MemoryMiB and DiskMiB the size of each.
 	Machines, MemoryMiB, DiskMiB int
 	// Range is the network of the machines.
 	Range netip.Prefix
-	// Bundle is the folder of the bundle that would be used; empty if there is
-	// none yet. Download is where one would come from.
+	// Bundle is the folder of the bundle for the lab; empty if none exists.
+	// Download is the address of the release server.
 	Bundle, Download string
 }
 
-// LocalCheck is a named question about the installer's own computer.
+// LocalCheck is a named check of localhost.
 type LocalCheck struct {
 	check.Description
 	run func(context.Context, *localContext) []check.Finding
 }
 
-// localContext is what local checks look at.
+// localContext is the input of the local checks.
 type localContext struct {
 	machine localhost.System
 	facts   *localhost.Facts
 	spec    LabSpec
 }
 
-// vagrant says whether the lab is to be made by Vagrant.
+// vagrant reports whether Vagrant creates the machines.
 func (cc *localContext) vagrant() bool {
 	if cc.spec.Provider != "" {
 		return cc.spec.Provider == "vagrant"
@@ -54,7 +53,7 @@ func (cc *localContext) vagrant() bool {
 	return cc.facts.Vagrant()
 }
 
-// virtualBox says whether Vagrant is to use VirtualBox.
+// virtualBox reports whether Vagrant uses VirtualBox.
 func (cc *localContext) virtualBox() bool {
 	hypervisor := cc.spec.Hypervisor
 	if hypervisor == "" {
@@ -63,7 +62,7 @@ func (cc *localContext) virtualBox() bool {
 	return cc.vagrant() && hypervisor == "virtualbox"
 }
 
-// RunLocal runs the checks of the computer itself.
+// RunLocal runs the checks of localhost.
 func RunLocal(ctx context.Context, m localhost.System, want LabSpec, selection Selection) (*check.Report, error) {
 	started := time.Now()
 	cc := &localContext{machine: m, facts: want.Facts, spec: want}
@@ -91,44 +90,44 @@ func RunLocal(ctx context.Context, m localhost.System, want LabSpec, selection S
 	return report, ctx.Err()
 }
 
-// LocalChecks are all that is asked of the installer's own computer.
+// LocalChecks are all checks of localhost.
 func LocalChecks() []LocalCheck {
 	all := []LocalCheck{
 		{
 			Description: check.Description{
-				Name: "lab-provider", Title: "something here can make machines", Severity: check.Error,
+				Name: "lab-provider", Title: "a provider of machines is available", Severity: check.Error,
 				Looks:  "Vagrant with VirtualBox or libvirt; or, on Linux as root, systemd-nspawn and debootstrap.",
-				Why:    "A lab needs a provider of machines.",
+				Why:    "A lab needs a provider that creates its machines.",
 				Manual: []string{"vagrant --version; VBoxManage --version; virsh --version", "apt-get install systemd-container debootstrap"},
 			}, run: labProvider,
 		},
 		{
 			Description: check.Description{
-				Name: "virtualization", Title: "the processor helps virtual machines", Severity: check.Error,
+				Name: "virtualization", Title: "hardware virtualization is available", Severity: check.Error,
 				Looks:  "/dev/kvm and the processor's flags on Linux, kern.hv_support on macOS, Hyper-V and the firmware's setting on Windows.",
-				Why:    "Without it virtual machines do not start, or take minutes for what takes seconds.",
+				Why:    "Without it, virtual machines do not start, or are many times slower.",
 				Manual: []string{"ls -l /dev/kvm; grep -Ec 'vmx|svm' /proc/cpuinfo    # Linux", "sysctl kern.hv_support                               # macOS", "systeminfo                                           # Windows"},
 			}, run: virtualization,
 		},
 		{
 			Description: check.Description{
-				Name: "local-memory", Title: "enough memory for the machines", Severity: check.Error,
-				Looks:  "The memory that is available, and what the machines take.",
-				Why:    "A computer that begins to swap makes etcd lose its leader.",
+				Name: "local-memory", Title: "there is enough memory for the machines", Severity: check.Error,
+				Looks:  "The available memory, and the memory of all machines.",
+				Why:    "If the computer swaps, etcd loses its leader.",
 				Manual: []string{"free -m"},
 			}, run: localMemory,
 		},
 		{
 			Description: check.Description{
-				Name: "local-disk", Title: "enough disk for the machines", Severity: check.Error,
-				Looks:  "The free space below the home directory, and what the machines take.",
-				Why:    "Virtual disks grow while images are imported, and stop the machine when they cannot.",
+				Name: "local-disk", Title: "there is enough disk space for the machines", Severity: check.Error,
+				Looks:  "The free space in the home directory, and the disks of all machines.",
+				Why:    "Virtual disks grow during the installation, and a machine stops when its disk cannot.",
 				Manual: []string{"df -h ~"},
 			}, run: localDisk,
 		},
 		{
 			Description: check.Description{
-				Name: "provider-versions", Title: "Vagrant knows this VirtualBox", Severity: check.Error,
+				Name: "provider-versions", Title: "Vagrant supports this VirtualBox", Severity: check.Error,
 				Looks:  "The versions of Vagrant and VirtualBox.",
 				Why:    "Vagrant refuses a VirtualBox that is newer than itself: \"not supported by this version of Vagrant\".",
 				Manual: []string{"vagrant --version; VBoxManage --version"},
@@ -138,31 +137,31 @@ func LocalChecks() []LocalCheck {
 			Description: check.Description{
 				Name: "host-only-range", Title: "VirtualBox allows the lab's range", Severity: check.Error,
 				Looks:  "/etc/vbox/networks.conf, with VirtualBox on Linux and macOS.",
-				Why:    "Since 6.1.28 VirtualBox allows 192.168.56.0/21 alone for host-only networks, unless told otherwise.",
+				Why:    "VirtualBox 6.1.28 and later allows only 192.168.56.0/21 for host-only networks by default.",
 				Manual: []string{"cat /etc/vbox/networks.conf", "echo '* RANGE' | sudo tee -a /etc/vbox/networks.conf"},
 			}, run: hostOnlyRange,
 		},
 		{
 			Description: check.Description{
-				Name: "vpn-route", Title: "nothing else has the lab's range", Severity: check.Error,
+				Name: "vpn-route", Title: "the lab's range is not in use", Severity: check.Error,
 				Looks:  "The routes of this computer, and the lab's range.",
-				Why:    "A VPN that takes the range swallows everything that is sent to the machines.",
+				Why:    "A VPN with this range takes all traffic to the machines.",
 				Manual: []string{"ip route    # Linux", "netstat -rn -f inet    # macOS", "route print -4    # Windows"},
 			}, run: vpnRoute,
 		},
 		{
 			Description: check.Description{
-				Name: "windows-paths", Title: "paths that the tools can read", Severity: check.Warning,
-				Looks:  "The home directory's name, and whether this is Git Bash.",
-				Why:    "Spaces and letters beyond ASCII break Vagrant and its boxes; Git Bash rewrites paths in arguments.",
+				Name: "windows-paths", Title: "the tools support the paths", Severity: check.Warning,
+				Looks:  "The name of the home directory, and whether the shell is Git Bash.",
+				Why:    "Spaces and non-ASCII letters break Vagrant and its boxes; Git Bash rewrites paths in arguments.",
 				Manual: []string{"echo %USERPROFILE%", "set VAGRANT_HOME=C:\\vagrant", "export MSYS_NO_PATHCONV=1    # in Git Bash"},
 			}, run: windowsPaths,
 		},
 		{
 			Description: check.Description{
-				Name: "downloads", Title: "a bundle is there, or can be had", Severity: check.Error,
-				Looks:  "The bundle of the wanted version; without one, whether the release server answers.",
-				Why:    "A workshop's network is slow when thirty people download at once: make the bundle before.",
+				Name: "downloads", Title: "a bundle exists or can be downloaded", Severity: check.Error,
+				Looks:  "The cached bundle, or else whether the release server answers.",
+				Why:    "The network of a workshop is slow when everybody downloads at once: create the bundle beforehand.",
 				Manual: []string{"slipway bundle create", "curl -I https://dl.k8s.io/"},
 			}, run: downloads,
 		},
@@ -196,7 +195,7 @@ func labProvider(_ context.Context, cc *localContext) []check.Finding {
 		}
 	}
 	if !cc.facts.Root {
-		found = append(found, check.Finding{Evidence: "machine containers need root", Fix: "sudo slipway preflight --local"})
+		found = append(found, check.Finding{Evidence: "containers need root", Fix: "sudo slipway preflight --local"})
 	}
 	return found
 }
@@ -206,7 +205,7 @@ func virtualization(_ context.Context, cc *localContext) []check.Finding {
 	case !cc.vagrant():
 		return nil // containers need no help
 	case cc.facts.VirtualizationUnknown:
-		return []check.Finding{{Severity: check.Unknown, Evidence: "it could not be found out", Fix: "look into the firmware's settings: VT-x, AMD-V or SVM has to be on"}}
+		return []check.Finding{{Severity: check.Unknown, Evidence: "virtualization support could not be determined", Fix: "enable VT-x, AMD-V or SVM in the firmware settings"}}
 	case cc.facts.Virtualization != "":
 		return []check.Finding{{Evidence: cc.facts.Virtualization, Fix: virtualizationFix(cc.facts)}}
 	}
@@ -227,11 +226,11 @@ func localMemory(_ context.Context, cc *localContext) []check.Finding {
 	need := cc.spec.Machines * cc.spec.MemoryMiB
 	switch have := cc.facts.MemoryMiB; {
 	case have < 0:
-		return []check.Finding{{Severity: check.Unknown, Evidence: "the memory could not be found out", Fix: "see that " + fmt.Sprint(need) + " MiB are free"}}
+		return []check.Finding{{Severity: check.Unknown, Evidence: "the available memory could not be determined", Fix: fmt.Sprintf("check that %d MiB are free", need)}}
 	case have < need:
 		return []check.Finding{{
-			Evidence: fmt.Sprintf("%d MiB are available, %d machines of %d MiB need %d", have, cc.spec.Machines, cc.spec.MemoryMiB, need),
-			Fix:      "close what takes memory, or make fewer or smaller machines: --machines, --memory",
+			Evidence: fmt.Sprintf("%d MiB are available, but %d machines of %d MiB need %d", have, cc.spec.Machines, cc.spec.MemoryMiB, need),
+			Fix:      "close other programs, or reduce --machines or --memory",
 		}}
 	}
 	return nil
@@ -241,10 +240,10 @@ func localDisk(_ context.Context, cc *localContext) []check.Finding {
 	need := cc.spec.Machines * cc.spec.DiskMiB
 	switch have := cc.facts.FreeMiB; {
 	case have < 0:
-		return []check.Finding{{Severity: check.Unknown, Evidence: "the free space could not be found out", Fix: "see that " + fmt.Sprint(need) + " MiB are free"}}
+		return []check.Finding{{Severity: check.Unknown, Evidence: "the free space could not be determined", Fix: fmt.Sprintf("check that %d MiB are free", need)}}
 	case have < need:
 		return []check.Finding{{
-			Evidence: fmt.Sprintf("%d MiB are free below %s, %d machines need %d", have, cc.facts.Home, cc.spec.Machines, need),
+			Evidence: fmt.Sprintf("%d MiB are free in %s, but %d machines need %d", have, cc.facts.Home, cc.spec.Machines, need),
 			Fix:      fmt.Sprintf("free %d MiB there", need-have),
 		}}
 	}
@@ -262,7 +261,7 @@ func providerVersions(_ context.Context, cc *localContext) []check.Finding {
 	box, err1 := goversion.NewVersion(cc.facts.Programs["virtualbox"])
 	vagrant, err2 := goversion.NewVersion(cc.facts.Programs["vagrant"])
 	if err1 != nil || err2 != nil {
-		return nil // one of them is not there, or does not tell
+		return nil // one is not installed, or prints no version
 	}
 	for _, k := range knownSince {
 		if box.LessThan(goversion.Must(goversion.NewVersion(k.virtualBox))) {
@@ -270,7 +269,7 @@ func providerVersions(_ context.Context, cc *localContext) []check.Finding {
 		}
 		if vagrant.LessThan(goversion.Must(goversion.NewVersion(k.vagrant))) {
 			return []check.Finding{{
-				Evidence: fmt.Sprintf("Vagrant %s does not know VirtualBox %s", vagrant, box),
+				Evidence: fmt.Sprintf("Vagrant %s does not support VirtualBox %s", vagrant, box),
 				Fix:      "install Vagrant " + k.vagrant + " or later",
 			}}
 		}
@@ -299,7 +298,7 @@ func hostOnlyRange(_ context.Context, cc *localContext) []check.Finding {
 		}
 	}
 	return []check.Finding{{
-		Evidence: fmt.Sprintf("VirtualBox allows %s for host-only networks, the lab's range is %s", prefixes(allowed), cc.spec.Range),
+		Evidence: fmt.Sprintf("VirtualBox allows only %s for host-only networks, but the lab's range is %s", prefixes(allowed), cc.spec.Range),
 		Fix:      fmt.Sprintf("echo '* %s' | sudo tee -a /etc/vbox/networks.conf", cc.spec.Range),
 	}}
 }
@@ -315,7 +314,7 @@ func prefixes(all []netip.Prefix) string {
 	return names(texts)
 }
 
-// ownInterfaces begin the names of interfaces that providers of machines make.
+// ownInterfaces begin the names of interfaces that providers of machines create.
 var ownInterfaces = []string{"vboxnet", "virbr", "VirtualBox", "slw", "vb-"}
 
 func vpnRoute(_ context.Context, cc *localContext) []check.Finding {
@@ -329,8 +328,8 @@ func vpnRoute(_ context.Context, cc *localContext) []check.Finding {
 			continue // the default route, and the two halves in which VPNs write it
 		}
 		found = append(found, check.Finding{
-			Evidence: fmt.Sprintf("%s goes over %s, and the lab's range is %s", r.Destination, r.Interface, cc.spec.Range),
-			Fix:      "leave the VPN while the lab runs, or give the lab another range: --range",
+			Evidence: fmt.Sprintf("the route to %s over %s overlaps the lab's range %s", r.Destination, r.Interface, cc.spec.Range),
+			Fix:      "disconnect the VPN while the lab runs, or choose another --range",
 		})
 	}
 	return found
@@ -341,13 +340,13 @@ func windowsPaths(_ context.Context, cc *localContext) []check.Finding {
 	strange := strings.ContainsFunc(cc.facts.Home, func(r rune) bool { return r == ' ' || r > unicode.MaxASCII })
 	if cc.vagrant() && strange {
 		found = append(found, check.Finding{
-			Evidence: fmt.Sprintf("the home directory %q has spaces or letters beyond ASCII", cc.facts.Home),
-			Fix:      "set VAGRANT_HOME to a folder with a plain name, such as C:\\vagrant",
+			Evidence: fmt.Sprintf("the home directory %q contains spaces or non-ASCII letters", cc.facts.Home),
+			Fix:      "set VAGRANT_HOME to a folder with an ASCII name, such as C:\\vagrant",
 		})
 	}
 	if cc.facts.Shell != "" {
 		found = append(found, check.Finding{
-			Evidence: "this is Git Bash (MSYSTEM " + cc.facts.Shell + "), which rewrites what looks like a path",
+			Evidence: "the shell is Git Bash (MSYSTEM " + cc.facts.Shell + "), which rewrites arguments that look like paths",
 			Fix:      "export MSYS_NO_PATHCONV=1, or use PowerShell",
 		})
 	}
@@ -360,12 +359,12 @@ func downloads(ctx context.Context, cc *localContext) []check.Finding {
 	}
 	if err := cc.machine.Reach(ctx, cc.spec.Download); err != nil {
 		return []check.Finding{{
-			Evidence: fmt.Sprintf("there is no bundle, and %s does not answer: %v", cc.spec.Download, err),
-			Fix:      "make a bundle where there is a network (slipway bundle create), and name it: --bundle",
+			Evidence: fmt.Sprintf("no bundle exists, and %s does not answer: %v", cc.spec.Download, err),
+			Fix:      "create a bundle on another computer with slipway bundle create, and pass --bundle",
 		}}
 	}
 	return []check.Finding{{
-		Severity: check.Info, Evidence: "there is no bundle yet; " + cc.spec.Download + " answers",
-		Fix: "slipway bundle create, before the workshop",
+		Severity: check.Info, Evidence: "no bundle exists yet; " + cc.spec.Download + " answers",
+		Fix: "slipway bundle create",
 	}}
 }

@@ -138,32 +138,32 @@ func localFaults() []localFault {
 		{"virtualization off", laptop, func(c *computer, _ *LabSpec) { c.writable, c.files["/proc/cpuinfo"] = nil, "flags : fpu sse\n" }, []string{"virtualization error"}, "neither vmx nor svm", "firmware"},
 		{"no right to KVM", laptop, func(c *computer, _ *LabSpec) { c.writable = nil }, []string{"virtualization error"}, "/dev/kvm cannot be opened", "usermod -aG kvm"},
 		{"a Mac without it", mac, func(c *computer, _ *LabSpec) { c.commands["sysctl -n kern.hv_support"] = "0" }, []string{"virtualization error"}, "kern.hv_support is 0", "firmware"},
-		{"a Mac that does not tell", mac, func(c *computer, _ *LabSpec) { delete(c.commands, "sysctl -n kern.hv_support") }, []string{"virtualization unknown"}, "could not be found out", "firmware"},
+		{"a Mac without the setting", mac, func(c *computer, _ *LabSpec) { delete(c.commands, "sysctl -n kern.hv_support") }, []string{"virtualization unknown"}, "could not be determined", "firmware"},
 		{"Hyper-V", pc, func(c *computer, _ *LabSpec) { c.answer("HypervisorPresent", "True True") }, []string{"virtualization error"}, "Hyper-V is running", "bcdedit"},
 		{"virtualization off on a PC", pc, func(c *computer, _ *LabSpec) { c.answer("HypervisorPresent", "False False") }, []string{"virtualization error"}, "disabled in the firmware", "VT-x"},
-		{"little memory", laptop, func(_ *computer, w *LabSpec) { w.Machines = 6 }, []string{"local-memory error"}, "11718 MiB are available, 6 machines of 2048 MiB need 12288", "--machines"},
-		{"memory that is not known", mac, func(c *computer, _ *LabSpec) { delete(c.commands, "sysctl -n hw.memsize") }, []string{"local-memory unknown"}, "could not be found out", "6144 MiB"},
-		{"a full disk", laptop, func(_ *computer, w *LabSpec) { w.DiskMiB = 200_000 }, []string{"local-disk error"}, "390625 MiB are free below /home/me, 3 machines need 600000", "free 209375 MiB"},
-		{"a disk that is not known", laptop, func(c *computer, _ *LabSpec) { delete(c.commands, "df -Pk /home/me") }, []string{"local-disk unknown"}, "could not be found out", "24576 MiB"},
-		{"a VirtualBox that Vagrant does not know", laptop, func(c *computer, _ *LabSpec) { c.commands["vagrant --version"] = "Vagrant 2.4.7" }, []string{"provider-versions error"}, "Vagrant 2.4.7 does not know VirtualBox 7.2.0", "Vagrant 2.4.8 or later"},
-		{"another that Vagrant does not know", mac, func(c *computer, _ *LabSpec) { c.commands["vagrant --version"] = "Vagrant 2.4.1" }, []string{"provider-versions error"}, "VirtualBox 7.1.4", "Vagrant 2.4.2 or later"},
-		{"VirtualBox's own ranges", laptop, func(c *computer, _ *LabSpec) { delete(c.files, "/etc/vbox/networks.conf") }, []string{"host-only-range error"}, "allows 192.168.56.0/21 for host-only networks, the lab's range is 172.16.16.0/24", "'* 172.16.16.0/24' | sudo tee -a /etc/vbox/networks.conf"},
+		{"little memory", laptop, func(_ *computer, w *LabSpec) { w.Machines = 6 }, []string{"local-memory error"}, "11718 MiB are available, but 6 machines of 2048 MiB need 12288", "--machines"},
+		{"memory that is not known", mac, func(c *computer, _ *LabSpec) { delete(c.commands, "sysctl -n hw.memsize") }, []string{"local-memory unknown"}, "could not be determined", "6144 MiB"},
+		{"a full disk", laptop, func(_ *computer, w *LabSpec) { w.DiskMiB = 200_000 }, []string{"local-disk error"}, "390625 MiB are free in /home/me, but 3 machines need 600000", "free 209375 MiB"},
+		{"a disk that is not known", laptop, func(c *computer, _ *LabSpec) { delete(c.commands, "df -Pk /home/me") }, []string{"local-disk unknown"}, "could not be determined", "24576 MiB"},
+		{"a VirtualBox that Vagrant does not support", laptop, func(c *computer, _ *LabSpec) { c.commands["vagrant --version"] = "Vagrant 2.4.7" }, []string{"provider-versions error"}, "Vagrant 2.4.7 does not support VirtualBox 7.2.0", "Vagrant 2.4.8 or later"},
+		{"another that Vagrant does not support", mac, func(c *computer, _ *LabSpec) { c.commands["vagrant --version"] = "Vagrant 2.4.1" }, []string{"provider-versions error"}, "VirtualBox 7.1.4", "Vagrant 2.4.2 or later"},
+		{"VirtualBox's own ranges", laptop, func(c *computer, _ *LabSpec) { delete(c.files, "/etc/vbox/networks.conf") }, []string{"host-only-range error"}, "allows only 192.168.56.0/21 for host-only networks, but the lab's range is 172.16.16.0/24", "'* 172.16.16.0/24' | sudo tee -a /etc/vbox/networks.conf"},
 		{"a VirtualBox that allows all", laptop, func(c *computer, _ *LabSpec) {
 			delete(c.files, "/etc/vbox/networks.conf")
 			c.commands["VBoxManage --version"] = "6.1.26r145957"
 		}, nil, "", ""},
 		{"a VPN", laptop, func(c *computer, _ *LabSpec) {
 			c.commands["ip -4 route show table all"] += "\n172.16.0.0/12 dev tun0 scope link\n"
-		}, []string{"vpn-route error"}, "172.16.0.0/12 goes over tun0", "leave the VPN"},
-		{"a VPN on a Mac", mac, func(c *computer, _ *LabSpec) { c.commands["netstat -rn -f inet"] += "172.16/12 10.9.0.1 UGSc utun3\n" }, []string{"vpn-route error"}, "172.16.0.0/12 goes over utun3", "--range"},
+		}, []string{"vpn-route error"}, "the route to 172.16.0.0/12 over tun0 overlaps", "disconnect the VPN"},
+		{"a VPN on a Mac", mac, func(c *computer, _ *LabSpec) { c.commands["netstat -rn -f inet"] += "172.16/12 10.9.0.1 UGSc utun3\n" }, []string{"vpn-route error"}, "the route to 172.16.0.0/12 over utun3 overlaps", "--range"},
 		{"a VPN on a PC", pc, func(c *computer, _ *LabSpec) { c.answer("Get-NetRoute", "172.16.16.0/20 Corporate VPN\r\n") }, []string{"vpn-route error"}, "Corporate VPN", "--range"},
 		{"a name with spaces", pc, func(c *computer, _ *LabSpec) {
 			c.answer("Get-Item $HOME", "400000000000")
 			c.home = `C:\Users\Zoë M`
-		}, []string{"windows-paths warning"}, "beyond ASCII", "VAGRANT_HOME"},
+		}, []string{"windows-paths warning"}, "non-ASCII", "VAGRANT_HOME"},
 		{"Git Bash", pc, func(c *computer, _ *LabSpec) { c.env["MSYSTEM"] = "MINGW64" }, []string{"windows-paths warning"}, "MINGW64", "MSYS_NO_PATHCONV"},
 		{"no bundle and no network", laptop, func(c *computer, w *LabSpec) { w.Bundle, c.reach = "", errors.New("no route") }, []string{"downloads error"}, "https://releases.example/ does not answer: no route", "slipway bundle create"},
-		{"no bundle yet", laptop, func(_ *computer, w *LabSpec) { w.Bundle = "" }, []string{"downloads info"}, "there is no bundle yet", "before the workshop"},
+		{"no bundle yet", laptop, func(_ *computer, w *LabSpec) { w.Bundle = "" }, []string{"downloads info"}, "no bundle exists yet", "slipway bundle create"},
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"slipway.io/slipway/provision/probe/netprobe"
 )
 
-// Ports that the cluster's parts use between machines: the table "Ports and
+// Ports that the cluster's parts use between hosts: the table "Ports and
 // Protocols" of the Kubernetes documentation, and those of the pod networks.
 const (
 	apiPort      = 6443
@@ -22,7 +22,7 @@ const (
 	memberlist   = 7946
 )
 
-// needs are the connections that this cluster's choices need.
+// needs are the connections that this cluster requires.
 func (cc *checkContext) needs() []netprobe.Need {
 	all := cc.hosts.Names()
 	var planes []string
@@ -59,13 +59,13 @@ func (cc *checkContext) needs() []netprobe.Need {
 	return needs
 }
 
-// nodes are the machines that can take part in the measurement.
+// nodes are the hosts that can take part in the measurement.
 func (cc *checkContext) nodes() []netprobe.Node {
 	var nodes []netprobe.Node
 	for _, m := range cc.reachable() {
 		addr, err := m.NodeIP()
 		if err != nil || !m.Facts().HasAddress(addr) {
-			continue // node-address tells
+			continue // node-address reports it
 		}
 		node := netprobe.Node{Name: m.Config.Name, Host: m.Conn, Arch: m.Facts().Arch, IP: addr, MTU: m.Facts().MTU(addr)}
 		if m.Config.Has(config.RoleControlPlane) && !installed(m.Facts()) {
@@ -76,15 +76,15 @@ func (cc *checkContext) nodes() []netprobe.Node {
 	return nodes
 }
 
-// installed: kubelet has been set up there.
+// installed reports whether kubelet is set up on the host.
 func installed(f *facts.Facts) bool { return f.Exists(facts.KubeletConfig) }
 
-// maxARPTargets is how many addresses of a pool are asked for: each costs the
-// other machines a broadcast.
+// maxARPTargets bounds the addresses that ARP resolves: each is a broadcast to
+// the network.
 const maxARPTargets = 16
 
-// arpTargets are addresses that nobody should answer for: the endpoint, as long as no
-// cluster is there, and the beginning of the load balancer's pools.
+// arpTargets are addresses that must not be in use: the endpoint before the
+// installation, and the first addresses of the load balancer's pools.
 func (cc *checkContext) arpTargets() []netip.Addr {
 	var all []netip.Addr
 	if vip, ok := cc.virtualAddress(); ok {
@@ -100,8 +100,8 @@ func (cc *checkContext) arpTargets() []netip.Addr {
 	return all
 }
 
-// onLink says whether the address is in a network of a machine's interfaces:
-// only there can it be asked for without a packet to anywhere else.
+// onLink reports whether the address is in a network of a host's interfaces:
+// ARP resolves no other.
 func (cc *checkContext) onLink(a netip.Addr) bool {
 	for _, m := range cc.reachable() {
 		for _, own := range m.Facts().Addresses {
@@ -114,7 +114,7 @@ func (cc *checkContext) onLink(a netip.Addr) bool {
 }
 
 // virtualAddress is the endpoint's, if it is an address of no host, and no
-// machine is installed yet.
+// host is installed yet.
 func (cc *checkContext) virtualAddress() (netip.Addr, bool) {
 	vip, err := netip.ParseAddr(cc.cluster.EndpointHost())
 	if err != nil || !cc.onLink(vip) {
@@ -147,7 +147,7 @@ func (cc *checkContext) ranges() []clusterRange {
 	return all
 }
 
-// hasHost says whether a machine of the inventory has the address.
+// hasHost reports whether a host of the inventory has the address.
 func (cc *checkContext) hasHost(a netip.Addr) bool {
 	for _, m := range cc.reachable() {
 		if m.Facts().HasAddress(a) {

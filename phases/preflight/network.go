@@ -14,14 +14,14 @@ import (
 	"slipway.io/slipway/provision/report/check"
 )
 
-// networkChecks are about the network of single machines.
+// networkChecks are about the network of single hosts.
 func networkChecks() []Check {
 	return []Check{
 		{
 			Description: check.Description{
-				Name: "firewall", Title: "no firewall stands in the way", Kind: check.Host, Severity: check.Warning,
-				Looks: "ufw, firewalld, and policies of iptables and nftables that drop what comes in.",
-				Why:   "A firewall without the cluster's ports gives \"no route to host\" and DNS time-outs. The check mesh tells which ports are closed.",
+				Name: "firewall", Title: "no firewall blocks the cluster", Kind: check.Host, Severity: check.Warning,
+				Looks: "ufw, firewalld, and iptables and nftables policies that drop incoming packets.",
+				Why:   "A firewall without the cluster's ports gives \"no route to host\" and DNS time-outs. The check mesh shows which ports are closed.",
 				Manual: []string{
 					"ufw status; firewall-cmd --state; iptables -S INPUT; nft list ruleset",
 					"ufw allow PORT/tcp    # or: firewall-cmd --permanent --add-port=PORT/tcp && firewall-cmd --reload",
@@ -31,34 +31,34 @@ func networkChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "dhcp-address", Title: "the node's address is a fixed one", Kind: check.Host, Severity: check.Warning,
-				Looks:  "Whether the address of the node was leased.",
-				Why:    "etcd and the certificates are bound to the address: with another one after a reboot the control plane does not start.",
+				Name: "dhcp-address", Title: "the node's address is static", Kind: check.Host, Severity: check.Warning,
+				Looks:  "Whether the address of the node is a DHCP lease.",
+				Why:    "etcd and the certificates depend on the address: if it changes, the control plane does not start.",
 				Manual: []string{"ip -4 addr    # \"dynamic\" is a leased address"},
 			},
 			run: dhcpAddress,
 		},
 		{
 			Description: check.Description{
-				Name: "dns-loop", Title: "the name server is not the machine itself", Kind: check.Host, Severity: check.Error,
+				Name: "dns-loop", Title: "DNS does not loop through the host", Kind: check.Host, Severity: check.Error,
 				Looks:  "Name servers of 127.0.0.0/8 in /etc/resolv.conf, and whether systemd-resolved has the real ones.",
-				Why:    "CoreDNS forwards to what resolv.conf says: to itself, on the loopback, and ends with \"Loop detected\".",
+				Why:    "CoreDNS forwards to the servers in resolv.conf. With a loopback address it forwards to itself, and exits with \"Loop detected\".",
 				Manual: []string{"cat /etc/resolv.conf /run/systemd/resolve/resolv.conf", "# in the inventory: kubernetes.kubeletConfiguration.resolvConf: /path/of/the/real/one"},
 			},
 			run: dnsLoop,
 		},
 		{
 			Description: check.Description{
-				Name: "calico-interface", Title: "Calico cannot choose a bridge", Kind: check.Host, Severity: check.Warning,
+				Name: "calico-interface", Title: "Calico does not choose a bridge", Kind: check.Host, Severity: check.Warning,
 				Looks:  "Bridges with an address of their own, such as docker0.",
-				Why:    "Calico takes the first address that it finds: that of docker0 is the same on every machine.",
+				Why:    "Calico uses the first address that it finds. The address of docker0 is the same on all hosts.",
 				Manual: []string{"ip -br -4 addr show type bridge", "kubectl set env daemonset/calico-node -n kube-system IP_AUTODETECTION_METHOD=kubernetes-internal-ip"},
 			},
 			applies: expects("calico"), run: eachHost(calicoInterface),
 		},
 		{
 			Description: check.Description{
-				Name: "checksum-offload", Title: "VXLAN's checksums are right", Kind: check.Host, Severity: check.Warning,
+				Name: "checksum-offload", Title: "the kernel sends correct VXLAN checksums", Kind: check.Host, Severity: check.Warning,
 				Looks:  "The kernel's version, where the pod network is VXLAN.",
 				Why:    "Kernels before 5.7 send wrong checksums for UDP over VXLAN with some drivers: DNS through Services times out.",
 				Manual: []string{"uname -r; ethtool -k flannel.1 | grep tx-checksum-ip-generic", "ethtool -K flannel.1 tx-checksum-ip-generic off"},
@@ -74,14 +74,13 @@ func networkChecks() []Check {
 	}
 }
 
-// expects makes a check apply where the inventory expects one of the
-// components.
+// expects limits a check to inventories that expect one of the components.
 func expects(components ...string) func(*config.Cluster) string {
 	return func(c *config.Cluster) string {
 		if slices.ContainsFunc(components, c.Expects) {
 			return ""
 		}
-		return "the inventory does not expect " + strings.Join(components, " or ")
+		return "not expected in the inventory: " + strings.Join(components, " or ")
 	}
 }
 
@@ -97,8 +96,8 @@ func firewall(cc *checkContext) []check.Finding {
 	return found
 }
 
-// firewalls are those to be told: the rules of iptables and nftables are made
-// by ufw or firewalld, where one of those is active.
+// firewalls are those to configure. If ufw or firewalld is active, the rules of
+// iptables and nftables are theirs.
 func firewalls(f *facts.Facts) []string {
 	var managers []string
 	for _, fw := range distro.Firewalls() {
@@ -151,8 +150,8 @@ func dhcpAddress(cc *checkContext) []check.Finding {
 			if a.Dynamic && a.Prefix.Addr() == addr {
 				found = append(found, check.Finding{
 					Host:     m.Config.Name,
-					Evidence: fmt.Sprintf("%s on %s was leased", addr, a.Interface),
-					Fix:      "reserve the address in the DHCP server, or give the machine a fixed one",
+					Evidence: fmt.Sprintf("%s on %s is a DHCP lease", addr, a.Interface),
+					Fix:      "reserve the address in the DHCP server, or configure a static address",
 				})
 			}
 		}
@@ -171,12 +170,12 @@ func dnsLoop(cc *checkContext) []check.Finding {
 			return nil
 		case f.Exists(facts.ResolvedConfig):
 			return []check.Finding{{
-				Severity: check.Info, Evidence: fmt.Sprintf("the name server is %s, that of systemd-resolved", f.Resolvers[i]),
-				Fix: "nothing: kubeadm lets kubelet use /run/systemd/resolve/resolv.conf",
+				Severity: check.Info, Evidence: fmt.Sprintf("the name server is %s (systemd-resolved)", f.Resolvers[i]),
+				Fix: "nothing: kubeadm makes kubelet use /run/systemd/resolve/resolv.conf",
 			}}
 		default:
 			return []check.Finding{{
-				Evidence: fmt.Sprintf("the name server is %s, and systemd-resolved is not there: CoreDNS would ask itself", f.Resolvers[i]),
+				Evidence: fmt.Sprintf("the name server is %s, and systemd-resolved is not running: CoreDNS would query itself", f.Resolvers[i]),
 				Fix:      "write the real name servers into a file, and set kubernetes.kubeletConfiguration.resolvConf to it",
 			}}
 		}
@@ -196,7 +195,7 @@ func calicoInterface(_ config.Host, f *facts.Facts) []check.Finding {
 	return found
 }
 
-// checksumsRight is the first kernel with the mended checksums.
+// checksumsRight is the first kernel with correct checksums.
 var checksumsRight = goversion.Must(goversion.NewVersion("5.7"))
 
 func checksumOffload(_ config.Host, f *facts.Facts) []check.Finding {
@@ -207,6 +206,6 @@ func checksumOffload(_ config.Host, f *facts.Facts) []check.Finding {
 	}
 	return []check.Finding{{
 		Evidence: "kernel " + f.Kernel + " may send wrong UDP checksums over VXLAN",
-		Fix:      "boot a kernel of 5.7 or later; or, once the pod network is there: ethtool -K flannel.1 tx-checksum-ip-generic off",
+		Fix:      "boot a kernel of 5.7 or later; or, after the installation: ethtool -K flannel.1 tx-checksum-ip-generic off",
 	}}
 }

@@ -12,15 +12,15 @@ import (
 	"slipway.io/slipway/provision/report/check"
 )
 
-// What is too slow between two machines: Kubernetes works over slow lines,
-// etcd's peers lose their leader (its heartbeat is 100 ms by default).
+// The highest latency between two hosts. Kubernetes tolerates slow links; etcd's
+// peers lose their leader (the default heartbeat is 100 ms).
 const (
 	slowLink  = 50 * time.Millisecond
 	slowPeers = 10 * time.Millisecond
 )
 
-// Times of fdatasync beyond which etcd suffers (etcd's documentation asks for
-// 10 ms in 99 of 100), and beyond which it loses its leader.
+// Times of fdatasync beyond which etcd suffers (etcd's documentation recommends
+// less than 10 ms in 99 of 100), and beyond which it loses its leader.
 const (
 	slowDisk    = 10 * time.Millisecond
 	tooSlowDisk = 100 * time.Millisecond
@@ -29,16 +29,16 @@ const (
 // vxlanOverhead is what VXLAN over IPv4 adds to a packet, in bytes.
 const vxlanOverhead = 50
 
-// pairChecks judge what was measured between the machines with real packets.
+// pairChecks judge what was measured between the hosts with real packets.
 func pairChecks() []Check {
 	return []Check{
 		{
 			Description: check.Description{
-				Name: "mesh", Title: "the machines reach each other on the ports that are needed", Kind: check.Pair, Severity: check.Error,
-				Looks: "A real TCP connection or UDP answer from each host to each other one, on every port that this cluster's choices need.",
-				Why:   "Firewalls of machines, hypervisors and clouds let a cluster come up and then lose its DNS, logs or pods.",
+				Name: "mesh", Title: "the hosts reach each other on the required ports", Kind: check.Pair, Severity: check.Error,
+				Looks: "A real TCP connection or UDP answer from each host to every other host, on every port that this cluster needs.",
+				Why:   "With a port blocked by a firewall, a cluster may install but have no DNS, logs or pod traffic.",
 				Manual: []string{
-					"nc -l PORT               # on the one machine; nc -u for UDP",
+					"nc -l PORT               # on the one host; nc -u for UDP",
 					"nc -vz ADDRESS PORT      # on the other",
 					"ufw allow PORT/tcp       # or: firewall-cmd --permanent --add-port=PORT/tcp && firewall-cmd --reload",
 				},
@@ -47,9 +47,9 @@ func pairChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "mtu", Title: "full packets pass between the machines", Kind: check.Pair, Severity: check.Error,
-				Looks:  "UDP packets with the don't-fragment bit, as large as the interfaces say and smaller until one arrives.",
-				Why:    "Where large packets are lost, pings work, and TLS and image pulls stall.",
+				Name: "mtu", Title: "packets of full size pass between the hosts", Kind: check.Pair, Severity: check.Error,
+				Looks:  "UDP packets with the don't-fragment bit, from the MTU of the interfaces down to the first size that arrives.",
+				Why:    "If large packets are lost, ping works, but TLS and image pulls stall.",
 				Manual: []string{"ping -M do -s 1472 ADDRESS    # 1472 and 28 bytes of headers are 1500", "ip link show"},
 			},
 			measured: true, run: mtu,
@@ -62,27 +62,27 @@ func pairChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "latency", Title: "the machines are near each other", Kind: check.Pair, Severity: check.Warning,
+				Name: "latency", Title: "the latency between the hosts is low", Kind: check.Pair, Severity: check.Warning,
 				Looks:  "The shortest round trip between each pair of hosts.",
-				Why:    "Control planes more than 10 ms apart lose etcd's leader under load; beyond 50 ms everything is slow.",
+				Why:    "Above 10 ms, etcd loses its leader under load. Above 50 ms, everything is slow.",
 				Manual: []string{"ping -c 10 ADDRESS"},
 			},
 			measured: true, run: latency,
 		},
 		{
 			Description: check.Description{
-				Name: "translated-address", Title: "addresses are not translated between the machines", Kind: check.Pair, Severity: check.Warning,
+				Name: "translated-address", Title: "no address translation between the hosts", Kind: check.Pair, Severity: check.Warning,
 				Looks:  "The source address under which each host sees the others.",
-				Why:    "Kubernetes wants nodes to reach each other without address translation: policies, logs and VXLAN go by the address.",
+				Why:    "Kubernetes requires that nodes reach each other without NAT: policies, logs and VXLAN depend on addresses.",
 				Manual: []string{"iptables -t nat -S POSTROUTING; nft list ruleset"},
 			},
 			measured: true, run: translated,
 		},
 		{
 			Description: check.Description{
-				Name: "vip-taken", Title: "the endpoint's address is free", Kind: check.AllHosts, Severity: check.Warning,
-				Looks:  "Whether a machine answers (ARP) for controlPlane.endpoint before there is a cluster.",
-				Why:    "Two machines that answer for one virtual address take turns in losing connections.",
+				Name: "vip-taken", Title: "the endpoint's address is not in use", Kind: check.AllHosts, Severity: check.Warning,
+				Looks:  "Whether a host answers ARP requests for controlPlane.endpoint before the installation.",
+				Why:    "If two hosts answer for a virtual address, connections break at random.",
 				Manual: []string{"arping -D -c 3 -I INTERFACE ADDRESS"},
 			},
 			measured: true, run: vipTaken,
@@ -97,7 +97,7 @@ func pairChecks() []Check {
 			Description: check.Description{
 				Name: "disk-latency", Title: "the disk is fast enough for etcd", Kind: check.AllHosts, Severity: check.Error,
 				Looks:  "The time of fdatasync after small writes below /var/lib of each control plane without a cluster.",
-				Why:    "etcd waits for the disk with every change: over 10 ms it is slow, over 100 ms it loses its leader.",
+				Why:    "etcd waits for the disk with every change: it is slow above 10 ms, and loses its leader above 100 ms.",
 				Manual: []string{"fio --rw=write --ioengine=sync --fdatasync=1 --directory=/var/lib --size=2m --bs=2300 --name=etcd"},
 			},
 			measured: true, run: diskLatency,
@@ -105,7 +105,7 @@ func pairChecks() []Check {
 	}
 }
 
-// reached has a finding for each port of a machine that others do not reach.
+// reached has a finding for each port of a host that others do not reach.
 func reached(cc *checkContext) []check.Finding {
 	found := absent(cc)
 	for _, need := range cc.matrix.Needs {
@@ -137,8 +137,8 @@ func absent(cc *checkContext) []check.Finding {
 		if why := cc.matrix.Absent[name]; why != "" {
 			found = append(found, check.Finding{
 				Host: name, Severity: check.Unknown,
-				Evidence: "the probe did not run there: " + why,
-				Fix:      "see that root may run a program from /run, /var/tmp or /tmp on " + name,
+				Evidence: "the probe did not run: " + why,
+				Fix:      "check that root can run programs from /run, /var/tmp or /tmp on " + name,
 			})
 		}
 	}
@@ -158,18 +158,18 @@ func (cc *checkContext) unreached(need netprobe.Need, to string, status netprobe
 			return f, false // our own cluster listens there
 		}
 		f.Severity = check.Unknown
-		f.Evidence = what + " could not be tried: something on the machine uses the port"
-		f.Fix = fmt.Sprintf("see who: ss -lnp 'sport = :%d'", need.Port)
+		f.Evidence = what + " could not be tested: the port is in use on the host"
+		f.Fix = fmt.Sprintf("find the process: ss -lnp 'sport = :%d'", need.Port)
 	case netprobe.Elsewhere:
-		f.Evidence = fmt.Sprintf("%s: another machine answers %s: %s", what, names(from), links[0].Detail)
-		f.Fix = "give each machine an address of its own: ip -4 addr"
+		f.Evidence = fmt.Sprintf("%s: another host answers %s: %s", what, names(from), links[0].Detail)
+		f.Fix = "give each host a unique address: ip -4 addr"
 	default:
-		f.Evidence = fmt.Sprintf("%s is not reached from %s: %s", what, names(from), status)
+		f.Evidence = fmt.Sprintf("%s is unreachable from %s: %s", what, names(from), status)
 		var ways []string
 		for _, firewall := range distro.Firewalls() {
 			ways = append(ways, firewall.Open(distro.Port{Number: fmt.Sprint(need.Port), Protocol: string(need.Protocol)}))
 		}
-		f.Fix = fmt.Sprintf("open it on %s: %s; and in firewalls between", to, strings.Join(ways, ", or: "))
+		f.Fix = fmt.Sprintf("open it on %s: %s; and in any firewall between the hosts", to, strings.Join(ways, ", or: "))
 	}
 	return f, true
 }
@@ -184,14 +184,14 @@ func mtu(cc *checkContext) []check.Finding {
 		}
 		found = append(found, check.Finding{
 			Host: p.To, Peer: p.From,
-			Evidence: fmt.Sprintf("from %s, packets of %d bytes are lost; up to %d they pass", p.From, p.Wanted, p.MTU),
-			Fix:      fmt.Sprintf("set in the inventory: network.cni.mtu: %d, or raise the MTU of what is between", cc.smallestMTU()-vxlanOverhead),
+			Evidence: fmt.Sprintf("from %s, packets of %d bytes are lost; up to %d bytes pass", p.From, p.Wanted, p.MTU),
+			Fix:      fmt.Sprintf("set in the inventory: network.cni.mtu: %d, or raise the MTU of the network between the hosts", cc.smallestMTU()-vxlanOverhead),
 		})
 	}
 	return found
 }
 
-// smallestMTU is that of the whole mesh: all nodes get one setting.
+// smallestMTU is the smallest of all paths: the setting applies to all nodes.
 func (cc *checkContext) smallestMTU() int {
 	least := 0
 	for _, p := range cc.matrix.Paths {
@@ -213,8 +213,8 @@ func latency(cc *checkContext) []check.Finding {
 		if p.RoundTrip > limit {
 			found = append(found, check.Finding{
 				Host: p.To, Peer: p.From,
-				Evidence: fmt.Sprintf("the round trip from %s takes %s; %s is the limit", p.From, p.RoundTrip.Round(100*time.Microsecond), limit),
-				Fix:      "bring the machines nearer together; for far control planes raise etcd's heartbeat-interval and election-timeout",
+				Evidence: fmt.Sprintf("the round trip from %s takes %s; the limit is %s", p.From, p.RoundTrip.Round(100*time.Microsecond), limit),
+				Fix:      "place the hosts closer together; for distant control planes raise etcd's heartbeat-interval and election-timeout",
 			})
 		}
 	}
@@ -223,7 +223,7 @@ func latency(cc *checkContext) []check.Finding {
 
 func translated(cc *checkContext) []check.Finding {
 	var found []check.Finding
-	var told []string
+	var seen []string
 	for _, link := range cc.matrix.Links {
 		m := cc.host(link.From)
 		if m == nil || !link.SeenAs.IsValid() {
@@ -231,14 +231,14 @@ func translated(cc *checkContext) []check.Finding {
 		}
 		addr, err := m.NodeIP()
 		pair := link.From + " " + link.To
-		if err != nil || link.SeenAs == addr || slices.Contains(told, pair) {
+		if err != nil || link.SeenAs == addr || slices.Contains(seen, pair) {
 			continue
 		}
-		told = append(told, pair)
+		seen = append(seen, pair)
 		found = append(found, check.Finding{
 			Host: link.To, Peer: link.From,
 			Evidence: fmt.Sprintf("%s sees %s as %s, not as %s", link.To, link.From, link.SeenAs, addr),
-			Fix:      "set nodeIP to an address that the machines reach without translation, or remove the masquerading between them",
+			Fix:      "set nodeIP to an address that the hosts reach without translation, or remove the masquerading between them",
 		})
 	}
 	return found
@@ -253,8 +253,8 @@ func vipTaken(cc *checkContext) []check.Finding {
 		if n.Address == vip {
 			return []check.Finding{{
 				Host:     n.Node,
-				Evidence: fmt.Sprintf("%s answers for %s already", n.MAC, vip),
-				Fix:      "right if that is your load balancer; a virtual address has to be free: choose another controlPlane.endpoint",
+				Evidence: fmt.Sprintf("%s already answers for %s", n.MAC, vip),
+				Fix:      "nothing, if this is your load balancer; otherwise choose an unused controlPlane.endpoint",
 			}}
 		}
 	}
@@ -269,10 +269,10 @@ func diskLatency(cc *checkContext) []check.Finding {
 		case d.Error != "":
 			f.Severity, f.Evidence = check.Unknown, d.Path+": "+d.Error
 		case d.P99 > tooSlowDisk:
-			f.Evidence = fmt.Sprintf("fdatasync below %s takes up to %s (99 of 100); %s is too slow for etcd", d.Path, d.P99.Round(time.Millisecond), tooSlowDisk)
+			f.Evidence = fmt.Sprintf("fdatasync below %s takes up to %s (99 of 100); etcd loses its leader above %s", d.Path, d.P99.Round(time.Millisecond), tooSlowDisk)
 		case d.P99 > slowDisk:
 			f.Severity = check.Warning
-			f.Evidence = fmt.Sprintf("fdatasync below %s takes up to %s (99 of 100); etcd wants %s", d.Path, d.P99.Round(100*time.Microsecond), slowDisk)
+			f.Evidence = fmt.Sprintf("fdatasync below %s takes up to %s (99 of 100); etcd recommends less than %s", d.Path, d.P99.Round(100*time.Microsecond), slowDisk)
 		default:
 			continue
 		}

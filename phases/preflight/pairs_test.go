@@ -14,7 +14,7 @@ import (
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
 
-// measuredOf is a mesh in which everything is well, for the needs of a look.
+// measuredOf is a matrix without faults, for the needs of a check context.
 func measuredOf(cc *checkContext) *netprobe.Matrix {
 	m := &netprobe.Matrix{Needs: cc.needs(), Absent: map[string]string{}}
 	for _, need := range m.Needs {
@@ -60,34 +60,34 @@ func meshCases() []meshCase {
 	vip := netip.MustParseAddr("192.0.2.100")
 	return []meshCase{
 		{"all is well", "", func(*netprobe.Matrix) {}, nil, "", ""},
-		{"a port that a firewall swallows", "", func(m *netprobe.Matrix) { link(m, "w-1", "cp-1", 6443).Status = netprobe.TimedOut }, []string{"mesh cp-1 error"}, "tcp 6443 (API server) is not reached from w-1: timed out", "ufw allow 6443/tcp"},
-		{"a port that a firewall refuses", "", func(m *netprobe.Matrix) { link(m, "cp-1", "w-1", 8472).Status = netprobe.Refused }, []string{"mesh w-1 error"}, "udp 8472 (VXLAN of Flannel) is not reached from cp-1: refused", "firewall-cmd --permanent --add-port=8472/udp"},
-		{"another machine answers", "", func(m *netprobe.Matrix) {
+		{"a port that a firewall drops", "", func(m *netprobe.Matrix) { link(m, "w-1", "cp-1", 6443).Status = netprobe.TimedOut }, []string{"mesh cp-1 error"}, "tcp 6443 (API server) is unreachable from w-1: timed out", "ufw allow 6443/tcp"},
+		{"a port that a firewall refuses", "", func(m *netprobe.Matrix) { link(m, "cp-1", "w-1", 8472).Status = netprobe.Refused }, []string{"mesh w-1 error"}, "udp 8472 (VXLAN of Flannel) is unreachable from cp-1: refused", "firewall-cmd --permanent --add-port=8472/udp"},
+		{"another host answers", "", func(m *netprobe.Matrix) {
 			*link(m, "cp-1", "w-1", 10250) = netprobe.Link{From: "cp-1", To: "w-1", Protocol: netprobe.TCP, Port: 10250, Status: netprobe.Elsewhere, Detail: "w-9"}
-		}, []string{"mesh w-1 error"}, "another machine answers cp-1: w-9", "ip -4 addr"},
-		{"a port that cannot be tried", "", func(m *netprobe.Matrix) { link(m, "cp-1", "w-1", 8472).Status = netprobe.Occupied }, []string{"mesh w-1 unknown"}, "could not be tried", "ss -lnp 'sport = :8472'"},
-		{"a machine without the probe", "", func(m *netprobe.Matrix) { m.Absent["w-1"] = "noexec" }, []string{"mesh w-1 unknown"}, "noexec", "/var/tmp"},
-		{"a path that loses large packets", "", func(m *netprobe.Matrix) { m.Paths[0].MTU = 1450 }, []string{"mtu w-1 error"}, "packets of 1500 bytes are lost; up to 1450", "network.cni.mtu: 1400"},
+		}, []string{"mesh w-1 error"}, "another host answers cp-1: w-9", "ip -4 addr"},
+		{"a port in use", "", func(m *netprobe.Matrix) { link(m, "cp-1", "w-1", 8472).Status = netprobe.Occupied }, []string{"mesh w-1 unknown"}, "could not be tested", "ss -lnp 'sport = :8472'"},
+		{"a host without the probe", "", func(m *netprobe.Matrix) { m.Absent["w-1"] = "noexec" }, []string{"mesh w-1 unknown"}, "noexec", "/var/tmp"},
+		{"a path that loses large packets", "", func(m *netprobe.Matrix) { m.Paths[0].MTU = 1450 }, []string{"mtu w-1 error"}, "packets of 1500 bytes are lost; up to 1450 bytes pass", "network.cni.mtu: 1400"},
 		{"a path that is small enough for the pods", "network: {cni: {mtu: 1400}}\n", func(m *netprobe.Matrix) { m.Paths[0].MTU = 1450 }, nil, "", ""},
 		{"a path that is too small for the pods all the same", "network: {cni: {mtu: 1401}}\n", func(m *netprobe.Matrix) { m.Paths[0].MTU = 1450 }, []string{"mtu w-1 error"}, "up to 1450", "network.cni.mtu: 1400"},
 		{"a path that was not measured", "", func(m *netprobe.Matrix) { m.Paths[0].MTU = 0 }, nil, "", ""},
-		{"machines far apart", "", func(m *netprobe.Matrix) { m.Paths[0].RoundTrip = 51 * time.Millisecond }, []string{"latency w-1 warning"}, "takes 51ms", "nearer"},
+		{"hosts far apart", "", func(m *netprobe.Matrix) { m.Paths[0].RoundTrip = 51 * time.Millisecond }, []string{"latency w-1 warning"}, "takes 51ms", "closer"},
 		{"a control plane and a worker not so far apart", "", func(m *netprobe.Matrix) { m.Paths[0].RoundTrip = 50 * time.Millisecond }, nil, "", ""},
 		{"addresses that are translated", "", func(m *netprobe.Matrix) { link(m, "w-1", "cp-1", 6443).SeenAs = netip.MustParseAddr("192.0.2.1") }, []string{"translated-address cp-1 warning"}, "sees w-1 as 192.0.2.1, not as 192.0.2.21", "nodeIP"},
-		{"an endpoint that nobody has", endpoint, func(*netprobe.Matrix) {}, nil, "", ""},
-		{"an endpoint that somebody has", endpoint, func(m *netprobe.Matrix) {
+		{"an endpoint that is not in use", endpoint, func(*netprobe.Matrix) {}, nil, "", ""},
+		{"an endpoint in use", endpoint, func(m *netprobe.Matrix) {
 			m.Neighbours = []netprobe.Neighbour{{Node: "w-1", Address: vip, MAC: "02:00:00:00:00:99"}}
-		}, []string{"vip-taken w-1 warning"}, "02:00:00:00:00:99 answers for 192.0.2.100", "choose another controlPlane.endpoint"},
+		}, []string{"vip-taken w-1 warning"}, "02:00:00:00:00:99 already answers for 192.0.2.100", "choose an unused controlPlane.endpoint"},
 		{"a slow disk", "", func(m *netprobe.Matrix) { m.Disks[0].P99 = 11 * time.Millisecond }, []string{"disk-latency cp-1 warning"}, "takes up to 11ms", "SSD"},
 		{"a disk that is too slow", "", func(m *netprobe.Matrix) { m.Disks[0].P99 = 101 * time.Millisecond }, []string{"disk-latency cp-1 error"}, "101ms", "SSD"},
 		{"a disk that could not be measured", "", func(m *netprobe.Matrix) { m.Disks[0].Error = "no space" }, []string{"disk-latency cp-1 unknown"}, "no space", "SSD"},
-		{"a pool of which somebody has an address", "preflight: {expect: [{name: load-balancer, addresses: [192.0.2.240/28]}]}\n", func(m *netprobe.Matrix) {
+		{"a pool with an address in use", "preflight: {expect: [{name: load-balancer, addresses: [192.0.2.240/28]}]}\n", func(m *netprobe.Matrix) {
 			m.Neighbours = []netprobe.Neighbour{{Node: "w-1", Address: netip.MustParseAddr("192.0.2.241"), MAC: "02:00:00:00:00:99"}}
-		}, []string{"lb-pool w-1 error"}, "02:00:00:00:00:99 answers for 192.0.2.241", "choose other addresses"},
+		}, []string{"lb-pool w-1 error"}, "02:00:00:00:00:99 already answers for 192.0.2.241", "choose other addresses"},
 	}
 }
 
-func TestChecksOfTheMesh(t *testing.T) {
+func TestChecksOfPairs(t *testing.T) {
 	t.Parallel()
 	for _, test := range meshCases() {
 		t.Run(test.name, func(t *testing.T) {

@@ -38,7 +38,7 @@ func TestPreflightRefusesOnErrorsOnly(t *testing.T) {
 		{"nothing found", "", func(*facts.Facts) {}, nil, nil},
 		{"an error", "", small, []string{"resources cp-1 error"}, nil},
 		{"an error that the inventory ignores", ignore, small, nil, []string{"cp-1: resources: 1 CPU, 2 needed (ignored: a small lab)"}},
-		{"a warning", "", crio, nil, []string{"cp-1: cri-sockets: /run/crio/crio.sock is there: another container runtime runs on the machine; if nothing needs it: systemctl disable --now crio; slipway installs its own containerd, and passes its socket explicitly"}},
+		{"a warning", "", crio, nil, []string{"cp-1: cri-sockets: /run/crio/crio.sock exists: the host runs another container runtime; if nothing needs it: systemctl disable --now crio; slipway installs its own containerd, and passes its socket explicitly"}},
 		{"another error than the inventory ignores", ignore, func(f *facts.Facts) { small(f); f.Init = "runit" }, []string{"init-system cp-1 error"}, []string{"cp-1: resources: 1 CPU, 2 needed (ignored: a small lab)"}},
 	}
 	for _, test := range tests {

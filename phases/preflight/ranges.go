@@ -11,7 +11,7 @@ import (
 )
 
 // cidrOverlap: a range of the cluster that meets a route or a resolver of a
-// machine loses traffic to one of the two.
+// host loses traffic to one of the two.
 func cidrOverlap(cc *checkContext) []check.Finding {
 	ranges := []struct {
 		field, cidr string
@@ -47,7 +47,7 @@ var (
 	serviceRanges = []string{"10.96.0.0/12", "10.43.0.0/16", "172.30.0.0/16", "192.168.192.0/20", "10.201.0.0/16", "100.65.0.0/16"}
 )
 
-// propose is the first range that meets nothing on any machine.
+// propose is the first range that meets nothing on any host.
 func (cc *checkContext) propose(field string, candidates []string, other netip.Prefix) string {
 	for _, text := range candidates {
 		if candidate := netip.MustParsePrefix(text); !candidate.Overlaps(other) && cc.free(candidate) {
@@ -74,7 +74,7 @@ func (cc *checkContext) free(candidate netip.Prefix) bool {
 	return true
 }
 
-// meets says what of a machine lies in a range.
+// meets says what of a host lies in a range.
 func meets(prefix netip.Prefix, f *facts.Facts, backend string) []string {
 	var all []string
 	for _, r := range f.Routes {

@@ -12,32 +12,32 @@ import (
 	"slipway.io/slipway/provision/report/check"
 )
 
-// resourceChecks are about how much of everything there is.
+// resourceChecks are about CPUs, memory and disks.
 func resourceChecks() []Check {
 	return []Check{
 		{
 			Description: check.Description{
-				Name: "resources", Title: "enough CPUs and memory", Kind: check.Host, Severity: check.Error,
-				Looks:  "The CPUs online and the memory, by role.",
-				Why:    "kubeadm wants 2 CPUs and 1700 MB on a control plane; with less, the API server starves.",
+				Name: "resources", Title: "the host has enough CPUs and memory", Kind: check.Host, Severity: check.Error,
+				Looks:  "The number of CPUs and the memory, against the minimum for the roles.",
+				Why:    "kubeadm requires 2 CPUs and 1700 MB on a control plane. With less, the API server starves.",
 				Manual: []string{"nproc; free -m"},
 			},
 			run: eachHost(resources),
 		},
 		{
 			Description: check.Description{
-				Name: "disk-space", Title: "room for binaries, images and etcd", Kind: check.Host, Severity: check.Error,
-				Looks:  "The free space where binaries, images, etcd and pods go, together where they share a file system.",
-				Why:    "A full disk stops an installation half-way.",
+				Name: "disk-space", Title: "the disks have enough free space", Kind: check.Host, Severity: check.Error,
+				Looks:  "The free space for binaries, images, etcd and pods, added up per file system.",
+				Why:    "The installation fails halfway on a full disk.",
 				Manual: []string{"df -h /usr/local/bin /var/lib/containerd /var/lib/etcd /var/lib/kubelet"},
 			},
 			run: eachHost(diskSpace),
 		},
 		{
 			Description: check.Description{
-				Name: "disk-pressure", Title: "the disk is not so full that kubelet evicts", Kind: check.Host, Severity: check.Error,
+				Name: "disk-pressure", Title: "disk usage is below the eviction thresholds of kubelet", Kind: check.Host, Severity: check.Error,
 				Looks: "Free space and inodes of the file systems of kubelet and containerd against kubelet's evictionHard and imageGCHighThresholdPercent.",
-				Why:   "kubelet's limits are percentages: on a large, fairly full disk pods are evicted and images collected at once.",
+				Why:   "The thresholds of kubelet are percentages: on a large, nearly full disk, it evicts pods and removes images at once.",
 				Manual: []string{
 					"df -h /var/lib/kubelet /var/lib/containerd; df -i /var/lib/kubelet",
 					"# in the inventory: kubernetes.kubeletConfiguration.evictionHard: {nodefs.available: 5Gi, imagefs.available: 5Gi}",
@@ -47,9 +47,9 @@ func resourceChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "root-fs", Title: "the folders can be written and run from", Kind: check.Host, Severity: check.Error,
-				Looks:  "Whether the file systems of the folders that are used are writable, and those of programs mounted without noexec.",
-				Why:    "A read-only or noexec file system stops an installation half-way.",
+				Name: "root-fs", Title: "the file systems are writable and executable", Kind: check.Host, Severity: check.Error,
+				Looks:  "Whether the used folders are writable, and the folders of programs are mounted without noexec.",
+				Why:    "The installation fails halfway on a read-only or noexec file system.",
 				Manual: []string{"findmnt -T /usr/local/bin", "mount -o remount,rw,exec MOUNTPOINT"},
 			},
 			run: eachHost(rootFS),
@@ -65,10 +65,10 @@ func resources(h config.Host, f *facts.Facts) []check.Finding {
 	}
 	var found []check.Finding
 	if f.CPUs < cpus {
-		found = append(found, check.Finding{Evidence: fmt.Sprintf("%d CPU, %d needed", f.CPUs, cpus), Fix: fmt.Sprintf("give the machine %d CPUs", cpus)})
+		found = append(found, check.Finding{Evidence: fmt.Sprintf("%d CPU, %d needed", f.CPUs, cpus), Fix: fmt.Sprintf("give the host %d CPUs", cpus)})
 	}
 	if f.MemoryMiB < memory {
-		found = append(found, check.Finding{Evidence: fmt.Sprintf("%d MiB of memory, %d needed", f.MemoryMiB, memory), Fix: fmt.Sprintf("give the machine %d MiB of memory", memory)})
+		found = append(found, check.Finding{Evidence: fmt.Sprintf("%d MiB of memory, %d needed", f.MemoryMiB, memory), Fix: fmt.Sprintf("give the host %d MiB of memory", memory)})
 	}
 	return found
 }
@@ -80,7 +80,7 @@ var needMiB = map[string]int{
 }
 
 func diskSpace(_ config.Host, f *facts.Facts) []check.Finding {
-	// What is installed already needs no room any more.
+	// An installed host has used the space already.
 	if installed(f) {
 		return nil
 	}
@@ -131,9 +131,9 @@ func diskPressure(cc *checkContext) []check.Finding {
 			if value, set := own[t.signal].(string); set || own != nil && !merged {
 				t.value = value
 			}
-			if below, told := t.crossed(f); below {
+			if below, evidence := t.crossed(f); below {
 				found = append(found, check.Finding{
-					Evidence: told,
+					Evidence: evidence,
 					Fix:      fmt.Sprintf("free some space there, or set kubernetes.kubeletConfiguration.evictionHard: {%s: SIZE}", t.signal),
 				})
 			}
@@ -148,7 +148,7 @@ func diskPressure(cc *checkContext) []check.Finding {
 			}
 			if used := 100 - d.FreeMiB*100/d.SizeMiB; used >= percent {
 				found = append(found, check.Finding{
-					Evidence: fmt.Sprintf("%d %% of %s are used; kubelet collects images from %d %% on", used, d.MountPoint, percent),
+					Evidence: fmt.Sprintf("%d %% of %s are used; kubelet removes images above %d %%", used, d.MountPoint, percent),
 					Fix:      "free some space there, or set kubernetes.kubeletConfiguration.imageGCHighThresholdPercent: 100",
 				})
 			}
@@ -170,8 +170,7 @@ func number(value any, otherwise int) int {
 	return otherwise
 }
 
-// crossed says whether a machine has less than the threshold, and how it is
-// told.
+// crossed reports whether a host has less than the threshold, and the evidence.
 func (t threshold) crossed(f *facts.Facts) (bool, string) {
 	for _, d := range f.Disks {
 		free, size, unit := d.FreeMiB, d.SizeMiB, "MiB"
@@ -204,13 +203,13 @@ func rootFS(_ config.Host, f *facts.Facts) []check.Finding {
 		switch {
 		case d.ReadOnly:
 			found = append(found, check.Finding{
-				Evidence: fmt.Sprintf("%s, on %s, cannot be written", d.Path, d.MountPoint),
-				Fix:      "mount -o remount,rw " + d.MountPoint + ", and the same in /etc/fstab",
+				Evidence: fmt.Sprintf("%s on %s is read-only", d.Path, d.MountPoint),
+				Fix:      "mount -o remount,rw " + d.MountPoint + ", also in /etc/fstab",
 			})
 		case d.NoExec && strings.HasSuffix(d.Path, "/bin"):
 			found = append(found, check.Finding{
 				Evidence: fmt.Sprintf("programs in %s cannot be run: %s is mounted noexec", d.Path, d.MountPoint),
-				Fix:      "mount -o remount,exec " + d.MountPoint + ", and the same in /etc/fstab",
+				Fix:      "mount -o remount,exec " + d.MountPoint + ", also in /etc/fstab",
 			})
 		}
 	}

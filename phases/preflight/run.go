@@ -13,11 +13,11 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// Selection says which checks to run. Only, if there is any, names all of
-// them; Skip leaves some out.
+// Selection selects checks: those in Only, or all if it is empty, without those
+// in Skip.
 type Selection struct{ Only, Skip []string }
 
-// Validate says which names are those of no check.
+// Validate returns an error for names that are not those of checks.
 func (s Selection) Validate() error {
 	var names []string
 	for _, d := range Describe() {
@@ -26,7 +26,7 @@ func (s Selection) Validate() error {
 	var problems []string
 	for _, name := range slices.Concat(s.Only, s.Skip) {
 		if !slices.Contains(names, name) {
-			problems = append(problems, fmt.Sprintf("no check %q%s; `slipway explain` lists them", name, near(name, names)))
+			problems = append(problems, fmt.Sprintf("unknown check %q%s; run `slipway explain` to list all checks", name, near(name, names)))
 		}
 	}
 	if len(problems) > 0 {
@@ -35,7 +35,7 @@ func (s Selection) Validate() error {
 	return nil
 }
 
-// near proposes a name that holds the wrong one, or is held by it.
+// near proposes a name that contains the wrong one, or is contained in it.
 func near(wrong string, names []string) string {
 	for _, name := range names {
 		if wrong != "" && (strings.Contains(name, wrong) || strings.Contains(wrong, name)) {
@@ -45,18 +45,18 @@ func near(wrong string, names []string) string {
 	return ""
 }
 
-// skipReason says why a check is left out; empty if it is not.
+// skipReason returns why the selection excludes a check; empty if it does not.
 func (s Selection) skipReason(name string) (reason string) {
 	switch {
 	case slices.Contains(s.Skip, name):
-		return "left out by --skip-checks"
+		return "skipped with --skip-checks"
 	case len(s.Only) > 0 && !slices.Contains(s.Only, name):
 		return "not among --only"
 	}
 	return ""
 }
 
-// Options of Look.
+// Options of Run.
 type Options struct {
 	// Version is the bundle's Kubernetes version; empty where it is not known.
 	// BundleErr says why the bundle that the inventory names cannot be used.
@@ -67,7 +67,7 @@ type Options struct {
 	NoPairs bool
 }
 
-// Describe lists all checks, of hosts and of the installer's own machine.
+// Describe lists all checks, of hosts and of localhost.
 func Describe() []check.Description {
 	var all []check.Description
 	for _, c := range Checks() {
@@ -79,9 +79,9 @@ func Describe() []check.Description {
 	return all
 }
 
-// Run reads the facts of all machines, measures what lies between them, and
-// runs every check that is selected. A machine that cannot be looked at is a
-// finding; the only error is the end of the context.
+// Run reads the facts of all hosts, measures the network between them, and runs
+// every selected check. An unreachable host is a finding; the only error is that
+// of the context.
 func Run(ctx context.Context, cluster *config.Cluster, hosts *workflow.Hosts, o Options) (*check.Report, error) {
 	started := time.Now()
 	cc := &checkContext{cluster: cluster, hosts: hosts, version: o.Version, bundleErr: o.BundleErr, probe: netprobe.Probe}
@@ -91,7 +91,7 @@ func Run(ctx context.Context, cluster *config.Cluster, hosts *workflow.Hosts, o 
 	}
 	cc.readEtcd(ctx)
 	if o.NoPairs {
-		cc.unmeasured = "left out by --no-pairs"
+		cc.unmeasured = "skipped with --no-pairs"
 	} else {
 		cc.measure(ctx, o.Selection)
 	}
@@ -123,7 +123,7 @@ func (cc *checkContext) result(c Check, selection Selection) check.Result {
 	}
 	var found []check.Finding
 	if c.measured && cc.matrix == nil {
-		found = []check.Finding{{Severity: check.Unknown, Evidence: cc.unmeasured, Fix: "slipway preflight --no-pairs leaves these checks out"}}
+		found = []check.Finding{{Severity: check.Unknown, Evidence: cc.unmeasured, Fix: "rerun with --no-pairs to skip these checks"}}
 	} else {
 		found = c.run(cc)
 	}
@@ -137,7 +137,7 @@ func (cc *checkContext) result(c Check, selection Selection) check.Result {
 	return r
 }
 
-// skipReason says why a check is not asked; empty if it is.
+// skipReason returns why a check does not run; empty if it runs.
 func (cc *checkContext) skipReason(c Check, selection Selection) string {
 	if reason := selection.skipReason(c.Name); reason != "" {
 		return reason
@@ -153,21 +153,21 @@ func (cc *checkContext) skipReason(c Check, selection Selection) string {
 	return ""
 }
 
-// unchecked says for a check of single hosts where it could not be asked.
+// unchecked reports the hosts on which a check of single hosts could not run.
 func (cc *checkContext) unchecked() []check.Finding {
 	var all []check.Finding
 	for _, m := range cc.hosts.All {
 		if m.Facts() == nil {
 			all = append(all, check.Finding{
 				Host: m.Config.Name, Severity: check.Unknown,
-				Evidence: check.HostUnreadable, Fix: "see the checks of the connection",
+				Evidence: check.HostUnreadable, Fix: "fix the connection checks of this host",
 			})
 		}
 	}
 	return all
 }
 
-// ignored is why the inventory ignores the check; empty if it does not.
+// ignored returns why the inventory ignores the check; empty if it does not.
 func (cc *checkContext) ignored(name string) string {
 	for _, i := range cc.cluster.Preflight.Ignore {
 		if i.Check == name {
@@ -177,7 +177,7 @@ func (cc *checkContext) ignored(name string) string {
 	return ""
 }
 
-// measure sends packets between the machines, unless nobody asks for it.
+// measure sends packets between the hosts, unless no selected check needs it.
 func (cc *checkContext) measure(ctx context.Context, selection Selection) {
 	wanted := slices.ContainsFunc(Checks(), func(c Check) bool { return c.measured && selection.skipReason(c.Name) == "" })
 	nodes := cc.nodes()
@@ -186,12 +186,12 @@ func (cc *checkContext) measure(ctx context.Context, selection Selection) {
 		cc.unmeasured = "not selected"
 		return
 	case len(nodes) == 0:
-		cc.unmeasured = "no machine could be looked at"
+		cc.unmeasured = "no host could be read"
 		return
 	}
 	measured, err := cc.probe(ctx, nodes, cc.needs(), netprobe.Options{Ask: cc.arpTargets()})
 	if err != nil {
-		cc.unmeasured = fmt.Sprintf("could not be measured: %v", err)
+		cc.unmeasured = fmt.Sprintf("the measurement failed: %v", err)
 		cc.measureErr = err
 		return
 	}

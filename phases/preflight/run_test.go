@@ -21,7 +21,7 @@ func TestEveryCheckIsDescribed(t *testing.T) {
 	seen := map[string]bool{}
 	for _, d := range Describe() {
 		if seen[d.Name] || !regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`).MatchString(d.Name) {
-			t.Errorf("%q is there twice, or no name", d.Name)
+			t.Errorf("%q is a duplicate, or not a valid name", d.Name)
 		}
 		seen[d.Name] = true
 		if d.Title == "" || d.Looks == "" || d.Why == "" || len(d.Manual) == 0 || d.Docs != "docs/preflight.md#"+d.Name {
@@ -65,12 +65,12 @@ func TestASelectionNamesChecksThatThereAre(t *testing.T) {
 	}
 	err := Selection{Only: []string{"swap"}, Skip: []string{"zzz"}}.Validate()
 	var unknown *workflow.SelectionError
-	if !errors.As(err, &unknown) || !strings.Contains(err.Error(), "did you mean swap-returns?") || !strings.Contains(err.Error(), `no check "zzz"`) {
+	if !errors.As(err, &unknown) || !strings.Contains(err.Error(), "did you mean swap-returns?") || !strings.Contains(err.Error(), `unknown check "zzz"`) {
 		t.Errorf("got %v", err)
 	}
 }
 
-// A machine that cannot be looked at keeps no other from being looked at.
+// An unreachable host does not affect the checks of the others.
 func TestLookGoesOnWithoutAMachine(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, two)
@@ -116,7 +116,7 @@ func TestTheInventoryIgnoresWithAReason(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, two+"preflight: {ignore: [{check: architecture, reason: an experiment}]}\n")
 	fixture.Facts("w-1").Arch = "riscv64"
-	for _, c := range looked(fixture).Checks {
+	for _, c := range reportOf(fixture).Checks {
 		if c.Name == "architecture" && (c.Status != check.OK || c.Findings[0].Ignored != "an experiment") {
 			t.Errorf("got %+v", c)
 		}

@@ -13,61 +13,60 @@ import (
 	"slipway.io/slipway/provision/report/check"
 )
 
-// runtimeChecks are about a containerd that is there already. Before slipway
-// has worked on a machine it is somebody else's, and is replaced; afterwards a
-// wrong setting in it is drift.
+// runtimeChecks are about an existing containerd. On a host without a journal
+// slipway replaces it; on a host with one, a wrong setting is drift.
 func runtimeChecks() []Check {
 	return []Check{
 		{
 			Description: check.Description{
-				Name: "cri-disabled", Title: "containerd's CRI plugin is on", Kind: check.Host, Severity: check.Warning,
-				Looks:  "disabled_plugins in the configuration that containerd has in effect.",
-				Why:    "Docker's package turns CRI off; kubelet then gets \"unknown service runtime.v1.RuntimeService\".",
+				Name: "cri-disabled", Title: "containerd's CRI plugin is enabled", Kind: check.Host, Severity: check.Warning,
+				Looks:  "disabled_plugins in the effective configuration of containerd.",
+				Why:    "Docker's package disables CRI. kubelet then fails with \"unknown service runtime.v1.RuntimeService\".",
 				Manual: []string{"containerd config dump | grep disabled_plugins", "containerd config default > /etc/containerd/config.toml && systemctl restart containerd"},
 			},
 			run: eachHost(criDisabled),
 		},
 		{
 			Description: check.Description{
-				Name: "cri-v1-missing", Title: "containerd speaks CRI v1", Kind: check.Host, Severity: check.Warning,
+				Name: "cri-v1-missing", Title: "containerd supports CRI v1", Kind: check.Host, Severity: check.Warning,
 				Looks:  "The version of the containerd on the PATH.",
-				Why:    "containerd before 1.6 has no CRI v1, and kubelet since 1.26 asks for nothing else.",
+				Why:    "kubelet 1.26 and later requires CRI v1, which containerd before 1.6 lacks.",
 				Manual: []string{"containerd --version", "ctr --namespace k8s.io version"},
 			},
 			run: eachHost(criV1Missing),
 		},
 		{
 			Description: check.Description{
-				Name: "cgroup-driver", Title: "containerd and kubelet have one cgroup driver", Kind: check.Host, Severity: check.Warning,
-				Looks:  "SystemdCgroup in containerd's configuration in effect, and containerd.cgroupDriver in the inventory.",
-				Why:    "With two drivers init succeeds, and then pods are restarted for ever.",
+				Name: "cgroup-driver", Title: "containerd and kubelet use the same cgroup driver", Kind: check.Host, Severity: check.Warning,
+				Looks:  "SystemdCgroup in the effective configuration of containerd, and containerd.cgroupDriver in the inventory.",
+				Why:    "With different drivers, init succeeds, but pods restart forever.",
 				Manual: []string{"containerd config dump | grep SystemdCgroup; grep cgroupDriver /var/lib/kubelet/config.yaml"},
 			},
 			run: cgroupDriver,
 		},
 		{
 			Description: check.Description{
-				Name: "containerd-config-version", Title: "containerd's file is of a version that it reads", Kind: check.Host, Severity: check.Warning,
-				Looks:  "The version that /etc/containerd/config.toml says it has, and the version of containerd.",
-				Why:    "containerd 1 ignores what version 3 calls its plugins, without a word.",
+				Name: "containerd-config-version", Title: "containerd supports its configuration version", Kind: check.Host, Severity: check.Warning,
+				Looks:  "The version in /etc/containerd/config.toml, and the version of containerd.",
+				Why:    "containerd 1 silently ignores the plugin names of version 3.",
 				Manual: []string{"grep ^version /etc/containerd/config.toml; containerd --version", "containerd config migrate"},
 			},
 			run: eachHost(containerdFile),
 		},
 		{
 			Description: check.Description{
-				Name: "pause-image", Title: "the pause image is the bundle's", Kind: check.Host, Severity: check.Warning,
-				Looks:  "The sandbox image in containerd's configuration in effect.",
-				Why:    "A machine without a registry cannot pull another pause image, and no pod starts.",
+				Name: "pause-image", Title: "the pause image is that of the bundle", Kind: check.Host, Severity: check.Warning,
+				Looks:  "The sandbox image in the effective configuration of containerd.",
+				Why:    "A host without a registry cannot pull another pause image, and no pod starts.",
 				Manual: []string{"containerd config dump | grep -E 'sandbox_image|sandbox ='; kubeadm config images list"},
 			},
 			run: eachHost(pauseImage),
 		},
 		{
 			Description: check.Description{
-				Name: "cri-sockets", Title: "no other container runtime", Kind: check.Host, Severity: check.Warning,
+				Name: "cri-sockets", Title: "no other container runtime is installed", Kind: check.Host, Severity: check.Warning,
 				Looks:  "The sockets of containerd, CRI-O and cri-dockerd.",
-				Why:    "kubeadm refuses to choose between two: it has to be told which one to use, and is.",
+				Why:    "With two runtimes, kubeadm must be given the socket to use. slipway passes it.",
 				Manual: []string{"ls /run/containerd/containerd.sock /run/crio/crio.sock /run/cri-dockerd.sock", "systemctl disable --now crio"},
 			},
 			run: eachHost(criSockets),
@@ -75,7 +74,7 @@ func runtimeChecks() []Check {
 	}
 }
 
-// settings reads containerd's configuration in effect; nil if there is none.
+// settings parses the effective configuration of containerd; nil without one.
 func settings(f *facts.Facts) map[string]any {
 	if f.Software.ContainerdConfig == "" {
 		return nil
@@ -87,7 +86,7 @@ func settings(f *facts.Facts) map[string]any {
 	return all
 }
 
-// setting is the value below the first of the paths that there is.
+// setting is the value at the first of the paths that exists.
 func setting(all map[string]any, paths ...[]string) any {
 	for _, path := range paths {
 		var value any = all
@@ -109,26 +108,25 @@ const (
 	criV2     = "io.containerd.grpc.v1.cri"
 )
 
-// drift is a finding about containerd: elsewhere something that slipway deals
-// with, on a machine of slipway's of the severity of its check. Those are
-// warnings: an error would keep apply from mending it, or from going on where
-// one was killed.
+// drift is a finding about containerd. On a host with a journal it has the
+// severity of its check, which is a warning: an error would keep apply from
+// fixing the host, or from resuming. Elsewhere slipway replaces containerd.
 func drift(f *facts.Facts, evidence string) []check.Finding {
 	if hasJournal(f) {
 		return []check.Finding{{Evidence: evidence, Fix: "slipway apply"}}
 	}
-	return []check.Finding{{Severity: check.Info, Evidence: evidence, Fix: "nothing: slipway installs its own containerd, and owns the whole of its configuration"}}
+	return []check.Finding{{Severity: check.Info, Evidence: evidence, Fix: "nothing: slipway installs its own containerd and its configuration"}}
 }
 
-// unreadable says that slipway's containerd does not tell its settings.
-// Another's is replaced anyway.
+// unreadable reports that slipway's containerd does not print its settings.
+// slipway replaces any other containerd anyway.
 func unreadable(f *facts.Facts) []check.Finding {
 	if !hasJournal(f) || f.Software.Containerd == "" || settings(f) != nil {
 		return nil
 	}
 	return []check.Finding{{
-		Severity: check.Unknown, Evidence: "containerd " + f.Software.Containerd + " does not tell its configuration",
-		Fix: "containerd config dump    # says why; slipway apply writes its own file again",
+		Severity: check.Unknown, Evidence: "containerd " + f.Software.Containerd + " does not print its configuration",
+		Fix: "containerd config dump    # shows why; slipway apply rewrites the file",
 	}}
 }
 
@@ -176,10 +174,10 @@ func containerdFile(_ config.Host, f *facts.Facts) []check.Finding {
 	if !ok || major >= 2 || f.Software.ContainerdFileVersion != "3" {
 		return nil
 	}
-	return drift(f, fmt.Sprintf("/etc/containerd/config.toml has version 3, which containerd %s does not know", f.Software.Containerd))
+	return drift(f, fmt.Sprintf("/etc/containerd/config.toml has version 3, which containerd %s does not support", f.Software.Containerd))
 }
 
-// pauseImage: the release that the inventory asks for has one.
+// pauseImage: slipway sets the pause image of the Kubernetes release.
 func pauseImage(_ config.Host, f *facts.Facts) []check.Finding {
 	image, _ := setting(settings(f),
 		[]string{"plugins", imagesV3, "pinned_images", "sandbox"}, []string{"plugins", criV2, "sandbox_image"}).(string)
@@ -200,7 +198,7 @@ func criSockets(_ config.Host, f *facts.Facts) []check.Finding {
 			unit = []string{"crio", "cri-docker"}[i]
 		}
 		found = append(found, check.Finding{
-			Evidence: socket + " is there: another container runtime runs on the machine",
+			Evidence: socket + " exists: the host runs another container runtime",
 			Fix:      "if nothing needs it: systemctl disable --now " + unit + "; slipway installs its own containerd, and passes its socket explicitly",
 		})
 	}

@@ -17,7 +17,7 @@ func systemChecks() []Check {
 	return []Check{
 		{
 			Description: check.Description{
-				Name: "init-system", Title: "systemd runs the machine", Kind: check.Host, Severity: check.Error,
+				Name: "init-system", Title: "systemd is the init system", Kind: check.Host, Severity: check.Error,
 				Looks:  "The name of process 1.",
 				Why:    "kubelet, containerd and slipway's long steps are systemd units.",
 				Manual: []string{"cat /proc/1/comm"},
@@ -26,18 +26,18 @@ func systemChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "distribution", Title: "the distribution is known", Kind: check.Host, Severity: check.Error,
+				Name: "distribution", Title: "the distribution is supported", Kind: check.Host, Severity: check.Error,
 				Looks:  "ID and ID_LIKE in /etc/os-release.",
-				Why:    "Package managers, names of packages and firewalls differ; slipway knows the families of Debian and of Red Hat.",
+				Why:    "Package managers, names of packages and firewalls differ; slipway supports the families of Debian and Red Hat.",
 				Manual: []string{". /etc/os-release; echo $ID $ID_LIKE"},
 			},
 			run: eachHost(distribution),
 		},
 		{
 			Description: check.Description{
-				Name: "selinux", Title: "SELinux lets the cluster work", Kind: check.Host, Severity: check.Warning,
+				Name: "selinux", Title: "SELinux is not enforcing", Kind: check.Host, Severity: check.Warning,
 				Looks: "/sys/fs/selinux/enforce.",
-				Why: "kubeadm asks for permissive: the policy of the distribution knows neither its kubelet nor the containerd that " +
+				Why: "kubeadm requires permissive mode: the policy of the distribution knows neither its kubelet nor the containerd that " +
 					"slipway brings, and pods that use files of the host are denied them.",
 				Manual: []string{"getenforce", permissive},
 			},
@@ -45,8 +45,8 @@ func systemChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "architecture", Title: "there are binaries for the processor", Kind: check.Host, Severity: check.Error,
-				Looks:  "The architecture that uname tells.",
+				Name: "architecture", Title: "the architecture is supported", Kind: check.Host, Severity: check.Error,
+				Looks:  "The architecture that uname reports.",
 				Why:    "Bundles hold binaries and images for amd64 and arm64.",
 				Manual: []string{"uname -m"},
 			},
@@ -54,7 +54,7 @@ func systemChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "cgroup-v1", Title: "cgroup v2 is there", Kind: check.Host, Severity: check.Error,
+				Name: "cgroup-v1", Title: "the host uses cgroup v2", Kind: check.Host, Severity: check.Error,
 				Looks:  "The file system of /sys/fs/cgroup.",
 				Why:    "kubelet refuses to start on cgroup v1 since 1.35, unless failCgroupV1 is false.",
 				Manual: []string{"stat -fc %T /sys/fs/cgroup    # cgroup2fs", "grubby --update-kernel=ALL --args=systemd.unified_cgroup_hierarchy=1 && reboot"},
@@ -63,43 +63,43 @@ func systemChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "package-lock", Title: "the package manager is free", Kind: check.Host, Severity: check.Warning,
-				Looks:  "The locks of dpkg and rpm, and who holds them.",
-				Why:    "An upgrade that runs in the background changes the machine under an installation, and blocks packages.",
+				Name: "package-lock", Title: "the package manager is not locked", Kind: check.Host, Severity: check.Warning,
+				Looks:  "The locks of dpkg and rpm, and the processes that hold them.",
+				Why:    "An upgrade in the background changes the host during the installation, and blocks the package manager.",
 				Manual: []string{"fuser -v /var/lib/dpkg/lock-frontend", "systemctl stop unattended-upgrades"},
 			},
 			run: eachHost(packageLock),
 		},
 		{
 			Description: check.Description{
-				Name: "package-hold", Title: "no upgrade replaces the cluster's programs", Kind: check.Host, Severity: check.Warning,
+				Name: "package-hold", Title: "packages of Kubernetes and containerd are held", Kind: check.Host, Severity: check.Warning,
 				Looks:  "Packages of kubelet, kubeadm, kubectl, containerd and CRI-O that are installed and not held.",
-				Why:    "A cluster dies days later, when an upgrade starts another containerd or kubelet in place of slipway's.",
+				Why:    "An upgrade can replace the cluster's containerd or kubelet days later, and break the cluster.",
 				Manual: []string{"apt-mark showhold", "apt-mark hold containerd kubelet"},
 			},
 			run: eachHost(packageHold),
 		},
 		{
 			Description: check.Description{
-				Name: "hostname-loopback", Title: "the machine's name is not on the loopback", Kind: check.Host, Severity: check.Info,
-				Looks:  "Lines of /etc/hosts that give the machine's own name an address of 127.0.0.0/8, as Vagrant boxes have.",
-				Why:    "What looks up its own name would listen on 127.0.1.1, where no other machine finds it.",
+				Name: "hostname-loopback", Title: "the host name does not resolve to a loopback address", Kind: check.Host, Severity: check.Info,
+				Looks:  "Lines in /etc/hosts that map the host's own name to 127.0.0.0/8, as in Vagrant boxes.",
+				Why:    "A program that listens on its own host name would listen on 127.0.1.1, which no other host can reach.",
 				Manual: []string{"getent hosts $(hostname)", "sed -i '/^127\\.0\\.1\\.1/d' /etc/hosts"},
 			},
 			run: eachHost(hostnameLoopback),
 		},
 		{
 			Description: check.Description{
-				Name: "inotify", Title: "enough files can be watched", Kind: check.Host, Severity: check.Info,
+				Name: "inotify", Title: "inotify limits are high enough", Kind: check.Host, Severity: check.Info,
 				Looks:  "fs.inotify.max_user_instances and max_user_watches.",
-				Why:    "kubelet and log collectors fail with \"too many open files\" where the limits are those of a desktop.",
+				Why:    "kubelet and log collectors fail with \"too many open files\" with the default limits of a desktop.",
 				Manual: []string{"sysctl fs.inotify.max_user_instances fs.inotify.max_user_watches", "sysctl -w fs.inotify.max_user_instances=8192 fs.inotify.max_user_watches=524288"},
 			},
 			run: eachHost(inotify),
 		},
 		{
 			Description: check.Description{
-				Name: "proxy", Title: "a proxy leaves the cluster's own traffic alone", Kind: check.Host, Severity: check.Error,
+				Name: "proxy", Title: "the proxy does not handle cluster traffic", Kind: check.Host, Severity: check.Error,
 				Looks:  "http_proxy, https_proxy and no_proxy in /etc/environment and in systemd's environment.",
 				Why:    "With a proxy for the cluster's own addresses, kubeadm init hangs and webhooks fail.",
 				Manual: []string{"systemctl show-environment; cat /etc/environment", "echo 'NO_PROXY=...' >> /etc/environment"},
@@ -120,11 +120,11 @@ func architecture(_ config.Host, f *facts.Facts) []check.Finding {
 	if f.Arch == "amd64" || f.Arch == "arm64" {
 		return nil
 	}
-	return []check.Finding{{Evidence: "the machine is " + f.Arch, Fix: "use amd64 or arm64 machines"}}
+	return []check.Finding{{Evidence: "the architecture is " + f.Arch, Fix: "use amd64 or arm64 hosts"}}
 }
 
-// cgroupV1: kubelet refuses to start on cgroup v1 since 1.35 unless told
-// otherwise (kubelet.config.k8s.io/v1beta1, failCgroupV1).
+// cgroupV1: kubelet refuses to start on cgroup v1 since 1.35 by default
+// (kubelet.config.k8s.io/v1beta1, failCgroupV1).
 func cgroupV1(cc *checkContext) []check.Finding {
 	if allowed, set := cc.cluster.Kubernetes.KubeletConfiguration["failCgroupV1"].(bool); set && !allowed {
 		return nil
@@ -134,7 +134,7 @@ func cgroupV1(cc *checkContext) []check.Finding {
 		case 2:
 			return nil
 		case 0:
-			return []check.Finding{{Severity: check.Unknown, Evidence: "/sys/fs/cgroup cannot be looked at", Fix: "stat -fc %T /sys/fs/cgroup"}}
+			return []check.Finding{{Severity: check.Unknown, Evidence: "/sys/fs/cgroup cannot be read", Fix: "stat -fc %T /sys/fs/cgroup"}}
 		}
 		return []check.Finding{{
 			Evidence: "/sys/fs/cgroup is cgroup v1, with which kubelet refuses to start",
@@ -188,7 +188,7 @@ func packageHold(_ config.Host, f *facts.Facts) []check.Finding {
 	}
 	return []check.Finding{{
 		Evidence: "packages that an upgrade may replace or start: " + names(free),
-		Fix:      fix + ", or remove them: slipway brings its own",
+		Fix:      fix + ", or remove them: slipway installs its own",
 	}}
 }
 
@@ -200,7 +200,7 @@ func hostnameLoopback(_ config.Host, f *facts.Facts) []check.Finding {
 		}
 		found = append(found, check.Finding{
 			Evidence: "/etc/hosts has " + entry,
-			Fix:      "nothing: slipway puts the nodes' names and addresses into /etc/hosts, and uses addresses; or remove the line",
+			Fix:      "nothing: slipway adds the nodes to /etc/hosts and uses addresses; or remove the line",
 		})
 	}
 	return found
@@ -254,7 +254,7 @@ func proxy(cc *checkContext) []check.Finding {
 		}
 		all := strings.Join(append(nonEmpty(settings["no_proxy"]), missing...), ",")
 		return []check.Finding{{
-			Evidence: fmt.Sprintf("the proxy %s is used for %s too", withoutPassword(used), names(missing)),
+			Evidence: fmt.Sprintf("the proxy %s is also used for %s", withoutPassword(used), names(missing)),
 			Fix:      "set in /etc/environment: NO_PROXY=" + all,
 		}}
 	})(cc)

@@ -17,7 +17,7 @@ import (
 type Options struct {
 	// Timeout bounds each try to reach a port. Default 1.5 s.
 	Timeout time.Duration
-	// Ask are addresses for which the nodes ask by ARP.
+	// Ask are addresses that the nodes resolve by ARP.
 	Ask []netip.Addr
 
 	// program is the probe for an architecture; nil for the embedded one.
@@ -167,7 +167,7 @@ func (r *run) tasks(ctx context.Context, sessions []*session) map[string]wire.Ou
 	return outcomes
 }
 
-// task is what a node shall try.
+// task is what a node has to test.
 func (r *run) task(node Node, sessions []*session) wire.Task {
 	task := wire.Task{Timeout: r.options.Timeout, Ask: r.options.Ask, Disk: node.DiskPath}
 	for _, s := range sessions {

@@ -12,7 +12,7 @@ import (
 var embedded embed.FS
 
 // ErrNoProbe: this slipway was built without its probe.
-var ErrNoProbe = errors.New("this slipway was built without the program that measures between machines; build it with make build")
+var ErrNoProbe = errors.New("this slipway was built without the network probe; build slipway with make build")
 
 // program is the gzipped probe for an architecture.
 type program struct {

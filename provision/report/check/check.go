@@ -1,6 +1,6 @@
-// Package check is the language of preflight: what a named check is, what it
-// found, and the report of all of them. What is checked is phases/preflight's
-// affair, how a report looks that of package report.
+// Package check has the types of preflight's results: a named check, its
+// findings, and the report of all checks. Package phases/preflight defines the
+// checks; package report prints the report.
 package check
 
 import (
@@ -22,16 +22,15 @@ const (
 	AllHosts Kind = "hosts"
 	// Pair: each ordered pair of hosts, by real packets.
 	Pair Kind = "pair"
-	// Local: the installer's own machine (`slipway preflight --local`).
+	// Local: localhost (`slipway preflight --local`).
 	Local Kind = "local"
 )
 
 // Severity of a finding.
 type Severity string
 
-// The severities, the worst first. An error stops an apply. Unknown: the
-// question could not be answered. A warning is for somebody to judge. An info
-// is something that slipway will deal with.
+// The severities, the worst first. An error stops an apply. Unknown: the check
+// could not run. A warning needs a decision. slipway handles an info itself.
 const (
 	Error   Severity = "error"
 	Unknown Severity = "unknown"
@@ -39,8 +38,8 @@ const (
 	Info    Severity = "info"
 	// OK is the severity of a result without findings.
 	OK Severity = "ok"
-	// Skipped: left out by --skip-checks or --only, or nothing in this cluster
-	// asks for it.
+	// Skipped: excluded by --skip-checks or --only, or not applicable to the
+	// cluster.
 	Skipped Severity = "skipped"
 )
 
@@ -50,7 +49,7 @@ var order = []Severity{Error, Unknown, Warning, Info, OK, Skipped}
 // Worse compares two severities: negative if a is worse than b.
 func Worse(a, b Severity) int { return cmp.Compare(slices.Index(order, a), slices.Index(order, b)) }
 
-// Description is what is known of a check without running it.
+// Description describes a check.
 type Description struct {
 	// Name is kebab-case and unique; where the field has a name for the
 	// failure, that.
@@ -60,16 +59,16 @@ type Description struct {
 	Kind  Kind   `json:"kind"`
 	// Severity is the worst that the check gives.
 	Severity Severity `json:"severity"`
-	// Looks says what it looks at, Why what goes wrong otherwise; sentences.
+	// Looks describes what it examines, Why what fails otherwise; sentences.
 	Looks string `json:"looks"`
 	Why   string `json:"why"`
-	// Manual are commands with which a person would look, and set it right.
+	// Manual are commands that check the host by hand, and fix it.
 	Manual []string `json:"manual"`
 	// Docs is the anchor in the documentation: docs/preflight.md#NAME.
 	Docs string `json:"docs"`
 }
 
-// Finding is something that a check saw.
+// Finding is a fault that a check found.
 type Finding struct {
 	// Check is the check's name.
 	Check string `json:"check"`
@@ -78,20 +77,19 @@ type Finding struct {
 	Host     string   `json:"host,omitempty"`
 	Peer     string   `json:"peer,omitempty"`
 	Severity Severity `json:"severity"`
-	// Evidence is what was seen; Fix what to do about it, a command or a line
+	// Evidence is the fault; Fix the remedy, a command or a line
 	// of the inventory.
 	Evidence string `json:"evidence"`
 	Fix      string `json:"fix"`
-	// Ignored is the inventory's reason to go on all the same; empty if it is
-	// not ignored.
+	// Ignored is the inventory's reason to ignore it; empty if it is not ignored.
 	Ignored string `json:"ignored,omitempty"`
 }
 
-// HostUnreadable is the evidence of a check of single hosts where a machine could
-// not be looked at, for the reason that a check of the connection gives.
-const HostUnreadable = "the machine could not be looked at"
+// HostUnreadable is the evidence of a check on a host that could not be read; a
+// check of the connection says why.
+const HostUnreadable = "the host could not be read"
 
-// Result is what became of one check.
+// Result is the result of one check.
 type Result struct {
 	Description
 	// Status is the worst of its findings that are not ignored; OK or Skipped
@@ -115,7 +113,7 @@ func (r *Result) Add(f Finding) {
 	}
 }
 
-// Report is what became of all checks.
+// Report is the results of all checks.
 type Report struct {
 	// Cluster is the inventory's name for it; empty for --local.
 	Cluster string `json:"cluster,omitempty"`

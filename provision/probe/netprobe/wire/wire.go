@@ -4,7 +4,7 @@
 //	slipway: Hello, and the probe listens
 //	probe:   Ready
 //	slipway: Task, once all probes are ready
-//	probe:   Outcome, and the probe goes on listening until its input ends
+//	probe:   Outcome, and the probe listens until its input ends
 package wire
 
 import (
@@ -33,7 +33,7 @@ type Ready struct {
 	Error string `json:"error,omitempty"`
 }
 
-// Task is what a probe shall try.
+// Task is what a probe has to test.
 type Task struct {
 	Peers []Peer `json:"peers"`
 	// Timeout bounds each try.

@@ -1,6 +1,6 @@
-// Package mesh measures what lies between machines, with real packets: a small
-// static program (folder probe) is brought to each of them, listens on the
-// ports that the cluster will use, connects to all others, and is removed.
+// Package netprobe measures the network between hosts with real packets. It
+// copies a small static program (folder agent) to each host. The program listens
+// on the ports that the cluster will use, connects to all others, and is removed.
 package netprobe
 
 import (
@@ -10,7 +10,7 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// Node is a machine that takes part.
+// Node is a host that takes part in the measurement.
 type Node struct {
 	Name string
 	Host host.Host
@@ -21,7 +21,7 @@ type Node struct {
 	// MTU is that of the interface that has IP, in bytes.
 	MTU int
 	// DiskPath is a folder in whose file system the time of fdatasync is
-	// measured; empty: not on this machine.
+	// measured; empty: not on this host.
 	DiskPath string
 }
 
@@ -45,13 +45,13 @@ type Need struct {
 	To   []string `json:"to"`
 }
 
-// Matrix is what was measured.
+// Matrix is the result of a measurement.
 type Matrix struct {
 	Needs []Need `json:"needs"`
 	Links []Link `json:"links"`
 	Paths []Path `json:"paths"`
 	Disks []Disk `json:"disks"`
-	// Neighbours are who answered for the addresses that were asked for.
+	// Neighbours answered ARP requests for the addresses in Options.Ask.
 	Neighbours []Neighbour `json:"neighbours,omitempty"`
 	// Absent are the nodes that could not take part, with the reason.
 	Absent map[string]string `json:"absent,omitempty"`
@@ -62,14 +62,14 @@ type Status string
 
 // The statuses of a link.
 const (
-	// Reached: the other machine answered, with its name.
+	// Reached: the other host answered, with its name.
 	Reached Status = "reached"
 	// Refused: something answered that nothing listens there (RST, ICMP), which
 	// while the probe listens is a firewall's doing.
 	Refused Status = "refused"
 	// TimedOut: no answer.
 	TimedOut Status = "timed out"
-	// Elsewhere: another machine than the one meant answered.
+	// Elsewhere: another host answered.
 	Elsewhere Status = "elsewhere"
 	// Occupied: something else uses the port there, so that the probe could not
 	// listen, and no answer proves anything (UDP).
@@ -108,14 +108,14 @@ type Disk struct {
 	Node string `json:"node"`
 	Path string `json:"path"`
 	// P99 is the time of fdatasync that 99 of 100 writes of 2300 bytes do not
-	// exceed (etcd's own way to look at a disk). Writes is their number.
+	// exceed (as etcd recommends for testing a disk). Writes is their number.
 	P99    time.Duration `json:"p99Nanoseconds"`
 	Writes int           `json:"writes"`
 	// Error says why nothing was measured.
 	Error string `json:"error,omitempty"`
 }
 
-// Neighbour is a machine that answered for an address, as a node saw it.
+// Neighbour is the interface that answered a node's ARP request.
 type Neighbour struct {
 	Node    string     `json:"node"`
 	Address netip.Addr `json:"address"`
