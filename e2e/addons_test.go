@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// labAddons are those that can be built from source; the load balancer's
-// addresses are of the lab's network, and no machine's.
+// labAddons are the addons that can be built from source. The addresses of the
+// load balancer are in the lab's network and not used by a machine.
 func (s *scenario) labAddons() string {
 	cp := s.lab.machine("cp1").Address
 	network := cp[:strings.LastIndex(cp, ".")]
@@ -33,7 +33,7 @@ addons:
 `
 }
 
-// setAddons writes the section into the lab's inventory.
+// setAddons replaces the addons section of the lab's inventory.
 func (s *scenario) setAddons(t *testing.T, section string) {
 	t.Helper()
 	content, err := os.ReadFile(s.lab.Inventory)
@@ -41,7 +41,7 @@ func (s *scenario) setAddons(t *testing.T, section string) {
 		t.Fatal(err)
 	}
 	before, rest, _ := strings.Cut(string(content), "\naddons:\n")
-	// The lab writes the bundle behind them.
+	// The lab writes the bundle after the addons.
 	if _, bundle, found := strings.Cut(rest, "\nartifacts:\n"); found {
 		before += "\n\nartifacts:\n" + bundle
 	}
@@ -53,17 +53,17 @@ func (s *scenario) addons(ctx context.Context, t *testing.T) {
 	r := s.slipway.must(ctx, t, s.on("apply", "-o", "json")...)
 	s.took("apply of four addons", r.took)
 	s.nodesReady(ctx, t)
-	// Every object is a member of a set, or belongs to what is.
+	// Each addon has an ApplySet.
 	out, err := s.kubectl(ctx, t, "-n", "kube-system", "get", "configmaps", "-l", "applyset.kubernetes.io/id", "-o", "name")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"flannel", "local-path", "traefik", "metrics-server", "metallb"} {
 		if !strings.Contains(out, "configmap/slipway-"+name+"\n") {
-			t.Errorf("there is no set %s:\n%s", name, out)
+			t.Errorf("ApplySet %s is missing:\n%s", name, out)
 		}
 	}
-	// Verification is off nowhere.
+	// TLS verification is on everywhere.
 	for _, args := range [][]string{
 		{"get", "apiservice", "v1beta1.metrics.k8s.io", "-o", "jsonpath={.spec.insecureSkipTLSVerify}"},
 		{"-n", "kube-system", "get", "deployment", "metrics-server", "-o", "jsonpath={.spec.template.spec.containers[0].args}"},
@@ -74,10 +74,10 @@ func (s *scenario) addons(ctx context.Context, t *testing.T) {
 	}
 }
 
-// probe is one of a validation's report.
+// probe is a probe in the report of a validation.
 type probe struct{ Name, Target, Status, Evidence, Error string }
 
-// probes runs some probes, all if none is named.
+// probes runs slipway validate and returns its probes.
 func (s *scenario) probes(ctx context.Context, t *testing.T, inventory string, args ...string) ([]probe, result) {
 	t.Helper()
 	r := s.slipway.run(ctx, t, append([]string{"validate", "-o", "json", "--inventory", inventory}, args...)...)
@@ -88,10 +88,10 @@ func (s *scenario) probes(ctx context.Context, t *testing.T, inventory string, a
 	return report.Probes, r
 }
 
-// dataPath are the probes that addons make possible.
+// dataPath are the probes that need addons.
 var dataPath = []string{"load-balancer", "ingress", "volume", "stateful-set", "rolling-update", "autoscaler"}
 
-func (s *scenario) provesDataPath(ctx context.Context, t *testing.T) {
+func (s *scenario) validatesDataPath(ctx context.Context, t *testing.T) {
 	found, r := s.probes(ctx, t, s.lab.Inventory)
 	s.took("validate with addons", r.took)
 	for _, p := range found {
@@ -105,7 +105,7 @@ func (s *scenario) provesDataPath(ctx context.Context, t *testing.T) {
 	}
 	for _, name := range dataPath {
 		if !slices.ContainsFunc(found, func(p probe) bool { return p.Name == name }) {
-			t.Errorf("%s was not run", name)
+			t.Errorf("%s did not run", name)
 		}
 	}
 	for format, want := range map[string]string{"junit": `classname="slipway.validate.load-balancer"`, "html": "requested from localhost"} {
@@ -114,75 +114,75 @@ func (s *scenario) provesDataPath(ctx context.Context, t *testing.T) {
 			t.Errorf("-o %s has no %s:\n%s", format, want, r.stdout)
 		}
 	}
-	// Both ports of both workers, each asked from here.
+	// Both ports of both workers are requested from this computer.
 	for _, target := range []string{"w1 http", "w1 https", "w2 http", "w2 https"} {
 		if !slices.ContainsFunc(found, func(p probe) bool {
 			return p.Name == "ingress" && p.Target == target && strings.Contains(p.Evidence, "requested from localhost")
 		}) {
-			t.Errorf("no probe asked %s", target)
+			t.Errorf("no probe requested %s", target)
 		}
 	}
 }
 
-// breach is something that is broken in the cluster, and how a probe tells it.
-type breach struct {
+// probeFault is a fault in the cluster, and the probe that fails because of it.
+type probeFault struct {
 	probe, target string
-	// evidence is part of what the failed probe says.
+	// evidence is part of the error of the failed probe.
 	evidence string
-	// breakIt and heal are arguments of kubectl, or with a machine before them
-	// a script that runs there. Without heal, apply mends it.
-	machine       string
-	breakIt, heal []string
+	// inject and repair are arguments of kubectl or, if machine is set, a script
+	// that runs on it. Without repair, apply repairs the fault.
+	machine        string
+	inject, repair []string
 }
 
-// mendedByApply are breaches of slipway's own objects.
-func mendedByApply() []breach {
+// repairedByApply are faults in objects that slipway manages.
+func repairedByApply() []probeFault {
 	scale := func(namespace, name string) []string {
 		return []string{"-n", namespace, "scale", "deployment", name, "--replicas=0"}
 	}
-	return []breach{
-		{probe: "volume", target: "local-path", evidence: "claim volume-local-path is Pending", breakIt: scale("local-path-storage", "local-path-provisioner")},
-		{probe: "stateful-set", evidence: "claim data-stateful-0 is Pending", breakIt: []string{"get", "storageclass", "local-path"}},
-		{probe: "load-balancer", evidence: "has no address", breakIt: scale("metallb-system", "controller")},
-		{probe: "autoscaler", evidence: "metrics", breakIt: scale("kube-system", "metrics-server")},
+	return []probeFault{
+		{probe: "volume", target: "local-path", evidence: "claim volume-local-path is Pending", inject: scale("local-path-storage", "local-path-provisioner")},
+		{probe: "stateful-set", evidence: "claim data-stateful-0 is Pending", inject: []string{"get", "storageclass", "local-path"}},
+		{probe: "load-balancer", evidence: "has no address", inject: scale("metallb-system", "controller")},
+		{probe: "autoscaler", evidence: "metrics", inject: scale("kube-system", "metrics-server")},
 		{
 			probe: "ingress", target: "w1 http", evidence: "connection refused",
-			breakIt: []string{"-n", "traefik", "patch", "daemonset", "traefik", "-p", `{"spec":{"template":{"spec":{"nodeSelector":{"nobody":"here"}}}}}`},
+			inject: []string{"-n", "traefik", "patch", "daemonset", "traefik", "-p", `{"spec":{"template":{"spec":{"nodeSelector":{"nobody":"here"}}}}}`},
 		},
 	}
 }
 
-// others are breaches that slipway's objects do not show.
-func others() []breach {
-	return []breach{
+// otherFaults are faults outside the objects that slipway manages.
+func otherFaults() []probeFault {
+	return []probeFault{
 		{
 			probe: "ingress", target: "w1 http", evidence: "deadline exceeded", machine: "w1",
-			breakIt: []string{"iptables -t raw -I PREROUTING -p tcp --dport 80 -j DROP"},
-			heal:    []string{"iptables -t raw -D PREROUTING -p tcp --dport 80 -j DROP"},
+			inject: []string{"iptables -t raw -I PREROUTING -p tcp --dport 80 -j DROP"},
+			repair: []string{"iptables -t raw -D PREROUTING -p tcp --dport 80 -j DROP"},
 		},
 		{
-			probe: "rolling-update", evidence: "nodes are available", breakIt: []string{"cordon", "w1", "w2"},
-			heal: []string{"uncordon", "w1", "w2"},
+			probe: "rolling-update", evidence: "nodes are available", inject: []string{"cordon", "w1", "w2"},
+			repair: []string{"uncordon", "w1", "w2"},
 		},
 		{
-			// The nodes that hold volumes are gone for the scheduler.
+			// The nodes are still cordoned, so the volume cannot be scheduled.
 			probe: "volume", target: "local-path", evidence: "nodes are available",
-			breakIt: []string{"get", "nodes"}, heal: []string{"get", "nodes"},
+			inject: []string{"get", "nodes"}, repair: []string{"get", "nodes"},
 		},
 		{
 			probe: "stateful-set", evidence: "no default StorageClass",
-			breakIt: []string{"annotate", "storageclass", "local-path", "--overwrite", "storageclass.kubernetes.io/is-default-class=false"},
-			heal:    []string{"annotate", "storageclass", "local-path", "--overwrite", "storageclass.kubernetes.io/is-default-class=true"},
+			inject: []string{"annotate", "storageclass", "local-path", "--overwrite", "storageclass.kubernetes.io/is-default-class=false"},
+			repair: []string{"annotate", "storageclass", "local-path", "--overwrite", "storageclass.kubernetes.io/is-default-class=true"},
 		},
 		{
 			probe: "dns", target: "cp1", evidence: "",
-			breakIt: []string{"-n", "kube-system", "scale", "deployment", "coredns", "--replicas=0"},
-			heal:    []string{"-n", "kube-system", "scale", "deployment", "coredns", "--replicas=2"},
+			inject: []string{"-n", "kube-system", "scale", "deployment", "coredns", "--replicas=0"},
+			repair: []string{"-n", "kube-system", "scale", "deployment", "coredns", "--replicas=2"},
 		},
 		{
 			probe: "pod-to-pod", target: "cp1 -> w1", evidence: "", machine: "w1",
-			breakIt: []string{"iptables -t raw -I PREROUTING -p udp --dport 8472 -j DROP"},
-			heal:    []string{"iptables -t raw -D PREROUTING -p udp --dport 8472 -j DROP"},
+			inject: []string{"iptables -t raw -I PREROUTING -p udp --dport 8472 -j DROP"},
+			repair: []string{"iptables -t raw -D PREROUTING -p udp --dport 8472 -j DROP"},
 		},
 	}
 }
@@ -198,89 +198,89 @@ func (s *scenario) hurt(ctx context.Context, t *testing.T, machine string, args 
 	}
 }
 
-// told wants each breach to be told by its probe.
-func told(t *testing.T, found []probe, r result, breaches []breach) {
+// wantFailures checks that the probe of each fault failed with its evidence.
+func wantFailures(t *testing.T, found []probe, r result, faults []probeFault) {
 	t.Helper()
 	if r.code != 6 {
 		t.Errorf("exit code %d: %s", r.code, r)
 	}
-	for _, b := range breaches {
+	for _, b := range faults {
 		i := slices.IndexFunc(found, func(p probe) bool { return p.Name == b.probe && (b.target == "" || p.Target == b.target) })
 		if i < 0 {
-			t.Errorf("no probe %s %s", b.probe, b.target)
+			t.Errorf("probe %s %s is missing", b.probe, b.target)
 			continue
 		}
 		if p := found[i]; p.Status != "failed" || !strings.Contains(p.Error, b.evidence) {
-			t.Errorf("%s %s: want a failure that says %q, got %s: %s%s", b.probe, b.target, b.evidence, p.Status, p.Evidence, p.Error)
+			t.Errorf("%s %s: want failed with %q, got %s: %s%s", b.probe, b.target, b.evidence, p.Status, p.Evidence, p.Error)
 		}
 	}
 }
 
-func namesOf(breaches []breach) string {
+func probeNames(faults []probeFault) string {
 	var names []string
-	for _, b := range breaches {
+	for _, b := range faults {
 		names = append(names, b.probe)
 	}
 	return strings.Join(names, ",")
 }
 
-// probesSeeFaults breaks things, sees the probes fail, and mends them: what is
-// slipway's by apply, after plan has named it.
-// What is broken is waited for until the timeout, which therefore is short, but
-// must leave time for the test pods to start.
-func (s *scenario) probesSeeFaults(ctx context.Context, t *testing.T) {
-	ours := mendedByApply()
+// probesDetectFaults injects faults, checks that their probes fail, and repairs
+// them. Faults in objects that slipway manages are in the plan, and apply repairs them.
+// A probe of a broken object waits until the timeout. The timeout is short, but
+// long enough for the test pods to start.
+func (s *scenario) probesDetectFaults(ctx context.Context, t *testing.T) {
+	ours := repairedByApply()
 	for _, b := range ours {
-		s.hurt(ctx, t, b.machine, b.breakIt)
+		s.hurt(ctx, t, b.machine, b.inject)
 	}
-	found, r := s.probes(ctx, t, s.lab.Inventory, "--only", namesOf(ours), "--timeout", "40s")
-	told(t, found, r, ours)
+	found, r := s.probes(ctx, t, s.lab.Inventory, "--only", probeNames(ours), "--timeout", "40s")
+	wantFailures(t, found, r, ours)
 	s.drift(ctx, t)
 
-	foreign := others()
+	foreign := otherFaults()
 	for _, b := range foreign {
-		s.hurt(ctx, t, b.machine, b.breakIt)
+		s.hurt(ctx, t, b.machine, b.inject)
 	}
-	found, r = s.probes(ctx, t, s.lab.Inventory, "--only", namesOf(foreign), "--timeout", "40s")
+	found, r = s.probes(ctx, t, s.lab.Inventory, "--only", probeNames(foreign), "--timeout", "40s")
 	for _, b := range foreign {
-		s.hurt(ctx, t, b.machine, b.heal)
+		s.hurt(ctx, t, b.machine, b.repair)
 	}
-	told(t, found, r, foreign)
+	wantFailures(t, found, r, foreign)
 
 	s.mustSSH(ctx, t, "w2", "systemctl stop kubelet")
 	found, r = s.probes(ctx, t, s.lab.Inventory, "--only", "test-pods", "--timeout", "15s")
 	s.mustSSH(ctx, t, "w2", "systemctl start kubelet")
-	told(t, found, r, []breach{{probe: "test-pods", target: "w2", evidence: "test pod slipway-probe-"}})
+	wantFailures(t, found, r, []probeFault{{probe: "test-pods", target: "w2", evidence: "test pod slipway-probe-"}})
 
-	// An Ingress that names no class gets the default one, which is another.
+	// An Ingress without a class gets the default class, which is not traefik.
 	s.hurt(ctx, t, "", []string{"annotate", "ingressclass", "traefik", "--overwrite", "ingressclass.kubernetes.io/is-default-class=false"})
 	other := s.scratch + "/ingress-class.yaml"
 	write(t, other, "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata:\n  name: other\n  annotations: {ingressclass.kubernetes.io/is-default-class: \"true\"}\nspec: {controller: example.org/none}\n")
 	s.hurt(ctx, t, "", []string{"apply", "-f", other})
 	found, r = s.probes(ctx, t, s.lab.Inventory, "--only", "ingress", "--timeout", "30s")
-	told(t, found, r, []breach{{probe: "ingress", target: "w2 https", evidence: ""}, {probe: "ingress", target: "w2 http", evidence: "answered 404"}})
+	wantFailures(t, found, r, []probeFault{{probe: "ingress", target: "w2 https", evidence: ""}, {probe: "ingress", target: "w2 http", evidence: "answered 404"}})
 	s.hurt(ctx, t, "", []string{"delete", "-f", other})
 
-	// A pod network that does not enforce policies, said to be one that does.
+	// The inventory says calico, but flannel does not enforce network policies.
 	calico := s.edit(t, "\nkubernetes:\n", "\nnetwork: {cni: {name: calico}}\nkubernetes:\n")
 	found, r = s.probes(ctx, t, calico, "--only", "network-policy", "--timeout", "30s")
-	told(t, found, r, []breach{{probe: "network-policy", evidence: "but it gets an answer"}})
-	// And it cannot be switched to.
+	wantFailures(t, found, r, []probeFault{{probe: "network-policy", evidence: "but it gets an answer"}})
+	// apply does not switch the pod network.
 	refused := s.slipway.run(ctx, t, "apply", "--inventory", calico)
 	if refused.code != 5 || !strings.Contains(refused.stderr, "the cluster's pod network is flannel, the inventory wants calico") {
-		t.Errorf("a switch to Calico: %s", refused)
+		t.Errorf("apply with Calico in the inventory: %s", refused)
 	}
 
 	s.slipway.must(ctx, t, s.on("apply")...)
 	found, _ = s.probes(ctx, t, s.lab.Inventory)
 	for _, p := range found {
 		if p.Status == "failed" {
-			t.Errorf("after all is mended: %s %s: %s", p.Name, p.Target, p.Error)
+			t.Errorf("after all repairs: %s %s: %s", p.Name, p.Target, p.Error)
 		}
 	}
 }
 
-// drift is told by plan and repaired by apply.
+// drift checks that plan and apply report the same changes to drifted objects.
 func (s *scenario) drift(ctx context.Context, t *testing.T) {
 	t.Helper()
 	wanted := []string{
@@ -298,19 +298,19 @@ func (s *scenario) drift(ctx context.Context, t *testing.T) {
 			}
 		}
 		if len(changes) != len(wanted) {
-			t.Errorf("%s tells %q", command, changes)
+			t.Errorf("%s reports %q", command, changes)
 		}
 		for _, want := range wanted {
 			if !slices.ContainsFunc(changes, func(message string) bool { return strings.HasPrefix(message, want) }) {
-				t.Errorf("%s does not tell %q but %q", command, want, changes)
+				t.Errorf("%s does not report %q but %q", command, want, changes)
 			}
 		}
 	}
 }
 
-// dropped takes an addon out of the inventory: what was its is gone, and
-// nothing else. What holds data is not let go.
-func (s *scenario) dropped(ctx context.Context, t *testing.T) {
+// removedAddon removes an addon from the inventory. Its objects are deleted, and
+// nothing else. An addon whose volumes are in use is not deleted.
+func (s *scenario) removedAddon(ctx context.Context, t *testing.T) {
 	claim := s.scratch + "/claim.yaml"
 	write(t, claim, `apiVersion: v1
 kind: PersistentVolumeClaim
@@ -326,9 +326,9 @@ spec:
 `)
 	s.hurt(ctx, t, "", []string{"apply", "-f", claim})
 	s.hurt(ctx, t, "", []string{"wait", "--for=condition=Ready", "pod/keep", "--timeout=25s"})
-	// Somebody's own object, in the addon's namespace and like one of it.
+	// An object that slipway does not manage, with a name like the addon's.
 	s.hurt(ctx, t, "", []string{"create", "clusterrole", "traefik-mine", "--verb=get", "--resource=pods"})
-	s.settled(ctx, t)
+	s.waitForCleanup(ctx, t)
 	before := s.objects(ctx, t)
 
 	all := s.labAddons()
@@ -341,8 +341,8 @@ spec:
 	s.slipway.must(ctx, t, s.on("apply")...)
 	after := s.objects(ctx, t)
 	for _, object := range before {
-		if gone, its := !slices.Contains(after, object), strings.Contains(object, "traefik") && object != "clusterrole/traefik-mine"; gone != its {
-			t.Errorf("%s: gone: %v", object, gone)
+		if gone, ofAddon := !slices.Contains(after, object), strings.Contains(object, "traefik") && object != "clusterrole/traefik-mine"; gone != ofAddon {
+			t.Errorf("%s: deleted: %v", object, gone)
 		}
 	}
 	for _, object := range after {
@@ -355,9 +355,9 @@ spec:
 	s.slipway.must(ctx, t, s.on("apply")...)
 }
 
-// own installs a chart and manifests of the user's, and the console with the
-// test image in the place of its own, which cannot be had here.
-func (s *scenario) own(ctx context.Context, t *testing.T) {
+// customAddon installs a chart and manifests of the user, and the console. The
+// test image replaces the console's image, which cannot be pulled here.
+func (s *scenario) customAddon(ctx context.Context, t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{
 		"chart/Chart.yaml":            "apiVersion: v2\nname: shop\nversion: 1.0.0\n",
@@ -380,22 +380,22 @@ func (s *scenario) own(ctx context.Context, t *testing.T) {
 	var config struct{ Data map[string]string }
 	s.get(ctx, t, &config, "-n", "shop", "configmap", "shop")
 	if config.Data["goods"] != "apples" || config.Data["version"] != s.version(t) {
-		t.Errorf("the chart gave %v", config.Data)
+		t.Errorf("the chart rendered %v", config.Data)
 	}
 	s.get(ctx, t, &config, "-n", "default", "configmap", "plain")
 	r := s.slipway.must(ctx, t, s.on("apply", "-o", "json")...)
 	nothingChanged(t, s.lab.names(), r)
-	s.statuses(ctx, t)
+	s.addonStatuses(ctx, t)
 	s.console(ctx, t)
 	s.slipway.must(ctx, t, s.on("addon", "disable", "headlamp")...)
 	s.setAddons(t, all)
 	s.slipway.must(ctx, t, s.on("apply")...)
 	if out, err := s.kubectl(ctx, t, "get", "namespaces", "shop", "headlamp", "--ignore-not-found", "-o", "name"); err != nil || out != "" {
-		t.Errorf("left of what was dropped: %v, %s", err, out)
+		t.Errorf("namespaces of removed addons: %v, %s", err, out)
 	}
 }
 
-// headlamp is the console's entry among the addons, with the test image.
+// headlamp is the addon entry of the console, with the test image.
 func (s *scenario) headlamp(t *testing.T) string {
 	t.Helper()
 	return `  - name: headlamp
@@ -408,8 +408,8 @@ func (s *scenario) headlamp(t *testing.T) string {
 `
 }
 
-// statuses wants every addon to be there and ready.
-func (s *scenario) statuses(ctx context.Context, t *testing.T) {
+// addonStatuses checks that every addon is listed, installed and ready.
+func (s *scenario) addonStatuses(ctx context.Context, t *testing.T) {
 	t.Helper()
 	r := s.slipway.must(ctx, t, s.on("addon", "status", "-o", "json")...)
 	var all []struct {
@@ -421,7 +421,7 @@ func (s *scenario) statuses(ctx context.Context, t *testing.T) {
 		t.Fatalf("%v\n%s", err, r)
 	}
 	if len(all) != 7 {
-		t.Errorf("%d addons have a status:\n%s", len(all), r.stdout)
+		t.Errorf("status lists %d addons, want 7:\n%s", len(all), r.stdout)
 	}
 	for _, a := range all {
 		if !a.Listed || !a.Installed || !a.Ready || a.Objects == 0 {
@@ -430,7 +430,7 @@ func (s *scenario) statuses(ctx context.Context, t *testing.T) {
 	}
 }
 
-// console opens the forwarding, asks what is behind it, and ends it.
+// console runs slipway console, sends a request to its URL, and interrupts it.
 func (s *scenario) console(ctx context.Context, t *testing.T) {
 	t.Helper()
 	cmd := s.slipway.command(ctx, s.on("console")...)
@@ -442,30 +442,30 @@ func (s *scenario) console(ctx context.Context, t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(out)
-	var told []string
-	for len(told) < 2 && lines.Scan() {
-		told = append(told, lines.Text())
+	var printed []string
+	for len(printed) < 2 && lines.Scan() {
+		printed = append(printed, lines.Text())
 	}
-	if len(told) < 2 || !strings.HasPrefix(told[0], "http://127.0.0.1:") || strings.Count(told[1], ".") != 2 {
-		t.Errorf("the console says %q", told)
-	} else if response, err := http.Get(told[0] + "/hostname"); err != nil {
+	if len(printed) < 2 || !strings.HasPrefix(printed[0], "http://127.0.0.1:") || strings.Count(printed[1], ".") != 2 {
+		t.Errorf("the console prints %q", printed)
+	} else if response, err := http.Get(printed[0] + "/hostname"); err != nil {
 		t.Error(err)
 	} else {
 		body, err := io.ReadAll(response.Body)
 		if response.Body.Close(); err != nil || !strings.HasPrefix(string(body), "headlamp-") {
-			t.Errorf("%q answers, %v", body, err)
+			t.Errorf("got response %q, %v", body, err)
 		}
 	}
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Error(err)
 	}
-	_ = cmd.Wait() // it ends by the interrupt
+	_ = cmd.Wait() // the interrupt ended it
 }
 
-// settled waits until what validations made is gone, volumes last.
-func (s *scenario) settled(ctx context.Context, t *testing.T) {
+// waitForCleanup waits until the namespaces and volumes of validations are deleted.
+func (s *scenario) waitForCleanup(ctx context.Context, t *testing.T) {
 	t.Helper()
-	eventually(ctx, t, "what validations made is gone", time.Minute, func(ctx context.Context) error {
+	eventually(ctx, t, "the objects of validations are deleted", time.Minute, func(ctx context.Context) error {
 		out, err := s.kubectl(ctx, t, "get", "namespaces,persistentvolumes", "-o", `jsonpath={range .items[*]}{.metadata.name} {.spec.claimRef.namespace}{"\n"}{end}`)
 		if err == nil && strings.Contains(out, "slipway-validate-") {
 			err = errors.New(out)
@@ -474,7 +474,7 @@ func (s *scenario) settled(ctx context.Context, t *testing.T) {
 	})
 }
 
-// objects are all that no controller made, but what changes by itself.
+// objects lists all objects except those that controllers create or change.
 func (s *scenario) objects(ctx context.Context, t *testing.T) []string {
 	t.Helper()
 	out, err := s.kubectl(ctx, t, "get", "-A", "-o", `jsonpath={range .items[*]}{.kind}/{.metadata.namespace}/{.metadata.name}{"\n"}{end}`,
@@ -500,7 +500,7 @@ func (s *scenario) agnhost(t *testing.T) string {
 	}
 	_, rest, found := strings.Cut(string(content), "registry.k8s.io/e2e-test-images/agnhost:")
 	if !found {
-		t.Fatal("the bundle has no agnhost")
+		t.Fatal("agnhost is not in the bundle")
 	}
 	tag, _, _ := strings.Cut(rest, "\n")
 	return fmt.Sprintf("registry.k8s.io/e2e-test-images/agnhost:%s", strings.TrimSpace(tag))

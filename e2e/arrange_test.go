@@ -18,8 +18,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// edit copies the lab's inventory, with its keys, to a folder of its own and
-// replaces text in it that must be there.
+// edit copies the lab's inventory, with its keys, to a new directory, and
+// replaces text in it. Fails the test if the inventory lacks the text.
 func (s *scenario) edit(t *testing.T, replacements ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -31,7 +31,7 @@ func (s *scenario) edit(t *testing.T, replacements ...string) string {
 		text := string(content)
 		for i := 0; name == "inventory.yaml" && i < len(replacements); i += 2 {
 			if !strings.Contains(text, replacements[i]) {
-				t.Fatalf("the inventory has no %q:\n%s", replacements[i], text)
+				t.Fatalf("the inventory lacks %q:\n%s", replacements[i], text)
 			}
 			text = strings.ReplaceAll(text, replacements[i], replacements[i+1])
 		}
@@ -47,7 +47,7 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-// lineOf is the number of the first line that has the text.
+// lineOf returns the number of the first line that contains the text.
 func lineOf(t *testing.T, path, text string) string {
 	t.Helper()
 	content, err := os.ReadFile(path)
@@ -56,19 +56,19 @@ func lineOf(t *testing.T, path, text string) string {
 	}
 	before, _, found := strings.Cut(string(content), text)
 	if !found {
-		t.Fatalf("%s has no %q", path, text)
+		t.Fatalf("%s lacks %q", path, text)
 	}
 	return strconv.Itoa(1 + strings.Count(before, "\n"))
 }
 
-// edited arranges an inventory with some text replaced.
+// edited returns an arrange function for an inventory with some text replaced.
 func edited(replacements ...string) func(context.Context, *testing.T, *scenario) (string, []string) {
 	return func(_ context.Context, t *testing.T, s *scenario) (string, []string) {
 		return s.edit(t, replacements...), nil
 	}
 }
 
-// unreachable gives w2 an address of the lab that no machine has.
+// unreachable gives w2 an address of the lab that no machine uses.
 func unreachable(_ context.Context, t *testing.T, s *scenario) (string, []string) {
 	used := s.lab.machine("w2").Address
 	network := used[:strings.LastIndex(used, ".")]
@@ -81,7 +81,7 @@ func newKey(t *testing.T) (private []byte, public ssh.PublicKey) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	block, err := ssh.MarshalPrivateKey(priv, "nobody's")
+	block, err := ssh.MarshalPrivateKey(priv, "test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func newKey(t *testing.T) (private []byte, public ssh.PublicKey) {
 	return pem.EncodeToMemory(block), public
 }
 
-// refusedKey has an identity that no machine lets in.
+// refusedKey uses an SSH key that no machine accepts.
 func refusedKey(_ context.Context, t *testing.T, s *scenario) (string, []string) {
 	inventory := s.edit(t)
 	private, _ := newKey(t)
@@ -99,14 +99,14 @@ func refusedKey(_ context.Context, t *testing.T, s *scenario) (string, []string)
 	return inventory, nil
 }
 
-// unknownHostKey has a known_hosts without a key.
+// unknownHostKey uses an empty known_hosts file.
 func unknownHostKey(_ context.Context, t *testing.T, s *scenario) (string, []string) {
 	inventory := s.edit(t)
 	write(t, filepath.Join(filepath.Dir(inventory), "known_hosts"), "")
 	return inventory, nil
 }
 
-// changedHostKey knows w1 by another key, and asks to accept new ones.
+// changedHostKey has another key for w1 in known_hosts, and accepts new host keys.
 func changedHostKey(_ context.Context, t *testing.T, s *scenario) (string, []string) {
 	inventory := s.edit(t)
 	_, other := newKey(t)
@@ -115,20 +115,20 @@ func changedHostKey(_ context.Context, t *testing.T, s *scenario) (string, []str
 	return inventory, []string{"--accept-new-host-keys"}
 }
 
-// sudoDenied logs in to w1 as a user whom sudo does not know.
+// sudoDenied logs in to w1 as a user without sudo rights.
 func sudoDenied(ctx context.Context, t *testing.T, s *scenario) (string, []string) {
 	s.mustSSH(ctx, t, "w1", `useradd --create-home plain
 		install -d -o plain -g plain -m 0700 /home/plain/.ssh
 		install -o plain -g plain -m 0600 /home/slipway/.ssh/authorized_keys /home/plain/.ssh/authorized_keys`)
 	t.Cleanup(func() {
-		// userdel complains of a user who is just logging out.
+		// userdel fails while the user is still logging out.
 		s.mustSSH(context.WithoutCancel(ctx), t, "w1", "userdel --remove --force plain 2>/dev/null || ! id plain")
 	})
 	host := `address: "` + s.lab.machine("w1").Address + `"`
 	return s.edit(t, host, host+"\n    ssh: {user: plain}"), nil
 }
 
-// fullDisk puts a small file system where w2 would keep its images.
+// fullDisk mounts a small file system on the image directory of w2.
 func fullDisk(ctx context.Context, t *testing.T, s *scenario) (string, []string) {
 	const dir = "/var/lib/containerd"
 	s.mustSSH(ctx, t, "w2", "mkdir "+dir+" && mount -t tmpfs -o size=16m full "+dir)
@@ -138,12 +138,12 @@ func fullDisk(ctx context.Context, t *testing.T, s *scenario) (string, []string)
 	return s.edit(t), nil
 }
 
-// noBundle names a folder that holds none.
+// noBundle uses an empty directory as the bundle.
 func noBundle(_ context.Context, t *testing.T, s *scenario) (string, []string) {
 	return s.edit(t, strconv.Quote(s.bundle), strconv.Quote(t.TempDir())), nil
 }
 
-// tamperedBundle is the bundle but for one byte of kubelet.
+// tamperedBundle uses a copy of the bundle with one changed byte in kubelet.
 func tamperedBundle(_ context.Context, t *testing.T, s *scenario) (string, []string) {
 	target := filepath.Join(t.TempDir(), "bundle")
 	link(t, s.bundle, target)
@@ -153,7 +153,7 @@ func tamperedBundle(_ context.Context, t *testing.T, s *scenario) (string, []str
 		t.Fatal(err)
 	}
 	content[len(content)/2] ^= 1
-	// Not written in place: the bundle itself is the same file.
+	// The copy is a hard link: writing in place would change the bundle.
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func tamperedBundle(_ context.Context, t *testing.T, s *scenario) (string, []str
 	return s.edit(t, strconv.Quote(s.bundle), strconv.Quote(target)), nil
 }
 
-// link copies a folder by links, or whole where it is on another file system.
+// link copies a directory with hard links, or by content across file systems.
 func link(t *testing.T, from, to string) {
 	t.Helper()
 	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
@@ -188,7 +188,7 @@ func link(t *testing.T, from, to string) {
 	}
 }
 
-// bundled is where the bundle has a program, relative to its folder.
+// bundled returns the path of a program, relative to the bundle.
 func (s *scenario) bundled(t *testing.T, name string) string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(s.bundle, "bundle.yaml"))
@@ -206,6 +206,6 @@ func (s *scenario) bundled(t *testing.T, name string) string {
 			return f.Path
 		}
 	}
-	t.Fatalf("the bundle has no %s", name)
+	t.Fatalf("%s is not in the bundle", name)
 	return ""
 }

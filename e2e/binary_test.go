@@ -17,10 +17,10 @@ import (
 	"time"
 )
 
-// binary is the slipway under test.
+// binary is the slipway binary under test.
 type binary struct {
 	path string
-	// env is what it sees: nothing of the user's settings, agent or kubeconfig.
+	// env lacks the settings, SSH agent and kubeconfig of the user.
 	env []string
 }
 
@@ -36,7 +36,7 @@ func newBinary(path, scratch string) binary {
 	return b
 }
 
-// result is how a run of the binary ended.
+// result is the outcome of a run of the binary.
 type result struct {
 	args           []string
 	code           int
@@ -57,13 +57,13 @@ func tail(text string, lines int) string {
 func (b binary) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, b.path, args...)
 	cmd.Env = b.env
-	// As a person would end it; what does not stop is killed.
+	// Interrupt it as a user would, and kill it if it does not stop.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 30 * time.Second
 	return cmd
 }
 
-// run runs the binary to its end, whatever its exit code is.
+// run runs the binary. A nonzero exit code does not fail the test.
 func (b binary) run(ctx context.Context, t *testing.T, args ...string) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -86,7 +86,7 @@ func (b binary) must(ctx context.Context, t *testing.T, args ...string) result {
 	return r
 }
 
-// exitCode is -1 for a process that a signal ended.
+// exitCode returns -1 for a process that was killed by a signal.
 func exitCode(t *testing.T, err error) int {
 	t.Helper()
 	var exit *exec.ExitError
@@ -100,7 +100,7 @@ func exitCode(t *testing.T, err error) int {
 	return -1
 }
 
-// event is a line of `-o json`, as far as the tests look at it.
+// event is a line of `-o json`, with the fields that the tests use.
 type event struct {
 	Kind    string  `json:"kind"`
 	Run     string  `json:"run"`
@@ -112,7 +112,7 @@ type event struct {
 	Error   string  `json:"error"`
 }
 
-// events decodes the lines; one that is no event fails the test.
+// events decodes the lines. A line that is not an event fails the test.
 func events(t *testing.T, output string) []event {
 	t.Helper()
 	var all []event
@@ -130,8 +130,8 @@ func events(t *testing.T, output string) []event {
 }
 
 // interrupt runs the binary with `-o json` and sends it a signal at the first
-// event that is the moment. A run that ends before it fails the test.
-func (b binary) interrupt(ctx context.Context, t *testing.T, signal syscall.Signal, moment func(event) bool, args ...string) result {
+// event that matches. A run that ends before that fails the test.
+func (b binary) interrupt(ctx context.Context, t *testing.T, signal syscall.Signal, matches func(event) bool, args ...string) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd := b.command(ctx, args...)
@@ -152,7 +152,7 @@ func (b binary) interrupt(ctx context.Context, t *testing.T, signal syscall.Sign
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			continue // the end of a killed run may be half a line
 		}
-		if signalled.IsZero() && moment(e) {
+		if signalled.IsZero() && matches(e) {
 			signalled = time.Now()
 			if err := cmd.Process.Signal(signal); err != nil {
 				t.Error(err)
@@ -163,7 +163,7 @@ func (b binary) interrupt(ctx context.Context, t *testing.T, signal syscall.Sign
 	r := result{args: args, stdout: stdout.String(), stderr: stderr.String(), took: time.Since(signalled)}
 	r.code = exitCode(t, err)
 	if signalled.IsZero() {
-		t.Fatalf("it ended before the moment came to interrupt it\n%s", r)
+		t.Fatalf("it ended before the event at which to interrupt it\n%s", r)
 	}
 	return r
 }

@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// collect keeps what helps to find out why a step failed. What cannot be had
-// any more is left out, with the reason in its place.
+// collect saves logs and states for debugging a failed step. An error is saved in
+// place of what cannot be read.
 func (s *scenario) collect(t *testing.T, step string) {
 	t.Helper()
 	dir := filepath.Join(s.artifacts, strings.ReplaceAll(step, " ", "-"))
-	// What an earlier run left there would only confuse.
+	// Delete the files of an earlier run.
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
 		t.Error(err)
 		return
 	}
-	// The test's own context may be why it failed.
+	// The context of the test may have expired.
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
 	keep := func(name, content string, err error) {
@@ -62,7 +62,7 @@ func (s *scenario) collect(t *testing.T, step string) {
 	t.Logf("logs: %s", dir)
 }
 
-// collectRuns copies the logs that slipway itself wrote since the test began.
+// collectRuns copies the logs that slipway wrote since the test started.
 func (s *scenario) collectRuns(t *testing.T, dir string) {
 	t.Helper()
 	cache, err := os.UserCacheDir()

@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// A listing that saw nothing would let every test pass that compares two.
+// Tests that compare listings rely on the listing to contain every change.
 func TestListingSeesEveryChange(t *testing.T) {
 	tests := map[string]struct {
 		change func(tree string) error
-		// want begins the one difference; empty for none.
+		// want is the prefix of a difference; empty for none.
 		want, wantAfterReset string
 	}{
 		"nothing": {func(string) error { return nil }, "", ""},
-		"content of the same size, with the old time": {func(tree string) error {
+		"content with the same size and modification time": {func(tree string) error {
 			path := filepath.Join(tree, "etc/fstab")
 			info, err := os.Stat(path)
 			if err != nil {
@@ -29,23 +29,23 @@ func TestListingSeesEveryChange(t *testing.T) {
 			}
 			return os.Chtimes(path, info.ModTime(), info.ModTime())
 		}, "~ m:/etc/fstab", "~ m:/etc/fstab"},
-		"a mode": {func(tree string) error {
+		"the mode of a file": {func(tree string) error {
 			return os.Chmod(filepath.Join(tree, "etc/fstab"), 0o640)
 		}, "~ m:/etc/fstab", "~ m:/etc/fstab"},
-		"the owner of a folder": {func(tree string) error {
+		"the owner of a directory": {func(tree string) error {
 			return os.Chown(filepath.Join(tree, "etc"), 1, 1)
 		}, "~ m:/etc ", "~ m:/etc "},
-		"where a link leads": {func(tree string) error {
+		"the target of a link": {func(tree string) error {
 			path := filepath.Join(tree, "etc/link")
 			if err := os.Remove(path); err != nil {
 				return err
 			}
 			return os.Symlink("elsewhere", path)
 		}, "~ m:/etc", "~ m:/etc/link"},
-		"a folder that something came to and went from": {func(tree string) error {
+		"the modification time of a directory": {func(tree string) error {
 			return os.Chtimes(filepath.Join(tree, "etc"), time.Time{}, time.Unix(1, 0))
 		}, "~ m:/etc ", ""},
-		"an empty folder more": {func(tree string) error {
+		"a new empty directory": {func(tree string) error {
 			return os.MkdirAll(filepath.Join(tree, "opt/cni"), 0o755)
 		}, "+ m:/opt", "+ m:/opt"},
 		"the archive of the journal": {func(tree string) error {
@@ -72,20 +72,20 @@ func TestListingSeesEveryChange(t *testing.T) {
 				t.Fatal(err)
 			}
 			after := lister.list(t, l)
-			sees(t, test.want, differences(before, after))
-			sees(t, test.wantAfterReset, differences(before.afterReset(), after.afterReset()))
+			wantDifference(t, test.want, differences(before, after))
+			wantDifference(t, test.wantAfterReset, differences(before.afterReset(), after.afterReset()))
 		})
 	}
 }
 
-// sees wants a difference that begins so, or none.
-func sees(t *testing.T, want string, got []string) {
+// wantDifference checks for a difference with a prefix, or none.
+func wantDifference(t *testing.T, want string, got []string) {
 	t.Helper()
 	if want == "" && len(got) > 0 {
-		t.Errorf("it sees %q", got)
+		t.Errorf("got %q, want no difference", got)
 	}
 	if want != "" && (len(got) == 0 || !strings.HasPrefix(got[len(got)-1], want) && !strings.HasPrefix(got[0], want)) {
-		t.Errorf("it sees %q, not %q", got, want)
+		t.Errorf("got %q, want prefix %q", got, want)
 	}
 }
 
@@ -96,7 +96,7 @@ func TestListingLeavesOutWhatMachinesWriteThemselves(t *testing.T) {
 		"/var/tmp/systemd-private-1-x": true, "/var/tmp/slipway": false,
 		"/etc/fstab": false, "/var/lib/kubelet": false, "/var/logs": false, "": false,
 	} {
-		if got := lister.own.MatchString(path); got != leftOut {
+		if got := lister.ignored.MatchString(path); got != leftOut {
 			t.Errorf("%q: left out %v, want %v", path, got, leftOut)
 		}
 	}

@@ -11,22 +11,22 @@ import (
 	"time"
 )
 
-// fast is what a second apply may take.
-const fast = 5 * time.Second
+// secondApplyBound is the time limit of a second apply.
+const secondApplyBound = 5 * time.Second
 
-// validationBound is what a validation may take on a loaded machine with two
+// validationBound is the time limit of a validation on a busy computer with two
 // processors.
 const validationBound = 90 * time.Second
 
 func (s *scenario) plan(ctx context.Context, t *testing.T) {
 	before := s.lister.list(t, s.lab)
-	s.plansEach(ctx, t)
+	s.planChangesEachHost(ctx, t)
 	s.unchanged(t, before)
 	s.bare = before
 }
 
-// plansEach wants plan to name changes on each machine.
-func (s *scenario) plansEach(ctx context.Context, t *testing.T) {
+// planChangesEachHost checks that the plan lists changes on each host.
+func (s *scenario) planChangesEachHost(ctx context.Context, t *testing.T) {
 	t.Helper()
 	r := s.slipway.must(ctx, t, s.on("plan", "-o", "json")...)
 	s.took("plan", r.took)
@@ -34,7 +34,7 @@ func (s *scenario) plansEach(ctx context.Context, t *testing.T) {
 	all := events(t, r.stdout)
 	for _, e := range all {
 		if e.Run != "plan" {
-			t.Errorf("an event of a plan says that its run is %q", e.Run)
+			t.Errorf("an event of the plan has run %q", e.Run)
 		}
 		if e.Kind == "change" {
 			planned[e.Host]++
@@ -42,7 +42,7 @@ func (s *scenario) plansEach(ctx context.Context, t *testing.T) {
 	}
 	for _, host := range s.lab.names() {
 		if planned[host] == 0 {
-			t.Errorf("the plan names no change on %s", host)
+			t.Errorf("the plan lists no change on %s", host)
 		}
 	}
 	if end := all[len(all)-1]; end.Changes == 0 || end.Error != "" {
@@ -69,14 +69,14 @@ func (s *scenario) applyAgain(ctx context.Context, t *testing.T) {
 		took = append(took, r.took)
 		nothingChanged(t, s.lab.names(), r)
 	}
-	if best := min(took[0], took[1], took[2]); best > fast {
-		t.Errorf("a second apply took %v, none of them less than %s", took, fast)
+	if best := min(took[0], took[1], took[2]); best > secondApplyBound {
+		t.Errorf("a second apply took %v, want one within %s", took, secondApplyBound)
 	}
-	// Preflight finds nothing wrong with a cluster of slipway's own either.
+	// Preflight reports no problem on the hosts of a cluster.
 	s.clean(ctx, t)
 }
 
-// nothingChanged wants phases without a change on every host.
+// nothingChanged checks that phases ran on every host and changed nothing.
 func nothingChanged(t *testing.T, hosts []string, r result) {
 	t.Helper()
 	unchanged := map[string]int{}
@@ -91,11 +91,11 @@ func nothingChanged(t *testing.T, hosts []string, r result) {
 	}
 	for _, host := range hosts {
 		if unchanged[host] == 0 {
-			t.Errorf("nothing is said of %s", host)
+			t.Errorf("no phase ran on %s", host)
 		}
 	}
 	if end := all[len(all)-1]; end.Changes != 0 || end.Error != "" {
-		t.Errorf("it ends with %+v", end)
+		t.Errorf("the run ends with %+v", end)
 	}
 }
 
@@ -113,15 +113,15 @@ func (s *scenario) validate(ctx context.Context, t *testing.T) {
 		t.Fatalf("%v\n%s", err, r)
 	}
 	if !report.OK || report.Passed == 0 || report.Failed > 0 || report.Leftover != "" {
-		t.Errorf("the validation is not clean:\n%s", r.stdout)
+		t.Errorf("the validation did not pass:\n%s", r.stdout)
 	}
-	// What a cluster without addons, or without policies, cannot do.
+	// Only probes that need addons or network policies may be skipped.
 	for _, p := range report.Probes {
 		if p.Status == "skipped" && p.Name != "network-policy" && !slices.Contains(dataPath, p.Name) {
 			t.Errorf("%s is skipped: %s", p.Name, p.Evidence)
 		}
 	}
-	// Every ordered pair of nodes, and DNS from each.
+	// pod-to-pod probes every ordered pair of nodes.
 	count := map[string]int{}
 	for _, p := range report.Probes {
 		count[p.Name]++
@@ -129,26 +129,26 @@ func (s *scenario) validate(ctx context.Context, t *testing.T) {
 	nodes := len(s.lab.Machines)
 	for probe, want := range map[string]int{"pod-to-pod": nodes * (nodes - 1)} {
 		if count[probe] != want {
-			t.Errorf("%d probes are called %s, want %d", count[probe], probe, want)
+			t.Errorf("%d probes %s, want %d", count[probe], probe, want)
 		}
 	}
 	if r.took > validationBound {
-		t.Errorf("it took %s, more than %s", r.took, validationBound)
+		t.Errorf("it took %s, want at most %s", r.took, validationBound)
 	}
 	if _, err := s.kubectl(ctx, t, "get", "namespaces", "-o", "name"); err != nil {
 		t.Error(err)
 	}
 }
 
-// nodesReady wants each machine to be a Ready node of the bundle's version.
+// nodesReady checks that each machine is a Ready node with the version of the bundle.
 func (s *scenario) nodesReady(ctx context.Context, t *testing.T) {
 	t.Helper()
 	nodes := s.nodes(ctx, t)
 	for _, name := range s.lab.names() {
-		n, there := nodes[name]
+		n, found := nodes[name]
 		switch {
-		case !there:
-			t.Errorf("%s is no node", name)
+		case !found:
+			t.Errorf("%s is not a node", name)
 		case n.ready != "True":
 			t.Errorf("node %s: Ready is %s", name, n.ready)
 		case n.version != s.version(t):
@@ -163,7 +163,7 @@ func (s *scenario) nodesReady(ctx context.Context, t *testing.T) {
 	}
 }
 
-// renewed says which nodes' kubelets have not reported since a time.
+// renewed returns an error unless all kubelets renewed their leases since a time.
 func (s *scenario) renewed(ctx context.Context, t *testing.T, since time.Time) error {
 	out, err := s.kubectl(ctx, t, "get", "leases", "-n", "kube-node-lease", "-o", "json")
 	if err != nil {
@@ -185,7 +185,7 @@ func (s *scenario) renewed(ctx context.Context, t *testing.T, since time.Time) e
 		}
 	}
 	if want := len(s.lab.Machines); fresh < want {
-		return fmt.Errorf("%d of %d kubelets have reported", fresh, want)
+		return fmt.Errorf("%d of %d kubelets renewed their leases", fresh, want)
 	}
 	return nil
 }

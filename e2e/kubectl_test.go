@@ -17,8 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// kubectl asks the cluster as its administrator would: with the kubeconfig that
-// slipway gives, and the bundle's kubectl.
+// kubectl runs the bundle's kubectl with the output of slipway kubeconfig.
 func (s *scenario) kubectl(ctx context.Context, t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	conf := s.slipway.run(ctx, t, s.on("kubeconfig")...)
@@ -39,7 +38,7 @@ func (s *scenario) kubectl(ctx context.Context, t *testing.T, args ...string) (s
 	return stdout.String(), nil
 }
 
-// node is what the API server says of a Node.
+// node is the status of a Node.
 type node struct{ ready, version string }
 
 func (s *scenario) nodes(ctx context.Context, t *testing.T) map[string]node {
@@ -73,7 +72,7 @@ func (s *scenario) nodes(ctx context.Context, t *testing.T) map[string]node {
 	return nodes
 }
 
-// version is the bundle's Kubernetes.
+// version returns the Kubernetes version of the bundle.
 func (s *scenario) version(t *testing.T) string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(s.bundle, "bundle.yaml"))
@@ -85,7 +84,7 @@ func (s *scenario) version(t *testing.T) string {
 		t.Fatal(err)
 	}
 	if !strings.HasPrefix(manifest.Kubernetes, "v1.36.") {
-		t.Fatalf("the bundle is of %s", manifest.Kubernetes)
+		t.Fatalf("the bundle has Kubernetes %s, want v1.36", manifest.Kubernetes)
 	}
 	return manifest.Kubernetes
 }

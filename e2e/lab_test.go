@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// lab is what `slipway lab status -o json` tells.
+// lab is the output of `slipway lab status -o json`.
 type lab struct {
 	Name, Inventory, Subnet string
 	Machines                []machine
@@ -27,18 +27,18 @@ type machine struct {
 	Roles                []string
 }
 
-// dir holds all that belongs to the lab.
+// dir returns the directory of the lab.
 func (l lab) dir() string { return filepath.Dir(l.Inventory) }
 
-// tree is a machine's root file system, as it is seen from outside.
+// tree returns the root file system of a machine, as a path on localhost.
 func (l lab) tree(machine string) string { return filepath.Join(l.dir(), "machines", machine, "tree") }
 
-// console is what a machine wrote to its console.
+// console returns the path of the console log of a machine.
 func (l lab) console(machine string) string {
 	return filepath.Join(l.dir(), "machines", machine, "console.log")
 }
 
-// machine finds a machine that the scenario knows is there.
+// machine returns a machine of the lab, which must exist.
 func (l lab) machine(name string) machine {
 	for _, m := range l.Machines {
 		if m.Name == name {
@@ -56,7 +56,7 @@ func (l lab) names() []string {
 	return names
 }
 
-// status asks for the lab as it is now.
+// status returns the current state of the lab.
 func (s *scenario) status(ctx context.Context, t *testing.T) lab {
 	t.Helper()
 	r := s.slipway.must(ctx, t, "lab", "status", "--name", s.lab.Name, "-o", "json")
@@ -81,15 +81,15 @@ func (s *scenario) machinesComeUp(ctx context.Context, t *testing.T) {
 	}
 	hostname := s.slipway.must(ctx, t, "lab", "ssh", "--name", s.lab.Name, "w2", "--", "hostname")
 	if strings.TrimSpace(hostname.stdout) != "w2" {
-		t.Errorf("lab ssh w2 leads to %q", hostname.stdout)
+		t.Errorf("lab ssh w2 connects to %q", hostname.stdout)
 	}
 }
 
-// ssh runs a script as root on a machine, beside slipway, and gives its output.
+// ssh runs a script as root on a machine, without slipway, and returns its output.
 func (s *scenario) ssh(ctx context.Context, machine, script string) (string, error) {
 	user, key := "slipway", filepath.Join(s.lab.dir(), "id_ed25519")
-	if vagrants := filepath.Join(s.lab.dir(), ".vagrant", "machines", machine, "libvirt", "private_key"); isFile(vagrants) {
-		user, key = "vagrant", vagrants
+	if vagrantKey := filepath.Join(s.lab.dir(), ".vagrant", "machines", machine, "libvirt", "private_key"); isFile(vagrantKey) {
+		user, key = "vagrant", vagrantKey
 	}
 	cmd := exec.CommandContext(ctx, "ssh", "-F", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
 		"-o", "IdentitiesOnly=yes", "-i", key,

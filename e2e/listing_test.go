@@ -20,41 +20,41 @@ import (
 	"time"
 )
 
-// own is what a running machine writes by itself, whatever an installer does.
-// What is mounted inside (/run, /tmp, /proc, …) is not in its tree anyway.
-var own = []struct{ path, why string }{
-	{`/var/log(/.*)?`, "journald, sshd and the like log all the time; logs may stay after a reset"},
+// ignoredPaths are files that a running machine writes by itself.
+// Mounts of the machine (/run, /tmp, /proc, …) are not in its tree.
+var ignoredPaths = []struct{ path, why string }{
+	{`/var/log(/.*)?`, "services log all the time; logs may stay after a reset"},
 	{`/var/lib/systemd/random-seed`, "written at each shutdown"},
-	{`/var/lib/systemd/timers(/.*)?`, "stamps of timers that ran"},
-	{`/var/tmp(/systemd-private-.*)?`, "systemd makes and removes the private folders of services at each boot"},
+	{`/var/lib/systemd/timers(/.*)?`, "timestamps of timers"},
+	{`/var/tmp(/systemd-private-.*)?`, "systemd creates and deletes the private directories of services at each boot"},
 }
 
-// journal is what a reset leaves on purpose: what was done, for people.
+// journal matches the archived journal, which a reset keeps.
 var journal = regexp.MustCompile(`^/var/lib/slipway(/.*)?$`)
 
-// maxHashed is the size up to which content is compared; above it, size and
-// mtime have to do.
+// maxHashed is the size up to which content is compared. Larger files are compared
+// by size and mtime.
 const maxHashed = 1 << 20
 
-// entry is what is compared of a file or folder.
+// entry is what is compared of a file or directory.
 type entry struct {
 	mode     fs.FileMode
 	uid, gid uint32
-	// size is 0 for folders: how many blocks ext4 gives them depends on the past.
+	// size is 0 for directories, whose size on ext4 depends on earlier content.
 	size   int64
 	mtime  time.Time
 	sha256 string
 	link   string
 }
 
-// listing is all that is on the machines, by "machine:path".
+// listing is the files of all machines, by "machine:path".
 type listing map[string]entry
 
-// lister lists trees. It reads a file again only if its inode says that it was
-// written to: the kernel sets ctime, and nobody else can.
+// lister lists trees. It reads a file again only if its inode or ctime changed:
+// only the kernel sets ctime.
 type lister struct {
-	own  *regexp.Regexp
-	sums map[string]hashed
+	ignored *regexp.Regexp
+	sums    map[string]hashed
 }
 
 type hashed struct {
@@ -65,10 +65,10 @@ type hashed struct {
 
 func newLister() *lister {
 	var patterns []string
-	for _, o := range own {
+	for _, o := range ignoredPaths {
 		patterns = append(patterns, o.path)
 	}
-	return &lister{own: regexp.MustCompile("^(" + strings.Join(patterns, "|") + ")$"), sums: map[string]hashed{}}
+	return &lister{ignored: regexp.MustCompile("^(" + strings.Join(patterns, "|") + ")$"), sums: map[string]hashed{}}
 }
 
 // list reads the trees of all machines.
@@ -79,13 +79,13 @@ func (l *lister) list(t *testing.T, lab lab) listing {
 		tree := lab.tree(name)
 		err := filepath.WalkDir(tree, func(path string, d fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
-				return nil // gone since its folder was read
+				return nil // deleted since its directory was read
 			}
 			if err != nil {
 				return err
 			}
 			inside := strings.TrimPrefix(path, tree)
-			if l.own.MatchString(inside) {
+			if l.ignored.MatchString(inside) {
 				return nil
 			}
 			e, err := l.entry(path, d)
@@ -139,21 +139,21 @@ func (l *lister) sum(path string, stat *syscall.Stat_t) (string, error) {
 	return sum, nil
 }
 
-// differences names what is another in one listing than in the other.
+// differences lists the paths that differ between two listings.
 func differences(before, after listing) []string {
 	var all []string
 	for _, path := range slices.Sorted(maps.Keys(before)) {
 		old := before[path]
-		e, there := after[path]
+		e, found := after[path]
 		switch {
-		case !there:
+		case !found:
 			all = append(all, fmt.Sprintf("- %s (%s)", path, old))
 		case !old.mtime.Equal(e.mtime) || old.withoutTime() != e.withoutTime():
 			all = append(all, fmt.Sprintf("~ %s (%s → %s)", path, old, e))
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(after)) {
-		if _, there := before[path]; !there {
+		if _, found := before[path]; !found {
 			all = append(all, fmt.Sprintf("+ %s (%s)", path, after[path]))
 		}
 	}
@@ -173,8 +173,8 @@ func (e entry) String() string {
 	return text + e.link
 }
 
-// afterReset is a listing as a reset must leave it: the journal's archive may
-// be there, and a folder tells by its mtime that something came and went.
+// afterReset returns the listing without what a reset may change: the archived
+// journal, and the mtime of directories.
 func (l listing) afterReset() listing {
 	rest := listing{}
 	for path, e := range l {
@@ -190,7 +190,7 @@ func (l listing) afterReset() listing {
 	return rest
 }
 
-// unchanged fails the test if the machines are not as they were.
+// unchanged fails the test if files of the machines changed.
 func (s *scenario) unchanged(t *testing.T, before listing) {
 	t.Helper()
 	same(t, before, s.lister.list(t, s.lab))

@@ -14,15 +14,15 @@ import (
 	"time"
 )
 
-// mirrored are published files of addons whose images cannot be had here, by
-// the folder below the upstream files that stands in for the server.
+// mirrored maps the URLs of published manifests to directories of SLIPWAY_UPSTREAM.
+// The images of these addons cannot be pulled here.
 var mirrored = map[string]string{
 	"https://raw.githubusercontent.com/projectcalico/calico/v3.32.1/manifests/": "calico-v3.32.1/",
 	"https://raw.githubusercontent.com/longhorn/longhorn/v1.12.1/deploy/":       "longhorn-v1.12.1/",
 }
 
-// mirror serves the files, and gives the section of the inventory that names
-// it in the place of theirs.
+// mirror serves the manifests, and returns the rewrites of the inventory that
+// point to it.
 func (s *scenario) mirror(t *testing.T) string {
 	t.Helper()
 	dir := absolute(t, "SLIPWAY_UPSTREAM", "../../shared/upstream")
@@ -30,7 +30,7 @@ func (s *scenario) mirror(t *testing.T) string {
 		if os.Getenv("CI") != "" {
 			t.Fatalf("SLIPWAY_UPSTREAM: %v", err)
 		}
-		t.Skipf("the published manifests are not here: set SLIPWAY_UPSTREAM: %v", err)
+		t.Skipf("set SLIPWAY_UPSTREAM to the published manifests: %v", err)
 	}
 	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
 	t.Cleanup(server.Close)
@@ -41,27 +41,27 @@ func (s *scenario) mirror(t *testing.T) string {
 	return section
 }
 
-// patience is what apply is told to have with pods that will never start: long
-// enough for a machine to see that it reaches no registry.
-const patience = 45 * time.Second
+// imageTimeout is the timeout of apply for pods whose images cannot be pulled: long
+// enough for the kubelet to report that it reaches no registry.
+const imageTimeout = 45 * time.Second
 
-// missingImages wants apply to give up in time, and to say which pods and
-// which images it waited for.
-func (s *scenario) missingImages(ctx context.Context, t *testing.T, says []string, args ...string) {
+// missingImages checks that apply times out, and names the pods and images that
+// it waited for.
+func (s *scenario) missingImages(ctx context.Context, t *testing.T, wantStderr []string, args ...string) {
 	t.Helper()
-	r := s.slipway.run(ctx, t, append([]string{"apply", "--timeout", patience.String()}, args...)...)
+	r := s.slipway.run(ctx, t, append([]string{"apply", "--timeout", imageTimeout.String()}, args...)...)
 	if r.code == 0 {
 		t.Fatalf("apply succeeded without images: %s", r)
 	}
-	for _, want := range says {
+	for _, want := range wantStderr {
 		if !strings.Contains(r.stderr, want) {
-			t.Errorf("apply does not say %q:\n%s", want, r.stderr)
+			t.Errorf("stderr of apply lacks %q:\n%s", want, r.stderr)
 		}
 	}
-	s.took("apply until images are missed", r.took)
+	s.took("apply until the image timeout", r.took)
 }
 
-// get is the JSON that kubectl prints.
+// get decodes the JSON that kubectl get prints.
 func (s *scenario) get(ctx context.Context, t *testing.T, into any, args ...string) {
 	t.Helper()
 	out, err := s.kubectl(ctx, t, append([]string{"get", "-o", "json"}, args...)...)
@@ -73,7 +73,7 @@ func (s *scenario) get(ctx context.Context, t *testing.T, into any, args ...stri
 	}
 }
 
-// established wants all kinds of a group to be served, that many of them.
+// established checks how many CustomResourceDefinitions of a group are established.
 func (s *scenario) established(ctx context.Context, t *testing.T, group string, count int) {
 	t.Helper()
 	var crds struct {
@@ -96,8 +96,8 @@ func (s *scenario) established(ctx context.Context, t *testing.T, group string, 
 	}
 }
 
-// longhorn is accepted by the API server, as slipway patches it, missed for
-// its images, and removed again.
+// longhorn checks that the API server accepts the patched manifests, that apply
+// names the missing images, and that everything is deleted afterwards.
 func (s *scenario) longhorn(ctx context.Context, t *testing.T) {
 	rewrites := s.mirror(t)
 	content, err := os.ReadFile(s.lab.Inventory)
@@ -109,7 +109,7 @@ func (s *scenario) longhorn(ctx context.Context, t *testing.T) {
 	text := strings.Replace(restore, "\nartifacts:\n", "\nartifacts:\n"+rewrites, 1)
 	text = strings.Replace(text, "  ignore:\n", "  ignore:\n    - {check: iscsi-tcp, reason: the machines have no kernel of their own}\n", 1)
 	write(t, s.lab.Inventory, text+"  - name: longhorn\n")
-	s.settled(ctx, t)
+	s.waitForCleanup(ctx, t)
 	before := s.objects(ctx, t)
 	// No machine of the lab reaches a package mirror.
 	s.missingImages(ctx, t, []string{
@@ -121,34 +121,34 @@ func (s *scenario) longhorn(ctx context.Context, t *testing.T) {
 	s.get(ctx, t, &class, "-n", "longhorn-system", "configmap", "longhorn-storageclass")
 	for _, want := range []string{`numberOfReplicas: "2"`, `is-default-class: "false"`} {
 		if !strings.Contains(class.Data["storageclass.yaml"], want) {
-			t.Errorf("the StorageClass has no %s:\n%s", want, class.Data["storageclass.yaml"])
+			t.Errorf("the StorageClass lacks %s:\n%s", want, class.Data["storageclass.yaml"])
 		}
 	}
 	var settings struct{ Data map[string]string }
 	s.get(ctx, t, &settings, "-n", "longhorn-system", "configmap", "longhorn-default-setting")
 	if want := `default-replica-count: '{"v1":"2","v2":"2"}'`; !strings.Contains(settings.Data["default-setting.yaml"], want) {
-		t.Errorf("the settings have no %s:\n%s", want, settings.Data["default-setting.yaml"])
+		t.Errorf("the settings lack %s:\n%s", want, settings.Data["default-setting.yaml"])
 	}
 	write(t, s.lab.Inventory, restore)
 	s.slipway.must(ctx, t, s.on("apply")...)
-	same := s.objects(ctx, t)
-	if !slices.Equal(before, same) {
-		t.Errorf("after Longhorn was removed there is\n%s\nand there was\n%s", strings.Join(same, "\n"), strings.Join(before, "\n"))
+	after := s.objects(ctx, t)
+	if !slices.Equal(before, after) {
+		t.Errorf("objects after Longhorn was removed:\n%s\nbefore:\n%s", strings.Join(after, "\n"), strings.Join(before, "\n"))
 	}
 	s.established(ctx, t, "longhorn.io", 0)
 }
 
-// calico is accepted by the API server of a new cluster, as slipway patches
-// it, and missed for its images.
+// calico checks that the API server of a new cluster accepts the patched manifests,
+// and that apply names the missing images.
 func (s *scenario) calico(ctx context.Context, t *testing.T) {
 	rewrites := s.mirror(t)
 	s.setAddons(t, "")
 	before := s.lister.list(t, s.lab)
-	own := s.lab.Inventory
+	original := s.lab.Inventory
 	s.lab.Inventory = s.edit(t, "\nartifacts:\n", "\nartifacts:\n"+rewrites,
 		"\nkubernetes:\n", "\nnetwork: {podSubnet: 10.32.0.0/16, cni: {name: calico, backend: ipip, mtu: 1400}}\nkubernetes:\n")
-	t.Cleanup(func() { s.lab.Inventory = own })
-	// calico-node mounts it; a machine container has none of its own.
+	t.Cleanup(func() { s.lab.Inventory = original })
+	// calico-node mounts /sys/fs/bpf; a machine container has none.
 	for _, m := range s.lab.names() {
 		s.mustSSH(ctx, t, m, "mkdir -p /sys/fs/bpf")
 	}
@@ -188,7 +188,7 @@ func (s *scenario) calico(ctx context.Context, t *testing.T) {
 	if settings.Data["veth_mtu"] != "1400" {
 		t.Errorf("the MTU is %q", settings.Data["veth_mtu"])
 	}
-	s.lab.Inventory = own
+	s.lab.Inventory = original
 	s.slipway.must(ctx, t, s.on("reset", "--yes")...)
 	same(t, before.afterReset(), s.lister.list(t, s.lab).afterReset())
 	for _, m := range s.lab.names() {

@@ -20,8 +20,8 @@ import (
 	"slipway.io/slipway/provision/report/check"
 )
 
-// seen is what the script of a frame tells of the page in it.
-type seen struct {
+// pageState is what the script reports about the page in the frame.
+type pageState struct {
 	Errors          []string
 	Rows, Columns   int
 	MeshRows        int
@@ -30,11 +30,11 @@ type seen struct {
 	Badge, Headline string
 }
 
-// script looks at the page within the frame once it is loaded, clicks on the
-// first button, and writes what it saw where --dump-dom prints it.
+// script inspects the page in the frame when it is loaded, clicks the first button,
+// and writes the state to the document, for --dump-dom to print.
 const script = `
 var frame = document.getElementById("frame"), out = document.getElementById("out"), errors = [];
-function look() {
+function inspect() {
   var d = frame.contentDocument, w = frame.contentWindow;
   var button = d.querySelector("button.copy");
   button.click();
@@ -49,7 +49,7 @@ function look() {
 }
 frame.addEventListener("load", function () {
   frame.contentWindow.addEventListener("error", function (e) { errors.push(e.message); });
-  look();
+  inspect();
 });
 `
 
@@ -75,7 +75,7 @@ func TestReportInABrowser(t *testing.T) {
 	for _, width := range []int{1280, 400} {
 		t.Run(fmt.Sprint(width, " pixels wide"), func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "frame.html")
-			// A frame, since a window of Chromium's has a least width.
+			// A frame, because the window of Chromium has a minimum width.
 			write(t, file, fmt.Sprintf(`<!DOCTYPE html><meta charset="utf-8"><body style="margin:0">
 <iframe id="frame" style="border:0;width:%dpx;height:2400px" srcdoc="%s"></iframe><pre id="out"></pre><script>%s</script>`,
 				width, html.EscapeString(page.String()), script))
@@ -83,9 +83,9 @@ func TestReportInABrowser(t *testing.T) {
 			dom := browse(t, chromium, file, max(width, 500), screenshot)
 			match := regexp.MustCompile(`(?s)<pre id="out">(.*?)</pre>`).FindStringSubmatch(dom)
 			if match == nil || match[1] == "" {
-				t.Fatalf("the page tells nothing:\n%s", tail(dom, 5))
+				t.Fatalf("the script wrote no state:\n%s", tail(dom, 5))
 			}
-			var got seen
+			var got pageState
 			if err := json.Unmarshal([]byte(html.UnescapeString(match[1])), &got); err != nil {
 				t.Fatal(err)
 			}
@@ -99,7 +99,7 @@ func TestReportInABrowser(t *testing.T) {
 				t.Errorf("got %+v", got)
 			}
 			if got.Button == "Copy" || got.Copied != "boot the other kernel" {
-				t.Errorf("the button did nothing: %+v", got)
+				t.Errorf("the button did not copy: %+v", got)
 			}
 			if info, err := os.Stat(screenshot); err != nil || info.Size() < 10_000 {
 				t.Errorf("no screenshot: %v", err)
@@ -108,8 +108,7 @@ func TestReportInABrowser(t *testing.T) {
 	}
 }
 
-// browse opens a file, and returns the page as it is after its scripts ran. A
-// picture of it is taken too.
+// browse opens a file, takes a screenshot, and returns the page after its scripts ran.
 func browse(t *testing.T, chromium, file string, width int, screenshot string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
@@ -129,7 +128,7 @@ func browse(t *testing.T, chromium, file string, width int, screenshot string) s
 	return string(out)
 }
 
-// bigReport is of twenty hosts, with something of everything.
+// bigReport is a report on twenty hosts with every status.
 func bigReport() *check.Report {
 	r := &check.Report{Cluster: "workshop", Seconds: 2.5, Started: time.Date(2026, 1, 1, 9, 0, 0, 0, time.UTC), Matrix: &netprobe.Matrix{}}
 	for i := range 20 {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// servers makes the first machine serve a disk over iSCSI and a folder
-// over NFS, with what Debian has for that.
+// servers exports a disk over iSCSI and a directory over NFS from the first
+// machine, with packages of Debian.
 const servers = `
 apt-get -q update >/dev/null
 DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install tgt nfs-kernel-server >/dev/null
@@ -23,7 +23,7 @@ systemctl restart nfs-kernel-server
 exportfs -ra
 `
 
-// initiator uses the disk as Longhorn does, and the folder.
+// initiator uses the disk, as Longhorn does, and the directory.
 const initiator = `
 modprobe -n iscsi_tcp
 iscsiadm -m discovery -t sendtargets -p 172.16.16.100
@@ -32,7 +32,7 @@ udevadm settle
 disk=$(readlink -f /dev/disk/by-path/ip-172.16.16.100:3260-iscsi-iqn.2026-11.io.slipway:disk-lun-1)
 test -b "$disk"
 lsblk -n -o NAME,TYPE "$disk"
-# multipathd has had its chance: it would hold the disk by a mapping.
+# multipathd has not claimed the disk: it would have a mapping.
 systemctl is-active multipathd
 multipathd show maps raw format '%n %d'
 mkfs.ext4 -q "$disk"
@@ -53,16 +53,16 @@ echo "written through NFS" >/mnt/shared/proof
 umount /mnt/shared
 `
 
-// prerequisites has slipway prepare the machines for Longhorn, and uses what
-// Longhorn will use.
+// prerequisites prepares the machines for Longhorn, and uses iSCSI and NFS as
+// Longhorn does.
 func (s *scenario) prerequisites(ctx context.Context, t *testing.T) {
-	// Longhorn's images are not to be had here, so only this phase runs.
+	// The images of Longhorn cannot be pulled here, so only this phase runs.
 	s.setAddons(t, "\naddons:\n  - name: longhorn\n")
 	defer s.setAddons(t, "")
 	r := s.slipway.must(ctx, t, s.on("phase", "run", "storage")...)
 	s.took("phase run storage (apt-get, iscsid)", r.took)
 	for _, m := range s.lab.names() {
-		s.wants(ctx, t, m, map[string]string{
+		s.wantOutput(ctx, t, m, map[string]string{
 			"systemctl is-active iscsid multipathd":                           "active\nactive",
 			"systemctl is-enabled iscsid":                                     "enabled",
 			"cat /etc/modules-load.d/slipway-iscsi.conf | grep -cx iscsi_tcp": "1",
@@ -73,7 +73,7 @@ func (s *scenario) prerequisites(ctx context.Context, t *testing.T) {
 	}
 	names := s.mustSSH(ctx, t, "kmaster", "cat /etc/iscsi/initiatorname.iscsi")
 	if names == s.mustSSH(ctx, t, "kworker1", "cat /etc/iscsi/initiatorname.iscsi") {
-		t.Errorf("both machines are the same initiator: %s", names)
+		t.Errorf("both machines have the same initiator name: %s", names)
 	}
 	nothingChanged(t, s.lab.names(), s.slipway.must(ctx, t, s.on("phase", "run", "storage", "-o", "json")...))
 
@@ -81,13 +81,13 @@ func (s *scenario) prerequisites(ctx context.Context, t *testing.T) {
 	out := s.mustSSH(ctx, t, "kworker1", initiator)
 	for _, want := range []string{"written through iscsi_tcp", " disk", "session1", "live"} {
 		if !strings.Contains(out, want) {
-			t.Errorf("it lacks %q:\n%s", want, out)
+			t.Errorf("the output lacks %q:\n%s", want, out)
 		}
 	}
 	if strings.Contains(out, "mpath") {
-		t.Errorf("multipathd took the disk:\n%s", out)
+		t.Errorf("multipathd claimed the disk:\n%s", out)
 	}
 	if got := s.mustSSH(ctx, t, "kmaster", "cat /srv/shared/proof"); strings.TrimSpace(got) != "written through NFS" {
-		t.Errorf("the folder has %q", got)
+		t.Errorf("the directory has %q", got)
 	}
 }

@@ -15,8 +15,7 @@ import (
 	"testing"
 )
 
-// TestTutorial does what docs/tutorial.md says, word for word, on a lab of
-// machine containers.
+// TestTutorial runs the commands of docs/tutorial.md on a lab of machine containers.
 func TestTutorial(t *testing.T) {
 	s := newScenario(t)
 	ctx := t.Context()
@@ -26,7 +25,7 @@ func TestTutorial(t *testing.T) {
 	}
 	blocks := tutorial(string(text))
 	if len(blocks) < 20 {
-		t.Fatalf("%d blocks of commands are found in the tutorial", len(blocks))
+		t.Fatalf("found %d blocks of commands in the tutorial, want at least 20", len(blocks))
 	}
 	learner := s.learner(ctx, t)
 	for _, b := range blocks {
@@ -35,7 +34,7 @@ func TestTutorial(t *testing.T) {
 			commands = strings.ReplaceAll(commands, "use-context lab", "use-context "+s.lab.Name)
 			switch {
 			case strings.Contains(commands, "addon enable headlamp"):
-				// Its image cannot be had here; the test image stands in.
+				// Its image cannot be pulled here; the test image replaces it.
 				s.setAddons(t, "\naddons:\n  - name: local-path\n  - name: traefik\n  - name: metrics-server\n"+s.headlamp(t))
 			case strings.TrimSpace(commands) == "slipway console":
 				s.console(ctx, t) // until Ctrl-C
@@ -44,7 +43,7 @@ func TestTutorial(t *testing.T) {
 			out := learner.do(t, commands)
 			for _, want := range b.prints {
 				if !strings.Contains(out, want) {
-					t.Errorf("it does not print %q:\n%s\n%s", want, commands, out)
+					t.Errorf("the output lacks %q:\n%s\n%s", want, commands, out)
 				}
 			}
 			if strings.Contains(commands, "machines-only") {
@@ -53,24 +52,24 @@ func TestTutorial(t *testing.T) {
 		})
 		if !ok {
 			s.collect(t, "tutorial")
-			t.Fatal("what follows builds on that")
+			t.Fatal("stopped: the next commands require this one")
 		}
 	}
 	if r := s.slipway.run(ctx, t, "lab", "status", "--name", s.lab.Name); r.code == 0 {
-		t.Errorf("the lab is still there:\n%s", r)
+		t.Errorf("the lab still exists:\n%s", r)
 	}
 }
 
 var agnhostImage = regexp.MustCompile(`registry\.k8s\.io/e2e-test-images/agnhost:[0-9.]+`)
 
-// block is what stands between two paragraphs, to be typed.
+// block is an indented block of commands.
 type block struct {
 	title, commands string
-	// prints are parts of the output, from comments "# prints PART".
+	// prints are expected parts of the output, from comments "# prints PART".
 	prints []string
 }
 
-// tutorial cuts a text into its indented blocks.
+// tutorial returns the indented blocks of a text.
 func tutorial(text string) []block {
 	var blocks []block
 	heading, inside := "", false
@@ -96,16 +95,16 @@ func tutorial(text string) []block {
 	return blocks
 }
 
-// learner is somebody's shell.
+// learner is the shell of a user.
 type learner struct {
 	in  io.Writer
 	out *bufio.Scanner
-	// script is a file for what is typed next.
+	// script is a file for the next commands.
 	script string
 }
 
-// learner opens a shell in which slipway and kubectl are installed. The lab's
-// name and where its machines come from are settings, as anybody's can be.
+// learner opens a shell with slipway and kubectl in its PATH. Environment variables
+// set the name and the provider of the lab.
 func (s *scenario) learner(ctx context.Context, t *testing.T) *learner {
 	t.Helper()
 	programs := filepath.Join(s.scratch, "bin")
@@ -140,7 +139,7 @@ func (s *scenario) learner(ctx context.Context, t *testing.T) *learner {
 	write.Close()
 	t.Cleanup(func() {
 		in.Close()
-		_ = cmd.Wait() // a step that failed has ended it
+		_ = cmd.Wait() // a failed command has ended it
 		read.Close()
 	})
 	out := bufio.NewScanner(read)
@@ -148,11 +147,11 @@ func (s *scenario) learner(ctx context.Context, t *testing.T) *learner {
 	return &learner{in: in, out: out, script: filepath.Join(s.scratch, "typed.sh")}
 }
 
-// do types commands, and gives what they printed. One that fails ends the shell.
+// do runs commands, and returns their output. A command that fails ends the shell.
 func (l *learner) do(t *testing.T, commands string) string {
 	t.Helper()
 	const done = "--- done ---"
-	// The commands do not read the shell's own input, as ssh would.
+	// Commands such as ssh must not read the input of the shell.
 	write(t, l.script, commands)
 	if _, err := fmt.Fprintf(l.in, ". %q </dev/null\necho '%s'\n", l.script, done); err != nil {
 		t.Fatal(err)

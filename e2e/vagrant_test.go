@@ -17,25 +17,25 @@ import (
 	"slipway.io/slipway/provision/lab/vagrant"
 )
 
-// vagrantSteps are the life of a cluster on virtual machines: real kernels with
-// swap, modules, cgroup v2 and reboots. With -short, the life of the machines.
+// vagrantSteps is the life cycle of a cluster on virtual machines, whose own kernels
+// have swap, modules, cgroup v2 and reboots. -short leaves out the cluster.
 func vagrantSteps() []step {
 	machines := []step{
 		{"each provider and box is valid", (*scenario).validBoxes, false},
-		{"a computer that cannot is refused", (*scenario).refusedComputer, false},
+		{"a computer without virtualization is refused", (*scenario).refusedComputer, false},
 		{"virtual machines come up bare", (*scenario).virtualMachines, true},
 		{"preflight and plan leave them bare", (*scenario).leftBare, false},
 	}
-	snapshot := step{"a snapshot goes back", (*scenario).snapshots, false}
+	snapshot := step{"a snapshot is restored", (*scenario).snapshots, false}
 	down := step{"lab down leaves nothing", (*scenario).vmsDown, false}
 	cluster := []step{
-		{"lab up makes a cluster", (*scenario).clusterOnVMs, true},
-		{"machines are prepared for good", (*scenario).prepared, false},
-		{"Longhorn's prerequisites hold", (*scenario).prerequisites, false},
-		{"all is as it was after vagrant reload", (*scenario).reload, false},
+		{"lab up creates a cluster", (*scenario).clusterOnVMs, true},
+		{"machine settings are persistent", (*scenario).prepared, false},
+		{"the prerequisites of Longhorn work", (*scenario).prerequisites, false},
+		{"the cluster survives vagrant reload", (*scenario).reload, false},
 		{"a second lab up changes nothing", (*scenario).upAgain, false},
 		snapshot,
-		{"the cluster of a snapshot is whole", (*scenario).validateRestored, false},
+		{"the cluster of a restored snapshot is valid", (*scenario).validateRestored, false},
 		down,
 	}
 	if testing.Short() {
@@ -48,26 +48,26 @@ func vagrantSteps() []step {
 func TestVagrant(t *testing.T) {
 	s := newScenario(t)
 	if os.Getenv("SLIPWAY_E2E_BOX") == "" {
-		t.Fatal("SLIPWAY_E2E_BOX is no box: use make e2e-vagrant, which makes one")
+		t.Fatal("SLIPWAY_E2E_BOX is not set: run make e2e-vagrant, which creates a box")
 	}
-	// A lab that was kept is gone on with, by some of the steps.
+	// With -run, some of the steps can use a lab that was kept.
 	if s.slipway.run(t.Context(), t, "lab", "status", "--name", s.lab.Name).code == 0 {
 		s.lab = s.status(t.Context(), t)
 	}
-	s.story(t, vagrantSteps())
+	s.runSteps(t, vagrantSteps())
 }
 
-// labUp is lab up with the size of the lab, for an emulated computer.
+// labUp returns the arguments of lab up for a small lab with emulated processors.
 func (s *scenario) labUp(more ...string) []string {
 	return append([]string{
 		"lab", "up", "--name", s.lab.Name, "--provider", "vagrant", "--hypervisor", "libvirt", "--box", os.Getenv("SLIPWAY_E2E_BOX"),
 		"--workers", "1", "--memory", "3072", "--names", "classic", "--bundle", s.bundle,
-		// The computer emulates the processors of all machines with its own.
+		// The machines share the processors that emulate theirs.
 		"--parallel", "1", "--timeout", "30m", "--overlay", "testdata/emulated.yaml",
 	}, more...)
 }
 
-// vagrant runs Vagrant itself, in the lab's folder.
+// vagrant runs Vagrant itself, in a directory.
 func (s *scenario) vagrant(ctx context.Context, dir string, env []string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "vagrant", args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
@@ -78,9 +78,9 @@ func (s *scenario) vagrant(ctx context.Context, dir string, env []string, args .
 	return string(out), nil
 }
 
-// validBoxes writes lab.yaml for every provider and box, as a person would for
-// the Vagrantfile alone. Vagrant only looks at the settings of a provider that
-// is installed, and asks VirtualBox no more than its version for that.
+// validBoxes validates the Vagrantfile with a lab.yaml for every provider and box.
+// Vagrant only validates the settings of an installed provider. For VirtualBox it
+// only reads the version, so a script can replace it.
 func (s *scenario) validBoxes(ctx context.Context, t *testing.T) {
 	programs := t.TempDir()
 	if err := os.WriteFile(filepath.Join(programs, "VBoxManage"), []byte("#!/bin/sh\necho 7.0.20r163906\n"), 0o755); err != nil {
@@ -97,7 +97,7 @@ func (s *scenario) validBoxes(ctx context.Context, t *testing.T) {
 				dir := t.TempDir()
 				settings := strings.NewReplacer("provider: virtualbox", "provider: "+provider, "box: bento/debian-13", "box: "+vagrant.BoxOf(box)).Replace(string(here))
 				if !strings.Contains(settings, "\nprovider: "+provider+"\n") || !strings.Contains(settings, "\nbox: bento/"+box+"\n") {
-					t.Fatalf("lab.yaml has another form:\n%s", settings)
+					t.Fatalf("lab.yaml has an unexpected form:\n%s", settings)
 				}
 				write(t, filepath.Join(dir, "lab.yaml"), settings)
 				vagrantfile, err := os.ReadFile("../vagrant/Vagrantfile")
@@ -107,7 +107,7 @@ func (s *scenario) validBoxes(ctx context.Context, t *testing.T) {
 				write(t, filepath.Join(dir, "Vagrantfile"), string(vagrantfile))
 				env := []string{"PATH=" + programs + ":" + os.Getenv("PATH")}
 				if provider != "virtualbox" && provider != "libvirt" {
-					// Its plugin is not in Debian: all but its own block is looked at.
+					// Its plugin is not in Debian: validate all but its own block.
 					env = append(env, "VAGRANT_DEFAULT_PROVIDER=libvirt")
 				}
 				out, err := s.vagrant(ctx, dir, env, "validate")
@@ -119,21 +119,21 @@ func (s *scenario) validBoxes(ctx context.Context, t *testing.T) {
 	}
 }
 
-// refusedComputer: without a processor that helps, lab up makes nothing.
+// refusedComputer checks that lab up creates nothing without hardware virtualization.
 func (s *scenario) refusedComputer(ctx context.Context, t *testing.T) {
 	cpu, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if flags := strings.Fields(string(cpu)); slices.Contains(flags, "vmx") || slices.Contains(flags, "svm") {
-		t.Skip("this computer can")
+		t.Skip("this computer has hardware virtualization")
 	}
 	r := s.slipway.run(ctx, t, s.labUp()...)
 	if r.code != 5 || !strings.Contains(r.stderr, "virtualization") || !strings.Contains(r.stderr, "neither vmx nor svm") {
 		t.Errorf("exit code %d, want 5 for virtualization\n%s", r.code, r)
 	}
 	if r := s.slipway.run(ctx, t, "lab", "status", "--name", s.lab.Name); r.code == 0 {
-		t.Errorf("a lab was made:\n%s", r)
+		t.Errorf("a lab was created:\n%s", r)
 	}
 }
 
@@ -148,7 +148,7 @@ func (s *scenario) virtualMachines(ctx context.Context, t *testing.T) {
 		if m.State != "running" {
 			t.Errorf("%s is %s", m.Name, m.State)
 		}
-		s.wants(ctx, t, m.Name, map[string]string{"hostname": m.Name})
+		s.wantOutput(ctx, t, m.Name, map[string]string{"hostname": m.Name})
 	}
 	s.areBare(ctx, t)
 	inventory, err := os.ReadFile(s.lab.Inventory)
@@ -162,25 +162,25 @@ func (s *scenario) virtualMachines(ctx context.Context, t *testing.T) {
 	}
 	for _, concession := range []string{"failCgroupV1", "cgroupfs", "restrict_oom_score_adj", "evictionHard", "conntrack", "192.168.121.", "AcceptNew"} {
 		if strings.Contains(string(inventory), concession) {
-			t.Errorf("the inventory has %s:\n%s", concession, inventory)
+			t.Errorf("the inventory must not have %s:\n%s", concession, inventory)
 		}
 	}
-	// Of the checks, they may fail those of their pace.
+	// Emulated machines are slow, so they may fail the checks of latency only.
 	if text := string(inventory); strings.Count(text, "check: ") != 2 || !strings.Contains(text, "check: disk-latency\n") || !strings.Contains(text, "check: latency\n") {
-		t.Errorf("the inventory lets other checks fail than disk-latency and latency:\n%s", text)
+		t.Errorf("the inventory ignores other checks than disk-latency and latency:\n%s", text)
 	}
-	again := s.slipway.must(ctx, t, s.labUp("--machines-only")...)
-	s.took("lab up --machines-only again", again.took)
-	if again.stderr != "" {
-		t.Errorf("a second up did something:\n%s", again)
+	second := s.slipway.must(ctx, t, s.labUp("--machines-only")...)
+	s.took("lab up --machines-only again", second.took)
+	if second.stderr != "" {
+		t.Errorf("a second lab up changed something:\n%s", second)
 	}
 }
 
-// areBare wants machines on which nothing has been installed or set up.
+// areBare checks that nothing has been installed or configured on the machines.
 func (s *scenario) areBare(ctx context.Context, t *testing.T) {
 	t.Helper()
 	for _, m := range s.lab.names() {
-		s.wants(ctx, t, m, map[string]string{
+		s.wantOutput(ctx, t, m, map[string]string{
 			"tail -n +2 /proc/swaps | wc -l":                                  "1",
 			"grep -c swap /etc/fstab":                                         "1",
 			"stat -f -c %T /sys/fs/cgroup":                                    "cgroup2fs",
@@ -190,21 +190,21 @@ func (s *scenario) areBare(ctx context.Context, t *testing.T) {
 	}
 }
 
-// leftBare looks at the machines, and wants that to change nothing.
+// leftBare checks that preflight and plan change nothing.
 func (s *scenario) leftBare(ctx context.Context, t *testing.T) {
-	// Clocks that nothing keeps right are a warning.
+	// Clocks without time synchronization are a warning.
 	r := s.slipway.run(ctx, t, s.on("preflight")...)
 	s.took("preflight", r.took)
 	if r.code != 0 && r.code != 11 {
 		t.Errorf("%s", r)
 	}
-	s.plansEach(ctx, t)
+	s.planChangesEachHost(ctx, t)
 	s.areBare(ctx, t)
 }
 
-// wants runs commands on a machine as root, and compares what they print: their
-// exit codes say nothing, as that of a grep which finds none.
-func (s *scenario) wants(ctx context.Context, t *testing.T, machine string, wanted map[string]string) {
+// wantOutput runs commands on a machine as root, and compares their output. It ignores
+// exit codes, because grep fails if it matches no line.
+func (s *scenario) wantOutput(ctx context.Context, t *testing.T, machine string, wanted map[string]string) {
 	t.Helper()
 	commands := slices.Sorted(maps.Keys(wanted))
 	var script strings.Builder
@@ -213,17 +213,17 @@ func (s *scenario) wants(ctx context.Context, t *testing.T, machine string, want
 	}
 	printed := strings.Split(s.mustSSH(ctx, t, machine, script.String()), "\x00")
 	if len(printed) != len(commands)+1 {
-		t.Fatalf("%s: %d commands gave %d answers: %q", machine, len(commands), len(printed)-1, printed)
+		t.Fatalf("%s: %d commands gave %d outputs: %q", machine, len(commands), len(printed)-1, printed)
 	}
 	for i, command := range commands {
 		if got := strings.TrimSpace(printed[i]); got != wanted[command] {
-			t.Errorf("%s: %s gives %q, want %q", machine, command, got, wanted[command])
+			t.Errorf("%s: %s prints %q, want %q", machine, command, got, wanted[command])
 		}
 	}
 }
 
-// patience gives the first machine the patches of kubeadm that emulated.yaml names.
-func (s *scenario) patience(ctx context.Context, t *testing.T) {
+// kubeadmPatches writes the patches that emulated.yaml names to the first machine.
+func (s *scenario) kubeadmPatches(ctx context.Context, t *testing.T) {
 	t.Helper()
 	patches, err := filepath.Glob("testdata/patches/*.yaml")
 	if err != nil || len(patches) == 0 {
@@ -242,11 +242,11 @@ func (s *scenario) patience(ctx context.Context, t *testing.T) {
 }
 
 func (s *scenario) clusterOnVMs(ctx context.Context, t *testing.T) {
-	s.patience(ctx, t)
+	s.kubeadmPatches(ctx, t)
 	r := s.slipway.must(ctx, t, s.labUp()...)
 	s.took("lab up: apply, validate, kubeconfig", r.took)
 	if !strings.Contains(r.stderr, "kubectl --context "+s.lab.Name+" get nodes") {
-		t.Errorf("it does not say what to do next\n%s", r)
+		t.Errorf("stderr does not name the next command\n%s", r)
 	}
 	if merged, err := os.ReadFile(filepath.Join(s.scratch, "kubeconfig")); err != nil || !strings.Contains(string(merged), "https://172.16.16.100:6443") {
 		t.Errorf("the kubeconfig lacks the cluster: %v\n%s", err, merged)
@@ -254,10 +254,10 @@ func (s *scenario) clusterOnVMs(ctx context.Context, t *testing.T) {
 	s.becomeReady(ctx, t)
 }
 
-// prepared looks for what must survive a reboot.
+// prepared checks the settings that must survive a reboot.
 func (s *scenario) prepared(ctx context.Context, t *testing.T) {
 	for _, m := range s.lab.names() {
-		s.wants(ctx, t, m, map[string]string{
+		s.wantOutput(ctx, t, m, map[string]string{
 			"tail -n +2 /proc/swaps | wc -l":                                              "0",
 			"grep -v '^#' /etc/fstab | grep -c swap":                                      "0",
 			"systemctl list-units --plain --no-legend --type swap --state active | wc -l": "0",
@@ -275,7 +275,7 @@ func (s *scenario) prepared(ctx context.Context, t *testing.T) {
 	}
 }
 
-// reload reboots the machines as Vagrant does it.
+// reload reboots the machines with vagrant reload.
 func (s *scenario) reload(ctx context.Context, t *testing.T) {
 	boots := map[string]string{}
 	for _, m := range s.lab.names() {
@@ -288,7 +288,7 @@ func (s *scenario) reload(ctx context.Context, t *testing.T) {
 	s.took("vagrant reload", time.Since(start))
 	for _, m := range s.lab.names() {
 		if s.mustSSH(ctx, t, m, "cat /proc/sys/kernel/random/boot_id") == boots[m] {
-			t.Errorf("%s did not boot", m)
+			t.Errorf("%s did not reboot", m)
 		}
 	}
 	start = time.Now()
@@ -313,7 +313,7 @@ func (s *scenario) becomeReady(ctx context.Context, t *testing.T) {
 	})
 }
 
-// upAgain: lab up on a lab that is whole validates it, and changes nothing.
+// upAgain checks that lab up on a complete lab validates it and changes nothing.
 func (s *scenario) upAgain(ctx context.Context, t *testing.T) {
 	r := s.slipway.must(ctx, t, s.labUp("-o", "json")...)
 	s.took("lab up again", r.took)
@@ -322,13 +322,13 @@ func (s *scenario) upAgain(ctx context.Context, t *testing.T) {
 	}
 }
 
-// snapshots saves the machines, makes a change, and goes back.
+// snapshots saves a snapshot, changes a machine, and restores the snapshot.
 func (s *scenario) snapshots(ctx context.Context, t *testing.T) {
 	r := s.slipway.must(ctx, t, "lab", "snapshot", "save", "--name", s.lab.Name, "installed")
 	s.took("lab snapshot save", r.took)
 	s.mustSSH(ctx, t, "kworker1", "touch /root/later; sync")
 	if r := s.slipway.run(ctx, t, "lab", "snapshot", "restore", "--name", s.lab.Name, "other"); r.code == 0 || !strings.Contains(r.stderr, "it has: installed") {
-		t.Errorf("a snapshot that is not there:\n%s", r)
+		t.Errorf("restore of an unknown snapshot:\n%s", r)
 	}
 	s.mustSSH(ctx, t, "kworker1", "test -e /root/later")
 	r = s.slipway.must(ctx, t, "lab", "snapshot", "restore", "--name", s.lab.Name, "installed")
@@ -349,7 +349,7 @@ func (s *scenario) vmsDown(ctx context.Context, t *testing.T) {
 	r := s.slipway.must(ctx, t, "lab", "down", "--name", s.lab.Name)
 	s.took("lab down", r.took)
 	if _, err := os.Stat(dir); err == nil {
-		t.Errorf("%s stays", dir)
+		t.Errorf("%s still exists", dir)
 	}
 	for _, list := range [][]string{{"list", "--all", "--name"}, {"net-list", "--all", "--name"}, {"vol-list", "default"}} {
 		out, err := exec.CommandContext(ctx, "virsh", append([]string{"-q", "-c", "qemu:///system"}, list...)...).CombinedOutput()

@@ -18,17 +18,17 @@ import (
 	"slipway.io/slipway/provision/report/check"
 )
 
-// Hosts of the simulated hosts, the time of a round trip to each, and how long
-// all checks of hosts may take.
+// The number of simulated hosts, the round-trip time to each, and the limit for
+// the checks of all hosts.
 const (
 	simulated = 100
 	roundTrip = 20 * time.Millisecond
-	notLonger = 15 * time.Second
+	maxTime   = 15 * time.Second
 )
 
-// TestPreflightOfAHundredHosts runs the checks of hosts against servers in
-// this process, which answer after the time of a round trip what a fit machine
-// answers. Two of them have the same machine-id, one has another clock.
+// TestPreflightOfAHundredHosts runs the checks of hosts against SSH
+// servers in this process that answer with the facts of a suitable host, delayed by
+// the round-trip time. Two have the same machine-id; the clock of one is wrong.
 func TestPreflightOfAHundredHosts(t *testing.T) {
 	path := absolute(t, "SLIPWAY_BIN", "../bin/slipway")
 	if _, err := os.Stat(path); err != nil {
@@ -40,23 +40,23 @@ func TestPreflightOfAHundredHosts(t *testing.T) {
 		servers[i] = hosttest.NewServer(t, hosttest.ServerConfig{Latency: roundTrip, Exec: answerAs(i)})
 	}
 
-	alone, r := slipway.lookAt(t, servers[:1])
-	t.Logf("1 host at %s: %.1f s, of them %.2f s for the machine", roundTrip, r.took.Seconds(), alone.Seconds)
+	alone, r := slipway.preflightOf(t, servers[:1])
+	t.Logf("1 host at %s: %.1f s, of them %.2f s for the host", roundTrip, r.took.Seconds(), alone.Seconds)
 	if len(alone.Hosts) != 1 || len(alone.Findings(check.Error))+len(alone.Findings(check.Unknown)) > 0 {
 		t.Errorf("one host alone: %s", r)
 	}
-	// SSH asks and waits that often at least: keys, service, user, session, command.
+	// SSH needs at least five round trips: keys, service, user, session, command.
 	if least := 5 * roundTrip; alone.Seconds < least.Seconds() {
 		t.Errorf("one host alone took %.3f s: nothing was delayed", alone.Seconds)
 	}
 
-	report, r := slipway.lookAt(t, servers)
-	t.Logf("%d hosts at %s: %.1f s, of them %.2f s for the machines", simulated, roundTrip, r.took.Seconds(), report.Seconds)
-	if r.took > notLonger || r.code != exitCodes[check.Error] || len(report.Hosts) != simulated {
+	report, r := slipway.preflightOf(t, servers)
+	t.Logf("%d hosts at %s: %.1f s, of them %.2f s for the hosts", simulated, roundTrip, r.took.Seconds(), report.Seconds)
+	if r.took > maxTime || r.code != exitCodes[check.Error] || len(report.Hosts) != simulated {
 		t.Errorf("%d hosts, exit code %d after %s", len(report.Hosts), r.code, r.took)
 	}
 	for i, server := range servers {
-		// The first was asked alone before.
+		// The first server also had the connection of the run with one host.
 		if n := server.Connections(); n != 1 && (i > 0 || n != 2) {
 			t.Errorf("%d connections to %s", n, nameOf(i))
 		}
@@ -74,8 +74,8 @@ func TestPreflightOfAHundredHosts(t *testing.T) {
 	}
 }
 
-// everythingExpected is the inventory without its hosts: no check of hosts is
-// left out for want of what it is about.
+// everythingExpected is an inventory without hosts. It expects every addon that a
+// check needs, so that no check is skipped.
 const everythingExpected = `apiVersion: slipway.io/v1alpha1
 kind: Cluster
 ssh: {user: root, knownHostsFile: known_hosts}
@@ -88,11 +88,10 @@ preflight:
 hosts:
 `
 
-// lookAt runs preflight on a cluster of these servers, the first of which is
-// its control plane.
-func (b binary) lookAt(t *testing.T, servers []*hosttest.Server) (check.Report, result) {
+// preflightOf runs preflight on these servers. The first is the control plane.
+func (b binary) preflightOf(t *testing.T, servers []*hosttest.Server) (check.Report, result) {
 	t.Helper()
-	folder := t.TempDir()
+	dir := t.TempDir()
 	var hosts, known strings.Builder
 	for i, server := range servers {
 		lines, err := os.ReadFile(server.KnownHosts())
@@ -107,8 +106,8 @@ func (b binary) lookAt(t *testing.T, servers []*hosttest.Server) (check.Report, 
 		fmt.Fprintf(&hosts, "  - {name: %s, address: %s, nodeIP: %s, roles: [%s], ssh: {port: %d, identityFile: %s}}\n",
 			nameOf(i), server.Address, addressOf(i), role, server.Port, server.KeyFile)
 	}
-	inventory := filepath.Join(folder, "inventory.yaml")
-	write(t, filepath.Join(folder, "known_hosts"), known.String())
+	inventory := filepath.Join(dir, "inventory.yaml")
+	write(t, filepath.Join(dir, "known_hosts"), known.String())
 	write(t, inventory, everythingExpected+hosts.String())
 
 	r := b.run(t.Context(), t, "preflight", "--no-pairs", "-o", "json", "-i", inventory)
@@ -119,11 +118,11 @@ func (b binary) lookAt(t *testing.T, servers []*hosttest.Server) (check.Report, 
 	return report, r
 }
 
-// notAsked are checks across hosts that look at packets or disks, which
-// --no-pairs leaves out, or at what nobody should expect.
-var notAsked = []string{"disk-latency", "ingress-nginx-retired", "vip-taken"}
+// mayBeSkipped are checks that --no-pairs skips, or that need an addon which the
+// inventory does not expect.
+var mayBeSkipped = []string{"disk-latency", "ingress-nginx-retired", "vip-taken"}
 
-// allRan fails the test if a check of hosts, or across them, was left out.
+// allRan fails the test if a check was skipped that could run.
 func allRan(t *testing.T, report check.Report) {
 	t.Helper()
 	ran := 0
@@ -131,8 +130,8 @@ func allRan(t *testing.T, report check.Report) {
 		switch {
 		case c.Status != check.Skipped:
 			ran++
-		case c.Kind != check.Pair && !slices.Contains(notAsked, c.Name):
-			t.Errorf("%s was left out: %s", c.Name, c.Reason)
+		case c.Kind != check.Pair && !slices.Contains(mayBeSkipped, c.Name):
+			t.Errorf("%s was skipped: %s", c.Name, c.Reason)
 		}
 	}
 	t.Logf("%d checks ran", ran)
@@ -141,7 +140,7 @@ func allRan(t *testing.T, report check.Report) {
 func nameOf(i int) string    { return fmt.Sprintf("node-%d", i) }
 func addressOf(i int) string { return fmt.Sprintf("198.51.100.%d", i+1) }
 
-// answerAs answers the one script of facts as the i-th machine would.
+// answerAs answers the facts script as the i-th host.
 func answerAs(i int) func(context.Context, hosttest.Exec) int {
 	return func(_ context.Context, e hosttest.Exec) int {
 		script, _ := io.ReadAll(e.Stdin)

@@ -12,49 +12,49 @@ import (
 	"time"
 )
 
-// step is a part of the story of one lab, in the order of the list.
+// step is a part of a test of one lab. Steps run in order.
 type step struct {
 	name string
 	do   func(*scenario, context.Context, *testing.T)
-	// needed: without it, what follows makes no sense.
-	needed bool
+	// required steps stop the test if they fail.
+	required bool
 }
 
-// steps are the life of a cluster, from machines that answer SSH to nothing.
+// steps is the life cycle of a cluster, from lab up to lab down.
 func steps() []step {
 	return []step{
 		{"machines come up", (*scenario).machinesComeUp, true},
 		{"bad input changes nothing", (*scenario).badInput, false},
-		{"a plan names the changes and makes none", (*scenario).plan, true},
-		{"apply makes a cluster", (*scenario).apply, true},
-		{"validate proves it", (*scenario).validate, false},
-		{"a member of etcd that never started is seen", (*scenario).ghostMember, false},
+		{"plan lists the changes and makes none", (*scenario).plan, true},
+		{"apply creates a cluster", (*scenario).apply, true},
+		{"validate passes", (*scenario).validate, false},
+		{"an etcd member that never started is reported", (*scenario).ghostMember, false},
 		{"a second apply changes nothing", (*scenario).applyAgain, false},
 		{"two installers at once", (*scenario).locks, false},
 		{"addons are installed", (*scenario).addons, false},
-		{"validate proves the data path", (*scenario).provesDataPath, false},
+		{"validate passes for the data path", (*scenario).validatesDataPath, false},
 		{"a second apply with addons changes nothing", (*scenario).applyAgain, false},
-		{"probes see faults, and apply mends them", (*scenario).probesSeeFaults, false},
-		{"what is dropped goes, and nothing else", (*scenario).dropped, false},
-		{"charts, manifests and the console", (*scenario).own, false},
-		{"Longhorn is missed for its images", (*scenario).longhorn, false},
+		{"probes detect faults, and apply repairs them", (*scenario).probesDetectFaults, false},
+		{"a removed addon is deleted, and nothing else", (*scenario).removedAddon, false},
+		{"charts, manifests and the console", (*scenario).customAddon, false},
+		{"apply names the missing images of Longhorn", (*scenario).longhorn, false},
 		{"the cluster survives a power cycle", (*scenario).powerCycle, false},
 		{"reset leaves nothing", (*scenario).reset, false},
-		{"Calico is missed for its images", (*scenario).calico, false},
+		{"apply names the missing images of Calico", (*scenario).calico, false},
 		{"Ctrl-C stops cleanly", (*scenario).ctrlC, false},
-		{"a killed installer is gone on from", (*scenario).killed, false},
+		{"apply resumes after a killed installer", (*scenario).killed, false},
 		{"lab down leaves nothing", (*scenario).labDown, false},
 	}
 }
 
-func TestCluster(t *testing.T) { newScenario(t).story(t, steps()) }
+func TestCluster(t *testing.T) { newScenario(t).runSteps(t, steps()) }
 
-// story does the steps in their order.
-func (s *scenario) story(t *testing.T, steps []step) {
+// runSteps runs the steps in order.
+func (s *scenario) runSteps(t *testing.T, steps []step) {
 	t.Helper()
 	ctx := t.Context()
 	if deadline, ok := t.Deadline(); ok {
-		// go test -timeout ends the process without any cleanup: be earlier.
+		// go test -timeout ends the process without cleanup: stop before it.
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-5*time.Minute))
 		defer cancel()
@@ -67,26 +67,26 @@ func (s *scenario) story(t *testing.T, steps []step) {
 			continue
 		}
 		s.collect(t, step.name)
-		if step.needed || ctx.Err() != nil {
-			t.Errorf("stopped: what follows needs that %s", step.name)
+		if step.required || ctx.Err() != nil {
+			t.Errorf("stopped: the next steps require %q", step.name)
 			break
 		}
 	}
 }
 
-// scenario is what the steps share.
+// scenario is the state that the steps share.
 type scenario struct {
 	slipway binary
 	bundle  string
 	lab     lab
-	// scratch holds inventories, keys and the like.
+	// scratch is a directory for inventories, keys and other files.
 	scratch   string
 	artifacts string
 	started   time.Time
-	// bare is what the machines' file systems were before the installation.
+	// bare is the listing of the machines before the installation.
 	bare   listing
 	lister *lister
-	// figures are what was measured, in the order of measuring.
+	// figures are the measured times, in order.
 	figures []string
 }
 
@@ -97,7 +97,7 @@ func newScenario(t *testing.T) *scenario {
 	}
 	bundle := os.Getenv("SLIPWAY_BUNDLE")
 	if _, err := os.Stat(filepath.Join(bundle, "bundle.yaml")); bundle == "" || err != nil {
-		t.Fatalf("SLIPWAY_BUNDLE=%q is no bundle: use make e2e, which makes one", bundle)
+		t.Fatalf("SLIPWAY_BUNDLE=%q is not a bundle: run make e2e, which builds one", bundle)
 	}
 	path := absolute(t, "SLIPWAY_BIN", "../bin/slipway")
 	if _, err := os.Stat(path); err != nil {
@@ -112,18 +112,18 @@ func newScenario(t *testing.T) *scenario {
 		slipway: newBinary(path, scratch), bundle: bundle, scratch: scratch, lister: newLister(),
 		artifacts: absolute(t, "ARTIFACTS", "../artifacts"), started: time.Now(), lab: lab{Name: name},
 	}
-	// Cleanups run last in, first out: the figures come after everything else.
+	// Cleanups run last in, first out: print the figures at the end.
 	t.Cleanup(func() { t.Logf("figures:\n%s", strings.Join(s.figures, "\n")) })
 	t.Cleanup(func() { s.takeDown(t) })
 	return s
 }
 
-// absolute is a path from the environment, or its default.
-func absolute(t *testing.T, variable, otherwise string) string {
+// absolute returns a path from the environment, or its default, as an absolute path.
+func absolute(t *testing.T, variable, fallback string) string {
 	t.Helper()
 	path := os.Getenv(variable)
 	if path == "" {
-		path = otherwise
+		path = fallback
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -132,13 +132,13 @@ func absolute(t *testing.T, variable, otherwise string) string {
 	return path
 }
 
-// takeDown removes the lab whatever happened, unless it shall be looked at.
+// takeDown deletes the lab, unless SLIPWAY_KEEP_LAB is set.
 func (s *scenario) takeDown(t *testing.T) {
 	if os.Getenv("SLIPWAY_KEEP_LAB") == "1" {
-		t.Logf("the lab stays: slipway lab ssh --name %[1]s cp1; slipway lab down --name %[1]s", s.lab.Name)
+		t.Logf("the lab is kept: slipway lab ssh --name %[1]s cp1; slipway lab down --name %[1]s", s.lab.Name)
 		return
 	}
-	// The test's own context has ended by now.
+	// The context of the test has ended.
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	if r := s.slipway.run(ctx, t, "lab", "down", "--name", s.lab.Name); r.code != 0 {
@@ -146,32 +146,32 @@ func (s *scenario) takeDown(t *testing.T) {
 	}
 }
 
-// took notes a figure for the end.
+// took records a measured time.
 func (s *scenario) took(what string, d time.Duration) {
 	s.figures = append(s.figures, fmt.Sprintf("  %-45s %7.1f s", what, d.Seconds()))
 }
 
-// on adds the scenario's inventory to a command line.
+// on adds the inventory of the lab to a command line.
 func (s *scenario) on(args ...string) []string {
 	return append(args, "--inventory", s.lab.Inventory)
 }
 
-// eventually looks until a condition holds; its last error is told if it never does.
-func eventually(ctx context.Context, t *testing.T, what string, within time.Duration, look func(context.Context) error) {
+// eventually retries until check succeeds, and fails the test with its last error on a timeout.
+func eventually(ctx context.Context, t *testing.T, what string, within time.Duration, check func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
-		err := look(ctx)
+		err := check(ctx)
 		if err == nil {
 			return
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("%s: not within %s: %v", what, within, err)
+			t.Fatalf("timed out waiting until %s, after %s: %v", what, within, err)
 		}
 	}
 }

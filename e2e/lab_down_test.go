@@ -14,26 +14,26 @@ import (
 	"testing"
 )
 
-// traces are what a lab has on the outer machine, by its own record.
-type traces struct {
+// labResources are the resources of a lab on localhost, from its state file.
+type labResources struct {
 	dir, bridge string
 	cgroups     []string
 }
 
 func (s *scenario) labDown(ctx context.Context, t *testing.T) {
-	had := s.traces(t)
-	if left := had.left(t); len(left) < 4 {
-		t.Fatalf("the lab is there, and of its traces only %q are seen", left)
+	before := s.resources(t)
+	if left := before.left(t); len(left) < 4 {
+		t.Fatalf("of the resources of a running lab, only %q are found", left)
 	}
 	r := s.slipway.must(ctx, t, "lab", "down", "--name", s.lab.Name)
 	s.took("lab down", r.took)
-	for _, left := range had.left(t) {
-		t.Errorf("still there: %s", left)
+	for _, left := range before.left(t) {
+		t.Errorf("left after lab down: %s", left)
 	}
-	s.slipway.must(ctx, t, "lab", "down", "--name", s.lab.Name) // down already is fine
+	s.slipway.must(ctx, t, "lab", "down", "--name", s.lab.Name) // a second lab down succeeds
 }
 
-func (s *scenario) traces(t *testing.T) traces {
+func (s *scenario) resources(t *testing.T) labResources {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(s.lab.dir(), "lab.json"))
 	if err != nil {
@@ -46,18 +46,18 @@ func (s *scenario) traces(t *testing.T) traces {
 	if err := json.Unmarshal(content, &state); err != nil {
 		t.Fatal(err)
 	}
-	had := traces{dir: s.lab.dir(), bridge: state.Bridge}
+	r := labResources{dir: s.lab.dir(), bridge: state.Bridge}
 	for _, m := range state.Machines {
-		had.cgroups = append(had.cgroups, m.Cgroups...)
+		r.cgroups = append(r.cgroups, m.Cgroups...)
 	}
-	return had
+	return r
 }
 
-// left names what is there of them now.
-func (had traces) left(t *testing.T) []string {
+// left lists the resources that exist.
+func (r labResources) left(t *testing.T) []string {
 	t.Helper()
 	var left []string
-	for _, path := range append([]string{had.dir, filepath.Join("/sys/class/net", had.bridge)}, had.cgroups...) {
+	for _, path := range append([]string{r.dir, filepath.Join("/sys/class/net", r.bridge)}, r.cgroups...) {
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 			left = append(left, path)
 		}
@@ -67,16 +67,16 @@ func (had traces) left(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	for _, link := range links {
-		// systemd-nspawn names a machine's link after the machine, which is
-		// named after the bridge.
-		if strings.HasPrefix(filepath.Base(link), "vb-"+had.bridge[:min(8, len(had.bridge))]) {
+		// systemd-nspawn names a link after its machine, which has the name of
+		// the bridge as a prefix.
+		if strings.HasPrefix(filepath.Base(link), "vb-"+r.bridge[:min(8, len(r.bridge))]) {
 			left = append(left, link)
 		}
 	}
-	return append(left, append(had.mounts(t), had.processes(t)...)...)
+	return append(left, append(r.mounts(t), r.processes(t)...)...)
 }
 
-func (had traces) mounts(t *testing.T) []string {
+func (r labResources) mounts(t *testing.T) []string {
 	t.Helper()
 	content, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -84,16 +84,16 @@ func (had traces) mounts(t *testing.T) []string {
 	}
 	var left []string
 	for line := range strings.Lines(string(content)) {
-		if strings.Contains(line, had.dir) {
+		if strings.Contains(line, r.dir) {
 			left = append(left, "mount "+strings.TrimSpace(line))
 		}
 	}
 	return left
 }
 
-// processes are those whose command line names the lab's folder, or that are in
-// a cgroup of the lab: the supervisors, and all that runs in the machines.
-func (had traces) processes(t *testing.T) []string {
+// processes lists the supervisors and the processes of the machines: those with the
+// directory of the lab in their command line, or in a cgroup of the lab.
+func (r labResources) processes(t *testing.T) []string {
 	t.Helper()
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -107,7 +107,7 @@ func (had traces) processes(t *testing.T) []string {
 		}
 		command, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
 		cgroup, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "cgroup"))
-		if strings.Contains(string(command), had.dir) || strings.Contains(string(cgroup), "/"+had.bridge+"-") {
+		if strings.Contains(string(command), r.dir) || strings.Contains(string(cgroup), "/"+r.bridge+"-") {
 			left = append(left, "process "+e.Name()+" "+strings.ReplaceAll(string(command), "\x00", " "))
 		}
 	}
