@@ -144,7 +144,7 @@ func addressOf(i int) string { return fmt.Sprintf("198.51.100.%d", i+1) }
 func answerAs(i int) func(context.Context, hosttest.Exec) int {
 	return func(_ context.Context, e hosttest.Exec) int {
 		script, _ := io.ReadAll(e.Stdin)
-		if !strings.Contains(string(script), "Prints what this machine looks like") {
+		if !strings.Contains(string(script), "Prints the facts of this host") {
 			return 127
 		}
 		id, now := i, time.Now()

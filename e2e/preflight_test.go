@@ -352,7 +352,7 @@ func (s *scenario) watch(ctx context.Context, t *testing.T) {
 	s.do(ctx, t, f.made(), f.Heal)
 	select {
 	case r := <-done:
-		if r.code != 0 || strings.Count(r.stdout, "/etc/kubernetes/kubelet.conf is there") < 2 {
+		if r.code != 0 || strings.Count(r.stdout, "/etc/kubernetes/kubelet.conf exists") < 2 {
 			t.Error(r)
 		}
 	case <-time.After(20 * time.Second):

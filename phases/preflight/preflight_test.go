@@ -19,7 +19,7 @@ import (
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
 
-// toldOf is told for findings alone.
+// toldOf is the same for findings alone.
 func toldOf(findings []check.Finding) []string {
 	return told(&check.Report{Checks: []check.Result{{Findings: findings}}})
 }

@@ -30,7 +30,7 @@ func main() {
 	}
 }
 
-// removeSelf takes away the folder made for the program, which goes on without
+// removeSelf removes the folder made for the program, which goes on without
 // it: so nothing is left even if it is killed.
 func removeSelf() {
 	path, err := os.Executable()
