@@ -316,7 +316,7 @@ func (s *scenario) formats(ctx context.Context, t *testing.T) {
 	}
 	page := filepath.Join(t.TempDir(), "page.html")
 	s.slipway.must(ctx, t, s.on("preflight", "-o", "html", "--output-file", page)...)
-	if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), `<table id="mesh">`) {
+	if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), `<table id="matrix">`) {
 		t.Errorf("html: %v, %d bytes", err, len(text))
 	}
 	if r = s.slipway.run(ctx, t, s.on("preflight", "--only", "nonsense")...); r.code != 2 {

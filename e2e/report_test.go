@@ -24,7 +24,7 @@ import (
 type pageState struct {
 	Errors          []string
 	Rows, Columns   int
-	MeshRows        int
+	MatrixRows        int
 	Overflow        int
 	Button, Copied  string
 	Badge, Headline string
@@ -41,7 +41,7 @@ function inspect() {
   setTimeout(function () {
     out.textContent = JSON.stringify({
       errors: errors, rows: d.querySelectorAll("#map tbody tr").length, columns: d.querySelectorAll("#map thead th").length,
-      meshRows: d.querySelectorAll("#mesh tbody tr").length,
+      matrixRows: d.querySelectorAll("#matrix tbody tr").length,
       overflow: d.documentElement.scrollWidth - w.innerWidth, button: button.textContent, copied: w.getSelection().toString(),
       badge: d.getElementById("status").textContent, headline: d.querySelector("h1").textContent
     });
@@ -92,7 +92,7 @@ func TestReportInABrowser(t *testing.T) {
 			if len(got.Errors) > 0 || got.Overflow > 0 {
 				t.Errorf("script errors %v, %d pixels too wide", got.Errors, got.Overflow)
 			}
-			if got.Rows != len(wanted.Checks)-1 || got.Columns != len(wanted.Hosts)+2 || got.MeshRows != len(wanted.Hosts) {
+			if got.Rows != len(wanted.Checks)-1 || got.Columns != len(wanted.Hosts)+2 || got.MatrixRows != len(wanted.Hosts) {
 				t.Errorf("got %+v", got)
 			}
 			if got.Badge != "error" || !strings.Contains(got.Headline, "workshop") {
