@@ -24,7 +24,7 @@ import (
 type pageState struct {
 	Errors          []string
 	Rows, Columns   int
-	MatrixRows        int
+	MatrixRows      int
 	Overflow        int
 	Button, Copied  string
 	Badge, Headline string
