@@ -15,6 +15,7 @@ import (
 	"slipway.io/slipway/phases/addons"
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/localhost"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/workflow"
 )
@@ -204,16 +205,13 @@ func (a *app) editAddons(ctx context.Context, edit func(*config.Cluster, []byte)
 	return a.run(ctx, phases.Apply(), workflow.Selection{}, false)
 }
 
-// replaceFile replaces a file of the user atomically.
+// replaceFile replaces a file of the user and keeps its mode.
 func replaceFile(path string, content []byte) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(path+".slipway-new", content, info.Mode().Perm()); err != nil {
-		return err
-	}
-	return os.Rename(path+".slipway-new", path)
+	return localhost.WriteFile(path, content, info.Mode().Perm())
 }
 
 func newAddonStatus(a *app) *cobra.Command {

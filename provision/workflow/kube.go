@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"slipway.io/slipway/provision/cluster/kube"
-	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 )
 
@@ -25,15 +24,7 @@ const revokeTimeout = 10 * time.Second
 const maxDiffLines = 3
 
 // ControlPlanes are the control planes, in the order of the inventory.
-func (f *Hosts) ControlPlanes() []*Host {
-	var all []*Host
-	for _, h := range f.All {
-		if h.Config.Has(config.RoleControlPlane) {
-			all = append(all, h)
-		}
-	}
-	return all
-}
+func (f *Hosts) ControlPlanes() []*Host { return f.Where((*Host).isControlPlane) }
 
 // Connect returns a client that reaches the API server through the SSH
 // connections of the control planes, with the administrator's rights.

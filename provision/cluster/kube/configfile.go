@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
+
+	"slipway.io/slipway/provision/localhost"
 )
 
 // configFile is a kubeconfig file while it is edited.
@@ -72,26 +74,12 @@ func (f *configFile) save() (changed bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("kubeconfig %s: %w", f.path, err)
 	}
-	return true, writeAtomic(f.path, content)
+	return true, writeFile(f.path, content)
 }
 
-// writeAtomic replaces a file in one step, with mode 0600.
-func writeAtomic(path string, content []byte) (err error) {
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	defer os.Remove(file.Name()) // a no-op once renamed
-	if _, err = file.Write(content); err == nil {
-		err = file.Sync()
-	}
-	if closeErr := file.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
+// writeFile replaces a file that holds credentials.
+func writeFile(path string, content []byte) error {
+	if err := localhost.WriteFile(path, content, 0o600); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil

@@ -67,7 +67,7 @@ func Merge(path string, kubeconfig []byte, options MergeOptions) (MergeResult, e
 			return result, err
 		}
 		result.Backup = file.path + ".slipway-backup"
-		if err := writeAtomic(result.Backup, file.content); err != nil {
+		if err := writeFile(result.Backup, file.content); err != nil {
 			return MergeResult{}, err
 		}
 		delete(file.config.Contexts, added.CurrentContext)
