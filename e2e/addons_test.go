@@ -267,7 +267,7 @@ func (s *scenario) probesDetectFaults(ctx context.Context, t *testing.T) {
 	wantFailures(t, found, r, []probeFault{{probe: "network-policy", evidence: "but it gets an answer"}})
 	// apply does not switch the pod network.
 	refused := s.slipway.run(ctx, t, "apply", "--inventory", calico)
-	if refused.code != 5 || !strings.Contains(refused.stderr, "the cluster's pod network is flannel, the inventory wants calico") {
+	if refused.code != 5 || !strings.Contains(refused.stderr, "the cluster's pod network is flannel, but the inventory sets calico") {
 		t.Errorf("apply with Calico in the inventory: %s", refused)
 	}
 
