@@ -24,19 +24,19 @@ const revokeTimeout = 10 * time.Second
 const maxDiffLines = 3
 
 // ControlPlanes are the control planes, in the order of the inventory.
-func (f *Hosts) ControlPlanes() []*Host { return f.Where((*Host).isControlPlane) }
+func (h *Hosts) ControlPlanes() []*Host { return h.Where((*Host).isControlPlane) }
 
 // Connect returns a client that reaches the API server through the SSH
 // connections of the control planes, with the administrator's rights.
-func (f *Hosts) Connect(ctx context.Context, options kube.Options) (*kube.Client, error) {
-	client, err := kube.Connect(ctx, connections(f.ControlPlanes()), options)
+func (h *Hosts) Connect(ctx context.Context, options kube.Options) (*kube.Client, error) {
+	client, err := kube.Connect(ctx, connections(h.ControlPlanes()), options)
 	return client, withoutCluster(err)
 }
 
 // AdminConf reads the administrator's kubeconfig on the first control plane that
 // has it, and returns that host.
-func (f *Hosts) AdminConf(ctx context.Context) ([]byte, *Host, error) {
-	controlPlanes := f.ControlPlanes()
+func (h *Hosts) AdminConf(ctx context.Context) ([]byte, *Host, error) {
+	controlPlanes := h.ControlPlanes()
 	conf, from, err := kube.ReadAdminConf(ctx, connections(controlPlanes))
 	if err != nil {
 		return nil, nil, withoutCluster(err)
