@@ -26,7 +26,7 @@ build: $(PROBES) ## Build the static binary bin/slipway
 	GOGC=$${GOGC:-400} CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/slipway ./cmd/slipway
 
 .PHONY: test
-test: ## Run the unit tests with the race detector; no root, no containers, no network
+test: ## Run the unit tests with the race detector; no root, no containers
 	go test -race ./...
 
 .PHONY: lint
