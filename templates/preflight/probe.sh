@@ -1,13 +1,13 @@
 #!/bin/sh
-# Receives slipway's probe over standard input, gzipped, and runs it: what comes
-# after it is the probe's own input. Nothing of it is left behind.
-# Arguments: the number of bytes, and their sha256.
+# Runs slipway's network probe. Standard input is the program, compressed with
+# gzip, followed by the program's own input. Deletes the program at the end.
+# Arguments: the size of the compressed program in bytes, its sha256.
 set -eu
 
 dir=
 for base in /run /var/tmp /tmp; do
 	dir=$(mktemp -d "$base/slipway-probe.XXXXXX" 2>/dev/null) || continue
-	# Of no use where nothing can be run: noexec.
+	# The file system may be mounted with noexec.
 	if printf '#!/bin/sh\n' >"$dir/try" && chmod 700 "$dir/try" && "$dir/try" </dev/null 2>/dev/null; then
 		break
 	fi
@@ -15,7 +15,7 @@ for base in /run /var/tmp /tmp; do
 	dir=
 done
 if [ -z "$dir" ]; then
-	echo "no program can be run from /run, /var/tmp or /tmp" >&2
+	echo "cannot run a program from /run, /var/tmp or /tmp (noexec or not writable)" >&2
 	exit 126
 fi
 trap 'rm -rf "$dir"' EXIT

@@ -1,6 +1,7 @@
 // Package netprobe measures the network between hosts with real packets. It
-// copies a small static program (folder agent) to each host. The program listens
-// on the ports that the cluster will use, connects to all others, and is removed.
+// uploads a small static program to each host, the agent. The agents listen on
+// the ports that the cluster will use and connect to each other. They delete
+// themselves.
 package netprobe
 
 import (
@@ -16,12 +17,12 @@ type Node struct {
 	Host host.Host
 	// Arch is amd64 or arm64.
 	Arch string
-	// IP is where the others reach it: the node's address.
+	// IP is the address at which the other nodes reach it.
 	IP netip.Addr
-	// MTU is that of the interface that has IP, in bytes.
+	// MTU is the MTU of the interface that has IP, in bytes.
 	MTU int
-	// DiskPath is a folder in whose file system the time of fdatasync is
-	// measured; empty: not on this host.
+	// DiskPath is a directory. The time of fdatasync is measured in its file
+	// system; empty: not on this host.
 	DiskPath string
 }
 
@@ -34,12 +35,11 @@ const (
 	UDP Protocol = "udp"
 )
 
-// Need is a port that must be reachable: by each of From on each of To, a node
-// and itself left out.
+// Need is a port that every node of From must reach on every other node of To.
 type Need struct {
 	Protocol Protocol `json:"protocol"`
 	Port     int      `json:"port"`
-	// Use says for what: "API server", "VXLAN of Flannel".
+	// Use is the purpose of the port: "API server", "VXLAN of Flannel".
 	Use  string   `json:"use"`
 	From []string `json:"from"`
 	To   []string `json:"to"`
@@ -51,9 +51,9 @@ type Matrix struct {
 	Links []Link `json:"links"`
 	Paths []Path `json:"paths"`
 	Disks []Disk `json:"disks"`
-	// Neighbours answered ARP requests for the addresses in Options.Ask.
+	// Neighbours are the answers to ARP requests for the addresses in Options.Ask.
 	Neighbours []Neighbour `json:"neighbours,omitempty"`
-	// Absent are the nodes that could not take part, with the reason.
+	// Absent holds the reason for each node that could not take part.
 	Absent map[string]string `json:"absent,omitempty"`
 }
 
@@ -64,15 +64,15 @@ type Status string
 const (
 	// Reached: the other host answered, with its name.
 	Reached Status = "reached"
-	// Refused: something answered that nothing listens there (RST, ICMP), which
-	// while the probe listens is a firewall's doing.
+	// Refused: the connection was rejected (RST, ICMP). Since the agent listens
+	// on the port, a firewall rejected it.
 	Refused Status = "refused"
 	// TimedOut: no answer.
 	TimedOut Status = "timed out"
 	// Elsewhere: another host answered.
 	Elsewhere Status = "elsewhere"
-	// Occupied: something else uses the port there, so that the probe could not
-	// listen, and no answer proves anything (UDP).
+	// Occupied: another program uses the UDP port, so that the agent could not
+	// listen and nothing was measured.
 	Occupied Status = "occupied"
 )
 
@@ -85,12 +85,12 @@ type Link struct {
 	Status   Status   `json:"status"`
 	// Detail is the error, or who answered.
 	Detail string `json:"detail,omitempty"`
-	// SeenAs is the source address that To saw; another one than From's means
-	// that addresses are translated between them.
+	// SeenAs is the source address that To saw. If it is not an address of From,
+	// there is NAT between them.
 	SeenAs netip.Addr `json:"seenAs,omitzero"`
 }
 
-// Path is what passes from one node to another.
+// Path is the route from one node to another.
 type Path struct {
 	From string `json:"from"`
 	To   string `json:"to"`
@@ -99,7 +99,7 @@ type Path struct {
 	// smaller of the two interfaces' MTUs.
 	MTU    int `json:"mtu,omitempty"`
 	Wanted int `json:"wanted"`
-	// RoundTrip is the shortest that was seen; 0 if nothing was.
+	// RoundTrip is the shortest round trip; 0 if there was no answer.
 	RoundTrip time.Duration `json:"roundTripNanoseconds"`
 }
 
@@ -107,8 +107,8 @@ type Path struct {
 type Disk struct {
 	Node string `json:"node"`
 	Path string `json:"path"`
-	// P99 is the time of fdatasync that 99 of 100 writes of 2300 bytes do not
-	// exceed (as etcd recommends for testing a disk). Writes is their number.
+	// P99 is the 99th percentile of the time of fdatasync after writes of 2300
+	// bytes, as etcd recommends for testing a disk. Writes is their number.
 	P99    time.Duration `json:"p99Nanoseconds"`
 	Writes int           `json:"writes"`
 	// Error says why nothing was measured.

@@ -1,9 +1,9 @@
 package netprobe
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -15,25 +15,26 @@ import (
 
 // Options of Probe.
 type Options struct {
-	// Timeout bounds each try to reach a port. Default 1.5 s.
+	// Timeout limits each attempt to reach a port. Default 1.5 s.
 	Timeout time.Duration
-	// Ask are addresses that the nodes resolve by ARP.
+	// Ask lists addresses that each node resolves by ARP.
 	Ask []netip.Addr
 
-	// program is the probe for an architecture; nil for the embedded one.
+	// program returns the agent for an architecture; nil is embeddedProgram.
 	program func(arch string) (program, error)
 }
 
-// Bounds of what nodes have time for: to come up, and to try everything.
 const (
-	readyWithin = 20 * time.Second
-	doneWithin  = 60 * time.Second
+	// readyTimeout limits the upload and start of the agents.
+	readyTimeout = 20 * time.Second
+	// measureTimeout limits the measurement itself.
+	measureTimeout = 60 * time.Second
 )
 
-// Probe measures what the needs ask for, between all nodes at once. A node
-// that cannot take part is in Matrix.Absent, and the others go on without it.
-// It fails with ErrNoProbe where there is no program for any of the nodes, and
-// with the context.
+// Probe measures the needs between all nodes in parallel. A node that cannot
+// take part is listed in Matrix.Absent, and the other nodes are measured without
+// it. The error is ErrNoProbe if there is no agent for any of the nodes, or the
+// cause of the context's end.
 func Probe(ctx context.Context, nodes []Node, needs []Need, o Options) (*Matrix, error) {
 	if o.Timeout == 0 {
 		o.Timeout = 1500 * time.Millisecond
@@ -41,7 +42,7 @@ func Probe(ctx context.Context, nodes []Node, needs []Need, o Options) (*Matrix,
 	if o.program == nil {
 		o.program = embeddedProgram
 	}
-	ctx, cancel := context.WithTimeout(ctx, readyWithin+doneWithin)
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout+measureTimeout)
 	defer cancel()
 	run := &run{nodes: nodes, needs: needs, options: o, matrix: &Matrix{Needs: needs, Absent: map[string]string{}}, busy: map[string][]wire.Port{}}
 	sessions, err := run.start(ctx)
@@ -51,7 +52,7 @@ func Probe(ctx context.Context, nodes []Node, needs []Need, o Options) (*Matrix,
 	outcomes := run.tasks(ctx, sessions)
 	var wait sync.WaitGroup
 	for _, s := range sessions {
-		wait.Go(func() { s.end(ctx) })
+		wait.Go(func() { s.close(ctx) })
 	}
 	wait.Wait()
 	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
@@ -69,7 +70,7 @@ type run struct {
 
 	mu     sync.Mutex
 	matrix *Matrix
-	// busy are the ports of each node on which something else listens.
+	// busy holds, by node, the ports that other programs use.
 	busy map[string][]wire.Port
 }
 
@@ -79,17 +80,18 @@ func (r *run) absent(node string, err error) {
 	r.matrix.Absent[node] = strings.TrimPrefix(err.Error(), node+": ")
 }
 
-// start brings up the probes, and returns those that listen.
+// start starts an agent on each node, and returns the sessions of those that
+// listen.
 func (r *run) start(ctx context.Context) ([]*session, error) {
-	ready, cancel := context.WithTimeout(ctx, readyWithin)
+	ready, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	sessions := make([]*session, len(r.nodes))
-	lacking := 0
+	missing := 0
 	var wait sync.WaitGroup
 	for i, node := range r.nodes {
 		p, err := r.options.program(node.Arch)
 		if err != nil {
-			if lacking++; lacking == len(r.nodes) {
+			if missing++; missing == len(r.nodes) {
 				return nil, err
 			}
 			r.absent(node.Name, err)
@@ -99,7 +101,7 @@ func (r *run) start(ctx context.Context) ([]*session, error) {
 			s := start(ctx, node, p)
 			if err := r.greet(ready, s); err != nil {
 				r.absent(node.Name, err)
-				s.end(ready)
+				s.close(ready)
 				return
 			}
 			sessions[i] = s
@@ -109,17 +111,18 @@ func (r *run) start(ctx context.Context) ([]*session, error) {
 	return slices.DeleteFunc(sessions, func(s *session) bool { return s == nil }), nil
 }
 
+// greet sends the Hello message and waits for the answer.
 func (r *run) greet(ctx context.Context, s *session) error {
-	// Said beside hearing: a probe that never reads must not hold us up.
-	said := make(chan error, 1)
+	// In the background, because an agent that never reads would block it.
+	sent := make(chan error, 1)
 	go func() {
-		said <- s.say(wire.Hello{Name: s.node.Name, IP: s.node.IP, Listen: r.portsOf(s.node.Name)})
+		sent <- s.send(wire.Hello{Name: s.node.Name, IP: s.node.IP, Listen: r.portsOf(s.node.Name)})
 	}()
 	var ready wire.Ready
-	if err := s.hear(ctx, &ready); err != nil {
+	if err := s.receive(ctx, &ready); err != nil {
 		return err
 	}
-	if err := <-said; err != nil {
+	if err := <-sent; err != nil {
 		return err
 	}
 	if ready.Error != "" {
@@ -131,7 +134,7 @@ func (r *run) greet(ctx context.Context, s *session) error {
 	return nil
 }
 
-// portsOf are those on which a node has to listen.
+// portsOf returns the ports on which a node has to listen.
 func (r *run) portsOf(node string) []wire.Port {
 	var ports []wire.Port
 	for _, need := range r.needs {
@@ -143,16 +146,16 @@ func (r *run) portsOf(node string) []wire.Port {
 	return ports
 }
 
-// tasks lets all probes try everything, and hears what they saw.
+// tasks sends each agent its task, and returns the outcomes by node.
 func (r *run) tasks(ctx context.Context, sessions []*session) map[string]wire.Outcome {
 	outcomes := map[string]wire.Outcome{}
 	var wait sync.WaitGroup
 	for _, s := range sessions {
 		wait.Go(func() {
 			var outcome wire.Outcome
-			err := s.say(r.task(s.node, sessions))
+			err := s.send(r.task(s.node, sessions))
 			if err == nil {
-				err = s.hear(ctx, &outcome)
+				err = s.receive(ctx, &outcome)
 			}
 			if err != nil {
 				r.absent(s.node.Name, err)
@@ -167,7 +170,7 @@ func (r *run) tasks(ctx context.Context, sessions []*session) map[string]wire.Ou
 	return outcomes
 }
 
-// task is what a node has to test.
+// task returns what a node has to measure.
 func (r *run) task(node Node, sessions []*session) wire.Task {
 	task := wire.Task{Timeout: r.options.Timeout, Ask: r.options.Ask, Disk: node.DiskPath}
 	for _, s := range sessions {
@@ -190,7 +193,7 @@ func (r *run) task(node Node, sessions []*session) wire.Task {
 	return task
 }
 
-// collect puts what was seen into the order of the nodes.
+// collect adds the outcomes to the matrix, in the order of the nodes.
 func (r *run) collect(outcomes map[string]wire.Outcome) {
 	index := map[string]int{}
 	byName := map[string]Node{}
@@ -219,30 +222,16 @@ func (r *run) collect(outcomes map[string]wire.Outcome) {
 		}
 	}
 	slices.SortStableFunc(m.Links, func(a, b Link) int {
-		if a.From != b.From {
-			return index[a.From] - index[b.From]
-		}
-		if a.To != b.To {
-			return index[a.To] - index[b.To]
-		}
-		if a.Port != b.Port {
-			return a.Port - b.Port
-		}
-		return strings.Compare(string(a.Protocol), string(b.Protocol))
+		return cmp.Or(cmp.Compare(index[a.From], index[b.From]), cmp.Compare(index[a.To], index[b.To]),
+			cmp.Compare(a.Port, b.Port), cmp.Compare(a.Protocol, b.Protocol))
 	})
 	slices.SortStableFunc(m.Paths, func(a, b Path) int {
-		if a.From != b.From {
-			return index[a.From] - index[b.From]
-		}
-		return index[a.To] - index[b.To]
+		return cmp.Or(cmp.Compare(index[a.From], index[b.From]), cmp.Compare(index[a.To], index[b.To]))
 	})
-	if len(m.Absent) == 0 {
-		m.Absent = nil
-	}
-	m.Absent = maps.Clone(m.Absent)
 }
 
-// link judges a try by what is known of the other side.
+// link is the result of a connection, corrected by what the agent at the other
+// end reported.
 func (r *run) link(from string, seen wire.Link) Link {
 	l := Link{
 		From: from, To: seen.Peer, Protocol: Protocol(seen.Port.Protocol), Port: seen.Port.Number,

@@ -23,7 +23,7 @@ import (
 	"slipway.io/slipway/provision/host/hosttest"
 )
 
-// built is the real probe, for this machine.
+// built is the agent, built for localhost.
 var built = sync.OnceValues(func() (program, error) {
 	dir, err := os.MkdirTemp("", "probe")
 	if err != nil {
@@ -51,17 +51,17 @@ var built = sync.OnceValues(func() (program, error) {
 	return newProgram(zipped.Bytes()), nil
 })
 
-// here is this machine as a host; prefix comes before each command.
-type here struct {
+// localHost runs commands on localhost, with a prefix before each command.
+type localHost struct {
 	*hosttest.Fake
 	prefix []string
 }
 
-func (h here) Query(ctx context.Context, cmd host.Cmd) (host.Result, error) {
+func (h localHost) Query(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	argv := append(slices.Clone(h.prefix), cmd.Argv...)
 	run := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	var errs bytes.Buffer
-	// Not cmd.Stdin itself: Wait would wait for its end.
+	// With cmd.Stdin itself, Wait would wait until it ends.
 	stdin, err := run.StdinPipe()
 	if err != nil {
 		return host.Result{}, err
@@ -80,20 +80,20 @@ func (h here) Query(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	return host.Result{}, nil
 }
 
-// loopback are nodes on addresses of the loopback.
+// loopback returns nodes with addresses of the loopback interface.
 func loopback(t *testing.T, names ...string) []Node {
 	t.Helper()
 	var nodes []Node
 	for i, name := range names {
 		nodes = append(nodes, Node{
-			Name: name, Host: here{Fake: hosttest.NewFake(t, name)}, Arch: runtime.GOARCH,
+			Name: name, Host: localHost{Fake: hosttest.NewFake(t, name)}, Arch: runtime.GOARCH,
 			IP: netip.AddrFrom4([4]byte{127, 0, 77, byte(i + 1)}), MTU: 1500,
 		})
 	}
 	return nodes
 }
 
-// options are those with the probe that was built.
+// options returns options that use the agent built from source.
 func options(t *testing.T) Options {
 	t.Helper()
 	p, err := built()
@@ -103,8 +103,8 @@ func options(t *testing.T) Options {
 	return Options{Timeout: 600 * time.Millisecond, program: func(string) (program, error) { return p, nil }}
 }
 
-// free is a port on which nothing listens.
-func free(t *testing.T) int {
+// freePort returns a port on which nothing listens.
+func freePort(t *testing.T) int {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.77.9:0")
 	if err != nil {
@@ -123,11 +123,11 @@ func find(m *Matrix, from, to string, p Protocol) Link {
 	return Link{}
 }
 
-func TestProbesReachEachOther(t *testing.T) {
+func TestAgentsReachEachOther(t *testing.T) {
 	t.Parallel()
 	nodes := loopback(t, "a", "b", "c")
 	nodes[0].DiskPath = t.TempDir()
-	all, port := []string{"a", "b", "c"}, free(t)
+	all, port := []string{"a", "b", "c"}, freePort(t)
 	needs := []Need{{Protocol: TCP, Port: port, Use: "x", From: all, To: []string{"a"}}, {Protocol: UDP, Port: port, Use: "y", From: all, To: all}}
 	m, err := Probe(t.Context(), nodes, needs, options(t))
 	if err != nil {
@@ -146,7 +146,6 @@ func TestProbesReachEachOther(t *testing.T) {
 			t.Errorf("got %+v", p)
 		}
 	}
-	// Each sees the address that the other has on the way to it.
 	if l := find(m, "b", "a", TCP); !l.SeenAs.IsLoopback() {
 		t.Errorf("got %+v", l)
 	}
@@ -158,7 +157,7 @@ func TestProbesReachEachOther(t *testing.T) {
 	}
 }
 
-func TestAPortThatSomethingElseUses(t *testing.T) {
+func TestAPortThatAnotherProgramUsesIsReported(t *testing.T) {
 	t.Parallel()
 	nodes := loopback(t, "a", "b")
 	nodes[1].IP = netip.MustParseAddr("127.0.77.20")
@@ -194,18 +193,18 @@ func TestAPortThatSomethingElseUses(t *testing.T) {
 		t.Errorf("got %+v", l)
 	}
 	if m.Paths[0].MTU != 0 {
-		t.Errorf("an MTU was measured on a port that is taken: %+v", m.Paths[0])
+		t.Errorf("an MTU was measured on a busy port: %+v", m.Paths[0])
 	}
 }
 
-func TestAnotherMachineAnswers(t *testing.T) {
+func TestAnAnswerOfAnotherHostIsDetected(t *testing.T) {
 	t.Parallel()
 	nodes := loopback(t, "a", "b", "c")
 	for i := range nodes {
 		nodes[i].IP = netip.AddrFrom4([4]byte{127, 0, 78, byte(i + 1)})
 	}
-	port := free(t)
-	// b and c are the same address: whoever listens first answers for both.
+	port := freePort(t)
+	// b and c have the same address: the first one that listens answers for both.
 	nodes[2].IP = nodes[1].IP
 	m, err := Probe(t.Context(), nodes, []Need{{Protocol: TCP, Port: port, From: []string{"a"}, To: []string{"b", "c"}}}, options(t))
 	if err != nil {
@@ -223,14 +222,14 @@ func TestANodeThatCannotTakePartIsAbsent(t *testing.T) {
 	for i := range nodes {
 		nodes[i].IP = netip.AddrFrom4([4]byte{127, 0, 79, byte(i + 1)})
 	}
-	nodes[2].Host = here{Fake: hosttest.NewFake(t, "c"), prefix: []string{"sh", "-c", "echo one moment >&2; echo no shell for you >&2; exit 1"}}
-	port := free(t)
+	nodes[2].Host = localHost{Fake: hosttest.NewFake(t, "c"), prefix: []string{"sh", "-c", "echo please wait >&2; echo permission denied >&2; exit 1"}}
+	port := freePort(t)
 	all := []string{"a", "b", "c"}
 	m, err := Probe(t.Context(), nodes, []Need{{Protocol: TCP, Port: port, From: all, To: all}}, options(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.Absent["c"] != "exit code 1: no shell for you" || len(m.Absent) != 1 {
+	if m.Absent["c"] != "exit code 1: permission denied" || len(m.Absent) != 1 {
 		t.Errorf("got %v", m.Absent)
 	}
 	if len(m.Links) != 2 || find(m, "a", "b", TCP).Status != Reached {
@@ -238,7 +237,7 @@ func TestANodeThatCannotTakePartIsAbsent(t *testing.T) {
 	}
 }
 
-func TestProbeEndsWithItsContextAndLeavesNothing(t *testing.T) {
+func TestProbeStopsItsAgentsWhenItsContextEnds(t *testing.T) {
 	t.Parallel()
 	nodes := loopback(t, "a", "b")
 	for i := range nodes {
@@ -246,17 +245,17 @@ func TestProbeEndsWithItsContextAndLeavesNothing(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	port := free(t)
+	port := freePort(t)
 	if _, err := Probe(ctx, nodes, []Need{{Protocol: TCP, Port: port, From: []string{"a"}, To: []string{"b"}}}, options(t)); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	if conn, err := net.DialTimeout("tcp4", netip.AddrPortFrom(nodes[1].IP, uint16(port)).String(), time.Second); err == nil {
 		_ = conn.Close()
-		t.Error("a probe still listens")
+		t.Error("an agent still listens")
 	}
 }
 
-func TestWithoutAProgramThereIsAnError(t *testing.T) {
+func TestProbeFailsWithoutAnEmbeddedAgent(t *testing.T) {
 	t.Parallel()
 	if _, err := Probe(t.Context(), loopback(t, "a"), nil, Options{program: func(string) (program, error) { return program{}, ErrNoProbe }}); !errors.Is(err, ErrNoProbe) {
 		t.Errorf("got %v", err)

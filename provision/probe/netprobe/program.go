@@ -11,16 +11,16 @@ import (
 //go:embed embedded
 var embedded embed.FS
 
-// ErrNoProbe: this slipway was built without its probe.
+// ErrNoProbe: this binary does not embed the agent for the architecture.
 var ErrNoProbe = errors.New("this slipway was built without the network probe; build slipway with make build")
 
-// program is the gzipped probe for an architecture.
+// program is the agent for one architecture, compressed with gzip.
 type program struct {
 	content []byte
 	sha256  string
 }
 
-// embeddedProgram is the one that slipway was built with.
+// embeddedProgram returns the agent that this binary embeds.
 func embeddedProgram(arch string) (program, error) {
 	content, err := embedded.ReadFile("embedded/probe-linux-" + arch + ".gz")
 	if err != nil {

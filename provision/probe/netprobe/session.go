@@ -14,18 +14,18 @@ import (
 	"slipway.io/slipway/templates"
 )
 
-// session is a probe at work on a node.
+// session is an agent that runs on a node.
 type session struct {
 	node  Node
 	stdin *io.PipeWriter
-	// lines receives what the probe says; it is closed with the session.
+	// lines receives the messages of the agent. It is closed when the agent ends.
 	lines chan []byte
-	// ended receives why the session ended; nil if all went well.
+	// ended receives the error of the agent, nil if it exited with 0.
 	ended chan error
 }
 
-// start brings the probe to the node and runs it there. It ends with its
-// input, or with the context.
+// start uploads the agent to the node and runs it there. The agent ends with its
+// input or with the context.
 func start(ctx context.Context, node Node, p program) *session {
 	in, out := io.Pipe()
 	s := &session{node: node, stdin: out, lines: make(chan []byte, 4), ended: make(chan error, 1)}
@@ -42,14 +42,14 @@ func start(ctx context.Context, node Node, p program) *session {
 	go func() {
 		_, err := node.Host.Query(ctx, cmd)
 		_ = in.CloseWithError(io.ErrClosedPipe)
-		s.ended <- inShort(err)
+		s.ended <- withoutScript(err)
 		close(s.lines)
 	}()
 	return s
 }
 
-// inShort leaves the script out of an error: what it said last is enough.
-func inShort(err error) error {
+// withoutScript shortens the error of a command: it is a whole script.
+func withoutScript(err error) error {
 	var exit *host.ExitError
 	if errors.As(err, &exit) {
 		return errors.New(exit.Ending())
@@ -57,8 +57,8 @@ func inShort(err error) error {
 	return err
 }
 
-// say sends a message to the probe.
-func (s *session) say(message any) error {
+// send sends a message to the agent.
+func (s *session) send(message any) error {
 	line, err := json.Marshal(message)
 	if err != nil {
 		return err
@@ -67,12 +67,12 @@ func (s *session) say(message any) error {
 	return err
 }
 
-// hear waits for the probe's next message.
-func (s *session) hear(ctx context.Context, message any) error {
+// receive waits for the agent's next message.
+func (s *session) receive(ctx context.Context, message any) error {
 	select {
 	case line, ok := <-s.lines:
 		if !ok {
-			return s.why()
+			return s.failure()
 		}
 		return json.Unmarshal(line, message)
 	case <-ctx.Done():
@@ -80,18 +80,18 @@ func (s *session) hear(ctx context.Context, message any) error {
 	}
 }
 
-// why is the reason for the end of a session that was to go on.
-func (s *session) why() error {
+// failure returns the reason why a session ended too early.
+func (s *session) failure() error {
 	err := <-s.ended
 	s.ended <- err
 	if err == nil {
-		return errors.New("the probe ended early")
+		return errors.New("the probe ended too early")
 	}
 	return err
 }
 
-// end lets the probe end, and waits for that.
-func (s *session) end(ctx context.Context) {
+// close ends the input of the agent and waits until the agent has ended.
+func (s *session) close(ctx context.Context) {
 	_ = s.stdin.Close()
 	for {
 		select {
@@ -105,7 +105,7 @@ func (s *session) end(ctx context.Context) {
 	}
 }
 
-// splitter passes the JSON lines of what is written to it on.
+// splitter sends each line of JSON that is written to it to a channel.
 type splitter struct {
 	mu    sync.Mutex
 	rest  []byte
@@ -125,7 +125,7 @@ func (s *splitter) Write(p []byte) (int, error) {
 		if bytes.HasPrefix(line, []byte("{")) {
 			select {
 			case s.lines <- bytes.Clone(line):
-			default: // a probe says two things; who says more is none
+			default: // an agent sends two messages: this is not one
 			}
 		}
 	}

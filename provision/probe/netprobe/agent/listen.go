@@ -16,56 +16,58 @@ import (
 	"slipway.io/slipway/provision/probe/netprobe/wire"
 )
 
-// magic begins everything that probes send to each other.
+// magic is the prefix of everything that agents send to each other.
 const magic = "slipway-probe "
 
-// greeting is what a probe answers to who reaches it.
+// greeting is what an agent answers to a connection: its name, and the source
+// address that it sees.
 func greeting(name string, seen netip.Addr) string {
 	return magic + name + " " + seen.String() + "\n"
 }
 
-// parseGreeting gives name and address; an empty name is none of a probe's.
+// parseGreeting returns the name and the address in a greeting. The name is
+// empty if the text is not a greeting.
 func parseGreeting(text []byte) (name string, seen netip.Addr) {
 	rest, ok := bytes.CutPrefix(text, []byte(magic))
 	if !ok {
 		return "", netip.Addr{}
 	}
-	words := strings.Fields(string(rest))
-	if len(words) < 2 {
+	fields := strings.Fields(string(rest))
+	if len(fields) < 2 {
 		return "", netip.Addr{}
 	}
-	seen, err := netip.ParseAddr(words[1])
+	seen, err := netip.ParseAddr(fields[1])
 	if err != nil {
 		return "", netip.Addr{}
 	}
-	return words[0], seen.Unmap()
+	return fields[0], seen.Unmap()
 }
 
 type closers []io.Closer
 
 func (c closers) close() {
-	for _, one := range c {
-		_ = one.Close()
+	for _, closer := range c {
+		_ = closer.Close()
 	}
 }
 
-// listen opens all ports on the node's own address, from which it also
-// answers.
+// listen opens all ports on the node's own address, so that answers carry it as
+// their source.
 func listen(hello wire.Hello) (closers, wire.Ready) {
 	var open closers
 	var ready wire.Ready
 	for _, port := range hello.Listen {
-		var one io.Closer
+		var listener io.Closer
 		var err error
 		at := netip.AddrPortFrom(hello.IP, uint16(port.Number))
 		if port.Protocol == "tcp" {
-			one, err = serveTCP(hello.Name, at)
+			listener, err = serveTCP(hello.Name, at)
 		} else {
-			one, err = serveUDP(hello.Name, at)
+			listener, err = serveUDP(hello.Name, at)
 		}
 		switch {
 		case err == nil:
-			open = append(open, one)
+			open = append(open, listener)
 		case errors.Is(err, syscall.EADDRINUSE):
 			ready.Busy = append(ready.Busy, port)
 		default:
@@ -100,13 +102,13 @@ func greet(name string, conn *net.TCPConn) {
 		return
 	}
 	if _, err := io.WriteString(conn, greeting(name, from.Addr())); err == nil {
-		// The other side closes first, so that no port stays in TIME_WAIT here.
+		// Let the client close first: the side that does keeps TIME_WAIT.
 		_, _ = io.Copy(io.Discard, io.LimitReader(conn, 1))
 	}
 }
 
-// serveUDP answers each datagram of a probe with a short one that repeats the
-// identifier and says how long it was.
+// serveUDP answers each datagram of an agent with a greeting that ends with the
+// length of the datagram's payload in bytes.
 func serveUDP(name string, at netip.AddrPort) (io.Closer, error) {
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(at))
 	if err != nil {
@@ -122,7 +124,8 @@ func serveUDP(name string, at netip.AddrPort) (io.Closer, error) {
 			if err != nil || !bytes.HasPrefix(buffer[:n], []byte(magic)) {
 				continue
 			}
-			_, _ = conn.WriteToUDPAddrPort([]byte(fmt.Sprintf("%s%d\n", strings.TrimSpace(greeting(name, from.Addr().Unmap()))+" ", n)), from)
+			answer := fmt.Sprintf("%s %d\n", strings.TrimSpace(greeting(name, from.Addr().Unmap())), n)
+			_, _ = conn.WriteToUDPAddrPort([]byte(answer), from)
 		}
 	}()
 	return conn, nil

@@ -1,8 +1,9 @@
 //go:build linux
 
-// Command probe runs on a machine for some seconds, before anything is
-// installed there: it listens, tries to reach other probes, and says what it
-// saw. Its input and output are those of package wire; it ends with its input.
+// Command agent measures the network from one host. slipway uploads it before
+// it installs anything. The agent listens on ports, connects to the agents of
+// other hosts and prints the results. Package wire defines its input and output.
+// It exits when its input ends.
 package main
 
 import (
@@ -18,11 +19,12 @@ import (
 	"slipway.io/slipway/provision/probe/netprobe/wire"
 )
 
-// lifetime is when a probe ends whose input does not.
-const lifetime = 2 * time.Minute
+// maxLifetime ends the agent if its input stays open, as after a lost
+// connection.
+const maxLifetime = 2 * time.Minute
 
 func main() {
-	time.AfterFunc(lifetime, func() { os.Exit(3) })
+	time.AfterFunc(maxLifetime, func() { os.Exit(3) })
 	removeSelf()
 	if err := run(os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "probe:", err)
@@ -30,8 +32,8 @@ func main() {
 	}
 }
 
-// removeSelf removes the folder made for the program, which goes on without
-// it: so nothing is left even if it is killed.
+// removeSelf deletes the temporary directory of the running program, so that
+// nothing is left behind even if the agent is killed.
 func removeSelf() {
 	path, err := os.Executable()
 	if err != nil {
@@ -57,10 +59,10 @@ func run(in io.Reader, out io.Writer) error {
 	if err := receive(lines, &task); err != nil {
 		return err
 	}
-	if err := answers.Encode(do(hello, task)); err != nil {
+	if err := answers.Encode(measure(task)); err != nil {
 		return err
 	}
-	// The others may still be trying.
+	// Keep listening: other agents may still be connecting.
 	_, err := io.Copy(io.Discard, lines)
 	return err
 }

@@ -13,16 +13,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// headers are those of IPv4 and UDP, in bytes.
-const headers = 28
+// headerSize is the size of the IPv4 and UDP headers, in bytes.
+const headerSize = 28
 
-// usual are the sizes of packets that pass where something takes its share:
-// PPPoE, VXLAN, WireGuard, IPsec, clouds. The last one always passes.
-var usual = []int{9000, 8950, 1500, 1492, 1480, 1460, 1450, 1440, 1430, 1420, 1410, 1400, 1380, 1360, 1340, 1320, 1300, 1280, 1200, 1000, 576}
+// commonSizes are the packet sizes that usual links and tunnels let through:
+// jumbo frames, Ethernet, PPPoE, VXLAN, WireGuard, IPsec, cloud networks. Every
+// IPv4 host accepts the last one (RFC 791).
+var commonSizes = []int{9000, 8950, 1500, 1492, 1480, 1460, 1450, 1440, 1430, 1420, 1410, 1400, 1380, 1360, 1340, 1320, 1300, 1280, 1200, 1000, 576}
 
-// largest is the size of the largest IP packet, up to wanted, that passes with
-// the don't-fragment bit set; 0 if none does. All sizes are sent at once.
-func largest(at netip.AddrPort, wanted int, timeout time.Duration) int {
+// pathMTU returns the size of the largest IP packet, up to wanted bytes, that
+// passes with the don't-fragment bit set; 0 if none does.
+func pathMTU(at netip.AddrPort, wanted int, timeout time.Duration) int {
 	conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(at))
 	if err != nil {
 		return 0
@@ -31,20 +32,20 @@ func largest(at netip.AddrPort, wanted int, timeout time.Duration) int {
 	if dontFragment(conn) != nil {
 		return 0
 	}
-	if best := passes(conn, []int{wanted}, timeout/2); best == wanted {
+	if best := largestAnswered(conn, []int{wanted}, timeout/2); best == wanted {
 		return best
 	}
 	var sizes []int
-	for _, size := range usual {
+	for _, size := range commonSizes {
 		if size < wanted {
 			sizes = append(sizes, size)
 		}
 	}
-	best := passes(conn, sizes, timeout/2)
+	best := largestAnswered(conn, sizes, timeout/2)
 	if best == 0 {
 		return 0
 	}
-	// Between the largest that passed and the next one, find out more.
+	// Search between the largest size that passed and the next larger one.
 	next := wanted
 	for _, size := range sizes {
 		if size > best && size < next {
@@ -55,11 +56,11 @@ func largest(at netip.AddrPort, wanted int, timeout time.Duration) int {
 	for size := best + 1; size < next; size += max(1, (next-best)/32) {
 		finer = append(finer, size)
 	}
-	return max(best, passes(conn, finer, timeout/2))
+	return max(best, largestAnswered(conn, finer, timeout/2))
 }
 
-// dontFragment sets the bit, and lets the kernel send what it believes to be
-// too large for the path.
+// dontFragment sets the don't-fragment bit on outgoing packets, and makes the
+// kernel send packets that are larger than the path MTU it has recorded.
 func dontFragment(conn *net.UDPConn) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -74,14 +75,14 @@ func dontFragment(conn *net.UDPConn) error {
 	return set
 }
 
-// passes sends a packet of each size twice, and gives the largest that was
-// answered within the time.
-func passes(conn *net.UDPConn, sizes []int, timeout time.Duration) int {
+// largestAnswered sends two packets of each size at once, and returns the
+// largest size that the peer answers within the timeout; 0 if it answers none.
+func largestAnswered(conn *net.UDPConn, sizes []int, timeout time.Duration) int {
 	want := 0
 	for range 2 {
 		for _, size := range sizes {
-			payload := append([]byte(magic+"mtu "), make([]byte, max(0, size-headers-len(magic)-4))...)
-			_, _ = conn.Write(payload) // one that the interface itself refuses is not answered
+			payload := append([]byte(magic+"mtu "), make([]byte, max(0, size-headerSize-len(magic)-4))...)
+			_, _ = conn.Write(payload) // a packet larger than the interface's MTU fails here
 			want = max(want, size)
 		}
 	}
@@ -94,11 +95,11 @@ func passes(conn *net.UDPConn, sizes []int, timeout time.Duration) int {
 			return best
 		}
 		if err != nil {
-			continue // an ICMP message: too large
+			continue // an ICMP message: packet too big
 		}
-		words := strings.Fields(string(answer[:n]))
-		if length, err := strconv.Atoi(words[len(words)-1]); err == nil {
-			best = max(best, length+headers)
+		fields := strings.Fields(string(answer[:n]))
+		if length, err := strconv.Atoi(fields[len(fields)-1]); err == nil {
+			best = max(best, length+headerSize)
 		}
 	}
 	return best

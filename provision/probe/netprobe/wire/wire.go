@@ -1,10 +1,10 @@
-// Package wire is what slipway and its probe say to each other: JSON, a line a
-// message, over the standard input and output of the probe.
+// Package wire is the protocol between slipway and the agents of package
+// netprobe: one JSON message a line, over the agent's standard input and output.
 //
-//	slipway: Hello, and the probe listens
-//	probe:   Ready
-//	slipway: Task, once all probes are ready
-//	probe:   Outcome, and the probe listens until its input ends
+//	slipway: Hello
+//	agent:   Ready, once it listens
+//	slipway: Task, once all agents are ready
+//	agent:   Outcome; it listens until its input ends
 package wire
 
 import (
@@ -19,38 +19,39 @@ type Port struct {
 	Number   int    `json:"n"`
 }
 
-// Hello says who the probe is, and where it listens.
+// Hello gives an agent its name and the ports to listen on.
 type Hello struct {
 	Name   string     `json:"name"`
 	IP     netip.Addr `json:"ip"`
 	Listen []Port     `json:"listen"`
 }
 
-// Ready says on which ports the probe could not listen.
+// Ready reports that the agent listens.
 type Ready struct {
+	// Busy are the ports that other programs use.
 	Busy []Port `json:"busy,omitempty"`
-	// Error: it cannot listen at all.
+	// Error is why the agent cannot listen on a port that is free.
 	Error string `json:"error,omitempty"`
 }
 
-// Task is what a probe has to test.
+// Task is what an agent has to measure.
 type Task struct {
 	Peers []Peer `json:"peers"`
-	// Timeout bounds each try.
+	// Timeout limits each attempt to reach a port.
 	Timeout time.Duration `json:"timeout"`
-	// Ask are addresses to ask for by ARP.
+	// Ask lists addresses to resolve by ARP.
 	Ask []netip.Addr `json:"ask,omitempty"`
-	// Disk is a folder in which fdatasync is timed; empty for none.
+	// Disk is a directory in which fdatasync is timed; empty for none.
 	Disk string `json:"disk,omitempty"`
 }
 
-// Peer is another probe.
+// Peer is another agent.
 type Peer struct {
 	Name  string     `json:"name"`
 	IP    netip.Addr `json:"ip"`
 	Ports []Port     `json:"ports"`
-	// MTU is the size in bytes of the IP packets that should pass; MTUPort the
-	// UDP port to send them to, 0 for not at all.
+	// MTU is the size of the IP packets that should pass, in bytes. MTUPort is the
+	// UDP port to send them to; 0 sends none.
 	MTU     int `json:"mtu,omitempty"`
 	MTUPort int `json:"mtuPort,omitempty"`
 }
@@ -62,7 +63,7 @@ const (
 	TimedOut = "timed out"
 )
 
-// Outcome is what a probe saw.
+// Outcome is what an agent measured.
 type Outcome struct {
 	Links      []Link      `json:"links"`
 	Paths      []Path      `json:"paths"`
@@ -70,29 +71,29 @@ type Outcome struct {
 	Disk       *Disk       `json:"disk,omitempty"`
 }
 
-// Link is what became of a try to reach a port.
+// Link is the result of an attempt to reach a port.
 type Link struct {
 	Peer   string `json:"peer"`
 	Port   Port   `json:"port"`
 	Status string `json:"status"`
 	// Detail is the error.
 	Detail string `json:"detail,omitempty"`
-	// Answered is the name of the probe that answered; empty if something else
-	// did, or nothing. SeenAs is the source address that it saw.
+	// Answered is the name of the agent that answered; empty if another program
+	// answered, or none. SeenAs is the source address that the agent saw.
 	Answered string     `json:"answered,omitempty"`
 	SeenAs   netip.Addr `json:"seenAs,omitzero"`
 }
 
-// Path is what passes to a peer.
+// Path is the route to a peer.
 type Path struct {
 	Peer string `json:"peer"`
-	// MTU is the largest IP packet in bytes that passed; 0 if none was sent.
+	// MTU is the largest IP packet that passed, in bytes; 0 if none did.
 	MTU int `json:"mtu,omitempty"`
-	// RoundTrip is the shortest; 0 if nothing came back.
+	// RoundTrip is the shortest round trip; 0 if there was no answer.
 	RoundTrip time.Duration `json:"roundTrip,omitempty"`
 }
 
-// Neighbour is a machine that answered for an address.
+// Neighbour is an answer to an ARP request.
 type Neighbour struct {
 	Address netip.Addr `json:"address"`
 	MAC     string     `json:"mac"`

@@ -15,17 +15,17 @@ import (
 	"slipway.io/slipway/provision/probe/netprobe/wire"
 )
 
-// atOnce bounds the tries at the same moment.
-const atOnce = 128
+// maxParallel limits how many ports are probed at the same time.
+const maxParallel = 128
 
-// do does everything of a task at once.
-func do(hello wire.Hello, task wire.Task) wire.Outcome {
+// measure runs all parts of a task in parallel.
+func measure(task wire.Task) wire.Outcome {
 	var (
-		outcome wire.Outcome
+		outcome = wire.Outcome{Paths: make([]wire.Path, len(task.Peers))}
 		mu      sync.Mutex
 		wait    sync.WaitGroup
 	)
-	slots := make(chan struct{}, atOnce)
+	slots := make(chan struct{}, maxParallel)
 	start := func(work func()) {
 		wait.Go(func() {
 			slots <- struct{}{}
@@ -37,72 +37,42 @@ func do(hello wire.Hello, task wire.Task) wire.Outcome {
 		wait.Go(func() { outcome.Disk = timeDisk(task.Disk) })
 	}
 	if len(task.Ask) > 0 {
-		wait.Go(func() { outcome.Neighbours = ask(task.Ask) })
+		wait.Go(func() { outcome.Neighbours = resolve(task.Ask) })
 	}
-	for _, peer := range task.Peers {
-		path := wire.Path{Peer: peer.Name}
+	for i, peer := range task.Peers {
+		path := &outcome.Paths[i]
+		path.Peer = peer.Name
 		for _, port := range peer.Ports {
 			start(func() {
-				link, roundTrip := try(peer, port, task.Timeout)
+				link, roundTrip := connect(peer, port, task.Timeout)
 				mu.Lock()
 				defer mu.Unlock()
 				outcome.Links = append(outcome.Links, link)
-				record(&outcome, peer.Name, roundTrip, 0)
+				if roundTrip > 0 && (path.RoundTrip == 0 || roundTrip < path.RoundTrip) {
+					path.RoundTrip = roundTrip
+				}
 			})
 		}
 		if peer.MTUPort != 0 {
 			start(func() {
-				size := largest(netip.AddrPortFrom(peer.IP, uint16(peer.MTUPort)), peer.MTU, task.Timeout)
-				mu.Lock()
-				defer mu.Unlock()
-				record(&outcome, peer.Name, 0, size)
+				path.MTU = pathMTU(netip.AddrPortFrom(peer.IP, uint16(peer.MTUPort)), peer.MTU, task.Timeout)
 			})
 		}
-		mu.Lock()
-		if !known(outcome.Paths, peer.Name) {
-			outcome.Paths = append(outcome.Paths, path)
-		}
-		mu.Unlock()
 	}
 	wait.Wait()
 	return outcome
 }
 
-func known(paths []wire.Path, peer string) bool {
-	for _, p := range paths {
-		if p.Peer == peer {
-			return true
-		}
-	}
-	return false
-}
-
-// record keeps the shortest round trip to a peer, and the MTU.
-func record(outcome *wire.Outcome, peer string, roundTrip time.Duration, mtu int) {
-	if !known(outcome.Paths, peer) {
-		outcome.Paths = append(outcome.Paths, wire.Path{Peer: peer})
-	}
-	for i := range outcome.Paths {
-		p := &outcome.Paths[i]
-		if p.Peer != peer {
-			continue
-		}
-		if roundTrip > 0 && (p.RoundTrip == 0 || roundTrip < p.RoundTrip) {
-			p.RoundTrip = roundTrip
-		}
-		p.MTU = max(p.MTU, mtu)
-	}
-}
-
-// try reaches one port of a peer.
-func try(peer wire.Peer, port wire.Port, timeout time.Duration) (wire.Link, time.Duration) {
+// connect connects to one port of a peer, and returns the result and the round
+// trip time (0 without an answer).
+func connect(peer wire.Peer, port wire.Port, timeout time.Duration) (wire.Link, time.Duration) {
 	at := netip.AddrPortFrom(peer.IP, uint16(port.Number))
 	link := wire.Link{Peer: peer.Name, Port: port}
-	reach := reachUDP
+	dial := dialUDP
 	if port.Protocol == "tcp" {
-		reach = reachTCP
+		dial = dialTCP
 	}
-	name, seen, roundTrip, err := reach(at, timeout)
+	name, seen, roundTrip, err := dial(at, timeout)
 	link.Answered, link.SeenAs = name, seen
 	switch {
 	case err == nil:
@@ -110,14 +80,15 @@ func try(peer wire.Peer, port wire.Port, timeout time.Duration) (wire.Link, time
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
 		link.Status = wire.TimedOut
 	default:
-		// A RST, or an ICMP message: unreachable, prohibited.
+		// A RST, or an ICMP message such as "port unreachable".
 		link.Status, link.Detail = wire.Refused, err.Error()
 	}
 	return link, roundTrip
 }
 
-// reachTCP connects, and reads the greeting if there is one.
-func reachTCP(at netip.AddrPort, timeout time.Duration) (name string, seen netip.Addr, roundTrip time.Duration, err error) {
+// dialTCP connects and reads the greeting. Name and seen are empty if the
+// server is not an agent.
+func dialTCP(at netip.AddrPort, timeout time.Duration) (name string, seen netip.Addr, roundTrip time.Duration, err error) {
 	before := time.Now()
 	conn, err := net.DialTimeout("tcp4", at.String(), timeout)
 	if err != nil {
@@ -131,10 +102,11 @@ func reachTCP(at netip.AddrPort, timeout time.Duration) (name string, seen netip
 	return name, seen, roundTrip, nil
 }
 
-// udpTries is how often a datagram is sent: one may be lost.
+// udpTries is how often a datagram is sent, because the network may lose it.
 const udpTries = 3
 
-func reachUDP(at netip.AddrPort, timeout time.Duration) (name string, seen netip.Addr, roundTrip time.Duration, err error) {
+// dialUDP sends a datagram and waits for the answer, like dialTCP.
+func dialUDP(at netip.AddrPort, timeout time.Duration) (name string, seen netip.Addr, roundTrip time.Duration, err error) {
 	conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(at))
 	if err != nil {
 		return "", netip.Addr{}, 0, err
@@ -144,7 +116,7 @@ func reachUDP(at netip.AddrPort, timeout time.Duration) (name string, seen netip
 	for range udpTries {
 		before := time.Now()
 		if _, err = conn.Write([]byte(magic + "?")); err != nil {
-			continue // the ICMP answer to the one before
+			continue // the ICMP answer to the datagram before
 		}
 		_ = conn.SetReadDeadline(before.Add(timeout / udpTries))
 		var n int
@@ -156,7 +128,7 @@ func reachUDP(at netip.AddrPort, timeout time.Duration) (name string, seen netip
 	return "", netip.Addr{}, 0, err
 }
 
-// timedOut makes the time-out of a dial be os.ErrDeadlineExceeded.
+// timedOut maps the timeout of a dial to os.ErrDeadlineExceeded.
 func timedOut(err error) error {
 	var network net.Error
 	if errors.As(err, &network) && network.Timeout() {

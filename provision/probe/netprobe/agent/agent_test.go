@@ -15,7 +15,7 @@ import (
 	"slipway.io/slipway/provision/probe/netprobe/wire"
 )
 
-func TestGreetingsAreRead(t *testing.T) {
+func TestGreetingsAreParsed(t *testing.T) {
 	t.Parallel()
 	addr := netip.MustParseAddr("192.0.2.7")
 	if name, seen := parseGreeting([]byte(greeting("w-1", addr))); name != "w-1" || seen != addr {
@@ -23,12 +23,12 @@ func TestGreetingsAreRead(t *testing.T) {
 	}
 	for _, bad := range []string{"", "SSH-2.0-OpenSSH\r\n", "slipway-probe ", "slipway-probe w-1 nowhere\n"} {
 		if name, _ := parseGreeting([]byte(bad)); name != "" {
-			t.Errorf("%q is read as %q", bad, name)
+			t.Errorf("%q is parsed as %q", bad, name)
 		}
 	}
 }
 
-func TestNeighboursAreThoseThatAnswered(t *testing.T) {
+func TestOnlyCompleteARPEntriesAreNeighbours(t *testing.T) {
 	t.Parallel()
 	table := `IP address       HW type     Flags       HW address            Mask     Device
 192.0.2.1        0x1         0x2         02:00:00:00:00:01     *        eth0
@@ -42,22 +42,22 @@ func TestNeighboursAreThoseThatAnswered(t *testing.T) {
 	}
 }
 
-func TestAPortThatNobodyHasIsRefused(t *testing.T) {
+func TestAPortWithoutAListenerIsRefused(t *testing.T) {
 	t.Parallel()
 	peer := wire.Peer{Name: "x", IP: netip.MustParseAddr("127.0.81.1")}
 	for _, protocol := range []string{"tcp", "udp"} {
-		link, _ := try(peer, wire.Port{Protocol: protocol, Number: 9}, 300*time.Millisecond)
+		link, _ := connect(peer, wire.Port{Protocol: protocol, Number: 9}, 300*time.Millisecond)
 		if link.Status != wire.Refused || !strings.Contains(link.Detail, "refused") {
 			t.Errorf("%s: got %+v", protocol, link)
 		}
 	}
 }
 
-func TestAMessageThatIsNoneEndsTheProbe(t *testing.T) {
+func TestAnInvalidMessageEndsTheAgent(t *testing.T) {
 	t.Parallel()
 	for _, in := range []string{"", "hello\n", `{"name":"a","ip":"127.0.81.2"}` + "\nwhat\n"} {
 		if err := run(strings.NewReader(in), &bytes.Buffer{}); err == nil {
-			t.Errorf("%q is no error", in)
+			t.Errorf("%q is accepted", in)
 		}
 	}
 }
