@@ -105,7 +105,7 @@ func TestAnUnknownDistributionIsRefused(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, alone+"addons: [{name: longhorn}]\n")
 	fixture.Facts("cp-1").OS = facts.OS{ID: "alpine"}
-	if err := fixture.Apply(Storage()); err == nil || !strings.Contains(err.Error(), `"alpine" is not known`) {
+	if err := fixture.Apply(Storage()); err == nil || !strings.Contains(err.Error(), `unsupported distribution "alpine"`) {
 		t.Errorf("got %v", err)
 	}
 }

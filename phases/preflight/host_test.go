@@ -55,7 +55,7 @@ func hostFaults(t *testing.T) map[string][]fault {
 	const v2 = "[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc.options]\nSystemdCgroup = "
 	return map[string][]fault{
 		"init-system":  {{"another init", "", func(f *facts.Facts) { f.Init = "runit" }, bad, `process 1 is "runit"`, "runs systemd"}},
-		"distribution": {{"a distribution without a family", "", func(f *facts.Facts) { f.OS = facts.OS{ID: "alpine"} }, bad, `"alpine" is not known: use one of debian, ubuntu, rhel`, "preflight.ignore"}},
+		"distribution": {{"a distribution without a family", "", func(f *facts.Facts) { f.OS = facts.OS{ID: "alpine"} }, bad, `unsupported distribution "alpine": use one of debian, ubuntu, rhel`, "preflight.ignore"}},
 		"selinux": {
 			{"SELinux of Rocky", "", func(f *facts.Facts) { f.OS.ID, f.SELinux = "rocky", "enforcing" }, warn, "SELinux is enforcing", "setenforce 0"},
 			{"SELinux that only reports", "", func(f *facts.Facts) { f.SELinux = "permissive" }, nil, "", ""},

@@ -21,7 +21,7 @@ func TestCmdString(t *testing.T) {
 		{"secrets are replaced, the longer first", host.Cmd{Argv: []string{"join", "abc.def", "abc"}, Secret: []string{"abc", "abc.def"}}, "join <secret> <secret>"},
 		{"a secret that needs quotes is replaced", host.Cmd{Argv: []string{"join", "it's"}, Secret: []string{"it's"}}, "join <secret>"},
 		{"a secret in the name is replaced", host.Cmd{Name: "join abc", Argv: []string{"x"}, Secret: []string{"abc"}}, "join <secret>"},
-		{"an empty secret is none", host.Cmd{Argv: []string{"join"}, Secret: []string{""}}, "join"},
+		{"an empty secret is ignored", host.Cmd{Argv: []string{"join"}, Secret: []string{""}}, "join"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

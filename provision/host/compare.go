@@ -5,8 +5,8 @@ import (
 	"io/fs"
 )
 
-// EnsureFiles writes those of files that differ on the host, and reports
-// whether there were any.
+// EnsureFiles writes the files that differ on the host. It reports whether it
+// wrote any.
 func EnsureFiles(ctx context.Context, h Host, files ...File) (changed bool, err error) {
 	differ, err := h.Differs(ctx, files...)
 	if err != nil || len(differ) == 0 {

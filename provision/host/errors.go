@@ -6,41 +6,39 @@ import (
 	"strings"
 )
 
-// The kinds of failure on which callers decide. Errors of the transport wrap
-// one of them.
+// Callers decide on these kinds of failure. Errors of the transport wrap one of
+// them.
 var (
 	// ErrUnreachable: connecting failed, or the connection was lost and
-	// reconnecting failed. Worth a retry.
+	// reconnecting failed. A retry may help.
 	ErrUnreachable = errors.New("unreachable")
-	// ErrAuth: the host refused the user or every key. Not worth a retry.
+	// ErrAuth: the host refused the user or every key. A retry does not help.
 	ErrAuth = errors.New("authentication refused")
 	// ErrSudo: the user may not become root, or the password is wrong.
 	ErrSudo = errors.New("sudo denied")
 	// ErrOutcomeUnknown: the connection was lost while a command ran. Whether it
-	// ended, and with what result, is unknown.
+	// ended, and how, is unknown.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
-	// ErrPlanned: a plan cannot answer, because the answer may depend on a change
-	// that it only recorded.
+	// ErrPlanned: the result may depend on a change that the plan only recorded.
 	ErrPlanned = errors.New("depends on a planned change")
 	// ErrCorrupt: a file differs from what was sent or recorded.
 	ErrCorrupt = errors.New("checksum differs")
 )
 
-// HostKeyError: the host's host key is unknown or another one than
-// known_hosts has.
+// HostKeyError: the host key is not in known_hosts, or differs from the key in
+// known_hosts.
 type HostKeyError struct {
-	// Host is the inventory's name, Address "host:port".
+	// Host is the name in the inventory, Address "host:port".
 	Host, Address string
-	// KeyType and Fingerprint (SHA256:…, as ssh-keygen -l prints it) are of
-	// the key that was offered.
+	// KeyType and Fingerprint (SHA256:…, as ssh-keygen -l prints it) describe the
+	// key that the host offers.
 	KeyType, Fingerprint string
-	// Changed: known_hosts has another key for this address, from the places
-	// in Known ("path:line").
+	// Changed: known_hosts has other keys for this address, at the lines in Known
+	// ("path:line").
 	Changed bool
 	Known   []string
-	// KnownTypes are the types of those keys. Without KeyType among them the
-	// host may be the same one, which no longer offers the type that was
-	// recorded.
+	// KnownTypes are the types of those keys. If KeyType is not among them, the
+	// host may be the same one and no longer offer the recorded type.
 	KnownTypes []string
 }
 
@@ -52,16 +50,16 @@ func (e *HostKeyError) Error() string {
 	return fmt.Sprintf("%s: the host key of %s is unknown: %s %s", e.Host, e.Address, e.KeyType, e.Fingerprint)
 }
 
-// ExitError: a command ran and ended with another exit code than 0.
+// ExitError: a command ran and exited with a code other than 0.
 type ExitError struct {
 	Host string
 	// Command is the command as Cmd.String prints it.
 	Command string
 	// Code is the exit code; -1 if a signal ended the command.
 	Code int
-	// Signal is the name of that signal, without SIG; empty otherwise.
+	// Signal is the name of that signal, without SIG.
 	Signal string
-	// Stdout and Stderr hold the output, secrets replaced.
+	// Stdout and Stderr hold the output, with secrets replaced.
 	Stdout, Stderr string
 }
 
@@ -69,8 +67,8 @@ func (e *ExitError) Error() string {
 	return fmt.Sprintf("%s: %s: %s", e.Host, e.Command, e.Ending())
 }
 
-// Ending is how the command ended, and the last line that it said on standard
-// error: "exit code 1: no such file".
+// Ending returns how the command ended, and the last line of standard error:
+// "exit code 1: no such file".
 func (e *ExitError) Ending() string {
 	how := fmt.Sprintf("exit code %d", e.Code)
 	if e.Signal != "" {
@@ -87,8 +85,8 @@ func lastLine(s string) string {
 	return strings.TrimSpace(lines[len(lines)-1])
 }
 
-// Exited says whether a command ran and exited with an error, as one does
-// whose program is not installed yet; nothing else went wrong then.
+// Exited reports whether err is the exit code of a command, such as that of a
+// program that is not installed yet, and not a failure to run it.
 func Exited(err error) bool {
 	var exit *ExitError
 	return errors.As(err, &exit)

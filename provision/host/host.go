@@ -1,8 +1,8 @@
-// Package host is the seam between the engine and a host: what can be asked of
-// it (Query, ReadFile, Differs) and what changes it (Run, WriteFiles, Upload).
+// Package host defines the interface Host, through which the engine reads a host
+// (Query, ReadFile, Differs) and changes it (Run, WriteFiles, Upload).
 //
-// Package ssh has the real hosts, hosttest a strict fake. Packages record, plan
-// and journal wrap a Host to see its changes.
+// Package ssh implements it over SSH, package hosttest as a strict fake. Packages
+// record, plan and journal wrap a Host to intercept its changes.
 package host
 
 import (
@@ -23,29 +23,27 @@ type Host interface {
 	fmt.Stringer
 
 	// Query runs a command that only reads. It also runs in a plan.
-	// A command that exits with another code than 0 is an *ExitError.
+	// If the command exits with a code other than 0, the error is an *ExitError.
 	Query(ctx context.Context, cmd Cmd) (Result, error)
 
 	// Run runs a command that changes the host. A plan records it instead.
-	// A command that exits with another code than 0 is an *ExitError.
+	// If the command exits with a code other than 0, the error is an *ExitError.
 	Run(ctx context.Context, cmd Cmd) (Result, error)
 
 	// ReadFile reads a whole file as root. If it does not exist, the error wraps
 	// fs.ErrNotExist.
 	ReadFile(ctx context.Context, path string) ([]byte, error)
 
-	// Differs returns those of files that WriteFiles would change, in order. It
-	// changes nothing.
+	// Differs returns the files that WriteFiles would change, in order.
 	Differs(ctx context.Context, files ...File) ([]File, error)
 
-	// WriteFiles puts files in place, in order. It does not compare first: see
-	// EnsureFiles. A reader never sees a part of a file: it is written beside
-	// its path, synced, verified and renamed. Missing parent directories are
-	// created with mode 0755.
+	// WriteFiles writes files in order, without comparing them first (see
+	// EnsureFiles). It replaces each file atomically: it writes a temporary file
+	// in the same directory, syncs, verifies and renames it. It creates missing
+	// parent directories with mode 0755.
 	WriteFiles(ctx context.Context, files ...File) error
 
-	// Upload puts large files in place, whether or not they are there already:
-	// ask for their sums first.
+	// Upload writes large files, without comparing them first: see journal.Sums.
 	Upload(ctx context.Context, blobs ...Blob) error
 }
 
@@ -58,32 +56,31 @@ type Dialer interface {
 // Cmd is a command as argv. No shell interprets it: the transport quotes it as
 // it needs.
 type Cmd struct {
-	// Name says in plans, logs and the journal what the command does, where
-	// Argv alone does not. May be empty.
+	// Name describes the command in plans, logs and the journal. If empty, they
+	// show Argv.
 	Name string
 	// Argv is the program and its arguments.
 	Argv []string
-	// Stdin is given to the command; nil is an empty input.
+	// Stdin is the standard input; nil is an empty one.
 	Stdin io.Reader
 	// Sudo runs the command as root.
 	Sudo bool
-	// Secret lists strings that must not appear in logs, errors or the
-	// journal; they are replaced there. Secrets themselves travel by Stdin.
+	// Secret lists strings that are replaced in logs, errors and the journal.
+	// Other users can read Argv on the host: pass secrets through Stdin.
 	Secret []string
-	// Undo is the command with which reset undoes this one, as root; nil if there
-	// is nothing to undo. The journal keeps it.
+	// Undo is the command that undoes this one, as root; nil if there is nothing
+	// to undo. The journal keeps it, and reset runs it.
 	Undo []string
-	// Output receives the combined output as it comes, without a limit, for the
-	// log of a long step; nil discards it.
+	// Output receives standard output and standard error as they are printed,
+	// without a limit; nil discards them.
 	Output io.Writer
 }
 
-// scriptArgv is how a script on standard input runs.
+// scriptArgv runs a script from standard input.
 var scriptArgv = []string{"sh", "-s", "--"}
 
-// Script is a Cmd that runs a fixed shell script, given over standard input to
-// `sh -s --`, with args as its positional parameters, as root. The name says
-// in plans, logs and the journal what the script is.
+// Script returns a Cmd that runs a shell script as root, with args as its
+// positional parameters. The script is the standard input of `sh -s --`.
 func Script(name string, script []byte, args ...string) Cmd {
 	return Cmd{
 		Name:  name,
@@ -93,8 +90,8 @@ func Script(name string, script []byte, args ...string) Cmd {
 	}
 }
 
-// String is the command for people: one with a name by that, and a script with
-// its arguments too. Secrets are replaced.
+// String returns the command for messages: the name if it has one, followed by
+// the arguments of a script; Argv otherwise. Secrets are replaced.
 func (c Cmd) String() string {
 	var words []string
 	argv := c.Argv
@@ -117,7 +114,7 @@ func (c Cmd) String() string {
 
 // Result is the output of a command that exited with 0.
 type Result struct {
-	// Stdout is the whole standard output, at most MaxStdout bytes; Stderr the
+	// Stdout is the whole standard output, at most MaxStdout bytes. Stderr is the
 	// last MaxStderr bytes of standard error.
 	Stdout, Stderr []byte
 }
@@ -129,22 +126,22 @@ type File struct {
 	// Content is the whole content; empty for a directory.
 	Content []byte
 	// Mode holds the permission bits (0 means 0644, or 0755 for a directory);
-	// with fs.ModeDir the File is a directory. If it did not exist before, it
-	// belongs to slipway: reset removes it with its contents.
+	// with fs.ModeDir the File is a directory. reset deletes a directory that
+	// slipway created, with its contents.
 	Mode fs.FileMode
-	// UID and GID own the file; zero is root.
+	// UID and GID are the owner; 0 is root.
 	UID, GID int
-	// Secret keeps the content out of plans and logs.
+	// Secret hides the content in plans and logs.
 	Secret bool
 }
 
-// Blob is a large file of localhost to put on a host.
+// Blob is a large local file to upload.
 type Blob struct {
-	// Path is its absolute path on the host.
+	// Path is the absolute path on the host.
 	Path string
-	// Source is the path of the local file.
+	// Source is the path on localhost.
 	Source string
-	// SHA256 is its checksum in lower-case hex, Size its length in bytes.
+	// SHA256 is the checksum in lower-case hex, Size the length in bytes.
 	SHA256 string
 	Size   int64
 	// Mode holds the permission bits (0 means 0644). The owner is root.

@@ -6,33 +6,34 @@ import (
 	"io"
 )
 
-// How much of a command's output its Result holds.
+// The limits of the output in a Result.
 const (
 	// MaxStdout is the limit of standard output, in bytes. A command that
 	// prints more fails with ErrOutputLimit.
 	MaxStdout = 16 << 20
-	// MaxStderr is the limit of standard error, in bytes. The end is kept.
+	// MaxStderr is the limit of standard error, in bytes. Earlier output is
+	// discarded.
 	MaxStderr = 64 << 10
 )
 
-// ErrOutputLimit means that a command printed more than MaxStdout bytes.
+// ErrOutputLimit: a command printed more than MaxStdout bytes.
 var ErrOutputLimit = errors.New("the command printed more than 16 MiB on standard output")
 
-// Output collects what one command prints, within the limits above. The zero
-// value is ready for use.
+// Output collects the output of one command, within the limits above. The zero
+// value is ready to use.
 type Output struct {
 	stdout head
 	stderr tail
 }
 
-// Stdout receives standard output. Writing never fails, so that a command that
-// prints too much still ends.
+// Stdout receives standard output. Writes never fail, so that a command that
+// prints too much is not blocked.
 func (o *Output) Stdout() io.Writer { return &o.stdout }
 
-// Stderr receives standard error. Writing never fails.
+// Stderr receives standard error. Writes never fail.
 func (o *Output) Stderr() io.Writer { return &o.stderr }
 
-// Result returns what was kept. Its error is ErrOutputLimit or nil.
+// Result returns the collected output. The error is ErrOutputLimit or nil.
 func (o *Output) Result() (Result, error) {
 	result := Result{Stdout: o.stdout.Bytes(), Stderr: o.stderr.last()}
 	if o.stdout.exceeded {
@@ -54,7 +55,7 @@ func (h *head) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// tail keeps the last MaxStderr bytes, and at most twice that in memory.
+// tail keeps the last MaxStderr bytes. It uses at most twice that in memory.
 type tail struct{ kept []byte }
 
 func (t *tail) Write(p []byte) (int, error) {

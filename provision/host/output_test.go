@@ -9,7 +9,7 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-func TestOutputHoldsWhatACommandPrints(t *testing.T) {
+func TestOutputHoldsTheOutputOfACommand(t *testing.T) {
 	t.Parallel()
 	var out host.Output
 	for _, part := range []string{"one ", "two"} {

@@ -5,19 +5,18 @@ import (
 	"strings"
 )
 
-// bare are the characters that mean nothing to a POSIX shell.
+// bare are the characters without a special meaning in a POSIX shell.
 const bare = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+:,./-="
 
-// reserved are the words that a shell takes for its own where a command is
-// expected (POSIX 2.4, and those of bash and ksh).
+// reserved are the reserved words of POSIX (2.4), bash and ksh.
 var reserved = []string{
 	"case", "coproc", "do", "done", "elif", "else", "esac", "fi", "for", "function", "if", "in",
 	"namespace", "select", "then", "time", "until", "while",
 }
 
-// Quote writes argv so that a POSIX shell reads back exactly these words. It is
-// the only place where slipway quotes: sshd gives every command to the user's
-// login shell. A word cannot hold a NUL byte; see Cmd.Check.
+// Quote returns a command line that a POSIX shell splits into exactly the words
+// of argv. sshd passes every command to the user's login shell. A word must not
+// contain a NUL byte: see Cmd.Check.
 func Quote(argv []string) string {
 	words := make([]string, len(argv))
 	for i, word := range argv {

@@ -12,7 +12,7 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// throughShell lets a real shell read the words back, as sshd lets it.
+// throughShell returns the words that a shell parses from the quoted argv.
 func throughShell(t *testing.T, argv []string) []string {
 	t.Helper()
 	line := host.Quote(append([]string{"printf", `%s\0`}, argv...))
@@ -27,7 +27,7 @@ func throughShell(t *testing.T, argv []string) []string {
 	return words
 }
 
-func TestQuoteIsReadBackByAShell(t *testing.T) {
+func TestAShellParsesQuotedWords(t *testing.T) {
 	t.Parallel()
 	for name, argv := range map[string][]string{
 		"plain words":                {"kubeadm", "init"},
@@ -40,20 +40,20 @@ func TestQuoteIsReadBackByAShell(t *testing.T) {
 		"globs":                      {"*", "?", "[a-z]", "{a,b}", "~", "~root"},
 		"operators":                  {";", "&", "|", "<", ">", "(", ")", "&&", "||", "#", "!"},
 		"assignments and options":    {"A=b", "--flag=value", "-x", "--"},
-		"bytes that are no UTF-8":    {"\xff\xfe", "\x01\x7f"},
-		"other scripts":              {"größe", "集群", "🚢"},
-		"words of the shell":         {"if", "then", "done", "{", "}", "time"},
+		"bytes that are not UTF-8":   {"\xff\xfe", "\x01\x7f"},
+		"letters that are not ASCII": {"größe", "集群", "🚢"},
+		"reserved words":             {"if", "then", "done", "{", "}", "time"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if diff := cmp.Diff(argv, throughShell(t, argv)); diff != "" {
-				t.Errorf("the shell read other words (-sent +read):\n%s", diff)
+				t.Errorf("the shell parsed other words (-quoted +parsed):\n%s", diff)
 			}
 		})
 	}
 }
 
-func TestQuoteOfRandomBytesIsReadBackByAShell(t *testing.T) {
+func TestAShellParsesQuotedRandomBytes(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
 	var argv []string
@@ -65,11 +65,11 @@ func TestQuoteOfRandomBytesIsReadBackByAShell(t *testing.T) {
 		argv = append(argv, string(word))
 	}
 	if diff := cmp.Diff(argv, throughShell(t, argv)); diff != "" {
-		t.Errorf("the shell read other words (-sent +read):\n%s", diff)
+		t.Errorf("the shell parsed other words (-quoted +parsed):\n%s", diff)
 	}
 }
 
-func TestQuoteKeepsTheFirstWordACommand(t *testing.T) {
+func TestAShellRunsTheQuotedFirstWordAsACommand(t *testing.T) {
 	t.Parallel()
 	for _, word := range []string{"if", "A=b", "while", "for", "!", "{"} {
 		// Unquoted, none of these would be looked up as a program.
@@ -81,7 +81,7 @@ func TestQuoteKeepsTheFirstWordACommand(t *testing.T) {
 	}
 }
 
-func TestQuoteLeavesReadableWordsAlone(t *testing.T) {
+func TestQuoteQuotesOnlyWordsThatNeedIt(t *testing.T) {
 	t.Parallel()
 	for want, argv := range map[string][]string{
 		"kubeadm init --config=/etc/k.yaml":     {"kubeadm", "init", "--config=/etc/k.yaml"},
@@ -102,7 +102,7 @@ func FuzzQuote(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b string) {
 		argv := []string{a, b}
 		if (host.Cmd{Argv: append([]string{"x"}, argv...)}).Check() != nil {
-			t.Skip("holds a NUL byte")
+			t.Skip("contains a NUL byte")
 		}
 		if diff := cmp.Diff(fmt.Sprintf("%q", argv), fmt.Sprintf("%q", throughShell(t, argv))); diff != "" {
 			t.Error(diff)

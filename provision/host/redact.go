@@ -11,11 +11,11 @@ import (
 	"sync"
 )
 
-// Redacted stands where a secret was.
+// Redacted replaces a secret.
 const Redacted = "<secret>"
 
-// Redact replaces every secret in s, longer ones first, so that a secret that
-// is part of another one leaves no rest of it.
+// Redact replaces every secret in s. It replaces longer secrets first, because
+// one secret may contain another.
 func Redact(s string, secrets []string) string {
 	if len(secrets) == 0 {
 		return s
@@ -29,24 +29,23 @@ func Redact(s string, secrets []string) string {
 	return s
 }
 
-// Check says what makes a command impossible to send.
+// Check returns an error if the command cannot be sent to a host.
 func (c Cmd) Check() error {
 	if len(c.Argv) == 0 || c.Argv[0] == "" {
 		return errors.New("empty command")
 	}
 	for i, word := range c.Argv {
 		if strings.ContainsRune(word, 0) {
-			return fmt.Errorf("argument %d of %s holds a NUL byte", i, c.Argv[0])
+			return fmt.Errorf("argument %d of %s contains a NUL byte", i, c.Argv[0])
 		}
 	}
 	return nil
 }
 
-// RedactWriter passes what is written on to w with every secret replaced. With
-// secrets it passes whole lines on, since one may be split between two writes;
-// Flush passes on the last, unfinished line. It is safe for concurrent use,
-// which makes it fit for the stdout and stderr of one command. Errors of w are
-// dropped: a log that cannot be written must not fail the command.
+// RedactWriter replaces secrets in the text that is written to it and writes the
+// result to w. If there are secrets, it buffers a line until its end, because a
+// secret may be split between two writes. It ignores errors of w: a log that
+// cannot be written must not fail the command. It is safe for concurrent use.
 type RedactWriter struct {
 	w       io.Writer
 	secrets []string
@@ -55,7 +54,7 @@ type RedactWriter struct {
 	line []byte
 }
 
-// NewRedactWriter makes one for w; secrets may be empty.
+// NewRedactWriter returns a RedactWriter for w. Secrets may be empty.
 func NewRedactWriter(w io.Writer, secrets []string) *RedactWriter {
 	return &RedactWriter{w: w, secrets: secrets}
 }
@@ -76,7 +75,7 @@ func (r *RedactWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Flush passes on what is left.
+// Flush writes the last line if it is incomplete.
 func (r *RedactWriter) Flush() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

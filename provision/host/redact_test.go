@@ -52,7 +52,7 @@ func TestRedactWriterFindsASecretSplitBetweenWrites(t *testing.T) {
 	}
 }
 
-func TestRedactWriterWithoutSecretsPassesAtOnce(t *testing.T) {
+func TestRedactWriterWithoutSecretsDoesNotBuffer(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
 	_, _ = host.NewRedactWriter(&log, nil).Write([]byte("half a line"))
@@ -61,7 +61,7 @@ func TestRedactWriterWithoutSecretsPassesAtOnce(t *testing.T) {
 	}
 }
 
-func TestCheckRefusesWhatCannotBeSent(t *testing.T) {
+func TestCheckRefusesInvalidCommands(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		argv []string

@@ -20,54 +20,54 @@ import (
 	hostscripts "slipway.io/slipway/templates/host"
 )
 
-// receivedCorrupt is the exit code of the receiving script for a file that is
-// not what was sent (EX_DATAERR of sysexits.h).
+// receivedCorrupt is the exit code of receive.sh for a file that differs from
+// its checksum (EX_DATAERR of sysexits.h).
 const receivedCorrupt = 65
 
-// Sender sends files to many hosts, several in one stream, which costs both
-// sides far less than a request and an answer for each packet. What it reads
-// here is hashed once, whatever the number of hosts. The hosts need tar.
+// Sender sends files to hosts. The files of a directory travel in one tar stream,
+// which costs far less CPU than SFTP. A local file is hashed once, regardless of
+// the number of hosts. The hosts need tar.
 type Sender struct {
 	mu   sync.Mutex
 	sums map[string]func() (sums, error)
 }
 
-// sums of a local file, in lower-case hex.
+// sums are the checksums of a local file, in lower-case hex.
 type sums struct{ sha256, blake2b string }
 
-// Send brings files to one host, whether or not they are there already. The
-// files of a folder are put in place together, once all of them are verified;
-// what is not as Blob.SHA256 says, here or there, is an error that wraps
-// ErrCorrupt. It is a Run for each folder.
+// Send sends files to a host, in one Run for each directory. It does not compare
+// them with existing files. The files of a directory are verified and then all
+// moved to their paths. If a file differs from Blob.SHA256, on localhost or on
+// the host, the error wraps ErrCorrupt.
 func (s *Sender) Send(ctx context.Context, h Host, blobs []Blob) error {
-	var folders []string
-	byFolder := map[string][]Blob{}
+	var dirs []string
+	byDir := map[string][]Blob{}
 	for _, blob := range blobs {
-		folder := path.Dir(blob.Path)
-		if byFolder[folder] == nil {
-			folders = append(folders, folder)
+		dir := path.Dir(blob.Path)
+		if byDir[dir] == nil {
+			dirs = append(dirs, dir)
 		}
-		byFolder[folder] = append(byFolder[folder], blob)
+		byDir[dir] = append(byDir[dir], blob)
 	}
-	for _, folder := range folders {
-		err := s.send(ctx, h, folder, byFolder[folder])
+	for _, dir := range dirs {
+		err := s.send(ctx, h, dir, byDir[dir])
 		if errors.Is(err, ErrOutcomeUnknown) || errors.Is(err, ErrUnreachable) {
-			// The connection broke. Sending twice does no harm.
-			err = s.send(ctx, h, folder, byFolder[folder])
+			// The connection was lost. Sending twice is harmless.
+			err = s.send(ctx, h, dir, byDir[dir])
 		}
 		if err != nil {
-			return fmt.Errorf("%s: upload to %s: %w", h, folder, err)
+			return fmt.Errorf("%s: upload to %s: %w", h, dir, err)
 		}
 	}
 	return nil
 }
 
-func (s *Sender) send(ctx context.Context, h Host, folder string, blobs []Blob) error {
+func (s *Sender) send(ctx context.Context, h Host, dir string, blobs []Blob) error {
 	var size int64
 	for _, blob := range blobs {
 		size += blob.Size
 	}
-	argv := []string{"sh", "-c", hostscripts.Receive, "receive.sh", folder, strconv.FormatInt(size, 10)}
+	argv := []string{"sh", "-c", hostscripts.Receive, "receive.sh", dir, strconv.FormatInt(size, 10)}
 	read, write := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
@@ -76,7 +76,7 @@ func (s *Sender) send(ctx context.Context, h Host, folder string, blobs []Blob) 
 		done <- err
 	}()
 	_, err := h.Run(ctx, Cmd{Name: "receive.sh", Argv: argv, Stdin: read, Sudo: true})
-	// What is not read any more is not written either.
+	// Unblock the writer if the command did not read everything.
 	read.CloseWithError(io.ErrClosedPipe)
 	sent := <-done
 	var exit *ExitError
@@ -92,7 +92,7 @@ func (s *Sender) send(ctx context.Context, h Host, folder string, blobs []Blob) 
 	}
 }
 
-// sumsOf hashes a local file, the first time only.
+// sumsOf hashes a local file, or returns its checksums of an earlier call.
 func (s *Sender) sumsOf(blob Blob) (sums, error) {
 	s.mu.Lock()
 	if s.sums == nil {
@@ -128,8 +128,8 @@ func hashFile(name string) (sums, error) {
 	return sums{hex.EncodeToString(sha.Sum(nil)), hex.EncodeToString(blake.Sum(nil))}, nil
 }
 
-// archive writes the blobs as a tar archive, under their base names, and last
-// the files with their sums: they are hashed while they are sent.
+// archive writes the blobs as a tar archive, under their base names. The files
+// with the checksums come last, because hashing runs while the blobs are sent.
 func (s *Sender) archive(ctx context.Context, w io.Writer, blobs []Blob) error {
 	var hashing errgroup.Group
 	found := make([]sums, len(blobs))
@@ -148,7 +148,7 @@ func (s *Sender) archive(ctx context.Context, w io.Writer, blobs []Blob) error {
 			return fmt.Errorf("%s: %w", blob.Source, err)
 		}
 	}
-	// An archive without sums is refused: nothing is put in place.
+	// receive.sh refuses an archive without checksums.
 	if err := hashing.Wait(); err != nil {
 		return err
 	}

@@ -16,22 +16,23 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// here runs commands on this computer; altered changes what comes through stdin.
-type here struct {
+// localHost runs commands on localhost. If set, alter changes the standard input
+// and path replaces PATH.
+type localHost struct {
 	host.Host
-	altered func([]byte) []byte
-	path    string
+	alter func([]byte) []byte
+	path  string
 }
 
-func (here) String() string { return "here" }
+func (localHost) String() string { return "localhost" }
 
-func (h here) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
+func (h localHost) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	sent, err := io.ReadAll(cmd.Stdin)
 	if err != nil {
 		return host.Result{}, err
 	}
-	if h.altered != nil {
-		sent = h.altered(sent)
+	if h.alter != nil {
+		sent = h.alter(sent)
 	}
 	var stderr bytes.Buffer
 	c := exec.CommandContext(ctx, cmd.Argv[0], cmd.Argv[1:]...)
@@ -42,12 +43,12 @@ func (h here) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	err = c.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		return host.Result{}, &host.ExitError{Host: "here", Command: cmd.String(), Code: exit.ExitCode(), Stderr: stderr.String()}
+		return host.Result{}, &host.ExitError{Host: "localhost", Command: cmd.String(), Code: exit.ExitCode(), Stderr: stderr.String()}
 	}
 	return host.Result{}, err
 }
 
-func TestSenderPutsFilesInPlaceOnceTheyAreVerified(t *testing.T) {
+func TestSenderMovesVerifiedFilesToTheirPaths(t *testing.T) {
 	t.Parallel()
 	source, target := t.TempDir(), t.TempDir()
 	blobs := []host.Blob{
@@ -62,7 +63,7 @@ func TestSenderPutsFilesInPlaceOnceTheyAreVerified(t *testing.T) {
 		t.Fatal(err)
 	}
 	var sender host.Sender
-	if err := sender.Send(t.Context(), here{}, blobs); err != nil {
+	if err := sender.Send(t.Context(), localHost{}, blobs); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{"/bin/kubelet": "new kubelet", "/bin/notes": "notes", "/cni/bridge": "bridge"} {
@@ -78,15 +79,15 @@ func TestSenderPutsFilesInPlaceOnceTheyAreVerified(t *testing.T) {
 	nothingLeft(t, target)
 }
 
-func TestSenderRefusesWhatArrivesAltered(t *testing.T) {
+func TestSenderRefusesAFileThatWasAlteredOnTheWay(t *testing.T) {
 	t.Parallel()
-	for name, path := range map[string]string{"by BLAKE2b": "", "by SHA-256 where there is no b2sum": withoutB2sum(t)} {
+	for name, path := range map[string]string{"by BLAKE2b": "", "by SHA-256 without b2sum": withoutB2sum(t)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			source, target := t.TempDir(), t.TempDir()
-			altered := func(sent []byte) []byte { return bytes.Replace(sent, []byte("good"), []byte("evil"), 1) }
+			alter := func(sent []byte) []byte { return bytes.Replace(sent, []byte("good"), []byte("evil"), 1) }
 			var sender host.Sender
-			err := sender.Send(t.Context(), here{altered: altered, path: path}, []host.Blob{blob(t, source, "kubelet", "good", target, 0o755)})
+			err := sender.Send(t.Context(), localHost{alter: alter, path: path}, []host.Blob{blob(t, source, "kubelet", "good", target, 0o755)})
 			if !errors.Is(err, host.ErrCorrupt) {
 				t.Errorf("Send: %v, want %v", err, host.ErrCorrupt)
 			}
@@ -98,7 +99,7 @@ func TestSenderRefusesWhatArrivesAltered(t *testing.T) {
 	}
 }
 
-func TestSenderRefusesALocalFileOfAnotherSum(t *testing.T) {
+func TestSenderRefusesALocalFileWithAnotherChecksum(t *testing.T) {
 	t.Parallel()
 	source, target := t.TempDir(), t.TempDir()
 	tampered := blob(t, source, "kubelet", "good", target, 0o755)
@@ -106,34 +107,35 @@ func TestSenderRefusesALocalFileOfAnotherSum(t *testing.T) {
 		t.Fatal(err)
 	}
 	var sender host.Sender
-	if err := sender.Send(t.Context(), here{}, []host.Blob{tampered}); !errors.Is(err, host.ErrCorrupt) || !strings.Contains(err.Error(), tampered.Source) {
+	if err := sender.Send(t.Context(), localHost{}, []host.Blob{tampered}); !errors.Is(err, host.ErrCorrupt) || !strings.Contains(err.Error(), tampered.Source) {
 		t.Errorf("Send: %v, want an error about %s", err, tampered.Source)
 	}
 }
 
-func TestSenderSaysWhatTheMachineSays(t *testing.T) {
+func TestSenderReportsTheErrorOfTheHost(t *testing.T) {
 	t.Parallel()
 	source := t.TempDir()
-	// A file where the folder should be, as a host that has no room refuses.
+	// mkdir fails because a file has the name of the directory.
 	target := filepath.Join(source, "kubelet")
 	var sender host.Sender
-	err := sender.Send(t.Context(), here{}, []host.Blob{blob(t, source, "kubelet", "good", target, 0o755)})
+	err := sender.Send(t.Context(), localHost{}, []host.Blob{blob(t, source, "kubelet", "good", target, 0o755)})
 	if err == nil || errors.Is(err, host.ErrCorrupt) || !strings.Contains(err.Error(), "mkdir") {
-		t.Errorf("Send: %v, want what mkdir says", err)
+		t.Errorf("Send: %v, want the error of mkdir", err)
 	}
 }
 
-func blob(t *testing.T, source, name, content, folder string, mode os.FileMode) host.Blob {
+func blob(t *testing.T, source, name, content, dir string, mode os.FileMode) host.Blob {
 	t.Helper()
 	path := filepath.Join(source, name)
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256([]byte(content))
-	return host.Blob{Path: folder + "/" + name, Source: path, SHA256: hex.EncodeToString(sum[:]), Size: int64(len(content)), Mode: mode}
+	return host.Blob{Path: dir + "/" + name, Source: path, SHA256: hex.EncodeToString(sum[:]), Size: int64(len(content)), Mode: mode}
 }
 
-// withoutB2sum is a PATH with all that the script needs but b2sum.
+// withoutB2sum returns a PATH with every program that the script needs, except
+// b2sum.
 func withoutB2sum(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -149,13 +151,13 @@ func withoutB2sum(t *testing.T) string {
 	return dir
 }
 
-func nothingLeft(t *testing.T, folder string) {
+func nothingLeft(t *testing.T, dir string) {
 	t.Helper()
-	left, err := filepath.Glob(folder + "/.slipway-*")
+	left, err := filepath.Glob(dir + "/.slipway-*")
 	if err != nil {
 		t.Fatal(err)
 	}
-	more, err := filepath.Glob(folder + "/*/.slipway-*")
+	more, err := filepath.Glob(dir + "/*/.slipway-*")
 	if err != nil {
 		t.Fatal(err)
 	}

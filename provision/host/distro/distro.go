@@ -1,5 +1,5 @@
-// Package distro knows how families of Linux distributions differ: a small
-// file each.
+// Package distro holds the differences between families of Linux distributions,
+// one file for each family.
 package distro
 
 import (
@@ -10,40 +10,41 @@ import (
 	"slipway.io/slipway/provision/host/facts"
 )
 
-// Package is what a host needs, whatever a distribution calls it.
+// Package is a package that hosts need. Its name differs between families.
 type Package string
 
 // The packages.
 const (
-	// ISCSI has iscsiadm and the unit iscsid.
+	// ISCSI contains iscsiadm and the unit iscsid.
 	ISCSI Package = "iscsi"
-	// NFSClient has mount.nfs.
+	// NFSClient contains mount.nfs.
 	NFSClient Package = "nfs-client"
-	// Kmod has modprobe.
+	// Kmod contains modprobe.
 	Kmod Package = "kmod"
-	// IPRoute has ip and ss.
+	// IPRoute contains ip and ss.
 	IPRoute Package = "iproute"
 )
 
-// Family are distributions that share their package manager and their names.
+// Family is a group of distributions with the same package manager and the same
+// package names.
 type Family struct {
-	// Name is that of the oldest member.
+	// Name is the ID of the distribution that the others derive from.
 	Name string
-	// Script, below templates, installs the packages that are its arguments.
+	// Script is a path below templates. It installs the packages in its arguments.
 	Script string
-	// ids are the members, as ID or ID_LIKE in /etc/os-release has them.
+	// ids are the distributions, as in ID and ID_LIKE of /etc/os-release.
 	ids []string
-	// install and hold are the command lines that a person would use.
+	// install and hold are the commands that messages suggest to people.
 	install, hold string
 	packages      map[Package]string
-	// Firewall is the one that its members come with.
+	// Firewall is the default firewall of the distributions.
 	Firewall Firewall
 }
 
 func families() []Family { return []Family{debian(), redHat()} }
 
-// Of is the family of a distribution; an unknown one is an error with the
-// list of known ones.
+// Of returns the family of a distribution. The error for an unknown one lists
+// the known ones.
 func Of(os facts.OS) (Family, error) {
 	var known []string
 	for _, f := range families() {
@@ -52,10 +53,10 @@ func Of(os facts.OS) (Family, error) {
 		}
 		known = append(known, f.ids...)
 	}
-	return Family{}, fmt.Errorf("the distribution %q is not known: use one of %s, or one like them (ID_LIKE in /etc/os-release)", os.ID, strings.Join(known, ", "))
+	return Family{}, fmt.Errorf("unsupported distribution %q: use one of %s, or a derivative (ID_LIKE in /etc/os-release)", os.ID, strings.Join(known, ", "))
 }
 
-// Names are what the family calls the packages.
+// Names returns the family's names of the packages.
 func (f Family) Names(packages ...Package) []string {
 	var names []string
 	for _, p := range packages {
@@ -64,11 +65,11 @@ func (f Family) Names(packages ...Package) []string {
 	return names
 }
 
-// Hold is the command by which a person keeps packages, by the family's names,
-// from being upgraded.
+// Hold returns the command that excludes packages from upgrades. The names are
+// the family's.
 func (f Family) Hold(names ...string) string { return f.hold + " " + strings.Join(names, " ") }
 
-// Install is the command by which a person installs the packages.
+// Install returns the command that installs the packages.
 func (f Family) Install(packages ...Package) string {
 	return f.install + " " + strings.Join(f.Names(packages...), " ")
 }

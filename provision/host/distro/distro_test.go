@@ -14,12 +14,12 @@ func TestFamilies(t *testing.T) {
 		os   facts.OS
 		want string
 	}{
-		"Debian":            {facts.OS{ID: "debian"}, "apt-get install -y open-iscsi nfs-common"},
-		"Ubuntu":            {facts.OS{ID: "ubuntu", Like: []string{"debian"}}, "apt-get install -y open-iscsi nfs-common"},
-		"one like Debian":   {facts.OS{ID: "linuxmint", Like: []string{"ubuntu", "debian"}}, "apt-get install -y open-iscsi nfs-common"},
-		"Rocky":             {facts.OS{ID: "rocky", Like: []string{"rhel", "centos", "fedora"}}, "dnf install -y iscsi-initiator-utils nfs-utils"},
-		"one like Red Hat":  {facts.OS{ID: "ol", Like: []string{"fedora"}}, "dnf install -y iscsi-initiator-utils nfs-utils"},
-		"Fedora by its own": {facts.OS{ID: "fedora"}, "dnf install -y iscsi-initiator-utils nfs-utils"},
+		"Debian":                  {facts.OS{ID: "debian"}, "apt-get install -y open-iscsi nfs-common"},
+		"Ubuntu":                  {facts.OS{ID: "ubuntu", Like: []string{"debian"}}, "apt-get install -y open-iscsi nfs-common"},
+		"a derivative of Debian":  {facts.OS{ID: "linuxmint", Like: []string{"ubuntu", "debian"}}, "apt-get install -y open-iscsi nfs-common"},
+		"Rocky":                   {facts.OS{ID: "rocky", Like: []string{"rhel", "centos", "fedora"}}, "dnf install -y iscsi-initiator-utils nfs-utils"},
+		"a derivative of Red Hat": {facts.OS{ID: "ol", Like: []string{"fedora"}}, "dnf install -y iscsi-initiator-utils nfs-utils"},
+		"Fedora":                  {facts.OS{ID: "fedora"}, "dnf install -y iscsi-initiator-utils nfs-utils"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -37,10 +37,10 @@ func TestFamilies(t *testing.T) {
 	}
 }
 
-func TestAnUnknownDistributionIsRefusedWithTheList(t *testing.T) {
+func TestAnUnsupportedDistributionIsRefusedWithTheSupportedOnes(t *testing.T) {
 	t.Parallel()
 	_, err := Of(facts.OS{ID: "alpine"})
-	if err == nil || !strings.Contains(err.Error(), `"alpine" is not known`) || !strings.Contains(err.Error(), "debian, ubuntu, rhel") {
+	if err == nil || !strings.Contains(err.Error(), `unsupported distribution "alpine"`) || !strings.Contains(err.Error(), "debian, ubuntu, rhel") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -61,6 +61,6 @@ func TestFirewallsOpenPorts(t *testing.T) {
 		}
 	}
 	if _, known := FirewallOf("iptables"); known {
-		t.Error("iptables is no family's own")
+		t.Error("iptables is the firewall of a family")
 	}
 }

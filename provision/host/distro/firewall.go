@@ -5,21 +5,21 @@ import (
 	"strings"
 )
 
-// Firewall is what the members of a family manage their packet filter with.
+// Firewall is the program that manages the packet filter.
 type Firewall struct {
 	// Name of the program.
 	Name string
-	// Unit is the systemd unit that is active if it filters; empty where a unit
-	// does not say so, as ufw's, which facts.Facts.Firewalls has if it filters.
+	// Unit is the systemd unit that is active if the firewall is. Empty for ufw,
+	// whose unit is always active: see facts.Facts.Firewalls.
 	Unit string
-	// open is the command that lets a port in; between separates the first
-	// and the last of several ports.
+	// open is the command that opens a port; between separates the first and the
+	// last port of a range.
 	open, between string
-	// reload is the command that makes all of that count; empty if it does.
+	// reload is the command that applies the changes; empty if they apply at once.
 	reload string
 }
 
-// Firewalls are those of all families.
+// Firewalls returns the firewalls of all families.
 func Firewalls() []Firewall {
 	var all []Firewall
 	for _, f := range families() {
@@ -28,7 +28,7 @@ func Firewalls() []Firewall {
 	return all
 }
 
-// FirewallOf finds one by its name.
+// FirewallOf returns the firewall of that name.
 func FirewallOf(name string) (Firewall, bool) {
 	all := Firewalls()
 	i := slices.IndexFunc(all, func(f Firewall) bool { return f.Name == name })
@@ -38,15 +38,15 @@ func FirewallOf(name string) (Firewall, bool) {
 	return all[i], true
 }
 
-// Port is one that is to be let in, or several.
+// Port is a port or a range of ports.
 type Port struct {
-	// Number is "6443", or "30000:32767" for all between.
+	// Number is "6443", or "30000:32767" for a range.
 	Number string
 	// Protocol is tcp or udp.
 	Protocol string
 }
 
-// Open is the command by which a person lets ports in.
+// Open returns the command that opens the ports; empty without ports.
 func (f Firewall) Open(ports ...Port) string {
 	var commands []string
 	for _, p := range ports {

@@ -1,5 +1,5 @@
-// Package facts is what a host looks like: read once at the start of a run,
-// by one script in one round trip, and never written.
+// Package facts describes the state of a host. One script reads all facts at the
+// start of a run, in one round trip, and changes nothing.
 package facts
 
 import (
@@ -10,23 +10,23 @@ import (
 
 // Facts of one host.
 type Facts struct {
-	// Hostname as the kernel has it; Arch as Go and Kubernetes call it
-	// (amd64, arm64); Kernel is uname -r.
+	// Hostname is uname -n, Kernel is uname -r. Arch is the name that Go and
+	// Kubernetes use (amd64, arm64).
 	Hostname, Arch, Kernel string
 	OS                     OS
-	// CPUs is the number online, MemoryMiB the total.
+	// CPUs is the number of online CPUs, MemoryMiB the total memory.
 	CPUs, MemoryMiB int
-	// CgroupVersion is 1 or 2, by the file system of /sys/fs/cgroup.
+	// CgroupVersion is 1 or 2, after the file system of /sys/fs/cgroup.
 	CgroupVersion int
-	// SELinux is enforcing or permissive; empty where it is not there or off.
+	// SELinux is enforcing or permissive; empty if it is disabled or missing.
 	SELinux string
 	// Init is the name of process 1: systemd on every supported host.
 	Init string
-	// MachineID, ProductUUID and MACs tell hosts apart.
+	// MachineID, ProductUUID and MACs must be unique for each node.
 	MachineID, ProductUUID string
 	MACs                   []string
-	// Skew is how far the host's clock is ahead of localhost's, give or
-	// take half the round trip.
+	// Skew is how far the host's clock is ahead of the clock of localhost. The
+	// error is at most half the round trip.
 	Skew time.Duration
 
 	Addresses []Address
@@ -34,38 +34,38 @@ type Facts struct {
 	Resolvers []netip.Addr
 
 	Swap Swap
-	// Modules are loaded or built in; Loadable ones modprobe would find.
+	// Modules are loaded or built in. Loadable modules can be loaded.
 	Modules, Loadable []string
-	// Sysctls holds the values of those settings that the kernel has; see Sysctl.
+	// Sysctls holds the settings that the kernel has; see Sysctl.
 	Sysctls map[Sysctl]string
-	// Disks holds the free space of each path that an installation fills.
+	// Disks holds the free space of each path in DiskPaths.
 	Disks []Disk
-	// Listeners are the TCP ports that something listens on.
+	// Listeners are the TCP ports in use.
 	Listeners []Listener
-	// CRISockets are the sockets of container runtimes that exist.
+	// CRISockets are the existing sockets of container runtimes.
 	CRISockets []string
 	// Existing are the paths that exist; see Exists.
 	Existing []Path
-	// Commands are those of the needed programs that are on the PATH.
+	// Commands are the required programs that are on the PATH.
 	Commands []string
 
-	// Missing are those of the programs that the facts are read with.
+	// Missing are the programs that the script needs and that the host lacks.
 	Missing []string
 
-	// MTUs are those of the interfaces, in bytes, by name; Bridges the names of
-	// those that are one.
+	// MTUs holds the MTU of each interface in bytes, by name. Bridges are the
+	// names of the interfaces that are bridges.
 	MTUs    map[string]int
 	Bridges []string
-	// Loopback are the names of the host that /etc/hosts has on an address
-	// of the loopback: "127.0.1.1 node-1".
+	// Loopback are the entries of /etc/hosts that map the host's name to a
+	// loopback address: "127.0.1.1 node-1".
 	Loopback []string
-	// Firewalls are those that are active: ufw, and iptables or chains of
-	// nftables ("nftables inet filter input") that drop what nobody let in.
-	// firewalld is among ActiveUnits.
+	// Firewalls are the active firewalls: "ufw", "iptables", or a chain such as
+	// "nftables inet filter input". The last two drop input by default. firewalld
+	// is in ActiveUnits instead.
 	Firewalls []string
-	// MaxSessions is the setting of sshd; 0 if unknown.
+	// MaxSessions is sshd's setting; 0 if unknown.
 	MaxSessions int
-	// ActiveUnits are those of the units that checks ask for.
+	// ActiveUnits are the active systemd units, of those that checks need.
 	ActiveUnits []string
 	// Software is what is installed already.
 	Software Software
@@ -73,7 +73,7 @@ type Facts struct {
 
 // OS is the distribution, from /etc/os-release.
 type OS struct {
-	// ID is debian, ubuntu, rocky, …; Like the families in ID_LIKE.
+	// ID is debian, ubuntu, rocky, …; Like holds the values of ID_LIKE.
 	ID, Version, Name string
 	Like              []string
 }
@@ -82,7 +82,7 @@ type OS struct {
 type Address struct {
 	Interface string
 	Prefix    netip.Prefix
-	// Dynamic: it was leased, and may change.
+	// Dynamic: the address is leased (DHCP) and may change.
 	Dynamic bool
 }
 
@@ -91,53 +91,54 @@ type Route struct {
 	// Destination is 0.0.0.0/0 for the default route.
 	Destination netip.Prefix
 	Interface   string
-	// Source is the preferred source address; invalid where none is set.
+	// Source is the preferred source address; invalid if there is none.
 	Source netip.Addr
 }
 
-// Swap is everything that turns swap on, now or at the next boot.
+// Swap lists everything that enables swap, now or at the next boot.
 type Swap struct {
-	// Active are the devices and files in /proc/swaps, Fstab the first fields
-	// of /etc/fstab's swap lines, Units the systemd units that are loaded.
+	// Active are the devices and files in /proc/swaps, Fstab the first fields of
+	// the swap lines in /etc/fstab, Units the loaded systemd swap units.
 	Active, Fstab, Units []string
 	// Zram are the configuration files of zram-generator.
 	Zram []string
 }
 
-// Off says whether nothing turns swap on.
+// Off reports whether nothing enables swap.
 func (s Swap) Off() bool {
 	return len(s.Active) == 0 && len(s.Fstab) == 0 && len(s.Units) == 0 && len(s.Zram) == 0
 }
 
-// Disk is the file system that holds a path, or would.
+// Disk is the file system that holds a path, or will hold it once it exists.
 type Disk struct {
 	Path, MountPoint string
-	// SizeMiB and FreeMiB are what an unprivileged process may use.
+	// SizeMiB is the size of the file system. FreeMiB is available to an
+	// unprivileged process.
 	SizeMiB, FreeMiB int
-	// Inodes and FreeInodes are 0 on a file system that does not count them.
+	// Inodes and FreeInodes are 0 if the file system does not count inodes.
 	Inodes, FreeInodes int
-	// ReadOnly: not even root can write there. NoExec: nothing there can be
-	// run.
+	// ReadOnly: not even root can write. NoExec: programs cannot be run.
 	ReadOnly, NoExec bool
 }
 
 // Listener is a listening TCP port.
 type Listener struct {
 	Port int
-	// Process is the program's name; empty if it cannot be seen.
+	// Process is the program's name; empty if unknown.
 	Process string
 }
 
-// Module says whether the kernel has the module now.
+// Module reports whether the module is loaded or built in.
 func (f *Facts) Module(name string) bool { return slices.Contains(f.Modules, name) }
 
-// Command says whether the program is on the PATH.
+// Command reports whether the program is on the PATH. It must be one of those
+// that the script looks up.
 func (f *Facts) Command(name string) bool { return slices.Contains(f.Commands, name) }
 
-// Lacks says whether facts could not be read for want of the program.
+// Lacks reports whether facts are incomplete because the host lacks the program.
 func (f *Facts) Lacks(program string) bool { return slices.Contains(f.Missing, program) }
 
-// DefaultAddress is the host's IPv4 address on its default route; invalid
+// DefaultAddress returns the host's IPv4 address on its default route; invalid
 // if there is no such route.
 func (f *Facts) DefaultAddress() netip.Addr {
 	for _, r := range f.Routes {
@@ -156,13 +157,13 @@ func (f *Facts) DefaultAddress() netip.Addr {
 	return netip.Addr{}
 }
 
-// Active says whether one of the units is.
+// Active reports whether at least one of the units is active.
 func (f *Facts) Active(units ...string) bool {
 	return slices.ContainsFunc(units, func(u string) bool { return slices.Contains(f.ActiveUnits, u) })
 }
 
-// Interface is the name of the interface that has the address; empty if none
-// has.
+// Interface returns the name of the interface that has the address; empty if
+// there is none.
 func (f *Facts) Interface(addr netip.Addr) string {
 	for _, a := range f.Addresses {
 		if a.Prefix.Addr() == addr {
@@ -172,8 +173,8 @@ func (f *Facts) Interface(addr netip.Addr) string {
 	return ""
 }
 
-// MTU is that of the interface that has the address, in bytes; 1500 where it
-// is not known.
+// MTU returns the MTU of the interface that has the address, in bytes; 1500 if
+// it is unknown.
 func (f *Facts) MTU(addr netip.Addr) int {
 	if mtu := f.MTUs[f.Interface(addr)]; mtu > 0 {
 		return mtu
@@ -181,7 +182,7 @@ func (f *Facts) MTU(addr netip.Addr) int {
 	return 1500
 }
 
-// HasAddress says whether the address is on one of the host's interfaces.
+// HasAddress reports whether one of the host's interfaces has the address.
 func (f *Facts) HasAddress(addr netip.Addr) bool {
 	return slices.ContainsFunc(f.Addresses, func(a Address) bool { return a.Prefix.Addr() == addr })
 }

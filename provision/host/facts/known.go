@@ -62,7 +62,7 @@ func Arguments() []string {
 	return append(append(args, "--"), DiskPaths()...)
 }
 
-// Exists says whether the path existed. It panics for a path that the script
+// Exists reports whether the path existed. It panics for a path that the script
 // does not test: its absence would be a guess.
 func (f *Facts) Exists(path Path) bool {
 	if !slices.Contains(knownPaths, path) {

@@ -2,7 +2,7 @@ package facts
 
 import "testing"
 
-func TestWhatTheScriptDoesNotReadIsNotAbsent(t *testing.T) {
+func TestFactsThatTheScriptDoesNotReadPanic(t *testing.T) {
 	t.Parallel()
 	f := &Facts{Existing: []Path{Journal}, Sysctls: map[Sysctl]string{IPForward: "1"}}
 	if !f.Exists(Journal) || f.Exists(EtcdMember) {
@@ -14,7 +14,7 @@ func TestWhatTheScriptDoesNotReadIsNotAbsent(t *testing.T) {
 	if _, ok := f.Sysctl(InotifyWatches); ok {
 		t.Error("a setting that the kernel lacks has a value")
 	}
-	for name, ask := range map[string]func(){
+	for name, read := range map[string]func(){
 		"a path":    func() { f.Exists("/etc/passwd") },
 		"a setting": func() { f.Sysctl("kernel.ostype") },
 	} {
@@ -22,10 +22,10 @@ func TestWhatTheScriptDoesNotReadIsNotAbsent(t *testing.T) {
 			t.Parallel()
 			defer func() {
 				if recover() == nil {
-					t.Error("the facts answer")
+					t.Error("want a panic")
 				}
 			}()
-			ask()
+			read()
 		})
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// Parse reads what templates/facts/facts.sh printed. The two times are the
-// installer's, before and after the script ran: the skew is measured against
-// the middle of them.
+// Parse parses the output of templates/facts/facts.sh. Before and after are the
+// times of localhost at which the script was started and had ended. The host's
+// clock is compared with the middle of them.
 func Parse(output []byte, before, after time.Time) (*Facts, error) {
 	f := &Facts{Sysctls: map[Sysctl]string{}}
 	lines := bufio.NewScanner(bytes.NewReader(output))
@@ -121,13 +121,13 @@ func (f *Facts) set(key, value string) (err error) {
 		if f.Software.set(key, value, words) {
 			return nil
 		}
-		err = f.setNetwork(key, words)
+		err = f.setFields(key, words)
 	}
 	return err
 }
 
-// setNetwork sets the facts whose values have several words.
-func (f *Facts) setNetwork(key string, words []string) error {
+// setFields sets the facts whose values have several fields.
+func (f *Facts) setFields(key string, words []string) error {
 	switch {
 	case key == "mac" && len(words) == 2:
 		f.MACs = append(f.MACs, words[1])
@@ -161,17 +161,17 @@ func (f *Facts) setNetwork(key string, words []string) error {
 		}
 		f.Listeners = append(f.Listeners, l)
 	}
-	// A key that this version does not know is no error: the script may say more.
+	// Ignore unknown keys and missing values.
 	return nil
 }
 
-// setDisk reads path, KiB, free KiB, mount point, inodes, free inodes, and
-// what is special about how it is mounted.
+// setDisk parses path, size and free space in KiB, mount point, inodes, free
+// inodes and the mount options "ro" and "noexec".
 func (f *Facts) setDisk(words []string) error {
 	var numbers [4]int
 	for i, at := range []int{1, 2, 4, 5} {
 		n, err := strconv.Atoi(words[at])
-		if err != nil && (i < 2 || words[at] != "-") { // some file systems count no inodes
+		if err != nil && (i < 2 || words[at] != "-") { // "-": the file system does not count inodes
 			return err
 		}
 		numbers[i] = n
@@ -184,8 +184,8 @@ func (f *Facts) setDisk(words []string) error {
 	return nil
 }
 
-// parseAddress reads an address with its prefix length; one of a link with a
-// peer (WireGuard, PPP) has none.
+// parseAddress parses an address with its prefix length. An address of a
+// point-to-point link (WireGuard, PPP) has no prefix length.
 func parseAddress(s string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(s); err == nil {
 		return netip.PrefixFrom(addr, addr.BitLen()), nil
@@ -193,8 +193,8 @@ func parseAddress(s string) (netip.Prefix, error) {
 	return netip.ParsePrefix(s)
 }
 
-// setRoute reads a line of `ip -4 route`. Routes that lead nowhere
-// (unreachable, blackhole) have no interface.
+// setRoute parses a line of `ip -4 route`. It ignores route types such as
+// unreachable and blackhole.
 func (f *Facts) setRoute(words []string) error {
 	r := Route{}
 	switch dest := words[0]; {
@@ -209,7 +209,7 @@ func (f *Facts) setRoute(words []string) error {
 	default:
 		addr, err := netip.ParseAddr(dest)
 		if err != nil {
-			return nil // "unreachable", "blackhole" and the like
+			return nil // a route type
 		}
 		r.Destination = netip.PrefixFrom(addr, addr.BitLen())
 	}

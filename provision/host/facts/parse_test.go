@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// least is what a host must tell.
-const least = "arch\tx86_64\nkernel\t6.1.0\n"
+// required is the smallest output that Parse accepts.
+const required = "arch\tx86_64\nkernel\t6.1.0\n"
 
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
@@ -23,13 +23,13 @@ func TestParse(t *testing.T) {
 		name, output string
 		want         Facts
 	}{
-		{"the least", "", Facts{}},
+		{"the required facts only", "", Facts{}},
 		{"names", "hostname\tcp-1\ninit\tsystemd\nmachineID\tabc\nproductUUID\tAB-12\n", Facts{Hostname: "cp-1", Init: "systemd", MachineID: "abc", ProductUUID: "ab-12"}},
 		{"sizes", "cpus\t4\nmemoryKiB\t2048000\n", Facts{CPUs: 4, MemoryMiB: 2000}},
 		{"cgroup v2", "cgroup\tcgroup2fs\n", Facts{CgroupVersion: 2}},
 		{"cgroup v1", "cgroup\ttmpfs\n", Facts{CgroupVersion: 1}},
-		{"SELinux that denies", "selinux\t1\n", Facts{SELinux: "enforcing"}},
-		{"SELinux that only reports", "selinux\t0\n", Facts{SELinux: "permissive"}},
+		{"SELinux that enforces", "selinux\t1\n", Facts{SELinux: "enforcing"}},
+		{"SELinux that only logs", "selinux\t0\n", Facts{SELinux: "permissive"}},
 		{
 			"the distribution", "osID\tubuntu\nosLike\tdebian foo\nosVersion\t24.04\nosName\tUbuntu 24.04 LTS\n",
 			Facts{OS: OS{ID: "ubuntu", Like: []string{"debian", "foo"}, Version: "24.04", Name: "Ubuntu 24.04 LTS"}},
@@ -43,7 +43,7 @@ func TestParse(t *testing.T) {
 			Facts{Modules: []string{"overlay"}, Loadable: []string{"vxlan"}, CRISockets: []string{"/run/a"}, Existing: []Path{"/etc/b"}, Commands: []string{"mount"}, MACs: []string{"aa:bb"}},
 		},
 		{
-			"sysctls, one of several values", "sysctl\tnet.ipv4.ip_forward 1\nsysctl\tnet.ipv4.tcp_rmem 4096\t131072\t6291456\n",
+			"sysctls, one with several values", "sysctl\tnet.ipv4.ip_forward 1\nsysctl\tnet.ipv4.tcp_rmem 4096\t131072\t6291456\n",
 			Facts{Sysctls: map[Sysctl]string{"net.ipv4.ip_forward": "1", "net.ipv4.tcp_rmem": "4096 131072 6291456"}},
 		},
 		{
@@ -67,11 +67,11 @@ func TestParse(t *testing.T) {
 			}},
 		},
 		{
-			"name servers, those that are no address left out", "resolver\t127.0.0.53\nresolver\tfd00::53\nresolver\tdns.example\n",
+			"name servers, without those that are not addresses", "resolver\t127.0.0.53\nresolver\tfd00::53\nresolver\tdns.example\n",
 			Facts{Resolvers: []netip.Addr{netip.MustParseAddr("127.0.0.53"), netip.MustParseAddr("fd00::53")}},
 		},
 		{
-			"disks, one of them special, one without inodes",
+			"disks: one read-only, one noexec, one without inodes",
 			"disk\t/var/lib/etcd 102400 51200 / 100 40  \ndisk\t/opt 2048 1024 /opt - - ro noexec\ndisk\t/usr 2048 1024 /usr 9 8  noexec\n",
 			Facts{Disks: []Disk{
 				{Path: "/var/lib/etcd", MountPoint: "/", SizeMiB: 100, FreeMiB: 50, Inodes: 100, FreeInodes: 40},
@@ -80,14 +80,14 @@ func TestParse(t *testing.T) {
 			}},
 		},
 		{
-			"listeners, one of a program that cannot be seen", "listen\t22 sshd\nlisten\t6443 \n",
+			"listeners, one of an unknown program", "listen\t22 sshd\nlisten\t6443 \n",
 			Facts{Listeners: []Listener{{22, "sshd"}, {6443, ""}}},
 		},
 		{
-			"what the network is like", "mtu\teth0 1500\nbridge\tdocker0\nloopback\t127.0.1.1 cp-1\nfirewall\tufw\nfirewall\tnftables inet filter input\n",
+			"the network", "mtu\teth0 1500\nbridge\tdocker0\nloopback\t127.0.1.1 cp-1\nfirewall\tufw\nfirewall\tnftables inet filter input\n",
 			Facts{MTUs: map[string]int{"eth0": 1500}, Bridges: []string{"docker0"}, Loopback: []string{"127.0.1.1 cp-1"}, Firewalls: []string{"ufw", "nftables inet filter input"}},
 		},
-		{"programs that are not there", "missing\tss\nmissing\tip\n", Facts{Missing: []string{"ss", "ip"}}},
+		{"missing programs", "missing\tss\nmissing\tip\n", Facts{Missing: []string{"ss", "ip"}}},
 		{"units and sessions", "active\tchrony.service\nmaxSessions\t10\n", Facts{ActiveUnits: []string{"chrony.service"}, MaxSessions: 10}},
 		{
 			"software",
@@ -102,12 +102,12 @@ func TestParse(t *testing.T) {
 				Certificates: []Certificate{{"/a.crt", []byte("abc")}}, MultipathBlacklist: true,
 			}},
 		},
-		{"lines of a newer script, and a login message", "Welcome!\n\nfuture\tx y z\nfuture\t\n", Facts{}},
+		{"unknown lines: of a newer script, of a login message", "Welcome!\n\nfuture\tx y z\nfuture\t\n", Facts{}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := Parse([]byte(least+test.output), noon, noon)
+			got, err := Parse([]byte(required+test.output), noon, noon)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -125,17 +125,17 @@ func TestParse(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, output, want string }{
-		{"nothing", "", "facts: incomplete"},
-		{"a script that was cut off", "time\t1.0\nhostname\tx\n", "facts: incomplete"},
-		{"a number that is none", least + "cpus\tmany\n", `facts: cpus "many"`},
-		{"a size that is none", least + "memoryKiB\t1 GB\n", `facts: memoryKiB "1 GB"`},
-		{"a time that is none", least + "time\tnow\n", "facts: "},
-		{"an address that is none", least + "address\teth0 10.0.0.300/24\n", `facts: address "eth0 10.0.0.300/24"`},
-		{"a route that is none", least + "route\t10.0.0.0/99 dev eth0\n", `facts: route "10.0.0.0/99 dev eth0"`},
-		{"a port that is none", least + "listen\thttp nginx\n", `facts: listen "http nginx"`},
-		{"a disk's size that is none", least + "disk\t/ - 1 / 1 1\n", `facts: disk "/ - 1 / 1 1"`},
-		{"a disk's free space that is none", least + "disk\t/ 1 - / 1 1\n", `facts: disk "/ 1 - / 1 1"`},
-		{"a line without an end", least + strings.Repeat("x", 100_000), "facts: "},
+		{"empty output", "", "facts: incomplete"},
+		{"truncated output", "time\t1.0\nhostname\tx\n", "facts: incomplete"},
+		{"an invalid number", required + "cpus\tmany\n", `facts: cpus "many"`},
+		{"an invalid size", required + "memoryKiB\t1 GB\n", `facts: memoryKiB "1 GB"`},
+		{"an invalid time", required + "time\tnow\n", "facts: "},
+		{"an invalid address", required + "address\teth0 10.0.0.300/24\n", `facts: address "eth0 10.0.0.300/24"`},
+		{"an invalid route", required + "route\t10.0.0.0/99 dev eth0\n", `facts: route "10.0.0.0/99 dev eth0"`},
+		{"an invalid port", required + "listen\thttp nginx\n", `facts: listen "http nginx"`},
+		{"an invalid disk size", required + "disk\t/ - 1 / 1 1\n", `facts: disk "/ - 1 / 1 1"`},
+		{"an invalid free disk space", required + "disk\t/ 1 - / 1 1\n", `facts: disk "/ 1 - / 1 1"`},
+		{"a line that is too long", required + strings.Repeat("x", 100_000), "facts: "},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-func TestArchitecturesAreNamedAsGoDoes(t *testing.T) {
+func TestArchHasTheNameThatGoUses(t *testing.T) {
 	t.Parallel()
 	for machine, want := range map[string]string{"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"} {
 		f, err := Parse([]byte("kernel\t6\narch\t"+machine+"\n"), noon, noon)
@@ -173,7 +173,7 @@ func TestSkewIsMeasuredAgainstTheMiddleOfTheRoundTrip(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			f, err := Parse([]byte(least+"time\t"+test.time+"\n"), noon, noon.Add(test.took))
+			f, err := Parse([]byte(required+"time\t"+test.time+"\n"), noon, noon.Add(test.took))
 			if err != nil || f.Skew != test.want {
 				t.Errorf("got %v, %v, want %s", f, err, test.want)
 			}
@@ -193,7 +193,7 @@ func TestDefaultAddress(t *testing.T) {
 	}{
 		{"the route's source", []Route{{all, "eth0", netip.MustParseAddr("10.0.2.99")}}, "10.0.2.99"},
 		{"the interface's IPv4 address", []Route{{Destination: netip.MustParsePrefix("10.0.2.0/24"), Interface: "eth9"}, {Destination: all, Interface: "eth0"}}, "10.0.2.15"},
-		{"the next default route's where the first has no address", []Route{{Destination: all, Interface: "ppp0"}, {Destination: all, Interface: "eth0"}}, "10.0.2.15"},
+		{"of the next default route if the first has no address", []Route{{Destination: all, Interface: "ppp0"}, {Destination: all, Interface: "eth0"}}, "10.0.2.15"},
 		{"none without a default route", []Route{{Destination: netip.MustParsePrefix("10.0.2.0/24"), Interface: "eth0"}}, "invalid IP"},
 	}
 	for _, test := range tests {
@@ -207,15 +207,15 @@ func TestDefaultAddress(t *testing.T) {
 	}
 }
 
-func TestSwapIsOffOnlyIfNothingTurnsItOn(t *testing.T) {
+func TestSwapIsOffOnlyIfNothingEnablesIt(t *testing.T) {
 	t.Parallel()
 	one := []string{"x"}
 	for name, swap := range map[string]Swap{"active": {Active: one}, "fstab": {Fstab: one}, "units": {Units: one}, "zram": {Zram: one}} {
 		if swap.Off() {
-			t.Errorf("%s: swap counts as off", name)
+			t.Errorf("%s: swap is reported as off", name)
 		}
 	}
 	if !(Swap{}).Off() {
-		t.Error("no swap counts as on")
+		t.Error("a host without swap is reported as having swap")
 	}
 }

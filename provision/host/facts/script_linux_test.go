@@ -11,26 +11,26 @@ import (
 	"slipway.io/slipway/templates"
 )
 
-func TestTheScriptTellsAboutThisMachine(t *testing.T) {
+func TestTheScriptReadsTheFactsOfLocalhost(t *testing.T) {
 	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), "sh", "-s", "--", "kernel.ostype", "no.such.sysctl", "--", "/proc/self", "/no/such/file", "--", "/proc/self", "/var/lib/no/such/folder")
 	cmd.Stdin = bytes.NewReader(templates.Script("facts/facts.sh"))
-	var complaints bytes.Buffer
-	cmd.Stderr = &complaints
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	before := time.Now()
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%v: %s", err, complaints.String())
+		t.Fatalf("%v: %s", err, stderr.String())
 	}
 	f, err := Parse(out, before, time.Now())
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, out)
 	}
 	if f.Hostname == "" || f.Init == "" || f.CPUs < 1 || f.MemoryMiB < 64 || f.OS.ID == "" || f.CgroupVersion == 0 {
-		t.Errorf("incomplete: %+v\n%s", f, complaints.String())
+		t.Errorf("incomplete: %+v\n%s", f, stderr.String())
 	}
 	if f.Skew.Abs() > time.Minute {
-		t.Errorf("this computer's clock is %s off itself", f.Skew)
+		t.Errorf("localhost's clock has a skew of %s against itself", f.Skew)
 	}
 	if len(f.Disks) != 2 || f.Disks[1].Path != "/var/lib/no/such/folder" || f.Disks[1].SizeMiB == 0 || !strings.HasPrefix(f.Disks[1].MountPoint, "/") {
 		t.Errorf("disks %+v", f.Disks)

@@ -5,45 +5,46 @@ import (
 	"strings"
 )
 
-// Software is what is installed on a host that matters to a cluster.
+// Software is the installed software that matters to a cluster.
 type Software struct {
-	// Kubelet and Containerd are the versions of the programs on the PATH;
-	// empty where there is none.
+	// Kubelet and Containerd are the versions of the programs on the PATH; empty
+	// if not installed.
 	Kubelet, Containerd string
-	// ContainerdFileVersion is the version that /etc/containerd/config.toml
-	// says it has; ContainerdConfig what `containerd config dump` says is in
-	// effect, as TOML.
+	// ContainerdFileVersion is the version field of /etc/containerd/config.toml.
+	// ContainerdConfig is the effective configuration in TOML, the output of
+	// `containerd config dump`.
 	ContainerdFileVersion, ContainerdConfig string
-	// Packages are those of the distribution that bring what slipway installs.
+	// Packages are the installed packages that contain programs which slipway
+	// installs itself.
 	Packages []Package
-	// Unfinished are the packages that dpkg began to install and was not let
-	// finish: their files may be there, and do not work.
+	// Unfinished are the packages whose installation dpkg has not finished. They
+	// may not work.
 	Unfinished []string
 	// PackageLocks are the processes that hold the package manager's lock:
 	// "apt-get (pid 7)".
 	PackageLocks []string
-	// Proxy are the variables of services and logins, by name in lower case.
+	// Proxy holds the proxy variables of services and logins, by name in lower case.
 	Proxy map[string]string
-	// Certificates are those that kubeadm made.
+	// Certificates are the certificates in /etc/kubernetes/pki.
 	Certificates []Certificate
-	// MultipathBlacklist: multipathd's configuration names devices.
+	// MultipathBlacklist: multipathd's configuration selects devices.
 	MultipathBlacklist bool
 }
 
-// Package is one of the distribution's.
+// Package is an installed package of the distribution.
 type Package struct {
 	Name, Version string
-	// Held: upgrades leave it alone.
+	// Held: the package manager does not upgrade it.
 	Held bool
 }
 
-// Certificate is a file of kubeadm's.
+// Certificate is a certificate file of kubeadm.
 type Certificate struct {
 	Path string
 	PEM  []byte
 }
 
-// set reads a line of the script, and says whether it was one of software.
+// set sets a fact about software. It returns false if the key is not one.
 func (s *Software) set(key, value string, words []string) bool {
 	switch {
 	case key == "kubelet":
