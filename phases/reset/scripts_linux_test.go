@@ -1,12 +1,10 @@
 package reset
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,24 +12,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/host/journal"
-	"slipway.io/slipway/templates"
 )
 
-// sh runs a script as hosts do; stand-ins for programs are first on the PATH.
-func sh(t *testing.T, script string, standIns map[string]string, args ...string) {
+// sh runs a script that must succeed. Fake programs come first on its PATH.
+func sh(t *testing.T, script string, programs map[string]string, args ...string) {
 	t.Helper()
-	programs := t.TempDir()
-	for name, text := range standIns {
-		if err := os.WriteFile(filepath.Join(programs, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-s", "--"}, args...)...)
-	cmd.Stdin = bytes.NewReader(templates.Script(script))
-	cmd.Env = append(os.Environ(), "PATH="+programs+string(filepath.ListSeparator)+os.Getenv("PATH"))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v: %s", script, err, out)
+	local := hosttest.Local{Env: []string{hosttest.Programs(t, programs)}}
+	if out, stderr, code := local.Script(t, script, args...); code != 0 {
+		t.Fatalf("%s: exit code %d: %s%s", script, code, out, stderr)
 	}
 }
 

@@ -14,38 +14,22 @@ import (
 	"testing"
 
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/hosttest"
 )
 
-// localHost runs commands on localhost. If set, alter changes the standard input
-// and path replaces PATH.
-type localHost struct {
-	host.Host
+// alteringHost alters the standard input of the commands that it runs.
+type alteringHost struct {
+	hosttest.Local
 	alter func([]byte) []byte
-	path  string
 }
 
-func (localHost) String() string { return "localhost" }
-
-func (h localHost) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
+func (h alteringHost) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	sent, err := io.ReadAll(cmd.Stdin)
 	if err != nil {
 		return host.Result{}, err
 	}
-	if h.alter != nil {
-		sent = h.alter(sent)
-	}
-	var stderr bytes.Buffer
-	c := exec.CommandContext(ctx, cmd.Argv[0], cmd.Argv[1:]...)
-	c.Stdin, c.Stderr = bytes.NewReader(sent), &stderr
-	if h.path != "" {
-		c.Env = []string{"PATH=" + h.path}
-	}
-	err = c.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return host.Result{}, &host.ExitError{Host: "localhost", Command: cmd.String(), Code: exit.ExitCode(), Stderr: stderr.String()}
-	}
-	return host.Result{}, err
+	cmd.Stdin = bytes.NewReader(h.alter(sent))
+	return h.Local.Run(ctx, cmd)
 }
 
 func TestSenderMovesVerifiedFilesToTheirPaths(t *testing.T) {
@@ -63,7 +47,7 @@ func TestSenderMovesVerifiedFilesToTheirPaths(t *testing.T) {
 		t.Fatal(err)
 	}
 	var sender host.Sender
-	if err := sender.Send(t.Context(), localHost{}, blobs); err != nil {
+	if err := sender.Send(t.Context(), hosttest.Local{}, blobs); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{"/bin/kubelet": "new kubelet", "/bin/notes": "notes", "/cni/bridge": "bridge"} {
@@ -81,13 +65,13 @@ func TestSenderMovesVerifiedFilesToTheirPaths(t *testing.T) {
 
 func TestSenderRefusesAFileThatWasAlteredOnTheWay(t *testing.T) {
 	t.Parallel()
-	for name, path := range map[string]string{"by BLAKE2b": "", "by SHA-256 without b2sum": withoutB2sum(t)} {
+	for name, env := range map[string][]string{"by BLAKE2b": nil, "by SHA-256 without b2sum": {"PATH=" + withoutB2sum(t)}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			source, target := t.TempDir(), t.TempDir()
 			alter := func(sent []byte) []byte { return bytes.Replace(sent, []byte("good"), []byte("evil"), 1) }
 			var sender host.Sender
-			err := sender.Send(t.Context(), localHost{alter: alter, path: path}, []host.Blob{blob(t, source, "kubelet", "good", target, 0o755)})
+			err := sender.Send(t.Context(), alteringHost{hosttest.Local{Env: env}, alter}, []host.Blob{blob(t, source, "kubelet", "good", target, 0o755)})
 			if !errors.Is(err, host.ErrCorrupt) {
 				t.Errorf("Send: %v, want %v", err, host.ErrCorrupt)
 			}
@@ -107,7 +91,7 @@ func TestSenderRefusesALocalFileWithAnotherChecksum(t *testing.T) {
 		t.Fatal(err)
 	}
 	var sender host.Sender
-	if err := sender.Send(t.Context(), localHost{}, []host.Blob{tampered}); !errors.Is(err, host.ErrCorrupt) || !strings.Contains(err.Error(), tampered.Source) {
+	if err := sender.Send(t.Context(), hosttest.Local{}, []host.Blob{tampered}); !errors.Is(err, host.ErrCorrupt) || !strings.Contains(err.Error(), tampered.Source) {
 		t.Errorf("Send: %v, want an error about %s", err, tampered.Source)
 	}
 }
@@ -118,7 +102,7 @@ func TestSenderReportsTheErrorOfTheHost(t *testing.T) {
 	// mkdir fails because a file has the name of the directory.
 	target := filepath.Join(source, "kubelet")
 	var sender host.Sender
-	err := sender.Send(t.Context(), localHost{}, []host.Blob{blob(t, source, "kubelet", "good", target, 0o755)})
+	err := sender.Send(t.Context(), hosttest.Local{}, []host.Blob{blob(t, source, "kubelet", "good", target, 0o755)})
 	if err == nil || errors.Is(err, host.ErrCorrupt) || !strings.Contains(err.Error(), "mkdir") {
 		t.Errorf("Send: %v, want the error of mkdir", err)
 	}

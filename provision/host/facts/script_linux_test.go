@@ -1,33 +1,28 @@
 package facts
 
 import (
-	"bytes"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"slipway.io/slipway/templates"
+	"slipway.io/slipway/provision/host/hosttest"
 )
 
 func TestTheScriptReadsTheFactsOfLocalhost(t *testing.T) {
 	t.Parallel()
-	cmd := exec.CommandContext(t.Context(), "sh", "-s", "--", "kernel.ostype", "no.such.sysctl", "--", "/proc/self", "/no/such/file", "--", "/proc/self", "/var/lib/no/such/folder")
-	cmd.Stdin = bytes.NewReader(templates.Script("facts/facts.sh"))
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
 	before := time.Now()
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%v: %s", err, stderr.String())
+	out, stderr, code := hosttest.Local{}.Script(t, "facts/facts.sh",
+		"kernel.ostype", "no.such.sysctl", "--", "/proc/self", "/no/such/file", "--", "/proc/self", "/var/lib/no/such/folder")
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr)
 	}
-	f, err := Parse(out, before, time.Now())
+	f, err := Parse([]byte(out), before, time.Now())
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, out)
 	}
 	if f.Hostname == "" || f.Init == "" || f.CPUs < 1 || f.MemoryMiB < 64 || f.OS.ID == "" || f.CgroupVersion == 0 {
-		t.Errorf("incomplete: %+v\n%s", f, stderr.String())
+		t.Errorf("incomplete: %+v\n%s", f, stderr)
 	}
 	if f.Skew.Abs() > time.Minute {
 		t.Errorf("localhost's clock has a skew of %s against itself", f.Skew)
@@ -44,7 +39,7 @@ func TestTheScriptReadsTheFactsOfLocalhost(t *testing.T) {
 	if _, exists := f.Sysctls["no.such.sysctl"]; exists {
 		t.Errorf("a sysctl that does not exist has a value: %v", f.Sysctls)
 	}
-	for line := range strings.Lines(string(out)) {
+	for line := range strings.Lines(out) {
 		if key, value, _ := strings.Cut(line, "\t"); strings.TrimSpace(value) == "" {
 			t.Errorf("%s has no value", key)
 		}

@@ -1,13 +1,10 @@
 package journal
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -16,35 +13,29 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"slipway.io/slipway/templates"
+	"slipway.io/slipway/provision/host/hosttest"
 )
 
-// sh runs a script as hosts do, and returns its output and exit code.
-func sh(t *testing.T, script string, args ...string) (string, int) {
+// runScript runs a script of the journal, and returns its standard output and
+// exit code.
+func runScript(t *testing.T, script string, args ...string) (string, int) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-s", "--"}, args...)...)
-	cmd.Stdin = bytes.NewReader(templates.Script("journal/" + script))
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Error(err)
+	out, stderr, code := hosttest.Local{}.Script(t, "journal/"+script, args...)
+	if stderr != "" {
+		t.Logf("%s: %s", script, stderr)
 	}
-	if stderr.Len() > 0 {
-		t.Logf("%s: %s", script, stderr.String())
-	}
-	return string(out), cmd.ProcessState.ExitCode()
+	return out, code
 }
 
-func mustSh(t *testing.T, script string, args ...string) {
+// mustRun runs a script that must succeed and print nothing.
+func mustRun(t *testing.T, script string, args ...string) {
 	t.Helper()
-	if out, code := sh(t, script, args...); code != 0 || out != "" {
+	if out, code := runScript(t, script, args...); code != 0 || out != "" {
 		t.Fatalf("%s %q: exit code %d: %s", script, args, code, out)
 	}
 }
 
-// entries are those of a journal folder, without their times.
+// entries returns the entries of a journal directory.
 func entries(t *testing.T, journal string) []Entry {
 	t.Helper()
 	var all []Entry
@@ -79,7 +70,7 @@ func write(t *testing.T, path, content string) {
 
 var noTime = cmpopts.IgnoreFields(Entry{}, "Time")
 
-func TestJournalScriptKeepsWhatWasThere(t *testing.T) {
+func TestFilesScriptKeepsTheFilesThatExist(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	journal := root + "/lib/journal"
@@ -87,20 +78,20 @@ func TestJournalScriptKeepsWhatWasThere(t *testing.T) {
 	if err := os.Symlink("fstab", root+"/link"); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(root+"/there", 0o755); err != nil {
+	if err := os.Mkdir(root+"/existing", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	mustSh(t, "files.sh", journal, "swap-off", "file", root+"/fstab")
-	mustSh(t, "files.sh", journal, "swap-off", "file", root+"/link")
-	mustSh(t, "files.sh", journal, "kernel", "file", root+"/etc/sysctl.d/90.conf")
-	mustSh(t, "files.sh", journal, "kubelet", "dir", root+"/there")
-	mustSh(t, "files.sh", journal, "kubelet", "dir", root+"/new")
+	mustRun(t, "files.sh", journal, "swap-off", "file", root+"/fstab")
+	mustRun(t, "files.sh", journal, "swap-off", "file", root+"/link")
+	mustRun(t, "files.sh", journal, "kernel", "file", root+"/etc/sysctl.d/90.conf")
+	mustRun(t, "files.sh", journal, "kubelet", "dir", root+"/existing")
+	mustRun(t, "files.sh", journal, "kubelet", "dir", root+"/new")
 
 	want := []Entry{
 		{Phase: "swap-off", Kind: "file", Path: root + "/fstab", Existed: true},
 		{Phase: "swap-off", Kind: "file", Path: root + "/link", Existed: true},
 		{Phase: "kernel", Kind: "file", Path: root + "/etc/sysctl.d/90.conf", Made: root + "/etc"},
-		{Phase: "kubelet", Kind: "dir", Path: root + "/there", Existed: true},
+		{Phase: "kubelet", Kind: "dir", Path: root + "/existing", Existed: true},
 		{Phase: "kubelet", Kind: "dir", Path: root + "/new"},
 	}
 	if diff := cmp.Diff(want, entries(t, journal), noTime); diff != "" {
@@ -113,25 +104,25 @@ func TestJournalScriptKeepsWhatWasThere(t *testing.T) {
 		t.Errorf("kept with mode %v, %v", kept.Mode(), err)
 	}
 	if target, err := os.Readlink(journal + "/before" + root + "/link"); err != nil || target != "fstab" {
-		t.Errorf("the link leads to %q, %v", target, err)
+		t.Errorf("the link points to %q, %v", target, err)
 	}
 	for _, private := range []string{journal, journal + "/before"} {
 		if dir, err := os.Stat(private); err != nil || dir.Mode().Perm() != 0o700 {
-			t.Errorf("%s: %v, %v: anybody can read what is kept there", private, dir.Mode(), err)
+			t.Errorf("%s: %v, %v: everybody can read the kept files", private, dir.Mode(), err)
 		}
 	}
 }
 
-func TestJournalScriptKeepsTheFirstStateOnly(t *testing.T) {
+func TestFilesScriptKeepsOnlyTheFirstState(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	journal, path := root+"/journal", root+"/hosts"
 	write(t, path, "first")
-	mustSh(t, "files.sh", journal, "hosts-file", "file", path)
+	mustRun(t, "files.sh", journal, "hosts-file", "file", path)
 	write(t, path, "second")
-	mustSh(t, "files.sh", journal, "hosts-file", "file", path)
-	// Another file whose name begins the same.
-	mustSh(t, "files.sh", journal, "hosts-file", "file", root+"/host")
+	mustRun(t, "files.sh", journal, "hosts-file", "file", path)
+	// A path that is a prefix of the other one.
+	mustRun(t, "files.sh", journal, "hosts-file", "file", root+"/host")
 
 	if got := read(t, journal+"/before"+path); got != "first" {
 		t.Errorf("kept %q, want the first state", got)
@@ -145,7 +136,7 @@ func TestJournalScriptKeepsTheFirstStateOnly(t *testing.T) {
 	}
 }
 
-func TestJournalAppendsACommandOnce(t *testing.T) {
+func TestAppendScriptAppendsACommandOnce(t *testing.T) {
 	t.Parallel()
 	journal := t.TempDir() + "/journal"
 	line := func(e Entry) string {
@@ -163,22 +154,22 @@ func TestJournalAppendsACommandOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		mustSh(t, "append.sh", journal, line(e), `"undo":`+string(undo))
+		mustRun(t, "append.sh", journal, line(e), `"undo":`+string(undo))
 	}
 	if diff := cmp.Diff([]Entry{first, other}, entries(t, journal)); diff != "" {
 		t.Error(diff)
 	}
 }
 
-// What a full disk cut off is neither an entry nor part of the next one.
-func TestJournalGoesOnAfterALineThatWasCutOff(t *testing.T) {
+// A full disk may truncate a line.
+func TestATruncatedLineDoesNotAffectTheNextEntry(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	path := root + "/hosts"
 	whole := `{"time":"2026-01-01T00:00:00Z","phase":"hosts-file","kind":"file","path":"` + path + `","existed":false,"made":""}`
 	for name, next := range map[string]func(journal string){
-		"a file":    func(journal string) { mustSh(t, "files.sh", journal, "hosts-file", "file", path) },
-		"a command": func(journal string) { mustSh(t, "append.sh", journal, whole, whole[:len(whole)-20]) },
+		"a file":    func(journal string) { mustRun(t, "files.sh", journal, "hosts-file", "file", path) },
+		"a command": func(journal string) { mustRun(t, "append.sh", journal, whole, whole[:len(whole)-20]) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -193,15 +184,15 @@ func TestJournalGoesOnAfterALineThatWasCutOff(t *testing.T) {
 	}
 }
 
-func TestJournalIsWrittenByManyAtOnce(t *testing.T) {
+func TestFilesScriptsMayRunInParallel(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	journal := root + "/journal"
 	var all sync.WaitGroup
 	for i := range 20 {
 		all.Go(func() {
-			// Each path twice.
-			if out, code := sh(t, "files.sh", journal, "kubelet", "file", fmt.Sprintf("%s/bin/%d", root, i/2)); code != 0 {
+			// Two scripts for each path.
+			if out, code := runScript(t, "files.sh", journal, "kubelet", "file", fmt.Sprintf("%s/bin/%d", root, i/2)); code != 0 {
 				t.Errorf("exit code %d: %s", code, out)
 			}
 		})
@@ -212,7 +203,7 @@ func TestJournalIsWrittenByManyAtOnce(t *testing.T) {
 	}
 }
 
-func TestSumsScriptsHashWhatWasWrittenSince(t *testing.T) {
+func TestSumsScriptHashesOnlyChangedFiles(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	journal := root + "/journal"
@@ -220,50 +211,50 @@ func TestSumsScriptsHashWhatWasWrittenSince(t *testing.T) {
 		t.Fatal(err)
 	}
 	sum := func(content string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(content))) }
-	noted, other, missing := root+"/noted", root+"/other", root+"/missing"
-	write(t, noted, "one")
+	hashed, other, missing := root+"/hashed", root+"/other", root+"/missing"
+	write(t, hashed, "one")
 	write(t, other, "two")
-	// A sum that is not the file's shows that it is believed.
-	const believed = "believed"
-	mustSh(t, "sums-add.sh", journal, believed, noted)
-	ask := func() string {
+	// Not a checksum, so that the output shows whether the record is used.
+	const recorded = "recorded"
+	mustRun(t, "sums-add.sh", journal, recorded, hashed)
+	sums := func() string {
 		t.Helper()
-		out, code := sh(t, "sums.sh", journal, noted, missing, root, other)
+		out, code := runScript(t, "sums.sh", journal, hashed, missing, root, other)
 		if code != 0 {
 			t.Errorf("exit code %d", code)
 		}
 		return out
 	}
-	if got, want := ask(), believed+"  "+noted+"\n"+sum("two")+"  "+other+"\n"; got != want {
+	if got, want := sums(), recorded+"  "+hashed+"\n"+sum("two")+"  "+other+"\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	write(t, noted, "six")
-	// Who sets the modification time back cannot set the change time.
+	write(t, hashed, "six")
+	// touch can reset the modification time, but not the change time.
 	info, err := os.Stat(other)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chtimes(noted, info.ModTime(), info.ModTime()); err != nil {
+	if err := os.Chtimes(hashed, info.ModTime(), info.ModTime()); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := ask(), sum("six")+"  "+noted+"\n"+sum("two")+"  "+other+"\n"; got != want {
+	if got, want := sums(), sum("six")+"  "+hashed+"\n"+sum("two")+"  "+other+"\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	mustSh(t, "sums-add.sh", journal, "newer", noted)
-	if got := ask(); !strings.HasPrefix(got, "newer  "+noted+"\n") {
-		t.Errorf("the last note does not count: %q", got)
+	mustRun(t, "sums-add.sh", journal, "newer", hashed)
+	if got := sums(); !strings.HasPrefix(got, "newer  "+hashed+"\n") {
+		t.Errorf("the last record is not used: %q", got)
 	}
-	if out, code := sh(t, "sums.sh", journal, missing); code != 0 || out != "" {
-		t.Errorf("of nothing there is %q, exit code %d", out, code)
+	if out, code := runScript(t, "sums.sh", journal, missing); code != 0 || out != "" {
+		t.Errorf("for a missing file: %q, exit code %d", out, code)
 	}
 }
 
-func TestJournalScriptTakesManyPathsAtOnce(t *testing.T) {
+func TestFilesScriptAcceptsManyPaths(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	journal := root + "/journal"
 	write(t, root+"/old", "old")
-	mustSh(t, "files.sh", journal, "kubelet", "file", root+"/old", "dir", root+"/etc/new", "file", root+"/etc/new/file", "file", root+"/old")
+	mustRun(t, "files.sh", journal, "kubelet", "file", root+"/old", "dir", root+"/etc/new", "file", root+"/etc/new/file", "file", root+"/old")
 	want := []Entry{
 		{Phase: "kubelet", Kind: "file", Path: root + "/old", Existed: true},
 		{Phase: "kubelet", Kind: "dir", Path: root + "/etc/new", Made: root + "/etc"},

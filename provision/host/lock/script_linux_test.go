@@ -1,49 +1,25 @@
 package lock
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"slipway.io/slipway/templates"
+	"slipway.io/slipway/provision/host/hosttest"
 )
 
-// sh runs the script as hosts do, and returns its output and exit code.
-func sh(t *testing.T, args ...string) (string, int) {
+// lockScript runs lock.sh, and returns its standard output and exit code.
+func lockScript(t *testing.T, args ...string) (string, int) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-s", "--"}, args...)...)
-	cmd.Stdin = bytes.NewReader(templates.Script("lock/lock.sh"))
-	out, err := cmd.Output()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		t.Logf("%s", exit.Stderr)
-	} else if err != nil {
-		t.Error(err)
+	out, stderr, code := hosttest.Local{}.Script(t, "lock/lock.sh", args...)
+	if stderr != "" {
+		t.Log(stderr)
 	}
-	return string(out), cmd.ProcessState.ExitCode()
-}
-
-func mustSh(t *testing.T, args ...string) {
-	t.Helper()
-	if out, code := sh(t, args...); code != 0 || out != "" {
-		t.Fatalf("%q: exit code %d: %s", args, code, out)
-	}
-}
-
-func read(t *testing.T, path string) string {
-	t.Helper()
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(content)
+	return out, code
 }
 
 func write(t *testing.T, path, content string) {
@@ -76,16 +52,16 @@ func TestLockScript(t *testing.T) {
 		out, after string
 	}{
 		{"a free lock is taken", "take", nil, 0, "", mine + "\n"},
-		{"one's own lock is renewed", "take", func(t *testing.T, dir string) { write(t, dir+"/lock", mine+"\n") }, 0, "", mine + "\n"},
-		{"another's lock is held, and says by whom", "take", at(0), 75, theirs + "\n", theirs + "\n"},
+		{"your own lock is renewed", "take", func(t *testing.T, dir string) { write(t, dir+"/lock", mine+"\n") }, 0, "", mine + "\n"},
+		{"another's lock is held, and its record is printed", "take", at(0), 75, theirs + "\n", theirs + "\n"},
 		{"another's lock is held until it expires", "take", at(30 * time.Second), 75, theirs + "\n", theirs + "\n"},
-		{"a lock that expired is taken over", "take", at(61 * time.Second), 0, "", mine + "\n"},
-		{"a lock is held though the clock was set back a little", "take", at(-30 * time.Second), 75, theirs + "\n", theirs + "\n"},
+		{"an expired lock is taken over", "take", at(61 * time.Second), 0, "", mine + "\n"},
+		{"a lock remains held if the clock was set back a little", "take", at(-30 * time.Second), 75, theirs + "\n", theirs + "\n"},
 		{"a lock from the future is taken over", "take", at(-time.Hour), 0, "", mine + "\n"},
-		{"an empty lock is none", "take", func(t *testing.T, dir string) { write(t, dir+"/lock", "") }, 0, "", mine + "\n"},
-		{"one's own lock is released", "release", func(t *testing.T, dir string) { write(t, dir+"/lock", mine+"\n") }, 0, "", ""},
+		{"an empty lock file is ignored", "take", func(t *testing.T, dir string) { write(t, dir+"/lock", "") }, 0, "", mine + "\n"},
+		{"your own lock is released", "release", func(t *testing.T, dir string) { write(t, dir+"/lock", mine+"\n") }, 0, "", ""},
 		{"another's lock is not released", "release", at(0), 0, "", theirs + "\n"},
-		{"another's lock is not released though it expired", "release", at(time.Hour), 0, "", theirs + "\n"},
+		{"another's expired lock is not released", "release", at(time.Hour), 0, "", theirs + "\n"},
 		{"a lock that nobody holds can be released", "release", nil, 0, "", ""},
 	}
 	for _, test := range tests {
@@ -98,7 +74,7 @@ func TestLockScript(t *testing.T) {
 				}
 				test.before(t, dir)
 			}
-			out, code := sh(t, dir, test.verb, "aa", "60", mine)
+			out, code := lockScript(t, dir, test.verb, "aa", "60", mine)
 			if code != test.code || out != test.out {
 				t.Errorf("exit code %d and %q, want %d and %q", code, out, test.code, test.out)
 			}
@@ -113,22 +89,28 @@ func TestLockScript(t *testing.T) {
 	}
 }
 
-func TestARenewedLockIsAsFreshAsANewOne(t *testing.T) {
+func TestRenewingALockExtendsIt(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	const mine, theirs = `{"token":"aa"}`, `{"token":"bb"}`
-	mustSh(t, dir, "take", "aa", "60", mine)
+	take := func() {
+		t.Helper()
+		if out, code := lockScript(t, dir, "take", "aa", "60", mine); code != 0 || out != "" {
+			t.Fatalf("exit code %d: %s", code, out)
+		}
+	}
+	take()
 	old := time.Now().Add(-55 * time.Second)
 	if err := os.Chtimes(dir+"/lock", old, old); err != nil {
 		t.Fatal(err)
 	}
-	mustSh(t, dir, "take", "aa", "60", mine)
-	if _, code := sh(t, dir, "take", "bb", "30", theirs); code != 75 {
-		t.Errorf("exit code %d, want 75: the renewal did not count", code)
+	take()
+	if _, code := lockScript(t, dir, "take", "bb", "30", theirs); code != 75 {
+		t.Errorf("exit code %d, want 75: the lock was not renewed", code)
 	}
 }
 
-func TestOfManyInstallersOneGetsTheLock(t *testing.T) {
+func TestOnlyOneOfManyInstallersGetsTheLock(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "run")
 	var all sync.WaitGroup
@@ -137,7 +119,7 @@ func TestOfManyInstallersOneGetsTheLock(t *testing.T) {
 	for i := range 10 {
 		token := fmt.Sprintf("t%d", i)
 		all.Go(func() {
-			_, code := sh(t, dir, "take", token, "60", `{"token":"`+token+`"}`)
+			_, code := lockScript(t, dir, "take", token, "60", `{"token":"`+token+`"}`)
 			mu.Lock()
 			defer mu.Unlock()
 			switch code {
@@ -150,7 +132,8 @@ func TestOfManyInstallersOneGetsTheLock(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if len(won) != 1 || !strings.Contains(read(t, dir+"/lock"), won[0]) {
-		t.Errorf("%v have the lock, which says %s", won, read(t, dir+"/lock"))
+	record, err := os.ReadFile(dir + "/lock")
+	if err != nil || len(won) != 1 || !strings.Contains(string(record), won[0]) {
+		t.Errorf("%v have the lock, the record is %s, %v", won, record, err)
 	}
 }

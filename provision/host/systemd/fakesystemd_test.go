@@ -11,13 +11,13 @@ import (
 	"time"
 
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/host/systemd"
 )
 
-// What the script needs of systemd, for hosts without one.
+// These programs do what unit.sh needs of systemd.
 const (
-	fakeSystemdRun = `#!/bin/sh
-set -eu
+	fakeSystemdRun = `set -eu
 while :; do
 	case $1 in
 	--unit=*) unit=${1#--unit=} ;;
@@ -28,14 +28,13 @@ while :; do
 	shift
 done
 echo "$unit" >>"$FAKE_SYSTEMD/starts"
-# A parent that reaps it, as PID 1 does.
+# The outer shell reaps the command, as PID 1 does.
 pid=$FAKE_SYSTEMD/$unit.pid
 rm -f "$pid"
 setsid sh -c 'pid=$0; "$@" & echo $! >"$pid.new"; mv "$pid.new" "$pid"; wait' "$pid" "$@" </dev/null >/dev/null 2>&1 9>&- &
 while ! [ -e "$pid" ]; do sleep 0.01; done
 `
-	fakeSystemctl = `#!/bin/sh
-set -eu
+	fakeSystemctl = `set -eu
 [ "$1" = show ] || exit 0
 pid=$(cat "$FAKE_SYSTEMD/$4.pid" 2>/dev/null || echo 0)
 [ "$pid" -gt 0 ] && kill -0 "$pid" 2>/dev/null || pid=0
@@ -47,49 +46,45 @@ esac
 `
 )
 
-// unitMachine is this computer with a fake systemd.
-type unitMachine struct {
-	localHost
+// unitHost is localhost with a fake systemd.
+type unitHost struct {
+	hosttest.Local
 	dir, systemd string
 
 	mu   sync.Mutex
 	runs []string // the AGE argument of each Run
-	// meddle may replace a Run by something else.
-	meddle func(ctx context.Context, n int, cmd host.Cmd) (host.Result, error, bool)
+	// intercept may replace a Run: the last result tells whether it does.
+	intercept func(ctx context.Context, n int, cmd host.Cmd) (host.Result, error, bool)
 }
 
-func newUnitMachine(t *testing.T) *unitMachine {
+func newUnitHost(t *testing.T) *unitHost {
 	t.Helper()
-	programs, systemd := t.TempDir(), t.TempDir()
-	program(t, programs, "systemd-run", fakeSystemdRun)
-	program(t, programs, "systemctl", fakeSystemctl)
-	return &unitMachine{
-		localHost: localHost{programs: programs, env: []string{"FAKE_SYSTEMD=" + systemd}},
-		dir:       t.TempDir(), systemd: systemd,
-	}
+	dir := t.TempDir()
+	path := hosttest.Programs(t, map[string]string{"systemd-run": fakeSystemdRun, "systemctl": fakeSystemctl})
+	return &unitHost{Local: hosttest.Local{Env: []string{path, "FAKE_SYSTEMD=" + dir}}, dir: t.TempDir(), systemd: dir}
 }
 
-func (m *unitMachine) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
+func (m *unitHost) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	m.mu.Lock()
 	m.runs = append(m.runs, cmd.Argv[5])
 	n := len(m.runs)
 	m.mu.Unlock()
-	if m.meddle != nil {
-		if result, err, instead := m.meddle(ctx, n, cmd); instead {
+	if m.intercept != nil {
+		if result, err, replaced := m.intercept(ctx, n, cmd); replaced {
 			return result, err
 		}
 	}
-	return m.localHost.Run(ctx, cmd)
+	return m.Local.Run(ctx, cmd)
 }
 
-func (m *unitMachine) run(t *testing.T, u systemd.Unit) (host.Result, error) {
+func (m *unitHost) run(t *testing.T, u systemd.Unit) (host.Result, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	return systemd.RunIn(ctx, m, u, m.dir)
 }
 
-func (m *unitMachine) starts(t *testing.T) int {
+func (m *unitHost) starts(t *testing.T) int {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(m.systemd, "starts"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -1,43 +1,21 @@
-package systemd
+package systemd_test
 
 import (
-	"bytes"
-	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"slipway.io/slipway/templates"
+	"slipway.io/slipway/provision/host/hosttest"
 )
 
-// systemd is a stand-in for systemctl and journalctl in a folder of programs.
-func systemd(t *testing.T, systemctl string) (path string) {
+// withSystemctl is localhost with a fake systemctl and journalctl.
+func withSystemctl(t *testing.T, script string) hosttest.Local {
 	t.Helper()
-	dir := t.TempDir()
-	for name, text := range map[string]string{"systemctl": systemctl, "journalctl": `echo "log of $*"`} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir + string(filepath.ListSeparator) + os.Getenv("PATH")
-}
-
-// runScript runs a script as hosts do, with another PATH.
-func runScript(t *testing.T, script, path string, args ...string) (stdout, stderr string, code int) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-s", "--"}, args...)...)
-	cmd.Stdin = bytes.NewReader(templates.Script(script))
-	cmd.Env = append(os.Environ(), "PATH="+path)
-	var out, errs strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	var exit *exec.ExitError
-	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
-	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+	return hosttest.Local{Env: []string{hosttest.Programs(t, map[string]string{
+		"systemctl": script, "journalctl": `echo "log of $*"`,
+	})}}
 }
 
 func TestStateScript(t *testing.T) {
@@ -66,9 +44,9 @@ func TestStateScript(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			out, complaints, code := runScript(t, "systemd/state.sh", systemd(t, test.systemctl), "x.service", test.file)
+			out, stderr, code := withSystemctl(t, test.systemctl).Script(t, "systemd/state.sh", "x.service", test.file)
 			if code != 0 || out != test.want {
-				t.Errorf("exit code %d, %q, want %q; %s", code, out, test.want, complaints)
+				t.Errorf("exit code %d, %q, want %q; %s", code, out, test.want, stderr)
 			}
 		})
 	}
@@ -78,21 +56,21 @@ func TestStartScript(t *testing.T) {
 	t.Parallel()
 	t.Run("enables and restarts", func(t *testing.T) {
 		t.Parallel()
-		out, _, code := runScript(t, "systemd/start.sh", systemd(t, `echo "$*"`), "x.service")
+		out, _, code := withSystemctl(t, `echo "$*"`).Script(t, "systemd/start.sh", "x.service")
 		if want := "daemon-reload\nenable --quiet x.service\nrestart x.service\n"; code != 0 || out != want {
 			t.Errorf("exit code %d, %q, want %q", code, out, want)
 		}
 	})
-	t.Run("tells the log of what does not come up", func(t *testing.T) {
+	t.Run("prints the log of a service that does not start", func(t *testing.T) {
 		t.Parallel()
-		_, complaints, code := runScript(t, "systemd/start.sh", systemd(t, `[ "$1" != restart ]`), "x.service")
-		if code != 1 || !strings.Contains(complaints, "log of --no-pager --lines 20 --unit x.service") {
-			t.Errorf("exit code %d, %q", code, complaints)
+		_, stderr, code := withSystemctl(t, `[ "$1" != restart ]`).Script(t, "systemd/start.sh", "x.service")
+		if code != 1 || !strings.Contains(stderr, "log of --no-pager --lines 20 --unit x.service") {
+			t.Errorf("exit code %d, %q", code, stderr)
 		}
 	})
-	t.Run("enabling starts nothing", func(t *testing.T) {
+	t.Run("enabling does not start the service", func(t *testing.T) {
 		t.Parallel()
-		out, _, code := runScript(t, "systemd/enable.sh", systemd(t, `echo "$*"`), "x.service")
+		out, _, code := withSystemctl(t, `echo "$*"`).Script(t, "systemd/enable.sh", "x.service")
 		if want := "daemon-reload\nenable --quiet x.service\n"; code != 0 || out != want {
 			t.Errorf("exit code %d, %q, want %q", code, out, want)
 		}

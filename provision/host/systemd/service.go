@@ -9,8 +9,8 @@ import (
 	"slipway.io/slipway/templates"
 )
 
-// EnsureService enables a service and (re)starts it, unless it is enabled, runs,
-// and was started after each of the files was written.
+// EnsureService enables a service and restarts it, unless it is enabled, active,
+// and started after the last change of the files.
 func EnsureService(ctx context.Context, h host.Host, service string, files ...string) error {
 	args := append([]string{service}, files...)
 	res, err := h.Query(ctx, host.Script("state.sh", templates.Script("systemd/state.sh"), args...))

@@ -21,9 +21,8 @@ import (
 // each unit: UnitsDir/NAME/{argv,log,code}.
 const UnitsDir = "/var/lib/slipway/units"
 
-// How often a unit is retried after a lost connection, and how long each pause
-// is. Pauses double up to the maximum: a host may need minutes to restart its
-// network.
+// A unit is retried after a lost connection. Pauses double up to the maximum: a
+// host may need minutes to restart its network.
 const (
 	unitTries    = 20
 	unitMinPause = 200 * time.Millisecond
@@ -78,9 +77,8 @@ func run(ctx context.Context, h host.Host, u Unit, dir string) (host.Result, err
 	pause := unitMinPause
 	for try := 1; ; try++ {
 		output.replay()
-		// A result belongs to this call if the unit started after the call.
-		// Each clock measures a duration of its own, so that it does not matter
-		// whether clocks differ or are set.
+		// A result belongs to this call if the unit started after the call. Both
+		// sides compare durations, because their clocks may differ.
 		age := 0
 		if try > 1 {
 			age = int(math.Ceil(time.Since(started).Seconds())) + 1

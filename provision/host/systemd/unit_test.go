@@ -20,9 +20,9 @@ func sh(script string, args ...string) []string {
 	return append([]string{"sh", "-c", script, "sh"}, args...)
 }
 
-func TestUnitGivesTheOutputOfItsCommand(t *testing.T) {
+func TestUnitReturnsTheOutputOfItsCommand(t *testing.T) {
 	t.Parallel()
-	m := newUnitMachine(t)
+	m := newUnitHost(t)
 	var log strings.Builder
 	result, err := m.run(t, systemd.Unit{Name: "init", Argv: sh("echo out; echo err >&2"), Output: &log})
 	if err != nil {
@@ -39,9 +39,9 @@ func TestUnitGivesTheOutputOfItsCommand(t *testing.T) {
 	}
 }
 
-func TestUnitGivesTheCommandItsExactWords(t *testing.T) {
+func TestUnitPassesArgumentsUnchanged(t *testing.T) {
 	t.Parallel()
-	m := newUnitMachine(t)
+	m := newUnitHost(t)
 	words := []string{"$HOME", "a b", "", "it's", "new\nline", "%n", `\n`, "*"}
 	result, err := m.run(t, systemd.Unit{Name: "words", Argv: append([]string{"printf", "%s|"}, words...)})
 	if err != nil {
@@ -52,9 +52,9 @@ func TestUnitGivesTheCommandItsExactWords(t *testing.T) {
 	}
 }
 
-func TestUnitThatFailsTellsItsOwnCommandAndTheEndOfItsLog(t *testing.T) {
+func TestAFailedUnitReportsItsCommandAndTheEndOfItsLog(t *testing.T) {
 	t.Parallel()
-	m := newUnitMachine(t)
+	m := newUnitHost(t)
 	_, err := m.run(t, systemd.Unit{
 		Name: "fail", Argv: sh("i=0; while [ $i -lt 50 ]; do echo line $i; i=$((i+1)); done; exit 7", "s3cret"),
 		Secret: []string{"s3cret"},
@@ -71,9 +71,9 @@ func TestUnitThatFailsTellsItsOwnCommandAndTheEndOfItsLog(t *testing.T) {
 	}
 }
 
-func TestUnitThatIsKilledSaysWhoEndedIt(t *testing.T) {
+func TestAKilledUnitReportsTheResultOfSystemd(t *testing.T) {
 	t.Parallel()
-	m := newUnitMachine(t)
+	m := newUnitHost(t)
 	const script = `echo begin; kill -9 $(ps -o ppid= -p $$) $$`
 	_, err := m.run(t, systemd.Unit{Name: "killed", Argv: sh(script)})
 	var exit *host.ExitError
@@ -85,9 +85,9 @@ func TestUnitThatIsKilledSaysWhoEndedIt(t *testing.T) {
 	}
 }
 
-func TestUnitHandsItsTimeoutToSystemd(t *testing.T) {
+func TestUnitPassesItsTimeoutToSystemd(t *testing.T) {
 	t.Parallel()
-	m := newUnitMachine(t)
+	m := newUnitHost(t)
 	if _, err := m.run(t, systemd.Unit{Name: "limit", Argv: []string{"true"}, Timeout: 1500 * time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
@@ -97,9 +97,9 @@ func TestUnitHandsItsTimeoutToSystemd(t *testing.T) {
 	}
 }
 
-func TestUnitThatRunsAlreadyIsFollowed(t *testing.T) {
+func TestARunningUnitIsFollowed(t *testing.T) {
 	t.Parallel()
-	m := newUnitMachine(t)
+	m := newUnitHost(t)
 	flag := filepath.Join(t.TempDir(), "flag")
 	u := systemd.Unit{Name: "once", Argv: sh(`echo begin; while ! [ -e "$1" ]; do sleep 0.05; done; echo end`, flag)}
 	type outcome struct {
@@ -115,7 +115,7 @@ func TestUnitThatRunsAlreadyIsFollowed(t *testing.T) {
 			outcomes <- outcome{result, err}
 		}()
 	}
-	for range 2 { // Each has seen the beginning.
+	for range 2 { // Both have printed the beginning.
 		<-following
 	}
 	if err := os.WriteFile(flag, nil, 0o600); err != nil {
@@ -131,9 +131,9 @@ func TestUnitThatRunsAlreadyIsFollowed(t *testing.T) {
 	}
 }
 
-func TestUnitIsStartedAfreshByALaterCall(t *testing.T) {
+func TestALaterCallStartsTheUnitAgain(t *testing.T) {
 	t.Parallel()
-	m := newUnitMachine(t)
+	m := newUnitHost(t)
 	for range 2 {
 		if _, err := m.run(t, systemd.Unit{Name: "again", Argv: []string{"true"}}); err != nil {
 			t.Fatal(err)
@@ -144,33 +144,33 @@ func TestUnitIsStartedAfreshByALaterCall(t *testing.T) {
 	}
 }
 
-func TestUnitIsFoundAgainAfterALostConnection(t *testing.T) {
+func TestUnitIsFollowedAgainAfterALostConnection(t *testing.T) {
 	t.Parallel()
 	lost := fmt.Errorf("local: %w", host.ErrOutcomeUnknown)
 	for name, test := range map[string]struct {
-		// cut says how the first Run is lost.
-		cut func(m *unitMachine, ctx context.Context, cmd host.Cmd) error
+		// cut runs the command until the connection is lost.
+		cut func(m *unitHost, ctx context.Context, cmd host.Cmd) error
 	}{
-		"while it ran": {func(m *unitMachine, ctx context.Context, cmd host.Cmd) error {
+		"while it ran": {func(m *unitHost, ctx context.Context, cmd host.Cmd) error {
 			ctx, cancel := context.WithCancel(ctx)
 			output := cmd.Output
 			cmd.Output = writerFunc(func(p []byte) {
 				_, _ = output.Write(p)
 				cancel()
 			})
-			_, _ = m.localHost.Run(ctx, cmd)
+			_, _ = m.Local.Run(ctx, cmd)
 			return lost
 		}},
-		"after it had ended": {func(m *unitMachine, ctx context.Context, cmd host.Cmd) error {
-			_, _ = m.localHost.Run(ctx, cmd)
+		"after it had ended": {func(m *unitHost, ctx context.Context, cmd host.Cmd) error {
+			_, _ = m.Local.Run(ctx, cmd)
 			return lost
 		}},
-		"before it was started": {func(*unitMachine, context.Context, host.Cmd) error { return lost }},
+		"before it was started": {func(*unitHost, context.Context, host.Cmd) error { return lost }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := newUnitMachine(t)
-			m.meddle = func(ctx context.Context, n int, cmd host.Cmd) (host.Result, error, bool) {
+			m := newUnitHost(t)
+			m.intercept = func(ctx context.Context, n int, cmd host.Cmd) (host.Result, error, bool) {
 				switch n {
 				case 1:
 					return host.Result{}, test.cut(m, ctx, cmd), true
@@ -198,38 +198,38 @@ func TestUnitIsFoundAgainAfterALostConnection(t *testing.T) {
 	}
 }
 
-func TestUnitDoesNotTakeAnOlderResultForItsOwn(t *testing.T) {
+func TestUnitIgnoresTheResultOfAnotherCommand(t *testing.T) {
 	t.Parallel()
-	m := newUnitMachine(t)
+	m := newUnitHost(t)
 	if _, err := m.run(t, systemd.Unit{Name: "old", Argv: []string{"echo", "first"}}); err != nil {
 		t.Fatal(err)
 	}
-	m.meddle = func(_ context.Context, n int, _ host.Cmd) (host.Result, error, bool) {
+	m.intercept = func(_ context.Context, n int, _ host.Cmd) (host.Result, error, bool) {
 		return host.Result{}, fmt.Errorf("local: %w", host.ErrOutcomeUnknown), n == 2
 	}
-	// The same name but another command, whose start got lost.
+	// Another command under the same name. The connection is lost at its start.
 	result, err := m.run(t, systemd.Unit{Name: "old", Argv: []string{"echo", "second"}})
 	if err != nil || string(result.Stdout) != "second\n" {
 		t.Errorf("got %q, %v", result.Stdout, err)
 	}
 }
 
-func TestUnitDoesNotTakeAnOlderResultOfTheSameCommandForItsOwn(t *testing.T) {
+func TestUnitIgnoresAnOlderResultOfTheSameCommand(t *testing.T) {
 	t.Parallel()
-	m := newUnitMachine(t)
+	m := newUnitHost(t)
 	u := systemd.Unit{Name: "old", Argv: []string{"echo", "x"}}
 	if _, err := m.run(t, u); err != nil {
 		t.Fatal(err)
 	}
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
-		t.Skip("no Linux")
+		t.Skip("not Linux")
 	}
 	started := strings.TrimSpace(string(boot)) + " -3600\n" // an hour before boot
 	if err := os.WriteFile(filepath.Join(m.dir, "old", "started"), []byte(started), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m.meddle = func(_ context.Context, n int, _ host.Cmd) (host.Result, error, bool) {
+	m.intercept = func(_ context.Context, n int, _ host.Cmd) (host.Result, error, bool) {
 		return host.Result{}, fmt.Errorf("local: %w", host.ErrOutcomeUnknown), n == 2
 	}
 	if _, err := m.run(t, u); err != nil {
@@ -240,10 +240,10 @@ func TestUnitDoesNotTakeAnOlderResultOfTheSameCommandForItsOwn(t *testing.T) {
 	}
 }
 
-func TestUnitOfAnUnreachableMachineIsNotTriedAgain(t *testing.T) {
+func TestUnitIsNotRetriedOnAnUnreachableHost(t *testing.T) {
 	t.Parallel()
-	m := newUnitMachine(t)
-	m.meddle = func(context.Context, int, host.Cmd) (host.Result, error, bool) {
+	m := newUnitHost(t)
+	m.intercept = func(context.Context, int, host.Cmd) (host.Result, error, bool) {
 		return host.Result{}, fmt.Errorf("local: %w", host.ErrUnreachable), true
 	}
 	_, err := m.run(t, systemd.Unit{Name: "far", Argv: []string{"true"}})
@@ -252,11 +252,11 @@ func TestUnitOfAnUnreachableMachineIsNotTriedAgain(t *testing.T) {
 	}
 }
 
-func TestUnitEndsWithItsContext(t *testing.T) {
+func TestUnitIsNotRetriedAfterItsContextEnds(t *testing.T) {
 	t.Parallel()
-	m := newUnitMachine(t)
+	m := newUnitHost(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	m.meddle = func(context.Context, int, host.Cmd) (host.Result, error, bool) {
+	m.intercept = func(context.Context, int, host.Cmd) (host.Result, error, bool) {
 		cancel()
 		return host.Result{}, fmt.Errorf("local: %w", host.ErrOutcomeUnknown), true
 	}
@@ -269,7 +269,7 @@ func TestUnitEndsWithItsContext(t *testing.T) {
 func TestUnitNameMustFitSystemd(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"", "../x", "A", "a b", "-x", "x@y"} {
-		m := newUnitMachine(t)
+		m := newUnitHost(t)
 		if _, err := m.run(t, systemd.Unit{Name: name, Argv: []string{"true"}}); err == nil || len(m.runs) > 0 {
 			t.Errorf("%q: %v", name, err)
 		}

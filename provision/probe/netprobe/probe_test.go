@@ -7,7 +7,6 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -51,33 +50,15 @@ var built = sync.OnceValues(func() (program, error) {
 	return newProgram(zipped.Bytes()), nil
 })
 
-// localHost runs commands on localhost, with a prefix before each command.
-type localHost struct {
-	*hosttest.Fake
+// prefixHost runs commands on localhost, with a prefix before each command.
+type prefixHost struct {
+	hosttest.Local
 	prefix []string
 }
 
-func (h localHost) Query(ctx context.Context, cmd host.Cmd) (host.Result, error) {
-	argv := append(slices.Clone(h.prefix), cmd.Argv...)
-	run := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	var errs bytes.Buffer
-	// With cmd.Stdin itself, Wait would wait until it ends.
-	stdin, err := run.StdinPipe()
-	if err != nil {
-		return host.Result{}, err
-	}
-	run.Stdout, run.Stderr = cmd.Output, &errs
-	if err := run.Start(); err != nil {
-		return host.Result{}, err
-	}
-	go func() {
-		_, _ = io.Copy(stdin, cmd.Stdin)
-		_ = stdin.Close()
-	}()
-	if err := run.Wait(); err != nil {
-		return host.Result{}, &host.ExitError{Host: h.String(), Command: cmd.String(), Code: run.ProcessState.ExitCode(), Stderr: errs.String()}
-	}
-	return host.Result{}, nil
+func (h prefixHost) Query(ctx context.Context, cmd host.Cmd) (host.Result, error) {
+	cmd.Argv = slices.Concat(h.prefix, cmd.Argv)
+	return h.Local.Query(ctx, cmd)
 }
 
 // loopback returns nodes with addresses of the loopback interface.
@@ -86,7 +67,7 @@ func loopback(t *testing.T, names ...string) []Node {
 	var nodes []Node
 	for i, name := range names {
 		nodes = append(nodes, Node{
-			Name: name, Host: localHost{Fake: hosttest.NewFake(t, name)}, Arch: runtime.GOARCH,
+			Name: name, Host: hosttest.Local{}, Arch: runtime.GOARCH,
 			IP: netip.AddrFrom4([4]byte{127, 0, 77, byte(i + 1)}), MTU: 1500,
 		})
 	}
@@ -222,7 +203,7 @@ func TestANodeThatCannotTakePartIsAbsent(t *testing.T) {
 	for i := range nodes {
 		nodes[i].IP = netip.AddrFrom4([4]byte{127, 0, 79, byte(i + 1)})
 	}
-	nodes[2].Host = localHost{Fake: hosttest.NewFake(t, "c"), prefix: []string{"sh", "-c", "echo please wait >&2; echo permission denied >&2; exit 1"}}
+	nodes[2].Host = prefixHost{prefix: []string{"sh", "-c", "echo please wait >&2; echo permission denied >&2; exit 1"}}
 	port := freePort(t)
 	all := []string{"a", "b", "c"}
 	m, err := Probe(t.Context(), nodes, []Need{{Protocol: TCP, Port: port, From: all, To: all}}, options(t))
