@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// Changes is a record.Recorder that keeps what is recorded.
+// Changes is a record.Recorder that keeps the recorded changes.
 type Changes struct {
 	mu    sync.Mutex
 	lines []string

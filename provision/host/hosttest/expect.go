@@ -7,8 +7,8 @@ import (
 	"slipway.io/slipway/provision/host/systemd"
 )
 
-// Expectation is a call that the test expects, once unless Times or AnyTimes says
-// otherwise. Its methods set it up before the call.
+// Expectation is a call that the test expects: once, unless Times or AnyTimes is
+// set. Call its methods before the expected call.
 type Expectation struct {
 	kind   string
 	cmd    host.Cmd
@@ -38,25 +38,26 @@ func (f *Fake) ExpectQueryScript(name string, args ...string) *Expectation {
 	return f.expect("query", host.Script(name, nil, args...))
 }
 
-// ExpectRunScript expects a Run of such a script.
+// ExpectRunScript expects a Run of the host.Script of this name with exactly these
+// arguments.
 func (f *Fake) ExpectRunScript(name string, args ...string) *Expectation {
 	return f.expect("run", host.Script(name, nil, args...))
 }
 
-// ExpectUnit expects a host.RunUnit of this name with exactly this argv,
-// without a timeout. Its stdout is the unit's log.
+// ExpectUnit expects a systemd.Run of the unit of this name with exactly this
+// argv, without a timeout. Returns sets the unit's log.
 func (f *Fake) ExpectUnit(name string, argv ...string) *Expectation {
 	return f.ExpectUnitTimeout(name, 0, argv...)
 }
 
-// ExpectUnitTimeout expects one with a timeout of that many seconds.
+// ExpectUnitTimeout is ExpectUnit with a timeout in seconds.
 func (f *Fake) ExpectUnitTimeout(name string, seconds int, argv ...string) *Expectation {
 	args := append([]string{systemd.UnitsDir, name, "0", fmt.Sprint(seconds)}, argv...)
 	return f.ExpectRunScript("unit "+name, args...)
 }
 
-// FailsUnit lets a unit's command end with code, which it announces as the
-// host does. The unit's log is what Returns was given.
+// FailsUnit makes the command of a unit exit with this code. Returns sets the
+// unit's log.
 func (e *Expectation) FailsUnit(code int) *Expectation {
 	name := ""
 	if len(e.cmd.Argv) > 4 {
@@ -65,20 +66,20 @@ func (e *Expectation) FailsUnit(code int) *Expectation {
 	return e.Fails(code, fmt.Sprintf("slipway-%s ended with %d\n", name, code))
 }
 
-// ExpectRead lets ReadFile of this path give what the expectation says.
+// ExpectRead expects a ReadFile of this path. Returns sets the content.
 func (f *Fake) ExpectRead(path string) *Expectation { return f.expect("read", fileCmd("read", path)) }
 
-// ExpectWrite expects a WriteFile to this path.
+// ExpectWrite expects a WriteFiles with this path.
 func (f *Fake) ExpectWrite(path string) *Expectation {
 	return f.expect("write", fileCmd("write", path))
 }
 
-// ExpectUpload expects an Upload to this path.
+// ExpectUpload expects an Upload with this path.
 func (f *Fake) ExpectUpload(path string) *Expectation {
 	return f.expect("upload", fileCmd("upload", path))
 }
 
-// fileCmd stands for a file operation where commands are compared.
+// fileCmd represents a file operation as a command.
 func fileCmd(kind, path string) host.Cmd { return host.Cmd{Argv: []string{kind, path}} }
 
 func (f *Fake) expect(kind string, cmd host.Cmd) *Expectation {
@@ -89,37 +90,36 @@ func (f *Fake) expect(kind string, cmd host.Cmd) *Expectation {
 	return e
 }
 
-// Returns lets it write this to its standard output (for ExpectRead: be the
-// file's content).
+// Returns sets the standard output, or the content of the file for ExpectRead.
 func (e *Expectation) Returns(stdout string) *Expectation { e.stdout = stdout; return e }
 
-// Fails lets it end with this exit code and standard error: an
-// *host.ExitError.
+// Fails makes the call return a *host.ExitError with this exit code and standard
+// error.
 func (e *Expectation) Fails(code int, stderr string) *Expectation {
 	e.code, e.stderr = code, stderr
 	return e
 }
 
-// Error lets it fail with err, as when a connection breaks.
+// Error makes the call return err, such as the error of a lost connection.
 func (e *Expectation) Error(err error) *Expectation { e.err = err; return e }
 
-// Stdin makes it fit only if the standard input is this.
+// Stdin expects exactly this standard input.
 func (e *Expectation) Stdin(content string) *Expectation { e.stdin = []byte(content); return e }
 
-// AsUser expects the user who logs in to run the command. Without it, root does.
+// AsUser expects the command to run as the login user instead of root.
 func (e *Expectation) AsUser() *Expectation { e.cmd.Sudo = false; return e }
 
-// Times makes it happen n times.
+// Times expects n calls.
 func (e *Expectation) Times(n int) *Expectation { e.times = n; return e }
 
-// AnyTimes lets it happen as often as it does, or never.
+// AnyTimes accepts any number of calls, including none.
 func (e *Expectation) AnyTimes() *Expectation { e.times = -1; return e }
 
-// Then is called whenever it happens, before it answers: what the command
-// changes on the host (Put, Remove).
+// Then calls do before each answer, for what the command changes on the host
+// (Put, Remove).
 func (e *Expectation) Then(do func()) *Expectation { e.then = do; return e }
 
-// String is the line that it would be in the transcript.
+// String returns the line of the call in the transcript.
 func (e *Expectation) String() string {
 	return describe(e.kind, e.cmd)
 }

@@ -1,6 +1,6 @@
-// Package hosttest has fake hosts: Fake, a strict host.Host in memory for tests
-// of phases, and Server, an SSH server in the test's process for tests of the
-// transport.
+// Package hosttest provides hosts for tests: Fake, a strict host.Host in memory,
+// for tests of phases; Local, which runs commands on localhost, for tests of
+// scripts; and Server, an SSH server in the process of the test.
 package hosttest
 
 import (
@@ -18,9 +18,9 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// Fake is a host in memory. It is strict: a command that the test does not expect
-// fails the test, and so does an expectation that is not met. It accepts all
-// files, unless StrictFiles is called.
+// Fake is a host in memory. It is strict: the test fails on a command that it does
+// not expect, and on an expectation that is not met. It accepts all files, unless
+// StrictFiles is called.
 type Fake struct {
 	t    testing.TB
 	name string
@@ -44,25 +44,26 @@ func NewFake(t testing.TB, name string) *Fake {
 	return f
 }
 
-// String is the host's name.
+// String returns the host's name.
 func (f *Fake) String() string { return f.name }
 
-// StrictFiles makes WriteFiles and Upload fail the test too, unless expected.
+// StrictFiles makes the test fail on a WriteFiles or Upload that it does not
+// expect.
 func (f *Fake) StrictFiles() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.strictFiles = true
 }
 
-// InOrder makes the test fail where expectations are met in another order than
-// the one in which they were set up. Those of AnyTimes have no place in it.
+// InOrder makes the test fail if calls come in another order than their
+// expectations. Expectations with AnyTimes are exempt.
 func (f *Fake) InOrder() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.inOrder = true
 }
 
-// Transcript returns all calls of the host, a line each.
+// Transcript returns all calls of the host, one a line.
 func (f *Fake) Transcript() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -103,8 +104,8 @@ func (f *Fake) command(ctx context.Context, kind string, cmd host.Cmd) (host.Res
 	return e.answer(f.name, cmd)
 }
 
-// describe is a line of the transcript. A command of the user who logs in, and
-// not of root, says so.
+// describe returns a line of the transcript. "as user" marks a command that does
+// not run as root.
 func describe(kind string, cmd host.Cmd) string {
 	switch {
 	case kind != "query" && kind != "run":
@@ -121,7 +122,7 @@ func (f *Fake) record(format string, args ...any) {
 	fmt.Fprintf(&f.transcript, format+"\n", args...)
 }
 
-// match takes the first expectation that fits and is not used up.
+// match uses the first expectation that fits and has calls left.
 func (f *Fake) match(kind string, cmd host.Cmd, stdin []byte) *Expectation {
 	f.mu.Lock()
 	e := f.find(kind, cmd, stdin)
@@ -168,7 +169,7 @@ func (f *Fake) unexpected(what string) error {
 	return fmt.Errorf("%s: unexpected: %s", f.name, what)
 }
 
-// verify is the test's cleanup.
+// verify reports the expectations that were not met.
 func (f *Fake) verify() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -179,7 +180,8 @@ func (f *Fake) verify() {
 	}
 }
 
-// ReadFile reads what Put, WriteFile or Upload left.
+// ReadFile returns the content from ExpectRead, or of a file of Put, PutFile or
+// WriteFiles.
 func (f *Fake) ReadFile(ctx context.Context, path string) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("%s: read %s: %w", f.name, path, err)

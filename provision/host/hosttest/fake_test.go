@@ -14,7 +14,7 @@ import (
 	"slipway.io/slipway/provision/host/systemd"
 )
 
-// recorder is a testing.TB that notes failures instead of failing.
+// recorder is a testing.TB that records failures instead of failing.
 type recorder struct {
 	testing.TB
 	errors   []string
@@ -41,27 +41,27 @@ func TestFakeIsStrict(t *testing.T) {
 		do   func(*hosttest.Fake)
 		want string // part of the failure; empty: the test passes
 	}{
-		"what is expected happens": {func(f *hosttest.Fake) {
+		"an expected call": {func(f *hosttest.Fake) {
 			f.ExpectRun("a", "b")
 			run(f, "a", "b")
 		}, ""},
-		"something else happens": {func(f *hosttest.Fake) {
+		"a call with other arguments": {func(f *hosttest.Fake) {
 			f.ExpectRun("a").AnyTimes()
 			run(f, "a", "b")
 		}, "unexpected: run a b"},
-		"it is asked and not told": {func(f *hosttest.Fake) {
+		"a Run instead of a Query": {func(f *hosttest.Fake) {
 			f.ExpectQuery("a").AnyTimes()
 			run(f, "a")
 		}, "unexpected: run a"},
-		"it happens once too often": {func(f *hosttest.Fake) {
+		"one call too many": {func(f *hosttest.Fake) {
 			f.ExpectRun("a")
 			run(f, "a")
 			run(f, "a")
 		}, "unexpected: run a"},
-		"it never happens":      {func(f *hosttest.Fake) { f.ExpectRun("a") }, "happened 0 times: run a"},
-		"it happens too seldom": {func(f *hosttest.Fake) { f.ExpectRun("a").Times(2); run(f, "a") }, "happened 1 times"},
-		"it may happen":         {func(f *hosttest.Fake) { f.ExpectRun("a").AnyTimes() }, ""},
-		"the input is another one": {func(f *hosttest.Fake) {
+		"a missing call":   {func(f *hosttest.Fake) { f.ExpectRun("a") }, "happened 0 times: run a"},
+		"one call too few": {func(f *hosttest.Fake) { f.ExpectRun("a").Times(2); run(f, "a") }, "happened 1 times"},
+		"an optional call": {func(f *hosttest.Fake) { f.ExpectRun("a").AnyTimes() }, ""},
+		"another standard input": {func(f *hosttest.Fake) {
 			f.ExpectRun("a").Stdin("x").AnyTimes()
 			_, _ = f.Run(t.Context(), host.Cmd{Argv: []string{"a"}, Sudo: true, Stdin: strings.NewReader("y")})
 		}, "unexpected: run a"},
@@ -69,22 +69,22 @@ func TestFakeIsStrict(t *testing.T) {
 			f.ExpectRunScript("one", "x").AnyTimes()
 			_, _ = f.Run(t.Context(), host.Script("two", nil, "x"))
 		}, "unexpected: run two x"},
-		"root runs what the user should": {func(f *hosttest.Fake) {
+		"root runs a command of the user": {func(f *hosttest.Fake) {
 			f.ExpectRun("a").AsUser().AnyTimes()
 			run(f, "a")
 		}, "unexpected: run a"},
-		"the user runs what root should": {func(f *hosttest.Fake) {
+		"the user runs a command of root": {func(f *hosttest.Fake) {
 			f.ExpectRun("a").AnyTimes()
 			_, _ = f.Run(t.Context(), host.Cmd{Argv: []string{"a"}})
 		}, "unexpected: run as user a"},
-		"another order than the one expected": {func(f *hosttest.Fake) {
+		"an unexpected order": {func(f *hosttest.Fake) {
 			f.InOrder()
 			f.ExpectRun("a")
 			f.ExpectRun("b")
 			run(f, "b")
 			run(f, "a")
 		}, "unexpected: run b"},
-		"the order expected": {func(f *hosttest.Fake) {
+		"the expected order": {func(f *hosttest.Fake) {
 			f.InOrder()
 			f.ExpectQuery("any").AnyTimes()
 			f.ExpectRun("a")
@@ -92,11 +92,11 @@ func TestFakeIsStrict(t *testing.T) {
 			run(f, "a")
 			run(f, "b")
 		}, ""},
-		"a file that nobody expects": {func(f *hosttest.Fake) {
+		"an unexpected file": {func(f *hosttest.Fake) {
 			f.StrictFiles()
 			_ = f.WriteFiles(t.Context(), host.File{Path: "/f"})
 		}, "unexpected: write /f"},
-		"a file that is never written": {func(f *hosttest.Fake) { f.ExpectWrite("/f") }, "write /f"},
+		"a missing file": {func(f *hosttest.Fake) { f.ExpectWrite("/f") }, "write /f"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -110,7 +110,7 @@ func TestFakeIsStrict(t *testing.T) {
 	}
 }
 
-func TestFakeAnswers(t *testing.T) {
+func TestFakeReturnsWhatItIsSetUpToReturn(t *testing.T) {
 	t.Parallel()
 	f := hosttest.NewFake(t, "n1")
 	broken := errors.New("broken")

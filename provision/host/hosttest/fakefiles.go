@@ -14,26 +14,26 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// Put places a file of root's with mode 0644 on the host.
+// Put creates a file of root with mode 0644.
 func (f *Fake) Put(path, content string) {
 	f.PutFile(host.File{Path: path, Content: []byte(content)})
 }
 
-// PutFile places a file or directory on the host.
+// PutFile creates a file or directory.
 func (f *Fake) PutFile(file host.File) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.files[file.Path] = normal(file)
 }
 
-// PutBlob places a large file on the host.
+// PutBlob creates a large file.
 func (f *Fake) PutBlob(blob host.Blob) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.blobs[blob.Path] = blob
 }
 
-// Remove removes a file, or a directory with all that is in it.
+// Remove deletes a file, or a directory with its contents.
 func (f *Fake) Remove(path string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -42,7 +42,7 @@ func (f *Fake) Remove(path string) {
 	maps.DeleteFunc(f.blobs, func(other string, _ host.Blob) bool { return below(other) })
 }
 
-// File gives what is at the path, its mode's default filled in.
+// File returns the file or directory at the path, with its mode filled in.
 func (f *Fake) File(path string) (host.File, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -50,7 +50,7 @@ func (f *Fake) File(path string) (host.File, bool) {
 	return file, found
 }
 
-// Blob gives what was uploaded to the path.
+// Blob returns the large file at the path.
 func (f *Fake) Blob(path string) (host.Blob, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -58,7 +58,7 @@ func (f *Fake) Blob(path string) (host.Blob, bool) {
 	return blob, found
 }
 
-// Paths are those of all files, directories and blobs, sorted.
+// Paths returns the sorted paths of all files, directories and blobs.
 func (f *Fake) Paths() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -82,7 +82,7 @@ func normal(file host.File) host.File {
 	return file
 }
 
-// Differs compares with the files that Put, WriteFiles and PutFile left.
+// Differs compares with the files of Put, PutFile and WriteFiles.
 func (f *Fake) Differs(ctx context.Context, files ...host.File) ([]host.File, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("%s: compare: %w", f.name, err)

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// line is a network that can be slow, and can stop.
+// line is a network connection with a latency, which a gate can block.
 type line struct {
 	gate atomic.Pointer[gate]
 }
 
-// gate is open once its channel is closed.
+// gate is open when its channel is closed.
 type gate struct {
 	passed chan struct{}
 	once   sync.Once
@@ -29,9 +29,8 @@ func openGate() *gate {
 
 func (g *gate) open() { g.once.Do(func() { close(g.passed) }) }
 
-// delay puts a line between front and the connection that it returns, on which
-// each byte arrives later by oneWay. Bytes are delayed, not slowed down: as many
-// as there are may be under way.
+// delay returns a connection to front on which each byte arrives later by oneWay.
+// It adds latency and does not limit the throughput.
 func (l *line) delay(front net.Conn, oneWay time.Duration) net.Conn {
 	back, inner := net.Pipe()
 	go l.pump(back, front, oneWay)

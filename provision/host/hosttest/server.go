@@ -25,43 +25,45 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// ServerConfig says how a Server behaves. The zero value lets every user in who
-// has the key in Server.KeyFile, runs nothing, and offers an ed25519 host key.
+// ServerConfig configures a Server. The zero value accepts every user with the
+// key in Server.KeyFile, runs no commands and offers an ed25519 host key.
 type ServerConfig struct {
-	// HostKeyTypes are of "ed25519", "ecdsa" and "rsa"; default ed25519.
+	// HostKeyTypes are the types of host keys to offer: "ed25519", "ecdsa", "rsa".
+	// Default ed25519.
 	HostKeyTypes []string
-	// AuthorizedKeys are accepted besides that of Server.KeyFile.
+	// AuthorizedKeys are accepted in addition to the key in Server.KeyFile.
 	AuthorizedKeys []ssh.PublicKey
 	// RefuseAll refuses every key.
 	RefuseAll bool
-	// MaxSessions a connection; 0 is no limit.
+	// MaxSessions limits the sessions of a connection; 0 is no limit.
 	MaxSessions int
-	// Latency is the round-trip time that is added.
+	// Latency is added to each round trip.
 	Latency time.Duration
-	// Exec handles commands; see Shell. Nil: each ends with 127.
+	// Exec handles commands, as Shell does, and returns their exit code. If nil,
+	// the exit code is 127.
 	Exec func(ctx context.Context, e Exec) int
-	// SFTP answers in the process itself whatever would start an SFTP server
-	// program: files are those of this computer, with the rights of the test.
+	// SFTP serves SFTP in the process of the test, with the files of localhost
+	// and the permissions of the test.
 	SFTP bool
-	// Silent accepts TCP and never says a word.
+	// Silent accepts TCP connections and sends nothing.
 	Silent bool
 }
 
-// Server is an SSH server on the loopback interface, in the process of the
-// test, which can do what a network does.
+// Server is an SSH server on the loopback interface, in the process of the test.
+// It can simulate a slow or broken network.
 type Server struct {
-	// Address and Port are where it listens.
+	// Address and Port are where the server listens.
 	Address string
 	Port    int
-	// KeyFile is a private key that it accepts.
+	// KeyFile is the path of a private key that the server accepts.
 	KeyFile string
-	// HostKeys are its keys, by type.
+	// HostKeys are the host keys by type.
 	HostKeys map[string]ssh.Signer
 
 	t      testing.TB
 	config ServerConfig
 	ssh    *ssh.ServerConfig
-	ctx    context.Context // of the listening; commands end with it
+	ctx    context.Context // ends with the server
 	line   line
 
 	mu    sync.Mutex
@@ -71,7 +73,7 @@ type Server struct {
 	wg                     sync.WaitGroup
 }
 
-// NewServer starts one; it ends with the test.
+// NewServer starts a server that stops when the test ends.
 func NewServer(t testing.TB, config ServerConfig) *Server {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -131,18 +133,14 @@ func (s *Server) configure() {
 	}
 }
 
-// KnownHosts writes a known_hosts file with the server's keys of these types
-// (all, if none is named) and gives its path.
+// KnownHosts writes a known_hosts file with the server's host keys of these types
+// (default all) and returns its path.
 func (s *Server) KnownHosts(types ...string) string {
 	s.t.Helper()
 	var lines string
 	address := net.JoinHostPort(s.Address, strconv.Itoa(s.Port))
 	for kind, signer := range s.HostKeys {
-		wanted := len(types) == 0
-		for _, t := range types {
-			wanted = wanted || t == kind
-		}
-		if wanted {
+		if len(types) == 0 || slices.Contains(types, kind) {
 			lines += knownhosts.Line([]string{address}, signer.PublicKey()) + "\n"
 		}
 	}
@@ -153,16 +151,16 @@ func (s *Server) KnownHosts(types ...string) string {
 	return path
 }
 
-// Connections is how many were accepted up to now.
+// Connections returns the number of accepted connections.
 func (s *Server) Connections() int { return int(s.opened.Load()) }
 
-// Sessions is how many are open now.
+// Sessions returns the number of open sessions.
 func (s *Server) Sessions() int { return int(s.sessions.Load()) }
 
-// MostSessions is how many sessions were open at once at most.
+// MostSessions returns the highest number of sessions that were open at once.
 func (s *Server) MostSessions() int { return int(s.most.Load()) }
 
-// Drop ends every connection at once, as a cut line with a reset does.
+// Drop closes every connection, as a reset does.
 func (s *Server) Drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,8 +169,8 @@ func (s *Server) Drop() {
 	}
 }
 
-// Freeze lets nothing through any more, in either direction, on connections old
-// and new, as a host that lost its power does. Thaw lets it through again.
+// Freeze blocks all traffic of existing and new connections in both directions,
+// as a power failure of the host does, until Thaw.
 func (s *Server) Freeze() { s.line.gate.Store(closedGate()) }
 
 // Thaw ends Freeze.
@@ -206,7 +204,7 @@ func (s *Server) forget(conn net.Conn) {
 	s.mu.Unlock()
 }
 
-// NewKeyFile writes a fresh private key and gives its path.
+// NewKeyFile generates a private key and returns the path of its file.
 func NewKeyFile(t testing.TB) string {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)

@@ -18,23 +18,23 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Exec is a command that a client asks a Server to run.
+// Exec is a command that a client sends to a Server.
 type Exec struct {
-	// Command is the line for the user's shell.
+	// Command is a line for the user's shell.
 	Command string
 	Stdin   io.Reader
 	Stdout  io.Writer
 	Stderr  io.Writer
 }
 
-// Shell is an ServerConfig.Exec that runs each command with `sh -c` on this
-// host, with the given folder of programs first on the PATH, as sshd would.
+// Shell returns a ServerConfig.Exec that runs each command with `sh -c` on
+// localhost, as sshd does. The directory programs comes first on the PATH.
 func Shell(programs string, env ...string) func(context.Context, Exec) int {
 	return func(ctx context.Context, e Exec) int {
 		cmd := exec.Command("sh", "-c", e.Command)
 		cmd.Env = append(os.Environ(), "PATH="+programs+string(filepath.ListSeparator)+os.Getenv("PATH"))
 		cmd.Env = append(cmd.Env, env...)
-		// A pipe of its own, since a command need not read all of its input.
+		// With cmd.Stdin, Wait would wait for the end of an input that nobody reads.
 		stdin, err := cmd.StdinPipe()
 		if err != nil {
 			return fail(e, err)
@@ -44,7 +44,7 @@ func Shell(programs string, env ...string) func(context.Context, Exec) int {
 		if err := cmd.Start(); err != nil {
 			return fail(e, err)
 		}
-		// sshd signals nobody when a connection is lost: a script that reads the
+		// sshd sends no signal when a connection is lost: a script that reads the
 		// end of its input has time to clean up.
 		ended := make(chan struct{})
 		defer close(ended)
@@ -102,8 +102,8 @@ func (s *Server) serve(wire net.Conn) {
 	peer.wg.Wait()
 }
 
-// answerRequests refuses them all, as sshd does with a keepalive: that is an
-// answer too.
+// answerRequests refuses all requests, as sshd refuses a keepalive request. The
+// refusal is the answer that a keepalive needs.
 func answerRequests(requests <-chan *ssh.Request) {
 	for request := range requests {
 		if request.WantReply {
@@ -112,7 +112,7 @@ func answerRequests(requests <-chan *ssh.Request) {
 	}
 }
 
-// peer is one connection's state.
+// peer is the state of a connection.
 type peer struct {
 	server *Server
 	ctx    context.Context // ends with the connection
@@ -130,7 +130,7 @@ func (p *peer) session(open ssh.NewChannel) {
 	}
 	p.mu.Unlock()
 	if full {
-		// The very words of sshd.
+		// The message of sshd.
 		_ = open.Reject(ssh.ConnectionFailed, "open failed")
 		return
 	}
@@ -143,7 +143,7 @@ func (p *peer) session(open ssh.NewChannel) {
 	p.wg.Go(func() {
 		defer p.leave()
 		code := p.handle(channel, requests)
-		// Before the client learns of the end, and opens another one.
+		// Before the client receives the exit code, and opens another session.
 		p.server.count(-1)
 		if code != nil {
 			exit(channel, *code)
@@ -164,7 +164,7 @@ func (s *Server) count(n int64) {
 	}
 }
 
-// handle gives the exit code, or nil if nothing was run.
+// handle returns the exit code, or nil if the client ran no command.
 func (p *peer) handle(channel ssh.Channel, requests <-chan *ssh.Request) *int {
 	code := 127
 	for request := range requests {
@@ -178,7 +178,7 @@ func (p *peer) handle(channel ssh.Channel, requests <-chan *ssh.Request) *int {
 			_ = request.Reply(true, nil)
 			go answerRequests(requests)
 			if strings.Contains(payload.Value, " -S ") {
-				skipLine(channel) // sudo would have read the password.
+				skipLine(channel) // the password, which sudo would read
 			}
 			serveSFTP(channel)
 			code = 0
@@ -212,7 +212,7 @@ func serveSFTP(channel ssh.Channel) {
 	}
 }
 
-// exit tells the exit code; a negative one is a command that a signal ended.
+// exit sends the exit code. A negative code is sent as a signal.
 func exit(channel ssh.Channel, code int) {
 	if code < 0 {
 		_, _ = channel.SendRequest("exit-signal", false, ssh.Marshal(struct {
@@ -225,7 +225,7 @@ func exit(channel ssh.Channel, code int) {
 	_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Code uint32 }{uint32(code)}))
 }
 
-// forward is direct-tcpip (RFC 4254, 7.2), to loopback only.
+// forward handles direct-tcpip (RFC 4254, section 7.2), to loopback only.
 func forward(ctx context.Context, open ssh.NewChannel) {
 	var to struct {
 		Host       string

@@ -1,4 +1,4 @@
-// Package journal keeps on each host what slipway changes there, so that reset
+// Package journal records on each host what slipway changes there, so that reset
 // can undo it.
 package journal
 
@@ -18,8 +18,8 @@ import (
 	"slipway.io/slipway/templates"
 )
 
-// Dir is where a host keeps its journal: entries.jsonl, and below before/ the
-// files that slipway replaced, at their own paths.
+// Dir is the directory of the journal on a host: entries.jsonl, and below before/
+// a copy of each file that slipway replaced, at its own path.
 const Dir = "/var/lib/slipway/journal"
 
 // Entry is a line of the journal.
@@ -28,34 +28,35 @@ type Entry struct {
 	Phase string `json:"phase"`
 	// Kind is "file" or "dir" for a path that was written, "run" for a command.
 	Kind string `json:"kind"`
-	// Path is what was written. Existed says that it was there before; a file is
-	// then kept. Made is the topmost parent directory that was created for it.
+	// Path is the path that was written. Existed: it existed before, and there is a
+	// copy of it if it is a file. Made is the topmost parent directory that was
+	// created for it.
 	Path    string `json:"path,omitempty"`
 	Existed bool   `json:"existed,omitempty"`
 	Made    string `json:"made,omitempty"`
-	// Run is a command, for people. Undo is the command that undoes it.
+	// Run is a command for messages. Undo is the command that undoes it.
 	Run  string   `json:"run,omitempty"`
 	Undo []string `json:"undo,omitempty"`
 }
 
-// journaling is a Host whose changes are in its journal before they are made.
+// journaling is a Host that adds each change to its journal before making it.
 type journaling struct {
-	host.Host // records changes, and makes them
-	// conn makes changes without recording them: those of the journal itself.
+	host.Host // records changes and makes them
+	// conn runs the journal's own scripts, which are not recorded.
 	conn  host.Host
 	phase string
 }
 
-// New wraps h: each change that the phase makes is written to the journal of
-// h, then recorded, then made.
+// New wraps h: each change of the phase is added to the journal of h, then
+// recorded, then made.
 func New(h host.Host, phase string, to record.Recorder) host.Host {
 	return &journaling{Host: record.New(h, to), conn: h, phase: phase}
 }
 
-// plainPath is what the journal's script can write into JSON without quoting.
+// plainPath matches paths that files.sh can write to JSON without escaping.
 var plainPath = regexp.MustCompile(`^(/[A-Za-z0-9._@:+-]+)+$`)
 
-// Run writes the command and its undo to the journal, and runs the command.
+// Run adds the command and its undo to the journal, and runs the command.
 func (j *journaling) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	entry := Entry{
 		Time: time.Now().UTC().Format(time.RFC3339), Phase: j.phase,
@@ -65,7 +66,7 @@ func (j *journaling) Run(ctx context.Context, cmd host.Cmd) (host.Result, error)
 	if err != nil {
 		return host.Result{}, err
 	}
-	// A command with an undo is kept once: undoing it twice is of no use.
+	// A command with an undo is added once, because reset undoes it once.
 	same := string(line)
 	if len(cmd.Undo) > 0 {
 		undo, err := json.Marshal(cmd.Undo)
@@ -80,8 +81,8 @@ func (j *journaling) Run(ctx context.Context, cmd host.Cmd) (host.Result, error)
 	return j.Host.Run(ctx, cmd)
 }
 
-// WriteFiles writes the paths to the journal, with a copy of each file that is
-// replaced for the first time, and writes the files.
+// WriteFiles adds the paths to the journal, with a copy of each file that slipway
+// replaces for the first time, and writes the files.
 func (j *journaling) WriteFiles(ctx context.Context, files ...host.File) error {
 	if err := j.files(ctx, files); err != nil {
 		return err
@@ -89,7 +90,8 @@ func (j *journaling) WriteFiles(ctx context.Context, files ...host.File) error {
 	return j.Host.WriteFiles(ctx, files...)
 }
 
-// Upload writes the paths to the journal, sends the files and notes their sums.
+// Upload adds the paths to the journal, uploads the files and records their
+// checksums for Sums.
 func (j *journaling) Upload(ctx context.Context, blobs ...host.Blob) error {
 	if len(blobs) == 0 {
 		return nil
@@ -109,7 +111,7 @@ func (j *journaling) Upload(ctx context.Context, blobs ...host.Blob) error {
 	return j.write(ctx, "sums-add.sh", sums...)
 }
 
-// files writes paths to the journal that are about to be written.
+// files adds paths to the journal before they are written.
 func (j *journaling) files(ctx context.Context, files []host.File) error {
 	if len(files) == 0 {
 		return nil
@@ -135,7 +137,7 @@ func (j *journaling) write(ctx context.Context, name string, args ...string) err
 	return nil
 }
 
-// script is one of the journal's, which all have Dir as their first argument.
+// script returns a script of the journal. The first argument of each is Dir.
 func script(name string, args ...string) host.Cmd {
 	name = "journal/" + name
 	return host.Script(name, templates.Script(name), append([]string{Dir}, args...)...)
@@ -158,7 +160,7 @@ func Read(ctx context.Context, h host.Host) ([]Entry, error) {
 		var e Entry
 		err := json.Unmarshal(lines.Bytes(), &e)
 		if errors.As(err, &torn) {
-			// A full disk cut the line off: the change was not made.
+			// A full disk truncated the line: the change was not made.
 			continue
 		}
 		if err != nil {

@@ -15,8 +15,8 @@ import (
 	"slipway.io/slipway/provision/host/hosttest"
 )
 
-// journaled returns a host with a journal in phase swap-off, the fake below it,
-// which expects exactly what the test says in that order, and its changes.
+// journaled returns a host with a journal in phase swap-off, the fake that it
+// wraps, and the recorded changes. The fake expects calls in order.
 func journaled(t *testing.T) (host.Host, *hosttest.Fake, *hosttest.Changes) {
 	t.Helper()
 	fake, changes := hosttest.NewFake(t, "cp"), &hosttest.Changes{}
@@ -24,8 +24,8 @@ func journaled(t *testing.T) (host.Host, *hosttest.Fake, *hosttest.Changes) {
 	return New(fake, "swap-off", changes), fake, changes
 }
 
-// In a bubble of synctest the clock does not advance, so that entries are known.
-func TestTheJournalHasACommandBeforeItRuns(t *testing.T) {
+// In a bubble of synctest the clock stands still, so that the time is known.
+func TestACommandIsAddedToTheJournalBeforeItRuns(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name       string
@@ -75,7 +75,7 @@ func TestTheJournalHasACommandBeforeItRuns(t *testing.T) {
 	}
 }
 
-func TestTheJournalHasFilesBeforeTheyAreWritten(t *testing.T) {
+func TestFilesAreAddedToTheJournalBeforeTheyAreWritten(t *testing.T) {
 	t.Parallel()
 	h, fake, changes := journaled(t)
 	fake.ExpectRunScript("journal/files.sh", Dir, "swap-off", "dir", "/etc/new", "file", "/etc/new/file")
@@ -93,7 +93,7 @@ func TestTheJournalHasFilesBeforeTheyAreWritten(t *testing.T) {
 	}
 }
 
-func TestTheJournalHasUploadsBeforeAndTheirSumsAfter(t *testing.T) {
+func TestUploadsAreAddedBeforeAndTheirChecksumsAfter(t *testing.T) {
 	t.Parallel()
 	h, fake, changes := journaled(t)
 	fake.ExpectRunScript("journal/files.sh", Dir, "swap-off", "file", "/bin/a", "file", "/bin/b")
@@ -108,8 +108,7 @@ func TestTheJournalHasUploadsBeforeAndTheirSumsAfter(t *testing.T) {
 	}
 }
 
-// The sum of a file that did not arrive must not be believed.
-func TestASumIsNotedOnlyWhenAllFilesHaveArrived(t *testing.T) {
+func TestAFailedUploadRecordsNoChecksum(t *testing.T) {
 	t.Parallel()
 	h, fake, _ := journaled(t)
 	fake.ExpectRunScript("journal/files.sh", Dir, "swap-off", "file", "/bin/a")
@@ -125,12 +124,12 @@ func TestNoFilesNeedNoRoundTrip(t *testing.T) {
 	if err := errors.Join(h.Upload(t.Context()), h.WriteFiles(t.Context())); err != nil {
 		t.Error(err)
 	}
-	if asked := fake.Transcript(); asked != "" {
-		t.Errorf("the host did: %s", asked)
+	if calls := fake.Transcript(); calls != "" {
+		t.Errorf("calls of the host: %s", calls)
 	}
 }
 
-func TestNothingChangesThatTheJournalDoesNotHave(t *testing.T) {
+func TestNothingChangesIfTheJournalCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	full := errors.New("no space left on device")
 	tests := []struct {
@@ -159,7 +158,7 @@ func TestNothingChangesThatTheJournalDoesNotHave(t *testing.T) {
 	}
 }
 
-// refusing is a host on which scripts of the journal fail.
+// refusing is a host on which the scripts of the journal fail.
 type refusing struct {
 	*hosttest.Fake
 	err error
@@ -203,7 +202,7 @@ func TestRead(t *testing.T) {
 	}{
 		{"an empty journal", "", nil, ""},
 		{"two entries", line(a) + "\n" + line(b) + "\n", []Entry{a, b}, ""},
-		{"a line that was cut off", line(a) + "\n" + line(b)[:20] + "\n" + line(b), []Entry{a, b}, ""},
+		{"a truncated line", line(a) + "\n" + line(b)[:20] + "\n" + line(b), []Entry{a, b}, ""},
 		{"an entry of another version", line(a) + "\n" + `{"undo":"x"}` + "\n", nil, "cp: journal line 2: "},
 		{"a long line", line(Entry{Run: strings.Repeat("x", 100_000)}) + "\n", []Entry{{Run: strings.Repeat("x", 100_000)}}, ""},
 	}

@@ -8,10 +8,10 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// Sums returns the sha256 (lower-case hex) of files on the host by path, all in
-// one round trip. A file that does not exist is absent. A file that slipway
-// uploaded, and that did not change since by its file system, is not hashed
-// again: that takes a second or more for 200 MB.
+// Sums returns the SHA-256 checksums (lower-case hex) of files on the host, by
+// path, in one round trip. Missing files are omitted. For a file that slipway
+// uploaded and whose size, times and inode are unchanged, it returns the recorded
+// checksum, since hashing 200 MB takes a second or more.
 func Sums(ctx context.Context, h host.Host, paths []string) (map[string]string, error) {
 	res, err := h.Query(ctx, script("sums.sh", paths...))
 	if err != nil {

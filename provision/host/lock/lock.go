@@ -16,21 +16,21 @@ import (
 )
 
 const (
-	// Expiry is how long a lock lasts without renewal, by the host's own clock:
-	// then its installer counts as dead.
+	// Expiry is the age by the host's clock at which a lock that is not renewed is
+	// free.
 	Expiry = 60 * time.Second
-	// renewal leaves room for three renewals that are lost.
+	// renewal is the interval of renewals. Three may fail before the lock expires.
 	renewal = 15 * time.Second
-	// dir is on a file system that is empty after a boot: no lock outlives one.
+	// dir is on a tmpfs, so that no lock survives a reboot.
 	dir = "/run/slipway"
-	// held is the script's exit code for a lock that another installer holds.
+	// held is the exit code of lock.sh if another installer holds the lock.
 	held = 75
 )
 
-// HeldError means that another installer holds the lock.
+// HeldError: another installer holds the lock.
 type HeldError struct {
 	Host string
-	// Holder and Run say who it is and what it runs, Since when it took the lock.
+	// Holder is its user, Run its command, Since when it took the lock (RFC 3339).
 	Holder, Run, Since string
 }
 
@@ -54,10 +54,10 @@ type Lock struct {
 	renewal sync.WaitGroup
 }
 
-// Take takes the host's lock for a run and renews it until Release. Holder says
-// who runs it. If another installer takes the lock over, because this computer
-// slept until the lock expired, lost is called with a *HeldError. The error of a
-// lock that another installer holds is a *HeldError too.
+// Take takes the host's lock for a run and renews it until Release. If another
+// installer holds the lock, the error is a *HeldError. If another installer takes
+// over the lock, because localhost slept until the lock expired, lost is called
+// with a *HeldError.
 func Take(ctx context.Context, h host.Host, holder, run string, lost func(error)) (*Lock, error) {
 	l := &Lock{host: h, record: lockRecord{
 		Token: rand.Text(), Holder: holder, Run: run, Since: time.Now().Format(time.RFC3339),
@@ -66,21 +66,21 @@ func Take(ctx context.Context, h host.Host, holder, run string, lost func(error)
 		l.releaseUncertain(ctx, err)
 		return nil, err
 	}
-	// Renewal continues while the run stops after Ctrl-C: Release ends it.
+	// After Ctrl-C the run still cleans up: Release ends the renewal.
 	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
 	l.renewal.Go(func() { l.renew(ctx, lost) })
 	return l, nil
 }
 
-// releaseUncertain releases a lock that may have been taken, since the run was
-// stopped or the connection lost meanwhile: it would refuse the next run.
+// releaseUncertain releases a lock that may have been taken before the run was
+// stopped or the connection lost. The lock would block the next run.
 func (l *Lock) releaseUncertain(ctx context.Context, err error) {
 	if ctx.Err() == nil && !errors.Is(err, host.ErrOutcomeUnknown) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewal)
 	defer cancel()
-	_ = l.script(ctx, "release") // If that fails, the lock expires.
+	_ = l.script(ctx, "release") // if this fails, the lock expires
 }
 
 // renew renews the lock until ctx ends or another installer takes it over.
@@ -92,8 +92,8 @@ func (l *Lock) renew(ctx context.Context, lost func(error)) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			// A renewal that fails is retried at the next tick. While the host
-			// cannot be reached, nothing changes it from here.
+			// Other errors are retried at the next tick. While the host is
+			// unreachable, this run does not change it.
 			var other *HeldError
 			if err := l.script(ctx, "take"); errors.As(err, &other) {
 				lost(other)
@@ -107,7 +107,7 @@ func (l *Lock) renew(ctx context.Context, lost func(error)) {
 func (l *Lock) Release(ctx context.Context) error {
 	l.stop()
 	l.renewal.Wait()
-	// Even a busy host has until then: after Expiry, the lock is free anyway.
+	// After Expiry the lock is free in any case.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Expiry)
 	defer cancel()
 	if err := l.script(ctx, "release"); err != nil {

@@ -14,22 +14,22 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// lockable is a host that only knows lock.sh, and keeps how it was called.
-type lockable struct {
+// fakeHost is a host that only runs lock.sh and records the calls.
+type fakeHost struct {
 	host.Host
 
 	mu     sync.Mutex
 	verbs  []string
-	times  []time.Duration // since the first
+	times  []time.Duration // since the first call
 	record lockRecord
 	start  time.Time
-	// answer, if not nil, is the result of the script.
+	// answer returns the result of the script; nil is success.
 	answer func(verb string) error
 }
 
-func (l *lockable) String() string { return "cp" }
+func (l *fakeHost) String() string { return "cp" }
 
-func (l *lockable) Run(_ context.Context, cmd host.Cmd) (host.Result, error) {
+func (l *fakeHost) Run(_ context.Context, cmd host.Cmd) (host.Result, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	verb := cmd.Argv[4]
@@ -46,7 +46,7 @@ func (l *lockable) Run(_ context.Context, cmd host.Cmd) (host.Result, error) {
 	return host.Result{}, nil
 }
 
-// take takes the lock, which must not be lost.
+// take takes the lock. The test fails if the lock is lost.
 func take(t *testing.T, ctx context.Context, h host.Host) (*Lock, error) {
 	t.Helper()
 	return Take(ctx, h, "me@here", "apply", func(err error) { t.Errorf("lost: %v", err) })
@@ -55,14 +55,14 @@ func take(t *testing.T, ctx context.Context, h host.Host) (*Lock, error) {
 func TestALockIsRenewedUntilItIsReleased(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := &lockable{}
+		h := &fakeHost{}
 		ctx, cancel := context.WithCancel(t.Context())
 		l, err := take(t, ctx, h)
 		if err != nil {
 			t.Fatal(err)
 		}
 		<-time.After(20 * time.Second)
-		cancel() // The run stops, and still works on the host.
+		cancel() // the run stops and cleans up
 		<-time.After(30 * time.Second)
 		if err := l.Release(ctx); err != nil {
 			t.Error(err)
@@ -81,10 +81,10 @@ func TestALockIsRenewedUntilItIsReleased(t *testing.T) {
 	})
 }
 
-func TestARenewalThatFailsIsRetried(t *testing.T) {
+func TestAFailedRenewalIsRetried(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := &lockable{}
+		h := &fakeHost{}
 		h.answer = func(string) error {
 			if n := len(h.verbs); n == 2 || n == 3 {
 				return host.ErrUnreachable
@@ -115,9 +115,9 @@ func heldBy(t *testing.T, r lockRecord) error {
 	return &host.ExitError{Host: "cp", Code: held, Stdout: string(line) + "\n"}
 }
 
-func TestASecondInstallerLearnsWhoHoldsTheLock(t *testing.T) {
+func TestASecondInstallerIsRefusedWithTheHolder(t *testing.T) {
 	t.Parallel()
-	h := &lockable{answer: func(string) error {
+	h := &fakeHost{answer: func(string) error {
 		return heldBy(t, lockRecord{Token: "x", Holder: "you@there", Run: "reset", Since: "2026-01-01T00:00:00Z"})
 	}}
 	l, err := take(t, t.Context(), h)
@@ -132,15 +132,15 @@ func TestASecondInstallerLearnsWhoHoldsTheLock(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if diff := cmp.Diff([]string{"take"}, h.verbs); diff != "" {
-		t.Errorf("a lock that was not taken is released: %s", diff)
+		t.Errorf("a lock of another installer is released: %s", diff)
 	}
 }
 
-// localhost slept, the lock expired, and another installer took it.
-func TestALockThatIsTakenOverIsLost(t *testing.T) {
+// As after localhost slept until the lock expired.
+func TestALockThatAnotherInstallerTookOverIsLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := &lockable{}
+		h := &fakeHost{}
 		h.answer = func(string) error {
 			if len(h.verbs) == 2 {
 				return heldBy(t, lockRecord{Holder: "you@there"})
@@ -162,8 +162,6 @@ func TestALockThatIsTakenOverIsLost(t *testing.T) {
 	})
 }
 
-// It is not known whether the lock was taken: it would refuse the next run for a
-// minute.
 func TestALockThatMayHaveBeenTakenIsReleased(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -174,14 +172,14 @@ func TestALockThatMayHaveBeenTakenIsReleased(t *testing.T) {
 	}{
 		{"after Ctrl-C", context.Canceled, true, []string{"take", "release"}},
 		{"after the connection was lost", host.ErrOutcomeUnknown, false, []string{"take", "release"}},
-		{"not if the host was never reached", host.ErrUnreachable, false, []string{"take"}},
+		{"but not if the host was unreachable", host.ErrUnreachable, false, []string{"take"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			h := &lockable{answer: func(verb string) error {
+			h := &fakeHost{answer: func(verb string) error {
 				if test.cancel {
 					cancel()
 				}
@@ -200,9 +198,9 @@ func TestALockThatMayHaveBeenTakenIsReleased(t *testing.T) {
 	}
 }
 
-func TestALockThatCannotBeReleasedIsAnError(t *testing.T) {
+func TestAFailedReleaseIsAnError(t *testing.T) {
 	t.Parallel()
-	h := &lockable{answer: func(verb string) error {
+	h := &fakeHost{answer: func(verb string) error {
 		if verb == "release" {
 			return host.ErrUnreachable
 		}

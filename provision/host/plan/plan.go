@@ -1,4 +1,4 @@
-// Package plan runs a phase without changing its host.
+// Package plan provides a host.Host that reads the host and does not change it.
 package plan
 
 import (
@@ -11,24 +11,24 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// State says whether changes of a host are planned. All plans of one host share
-// it; the zero value is a host without any.
+// State holds whether a change of a host is planned. All plans of one host share
+// it. The zero value is a host without planned changes.
 type State struct{ planned atomic.Bool }
 
 // Set records that a change of the host is planned.
 func (s *State) Set() { s.planned.Store(true) }
 
-// planning is a Host that answers and does not change.
+// planning is a Host that is read and not changed.
 type planning struct {
 	host.Host
 	state *State
 }
 
-// New wraps h: it answers as it is now, and its changes are only planned.
+// New wraps h: reads go to h, and changes are recorded in the state.
 func New(h host.Host, state *State) host.Host { return &planning{Host: h, state: state} }
 
-// Query asks the host. If the command fails after a change was planned, that
-// may be why: the error wraps host.ErrPlanned too.
+// Query runs the command. If it fails after a change was planned, the planned
+// change may be the reason: the error also wraps host.ErrPlanned.
 func (p *planning) Query(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	res, err := p.Host.Query(ctx, cmd)
 	if host.Exited(err) && p.state.planned.Load() {
@@ -37,8 +37,8 @@ func (p *planning) Query(ctx context.Context, cmd host.Cmd) (host.Result, error)
 	return res, err
 }
 
-// ReadFile reads the file. If it is missing after a change was planned, that
-// change may create it: the error wraps host.ErrPlanned too.
+// ReadFile reads the file. If it is missing after a change was planned, the
+// planned change may create it: the error also wraps host.ErrPlanned.
 func (p *planning) ReadFile(ctx context.Context, path string) ([]byte, error) {
 	content, err := p.Host.ReadFile(ctx, path)
 	if errors.Is(err, fs.ErrNotExist) && p.state.planned.Load() {

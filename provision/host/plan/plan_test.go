@@ -22,14 +22,12 @@ func TestAPlanChangesNothing(t *testing.T) {
 	); err != nil {
 		t.Error(err)
 	}
-	if asked := fake.Transcript(); asked != "" {
-		t.Errorf("the host did:\n%s", asked)
+	if calls := fake.Transcript(); calls != "" {
+		t.Errorf("calls of the host:\n%s", calls)
 	}
 }
 
-// A failed answer is explained by a planned change of the same host, and only if
-// the change may be its reason.
-func TestAnAnswerMayDependOnAPlannedChange(t *testing.T) {
+func TestAFailedReadMayDependOnAPlannedChangeOfTheSameHost(t *testing.T) {
 	t.Parallel()
 	query := func(argv ...string) func(host.Host) error {
 		return func(h host.Host) error {
@@ -37,7 +35,7 @@ func TestAnAnswerMayDependOnAPlannedChange(t *testing.T) {
 			return err
 		}
 	}
-	read := func(h host.Host) error {
+	readFile := func(h host.Host) error {
 		_, err := h.ReadFile(t.Context(), "/etc/kubernetes/admin.conf")
 		return err
 	}
@@ -53,18 +51,18 @@ func TestAnAnswerMayDependOnAPlannedChange(t *testing.T) {
 	}
 	nothing := func(host.Host) error { return nil }
 	tests := []struct {
-		name        string
-		change, ask func(host.Host) error
-		planned     bool
+		name         string
+		change, read func(host.Host) error
+		planned      bool
 	}{
 		{"a program that a command installs", run, query("containerd"), true},
-		{"a program that an upload brings", upload(host.Blob{Path: "/bin/x"}), query("containerd"), true},
-		{"a file that a command creates", run, read, true},
-		{"a file after another was written", write(host.File{Path: "/x"}), read, true},
+		{"a program that an upload installs", upload(host.Blob{Path: "/bin/x"}), query("containerd"), true},
+		{"a file that a command creates", run, readFile, true},
+		{"a file after another was written", write(host.File{Path: "/x"}), readFile, true},
 		{"a missing program", nothing, query("containerd"), false},
-		{"a missing file", nothing, read, false},
-		{"a missing file after no file was written", write(), read, false},
-		{"a missing file after no upload", upload(), read, false},
+		{"a missing file", nothing, readFile, false},
+		{"a missing file after a write of no files", write(), readFile, false},
+		{"a missing file after an upload of no files", upload(), readFile, false},
 		{"an unreachable host", run, query("uname"), false},
 	}
 	for _, test := range tests {
@@ -77,12 +75,12 @@ func TestAnAnswerMayDependOnAPlannedChange(t *testing.T) {
 				t.Fatal(err)
 			}
 			// Another step of the same host shares its state.
-			err := test.ask(plan.New(fake, state))
+			err := test.read(plan.New(fake, state))
 			if err == nil || errors.Is(err, host.ErrPlanned) != test.planned {
 				t.Errorf("got %v, planned should be %v", err, test.planned)
 			}
 			// Another host has a state of its own.
-			if err := test.ask(plan.New(fake, &plan.State{})); err == nil || errors.Is(err, host.ErrPlanned) {
+			if err := test.read(plan.New(fake, &plan.State{})); err == nil || errors.Is(err, host.ErrPlanned) {
 				t.Errorf("another host: got %v", err)
 			}
 			if !host.Exited(err) && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, host.ErrUnreachable) {

@@ -1,4 +1,4 @@
-// Package record reports what is about to change on a host.
+// Package record reports the changes of a host before they are made.
 package record
 
 import (
@@ -7,19 +7,19 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// Recorder counts changes and reports them.
+// Recorder reports changes.
 type Recorder interface {
-	// Changed records one change.
+	// Changed reports one change.
 	Changed(format string, args ...any)
 }
 
-// recording is a Host whose changes are recorded before they are made.
+// recording is a Host that records each change and then makes it.
 type recording struct {
 	host.Host
 	to Recorder
 }
 
-// New wraps h: each change is recorded and then passed on to h.
+// New wraps h: each change is recorded and then made on h.
 func New(h host.Host, to Recorder) host.Host { return &recording{Host: h, to: to} }
 
 // Run records the command and runs it.
@@ -40,7 +40,7 @@ func (r *recording) WriteFiles(ctx context.Context, files ...host.File) error {
 	return r.Host.WriteFiles(ctx, files...)
 }
 
-// Upload records the files with their sizes and sends them.
+// Upload records the files with their sizes and uploads them.
 func (r *recording) Upload(ctx context.Context, blobs ...host.Blob) error {
 	for _, blob := range blobs {
 		r.to.Changed("upload %s (%.1f MB)", blob.Path, float64(blob.Size)/1e6)
