@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 
 	"github.com/skeema/knownhosts"
@@ -105,9 +106,20 @@ func (k *hostKeys) lookUp(address string, addr net.Addr, key gossh.PublicKey) er
 	return refused
 }
 
-// record appends the key. Other hosts and programs may do so at the same time:
-// the file is locked, then read again.
+// recording is held while a key is recorded, because parallel connections may
+// record the same one. Other programs need no lock: like OpenSSH, they append a
+// line in one write.
+var recording sync.Mutex
+
+// record appends the key, unless another connection has just recorded it.
 func (k *hostKeys) record(address string, addr net.Addr, key gossh.PublicKey) error {
+	recording.Lock()
+	defer recording.Unlock()
+	err := k.lookUp(address, addr, key)
+	var refused *host.HostKeyError
+	if !errors.As(err, &refused) || refused.Changed {
+		return err
+	}
 	path := k.options.KnownHostsFile
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("known hosts: %w", err)
@@ -116,15 +128,7 @@ func (k *hostKeys) record(address string, addr net.Addr, key gossh.PublicKey) er
 	if err != nil {
 		return fmt.Errorf("known hosts: %w", err)
 	}
-	defer func() { _ = file.Close() }() // also releases the lock
-	if err := lockFile(file); err != nil {
-		return fmt.Errorf("known hosts: lock %s: %w", path, err)
-	}
-	err = k.lookUp(address, addr, key)
-	var refused *host.HostKeyError
-	if !errors.As(err, &refused) || refused.Changed {
-		return err
-	}
+	defer func() { _ = file.Close() }()
 	line := knownhosts.Line([]string{address}, key) + "\n"
 	if unfinished(file) {
 		line = "\n" + line
