@@ -43,7 +43,7 @@ func (f *atomicFile) write() error {
 	}
 	defer closeLater(file)
 	var fill errgroup.Group
-	// Neither of these two undoes the other: only rwx bits are set.
+	// In any order: chown clears only setuid and setgid, which are not set here.
 	fill.Go(func() error { return file.Chown(f.UID, f.GID) })
 	fill.Go(func() error { return file.Chmod(f.Perm()) })
 	if len(f.Content) > 0 {
@@ -62,7 +62,7 @@ func (f *atomicFile) write() error {
 	check.Go(func() error {
 		same, err := holds(file, f.Content)
 		if err == nil && !same {
-			err = fmt.Errorf("%w: the file was not read back as it was written", host.ErrCorrupt)
+			err = fmt.Errorf("%w: the file has other content than was written", host.ErrCorrupt)
 		}
 		return err
 	})
@@ -107,13 +107,13 @@ func holds(file *sftp.File, content []byte) (bool, error) {
 	return bytes.Equal(have[:n], content), nil
 }
 
-// closeLater saves the round trip: nothing depends on the answer.
+// closeLater closes a file without waiting for the answer.
 func closeLater(file *sftp.File) {
 	go func() { _ = file.Close() }()
 }
 
-// explainSpace turns a bare failure into "no space left on device" if the disk
-// is full: version 3 of SFTP has no code for it.
+// explainSpace returns "no space left on device" for an error on a full disk,
+// because SFTP version 3 has no status code for it.
 func explainSpace(client *sftp.Client, file host.File, err error) error {
 	if !errors.As(err, new(*sftp.StatusError)) {
 		return err
@@ -124,7 +124,7 @@ func explainSpace(client *sftp.Client, file host.File, err error) error {
 		return err
 	}
 	free := stat.Bfree * stat.Frsize
-	// Some file systems have no fixed number of files: they say 0 of 0.
+	// A file system without a fixed number of inodes reports 0 of 0.
 	noFiles := stat.Files > 0 && stat.Ffree == 0
 	if !noFiles && free >= need && free >= stat.Frsize {
 		return err

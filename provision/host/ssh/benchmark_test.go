@@ -10,7 +10,7 @@ import (
 	"slipway.io/slipway/provision/host/hosttest"
 )
 
-// trip is a round trip to a host in another town.
+// trip is the round trip time to a host in another city.
 const trip = 20 * time.Millisecond
 
 func BenchmarkUpload(b *testing.B) {

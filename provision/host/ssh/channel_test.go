@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// never is a channel whose opening nobody answers, until the test ends.
+// never returns an open function that is not answered until the test ends.
 func never(t *testing.T) func() (net.Conn, error) {
 	return func() (net.Conn, error) {
 		<-t.Context().Done()
@@ -35,7 +35,7 @@ func TestAnOpeningChannelEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// closing is a channel that tells that it was closed.
+// closing is a channel that signals when it is closed.
 type closing chan struct{}
 
 func (c closing) Close() error { close(c); return nil }

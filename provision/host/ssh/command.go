@@ -13,8 +13,8 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// Query runs a command that only reads. It is repeated once if the connection
-// breaks.
+// Query runs a command that only reads. If the connection is lost, Query runs the
+// command again, once.
 func (h *Host) Query(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	return h.command(ctx, cmd, true)
 }
@@ -40,7 +40,7 @@ func (h *Host) command(ctx context.Context, cmd host.Cmd, repeatable bool) (host
 		var lost *lostError
 		switch {
 		case errors.As(err, &exit):
-			return nil // It names host and command itself.
+			return nil // an ExitError contains host and command
 		case !errors.As(err, &lost) || !lost.started || ctx.Err() != nil:
 			return err
 		case !repeatable:
@@ -67,8 +67,8 @@ func (h *Host) attempt(ctx context.Context, c *conn, cmd host.Cmd) (host.Result,
 	return c.run(ctx, cmd, by)
 }
 
-// notStarted marks the command as not started: the connection broke before it,
-// while sudo was probed.
+// notStarted marks the command as not started: the connection was lost before,
+// during the probe of sudo.
 func notStarted(err error) error {
 	var lost *lostError
 	if errors.As(err, &lost) {
@@ -97,7 +97,7 @@ func (c *conn) run(ctx context.Context, cmd host.Cmd, by sudo) (host.Result, err
 		combined := host.NewRedactWriter(gate, cmd.Secret)
 		session.Stdout, session.Stderr = io.MultiWriter(out.Stdout(), combined), io.MultiWriter(out.Stderr(), combined)
 		defer func() {
-			if !c.isLost() { // RunUnit resumes the output: it must not hold half a line.
+			if !c.isLost() { // systemd.Run resumes the output at a whole line
 				combined.Flush()
 			}
 		}()
@@ -141,7 +141,7 @@ func (g *gate) close() {
 	g.w = nil
 }
 
-// errNotStarted means that the server answered that it does not run the command.
+// errNotStarted: the server refused to run the command.
 var errNotStarted = errors.New("the server refuses to run commands")
 
 // execute starts a command line and waits until it ends. It does not wait for
@@ -168,7 +168,7 @@ func execute(session *gossh.Session, line string, input io.Reader) error {
 func (c *conn) explain(err error, cmd host.Cmd, by sudo, stdout, stderr string) error {
 	var exit *gossh.ExitError
 	if errors.Is(err, errNotStarted) && !c.isLost() {
-		return errNotStarted // The text of gossh has the whole command line, with secrets.
+		return errNotStarted // the text of gossh contains the command line with its secrets
 	}
 	if !errors.As(err, &exit) {
 		// No exit code: the connection broke, or sshd ended the session.

@@ -18,7 +18,7 @@ import (
 	"slipway.io/slipway/provision/host/hosttest"
 )
 
-func TestQueryGivesOutputAndTakesInput(t *testing.T) {
+func TestQueryPassesInputAndReturnsOutput(t *testing.T) {
 	t.Parallel()
 	h, _ := shellHost(t, hosttest.ServerConfig{})
 	result, err := h.Query(t.Context(), host.Cmd{
@@ -36,7 +36,7 @@ func TestQueryGivesOutputAndTakesInput(t *testing.T) {
 	}
 }
 
-func TestCommandEndsThoughItsInputDoesNot(t *testing.T) {
+func TestACommandMayEndBeforeItsInput(t *testing.T) {
 	t.Parallel()
 	h, _ := shellHost(t, hosttest.ServerConfig{})
 	input, keep := io.Pipe()
@@ -46,7 +46,7 @@ func TestCommandEndsThoughItsInputDoesNot(t *testing.T) {
 	}
 }
 
-func TestCommandWithoutInputSeesTheEnd(t *testing.T) {
+func TestACommandWithoutInputReadsAnEmptyOne(t *testing.T) {
 	t.Parallel()
 	h, _ := shellHost(t, hosttest.ServerConfig{})
 	if _, err := h.Query(within(t, 10*time.Second), host.Cmd{Argv: []string{"cat"}}); err != nil {
@@ -54,7 +54,7 @@ func TestCommandWithoutInputSeesTheEnd(t *testing.T) {
 	}
 }
 
-func TestAFailedCommandReportsAllButItsSecrets(t *testing.T) {
+func TestAFailedCommandIsReportedWithoutItsSecrets(t *testing.T) {
 	t.Parallel()
 	h, _ := shellHost(t, hosttest.ServerConfig{})
 	_, err := h.Run(t.Context(), host.Cmd{
@@ -74,7 +74,7 @@ func TestAFailedCommandReportsAllButItsSecrets(t *testing.T) {
 	}
 }
 
-func TestCommandEndedByASignalSaysSo(t *testing.T) {
+func TestASignalThatEndsACommandIsReported(t *testing.T) {
 	t.Parallel()
 	s := hosttest.NewServer(t, hosttest.ServerConfig{Exec: func(context.Context, hosttest.Exec) int { return -1 }})
 	_, err := dial(t, optionsFor(s)).Run(t.Context(), hello)
@@ -84,7 +84,7 @@ func TestCommandEndedByASignalSaysSo(t *testing.T) {
 	}
 }
 
-func TestCommandThatCannotBeSentIsNotSent(t *testing.T) {
+func TestAnInvalidCommandIsNotSent(t *testing.T) {
 	t.Parallel()
 	h, s := shellHost(t, hosttest.ServerConfig{})
 	for _, argv := range [][]string{nil, {""}, {"echo", "a\x00b"}} {
@@ -125,7 +125,7 @@ func TestOutputIsStreamedWithoutSecrets(t *testing.T) {
 	}
 }
 
-func TestLargeOutputAndInputArriveWhole(t *testing.T) {
+func TestLargeInputAndOutputAreComplete(t *testing.T) {
 	t.Parallel()
 	h, _ := shellHost(t, hosttest.ServerConfig{})
 	large := bytes.Repeat([]byte("0123456789abcde\n"), 1<<18) // 4 MiB
@@ -135,12 +135,14 @@ func TestLargeOutputAndInputArriveWhole(t *testing.T) {
 	}
 }
 
-func TestContextEndsTheRemoteCommandAndItsChildren(t *testing.T) {
+func TestACommandAndItsChildrenStopWhenTheContextEnds(t *testing.T) {
 	t.Parallel()
 	for name, sessions := range map[string]int{"with sessions to spare": 0, "with MaxSessions 1": 1} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h, _ := shellHost(t, hosttest.ServerConfig{MaxSessions: sessions})
+			o := optionsFor(shellServer(t, hosttest.ServerConfig{MaxSessions: sessions}))
+			o.Timeouts.Stop = 4 * time.Second
+			h := dial(t, o)
 			seconds := fmt.Sprintf("9%d.%d", time.Now().UnixNano()%1e6, sessions)
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
@@ -156,7 +158,7 @@ func TestContextEndsTheRemoteCommandAndItsChildren(t *testing.T) {
 			if n := processes(t, seconds); n != 0 {
 				t.Errorf("%d processes left", n)
 			}
-			// The connection is as good as before.
+			// The connection is still usable.
 			if _, err := h.Query(within(t, 10*time.Second), hello); err != nil {
 				t.Error(err)
 			}
@@ -164,7 +166,7 @@ func TestContextEndsTheRemoteCommandAndItsChildren(t *testing.T) {
 	}
 }
 
-func TestContextEndsACommandThatIgnoresSIGTERM(t *testing.T) {
+func TestACommandThatIgnoresSIGTERMIsKilled(t *testing.T) {
 	t.Parallel()
 	h, _ := shellHost(t, hosttest.ServerConfig{})
 	seconds := fmt.Sprintf("8%d", time.Now().UnixNano()%1e6)
@@ -182,7 +184,7 @@ func TestContextEndsACommandThatIgnoresSIGTERM(t *testing.T) {
 	}
 }
 
-func TestNoSudoForRoot(t *testing.T) {
+func TestRootDoesNotUseSudo(t *testing.T) {
 	t.Parallel()
 	s := shellServer(t, hosttest.ServerConfig{}, "FAKE_SUDO=denied")
 	if _, err := dial(t, optionsFor(s)).Run(t.Context(), host.Cmd{Argv: []string{"true"}, Sudo: true}); err != nil {
@@ -200,13 +202,13 @@ func TestSudo(t *testing.T) {
 		password func(context.Context) (string, error)
 		denied   string // part of the error; empty: it works
 	}{
-		"without a password":               {sudo: "free"},
-		"with the password":                {sudo: "it's $ecret", password: password("it's $ecret")},
-		"with a password nobody asked for": {sudo: "free", password: password("x")},
-		"with a wrong password":            {sudo: "right", password: password("wrong"), denied: "incorrect password"},
-		"with none":                        {sudo: "right", denied: "a password is required"},
-		"not allowed":                      {sudo: "denied", password: password("x"), denied: "may not run sudo"},
-		"with one that cannot be typed":    {sudo: "right", password: password("a\nb"), denied: "newline"},
+		"without a password":                         {sudo: "free"},
+		"with the password":                          {sudo: "it's $ecret", password: password("it's $ecret")},
+		"with a password that sudo does not ask for": {sudo: "free", password: password("x")},
+		"with a wrong password":                      {sudo: "right", password: password("wrong"), denied: "incorrect password"},
+		"without the password":                       {sudo: "right", denied: "a password is required"},
+		"not allowed":                                {sudo: "denied", password: password("x"), denied: "may not run sudo"},
+		"with a newline in the password":             {sudo: "right", password: password("a\nb"), denied: "newline"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -239,7 +241,7 @@ func TestSudo(t *testing.T) {
 	}
 }
 
-func TestSudoPasswordIsAskedForOnceThoughManyNeedIt(t *testing.T) {
+func TestParallelCommandsAskForTheSudoPasswordOnce(t *testing.T) {
 	t.Parallel()
 	s := shellServer(t, hosttest.ServerConfig{}, "FAKE_SUDO=pw", "FAKE_SUDO_LOG=/dev/null")
 	o := optionsFor(s)
@@ -267,7 +269,7 @@ func TestSudoPasswordIsAskedForOnceThoughManyNeedIt(t *testing.T) {
 	}
 }
 
-func TestCommandThatFailsUnderSudoIsNotADenial(t *testing.T) {
+func TestAFailedCommandUnderSudoIsNotDenied(t *testing.T) {
 	t.Parallel()
 	s := shellServer(t, hosttest.ServerConfig{}, "FAKE_SUDO=free")
 	o := optionsFor(s)
@@ -283,7 +285,7 @@ type writerFunc func([]byte)
 
 func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
 
-func TestInputIsLeftAloneOnceTheCommandHasEnded(t *testing.T) {
+func TestInputIsNotReadAfterTheCommandHasEnded(t *testing.T) {
 	t.Parallel()
 	h, _ := shellHost(t, hosttest.ServerConfig{})
 	input := bytes.NewReader(make([]byte, 8<<20)) // more than a session's window
@@ -291,7 +293,7 @@ func TestInputIsLeftAloneOnceTheCommandHasEnded(t *testing.T) {
 		if _, err := h.Query(t.Context(), host.Cmd{Argv: []string{"true"}, Stdin: input}); err != nil {
 			t.Fatal(err)
 		}
-		// The race detector finds a reader that does not stop.
+		// The race detector reports a reader that has not stopped.
 		if _, err := input.Seek(0, io.SeekStart); err != nil {
 			t.Fatal(err)
 		}

@@ -153,7 +153,7 @@ func (c *conn) awaitAnswer(sent time.Time, answered <-chan error) bool {
 	}
 }
 
-// lostError means that the connection, or the session, broke.
+// lostError: the connection or the session broke.
 type lostError struct {
 	// started: the command may have run, or is still running.
 	started bool
@@ -167,8 +167,8 @@ func (e *lostError) Unwrap() error { return e.err }
 // and its writer notice at different moments.
 const settle = time.Second
 
-// asLost returns err as a lostError if the connection has ended, or err says that
-// it broke.
+// asLost returns err as a lostError if the connection has ended or err is the error
+// of a broken connection.
 func (c *conn) asLost(err error, started bool) error {
 	var lost *lostError
 	if err == nil || errors.As(err, &lost) || !c.isLost() && !isBroken(err) {
@@ -184,7 +184,7 @@ func (c *conn) lose(err error, started bool) error {
 	defer timer.Stop()
 	select {
 	case <-c.lost:
-	case <-timer.C: // Only the session broke, which is as bad for its command.
+	case <-timer.C: // only the session broke
 	}
 	return &lostError{started: started, err: c.reason(err)}
 }

@@ -16,10 +16,10 @@ import (
 	"slipway.io/slipway/provision/host/hosttest"
 )
 
-// dropping runs commands, and drops the connection during the first ones.
+// dropping is a server that drops the connection during the first commands.
 type dropping struct {
 	server *hosttest.Server
-	drops  atomic.Int64 // how many are still to be cut
+	drops  atomic.Int64 // the number of connections still to drop
 	ran    atomic.Int64
 	run    func(context.Context, hosttest.Exec) int
 }
@@ -109,7 +109,7 @@ func TestManyCallsShareOneNewConnection(t *testing.T) {
 	t.Parallel()
 	h, s := shellHost(t, hosttest.ServerConfig{})
 	s.Drop()
-	waitUntil(t, "the loss is seen", func() bool {
+	waitUntil(t, "the lost connection is noticed", func() bool {
 		_, err := h.Query(t.Context(), hello)
 		return err == nil
 	})
@@ -154,7 +154,7 @@ func TestKeepaliveEndsCallsOfAFrozenHost(t *testing.T) {
 			o := optionsFor(s)
 			o.Timeouts.KeepaliveInterval = 100 * time.Millisecond
 			o.Timeouts.KeepaliveReply = 500 * time.Millisecond
-			o.Timeouts.Connect = 3 * time.Second
+			o.Timeouts.Connect = 1500 * time.Millisecond
 			h := dial(t, o)
 			if _, err := h.ReadFile(t.Context(), "/proc/version"); err != nil { // opens SFTP
 				t.Fatal(err)
@@ -196,14 +196,14 @@ func TestACommandSurvivesAPauseOfTheNetwork(t *testing.T) {
 	}
 }
 
-func TestSessionsStayWithinWhatTheServerAllows(t *testing.T) {
+func TestSessionsStayWithinTheLimitOfTheServer(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ server, own, most int }{
-		"the default bound": {server: 0, own: 0, most: 8},
-		"sshd's default":    {server: 10, own: 0, most: 8},
-		"a lower one":       {server: 3, own: 0, most: 3},
-		"one":               {server: 1, own: 0, most: 1},
-		"a bound of ours":   {server: 10, own: 2, most: 2},
+		"no limit of the server": {server: 0, own: 0, most: 8},
+		"the default of sshd":    {server: 10, own: 0, most: 8},
+		"a lower limit":          {server: 3, own: 0, most: 3},
+		"one session":            {server: 1, own: 0, most: 1},
+		"a limit in the options": {server: 10, own: 2, most: 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -10,7 +10,7 @@ import (
 
 func TestForwardedConnectionsHaveDeadlines(t *testing.T) {
 	t.Parallel()
-	t.Run("a read that waits ends at its deadline", func(t *testing.T) {
+	t.Run("a blocked read ends at its deadline", func(t *testing.T) {
 		t.Parallel()
 		conn, _ := pipe(t)
 		if err := conn.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
@@ -20,7 +20,7 @@ func TestForwardedConnectionsHaveDeadlines(t *testing.T) {
 			t.Errorf("Read: %v, want deadline exceeded", err)
 		}
 	})
-	t.Run("a deadline set while a read waits counts for it", func(t *testing.T) {
+	t.Run("a deadline that is set during a read applies to it", func(t *testing.T) {
 		t.Parallel()
 		conn, _ := pipe(t)
 		done := make(chan error, 1)
@@ -35,7 +35,7 @@ func TestForwardedConnectionsHaveDeadlines(t *testing.T) {
 			t.Errorf("Read: %v, want deadline exceeded", err)
 		}
 	})
-	t.Run("a deadline that passes while nothing is under way, and is taken back, does no harm", func(t *testing.T) {
+	t.Run("a deadline that passes without a write and is then removed has no effect", func(t *testing.T) {
 		t.Parallel()
 		conn, other := pipe(t)
 		if err := conn.SetWriteDeadline(time.Now().Add(-time.Second)); err != nil {
@@ -54,8 +54,9 @@ func TestForwardedConnectionsHaveDeadlines(t *testing.T) {
 	})
 }
 
-// pipe has no deadlines of its own that the test could mistake for ours.
-func pipe(t *testing.T) (ours, other net.Conn) {
+// pipe returns both ends of a pipe. The first one has the deadlines of
+// withDeadlines only.
+func pipe(t *testing.T) (limited, other net.Conn) {
 	t.Helper()
 	a, b := net.Pipe()
 	t.Cleanup(func() { _, _ = a.Close(), b.Close() })

@@ -37,7 +37,7 @@ func TestDialDistinguishesARefusedKeyFromAnUnreachableHost(t *testing.T) {
 	}
 }
 
-func TestDialTimesOutOnAHostThatAcceptsAndSaysNothing(t *testing.T) {
+func TestDialTimesOutOnASilentHost(t *testing.T) {
 	t.Parallel()
 	s := hosttest.NewServer(t, hosttest.ServerConfig{Silent: true})
 	o := optionsFor(s)

@@ -47,7 +47,7 @@ func TestNewRefusesIncompleteOptions(t *testing.T) {
 	}
 }
 
-// silentHost is behind a server that accepts connections and says nothing.
+// silentHost returns a host whose server accepts connections and sends nothing.
 func silentHost(t *testing.T, timeout time.Duration) (*ssh.Host, *hosttest.Server) {
 	t.Helper()
 	s := hosttest.NewServer(t, hosttest.ServerConfig{Silent: true})
@@ -61,7 +61,7 @@ func silentHost(t *testing.T, timeout time.Duration) (*ssh.Host, *hosttest.Serve
 	return h, s
 }
 
-// query starts queries at once and gives the error of each.
+// query starts queries in parallel and returns the error of each.
 func query(ctx context.Context, h *ssh.Host, calls int) <-chan error {
 	errs := make(chan error, calls)
 	for range calls {
@@ -90,7 +90,7 @@ func TestCallersOfADeadHostShareOneAttempt(t *testing.T) {
 
 func TestAnAttemptOutlivesTheCallerThatStartedIt(t *testing.T) {
 	t.Parallel()
-	s := shellServer(t, hosttest.ServerConfig{Latency: 300 * time.Millisecond})
+	s := shellServer(t, hosttest.ServerConfig{Latency: 150 * time.Millisecond})
 	h, err := ssh.New(optionsFor(s))
 	if err != nil {
 		t.Fatal(err)
@@ -100,8 +100,8 @@ func TestAnAttemptOutlivesTheCallerThatStartedIt(t *testing.T) {
 	first := query(ctx, h, 1)
 	waitUntil(t, "the first caller dials", func() bool { return s.Connections() == 1 })
 	second := query(t.Context(), h, 1)
-	// By then the second caller waits too.
-	time.AfterFunc(300*time.Millisecond, cancel)
+	// Cancel when both callers wait, long before the dial ends.
+	time.AfterFunc(200*time.Millisecond, cancel)
 	if err := <-first; !errors.Is(err, context.Canceled) {
 		t.Errorf("the first caller: %v", err)
 	}

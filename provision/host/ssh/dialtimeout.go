@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// dialTimeout ends a context after a time. The time that a person takes to type
-// a passphrase does not count.
+// dialTimeout is the timeout of a context. It pauses while a person types a
+// passphrase.
 type dialTimeout struct {
 	limit  time.Duration
 	timer  *time.Timer
@@ -22,7 +22,7 @@ func withDialTimeout(ctx context.Context, limit time.Duration) (context.Context,
 
 func (t *dialTimeout) pause() { t.timer.Stop() }
 
-// restart grants the whole time again.
+// restart starts the timeout from the beginning.
 func (t *dialTimeout) restart() { t.timer.Reset(t.limit) }
 
 func (t *dialTimeout) end() {

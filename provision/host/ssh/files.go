@@ -8,8 +8,8 @@ import (
 	"github.com/pkg/sftp"
 )
 
-// files holds the one SFTP client of a connection. It is opened on first use and
-// kept. If the server allows few sessions, an unused client gives way to commands.
+// files holds the SFTP client of a connection. The client is opened on first use
+// and kept open. If a command waits for a session, an unused client is closed.
 type files struct {
 	conn *conn
 
@@ -83,7 +83,7 @@ func (f *files) acquire(ctx context.Context, by sudo) (*sftpSession, error) {
 			f.dispose(s)
 		case s != nil:
 			if crowded, changed := f.conn.sessions.crowded(); crowded && s.users > 0 {
-				// Commands wait until the client is unused: they come first.
+				// A command waits until the client is unused: let it run first.
 				f.mu.Unlock()
 				if err := f.conn.sessions.wait(ctx, changed); err != nil {
 					return nil, err

@@ -20,7 +20,7 @@ func mine(path, content string) host.File {
 	return host.File{Path: path, Content: []byte(content), UID: os.Getuid(), GID: os.Getgid()}
 }
 
-// newBlob is a local file of random-looking content for a path on the host.
+// newBlob returns a blob with generated content for a path on the host.
 func newBlob(t testing.TB, path string, size int) host.Blob {
 	t.Helper()
 	content := make([]byte, size)
@@ -58,7 +58,7 @@ func TestReadFile(t *testing.T) {
 			t.Errorf("%s: got %d bytes of %d, %v", name, len(got), size, err)
 		}
 	}
-	// These have no size.
+	// These report a size of 0.
 	for _, path := range []string{"/proc/version", "/proc/self/mounts", "/proc/sys/kernel/random/boot_id"} {
 		want, err := os.ReadFile(path)
 		if err != nil {

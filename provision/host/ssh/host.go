@@ -1,5 +1,5 @@
-// Package ssh reaches hosts over SSH: a host.Host over one connection, with one
-// SFTP client and a bounded number of sessions.
+// Package ssh implements host.Host over an SSH connection, with one SFTP client
+// and a limited number of sessions.
 package ssh
 
 import (
@@ -21,7 +21,7 @@ type Host struct {
 	// mu is never held while connecting.
 	mu      sync.Mutex
 	conn    *conn
-	dialing *dialing // nil: nobody waits for a connection
+	dialing *dialing // nil if no caller waits for a connection
 	closed  bool
 }
 
@@ -40,16 +40,16 @@ func New(o Options) (*Host, error) {
 	return &Host{options: o, privilege: newPrivilege()}, nil
 }
 
-// Connect connects unless there is a connection. All calls connect when they
-// need to; this one is for callers that only want to know whether the host
-// answers. Errors are a *host.HostKeyError, or wrap host.ErrUnreachable,
-// host.ErrAuth or the context's error, as those of all calls that connect.
+// Connect connects if there is no connection. The other methods do this as well:
+// use Connect to check whether the host answers. The error is a
+// *host.HostKeyError, or wraps host.ErrUnreachable, host.ErrAuth or the error of
+// the context.
 func (h *Host) Connect(ctx context.Context) error {
 	_, err := h.connection(ctx)
 	return err
 }
 
-// String is the host's name in the inventory.
+// String returns the host's name in the inventory.
 func (h *Host) String() string { return h.options.Name }
 
 // Close ends the connection. Commands that still run end with an error.
@@ -78,8 +78,8 @@ func (h *Host) DialContext(ctx context.Context, network, addr string) (net.Conn,
 	return withDeadlines(out), nil
 }
 
-// dialing is an attempt to connect. All callers that need a connection meanwhile
-// share it, and its result.
+// dialing is an attempt to connect. All callers that wait for a connection share
+// it.
 type dialing struct {
 	cancel  context.CancelFunc
 	waiting int // guarded by Host.mu
@@ -117,8 +117,8 @@ func (h *Host) connection(ctx context.Context) (*conn, error) {
 	}
 }
 
-// startDialing dials apart from the context of the caller, which others may
-// outlive. The lock is held.
+// startDialing dials in the background. It does not end with the context of the
+// caller, because other callers may still wait. The lock is held.
 func (h *Host) startDialing(ctx context.Context) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	d := &dialing{cancel: cancel, done: make(chan struct{})}
@@ -132,7 +132,7 @@ func (h *Host) startDialing(ctx context.Context) {
 
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if h.dialing != d { // Nobody waits for it, or the host was closed.
+		if h.dialing != d { // no caller waits, or the host was closed
 			c.close()
 			d.err = h.closedError()
 			return
@@ -142,7 +142,7 @@ func (h *Host) startDialing(ctx context.Context) {
 	}()
 }
 
-// stopWaiting gives up an attempt for which nobody waits any more.
+// stopWaiting cancels an attempt when its last caller stops waiting.
 func (h *Host) stopWaiting(d *dialing) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -155,8 +155,8 @@ func (h *Host) stopWaiting(d *dialing) {
 
 func (h *Host) closedError() error { return fmt.Errorf("%s: %w", h, net.ErrClosed) }
 
-// retryOnce does something, and repeats it once if do returns a lostError. An
-// error says what was being done.
+// retryOnce calls do, and calls it once more if it returns a lostError. Doing
+// describes it in the error.
 func (h *Host) retryOnce(ctx context.Context, doing string, do func(*conn) error) error {
 	for retried := false; ; retried = true {
 		c, err := h.connection(ctx)

@@ -34,7 +34,7 @@ func TestDialRefusesAnUnknownHostKeyAndReportsItsFingerprint(t *testing.T) {
 	}
 }
 
-func TestDialRecordsANewHostKeyOnceThoughManyDialAtOnce(t *testing.T) {
+func TestParallelDialsRecordANewHostKeyOnce(t *testing.T) {
 	t.Parallel()
 	s := hosttest.NewServer(t, hosttest.ServerConfig{})
 	o := optionsFor(s)
@@ -88,7 +88,7 @@ func TestDialAlwaysRefusesAChangedHostKey(t *testing.T) {
 	old := hosttest.NewServer(t, hosttest.ServerConfig{})
 	for name, types := range map[string][]string{
 		"of the same type": {"ed25519"},
-		// A server that only offers another type must not count as new.
+		// A server that offers only another type is not a new host.
 		"of another type": {"ecdsa"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -112,7 +112,7 @@ func TestDialAlwaysRefusesAChangedHostKey(t *testing.T) {
 	}
 }
 
-func TestDialAsksForTheKeyTypeThatIsKnown(t *testing.T) {
+func TestDialRequestsTheKeyTypeInKnownHosts(t *testing.T) {
 	t.Parallel()
 	for _, known := range []string{"rsa", "ecdsa", "ed25519"} {
 		t.Run(known, func(t *testing.T) {

@@ -5,11 +5,11 @@ import (
 	"sync"
 )
 
-// input is the standard input of a command, which a retry needs again. A session
-// that is slow to end may still read: after rewind and close it reads nothing.
+// input is the standard input of a command. A retry reads it from the start. After
+// rewind and close, readers of earlier attempts read nothing.
 type input struct {
 	r      io.Reader
-	seeker io.Seeker // nil: it cannot be read again
+	seeker io.Seeker // nil if the input cannot be read again
 	start  int64
 
 	mu      sync.Mutex
@@ -34,14 +34,15 @@ func (in *input) reader() io.Reader {
 		return nil
 	}
 	if in.seeker == nil {
-		return in.r // Its Read may block forever: never wait for it.
+		return in.r // without a lock: Read may block forever
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return &attemptReader{in: in, attempt: in.attempt}
 }
 
-// rewind prepares another attempt, and reports whether it could.
+// rewind prepares another attempt. It returns false if the input cannot be read
+// again.
 func (in *input) rewind() bool {
 	if in.r == nil {
 		return true

@@ -22,11 +22,11 @@ import (
 type keyring struct {
 	options Options
 	signers []gossh.Signer
-	// skipped says why keys were not offered, for the error if all others are
-	// refused.
+	// skipped are the reasons why keys were not offered, for the error if the
+	// server refuses the others.
 	skipped []string
 	agent   net.Conn
-	// timeout is that of the handshake.
+	// timeout is the timeout of the handshake.
 	timeout *dialTimeout
 }
 
@@ -87,7 +87,8 @@ func (k *keyring) add(signer gossh.Signer) {
 	k.signers = append(k.signers, signer)
 }
 
-// addFile prefers the agent's copy of the key, which needs no passphrase.
+// addFile adds the key of a file. If the agent has the key of an encrypted file,
+// addFile uses the agent, which needs no passphrase.
 func (k *keyring) addFile(ctx context.Context, path string, fromAgent []gossh.Signer) error {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -103,7 +104,7 @@ func (k *keyring) addFile(ctx context.Context, path string, fromAgent []gossh.Si
 		return nil
 	}
 	public := locked.PublicKey
-	if public == nil { // The old PEM format does not contain it.
+	if public == nil { // the old PEM format does not contain the public key
 		public = publicFile(path + ".pub")
 	}
 	if public != nil {
@@ -130,7 +131,7 @@ func (k *keyring) addFile(ctx context.Context, path string, fromAgent []gossh.Si
 	return nil
 }
 
-// passphrase asks a person, whose time does not count.
+// passphrase asks a person. The timeout of the handshake pauses meanwhile.
 func (k *keyring) passphrase(ctx context.Context, path string) ([]byte, error) {
 	k.timeout.pause()
 	defer k.timeout.restart()

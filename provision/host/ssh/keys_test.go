@@ -22,7 +22,8 @@ import (
 // lockedKey has the passphrase "open sesame", and only one round of bcrypt.
 const lockedKey = "testdata/locked_ed25519"
 
-// lockedOptions are for a server that takes the locked key only.
+// lockedOptions returns options for a server that accepts the locked key, or
+// refuses every key.
 func lockedOptions(t testing.TB, refuse bool) ssh.Options {
 	t.Helper()
 	s := hosttest.NewServer(t, hosttest.ServerConfig{
@@ -46,7 +47,7 @@ func unlocked(t testing.TB) gossh.Signer {
 	return signer
 }
 
-func TestDialUnlocksAKeyOnlyWhenTheServerTakesIt(t *testing.T) {
+func TestDialUnlocksAKeyOnlyIfTheServerAcceptsIt(t *testing.T) {
 	t.Parallel()
 	for name, refuse := range map[string]bool{"accepted": false, "refused": true} {
 		t.Run(name, func(t *testing.T) {
@@ -74,10 +75,10 @@ func TestDialUnlocksAKeyOnlyWhenTheServerTakesIt(t *testing.T) {
 func TestDialDoesNotCountTheTimeToTypeAPassphrase(t *testing.T) {
 	t.Parallel()
 	o := lockedOptions(t, false)
-	o.Timeouts.Connect = 3 * time.Second
+	o.Timeouts.Connect = 1500 * time.Millisecond
 	o.Passphrase = func(ctx context.Context, _ string) ([]byte, error) {
 		select {
-		case <-time.After(3500 * time.Millisecond):
+		case <-time.After(1700 * time.Millisecond):
 			return []byte("open sesame"), nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -118,7 +119,7 @@ func TestDialUsesTheAgent(t *testing.T) {
 	if _, err := connect(t.Context(), o); !errors.Is(err, host.ErrAuth) {
 		t.Errorf("IdentitiesOnly: %v", err)
 	}
-	// The locked file's key is in the agent: no passphrase is needed.
+	// The agent holds the key of the locked file: no passphrase is needed.
 	o.IdentityFile = lockedKey
 	dial(t, o)
 }

@@ -19,7 +19,7 @@ type Options struct {
 	// Address is an IP address or a name; Port is 22 by default.
 	Address string
 	Port    int
-	// User logs in. Any user but root needs sudo.
+	// User is the login user. Users other than root need sudo.
 	User string
 
 	// IdentityFile is a private key that must exist. It is offered first.
@@ -28,7 +28,7 @@ type Options struct {
 	DefaultIdentities []string
 	// AgentSocket is the agent's socket, as in SSH_AUTH_SOCK; empty: no agent.
 	AgentSocket string
-	// IdentitiesOnly offers keys of the agent only if they are those of the
+	// IdentitiesOnly offers a key of the agent only if it is the key of one of the
 	// files above.
 	IdentitiesOnly bool
 	// Passphrase returns the passphrase of an encrypted key file, once a server
@@ -39,21 +39,21 @@ type Options struct {
 	KnownHostsFile string
 	// MoreKnownHosts are further files, which are only read.
 	MoreKnownHosts []string
-	// AcceptNewHostKeys records the key of an unknown host. A changed key is
-	// refused nonetheless.
+	// AcceptNewHostKeys records the key of an unknown host. A changed key is always
+	// refused.
 	AcceptNewHostKeys bool
 
-	// Bastion is a jump host, which may have its own; nil: none.
+	// Bastion is a jump host, which may have a bastion itself; nil: none.
 	Bastion *Options
 
 	// SudoPassword is called once, if sudo needs a password; nil: there is none.
 	SudoPassword func(ctx context.Context) (string, error)
 
-	// Sender uploads files. Hosts that share one hash each local file once; nil
-	// is a Sender of its own.
+	// Sender uploads files. Hosts that share a Sender hash each local file once.
+	// Nil creates a Sender.
 	Sender *host.Sender
 
-	// Timeouts have defaults where they are zero.
+	// Timeouts that are zero have defaults.
 	Timeouts Timeouts
 	// MaxSessions limits the sessions that are open at once, 8 by default (sshd
 	// allows 10). It is lowered if the server allows fewer.
@@ -67,11 +67,11 @@ type Timeouts struct {
 	Connect time.Duration
 	// KeepaliveInterval is the time between keepalive requests, 10 s by default.
 	KeepaliveInterval time.Duration
-	// KeepaliveReply is how long the host may then be silent before the
-	// connection counts as lost, 15 s by default.
+	// KeepaliveReply limits the wait for the answer, 15 s by default. After it, the
+	// connection is treated as lost.
 	KeepaliveReply time.Duration
-	// Stop limits how long it takes to end a command whose context has ended,
-	// 10 s by default.
+	// Stop limits how long it takes to stop a command whose context has ended, 10 s
+	// by default.
 	Stop time.Duration
 }
 

@@ -12,8 +12,8 @@ import (
 	"slipway.io/slipway/provision/retry"
 )
 
-// sessions limits how many are open at once on a connection, and adapts if the
-// server allows fewer (MaxSessions in sshd_config, 10 by default).
+// sessions limits the number of open sessions of a connection. It lowers the limit
+// if the server allows fewer (MaxSessions in sshd_config, 10 by default).
 type sessions struct {
 	lost <-chan struct{}
 	// makeRoom closes an unused session, and reports whether there was one.
@@ -88,28 +88,29 @@ func (s *sessions) release() {
 	s.mu.Unlock()
 }
 
-// broadcast wakes all that wait, to check again. The lock is held.
+// broadcast wakes all waiting callers. The lock is held.
 func (s *sessions) broadcast() {
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
 
-// nudge wakes all that wait, since makeRoom may now have a session to close.
+// nudge wakes all waiting callers, because makeRoom may now close a session.
 func (s *sessions) nudge() {
 	s.mu.Lock()
 	s.broadcast()
 	s.mu.Unlock()
 }
 
-// crowded reports whether somebody waits for a session, and when that changes.
+// crowded reports whether a caller waits for a session. The channel is closed when
+// that may have changed.
 func (s *sessions) crowded() (bool, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.waiting > 0, s.changed
 }
 
-// refused releases a session that the server did not allow, and lowers the limit
-// to those that are open. It reports whether there are any.
+// refused releases a session that the server refused, and lowers the limit to the
+// number of open sessions. It reports whether any is open.
 func (s *sessions) refused() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,7 +125,7 @@ func (s *sessions) refused() bool {
 func (c *conn) openSession(ctx context.Context) (*gossh.Session, error) {
 	const firstPause = 20 * time.Millisecond
 	pause := firstPause
-	var alone time.Time // since when the server allows not even one
+	var alone time.Time // when the server first refused although none was open
 	for {
 		waited, err := c.sessions.acquire(ctx)
 		if err != nil {
@@ -146,9 +147,9 @@ func (c *conn) openSession(ctx context.Context) (*gossh.Session, error) {
 			return nil, c.lose(err, false)
 		}
 		if c.sessions.refused() {
-			continue // and wait until another session ends.
+			continue // wait until another session ends
 		}
-		// None is open: the server still counts one that has just ended.
+		// The server may still count a session that has just ended.
 		if alone.IsZero() {
 			alone = time.Now()
 		}

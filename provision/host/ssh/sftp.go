@@ -23,8 +23,8 @@ var sftpServers = []string{
 	"/usr/lib/sftp-server",
 }
 
-// noServerCode is the exit code of sftp-server.sh if none of them exists, and
-// of a shell that does not find a program.
+// noServerCode is the exit code of sftp-server.sh if none of them exists, and of
+// a shell for an unknown command.
 const noServerCode = 127
 
 type sftpSession struct {
@@ -33,8 +33,8 @@ type sftpSession struct {
 	host    string
 	output  host.Output
 	users   int
-	// dead is closed when the client has ended, exited when the program has; exit
-	// is then its error.
+	// dead is closed when the client has ended, exited when the program has ended.
+	// exit is the error of the program.
 	dead, exited chan struct{}
 	exit         error
 }
@@ -57,7 +57,7 @@ func (c *conn) openSFTP(ctx context.Context, by sudo) (*sftpSession, error) {
 	})
 	var exit *host.ExitError
 	if errors.As(err, &exit) && exit.Code == noServerCode && len(by.prefix) == 0 {
-		// The login user is root: the subsystem is as good.
+		// The login user is root, so the subsystem runs as root too.
 		return c.startSFTP(ctx, by, func(session *gossh.Session) error { return session.RequestSubsystem("sftp") })
 	}
 	if err != nil {
@@ -118,7 +118,7 @@ func (s *sftpSession) begin(start startFunc, by sudo) error {
 	s.Client, err = sftp.NewClientPipe(stdout, stdin,
 		sftp.UseConcurrentWrites(true), sftp.UseConcurrentReads(true), sftp.UseFstat(true))
 	if err != nil {
-		return s.whyNot(err, by)
+		return s.startError(err, by)
 	}
 	go func() {
 		_ = s.Client.Wait()
@@ -127,15 +127,15 @@ func (s *sftpSession) begin(start startFunc, by sudo) error {
 	return nil
 }
 
-// whyNot explains why the client did not start: the program, or the connection,
-// ended.
-func (s *sftpSession) whyNot(err error, by sudo) error {
+// startError returns the reason why the client did not start: the end of the
+// program or of the connection.
+func (s *sftpSession) startError(err error, by sudo) error {
 	<-s.exited
 	var exit *gossh.ExitError
 	if !errors.As(s.exit, &exit) {
 		return err
 	}
-	result, _ := s.output.Result() // It is about standard output.
+	result, _ := s.output.Result() // the error is about the limit of standard output
 	failed := &host.ExitError{Host: s.host, Command: "sftp-server", Code: exit.ExitStatus(), Stderr: string(result.Stderr)}
 	if denied := by.denied(failed); denied != nil {
 		return denied

@@ -55,11 +55,11 @@ func CurrentLocal(inventoryDir string) (Local, error) {
 	}, nil
 }
 
-// OptionsFor returns how to reach a host. Settings of the host override those of
-// the cluster, those of ssh_config for the address of the host, and the defaults of
-// OpenSSH, in this order. Of ssh_config it reads User, Port, HostName, IdentityFile,
-// IdentitiesOnly, UserKnownHostsFile and ProxyJump. The caller adds passwords,
-// passphrases and whether to accept new host keys.
+// OptionsFor returns the options to reach a host. Settings of the host override
+// settings of the cluster, then ssh_config for the address of the host, then the
+// defaults of OpenSSH. Of ssh_config it reads User, Port, HostName, IdentityFile,
+// IdentitiesOnly, UserKnownHostsFile and ProxyJump. The caller sets SudoPassword,
+// Passphrase and AcceptNewHostKeys.
 func OptionsFor(cluster *config.Cluster, host config.Host, local Local) (Options, error) {
 	merger := merger{local: local}
 	if err := merger.load(); err != nil {
@@ -178,8 +178,8 @@ func (m *merger) knownHosts(o *Options, alias string, set config.SSH) {
 	}
 }
 
-// bastion sets the last jump of the chain as bastion; those before it are the
-// bastions of that bastion.
+// bastion sets the last jump host of the chain as the bastion. The jump hosts
+// before it are the bastions of that bastion.
 func (m *merger) bastion(o *Options, alias string, set config.SSH, jumps int) error {
 	chain := cmp.Or(set.Bastion, m.get(alias, "ProxyJump"))
 	if strings.EqualFold(chain, "none") {
@@ -209,8 +209,8 @@ func (m *merger) bastion(o *Options, alias string, set config.SSH, jumps int) er
 	return nil
 }
 
-// parseJump reads "[ssh://][user@]host[:port]"; an IPv6 address with a port is
-// in brackets.
+// parseJump parses "[ssh://][user@]host[:port]". An IPv6 address with a port is in
+// brackets.
 func parseJump(s string) (config.SSH, string, error) {
 	var jump config.SSH
 	rest := strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(s), "ssh://"), "/")
@@ -258,8 +258,7 @@ func (m *merger) inventoryPath(path string) string {
 	return filepath.Join(m.local.InventoryDir, path)
 }
 
-// sshPath expands ~ and those tokens of ssh_config (TOKENS in its manual) that are
-// useful in a path.
+// sshPath expands ~ and the tokens %d, %u, %r, %h, %n, %p and %% of ssh_config.
 func (m *merger) sshPath(path string, o Options, alias string) string {
 	path = strings.NewReplacer("%d", m.local.Home, "%u", m.local.User, "%r", o.User, "%h", o.Address,
 		"%n", alias, "%p", strconv.Itoa(o.Port), "%%", "%").Replace(strings.Trim(path, `"`))
@@ -267,7 +266,7 @@ func (m *merger) sshPath(path string, o Options, alias string) string {
 	if filepath.IsAbs(path) {
 		return path
 	}
-	// ssh takes such a path relative to the working directory.
+	// Unlike ssh, which uses the working directory.
 	return filepath.Join(m.local.Home, ".ssh", path)
 }
 

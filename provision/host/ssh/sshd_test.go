@@ -24,11 +24,11 @@ import (
 	"slipway.io/slipway/provision/host/ssh"
 )
 
-// The tests in this file are against the real OpenSSH server. Where it is not
-// installed they are skipped, unless SLIPWAY_REQUIRE_SSHD=1.
+// The tests in this file use the OpenSSH server. Without it they are skipped,
+// unless SLIPWAY_REQUIRE_SSHD=1.
 
-// sshd starts one on the loopback interface, for the current user, with
-// further lines of sshd_config, and gives the options to reach it.
+// sshd starts a server on the loopback interface for the current user, with
+// additional lines of sshd_config, and returns the options to reach it.
 func sshd(t testing.TB, config ...string) ssh.Options {
 	t.Helper()
 	binary, err := exec.LookPath("/usr/sbin/sshd")
@@ -148,12 +148,14 @@ func TestSSHDRunsCommandsAndWritesFiles(t *testing.T) {
 	}
 }
 
-func TestSSHDEndsCommandsWhoseContextEnded(t *testing.T) {
+func TestSSHDStopsACommandWhoseContextEnds(t *testing.T) {
 	t.Parallel()
-	for name, config := range map[string]string{"MaxSessions 10": "MaxSessions 10", "MaxSessions 1": "MaxSessions 1"} {
-		t.Run(name, func(t *testing.T) {
+	for _, config := range []string{"MaxSessions 10", "MaxSessions 1"} {
+		t.Run(config, func(t *testing.T) {
 			t.Parallel()
-			h := dial(t, sshd(t, config))
+			o := sshd(t, config)
+			o.Timeouts.Stop = 4 * time.Second
+			h := dial(t, o)
 			seconds := fmt.Sprintf("7%d", time.Now().UnixNano()%1e8)
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
@@ -185,7 +187,7 @@ func TestSSHDWithFewSessions(t *testing.T) {
 			h := dial(t, sshd(t, fmt.Sprintf("MaxSessions %d", limit)))
 			ctx, dir := within(t, 2*time.Minute), t.TempDir()
 			var all sync.WaitGroup
-			for i := range 12 {
+			for i := range limit + 2 { // more callers than sessions
 				all.Go(func() {
 					path := filepath.Join(dir, strconv.Itoa(i))
 					if err := h.WriteFiles(ctx, host.File{Path: path, Content: []byte("x")}); err != nil {
@@ -209,10 +211,10 @@ func TestSSHDFallsBackToItsSubsystem(t *testing.T) {
 	needRoot(t)
 	server, err := exec.LookPath("/usr/lib/openssh/sftp-server")
 	if err != nil {
-		t.Skip("the SFTP server program is elsewhere")
+		t.Skip("no /usr/lib/openssh/sftp-server")
 	}
-	// As where the program is not installed, and sshd has one built in. (The
-	// built-in one cannot be started from a forced command.)
+	// As if the program were not installed, and sshd used its internal-sftp, which a
+	// forced command cannot start.
 	o := sshd(t, `ForceCommand case "$SSH_ORIGINAL_COMMAND" in *"-u 077"*) exit 127 ;; internal-sftp) exec `+server+
 		` ;; *) eval "$SSH_ORIGINAL_COMMAND" ;; esac`)
 	h := dial(t, o)
@@ -276,7 +278,7 @@ func TestSSHDUploadOntoAFullDisk(t *testing.T) {
 	needRoot(t)
 	dir := t.TempDir()
 	if err := exec.Command("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", dir).Run(); err != nil {
-		t.Skip("may not mount a tmpfs")
+		t.Skip("cannot mount a tmpfs")
 	}
 	t.Cleanup(func() { _ = exec.Command("umount", dir).Run() })
 	h := dial(t, sshd(t))

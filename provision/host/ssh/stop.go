@@ -22,16 +22,15 @@ func (c *conn) stop(ctx context.Context, session *gossh.Session, by sudo, label 
 	go func() { _ = session.Signal(gossh.SIGTERM) }()
 
 	if c.hasSpare() {
-		// Half of the time: if the server allows fewer sessions than assumed, this
-		// one never opens.
+		// Use half of the time: if the server allows fewer sessions than assumed,
+		// this one never opens.
 		half, cancel := context.WithTimeout(ctx, c.options.Timeouts.Stop/2)
 		defer cancel()
 		if _, err := c.run(half, stopScript(label), by); err == nil {
 			return
 		}
 	}
-	// No session is free, since the command holds one until it ends: open a
-	// second connection.
+	// The command holds the last session: open a second connection.
 	second, err := dial(ctx, c.options)
 	if err != nil {
 		return

@@ -20,7 +20,7 @@ type sudo struct {
 }
 
 var (
-	// plain gives messages in English, since some of them are parsed.
+	// plain makes programs print messages in English, because some are parsed.
 	plain  = []string{"env", "LC_ALL=C"}
 	noSudo = sudo{}
 )
@@ -67,8 +67,8 @@ func (s sudo) denied(exit *host.ExitError) error {
 	return fmt.Errorf("%w: %s", host.ErrSudo, text)
 }
 
-// privilege remembers how the user becomes root. It is probed once. A refusal is
-// final, since every wrong password brings the account closer to being locked.
+// privilege is how the user becomes root. It is probed once. A refusal is final,
+// because repeated wrong passwords may lock the account.
 type privilege struct {
 	turn  chan struct{}
 	known bool

@@ -12,7 +12,7 @@ import (
 	"slipway.io/slipway/provision/host/ssh"
 )
 
-// fakeSudo stands in for sudo. FAKE_SUDO is free, denied, or the password.
+// fakeSudo replaces sudo. FAKE_SUDO is "free", "denied" or the password.
 const fakeSudo = `#!/bin/sh
 ask=yes
 while :; do
@@ -38,7 +38,7 @@ esac
 FAKE_ROOT=yes exec "$@"
 `
 
-// sudoProgram gives a folder with the fake sudo.
+// sudoProgram returns a directory with the fake sudo.
 func sudoProgram(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -56,7 +56,7 @@ func shellServer(t testing.TB, config hosttest.ServerConfig, env ...string) *hos
 	return hosttest.NewServer(t, config)
 }
 
-// optionsFor log root in, with the server's key known.
+// optionsFor returns options to log in to the server as root.
 func optionsFor(s *hosttest.Server) ssh.Options {
 	return ssh.Options{
 		Name: "n1", Address: s.Address, Port: s.Port, User: "root",
@@ -106,7 +106,7 @@ func waitUntil(t testing.TB, what string, done func() bool) {
 	}
 }
 
-// processes counts those of localhost whose command line contains text.
+// processes counts the processes of localhost whose command line contains text.
 func processes(t testing.TB, text string) int {
 	t.Helper()
 	entries, err := filepath.Glob("/proc/[0-9]*/cmdline")

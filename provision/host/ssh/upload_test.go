@@ -24,7 +24,7 @@ func TestUploadReplacesTheFile(t *testing.T) {
 		if info, err := os.Stat(blob.Path); err != nil || info.Mode().Perm() != 0o755 {
 			t.Errorf("mode %v, %v", info, err)
 		}
-		// The same length, another content.
+		// The same length with another content.
 		if err := os.WriteFile(blob.Path, make([]byte, blob.Size), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +41,7 @@ func TestUploadSurvivesALostConnection(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 6 {
 		blob := newBlob(t, filepath.Join(dir, "b"), 1<<20+i)
-		if _, err := h.ReadFile(t.Context(), blob.Source); err != nil { // The connection is up.
+		if _, err := h.ReadFile(t.Context(), blob.Source); err != nil { // connects
 			t.Fatal(err)
 		}
 		drop := time.AfterFunc(time.Duration(i)*60*time.Millisecond, s.Drop)
@@ -66,7 +66,7 @@ func TestUploadReconnectsWhenTheConnectionWasLostBefore(t *testing.T) {
 	}
 }
 
-func TestUploadEndsWithItsContextAndLeavesNothing(t *testing.T) {
+func TestUploadRemovesItsTemporaryFilesWhenTheContextEnds(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	h, _ := shellHost(t, hosttest.ServerConfig{Latency: 40 * time.Millisecond})

@@ -16,12 +16,12 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// pipelined is how many files are compared or written at once over the one SFTP
-// client.
+// pipelined is the number of files that are compared or written in parallel over
+// the SFTP client.
 const pipelined = 16
 
-// Differs returns those of files that WriteFiles would change, in order. It
-// takes three round trips for up to 16 files.
+// Differs returns the files that WriteFiles would change, in order. It takes three
+// round trips for up to 16 files.
 func (h *Host) Differs(ctx context.Context, files ...host.File) ([]host.File, error) {
 	return withFiles(ctx, h, "compare files", func(client *sftp.Client) ([]host.File, error) {
 		changed := make([]bool, len(files))
@@ -46,7 +46,7 @@ func (h *Host) Differs(ctx context.Context, files ...host.File) ([]host.File, er
 	})
 }
 
-// about names the file that an error is about.
+// about adds the path of the file to an error.
 func about(file host.File, err error) error {
 	if err == nil {
 		return nil
@@ -83,7 +83,7 @@ func differs(client *sftp.Client, file host.File) (bool, error) {
 	return !same, err
 }
 
-// owner is -1, -1 if the server does not say.
+// owner returns UID and GID; -1, -1 if the server does not send them.
 func owner(info os.FileInfo) (uid, gid int) {
 	stat, ok := info.Sys().(*sftp.FileStat)
 	if !ok {
@@ -92,8 +92,8 @@ func owner(info os.FileInfo) (uid, gid int) {
 	return int(stat.UID), int(stat.GID)
 }
 
-// WriteFiles puts files in place, in order. Files that follow each other are
-// written together, then renamed one after the other.
+// WriteFiles writes files in order. Files between two directories are written in
+// parallel under temporary names, then renamed one after the other.
 func (h *Host) WriteFiles(ctx context.Context, files ...host.File) error {
 	files = slices.Clone(files)
 	for i, file := range files {
@@ -102,7 +102,7 @@ func (h *Host) WriteFiles(ctx context.Context, files ...host.File) error {
 			return fmt.Errorf("%s: write files: %q: the path must be absolute", h, file.Path)
 		}
 	}
-	var temps []string // of both attempts: a broken connection leaves them behind
+	var temps []string // of both attempts, because a lost connection leaves some behind
 	_, err := withFiles(ctx, h, "write files", func(client *sftp.Client) (struct{}, error) {
 		for _, temp := range temps {
 			_ = client.Remove(temp)
@@ -133,7 +133,7 @@ func writeFiles(ctx context.Context, client *sftp.Client, files []host.File, tem
 	return ctx.Err()
 }
 
-// replaceFiles appends the names of its temporary files to temps.
+// replaceFiles replaces files atomically. It appends its temporary files to temps.
 func replaceFiles(ctx context.Context, client *sftp.Client, files []host.File, temps *[]string) error {
 	replacements := make([]*atomicFile, len(files))
 	for i, file := range files {
@@ -176,8 +176,8 @@ func makeDir(client *sftp.Client, file host.File) error {
 	return own.Wait()
 }
 
-// mkdir creates a directory for root only, and missing ones above it with mode
-// 0755.
+// mkdir creates a directory that only root can access (umask 077), and missing
+// parents with mode 0755.
 func mkdir(client *sftp.Client, dir string) error {
 	err := client.Mkdir(dir)
 	if !errors.Is(err, fs.ErrNotExist) || dir == "/" {
@@ -189,8 +189,8 @@ func mkdir(client *sftp.Client, dir string) error {
 	return client.Mkdir(dir)
 }
 
-// makeParents creates a directory, and missing ones above it, with mode 0755.
-// One that exists stays as it is.
+// makeParents creates a directory and its missing parents with mode 0755.
+// Existing directories are not changed.
 func makeParents(client *sftp.Client, dir string) error {
 	err := mkdir(client, dir)
 	if err == nil {

@@ -18,7 +18,7 @@ import (
 	"slipway.io/slipway/provision/host/hosttest"
 )
 
-func TestDiffersFindsWhatWriteFilesWouldChange(t *testing.T) {
+func TestDiffersReturnsTheFilesThatWriteFilesWouldChange(t *testing.T) {
 	t.Parallel()
 	h, _ := shellHost(t, hosttest.ServerConfig{})
 	path := filepath.Join(t.TempDir(), "a", "b", "file")
@@ -90,7 +90,7 @@ func TestDiffersReturnsFilesInOrder(t *testing.T) {
 	}
 }
 
-func TestWriteFilesPutsFilesAndDirectoriesInPlaceInOrder(t *testing.T) {
+func TestWriteFilesWritesFilesAndDirectoriesInOrder(t *testing.T) {
 	t.Parallel()
 	h, _ := shellHost(t, hosttest.ServerConfig{})
 	dir := t.TempDir()
@@ -115,7 +115,7 @@ func TestWriteFilesPutsFilesAndDirectoriesInPlaceInOrder(t *testing.T) {
 	}
 }
 
-func TestWriteFilesStopsAtTheFirstFileThatItCannotPutInPlace(t *testing.T) {
+func TestWriteFilesStopsAtTheFirstFileThatItCannotWrite(t *testing.T) {
 	t.Parallel()
 	h, _ := shellHost(t, hosttest.ServerConfig{})
 	dir := t.TempDir()
@@ -198,7 +198,7 @@ func TestWriteFilesReplacesALinkAndNotItsTarget(t *testing.T) {
 	}
 }
 
-func TestWriteFilesLeavesNothingWhereItCannotWrite(t *testing.T) {
+func TestAFailedWriteFilesLeavesNoTemporaryFiles(t *testing.T) {
 	t.Parallel()
 	h, _ := shellHost(t, hosttest.ServerConfig{})
 	dir := t.TempDir()
@@ -224,7 +224,7 @@ func TestWriteFilesLeavesNothingWhereItCannotWrite(t *testing.T) {
 	}
 }
 
-func TestReadersNeverSeeAPartOfAFile(t *testing.T) {
+func TestWriteFilesReplacesFilesAtomically(t *testing.T) {
 	t.Parallel()
 	h, _ := shellHost(t, hosttest.ServerConfig{})
 	path := filepath.Join(t.TempDir(), "f")
@@ -258,7 +258,7 @@ func TestReadersNeverSeeAPartOfAFile(t *testing.T) {
 }
 
 func TestFilesNeedFewRoundTrips(t *testing.T) {
-	// Not parallel, since it measures time.
+	// Not parallel, because it measures time.
 	const trip = 100 * time.Millisecond
 	h, _ := shellHost(t, hosttest.ServerConfig{Latency: trip})
 	if _, err := h.ReadFile(t.Context(), "/proc/version"); err != nil { // opens SFTP
@@ -284,10 +284,9 @@ func TestFilesNeedFewRoundTrips(t *testing.T) {
 		{"a file is compared", compare, 1, 3},
 		{"eight files are compared", compare, 8, 3},
 	} {
-		// The best of some, since the computer that runs the test does other
-		// things too.
-		best := time.Hour
-		for range 3 {
+		// Retry twice, because other processes may delay a step.
+		best, limit := time.Hour, time.Duration(step.most+1)*trip
+		for try := 0; try < 3 && best >= limit; try++ {
 			var files []host.File
 			for n := range step.files {
 				files = append(files, mine(filepath.Join(dir, strconv.Itoa(n)), "content"))
@@ -298,7 +297,7 @@ func TestFilesNeedFewRoundTrips(t *testing.T) {
 			}
 			best = min(best, time.Since(begin))
 		}
-		if best >= time.Duration(step.most+1)*trip {
+		if best >= limit {
 			t.Errorf("%s: %.1f round trips, want at most %d", step.name, float64(best)/float64(trip), step.most)
 		}
 	}
@@ -306,27 +305,27 @@ func TestFilesNeedFewRoundTrips(t *testing.T) {
 
 func TestWriteFilesSurvivesALostConnection(t *testing.T) {
 	t.Parallel()
-	h, s := shellHost(t, hosttest.ServerConfig{Latency: 20 * time.Millisecond})
+	h, s := shellHost(t, hosttest.ServerConfig{Latency: 10 * time.Millisecond})
 	dir := t.TempDir()
-	// Drop it during different round trips.
+	// Drop the connection during different round trips.
 	for i := range 12 {
 		content := strings.Repeat("x", i+1)
 		var files []host.File
 		for n := range 4 {
 			files = append(files, mine(filepath.Join(dir, strconv.Itoa(n)), content))
 		}
-		if _, err := h.ReadFile(t.Context(), "/proc/version"); err != nil { // The connection is up.
+		if _, err := h.ReadFile(t.Context(), "/proc/version"); err != nil { // connects
 			t.Fatal(err)
 		}
-		drop := time.AfterFunc(time.Duration(i)*15*time.Millisecond, s.Drop)
+		drop := time.AfterFunc(time.Duration(i)*8*time.Millisecond, s.Drop)
 		err := h.WriteFiles(t.Context(), files...)
 		drop.Stop()
 		if err != nil {
-			t.Errorf("dropped after %d ms: %v", i*15, err)
+			t.Errorf("dropped after %d ms: %v", i*8, err)
 		}
 		for _, file := range files {
 			if got, err := os.ReadFile(file.Path); err != nil || string(got) != content {
-				t.Errorf("dropped after %d ms: %s holds %q, %v", i*15, file.Path, got, err)
+				t.Errorf("dropped after %d ms: %s holds %q, %v", i*8, file.Path, got, err)
 			}
 		}
 	}
