@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -80,6 +81,26 @@ func TestSenderRefusesAFileThatWasAlteredOnTheWay(t *testing.T) {
 			}
 			nothingLeft(t, target)
 		})
+	}
+}
+
+func TestSenderRemovesTheFilesOfKilledUploads(t *testing.T) {
+	t.Parallel()
+	source, target := t.TempDir(), t.TempDir()
+	killed := target + "/.slipway-4194305.abcdefgh" // above the highest process ID of Linux
+	running := fmt.Sprintf("%s/.slipway-%d.abcdefgh", target, os.Getpid())
+	for _, dir := range []string{killed, running} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var sender host.Sender
+	if err := sender.Send(t.Context(), hosttest.Local{}, []host.Blob{blob(t, source, "kubelet", "good", target, 0o755)}); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(target + "/.slipway-*")
+	if err != nil || len(left) != 1 || left[0] != running {
+		t.Errorf("left behind: %v, %v; want only %s, of a running upload", left, err, running)
 	}
 }
 

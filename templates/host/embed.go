@@ -1,22 +1,22 @@
-// Package hostscripts holds the scripts that the transport itself runs on a host.
+// Package hostscripts contains the scripts that packages host and ssh run on hosts.
 package hostscripts
 
 import _ "embed"
 
-// SFTPServer starts the first SFTP server program among its arguments. It is
-// given to `sh -c`, since its standard input is the SFTP protocol.
+// SFTPServer runs the first SFTP server program among its arguments that exists.
+// Run it with `sh -c`: standard input carries the SFTP protocol.
 //
 //go:embed sftp-server.sh
 var SFTPServer string
 
-// Stop ends all processes that a command left behind. Argument: the mark in
-// their environment, NAME=VALUE.
+// Stop ends all processes that have a variable in their environment. Argument:
+// NAME=VALUE.
 //
 //go:embed stop.sh
 var Stop []byte
 
-// Receive puts the files of a tar archive on its standard input in place, once
-// they are verified. It is given to `sh -c`. Arguments: directory, size in bytes.
+// Receive verifies the files of a tar archive on standard input and moves them to a
+// directory. Run it with `sh -c`. Arguments: directory, total size in bytes.
 //
 //go:embed receive.sh
 var Receive string
