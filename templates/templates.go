@@ -1,6 +1,5 @@
-// Package templates holds every file that lands on a host or in a cluster
-// and every script that runs there, as real files. Nothing here decides
-// anything: a phase chooses the file and gives it typed data.
+// Package templates contains the files for hosts and clusters, and the scripts that
+// run on hosts. It makes no decisions: phases choose a file and pass its data.
 package templates
 
 import (
@@ -14,9 +13,8 @@ import (
 //go:embed addons facts hostprep journal kubeadm kubelet network lock preflight reset runtime systemd
 var files embed.FS
 
-// Script returns a fixed shell script, to be run with remote.Script. The name
-// is the path below this folder. An unknown name is a mistake in the program
-// and panics; a test renders them all.
+// Script returns a shell script, to run with host.Script. The name is the path
+// below this directory. Script panics if there is no such file.
 func Script(name string) []byte {
 	script, err := files.ReadFile(name)
 	if err != nil {
@@ -25,11 +23,11 @@ func Script(name string) []byte {
 	return script
 }
 
-// File returns a fixed file that needs no rendering, as Script does.
+// File returns a file that is not a template. It panics if there is no such file.
 func File(name string) []byte { return Script(name) }
 
-// Render fills the template of that name with data. A field that data lacks
-// is an error, never an empty string.
+// Render executes the template of that name. A field that is missing in the data is
+// an error.
 func Render(name string, data any) ([]byte, error) {
 	text, err := files.ReadFile(name)
 	if err != nil {

@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "update the golden files")
 
 type values = map[string]any
 
-// rendering is a template with data, and the golden file of what comes out.
+// rendering is a template, its data and the golden file of the result.
 type rendering struct {
 	template string
 	data     any
@@ -96,7 +96,7 @@ func flannel(backend string, mtu int) values {
 	}
 }
 
-func TestRenderedTemplatesAreAsTheyWereReviewed(t *testing.T) {
+func TestTemplatesMatchTheirGoldenFiles(t *testing.T) {
 	t.Parallel()
 	for _, r := range renderings() {
 		t.Run(r.golden, func(t *testing.T) {
@@ -116,10 +116,10 @@ func TestRenderedTemplatesAreAsTheyWereReviewed(t *testing.T) {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(string(want), string(got)); diff != "" {
-				t.Errorf("%s: go test ./templates -update, if that is meant:\n%s", golden, diff)
+				t.Errorf("%s: to accept the change, run go test ./templates -update:\n%s", golden, diff)
 			}
 			if !strings.HasSuffix(string(got), "\n") || strings.Contains(string(got), "<no value>") {
-				t.Errorf("ends without a newline, or lacks a value:\n%s", got)
+				t.Errorf("no newline at the end, or a missing value:\n%s", got)
 			}
 		})
 	}
@@ -142,7 +142,7 @@ func TestEveryTemplateAndGoldenFileIsTested(t *testing.T) {
 	}
 	for _, file := range files {
 		if !slices.Contains(golden, file.Name()) {
-			t.Errorf("nothing is rendered to testdata/%s", file.Name())
+			t.Errorf("no template renders testdata/%s", file.Name())
 		}
 	}
 }
@@ -163,7 +163,7 @@ func embedded(t *testing.T) []string {
 	return names
 }
 
-// Folders that are packages embed their files themselves.
+// Directories that are packages embed their own files.
 func TestEveryFileIsEmbedded(t *testing.T) {
 	t.Parallel()
 	here := embedded(t)
@@ -183,8 +183,8 @@ func TestEveryFileIsEmbedded(t *testing.T) {
 	}
 }
 
-func hasGo(folder string) bool {
-	found, _ := filepath.Glob(filepath.Join(folder, "*.go"))
+func hasGo(dir string) bool {
+	found, _ := filepath.Glob(filepath.Join(dir, "*.go"))
 	return len(found) > 0
 }
 
@@ -211,7 +211,7 @@ func TestEveryFileIsUsed(t *testing.T) {
 	}
 }
 
-func TestScriptsSayWhatTheyDoAndStopAtErrors(t *testing.T) {
+func TestScriptsHaveADescriptionAndStopAtErrors(t *testing.T) {
 	t.Parallel()
 	for _, name := range embedded(t) {
 		if path.Ext(name) != ".sh" {
@@ -221,7 +221,7 @@ func TestScriptsSayWhatTheyDoAndStopAtErrors(t *testing.T) {
 		if lines[0] != "#!/bin/sh" || !strings.HasPrefix(lines[1], "# ") {
 			t.Errorf("%s begins with %q", name, lines[:2])
 		}
-		// Facts that cannot be had are left out: that script goes on.
+		// facts.sh omits facts that it cannot read.
 		strict := strings.Contains(lines[2], "\nset -eu\n") || name == "facts/facts.sh" && strings.Contains(lines[2], "\nset -u\n")
 		if !strict {
 			t.Errorf("%s does not set -eu", name)
@@ -235,8 +235,8 @@ func TestRenderRefuses(t *testing.T) {
 		name, template string
 		data           any
 	}{
-		{"a key that a map lacks", "kubeadm/reset.yaml.tmpl", values{}},
-		{"a field that a struct lacks", "kubeadm/reset.yaml.tmpl", struct{ CRISockets string }{}},
+		{"a missing key of a map", "kubeadm/reset.yaml.tmpl", values{}},
+		{"a missing field of a struct", "kubeadm/reset.yaml.tmpl", struct{ CRISockets string }{}},
 		{"an unknown template", "kubeadm/none.yaml.tmpl", values{}},
 	}
 	for _, test := range tests {
@@ -259,7 +259,7 @@ func TestFlannelIsAListOfObjects(t *testing.T) {
 		{"vxlan", 0, values{"Type": "vxlan"}, values{"hairpinMode": true, "isDefaultGateway": true}},
 		{"vxlan", 1400, values{"Type": "vxlan", "MTU": 1400.0}, values{"mtu": 1400.0, "hairpinMode": true, "isDefaultGateway": true}},
 		{"host-gw", 0, values{"Type": "host-gw"}, values{"hairpinMode": true, "isDefaultGateway": true}},
-		// host-gw knows no MTU: it has that of the interface.
+		// host-gw has no MTU of its own: it uses that of the interface.
 		{"host-gw", 1400, values{"Type": "host-gw"}, values{"mtu": 1400.0, "hairpinMode": true, "isDefaultGateway": true}},
 	}
 	for _, test := range tests {

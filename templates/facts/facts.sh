@@ -1,8 +1,8 @@
 #!/bin/sh
-# Prints the facts of this host, one "key<TAB>value" a line; a key may come
-# several times. Reads only. A fact that cannot be read has no line.
-# Arguments: the sysctls to print, "--", the paths to test, "--", the paths whose
-# free space counts.
+# Prints the facts of this host, one "key<TAB>value" a line. Changes nothing. A key
+# may have several lines. A fact that cannot be read has none.
+# Arguments: sysctls to print, "--", paths to test, "--", paths to print the free
+# space of.
 set -u
 
 fact() { [ -z "$2" ] || printf '%s\t%s\n' "$1" "$2"; }
@@ -40,15 +40,15 @@ awk 'NR > 1 { print "swapActive\t" $1 }' /proc/swaps
 awk '$1 !~ /^#/ && $3 == "swap" { print "swapFstab\t" $1 }' /etc/fstab 2>/dev/null
 systemctl list-units --all --plain --no-legend --type=swap 2>/dev/null |
 	awk '$2 == "loaded" { print "swapUnit\t" $1 }'
-# The first configuration of zram-generator is the one that counts.
+# zram-generator uses only the first configuration file.
 for conf in /etc/systemd/zram-generator.conf /usr/lib/systemd/zram-generator.conf; do
 	[ -e "$conf" ] || continue
 	grep -qs '^\[zram' "$conf" && fact zram "$conf"
 	break
 done
 
-# A module is there if it is loaded or built in (both have a folder, or, for
-# those without parameters, a line), or can be loaded.
+# A module is loaded or built in, or can be loaded. A built-in module without
+# parameters has no directory in /sys/module, only a line in modules.builtin.
 for module in overlay br_netfilter nf_conntrack vxlan iscsi_tcp; do
 	if [ -d "/sys/module/$module" ] || grep -qs "/$module\.ko" "/lib/modules/$(uname -r)/modules.builtin"; then
 		fact module "$module"
@@ -56,15 +56,14 @@ for module in overlay br_netfilter nf_conntrack vxlan iscsi_tcp; do
 		fact loadable "$module"
 	fi
 done
-# In a container there is no /sys/module; the kernel's own configuration says
-# what is built in.
+# In a container, the configuration of the kernel shows what is built in.
 { zcat /proc/config.gz || cat "/boot/config-$(uname -r)"; } 2>/dev/null | awk -F= '
 	$0 == "CONFIG_OVERLAY_FS=y" { print "module\toverlay" }
 	$0 == "CONFIG_VXLAN=y" { print "module\tvxlan" }
 	$0 == "CONFIG_BRIDGE_NETFILTER=y" { print "module\tbr_netfilter" }
 	$0 == "CONFIG_NF_CONNTRACK=y" { print "module\tnf_conntrack" }
 	$0 == "CONFIG_ISCSI_TCP=y" { print "module\tiscsi_tcp" }'
-# These say that a built-in without a folder in /sys/module is at work.
+# These exist only if the module is loaded or built in.
 [ -e /proc/sys/net/bridge/bridge-nf-call-iptables ] && fact module br_netfilter
 [ -e /proc/sys/net/netfilter/nf_conntrack_max ] && fact module nf_conntrack
 grep -qs '\boverlay$' /proc/filesystems && fact module overlay
@@ -81,8 +80,8 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
 done
 [ $# -gt 0 ] && shift
 
-# The file system that holds, or would hold, each path: KiB, inodes, and how
-# it is mounted. df prints a line for each path, in order.
+# For each path, the file system that holds its nearest existing parent: sizes in
+# KiB, inodes, mount options. df prints one line for each path, in order.
 {
 	for path in "$@"; do
 		at=$path
@@ -95,9 +94,9 @@ done
 	[ $# -eq 0 ] || df -k --output=size,avail,target,itotal,iavail "$@"
 } | awk '
 	FILENAME != "-" { options[$2] = $4; next }
-	$1 == "path" { path[++asked] = $2; mode[asked] = $3; next }
-	$1 ~ /^[0-9]+$/ { size[++told] = $1 " " $2 " " $3 " " $4 " " $5; target[told] = $3 }
-	END { for (i = 1; i <= told && told == asked; i++) {
+	$1 == "path" { path[++paths] = $2; mode[paths] = $3; next }
+	$1 ~ /^[0-9]+$/ { size[++lines] = $1 " " $2 " " $3 " " $4 " " $5; target[lines] = $3 }
+	END { for (i = 1; i <= lines && lines == paths; i++) {
 		how = options[target[i]]
 		ro = mode[i] == "ro" || how ~ /(^|,)ro(,|$)/ ? " ro" : ""
 		print "disk\t" path[i] " " size[i] ro (how ~ /(^|,)noexec(,|$)/ ? " noexec" : "")
@@ -112,44 +111,45 @@ for command in iptables nft conntrack modprobe mount systemd-run sha256sum tail 
 	command -v "$command" >/dev/null 2>&1 && fact command "$command"
 done
 
-# Without these, some of what is looked for here cannot be seen.
+# Without these programs, the facts are incomplete.
 for command in ip ss modprobe systemctl; do
 	command -v "$command" >/dev/null 2>&1 || fact missing "$command"
 done
 
-# What sshd allows on one connection.
+# The number of sessions that sshd allows on one connection.
 fact maxSessions "$(sshd -T 2>/dev/null | awk '$1 == "maxsessions" { print $2 }')"
 
-# Units that matter, those that are active.
+# The active units, of those that checks need.
 units="iscsid.service iscsid.socket multipathd.service firewalld.service \
 systemd-timesyncd.service chrony.service chronyd.service ntp.service ntpd.service ntpsec.service"
 # shellcheck disable=SC2086
 systemctl show --property=Id,ActiveState $units 2>/dev/null |
 	awk -F= '$1 == "Id" { id = $2 } $1 == "ActiveState" { state = $2 } $0 == "" { if (state == "active") print "active\t" id } END { if (state == "active") print "active\t" id }'
 grep -qs '^ENABLED=yes' /etc/ufw/ufw.conf && fact firewall ufw
-# Who drops what nobody let in: by the policy, or by a last rule for all. The
-# chain of iptables is one of nftables too, and told once.
+# Firewalls that drop input by default, through the policy of a chain or a rule
+# without conditions. nftables also lists the chain of iptables: print it once.
 { iptables -S INPUT; nft list chains; } 2>/dev/null | awk '
 	/^-P INPUT (DROP|REJECT)/ || /^-A INPUT -j (DROP|REJECT)/ { if (!closed++) print "firewall\tiptables" }
 	$1 == "table" { table = $2 " " $3 }
 	$1 == "chain" { chain = table " " $2 }
 	/hook input/ && /policy drop/ && !(closed && chain == "ip filter INPUT") { print "firewall\tnftables " chain }'
 
-# The name of this computer on an address of the loopback, as Vagrant boxes have.
+# Entries of /etc/hosts with this host's name and a loopback address, as in Vagrant
+# boxes.
 awk -v name="$(uname -n)" '$1 ~ /^127\./ { for (i = 2; i <= NF; i++) if ($i == name) print "loopback\t" $1 " " $i }' /etc/hosts 2>/dev/null
 
-# The proxy of services and logins.
+# The proxy variables of services and logins.
 { systemctl show-environment; cat /etc/environment; } 2>/dev/null |
 	awk 'tolower($0) ~ /^(export )?(http|https|no)_proxy=/ { sub(/^export /, ""); print "proxy\t" $0 }' | sort -u
 
-# Who holds the package manager's lock.
+# The processes that hold the lock of the package manager.
 for lock in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/rpm/.rpm.lock; do
 	[ -e "$lock" ] && awk -v inode="$(stat -c %i "$lock")" '{ n = split($6, a, ":"); if (a[n] == inode && $5 > 0) print $5 }' /proc/locks |
 		while read -r pid; do fact packageLock "$(cat "/proc/$pid/comm") (pid $pid)"; done
 done
 
-# Packages that bring what slipway installs by itself, and whether they are held;
-# and those of all packages that dpkg was not let finish.
+# Packages with programs that slipway installs itself, and whether they are held.
+# Also all packages whose installation dpkg has not finished.
 names="kubelet kubeadm kubectl containerd containerd.io cri-o"
 dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\n' 2>/dev/null |
 	awk -v names=" $names " '
@@ -164,8 +164,8 @@ if command -v rpm >/dev/null 2>&1; then
 	done
 fi
 
-# What is installed already: its versions, containerd's configuration as it
-# takes effect, kubeadm's certificates.
+# Versions of installed programs, the effective configuration of containerd, and
+# the certificates of kubeadm.
 if command -v kubelet >/dev/null 2>&1; then fact kubelet "$(kubelet --version 2>/dev/null)"; fi
 if command -v containerd >/dev/null 2>&1; then
 	fact containerd "$(containerd --version 2>/dev/null)"

@@ -1,16 +1,16 @@
 #!/bin/sh
-# Ends all processes that carry a mark in their environment: first politely,
-# after two seconds by force. Argument: the mark, NAME=VALUE.
-# sshd does not do it: it forwards signals neither to root's processes nor in a
-# root login, and closing a session without a terminal signals nobody.
+# Ends all processes that have a variable in their environment: with SIGTERM, and
+# after two seconds with SIGKILL. Argument: NAME=VALUE.
+# sshd cannot do this: it does not forward signals to processes of root, and sends
+# none when a session without a terminal is closed.
 set -eu
 
 marked() {
-	# Processes come and go while this reads, which is no error.
+	# Errors are ignored: processes may end meanwhile.
 	grep -lF -e "$1" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3
 }
 
-# Looked for again and again: one that was just being started has the mark too.
+# Search repeatedly, because marked processes may start others.
 i=0
 while [ "$i" -lt 40 ]; do
 	pids=$(marked "$1")

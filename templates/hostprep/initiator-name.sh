@@ -1,6 +1,6 @@
 #!/bin/sh
-# Gives the host a name as an iSCSI initiator, as some packages do when they
-# are installed, unless it has one.
+# Generates the host's name as an iSCSI initiator if it has none. Some packages do
+# this during their installation.
 set -eu
 file=/etc/iscsi/initiatorname.iscsi
 [ -s "$file" ] || printf 'InitiatorName=%s\n' "$(iscsi-iname)" >"$file"

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Installs Debian packages; the lists of packages are fetched only if the ones
-# that the host has do not do.
+# Installs Debian packages. Updates the package lists only if the installation
+# fails with the current ones.
+# Arguments: package...
 set -eu
 export DEBIAN_FRONTEND=noninteractive
-# What was interrupted comes first, or apt-get refuses. A package that is broken
-# for good need not be in the way of these.
+# Finish interrupted installations, without which apt-get refuses to run. Ignore
+# errors: a broken package need not affect this installation.
 dpkg --configure -a || :
 apt-get -q -y --no-install-recommends install "$@" || {
 	apt-get -q update

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs packages with dnf, which fetches the lists of packages itself when
-# they are old.
+# Installs packages with dnf, which updates expired metadata itself.
+# Arguments: package...
 set -eu
 dnf -q -y install "$@"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Writes to the journal that paths are about to be written, and keeps the
-# current files, the first time only: reset restores them.
+# Adds paths to the journal before they are written, and copies the files that
+# exist, so that reset restores them. Skips paths that the journal contains.
 # Arguments: journal directory, phase, then for each path: kind ("file" or
 # "dir"), path.
 set -eu
@@ -11,7 +11,8 @@ shift 2
 entries=$journal/entries.jsonl
 exec 9>>"$entries"
 flock 9
-# A line that a full disk cut off does not end in "}", and counts as none.
+# Start a new line after one that a full disk truncated. A truncated line does not
+# end in "}" and is ignored.
 [ -z "$(tail -c 1 "$entries")" ] || echo >&9
 
 now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
@@ -32,7 +33,7 @@ while [ $# -gt 0 ]; do
 		fi
 	fi
 
-	# The topmost parent that is missing: reset removes it again if it is empty.
+	# The topmost missing parent: reset removes it if it is empty.
 	made=
 	at=$(dirname "$path")
 	while [ ! -e "$at" ]; do

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Notes the sums of files that were just written and verified, with their sizes,
-# times and inodes.
-# Arguments: journal directory, then for each file: sha256, path
+# Records the checksums of files that were just written and verified, with their
+# sizes, times and inodes.
+# Arguments: journal directory, then for each file: sha256, path.
 set -eu
 journal=$1
 shift

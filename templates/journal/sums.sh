@@ -1,10 +1,10 @@
 #!/bin/sh
-# Prints "SHA256  PATH" of each file that exists. A file whose sum was noted, and
-# whose size, times and inode are the same since, is not hashed again: nobody
-# can set a change time.
+# Prints "SHA256  PATH" for each file that exists. Prints the recorded checksum if
+# size, times and inode of the file are unchanged: programs cannot set the change
+# time.
 # Arguments: journal directory, path...
 set -eu
-notes=$1/sums
+records=$1/sums
 shift
 count=$#
 while [ "$count" -gt 0 ]; do
@@ -13,9 +13,9 @@ while [ "$count" -gt 0 ]; do
 	count=$((count - 1))
 	[ -f "$path" ] || continue
 	now=$(stat -c '%s %.9Y %.9Z %i %d' -- "$path")
-	noted=$(grep -F " $now $path" "$notes" 2>/dev/null | tail -n 1) || true
-	if [ -n "$noted" ] && [ "${noted#* }" = "$now $path" ]; then
-		printf '%s  %s\n' "${noted%% *}" "$path"
+	recorded=$(grep -F " $now $path" "$records" 2>/dev/null | tail -n 1) || true
+	if [ -n "$recorded" ] && [ "${recorded#* }" = "$now $path" ]; then
+		printf '%s  %s\n' "${recorded%% *}" "$path"
 	else
 		set -- "$@" "$path"
 	fi

@@ -14,7 +14,7 @@ rm -f /var/lib/dbus/machine-id
 ln -s /etc/machine-id /var/lib/dbus/machine-id
 rm -f /etc/hostname
 
-# kube-proxy mounts this folder, which comes with a kernel.
+# kube-proxy mounts this directory, which is part of a kernel package.
 mkdir -p /usr/lib/modules
 
 systemctl enable slipway-lab-machine.service slipway-lab-network.service

@@ -1,9 +1,9 @@
 #!/bin/sh
 # supervise.sh CGROUPS ARGUMENT...
 #
-# Runs systemd-nspawn with the arguments until the machine powers off, and again
-# after a reboot. CGROUPS are the folders of the machine's cgroups, separated by
-# colons; it may be empty.
+# Runs systemd-nspawn with the arguments until the machine powers off, and restarts
+# it after a reboot. CGROUPS are the directories of the machine's cgroups, separated
+# by colons. It may be empty.
 set -eu
 
 cgroups=$1

@@ -1,11 +1,11 @@
 #!/bin/sh
 # Takes, renews or releases the lock of this host. The lock belongs to the
-# installer whose token it holds, if that was renewed less than EXPIRY seconds
-# ago by this host's clock. A lock from the future is from before the clock was
-# set.
+# installer with the token in it, unless it was last renewed more than EXPIRY
+# seconds ago by this host's clock. A lock from the future has expired too: the
+# clock was set back.
 # Arguments: directory, take|release, token, expiry in seconds, record (a JSON
 # line).
-# Exit code 75: another installer holds the lock; its record is printed.
+# Exit code 75: another installer holds the lock. Its record is printed.
 set -eu
 dir=$1 verb=$2 token=$3 expiry=$4 record=$5
 mkdir -p "$dir"

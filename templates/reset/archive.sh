@@ -1,6 +1,7 @@
 #!/bin/sh
-# Closes the journal: it is kept for people, under the time of the reset.
-# Arguments: journal folder, name of the archive.
+# Moves the journal to an archive, for people to read, and resets the state of the
+# units in systemd.
+# Arguments: journal directory, path of the archive.
 set -eu
 mkdir -p "$(dirname "$2")"
 [ -d "$1" ] && mv -T "$1" "$2"

@@ -1,7 +1,6 @@
 #!/bin/sh
-# Removes the links and the packet filter chains of the cluster's network, and
-# no other: chains that kubelet, kube-proxy, Flannel, Calico and the CNI plugins
-# name.
+# Removes the network interfaces, network namespaces and packet filter chains of
+# the cluster: those of kubelet, kube-proxy, Flannel, Calico and the CNI plugins.
 set -eu
 calico=$(ip -o link | awk -F': ' '$2 ~ /^(cali|vxlan\.calico)/ { sub(/@.*/, "", $2); print $2 }')
 for link in cni0 flannel.1 $calico; do
@@ -15,8 +14,7 @@ for family in iptables ip6tables; do
 	command -v "$family-save" >/dev/null 2>&1 || continue
 	rules=$("$family-save" 2>/dev/null) || continue
 	printf '%s\n' "$rules" | grep -qE "^(:|-A )($ours)" || continue
-	# One transaction: rules of ours go, chains of ours go, others are
-	# written back as they are.
+	# Write back all other rules in one transaction.
 	printf '%s\n' "$rules" | grep -vE "^:($ours)|^-A ($ours)|^-A .* -j ($ours)|--comment \"?flanneld|-A .* -m comment --comment \"?kubernetes" |
 		"$family-restore"
 done

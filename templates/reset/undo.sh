@@ -1,8 +1,8 @@
 #!/bin/sh
-# Puts a path back as the journal says it was before slipway wrote it.
-# Arguments: journal folder, then for each path: kind (file or dir), whether
-# something was there before (true or false), the path, the topmost parent
-# folder that was made for it ("" if none).
+# Restores paths to their state before slipway wrote them, after the journal.
+# Arguments: journal directory, then for each path: kind ("file" or "dir"), whether
+# it existed before (true or false), the path, the topmost parent directory that
+# was created for it ("" if none).
 set -eu
 journal=$1
 shift
@@ -11,7 +11,7 @@ while [ $# -ge 4 ]; do
 	shift 4
 	case $kind-$existed in
 	file-true)
-		# Reset again: what was put back is not there to be put back twice.
+		# An earlier reset may have restored the file already.
 		if [ -e "$journal/before$path" ] || [ -L "$journal/before$path" ]; then
 			cp -a --no-dereference "$journal/before$path" "$path.slipway-undo"
 			mv -T "$path.slipway-undo" "$path"
@@ -20,7 +20,7 @@ while [ $# -ge 4 ]; do
 	file-false) rm -f "$path" ;;
 	dir-false) rm -rf --one-file-system "$path" ;;
 	esac
-	# Folders that were made for it, as far as they are empty again.
+	# Remove the directories that were created for it, if they are empty.
 	if [ -n "$made" ]; then
 		at=$(dirname "$path")
 		while [ "${#at}" -ge "${#made}" ]; do

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Labels images so that garbage collection leaves them alone.
+# Labels images, so that garbage collection does not remove them.
 # Arguments: label, image...
 set -eu
 label=$1

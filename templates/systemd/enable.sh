@@ -1,6 +1,6 @@
 #!/bin/sh
-# Enables a service for the next boot and makes systemd reload its unit.
-# Argument: service
+# Reloads the units of systemd and enables a service, so that it starts at boot.
+# Argument: service.
 set -eu
 systemctl daemon-reload
 systemctl enable --quiet "$1"

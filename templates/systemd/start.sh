@@ -1,7 +1,7 @@
 #!/bin/sh
-# Enables a service and restarts it, so that it runs with the current files.
-# Prints its last log lines if it does not start.
-# Argument: service
+# Enables a service and restarts it with its current files. Prints the end of its
+# log if it does not start.
+# Argument: service.
 set -eu
 systemctl daemon-reload
 systemctl enable --quiet "$1"

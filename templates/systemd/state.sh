@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints "ok" if the service is enabled, runs, and was started after each of
-# the files it reads was written; otherwise the reason.
+# Prints "ok" if the service is enabled, active, and started after the last change
+# of the files; otherwise the reason.
 # Arguments: service, file...
 set -eu
 service=$1

@@ -1,17 +1,18 @@
 #!/bin/sh
-# Runs a command as the transient systemd unit slipway-NAME and waits for its
-# end. Output and exit code stay in DIR/NAME, so that they outlive a connection.
-# A unit that is running already is followed, never started again.
+# Runs a command as the transient systemd unit slipway-NAME, prints its output and
+# exits with its exit code. Both are kept in DIR/NAME, so that they survive a lost
+# connection. If the unit is running, the script follows it instead of starting it.
 #
 # Arguments: DIR NAME AGE LIMIT COMMAND...
-#   AGE    0, or: take the result of a run of the same command that started at
-#          most so many seconds ago (the caller lost the connection meanwhile)
-#   LIMIT  seconds after which systemd ends the command; 0 is never
+#   AGE    0 always runs the command. Otherwise the result of the same command is
+#          used if it started at most AGE seconds ago: the caller lost the
+#          connection meanwhile.
+#   LIMIT  seconds after which systemd ends the command; 0 is no limit
 set -eu
 
 boot() { cat /proc/sys/kernel/random/boot_id; }
 
-# Seconds since boot: unlike the clock, nobody sets them.
+# Seconds since boot. Unlike the clock, they are never set.
 uptime() { cut -d. -f1 /proc/uptime; }
 
 running() {
@@ -21,7 +22,7 @@ running() {
 	esac
 }
 
-# A finished run of this very command that started not longer ago than AGE.
+# The unit has finished, ran the same command and started at most AGE seconds ago.
 finished() {
 	[ "$age" -gt 0 ] && [ -s "$state/code" ] && cmp -s "$state/argv" "$state/argv.new" || return 1
 	read -r in_boot at <"$state/started" || return 1
@@ -33,8 +34,7 @@ start() {
 	rm -f "$state/code" "$state/log"
 	mv "$state/argv.new" "$state/argv"
 	: >"$state/log"
-	# xargs gives the command back its words: on a command line of systemd's,
-	# "$" would be expanded.
+	# xargs passes the arguments unchanged. systemd would expand "$" in them.
 	cat >"$state/run" <<-'RUN'
 		cd /
 		exec xargs -0 sh -c 'state=$0; code=0; "$@" >>"$state/log" 2>&1 || code=$?
@@ -54,7 +54,7 @@ main() {
 	umask 077
 	mkdir -p "$state"
 
-	# Whoever comes second waits here and then finds the unit running.
+	# A second caller waits here until the first one has started the unit.
 	exec 9>"$state/lock"
 	flock 9
 	printf '%s\0' "$@" >"$state/argv.new"
@@ -69,8 +69,8 @@ main() {
 	else
 		cat "$state/log"
 	fi
-	# The last line on standard error tells the caller that it was the command,
-	# and not this script, that failed.
+	# The last line on standard error marks a failure of the command, in contrast to
+	# a failure of this script.
 	if ! [ -s "$state/code" ]; then
 		echo "slipway-$name was stopped: $(systemctl show --property=Result --value "$unit")" >&2
 		exit 255
@@ -82,5 +82,5 @@ main() {
 	exit "$code"
 }
 
-# The script itself is on standard input: nothing in it may read from there.
+# Standard input is the script itself: commands must not read it.
 main "$@" </dev/null
