@@ -118,7 +118,7 @@ func TestAFailedUploadRecordsNoChecksum(t *testing.T) {
 	}
 }
 
-func TestNoFilesNeedNoRoundTrip(t *testing.T) {
+func TestNothingIsSentForNoFiles(t *testing.T) {
 	t.Parallel()
 	h, fake, _ := journaled(t)
 	if err := errors.Join(h.Upload(t.Context()), h.WriteFiles(t.Context())); err != nil {
@@ -171,7 +171,7 @@ func (r refusing) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	return r.Fake.Run(ctx, cmd)
 }
 
-func TestPathsThatTheJournalCannotHoldAreRefused(t *testing.T) {
+func TestPathsWithUnsupportedCharactersAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"etc/hosts", "/etc/a b", `/etc/a"b`, `/etc/a\b`, "/etc/", "/etc//hosts", "/etc/a\nb", "/etc/é", ""} {
 		t.Run(path, func(t *testing.T) {

@@ -7,9 +7,9 @@ import (
 )
 
 // openChannel opens a channel of the connection. It returns when the context or
-// the connection ends. x/crypto/ssh misses the latter: nobody closes a channel
-// that is opened just after the reader of the connection has ended
-// (mux.openChannel, mux.loop; see also canonical/spread#226).
+// the connection ends. x/crypto/ssh blocks forever if a channel is opened just
+// after the reader of the connection has ended (mux.openChannel, mux.loop; see also
+// canonical/spread#226).
 func openChannel[C io.Closer](ctx context.Context, c *conn, open func() (C, error)) (C, error) {
 	type opened struct {
 		channel C

@@ -50,7 +50,7 @@ func dialVia(ctx context.Context, o Options, via *conn) (*conn, error) {
 	}
 }
 
-// hostKeyError names host and address, which a HostKeyError has in its text.
+// hostKeyError adds host and address to an error. A HostKeyError contains them.
 func hostKeyError(o Options, err error) error {
 	var refused *host.HostKeyError
 	if errors.As(err, &refused) {
@@ -59,8 +59,8 @@ func hostKeyError(o Options, err error) error {
 	return fmt.Errorf("%s: host key of %s: %w", o.Name, o.hostPort(), err)
 }
 
-// handshake returns a client and the connection below it. Closing the latter ends
-// everything at once.
+// handshake returns a client and its network connection. Closing the connection
+// closes the client as well.
 func handshake(
 	ctx context.Context, timeout *dialTimeout, o Options, via *conn, keys *hostKeys,
 ) (*gossh.Client, *watchedConn, error) {

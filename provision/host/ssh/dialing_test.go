@@ -110,19 +110,19 @@ func TestAnAttemptOutlivesTheCallerThatStartedIt(t *testing.T) {
 	}
 }
 
-func TestAnAttemptEndsWhenNobodyWaitsForIt(t *testing.T) {
+func TestAnAttemptEndsWithItsLastCaller(t *testing.T) {
 	t.Parallel()
 	h, s := silentHost(t, time.Minute)
 	ctx, cancel := context.WithCancel(t.Context())
 	errs := query(ctx, h, 2)
-	waitUntil(t, "somebody dials", func() bool { return s.Connections() == 1 })
+	waitUntil(t, "a caller dials", func() bool { return s.Connections() == 1 })
 	cancel()
 	for range 2 {
 		if err := <-errs; !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 	}
-	// The next caller gets an attempt of its own, not the canceled one.
+	// The next caller starts a new attempt.
 	next := query(within(t, 300*time.Millisecond), h, 1)
 	waitUntil(t, "the next caller dials", func() bool { return s.Connections() == 2 })
 	if err := <-next; !errors.Is(err, context.DeadlineExceeded) {
@@ -130,7 +130,7 @@ func TestAnAttemptEndsWhenNobodyWaitsForIt(t *testing.T) {
 	}
 }
 
-func TestCloseEndsAnAttempt(t *testing.T) {
+func TestCloseCancelsAnAttempt(t *testing.T) {
 	t.Parallel()
 	h, s := silentHost(t, time.Minute)
 	errs := query(within(t, 20*time.Second), h, 1)

@@ -19,14 +19,14 @@ type files struct {
 	opening chan struct{}
 }
 
-// cleanupGrace is how long work whose context ended may take to remove its
-// temporary files.
+// cleanupGrace limits the wait for work whose context has ended, and which removes
+// its temporary files.
 const cleanupGrace = 3 * time.Second
 
-// withFiles lends the SFTP client out, with the privilege of root, and returns
-// when the context ends. It retries the work once if the connection breaks. The
-// work must not open another session, since there may be room for only one, and
-// must check its context between steps that change something.
+// withFiles calls work with the SFTP client, whose server runs as root. It returns
+// when the context ends. If the connection is lost, it calls work again, once. The
+// work must not open another session, because the server may allow only one, and
+// must check its context before each change.
 func withFiles[T any](ctx context.Context, h *Host, doing string, work func(*sftp.Client) (T, error)) (T, error) {
 	var value T
 	err := h.retryOnce(ctx, doing, func(c *conn) error {

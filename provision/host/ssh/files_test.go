@@ -84,7 +84,7 @@ func TestReadFileRefusesAFileWithoutEnd(t *testing.T) {
 	}
 }
 
-func TestFilesGoThroughSudo(t *testing.T) {
+func TestFilesAreAccessedWithSudo(t *testing.T) {
 	t.Parallel()
 	for name, password := range map[string]string{"free": "", "secret pw": "secret pw"} {
 		t.Run(name, func(t *testing.T) {

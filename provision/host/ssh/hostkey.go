@@ -29,9 +29,9 @@ type hostKeys struct {
 	refused atomic.Pointer[error]
 }
 
-// algorithms are the key types to request: first those that known_hosts has for
-// the host (golang/go#49631), then the others, so that a host that no longer has
-// any of the former is reported as changed, not as unreachable.
+// algorithms returns the key types to request. The types that known_hosts has for
+// the host come first (golang/go#49631). The others follow, so that a host that
+// offers none of the former is reported as changed and not as unreachable.
 func (k *hostKeys) algorithms() ([]string, error) {
 	db, err := k.load()
 	if err != nil {

@@ -72,7 +72,7 @@ func TestDialUnlocksAKeyOnlyIfTheServerAcceptsIt(t *testing.T) {
 	}
 }
 
-func TestDialDoesNotCountTheTimeToTypeAPassphrase(t *testing.T) {
+func TestTheDialTimeoutPausesWhileAPassphraseIsTyped(t *testing.T) {
 	t.Parallel()
 	o := lockedOptions(t, false)
 	o.Timeouts.Connect = 1500 * time.Millisecond
@@ -95,7 +95,7 @@ func TestDialReportsWhyALockedKeyWasNotOffered(t *testing.T) {
 	}
 }
 
-func TestDialTreatsAWrongPassphraseAsRefusal(t *testing.T) {
+func TestAWrongPassphraseIsAnAuthenticationError(t *testing.T) {
 	t.Parallel()
 	o := lockedOptions(t, false)
 	o.Passphrase = func(context.Context, string) ([]byte, error) { return []byte("wrong"), nil }

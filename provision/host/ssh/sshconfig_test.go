@@ -23,7 +23,7 @@ func TestOptionsFor(t *testing.T) {
 		address   string
 		want      ssh.Options
 	}{
-		"nothing but an address": {
+		"an address only": {
 			want: ssh.Options{
 				Name: "n1", Address: "a", Port: 22, User: "me",
 				DefaultIdentities: defaults, KnownHostsFile: "/home/me/.ssh/known_hosts",
@@ -46,7 +46,7 @@ func TestOptionsFor(t *testing.T) {
 				DefaultIdentities: []string{"/home/me/.ssh/c", "/home/me/two"}, KnownHostsFile: "/home/me/.ssh/known_hosts",
 			},
 		},
-		"what Vagrant writes": {
+		"the ssh_config of Vagrant": {
 			sshConfig: "Host a\n  HostName 127.0.0.1\n  User vagrant\n  Port 2222\n  UserKnownHostsFile /dev/null\n" +
 				"  StrictHostKeyChecking no\n  PasswordAuthentication no\n  IdentityFile \"/v/with space/key\"\n  IdentitiesOnly yes\n",
 			want: ssh.Options{
@@ -54,14 +54,14 @@ func TestOptionsFor(t *testing.T) {
 				DefaultIdentities: []string{"/v/with space/key"}, KnownHostsFile: "/dev/null",
 			},
 		},
-		"Match blocks are passed over": {
+		"Match blocks are ignored": {
 			sshConfig: "Match exec \"true\"\n User matched\nHost a\n User host\nMatch all\n Port 99\n",
 			want: ssh.Options{
 				Name: "n1", Address: "a", Port: 99, User: "host",
 				DefaultIdentities: defaults, KnownHostsFile: "/home/me/.ssh/known_hosts",
 			},
 		},
-		"a bastion, with its own part of ssh_config": {
+		"a bastion with its own section of ssh_config": {
 			sshConfig: "Host jump\n HostName 192.0.2.1\n User j\n IdentityFile /j\n",
 			host:      config.SSH{Bastion: "jump:2022", IdentityFile: "~/k", KnownHostsFile: "kh"},
 			want: ssh.Options{
@@ -72,7 +72,7 @@ func TestOptionsFor(t *testing.T) {
 				},
 			},
 		},
-		"a chain of jumps": {
+		"a chain of jump hosts": {
 			sshConfig: "Host a\n ProxyJump u1@j1,[2001:db8::1]:23\n",
 			want: ssh.Options{
 				Name: "n1", Address: "a", Port: 22, User: "me", DefaultIdentities: defaults,
@@ -87,7 +87,7 @@ func TestOptionsFor(t *testing.T) {
 				},
 			},
 		},
-		"no jump after all": {
+		"ProxyJump none": {
 			sshConfig: "Host a\n ProxyJump none\n ProxyCommand x\n",
 			want: ssh.Options{
 				Name: "n1", Address: "a", Port: 22, User: "me",
@@ -118,7 +118,7 @@ func local(t *testing.T, sshConfig string) ssh.Local {
 	return ssh.Local{Home: "/home/me", User: "me", ConfigFile: file, InventoryDir: "/inventory"}
 }
 
-func TestOptionsForSaysWhatItCannotUse(t *testing.T) {
+func TestOptionsForRefusesUnsupportedSettings(t *testing.T) {
 	t.Parallel()
 	for want, test := range map[string]struct {
 		sshConfig string

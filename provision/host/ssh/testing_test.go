@@ -133,7 +133,7 @@ func temps(t testing.TB, dir string) []string {
 	return found
 }
 
-// needRoot skips tests that give files to root.
+// needRoot skips a test that uploads files, unless it runs as root.
 func needRoot(t testing.TB) {
 	t.Helper()
 	if os.Getuid() != 0 {

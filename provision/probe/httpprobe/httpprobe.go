@@ -1,5 +1,5 @@
-// Package httpprobe sends HTTP requests to what a cluster serves, from outside
-// of the cluster.
+// Package httpprobe sends HTTP requests to the Services of a cluster from outside
+// the cluster.
 package httpprobe
 
 import (
@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// timeout bounds one request.
+	// timeout limits one request.
 	timeout = 4 * time.Second
-	// bodyLimit bounds what is read of a response, in bytes.
+	// bodyLimit is how much of a response body is read, in bytes.
 	bodyLimit = 4 << 10
 )
 
@@ -25,11 +25,11 @@ const (
 type Client struct {
 	// Dial opens connections; nil dials from localhost.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Place names where Dial opens them, such as "cp-1, over SSH".
+	// Place describes where Dial opens connections, such as "cp-1, over SSH".
 	Place string
 }
 
-// From is the place as evidence names it.
+// From returns the place for messages.
 func (c Client) From() string {
 	if c.Place == "" {
 		return "localhost"
