@@ -61,6 +61,10 @@ func hostFaults(t *testing.T) map[string][]fault {
 			{"SELinux that only reports", "", func(f *facts.Facts) { f.SELinux = "permissive" }, nil, "", ""},
 		},
 		"architecture": {{"another architecture", "", func(f *facts.Facts) { f.Arch = "riscv64" }, bad, "riscv64", "amd64 or arm64"}},
+		"tar": {
+			{"not installed", "", func(f *facts.Facts) { f.Commands = nil }, bad, "tar is not installed", "apt-get install -y tar"},
+			{"not installed on Rocky", "", func(f *facts.Facts) { f.OS.ID, f.Commands = "rocky", nil }, bad, "tar is not installed", "dnf install -y tar"},
+		},
 		"cgroup-v1": {
 			{"cgroup v1", "", func(f *facts.Facts) { f.CgroupVersion = 1 }, bad, "cgroup v1", "failCgroupV1: false"},
 			{"nothing is known", "", func(f *facts.Facts) { f.CgroupVersion = 0 }, unknown, "cannot be read", "stat -fc"},

@@ -120,7 +120,7 @@ func hostsCases() []hostsCase {
 			f.Routes = append(f.Routes, facts.Route{Destination: prefix("10.244.0.0/16"), Interface: "eth0"})
 		}), []string{"cidr-overlap w-1 error"}},
 		{"volumes without nodes", "preflight: {expect: [{name: longhorn}], ignore: []}", both(func(f *facts.Facts) {
-			f.Commands, f.ActiveUnits, f.Existing = []string{"iscsiadm", "mount.nfs"}, append(f.ActiveUnits, "iscsid.service"), []facts.Path{"/etc/iscsi/initiatorname.iscsi"}
+			f.Commands, f.ActiveUnits, f.Existing = append(f.Commands, "iscsiadm", "mount.nfs"), append(f.ActiveUnits, "iscsid.service"), []facts.Path{"/etc/iscsi/initiatorname.iscsi"}
 			f.Modules = append(f.Modules, "iscsi_tcp")
 		}), []string{"replicas  warning"}},
 		{"an ingress that is retired", "preflight: {expect: [{name: ingress-nginx}]}", func(*workflowtest.Fixture) {}, []string{"ingress-nginx-retired  warning"}},

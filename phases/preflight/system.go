@@ -2,8 +2,6 @@ package preflight
 
 import (
 	"fmt"
-	"net/netip"
-	"net/url"
 	"strings"
 
 	"slipway.io/slipway/provision/config"
@@ -54,6 +52,15 @@ func systemChecks() []Check {
 		},
 		{
 			Description: check.Description{
+				Name: "tar", Title: "tar is installed", Kind: check.Host, Severity: check.Error,
+				Looks:  "The program tar on the PATH.",
+				Why:    "slipway uploads binaries in a tar stream, which the host extracts.",
+				Manual: []string{"command -v tar", "apt-get install -y tar    # dnf install -y tar on RHEL-like systems"},
+			},
+			run: eachHost(tar),
+		},
+		{
+			Description: check.Description{
 				Name: "cgroup-v1", Title: "the host uses cgroup v2", Kind: check.Host, Severity: check.Error,
 				Looks:  "The file system of /sys/fs/cgroup.",
 				Why:    "kubelet refuses to start on cgroup v1 since 1.35, unless failCgroupV1 is false.",
@@ -97,15 +104,7 @@ func systemChecks() []Check {
 			},
 			run: eachHost(inotify),
 		},
-		{
-			Description: check.Description{
-				Name: "proxy", Title: "the proxy does not handle cluster traffic", Kind: check.Host, Severity: check.Error,
-				Looks:  "http_proxy, https_proxy and no_proxy in /etc/environment and in systemd's environment.",
-				Why:    "With a proxy for the cluster's own addresses, kubeadm init hangs and webhooks fail.",
-				Manual: []string{"systemctl show-environment; cat /etc/environment", "echo 'NO_PROXY=...' >> /etc/environment"},
-			},
-			run: proxy,
-		},
+		proxyCheck(),
 	}
 }
 
@@ -121,6 +120,13 @@ func architecture(_ config.Host, f *facts.Facts) []check.Finding {
 		return nil
 	}
 	return []check.Finding{{Evidence: "the architecture is " + f.Arch, Fix: "use amd64 or arm64 hosts"}}
+}
+
+func tar(_ config.Host, f *facts.Facts) []check.Finding {
+	if f.Command("tar") {
+		return nil
+	}
+	return []check.Finding{{Evidence: "tar is not installed", Fix: install(f, distro.Tar)}}
 }
 
 // cgroupV1: kubelet refuses to start on cgroup v1 since 1.35 by default
@@ -229,89 +235,6 @@ func inotify(_ config.Host, f *facts.Facts) []check.Finding {
 		})
 	}
 	return found
-}
-
-// proxy: whatever uses a proxy has to leave out the nodes, pods and services.
-func proxy(cc *checkContext) []check.Finding {
-	needed := cc.noProxy()
-	return eachHost(func(_ config.Host, f *facts.Facts) []check.Finding {
-		settings := f.Software.Proxy
-		used := settings["https_proxy"]
-		if used == "" {
-			used = settings["http_proxy"]
-		}
-		if used == "" {
-			return nil
-		}
-		var missing []string
-		for _, want := range needed {
-			if !exempt(settings["no_proxy"], want) {
-				missing = append(missing, want)
-			}
-		}
-		if len(missing) == 0 {
-			return nil
-		}
-		all := strings.Join(append(nonEmpty(settings["no_proxy"]), missing...), ",")
-		return []check.Finding{{
-			Evidence: fmt.Sprintf("the proxy %s is also used for %s", withoutPassword(used), names(missing)),
-			Fix:      "set in /etc/environment: NO_PROXY=" + all,
-		}}
-	})(cc)
-}
-
-// withoutPassword is a proxy's address as it may be shown.
-func withoutPassword(proxy string) string {
-	if u, err := url.Parse(proxy); err == nil {
-		return u.Redacted()
-	}
-	if i := strings.LastIndex(proxy, "@"); i >= 0 {
-		return "..." + proxy[i:]
-	}
-	return proxy
-}
-
-// noProxy is what must not go through a proxy.
-func (cc *checkContext) noProxy() []string {
-	all := []string{"127.0.0.1", cc.cluster.Network.PodSubnet, cc.cluster.Network.ServiceSubnet}
-	if endpoint := cc.cluster.EndpointHost(); endpoint != "" {
-		all = append(all, endpoint)
-	}
-	for _, m := range cc.reachable() {
-		if addr, err := m.NodeIP(); err == nil {
-			all = append(all, addr.String())
-		}
-	}
-	return all
-}
-
-// exempt says whether a no_proxy list has an address, name or range, or a
-// range that holds it.
-func exempt(noProxy, want string) bool {
-	for _, entry := range strings.Split(noProxy, ",") {
-		entry = strings.TrimSpace(entry)
-		if entry == "*" || entry == want {
-			return true
-		}
-		whole, err := netip.ParsePrefix(entry)
-		if err != nil {
-			continue
-		}
-		if a, err := netip.ParseAddr(want); err == nil && whole.Contains(a) {
-			return true
-		}
-		if p, err := netip.ParsePrefix(want); err == nil && whole.Bits() <= p.Bits() && whole.Contains(p.Addr()) {
-			return true
-		}
-	}
-	return false
-}
-
-func nonEmpty(s string) []string {
-	if s == "" {
-		return nil
-	}
-	return []string{s}
 }
 
 // hasJournal says whether slipway has worked on the host.

@@ -23,6 +23,8 @@ const (
 	Kmod Package = "kmod"
 	// IPRoute has ip and ss.
 	IPRoute Package = "iproute"
+	// Tar has tar.
+	Tar Package = "tar"
 )
 
 // Family are distributions that share their package manager and their names.

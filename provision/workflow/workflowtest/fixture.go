@@ -62,7 +62,8 @@ func Facts(spec config.Host, i int) *facts.Facts {
 		Hostname: spec.Name, OS: facts.OS{ID: "debian", Name: "Debian GNU/Linux 12"}, Arch: "amd64", Kernel: "6.1.0", CPUs: 2, MemoryMiB: 4096, CgroupVersion: 2, Init: "systemd",
 		MachineID: strings.Repeat(id, 32), ProductUUID: "uuid-" + id, MACs: []string{"02:00:00:00:00:" + id + id},
 		Modules: []string{"overlay", "br_netfilter", "nf_conntrack", "vxlan"}, Sysctls: map[facts.Sysctl]string{facts.IPForward: "1"}, ActiveUnits: []string{"systemd-timesyncd.service"},
-		Routes: []facts.Route{{Destination: netip.MustParsePrefix("0.0.0.0/0"), Interface: "eth0"}},
+		Commands: []string{"tar"},
+		Routes:   []facts.Route{{Destination: netip.MustParsePrefix("0.0.0.0/0"), Interface: "eth0"}},
 	}
 	for _, path := range facts.DiskPaths() {
 		f.Disks = append(f.Disks, facts.Disk{Path: path, MountPoint: "/", SizeMiB: 50_000, FreeMiB: 40_000, Inodes: 1000, FreeInodes: 900})
