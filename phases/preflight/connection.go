@@ -113,15 +113,15 @@ func connectionChecks() []Check {
 func failures(about func(error) (check.Finding, bool)) func(*checkContext) []check.Finding {
 	return func(cc *checkContext) []check.Finding {
 		var all []check.Finding
-		for _, name := range cc.hosts.Names() {
-			err := cc.failed[name]
+		for _, h := range cc.hosts.All {
+			err := h.Unreachable()
 			if err == nil {
 				continue
 			}
 			if f, mine := about(err); mine {
-				f.Host = name
+				f.Host = h.Config.Name
 				if f.Evidence == "" {
-					f.Evidence = strings.TrimPrefix(err.Error(), name+": ")
+					f.Evidence = strings.TrimPrefix(err.Error(), f.Host+": ")
 				}
 				all = append(all, f)
 			}

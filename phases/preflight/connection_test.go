@@ -43,7 +43,8 @@ func TestEachFailureOfTheConnectionHasItsCheck(t *testing.T) {
 			t.Parallel()
 			fixture := workflowtest.New(t, two)
 			fixture.Hosts.All[1].SetFacts(nil)
-			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, failed: map[string]error{"w-1": test.err}, unmeasured: "no packets in this test"}
+			fixture.Hosts.All[1].SetUnreachable(test.err)
+			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "no packets in this test"}
 			report := cc.report(Selection{})
 			complete(t, report)
 			errs := report.Findings(check.Error)
