@@ -71,7 +71,12 @@ status: {replicas: 1, updatedReplicas: 1, availableReplicas: 1}`
 
 func newTestCluster(t *testing.T) *testCluster {
 	t.Helper()
-	c := &testCluster{Server: kubetest.New(t), t: t, pods: make(map[string]string), files: make(map[string]string)}
+	return testClusterOn(t, kubetest.New(t))
+}
+
+func testClusterOn(t *testing.T, server *kubetest.Server) *testCluster {
+	t.Helper()
+	c := &testCluster{Server: server, t: t, pods: make(map[string]string), files: make(map[string]string)}
 	c.Put(clusterObjects)
 	for _, component := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"} {
 		c.Put(fmt.Sprintf(`{apiVersion: v1, kind: Pod, metadata: {name: %s-cp-1, namespace: kube-system},
@@ -84,7 +89,7 @@ func newTestCluster(t *testing.T) *testCluster {
 
 // run is a validation of the cluster as the inventory of two hosts describes it.
 func (c *testCluster) run() *run {
-	client, err := kube.New(c.Kubeconfig(""), nil)
+	client, err := kube.New(c.Kubeconfig(""), c.Dial)
 	if err != nil {
 		c.t.Fatal(err)
 	}
