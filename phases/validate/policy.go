@@ -33,7 +33,7 @@ func (r *run) policy(ctx context.Context) (string, error) {
 		}
 	}
 	if len(ready) < 2 {
-		return "", skipError{"the probe needs two ready test pods"}
+		return "", skip("the probe needs two ready test pods")
 	}
 	allowed, denied := ready[0].pod, ready[1].pod
 	data := r.workload("policy")

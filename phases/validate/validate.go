@@ -14,6 +14,7 @@ package validate
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -110,7 +111,7 @@ func (r *run) validate(ctx context.Context, o Options, found *report.ValidationR
 	if timeout <= 0 {
 		timeout = defaultTimeout
 	}
-	bounded, cancel := context.WithTimeout(ctx, timeout)
+	bounded, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the validation timed out after %s", timeout))
 	defer cancel()
 	results, leftover := r.all(bounded, selected)
 	found.Leftover = leftover
