@@ -194,6 +194,9 @@ func (c *testCluster) dial(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"responses":[%q]}`, response)
 }
 
+// exitCode1 is the status of a command that failed.
+const exitCode1 = `{"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"1"}]}}`
+
 // exec answers like agnhost connect, agnhost --version, and the commands that
 // write and read a file of a volume.
 func (c *testCluster) exec(w http.ResponseWriter, r *http.Request) {
@@ -217,8 +220,9 @@ func (c *testCluster) exec(w http.ResponseWriter, r *http.Request) {
 	case argv[0] == "cat":
 		out = "\x01" + c.readFile(r.URL.Path)
 	case strings.Contains(command, "no-such-service"):
-		out = "\x02DNS: lookup no-such-service: no such host\n"
-		status = `{"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"1"}]}}`
+		out, status = "\x02DNS: lookup no-such-service: no such host\n", exitCode1
+	case strings.Contains(command, "no-answer"):
+		out, status = "\x02TIMEOUT\n", exitCode1
 	}
 	for _, message := range []string{out, "\x03" + status} {
 		if err := conn.WriteMessage(gorilla.BinaryMessage, []byte(message)); err != nil {

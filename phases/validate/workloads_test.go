@@ -205,6 +205,15 @@ func TestNetworkPolicy(t *testing.T) {
 		{"the policy allows one pod and denies the other", func(_ *run, n *fakeNetwork) { n.breaks = denies("-1") }, ": passed: slipway-probe-0 is allowed, slipway-probe-1 is denied"},
 		{"the policy denies nothing", func(_ *run, n *fakeNetwork) { n.breaks = denies() }, ": failed: the policy denies slipway-probe-1, but it gets an answer from policy"},
 		{"the policy denies everything", func(_ *run, n *fakeNetwork) { n.breaks = denies("-0", "-1") }, ": failed: the policy allows slipway-probe-0, but it gets no answer: i/o timeout"},
+		{"the API server does not reach the denied pod", func(_ *run, n *fakeNetwork) {
+			allows := denies()
+			n.breaks = func(pod string, q request) (*response, error) {
+				if pod == probeName+"-1" {
+					return nil, &proxyError{errors.New("dial tcp 10.244.1.2:8080: i/o timeout")}
+				}
+				return allows(pod, q)
+			}
+		}, ": failed: the request of slipway-probe-1, which the policy denies, fails for another reason: the API server cannot reach the pod through its proxy: dial tcp 10.244.1.2:8080: i/o timeout"},
 		{"only one test pod is ready", func(r *run, _ *fakeNetwork) { r.fixture.nodes[1].failure = "no image" }, ": skipped: the probe needs two ready test pods"},
 		{"Flannel", func(r *run, _ *fakeNetwork) { r.cluster.Network.CNI.Name = config.CNIFlannel }, ": skipped: Flannel does not enforce NetworkPolicies"},
 		{"a pod network of the user", func(r *run, _ *fakeNetwork) { r.cluster.Network.CNI.Name = "none" }, ": skipped: slipway does not know whether your pod network enforces NetworkPolicies"},
