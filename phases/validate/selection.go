@@ -23,10 +23,22 @@ func (s Selection) Validate() error {
 // Names are the names of all probes, for help and completion.
 func Names() []string {
 	var names []string
-	for _, d := range definitions() {
-		names = append(names, d.name)
+	for _, p := range Probes() {
+		names = append(names, p.Name)
 	}
 	return names
+}
+
+// Probe describes a kind of probe.
+type Probe struct{ Name, Title string }
+
+// Probes describes all kinds of probes, in the order of the report.
+func Probes() []Probe {
+	var all []Probe
+	for _, d := range definitions() {
+		all = append(all, Probe{d.name, d.title})
+	}
+	return all
 }
 
 // definition is a kind of probe.
