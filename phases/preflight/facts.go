@@ -16,8 +16,8 @@ import (
 	"slipway.io/slipway/templates"
 )
 
-// Facts reads the facts of each host. That a host cannot be reached is one of
-// them: preflight decides whether the run may go on without it.
+// Facts reads the facts of each host. It records that a host is unreachable, and
+// does not fail: preflight decides whether the run continues without the host.
 func Facts() workflow.Phase {
 	return workflow.Phase{
 		Name:     "facts",

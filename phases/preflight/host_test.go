@@ -117,7 +117,7 @@ func hostFaults(t *testing.T) map[string][]fault {
 			{"a large disk, fairly full", "", func(f *facts.Facts) { disk(f, "/var/lib/kubelet").FreeMiB = 4999 }, bad, "4999 of 50000 MiB free on /: below kubelet's nodefs.available of 10% (5000)", "evictionHard: {nodefs.available: SIZE}"},
 			{"few inodes", "", func(f *facts.Facts) { disk(f, "/var/lib/kubelet").FreeInodes = 49 }, bad, "49 of 1000 inodes", "nodefs.inodesFree"},
 			{"few inodes for images", "", func(f *facts.Facts) { disk(f, "/var/lib/containerd").FreeInodes = 49 }, bad, "49 of 1000 inodes", "imagefs.inodesFree"},
-			{"images that would be collected", "kubernetes: {kubeletConfiguration: {imageGCHighThresholdPercent: 20}}\n", none, bad, "20 % of / are used; kubelet removes images above 20 %", "imageGCHighThresholdPercent: 100"},
+			{"images that would be collected", "kubernetes: {kubeletConfiguration: {imageGCHighThresholdPercent: 20}}\n", none, bad, "20 % of / is used; kubelet removes images above 20 %", "imageGCHighThresholdPercent: 100"},
 			{"images that just stay", "kubernetes: {kubeletConfiguration: {imageGCHighThresholdPercent: 21}}\n", none, nil, "", ""},
 			{"images that are never collected", "kubernetes: {kubeletConfiguration: {imageGCHighThresholdPercent: 100, evictionHard: {nodefs.available: \"0%\"}}}\n", func(f *facts.Facts) { disk(f, "/var/lib/containerd").FreeMiB = 0 }, nil, "", ""},
 			{"a size in decimal units", "kubernetes: {kubeletConfiguration: {evictionHard: {nodefs.available: 5G}}}\n", func(f *facts.Facts) { disk(f, "/var/lib/kubelet").FreeMiB = 4768 }, bad, "4768 MiB free on /: below kubelet's nodefs.available of 5G", "evictionHard"},

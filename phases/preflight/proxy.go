@@ -24,7 +24,7 @@ func proxyCheck() Check {
 	}
 }
 
-// proxy: whatever uses a proxy has to leave out the nodes, pods and services.
+// proxy: traffic to nodes, pods and Services must not go through a proxy.
 func proxy(cc *checkContext) []check.Finding {
 	needed := cc.noProxy()
 	return eachHost(func(_ config.Host, f *facts.Facts) []check.Finding {
@@ -53,7 +53,7 @@ func proxy(cc *checkContext) []check.Finding {
 	})(cc)
 }
 
-// withoutPassword is a proxy's address as it may be shown.
+// withoutPassword returns the address of a proxy without its password.
 func withoutPassword(proxy string) string {
 	if u, err := url.Parse(proxy); err == nil {
 		return u.Redacted()
@@ -64,7 +64,7 @@ func withoutPassword(proxy string) string {
 	return proxy
 }
 
-// noProxy is what must not go through a proxy.
+// noProxy lists the addresses and ranges that must not go through a proxy.
 func (cc *checkContext) noProxy() []string {
 	all := []string{"127.0.0.1", cc.cluster.Network.PodSubnet, cc.cluster.Network.ServiceSubnet}
 	if endpoint := cc.cluster.EndpointHost(); endpoint != "" {
@@ -78,8 +78,8 @@ func (cc *checkContext) noProxy() []string {
 	return all
 }
 
-// exempt says whether a no_proxy list has an address, name or range, or a
-// range that holds it.
+// exempt reports whether a no_proxy list has an address, name or range, or a range
+// that contains it.
 func exempt(noProxy, want string) bool {
 	for _, entry := range strings.Split(noProxy, ",") {
 		entry = strings.TrimSpace(entry)

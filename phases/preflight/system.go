@@ -10,7 +10,7 @@ import (
 	"slipway.io/slipway/provision/report/check"
 )
 
-// systemChecks are about the operating system and what else works on it.
+// systemChecks are about the operating system and the programs that run on it.
 func systemChecks() []Check {
 	return []Check{
 		{
@@ -35,8 +35,8 @@ func systemChecks() []Check {
 			Description: check.Description{
 				Name: "selinux", Title: "SELinux is not enforcing", Kind: check.Host, Severity: check.Warning,
 				Looks: "/sys/fs/selinux/enforce.",
-				Why: "kubeadm requires permissive mode: the policy of the distribution knows neither its kubelet nor the containerd that " +
-					"slipway brings, and pods that use files of the host are denied them.",
+				Why: "kubeadm requires permissive mode: the policy of the distribution does not cover the kubelet and the containerd that " +
+					"slipway installs, and denies pods access to files of the host.",
 				Manual: []string{"getenforce", permissive},
 			},
 			run: eachHost(selinux),
@@ -151,7 +151,7 @@ func cgroupV1(cc *checkContext) []check.Finding {
 
 func distribution(_ config.Host, f *facts.Facts) []check.Finding {
 	if _, err := distro.Of(f.OS); err != nil {
-		return []check.Finding{{Evidence: err.Error(), Fix: "install one of those; or try it, with preflight.ignore and a reason in the inventory"}}
+		return []check.Finding{{Evidence: err.Error(), Fix: "use one of those, or ignore this check with preflight.ignore and a reason in the inventory"}}
 	}
 	return nil
 }
@@ -237,5 +237,5 @@ func inotify(_ config.Host, f *facts.Facts) []check.Finding {
 	return found
 }
 
-// hasJournal says whether slipway has worked on the host.
+// hasJournal reports whether slipway has worked on the host.
 func hasJournal(f *facts.Facts) bool { return f.Exists(facts.Journal) }

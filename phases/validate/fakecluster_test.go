@@ -21,7 +21,7 @@ import (
 type testCluster struct {
 	*kubetest.Server
 	t *testing.T
-	// proxy, if not nil, answers instead of agnhost and says whether it did.
+	// proxy, if not nil, answers instead of agnhost and reports whether it did.
 	proxy func(w http.ResponseWriter, pod string, r *http.Request) bool
 	// sick is a node whose test pod does not start.
 	sick string

@@ -55,7 +55,7 @@ func (f *fixture) sort(inventory []string) {
 	})
 }
 
-// isTestPod says whether the Services may answer with a pod of that name.
+// isTestPod reports whether the Services may answer with a pod of that name.
 func (f *fixture) isTestPod(name string) bool {
 	return name != "" && slices.ContainsFunc(f.nodes, func(node testNode) bool { return node.pod == name })
 }

@@ -235,7 +235,7 @@ func TestNetworkPolicy(t *testing.T) {
 	}
 }
 
-// serve answers the requests of a client from outside of the cluster, at any
+// serve answers the requests of a client from outside the cluster, at any
 // address; on port 443 with the certificate of the Ingress.
 func serve(t *testing.T, c *testCluster, handler http.HandlerFunc) httpprobe.Client {
 	t.Helper()

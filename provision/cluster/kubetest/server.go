@@ -1,5 +1,5 @@
-// Package kubetest is an API server in memory, over TLS on the loopback, for
-// tests of what client-go's fakes do not do: discovery, server-side apply, dry
+// Package kubetest is an API server for tests, over TLS, on the loopback or in
+// memory. It does what client-go's fakes do not: discovery, server-side apply, dry
 // runs, resource versions that change only with the object, namespaces that must
 // exist, and requests that are not for objects.
 //
