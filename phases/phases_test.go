@@ -134,7 +134,7 @@ func TestWorkflowsThatOnlyReadChangeNothing(t *testing.T) {
 	}
 }
 
-func TestALabIsCreatedOnlyOnAComputerThatIsFit(t *testing.T) {
+func TestALabIsCreatedOnlyOnAComputerThatPassesTheChecks(t *testing.T) {
 	t.Parallel()
 	unfit := errors.New("no virtualization")
 	up := &provider{}

@@ -324,6 +324,6 @@ func TestUnlistedAddonsAreRemovedAndPodNetworksAreNot(t *testing.T) {
 	}
 	fixture.MustApply(Removed())
 	if got := fixture.Changes(); len(got) > 0 {
-		t.Errorf("a second time changes %q", got)
+		t.Errorf("a second run changes %q", got)
 	}
 }

@@ -38,7 +38,7 @@ func TestWithoutSwap(t *testing.T) {
 				t.Error(diff)
 			}
 			if again := string(withoutSwap([]byte(got))); again != got {
-				t.Errorf("a second time changes it to %q", again)
+				t.Errorf("a second run changes it to %q", again)
 			}
 		})
 	}
@@ -72,7 +72,7 @@ func TestSwapOffUsesTheMechanismOfEachKind(t *testing.T) {
 	}
 }
 
-func TestSwapIsLeftAlone(t *testing.T) {
+func TestSwapStaysOnIfTheInventoryAllowsIt(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name, more string
@@ -94,7 +94,7 @@ func TestSwapIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestSwapGoesWhereFailSwapOnIsSaidToBeOn(t *testing.T) {
+func TestSwapIsTurnedOffIfTheInventorySetsFailSwapOn(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, one+"kubernetes: {kubeletConfiguration: {failSwapOn: true}}\n")
 	fixture.Facts("cp-1").Swap = facts.Swap{Active: []string{"/swapfile"}}
@@ -125,13 +125,13 @@ func TestWithBlock(t *testing.T) {
 				t.Error(diff)
 			}
 			if again := string(withBlock([]byte(got), []byte(block))); again != got {
-				t.Errorf("a second time changes it to %q", again)
+				t.Errorf("a second run changes it to %q", again)
 			}
 		})
 	}
 }
 
-func TestEveryNodeIsNamedOnEveryMachine(t *testing.T) {
+func TestEveryHostResolvesEveryNode(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, two)
 	for _, name := range []string{"cp-1", "w-1"} {
@@ -148,7 +148,7 @@ func TestEveryNodeIsNamedOnEveryMachine(t *testing.T) {
 	}
 	fixture.MustApply(HostsFile())
 	if again := fixture.Changes(); len(again) > 0 {
-		t.Errorf("a second time changes %v", again)
+		t.Errorf("a second run changes %v", again)
 	}
 }
 
@@ -220,7 +220,7 @@ func TestKernelIsSetNowAndForTheNextBoot(t *testing.T) {
 	}
 }
 
-func TestKernelThatIsAsItShallBeIsLeftAlone(t *testing.T) {
+func TestKernelWithTheWantedSettingsIsNotChanged(t *testing.T) {
 	t.Parallel()
 	fixture := kernelBed(t)
 	f := fixture.Facts("cp-1")
@@ -235,11 +235,11 @@ func TestKernelThatIsAsItShallBeIsLeftAlone(t *testing.T) {
 	}
 	fixture.MustApply(Kernel())
 	if again := fixture.Changes(); len(again) > 0 {
-		t.Errorf("a second time changes %v", again)
+		t.Errorf("a second run changes %v", again)
 	}
 }
 
-func TestASettingThatDoesNotTakeEffectIsSaid(t *testing.T) {
+func TestASettingThatDoesNotTakeEffectIsAnError(t *testing.T) {
 	t.Parallel()
 	fixture := kernelBed(t)
 	f := fixture.Facts("cp-1")
@@ -272,7 +272,7 @@ func TestAPlanOfTheKernelSetsNothing(t *testing.T) {
 	}
 }
 
-func TestModulesFolderIsMadeWhereThereIsNone(t *testing.T) {
+func TestModulesFolderIsCreatedIfItIsMissing(t *testing.T) {
 	t.Parallel()
 	fixture := kernelBed(t)
 	fixture.Facts("cp-1").Existing = nil

@@ -18,7 +18,7 @@ import (
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
 
-// fault is one that is planted into the facts of w-1, or into the inventory.
+// fault changes the facts of w-1 or the inventory so that a check finds something.
 type fault struct {
 	name string
 	// more is added to the inventory, with and without the fault.
@@ -34,7 +34,7 @@ type fault struct {
 func hostFaults(t *testing.T) map[string][]fault {
 	bad, warn, info, unknown := []check.Severity{check.Error}, []check.Severity{check.Warning}, []check.Severity{check.Info}, []check.Severity{check.Unknown}
 	longhorn := "preflight: {expect: [{name: longhorn}]}\n"
-	// ready is what longhorn needs; change takes something away.
+	// ready sets up what Longhorn needs, and then makes a change.
 	ready := func(change func(*facts.Facts)) func(*facts.Facts) {
 		return func(f *facts.Facts) {
 			f.Commands = append(f.Commands, "iscsiadm", "mount.nfs")
@@ -291,7 +291,7 @@ func disk(f *facts.Facts, path string) *facts.Disk {
 	panic("no disk " + path)
 }
 
-// certificate plants one that ends after a time.
+// certificate adds one to the facts that expires after the given time.
 func certificate(t *testing.T, left time.Duration) func(*facts.Facts) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -342,7 +342,7 @@ func TestEachCheckOfAHostFindsItsFaultAndNoOther(t *testing.T) {
 	}
 }
 
-func TestOrdinaryMachinesGiveNothing(t *testing.T) {
+func TestOrdinaryHostsHaveNoFindings(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, two)
 	if found := told(reportOf(fixture)); len(found) > 0 {
@@ -350,7 +350,7 @@ func TestOrdinaryMachinesGiveNothing(t *testing.T) {
 	}
 }
 
-// No check without a fault that lets it fire.
+// Each check has a test in which it finds something.
 func TestEachCheckHasAFault(t *testing.T) {
 	t.Parallel()
 	fires := map[string]bool{
@@ -378,7 +378,7 @@ func TestEachCheckHasAFault(t *testing.T) {
 	for _, c := range Checks() {
 		known[c.Name] = true
 		if !fires[c.Name] {
-			t.Errorf("no test lets %s fire", c.Name)
+			t.Errorf("%s has no findings in any test", c.Name)
 		}
 	}
 	for name := range fires {

@@ -32,7 +32,7 @@ func reportOf(fixture *workflowtest.Fixture) *check.Report {
 	return cc.report(Selection{})
 }
 
-// told is what a report found, as "check host severity".
+// told lists the findings of a report as "check host severity".
 func told(report *check.Report) []string {
 	var all []string
 	for _, c := range report.Checks {
@@ -179,7 +179,7 @@ hosts:
 	}
 }
 
-func TestClockSkewIsMeasuredAgainstMostMachines(t *testing.T) {
+func TestClockSkewIsMeasuredAgainstTheMedianOfAllHosts(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, two+"  - {name: w-2, address: 192.0.2.22}\n")
 	fixture.Facts("cp-1").Skew = time.Hour
@@ -188,7 +188,7 @@ func TestClockSkewIsMeasuredAgainstMostMachines(t *testing.T) {
 	}
 }
 
-func TestAnEvenNumberOfControlPlanesIsToldThoughTheInventoryAllowsIt(t *testing.T) {
+func TestAnEvenNumberOfControlPlanesIsReportedAlthoughTheInventoryAllowsIt(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, `
 controlPlane: {endpoint: api.example}

@@ -120,7 +120,7 @@ type localFault struct {
 	evidence, fix string
 }
 
-// localFaults let the checks of a computer fire.
+// localFaults are the faults that the checks of a computer find.
 func localFaults() []localFault {
 	return []localFault{
 		{"a fit laptop", laptop, func(*computer, *LabSpec) {}, nil, "", ""},
@@ -208,12 +208,12 @@ func TestEachCheckOfAComputerFindsItsFault(t *testing.T) {
 	}
 	for _, c := range LocalChecks() {
 		if !fired[c.Name] {
-			t.Errorf("no fault lets %s fire", c.Name)
+			t.Errorf("%s has no findings in any test", c.Name)
 		}
 	}
 }
 
-func TestThisComputerIsLookedAtWithoutAPacket(t *testing.T) {
+func TestLocalhostIsCheckedWithoutSendingPackets(t *testing.T) {
 	t.Parallel()
 	report, err := RunLocal(t.Context(), localhost.Current{}, want(), Selection{Skip: []string{"downloads"}})
 	if err != nil || len(report.Checks) != len(LocalChecks()) || report.Status() == check.Skipped {

@@ -96,7 +96,7 @@ func TestRunReportsAnUnreachableHostAndChecksTheOthers(t *testing.T) {
 	}
 }
 
-func TestABundleThatCannotBeUsedIsAFindingAmongOthers(t *testing.T) {
+func TestAnUnusableBundleIsAFinding(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, two)
 	fixture.Facts("w-1").Arch = "riscv64"

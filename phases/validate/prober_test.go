@@ -76,7 +76,7 @@ func TestResponsesOfAgnhostAreRead(t *testing.T) {
 	}
 }
 
-func TestAPodThatTheAPIServerCannotReachIsAskedThroughItsKubelet(t *testing.T) {
+func TestAPodThatTheAPIServerCannotReachIsUsedThroughItsKubelet(t *testing.T) {
 	t.Parallel()
 	p, c := newTestProber(t)
 	c.proxy = func(w http.ResponseWriter, pod string, _ *http.Request) bool {
@@ -122,7 +122,7 @@ func TestAPodThatTheAPIServerCannotReachIsAskedThroughItsKubelet(t *testing.T) {
 	}
 }
 
-func TestALargeAnswerThatDoesNotComeIsNoReasonToGiveUpTheProxy(t *testing.T) {
+func TestALargeResponseThatDoesNotArriveKeepsTheProxyInUse(t *testing.T) {
 	t.Parallel()
 	p, c := newTestProber(t)
 	c.proxy = func(w http.ResponseWriter, _ string, r *http.Request) bool {
@@ -144,7 +144,7 @@ func TestALargeAnswerThatDoesNotComeIsNoReasonToGiveUpTheProxy(t *testing.T) {
 	}
 }
 
-func TestTimeThatIsUpHereSaysNothingAboutThePod(t *testing.T) {
+func TestATimeoutOfTheProbeKeepsTheProxyInUse(t *testing.T) {
 	t.Parallel()
 	p, c := newTestProber(t)
 	c.proxy = func(_ http.ResponseWriter, _ string, r *http.Request) bool {
@@ -163,7 +163,7 @@ func TestTimeThatIsUpHereSaysNothingAboutThePod(t *testing.T) {
 	}
 }
 
-func TestTheServersWordsAreInTheErrorOfALog(t *testing.T) {
+func TestTheErrorOfALogHasTheMessageOfTheServer(t *testing.T) {
 	t.Parallel()
 	p, c := newTestProber(t)
 	c.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {

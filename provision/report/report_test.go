@@ -222,7 +222,7 @@ func TestAFailedPlanIsIncomplete(t *testing.T) {
 
 // The events of the run show it with its fixes. It does not say what would
 // change, so that it is no part of the result.
-func TestARefusalOfPreflightIsNotAChangeThatIsUnknown(t *testing.T) {
+func TestAPlanThatPreflightStoppedHasNoUnknownChanges(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	err := Plan(&out, []Event{
