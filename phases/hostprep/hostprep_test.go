@@ -175,8 +175,8 @@ func TestWantedSettingsKeepALimitThatIsHigher(t *testing.T) {
 	}
 }
 
-// kernelBed has one host whose sysctls are those of a fresh Debian.
-func kernelBed(t *testing.T) *workflowtest.Fixture {
+// kernelFixture has one host whose sysctls are those of a fresh Debian.
+func kernelFixture(t *testing.T) *workflowtest.Fixture {
 	t.Helper()
 	fixture := workflowtest.New(t, one)
 	f := fixture.Facts("cp-1")
@@ -196,7 +196,7 @@ var readBackArgv = []string{
 
 func TestKernelIsSetNowAndForTheNextBoot(t *testing.T) {
 	t.Parallel()
-	fixture := kernelBed(t)
+	fixture := kernelFixture(t)
 	fake := fixture.Host("cp-1")
 	fake.ExpectRun("modprobe", "--all", "br_netfilter")
 	fake.ExpectRun("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.bridge.bridge-nf-call-iptables=1",
@@ -222,7 +222,7 @@ func TestKernelIsSetNowAndForTheNextBoot(t *testing.T) {
 
 func TestKernelWithTheWantedSettingsIsNotChanged(t *testing.T) {
 	t.Parallel()
-	fixture := kernelBed(t)
+	fixture := kernelFixture(t)
 	f := fixture.Facts("cp-1")
 	f.Modules = append(f.Modules, "br_netfilter")
 	f.Sysctls = map[facts.Sysctl]string{
@@ -241,7 +241,7 @@ func TestKernelWithTheWantedSettingsIsNotChanged(t *testing.T) {
 
 func TestASettingThatDoesNotTakeEffectIsAnError(t *testing.T) {
 	t.Parallel()
-	fixture := kernelBed(t)
+	fixture := kernelFixture(t)
 	f := fixture.Facts("cp-1")
 	f.Modules = append(f.Modules, "br_netfilter")
 	f.Sysctls = map[facts.Sysctl]string{
@@ -259,7 +259,7 @@ func TestASettingThatDoesNotTakeEffectIsAnError(t *testing.T) {
 
 func TestAPlanOfTheKernelSetsNothing(t *testing.T) {
 	t.Parallel()
-	fixture := kernelBed(t)
+	fixture := kernelFixture(t)
 	fixture.Host("cp-1").StrictFiles()
 	fixture.MustPlan(Kernel())
 	want := []string{
@@ -274,7 +274,7 @@ func TestAPlanOfTheKernelSetsNothing(t *testing.T) {
 
 func TestModulesFolderIsCreatedIfItIsMissing(t *testing.T) {
 	t.Parallel()
-	fixture := kernelBed(t)
+	fixture := kernelFixture(t)
 	fixture.Facts("cp-1").Existing = nil
 	fixture.MustPlan(Kernel())
 	if got := fixture.Changes(); !slices.Contains(got, "run mkdir -p /lib/modules") {

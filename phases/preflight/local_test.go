@@ -110,7 +110,7 @@ func want() LabSpec {
 	return LabSpec{Machines: 3, MemoryMiB: 2048, DiskMiB: 8192, Range: netip.MustParsePrefix("172.16.16.0/24"), Bundle: "/bundle", Download: "https://releases.example/"}
 }
 
-// localFault is something wrong with a computer, what is found ("check
+// localFault is a fault of a computer, the expected findings ("check
 // severity"), and what the finding says.
 type localFault struct {
 	name          string

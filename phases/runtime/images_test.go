@@ -86,7 +86,7 @@ func wanted(b *bundle.Bundle, role string) []bundle.Image {
 	return append(b.Images(role, "amd64"), b.AddonImages("flannel", role, "amd64")...)
 }
 
-// TestImagesOfAddons: those of addons come by a phase of their own, and only
+// The images of addons are imported by another phase, and only
 // if the inventory names the addon.
 func TestImagesOfAddons(t *testing.T) {
 	t.Parallel()

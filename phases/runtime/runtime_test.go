@@ -204,7 +204,7 @@ func TestContainerdThatIgnoresItsFileIsAnError(t *testing.T) {
 	}
 }
 
-// The dump in a plan is that of the configuration before.
+// In a plan, the dump is that of the present configuration.
 func TestAPlanOfAnotherConfigurationIsNoError(t *testing.T) {
 	t.Parallel()
 	fixture, fake := installed(t, one+"containerd: {cgroupDriver: cgroupfs}\n", "ok\n")

@@ -73,8 +73,8 @@ func badRun() []Event {
 	)
 }
 
-// planOf is a plan for four hosts, of which two are alike and one is as it
-// should be.
+// planOf is a plan for four hosts, of which two have the same changes and one has
+// none.
 func planOf() []Event {
 	change := func(t float64, host, phase, message string) Event {
 		return Event{Time: at(t), Kind: Change, Host: host, Phase: phase, Message: message}
