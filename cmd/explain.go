@@ -10,6 +10,7 @@ import (
 
 	"slipway.io/slipway/phases"
 	"slipway.io/slipway/phases/preflight"
+	"slipway.io/slipway/phases/validate"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow"
@@ -58,7 +59,7 @@ would do it by hand. Without a name, list all checks and phases.`,
 // topics lists all phases, then all checks.
 func topics() []topic {
 	var all []topic
-	for _, w := range []workflow.Workflow{phases.Apply(), phases.Reset()} {
+	for _, w := range []workflow.Workflow{phases.Apply(), phases.Reset(), phases.Validate(validate.Options{}, nil)} {
 		for _, p := range w.Phases {
 			// Reset shares its first phases with apply.
 			if slices.ContainsFunc(all, func(t topic) bool { return t.Name == p.Name }) {

@@ -20,6 +20,7 @@ import (
 	"slipway.io/slipway/provision/lab/vagrant"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/report/check"
+	"slipway.io/slipway/provision/retry"
 )
 
 // preflightFormats are the values of --output for preflight.
@@ -84,18 +85,17 @@ func (a *app) preflight(ctx context.Context) error {
 	if a.settings.GetBool("local") {
 		run = a.preflightLocal
 	}
-	for {
+	if !a.settings.GetBool("watch") {
+		return run(ctx, selection)
+	}
+	return retry.Do(ctx, func(ctx context.Context) error {
 		err := run(ctx, selection)
 		var verdict reported
-		if !errors.As(err, &verdict) || errors.Is(err, errWarnings) || !a.settings.GetBool("watch") {
-			return err
+		if !errors.As(err, &verdict) || errors.Is(err, errWarnings) {
+			return retry.Stop(err)
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(a.settings.GetDuration("interval")):
-		}
-	}
+		return err
+	}, retry.Options{Pause: retry.Every(a.settings.GetDuration("interval"))})
 }
 
 // preflightHosts opens new connections in each round: a connection may be the problem.

@@ -162,7 +162,7 @@ func answerAs(i int) func(context.Context, hosttest.Exec) int {
 			"route\tdefault via 198.51.100.254 dev eth0", "route\t198.51.100.0/24 dev eth0 proto kernel scope link src " + addressOf(i), "resolver\t198.51.100.253",
 			"module\toverlay", "module\tbr_netfilter", "module\tnf_conntrack", "loadable\tvxlan",
 			"sysctl\tnet.ipv4.ip_forward 1", "sysctl\tfs.inotify.max_user_instances 8192", "sysctl\tfs.inotify.max_user_watches 524288", "maxSessions\t10", "active\tchrony.service",
-			"active\tiscsid.service", "command\tiscsiadm", "command\tmount.nfs", "exists\t/etc/iscsi/initiatorname.iscsi", "loadable\tiscsi_tcp",
+			"active\tiscsid.service", "command\tiscsiadm", "command\tmount.nfs", "command\ttar", "exists\t/etc/iscsi/initiatorname.iscsi", "loadable\tiscsi_tcp",
 			"disk\t/var/lib/containerd 50000000 40000000 / 3000000 2900000", "disk\t/var/lib/etcd 50000000 40000000 / 3000000 2900000",
 			"disk\t/usr/local/bin 50000000 40000000 / 3000000 2900000", "disk\t/opt/cni/bin 50000000 40000000 / 3000000 2900000", "disk\t/var/lib/kubelet 50000000 40000000 / 3000000 2900000",
 		} {

@@ -156,7 +156,7 @@ func bigReport() *check.Report {
 		add(fmt.Sprintf("check-%d", i), check.OK)
 	}
 	add("late", check.Skipped)
-	r.Checks[len(r.Checks)-1].Reason = "left out by --skip-checks"
+	r.Checks[len(r.Checks)-1].Reason = "skipped with --skip-checks"
 	for i, from := range r.Hosts {
 		for j, to := range r.Hosts {
 			if i == j {

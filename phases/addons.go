@@ -5,7 +5,7 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// AddonStatus shows the state of the addons, or of the only one asked for.
+// AddonStatus shows the state of the addons, or of the selected one.
 func AddonStatus(only string, show func([]addons.State) error) workflow.Workflow {
 	return workflow.Workflow{Name: "addon-status", Phases: []workflow.Phase{
 		addons.Status(only, show),

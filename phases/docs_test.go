@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"slipway.io/slipway/phases/validate"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -42,7 +43,7 @@ needs are done there; "everywhere" means on all hosts. Run a single phase with `
 ` + "`--skip-phases`" + `, or select a range with ` + "`--from` and `--until`" + `. The commands below each phase do or check the same
 by hand; ` + "`slipway explain PHASE`" + ` prints them too.
 `)
-	for _, w := range []workflow.Workflow{Apply(), Reset()} {
+	for _, w := range []workflow.Workflow{Apply(), Reset(), Validate(validate.Options{}, nil)} {
 		fmt.Fprintf(&b, "\n## slipway %s\n", w.Name)
 		for _, p := range w.Phases {
 			fmt.Fprintf(&b, "\n### %s\n\n%s, on %s%s. %s\n\n", p.Name, upper(p.Title), where(p.On), needs(p), p.Why)
@@ -50,6 +51,15 @@ by hand; ` + "`slipway explain PHASE`" + ` prints them too.
 				fmt.Fprintf(&b, "    %s\n", line)
 			}
 		}
+	}
+	b.WriteString(`
+Its probes, which ` + "`--only` and `--skip`" + ` select:
+
+| probe | what it checks |
+|---|---|
+`)
+	for _, p := range validate.Probes() {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", p.Name, p.Title)
 	}
 	return b.Bytes()
 }

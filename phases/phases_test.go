@@ -32,7 +32,7 @@ func readOnly() []workflow.Workflow {
 	}
 }
 
-// The runner itself says whether what phases need stands before them.
+// The runner itself reports whether what phases need stands before them.
 func TestWorkflowsRunOnInventoriesOfAllShapes(t *testing.T) {
 	t.Parallel()
 	const cp, worker = config.RoleControlPlane, config.RoleWorker
@@ -95,7 +95,7 @@ func TestPhasesSayWhatTheyDoAndWhy(t *testing.T) {
 	}
 }
 
-// comesAfter says whether a phase comes after another one, through any others.
+// comesAfter reports whether a phase comes after another one, through any others.
 func comesAfter(w workflow.Workflow, name, on string) bool {
 	p, _ := w.Phase(name)
 	return slices.ContainsFunc(slices.Concat(p.Needs, p.NeedsAll), func(need string) bool {
@@ -134,7 +134,7 @@ func TestWorkflowsThatOnlyReadChangeNothing(t *testing.T) {
 	}
 }
 
-func TestALabIsCreatedOnlyOnAComputerThatIsFit(t *testing.T) {
+func TestALabIsCreatedOnlyOnAComputerThatPassesTheChecks(t *testing.T) {
 	t.Parallel()
 	unfit := errors.New("no virtualization")
 	up := &provider{}

@@ -188,7 +188,7 @@ func TestMetalLBKeepsItsOwnCABundle(t *testing.T) {
 	if client := hooks[0].(map[string]any)["clientConfig"].(map[string]any); client["caBundle"] != nil {
 		t.Error("the webhook's caBundle is applied")
 	}
-	// Apply sees the difference if somebody scales it down.
+	// Apply detects that it was scaled down.
 	if n, _, _ := unstructured.NestedInt64(at(t, stages, 0, "Deployment", "controller").Object, "spec", "replicas"); n != 1 {
 		t.Errorf("replicas %d", n)
 	}
@@ -324,6 +324,6 @@ func TestUnlistedAddonsAreRemovedAndPodNetworksAreNot(t *testing.T) {
 	}
 	fixture.MustApply(Removed())
 	if got := fixture.Changes(); len(got) > 0 {
-		t.Errorf("a second time changes %q", got)
+		t.Errorf("a second run changes %q", got)
 	}
 }

@@ -24,7 +24,7 @@ type State struct {
 }
 
 // Status shows the state of every addon that the inventory or the cluster has,
-// or of the only one asked for.
+// or of the selected one.
 func Status(only string, show func([]State) error) workflow.Phase {
 	return workflow.Phase{
 		Name:     "addon-status",

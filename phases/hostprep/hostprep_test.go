@@ -38,7 +38,7 @@ func TestWithoutSwap(t *testing.T) {
 				t.Error(diff)
 			}
 			if again := string(withoutSwap([]byte(got))); again != got {
-				t.Errorf("a second time changes it to %q", again)
+				t.Errorf("a second run changes it to %q", again)
 			}
 		})
 	}
@@ -72,7 +72,7 @@ func TestSwapOffUsesTheMechanismOfEachKind(t *testing.T) {
 	}
 }
 
-func TestSwapIsLeftAlone(t *testing.T) {
+func TestSwapStaysOnIfTheInventoryAllowsIt(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name, more string
@@ -94,7 +94,7 @@ func TestSwapIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestSwapGoesWhereFailSwapOnIsSaidToBeOn(t *testing.T) {
+func TestSwapIsTurnedOffIfTheInventorySetsFailSwapOn(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, one+"kubernetes: {kubeletConfiguration: {failSwapOn: true}}\n")
 	fixture.Facts("cp-1").Swap = facts.Swap{Active: []string{"/swapfile"}}
@@ -125,13 +125,13 @@ func TestWithBlock(t *testing.T) {
 				t.Error(diff)
 			}
 			if again := string(withBlock([]byte(got), []byte(block))); again != got {
-				t.Errorf("a second time changes it to %q", again)
+				t.Errorf("a second run changes it to %q", again)
 			}
 		})
 	}
 }
 
-func TestEveryNodeIsNamedOnEveryMachine(t *testing.T) {
+func TestEveryHostResolvesEveryNode(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, two)
 	for _, name := range []string{"cp-1", "w-1"} {
@@ -148,7 +148,7 @@ func TestEveryNodeIsNamedOnEveryMachine(t *testing.T) {
 	}
 	fixture.MustApply(HostsFile())
 	if again := fixture.Changes(); len(again) > 0 {
-		t.Errorf("a second time changes %v", again)
+		t.Errorf("a second run changes %v", again)
 	}
 }
 
@@ -175,8 +175,8 @@ func TestWantedSettingsKeepALimitThatIsHigher(t *testing.T) {
 	}
 }
 
-// kernelBed has one host whose sysctls are those of a fresh Debian.
-func kernelBed(t *testing.T) *workflowtest.Fixture {
+// kernelFixture has one host whose sysctls are those of a fresh Debian.
+func kernelFixture(t *testing.T) *workflowtest.Fixture {
 	t.Helper()
 	fixture := workflowtest.New(t, one)
 	f := fixture.Facts("cp-1")
@@ -196,7 +196,7 @@ var readBackArgv = []string{
 
 func TestKernelIsSetNowAndForTheNextBoot(t *testing.T) {
 	t.Parallel()
-	fixture := kernelBed(t)
+	fixture := kernelFixture(t)
 	fake := fixture.Host("cp-1")
 	fake.ExpectRun("modprobe", "--all", "br_netfilter")
 	fake.ExpectRun("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.bridge.bridge-nf-call-iptables=1",
@@ -220,9 +220,9 @@ func TestKernelIsSetNowAndForTheNextBoot(t *testing.T) {
 	}
 }
 
-func TestKernelThatIsAsItShallBeIsLeftAlone(t *testing.T) {
+func TestKernelWithTheWantedSettingsIsNotChanged(t *testing.T) {
 	t.Parallel()
-	fixture := kernelBed(t)
+	fixture := kernelFixture(t)
 	f := fixture.Facts("cp-1")
 	f.Modules = append(f.Modules, "br_netfilter")
 	f.Sysctls = map[facts.Sysctl]string{
@@ -235,13 +235,13 @@ func TestKernelThatIsAsItShallBeIsLeftAlone(t *testing.T) {
 	}
 	fixture.MustApply(Kernel())
 	if again := fixture.Changes(); len(again) > 0 {
-		t.Errorf("a second time changes %v", again)
+		t.Errorf("a second run changes %v", again)
 	}
 }
 
-func TestASettingThatDoesNotTakeEffectIsSaid(t *testing.T) {
+func TestASettingThatDoesNotTakeEffectIsAnError(t *testing.T) {
 	t.Parallel()
-	fixture := kernelBed(t)
+	fixture := kernelFixture(t)
 	f := fixture.Facts("cp-1")
 	f.Modules = append(f.Modules, "br_netfilter")
 	f.Sysctls = map[facts.Sysctl]string{
@@ -259,7 +259,7 @@ func TestASettingThatDoesNotTakeEffectIsSaid(t *testing.T) {
 
 func TestAPlanOfTheKernelSetsNothing(t *testing.T) {
 	t.Parallel()
-	fixture := kernelBed(t)
+	fixture := kernelFixture(t)
 	fixture.Host("cp-1").StrictFiles()
 	fixture.MustPlan(Kernel())
 	want := []string{
@@ -272,9 +272,9 @@ func TestAPlanOfTheKernelSetsNothing(t *testing.T) {
 	}
 }
 
-func TestModulesFolderIsMadeWhereThereIsNone(t *testing.T) {
+func TestModulesFolderIsCreatedIfItIsMissing(t *testing.T) {
 	t.Parallel()
-	fixture := kernelBed(t)
+	fixture := kernelFixture(t)
 	fixture.Facts("cp-1").Existing = nil
 	fixture.MustPlan(Kernel())
 	if got := fixture.Changes(); !slices.Contains(got, "run mkdir -p /lib/modules") {

@@ -110,7 +110,7 @@ func TestAnUnknownDistributionIsRefused(t *testing.T) {
 	}
 }
 
-func TestStorageIsWantedByStorageAlone(t *testing.T) {
+func TestOnlyStorageAddonsPrepareStorage(t *testing.T) {
 	t.Parallel()
 	for addons, want := range map[string]bool{"[]": false, "[{name: traefik}]": false, "[{name: local-path}]": true} {
 		fixture := workflowtest.New(t, alone+"addons: "+addons+"\n")

@@ -33,7 +33,7 @@ func TestFlannelIsAppliedOnce(t *testing.T) {
 	}
 	fixture.MustApply(CNI())
 	if again := fixture.Changes(); len(again) > 0 {
-		t.Errorf("a second time changes %v", again)
+		t.Errorf("a second run changes %v", again)
 	}
 }
 
@@ -77,7 +77,7 @@ func TestNoPodNetworkIsInstalledIfTheInventoryHasNone(t *testing.T) {
 }
 
 // Hosts pull them then.
-func TestABundleWithoutFlannelNamesTheCataloguesImages(t *testing.T) {
+func TestWithoutFlannelInTheBundleItsManifestHasTheImagesOfTheCatalogue(t *testing.T) {
 	t.Parallel()
 	fixture, server := served(t, one)
 	fixture.Facts("cp-1").Arch = "arm64"

@@ -63,7 +63,7 @@ func TestKubeletAndItsToolsAreInstalled(t *testing.T) {
 	}
 	fixture.MustApply(Kubelet())
 	if again := fixture.Changes(); len(again) > 0 {
-		t.Errorf("a second time changes %v", again)
+		t.Errorf("a second run changes %v", again)
 	}
 }
 
@@ -105,7 +105,7 @@ func joining(t *testing.T) (*workflowtest.Fixture, *hosttest.Fake, *kubetest.Ser
 	return fixture, fake, server
 }
 
-// controllersAccount is what a controller manager at work makes.
+// controllersAccount is what a running controller manager creates.
 const controllersAccount = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: default, namespace: kube-system}\n"
 
 // starting is a fixture whose controller manager does not work yet.
@@ -153,7 +153,7 @@ func TestAWorkerJoinsWithATokenOfItsOwn(t *testing.T) {
 		wrote = append(wrote, method)
 	}
 	if diff := cmp.Diff([]string{"POST", "DELETE"}, wrote); diff != "" {
-		t.Errorf("the token is made and revoked: %s", diff)
+		t.Errorf("the token is not created and revoked: %s", diff)
 	}
 }
 
@@ -269,7 +269,7 @@ func TestLabelsAndTaintsFollowTheInventory(t *testing.T) {
 	}
 	fixture.MustApply(Metadata())
 	if again := fixture.Changes(); len(again) > 0 {
-		t.Errorf("a second time changes %v", again)
+		t.Errorf("a second run changes %v", again)
 	}
 }
 

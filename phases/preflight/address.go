@@ -10,8 +10,8 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// nodeAddress: the address that the cluster uses for a host has to be one
-// of its own.
+// nodeAddress: the address that the cluster uses for a host must be on an interface
+// of the host.
 func nodeAddress(cc *checkContext) []check.Finding {
 	var found []check.Finding
 	for _, m := range cc.reachable() {
@@ -40,8 +40,8 @@ func addresses(f *facts.Facts) string {
 	return strings.Join(all, ", ")
 }
 
-// natAddress: behind VirtualBox's NAT all hosts have one address, 10.0.2.15,
-// on their default route. It says nothing while another one is the node's.
+// natAddress: behind VirtualBox's NAT all hosts have the address 10.0.2.15 on their
+// default route. That is fine if the node addresses are others.
 func natAddress(cc *checkContext) []check.Finding {
 	nodes := map[netip.Addr][]string{}
 	var order []netip.Addr
@@ -67,9 +67,8 @@ func natAddress(cc *checkContext) []check.Finding {
 	return found
 }
 
-// flannelInterface: Flannel sends over the interface that has the node's
-// address; on the one of the default route alone, others cannot be reached
-// behind NAT.
+// flannelInterface: Flannel uses the interface that has the node's address. Behind
+// NAT, the interface of the default route does not reach other hosts.
 func flannelInterface(cc *checkContext) []check.Finding {
 	shared := map[netip.Addr]int{}
 	for _, m := range cc.reachable() {

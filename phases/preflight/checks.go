@@ -32,8 +32,6 @@ type checkContext struct {
 	// bundleErr says why the bundle cannot be used.
 	version   string
 	bundleErr error
-	// failed are the hosts whose facts could not be read, with the reason.
-	failed map[string]error
 	// probe measures between the hosts; nil if the run measures nothing.
 	probe prober
 	// matrix is what was measured between the hosts; nil if nothing was, for the

@@ -12,7 +12,7 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// componentChecks are about what the inventory expects on the cluster later.
+// componentChecks are about the requirements of addons and expected components.
 func componentChecks() []Check {
 	storage := expects("longhorn")
 	return []Check{
@@ -20,7 +20,7 @@ func componentChecks() []Check {
 			Description: check.Description{
 				Name: "iscsid", Title: "the iSCSI daemon runs", Kind: check.Host, Severity: check.Error,
 				Looks:  "The unit iscsid and the initiator's name, where Longhorn is expected.",
-				Why:    "Longhorn attaches volumes over iSCSI: without the daemon it \"can not connect to iSCSI daemon\".",
+				Why:    "Longhorn attaches volumes over iSCSI. Without the daemon it fails with \"can not connect to iSCSI daemon\".",
 				Manual: []string{"systemctl is-active iscsid; cat /etc/iscsi/initiatorname.iscsi", "apt-get install open-iscsi && systemctl enable --now iscsid    # iscsi-initiator-utils on RHEL-like systems"},
 			},
 			applies: storage, run: fixed(iscsid),
@@ -29,7 +29,7 @@ func componentChecks() []Check {
 			Description: check.Description{
 				Name: "iscsi-tcp", Title: "the kernel supports iSCSI over TCP", Kind: check.Host, Severity: check.Error,
 				Looks:  "The module iscsi_tcp, where Longhorn is expected.",
-				Why:    "Minimal cloud kernels lack it: \"could not find module iscsi_tcp\".",
+				Why:    "Minimal cloud kernels lack it, and Longhorn fails with \"could not find module iscsi_tcp\".",
 				Manual: []string{"modprobe -n -v iscsi_tcp", "echo iscsi_tcp > /etc/modules-load.d/longhorn.conf && modprobe iscsi_tcp"},
 			},
 			applies: storage, run: eachHost(iscsiTCP),
@@ -38,7 +38,7 @@ func componentChecks() []Check {
 			Description: check.Description{
 				Name: "multipathd", Title: "multipathd ignores Longhorn's devices", Kind: check.Host, Severity: check.Error,
 				Looks:  "The unit multipathd and its configuration, where Longhorn is expected.",
-				Why:    "multipathd claims the volumes: \"already mounted or mount point busy\".",
+				Why:    "multipathd claims the volumes, and mounting them fails with \"already mounted or mount point busy\".",
 				Manual: []string{"systemctl is-active multipathd; multipath -t | grep -A9 blacklist", "printf 'blacklist {\\n  devnode \"^sd[a-z0-9]+\"\\n}\\n' > /etc/multipath/conf.d/longhorn.conf && systemctl restart multipathd"},
 			},
 			applies: storage, run: fixed(multipathd),
@@ -115,8 +115,7 @@ func fixed(once func(config.Host, *facts.Facts) []check.Finding) func(*checkCont
 	}
 }
 
-// install is the command for a package in the distribution's family; of an
-// unknown one, the usual names.
+// install returns the command that installs a package on the host's distribution.
 func install(f *facts.Facts, p distro.Package) string {
 	family, err := distro.Of(f.OS)
 	if err != nil {
@@ -188,7 +187,7 @@ func webPorts(_ config.Host, f *facts.Facts) []check.Finding {
 			Evidence: inUse(listener),
 			Fix:      fmt.Sprintf("stop the process that listens there: ss -ltnp 'sport = :%d'", listener.Port),
 		}
-		// In a running cluster it may be the ingress itself.
+		// In a running cluster the listener may be the ingress.
 		if installed(f) {
 			taken.Severity, taken.Fix = check.Warning, "unless it is the cluster's ingress, "+taken.Fix
 		}
@@ -247,7 +246,7 @@ func loadBalancerPool(cc *checkContext) []check.Finding {
 	return found
 }
 
-// isNode says whether the interface is one of a host of the cluster.
+// isNode reports whether the interface belongs to a host of the cluster.
 func (cc *checkContext) isNode(mac string) bool {
 	return slices.ContainsFunc(cc.reachable(), func(m *workflow.Host) bool {
 		return installed(m.Facts()) && slices.ContainsFunc(m.Facts().MACs, func(own string) bool { return strings.EqualFold(own, mac) })

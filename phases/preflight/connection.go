@@ -12,8 +12,8 @@ import (
 	"slipway.io/slipway/provision/report/check"
 )
 
-// connectionChecks are about reaching a host. If one of them fails, no other
-// check can run on the host.
+// connectionChecks are about the connection to a host. If one fails, no other check
+// can run on the host.
 func connectionChecks() []Check {
 	return []Check{
 		{
@@ -113,15 +113,15 @@ func connectionChecks() []Check {
 func failures(about func(error) (check.Finding, bool)) func(*checkContext) []check.Finding {
 	return func(cc *checkContext) []check.Finding {
 		var all []check.Finding
-		for _, name := range cc.hosts.Names() {
-			err := cc.failed[name]
+		for _, h := range cc.hosts.All {
+			err := h.Unreachable()
 			if err == nil {
 				continue
 			}
 			if f, mine := about(err); mine {
-				f.Host = name
+				f.Host = h.Config.Name
 				if f.Evidence == "" {
-					f.Evidence = strings.TrimPrefix(err.Error(), name+": ")
+					f.Evidence = strings.TrimPrefix(err.Error(), f.Host+": ")
 				}
 				all = append(all, f)
 			}
@@ -130,8 +130,8 @@ func failures(about func(error) (check.Finding, bool)) func(*checkContext) []che
 	}
 }
 
-// connectionFailed reports whether slipway cannot work on a host at all. Each
-// kind of such an error has a check of its own.
+// connectionFailed reports whether an error means that slipway cannot work on the
+// host at all. Each kind has its own check.
 func connectionFailed(err error) bool {
 	var key *host.HostKeyError
 	return errors.As(err, &key) || errors.Is(err, host.ErrUnreachable) || errors.Is(err, host.ErrAuth) || errors.Is(err, host.ErrSudo)

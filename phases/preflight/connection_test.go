@@ -31,7 +31,7 @@ func connectionCases() []connectionCase {
 		{"an unknown host key", "ssh-hostkey", &key, "SHA256:abc", "--accept-new-host-keys"},
 		{"a changed host key", "ssh-hostkey", &changed, "known_hosts:7 has another one", "ssh-keygen -R 192.0.2.21"},
 		{"a host key of another type", "ssh-hostkey-type", &otherType, "offers ssh-ed25519 SHA256:abc, but known_hosts:7 has only ssh-rsa", "ssh-keygen -R 192.0.2.21"},
-		{"sudo wants a password", "sudo-password", fmt.Errorf("w-1: %w: a password is required", host.ErrSudo), "a password is required", "--ask-sudo-password"},
+		{"sudo requires a password", "sudo-password", fmt.Errorf("w-1: %w: a password is required", host.ErrSudo), "a password is required", "--ask-sudo-password"},
 		{"an account without a shell", "ssh-output", errors.New("w-1: facts: incomplete"), "facts: incomplete", "uname -m"},
 	}
 }
@@ -43,7 +43,8 @@ func TestEachFailureOfTheConnectionHasItsCheck(t *testing.T) {
 			t.Parallel()
 			fixture := workflowtest.New(t, two)
 			fixture.Hosts.All[1].SetFacts(nil)
-			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, failed: map[string]error{"w-1": test.err}, unmeasured: "no packets in this test"}
+			fixture.Hosts.All[1].SetUnreachable(test.err)
+			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "no packets in this test"}
 			report := cc.report(Selection{})
 			complete(t, report)
 			errs := report.Findings(check.Error)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -93,7 +92,7 @@ func docsPage(t *testing.T) []byte {
 			if d.Kind != kind {
 				continue
 			}
-			fmt.Fprintf(&b, "\n### %s\n\n%s (%s). %s %s\n\n", d.Name, strings.ToUpper(d.Title[:1])+d.Title[1:], d.Severity, d.Looks, d.Why)
+			fmt.Fprintf(&b, "\n### %s\n\n**%s** (%s). %s %s\n\n", d.Name, d.Title, d.Severity, d.Looks, d.Why)
 			for _, line := range d.Manual {
 				fmt.Fprintf(&b, "    %s\n", line)
 			}

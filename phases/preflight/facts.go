@@ -16,8 +16,8 @@ import (
 	"slipway.io/slipway/templates"
 )
 
-// Facts reads the facts of each host. That a host cannot be reached is one of
-// them: preflight decides whether the run may go on without it.
+// Facts reads the facts of each host. It records that a host is unreachable, and
+// does not fail: preflight decides whether the run continues without the host.
 func Facts() workflow.Phase {
 	return workflow.Phase{
 		Name:     "facts",
@@ -53,27 +53,28 @@ func read(ctx context.Context, h host.Host) (*facts.Facts, error) {
 // atOnce bounds the hosts that are read at the same time.
 const atOnce = 64
 
-// readAll reads the facts of all hosts. It returns the errors by host.
-func readAll(ctx context.Context, hosts *workflow.Hosts) map[string]error {
-	errs := make([]error, len(hosts.All))
+// readAll reads the facts of all hosts, or records why it cannot. The hosts that it
+// returns are copies: one that is unreachable is a finding of the report, and does
+// not fail the run.
+func readAll(ctx context.Context, hosts *workflow.Hosts) *workflow.Hosts {
+	all := &workflow.Hosts{}
 	var group errgroup.Group
 	group.SetLimit(atOnce)
-	for i, m := range hosts.All {
+	for _, original := range hosts.All {
+		h := &workflow.Host{Config: original.Config, Conn: original.Conn}
+		all.All = append(all.All, h)
 		group.Go(func() error {
-			found, err := read(ctx, m.Conn)
-			m.SetFacts(found)
-			errs[i] = err
+			found, err := read(ctx, h.Conn)
+			if err != nil {
+				h.SetUnreachable(err)
+				return nil
+			}
+			h.SetFacts(found)
 			return nil
 		})
 	}
-	_ = group.Wait()
-	failed := map[string]error{}
-	for i, m := range hosts.All {
-		if errs[i] != nil {
-			failed[m.Config.Name] = errs[i]
-		}
-	}
-	return failed
+	_ = group.Wait() // an error is a fact of the host
+	return all
 }
 
 // Bundle verifies every file of the bundle before it is used.

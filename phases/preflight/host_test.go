@@ -18,7 +18,7 @@ import (
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
 
-// fault is one that is planted into the facts of w-1, or into the inventory.
+// fault changes the facts of w-1 or the inventory so that a check finds something.
 type fault struct {
 	name string
 	// more is added to the inventory, with and without the fault.
@@ -34,7 +34,7 @@ type fault struct {
 func hostFaults(t *testing.T) map[string][]fault {
 	bad, warn, info, unknown := []check.Severity{check.Error}, []check.Severity{check.Warning}, []check.Severity{check.Info}, []check.Severity{check.Unknown}
 	longhorn := "preflight: {expect: [{name: longhorn}]}\n"
-	// ready is what longhorn needs; change takes something away.
+	// ready sets up what Longhorn needs, and then makes a change.
 	ready := func(change func(*facts.Facts)) func(*facts.Facts) {
 		return func(f *facts.Facts) {
 			f.Commands = append(f.Commands, "iscsiadm", "mount.nfs")
@@ -61,6 +61,10 @@ func hostFaults(t *testing.T) map[string][]fault {
 			{"SELinux that only reports", "", func(f *facts.Facts) { f.SELinux = "permissive" }, nil, "", ""},
 		},
 		"architecture": {{"another architecture", "", func(f *facts.Facts) { f.Arch = "riscv64" }, bad, "riscv64", "amd64 or arm64"}},
+		"tar": {
+			{"not installed", "", func(f *facts.Facts) { f.Commands = nil }, bad, "tar is not installed", "apt-get install -y tar"},
+			{"not installed on Rocky", "", func(f *facts.Facts) { f.OS.ID, f.Commands = "rocky", nil }, bad, "tar is not installed", "dnf install -y tar"},
+		},
 		"cgroup-v1": {
 			{"cgroup v1", "", func(f *facts.Facts) { f.CgroupVersion = 1 }, bad, "cgroup v1", "failCgroupV1: false"},
 			{"nothing is known", "", func(f *facts.Facts) { f.CgroupVersion = 0 }, unknown, "cannot be read", "stat -fc"},
@@ -113,7 +117,7 @@ func hostFaults(t *testing.T) map[string][]fault {
 			{"a large disk, fairly full", "", func(f *facts.Facts) { disk(f, "/var/lib/kubelet").FreeMiB = 4999 }, bad, "4999 of 50000 MiB free on /: below kubelet's nodefs.available of 10% (5000)", "evictionHard: {nodefs.available: SIZE}"},
 			{"few inodes", "", func(f *facts.Facts) { disk(f, "/var/lib/kubelet").FreeInodes = 49 }, bad, "49 of 1000 inodes", "nodefs.inodesFree"},
 			{"few inodes for images", "", func(f *facts.Facts) { disk(f, "/var/lib/containerd").FreeInodes = 49 }, bad, "49 of 1000 inodes", "imagefs.inodesFree"},
-			{"images that would be collected", "kubernetes: {kubeletConfiguration: {imageGCHighThresholdPercent: 20}}\n", none, bad, "20 % of / are used; kubelet removes images above 20 %", "imageGCHighThresholdPercent: 100"},
+			{"images that would be collected", "kubernetes: {kubeletConfiguration: {imageGCHighThresholdPercent: 20}}\n", none, bad, "20 % of / is used; kubelet removes images above 20 %", "imageGCHighThresholdPercent: 100"},
 			{"images that just stay", "kubernetes: {kubeletConfiguration: {imageGCHighThresholdPercent: 21}}\n", none, nil, "", ""},
 			{"images that are never collected", "kubernetes: {kubeletConfiguration: {imageGCHighThresholdPercent: 100, evictionHard: {nodefs.available: \"0%\"}}}\n", func(f *facts.Facts) { disk(f, "/var/lib/containerd").FreeMiB = 0 }, nil, "", ""},
 			{"a size in decimal units", "kubernetes: {kubeletConfiguration: {evictionHard: {nodefs.available: 5G}}}\n", func(f *facts.Facts) { disk(f, "/var/lib/kubelet").FreeMiB = 4768 }, bad, "4768 MiB free on /: below kubelet's nodefs.available of 5G", "evictionHard"},
@@ -287,7 +291,7 @@ func disk(f *facts.Facts, path string) *facts.Disk {
 	panic("no disk " + path)
 }
 
-// certificate plants one that ends after a time.
+// certificate adds one to the facts that expires after the given time.
 func certificate(t *testing.T, left time.Duration) func(*facts.Facts) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -338,7 +342,7 @@ func TestEachCheckOfAHostFindsItsFaultAndNoOther(t *testing.T) {
 	}
 }
 
-func TestOrdinaryMachinesGiveNothing(t *testing.T) {
+func TestOrdinaryHostsHaveNoFindings(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, two)
 	if found := told(reportOf(fixture)); len(found) > 0 {
@@ -346,7 +350,7 @@ func TestOrdinaryMachinesGiveNothing(t *testing.T) {
 	}
 }
 
-// No check without a fault that lets it fire.
+// Each check has a test in which it finds something.
 func TestEachCheckHasAFault(t *testing.T) {
 	t.Parallel()
 	fires := map[string]bool{
@@ -374,7 +378,7 @@ func TestEachCheckHasAFault(t *testing.T) {
 	for _, c := range Checks() {
 		known[c.Name] = true
 		if !fires[c.Name] {
-			t.Errorf("no test lets %s fire", c.Name)
+			t.Errorf("%s has no findings in any test", c.Name)
 		}
 	}
 	for name := range fires {

@@ -147,7 +147,7 @@ func version(cc *checkContext) []check.Finding {
 	}}
 }
 
-// controlPlanes: joining further control planes is not there yet.
+// controlPlanes: slipway cannot join further control planes yet.
 func controlPlanes(cc *checkContext) []check.Finding {
 	n := len(cc.cluster.ControlPlanes())
 	if n <= 1 {
@@ -191,7 +191,7 @@ func clockSkew(cc *checkContext) []check.Finding {
 			})
 			continue
 		}
-		// A container has its computer's clock.
+		// A container uses the clock of its computer.
 		if f := m.Facts(); !f.Active(timeSync...) && !f.Exists(facts.SystemdInContainer) {
 			found = append(found, check.Finding{
 				Host: m.Config.Name, Severity: check.Warning,
@@ -203,7 +203,7 @@ func clockSkew(cc *checkContext) []check.Finding {
 	return found
 }
 
-// timeSync are the units that keep a clock right; facts.sh reads their state.
+// timeSync lists the units of time services; facts.sh reads their state.
 var timeSync = []string{
 	"systemd-timesyncd.service", "chrony.service", "chronyd.service", "ntp.service", "ntpd.service", "ntpsec.service",
 }

@@ -32,7 +32,7 @@ func reportOf(fixture *workflowtest.Fixture) *check.Report {
 	return cc.report(Selection{})
 }
 
-// told is what a report found, as "check host severity".
+// told lists the findings of a report as "check host severity".
 func told(report *check.Report) []string {
 	var all []string
 	for _, c := range report.Checks {
@@ -120,7 +120,7 @@ func hostsCases() []hostsCase {
 			f.Routes = append(f.Routes, facts.Route{Destination: prefix("10.244.0.0/16"), Interface: "eth0"})
 		}), []string{"cidr-overlap w-1 error"}},
 		{"volumes without nodes", "preflight: {expect: [{name: longhorn}], ignore: []}", both(func(f *facts.Facts) {
-			f.Commands, f.ActiveUnits, f.Existing = []string{"iscsiadm", "mount.nfs"}, append(f.ActiveUnits, "iscsid.service"), []facts.Path{"/etc/iscsi/initiatorname.iscsi"}
+			f.Commands, f.ActiveUnits, f.Existing = append(f.Commands, "iscsiadm", "mount.nfs"), append(f.ActiveUnits, "iscsid.service"), []facts.Path{"/etc/iscsi/initiatorname.iscsi"}
 			f.Modules = append(f.Modules, "iscsi_tcp")
 		}), []string{"replicas  warning"}},
 		{"an ingress that is retired", "preflight: {expect: [{name: ingress-nginx}]}", func(*workflowtest.Fixture) {}, []string{"ingress-nginx-retired  warning"}},
@@ -179,7 +179,7 @@ hosts:
 	}
 }
 
-func TestClockSkewIsMeasuredAgainstMostMachines(t *testing.T) {
+func TestClockSkewIsMeasuredAgainstTheMedianOfAllHosts(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, two+"  - {name: w-2, address: 192.0.2.22}\n")
 	fixture.Facts("cp-1").Skew = time.Hour
@@ -188,7 +188,7 @@ func TestClockSkewIsMeasuredAgainstMostMachines(t *testing.T) {
 	}
 }
 
-func TestAnEvenNumberOfControlPlanesIsToldThoughTheInventoryAllowsIt(t *testing.T) {
+func TestAnEvenNumberOfControlPlanesIsReportedAlthoughTheInventoryAllowsIt(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, `
 controlPlane: {endpoint: api.example}

@@ -69,7 +69,7 @@ func kernel(cc *checkContext) []check.Finding {
 	})(cc)
 }
 
-// has says whether the kernel has the module, or can load it.
+// has reports whether the kernel has the module, or can load it.
 func has(f *facts.Facts, module string) bool {
 	return f.Module(module) || slices.Contains(f.Loadable, module)
 }
@@ -103,7 +103,7 @@ func ipForward(_ config.Host, f *facts.Facts) []check.Finding {
 	case value == "1":
 		return nil
 	case hasJournal(f):
-		// No error: that would keep apply from setting it.
+		// An error would prevent apply from setting it.
 		return []check.Finding{{Evidence: "net.ipv4.ip_forward is " + value + " on a node of the cluster", Fix: "slipway apply; find what sets it: grep -r ip_forward /etc/sysctl.*"}}
 	default:
 		return []check.Finding{{Severity: check.Info, Evidence: "net.ipv4.ip_forward is " + value, Fix: "nothing: slipway sets it persistently"}}

@@ -14,7 +14,7 @@ import (
 	"slipway.io/slipway/provision/report/check"
 )
 
-// LabSpec is the lab that the computer has to run.
+// LabSpec describes the lab to run on the computer.
 type LabSpec struct {
 	// Facts of the computer; nil: they are read.
 	Facts *localhost.Facts

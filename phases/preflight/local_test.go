@@ -110,7 +110,7 @@ func want() LabSpec {
 	return LabSpec{Machines: 3, MemoryMiB: 2048, DiskMiB: 8192, Range: netip.MustParsePrefix("172.16.16.0/24"), Bundle: "/bundle", Download: "https://releases.example/"}
 }
 
-// localFault is something wrong with a computer, what is found ("check
+// localFault is a fault of a computer, the expected findings ("check
 // severity"), and what the finding says.
 type localFault struct {
 	name          string
@@ -120,7 +120,7 @@ type localFault struct {
 	evidence, fix string
 }
 
-// localFaults let the checks of a computer fire.
+// localFaults are the faults that the checks of a computer find.
 func localFaults() []localFault {
 	return []localFault{
 		{"a fit laptop", laptop, func(*computer, *LabSpec) {}, nil, "", ""},
@@ -208,12 +208,12 @@ func TestEachCheckOfAComputerFindsItsFault(t *testing.T) {
 	}
 	for _, c := range LocalChecks() {
 		if !fired[c.Name] {
-			t.Errorf("no fault lets %s fire", c.Name)
+			t.Errorf("%s has no findings in any test", c.Name)
 		}
 	}
 }
 
-func TestThisComputerIsLookedAtWithoutAPacket(t *testing.T) {
+func TestLocalhostIsCheckedWithoutSendingPackets(t *testing.T) {
 	t.Parallel()
 	report, err := RunLocal(t.Context(), localhost.Current{}, want(), Selection{Skip: []string{"downloads"}})
 	if err != nil || len(report.Checks) != len(LocalChecks()) || report.Status() == check.Skipped {

@@ -113,8 +113,8 @@ func (cc *checkContext) onLink(a netip.Addr) bool {
 	return false
 }
 
-// virtualAddress is the endpoint's, if it is an address of no host, and no
-// host is installed yet.
+// virtualAddress returns the address of the endpoint if no host has it and no host
+// is installed yet.
 func (cc *checkContext) virtualAddress() (netip.Addr, bool) {
 	vip, err := netip.ParseAddr(cc.cluster.EndpointHost())
 	if err != nil || !cc.onLink(vip) {
@@ -131,7 +131,7 @@ func (cc *checkContext) virtualAddress() (netip.Addr, bool) {
 // pools are the load balancer's addresses.
 func (cc *checkContext) pools() []config.AddressRange { return cc.cluster.Pools() }
 
-// clusterRange is a range of the cluster's own, with its field.
+// clusterRange is an address range of the cluster and its field in the inventory.
 type clusterRange struct {
 	field  string
 	prefix netip.Prefix

@@ -21,7 +21,7 @@ func networkChecks() []Check {
 			Description: check.Description{
 				Name: "firewall", Title: "no firewall blocks the cluster", Kind: check.Host, Severity: check.Warning,
 				Looks: "ufw, firewalld, and iptables and nftables policies that drop incoming packets.",
-				Why:   "A firewall without the cluster's ports gives \"no route to host\" and DNS time-outs. The check mesh shows which ports are closed.",
+				Why:   "A firewall without the cluster's ports gives \"no route to host\" and DNS timeouts. The check mesh shows which ports are closed.",
 				Manual: []string{
 					"ufw status; firewall-cmd --state; iptables -S INPUT; nft list ruleset",
 					"ufw allow PORT/tcp    # or: firewall-cmd --permanent --add-port=PORT/tcp && firewall-cmd --reload",
@@ -111,7 +111,8 @@ func firewalls(f *facts.Facts) []string {
 	return f.Firewalls
 }
 
-// openPorts is the command that lets in what this cluster needs on a host.
+// openPorts returns the command that opens the ports that this cluster needs on a
+// host.
 func (cc *checkContext) openPorts(firewall, host string) string {
 	var ports []distro.Port
 	for _, need := range cc.needs() {

@@ -29,7 +29,7 @@ const (
 // vxlanOverhead is what VXLAN over IPv4 adds to a packet, in bytes.
 const vxlanOverhead = 50
 
-// pairChecks judge what was measured between the hosts with real packets.
+// pairChecks evaluate what real packets measured between the hosts.
 func pairChecks() []Check {
 	return []Check{
 		{

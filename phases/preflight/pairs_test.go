@@ -112,7 +112,7 @@ func TestChecksOfPairs(t *testing.T) {
 	}
 }
 
-func TestWhatCouldNotBeMeasuredIsUnknownAndWhatWasLeftOutSkipped(t *testing.T) {
+func TestFailedMeasurementsAreUnknownAndOmittedOnesSkipped(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		err  error

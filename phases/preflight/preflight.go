@@ -69,8 +69,7 @@ func preflightWith(probe prober) workflow.Phase {
 		NeedsAll: []string{"facts", "bundle"},
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			cc := &checkContext{cluster: s.Cluster(), probe: probe, version: s.Bundle().Manifest().Kubernetes}
-			cc.hosts, cc.failed = hostsRead(s.Hosts())
+			cc := &checkContext{cluster: s.Cluster(), hosts: hostsRead(s.Hosts()), probe: probe, version: s.Bundle().Manifest().Kubernetes}
 			cc.readEtcd(ctx)
 			if slices.ContainsFunc(cc.reachable(), func(m *workflow.Host) bool { return !installed(m.Facts()) }) {
 				cc.measure(ctx, Selection{})
@@ -85,17 +84,11 @@ func preflightWith(probe prober) workflow.Phase {
 	}
 }
 
-// hostsRead returns the hosts whose facts the run has read, or tried to read,
-// and the errors of the unreachable ones.
-func hostsRead(all *workflow.Hosts) (*workflow.Hosts, map[string]error) {
-	failed := map[string]error{}
-	read := all.Where(func(h *workflow.Host) bool {
-		if err := h.Unreachable(); err != nil {
-			failed[h.Config.Name] = err
-		}
+// hostsRead returns the hosts that the run has read, or tried to read.
+func hostsRead(all *workflow.Hosts) *workflow.Hosts {
+	return &workflow.Hosts{All: all.Where(func(h *workflow.Host) bool {
 		return h.Facts() != nil || h.Unreachable() != nil
-	})
-	return &workflow.Hosts{All: read}, failed
+	})}
 }
 
 // verdict notes the findings that do not stop the run, and returns those that
@@ -114,8 +107,9 @@ func (cc *checkContext) verdict(s *workflow.Step, report *check.Report) error {
 		return nil
 	}
 	found := &FindingsError{Findings: errs}
-	for _, f := range errs {
-		if err := cc.failed[f.Host]; err != nil {
+	for _, h := range cc.hosts.All {
+		reported := slices.ContainsFunc(errs, func(f check.Finding) bool { return f.Host == h.Config.Name })
+		if err := h.Unreachable(); err != nil && reported {
 			found.Unreachable = append(found.Unreachable, err)
 		}
 	}

@@ -148,11 +148,11 @@ func TestPreflightChecksOnlyHostsThatTheRunHasRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	if notes := fixture.Notes(); notes != nil {
-		t.Errorf("it says of a host that does not matter: %q", notes)
+		t.Errorf("notes about a host that the run does not read: %q", notes)
 	}
 }
 
-func TestFactsAreReadFromEveryMachine(t *testing.T) {
+func TestFactsAreReadFromEveryHost(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, two)
 	args := facts.Arguments()

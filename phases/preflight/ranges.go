@@ -10,8 +10,8 @@ import (
 	"slipway.io/slipway/provision/report/check"
 )
 
-// cidrOverlap: a range of the cluster that meets a route or a resolver of a
-// host loses traffic to one of the two.
+// cidrOverlap: if a range of the cluster overlaps a route or a name server of a
+// host, traffic to one of them is lost.
 func cidrOverlap(cc *checkContext) []check.Finding {
 	ranges := []struct {
 		field, cidr string
@@ -40,14 +40,13 @@ func cidrOverlap(cc *checkContext) []check.Finding {
 	return found
 }
 
-// The ranges that are proposed in place of one that is taken, the usual ones
-// of the field first.
+// The ranges to propose instead of one that is in use, the defaults first.
 var (
 	podRanges     = []string{"10.244.0.0/16", "192.168.0.0/16", "10.42.0.0/16", "172.28.0.0/16", "10.200.0.0/16", "100.64.0.0/16"}
 	serviceRanges = []string{"10.96.0.0/12", "10.43.0.0/16", "172.30.0.0/16", "192.168.192.0/20", "10.201.0.0/16", "100.65.0.0/16"}
 )
 
-// propose is the first range that meets nothing on any host.
+// propose returns the first range that overlaps nothing on any host.
 func (cc *checkContext) propose(field string, candidates []string, other netip.Prefix) string {
 	for _, text := range candidates {
 		if candidate := netip.MustParsePrefix(text); !candidate.Overlaps(other) && cc.free(candidate) {
@@ -74,7 +73,7 @@ func (cc *checkContext) free(candidate netip.Prefix) bool {
 	return true
 }
 
-// meets says what of a host lies in a range.
+// meets lists the routes and name servers of a host that overlap a range.
 func meets(prefix netip.Prefix, f *facts.Facts, backend string) []string {
 	var all []string
 	for _, r := range f.Routes {
@@ -90,8 +89,9 @@ func meets(prefix netip.Prefix, f *facts.Facts, backend string) []string {
 	return all
 }
 
-// ownRoute says whether a cluster of ours made the route: one over the CNI's
-// interfaces, or host-gw's to another node's part of the range.
+// ownRoute reports whether the route belongs to the pod network of this cluster: it
+// uses an interface of the CNI, or leads to another node's part of the range
+// (host-gw).
 func ownRoute(r facts.Route, prefix netip.Prefix, f *facts.Facts, backend string) bool {
 	for _, name := range []string{"cni", "flannel", "cali"} {
 		if strings.HasPrefix(r.Interface, name) {

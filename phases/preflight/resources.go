@@ -102,9 +102,9 @@ func diskSpace(_ config.Host, f *facts.Facts) []check.Finding {
 	return found
 }
 
-// threshold is one of kubelet's, and the path whose file system it is about.
-// The values are those that kubelet has without a setting of one's own
-// (kubelet.config.k8s.io/v1beta1, evictionHard).
+// threshold is an eviction threshold of kubelet and the path whose file system it
+// watches. The values are kubelet's defaults (kubelet.config.k8s.io/v1beta1,
+// evictionHard).
 type threshold struct {
 	signal, path, value string
 	inodes              bool
@@ -127,7 +127,7 @@ func diskPressure(cc *checkContext) []check.Finding {
 	return eachHost(func(_ config.Host, f *facts.Facts) []check.Finding {
 		var found []check.Finding
 		for _, t := range thresholds {
-			// One threshold of one's own switches the others off.
+			// An inventory that sets one threshold turns the other defaults off.
 			if value, set := own[t.signal].(string); set || own != nil && !merged {
 				t.value = value
 			}
@@ -148,7 +148,7 @@ func diskPressure(cc *checkContext) []check.Finding {
 			}
 			if used := 100 - d.FreeMiB*100/d.SizeMiB; used >= percent {
 				found = append(found, check.Finding{
-					Evidence: fmt.Sprintf("%d %% of %s are used; kubelet removes images above %d %%", used, d.MountPoint, percent),
+					Evidence: fmt.Sprintf("%d %% of %s is used; kubelet removes images above %d %%", used, d.MountPoint, percent),
 					Fix:      "free some space there, or set kubernetes.kubeletConfiguration.imageGCHighThresholdPercent: 100",
 				})
 			}
@@ -157,7 +157,7 @@ func diskPressure(cc *checkContext) []check.Finding {
 	})(cc)
 }
 
-// number is a whole number of the inventory's YAML, or the one given.
+// number returns a whole number of the inventory's YAML, or otherwise.
 func number(value any, otherwise int) int {
 	switch n := value.(type) {
 	case int64:

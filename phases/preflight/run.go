@@ -84,8 +84,7 @@ func Describe() []check.Description {
 // of the context.
 func Run(ctx context.Context, cluster *config.Cluster, hosts *workflow.Hosts, o Options) (*check.Report, error) {
 	started := time.Now()
-	cc := &checkContext{cluster: cluster, hosts: hosts, version: o.Version, bundleErr: o.BundleErr, probe: netprobe.Probe}
-	cc.failed = readAll(ctx, hosts)
+	cc := &checkContext{cluster: cluster, hosts: readAll(ctx, hosts), version: o.Version, bundleErr: o.BundleErr, probe: netprobe.Probe}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

@@ -58,7 +58,7 @@ func TestSelection(t *testing.T) {
 	}
 }
 
-func TestASelectionNamesChecksThatThereAre(t *testing.T) {
+func TestASelectionNamesChecksThatExist(t *testing.T) {
 	t.Parallel()
 	if err := (Selection{Only: []string{"mesh"}, Skip: []string{"swap-returns"}}).Validate(); err != nil {
 		t.Error(err)
@@ -70,8 +70,9 @@ func TestASelectionNamesChecksThatThereAre(t *testing.T) {
 	}
 }
 
-// An unreachable host does not affect the checks of the others.
-func TestLookGoesOnWithoutAMachine(t *testing.T) {
+// An unreachable host does not affect the checks of the others, and does not fail
+// the run: it is a finding.
+func TestRunReportsAnUnreachableHostAndChecksTheOthers(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, two)
 	for _, m := range fixture.Hosts.All {
@@ -90,9 +91,12 @@ func TestLookGoesOnWithoutAMachine(t *testing.T) {
 	if report.Status() != check.Error || report.Seconds <= 0 || len(report.Hosts) != 2 {
 		t.Errorf("got %+v", report)
 	}
+	if err := fixture.Hosts.All[1].Unreachable(); err != nil {
+		t.Errorf("the run fails with %v", err)
+	}
 }
 
-func TestABundleThatCannotBeUsedIsAFindingAmongOthers(t *testing.T) {
+func TestAnUnusableBundleIsAFinding(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, two)
 	fixture.Facts("w-1").Arch = "riscv64"
@@ -102,7 +106,7 @@ func TestABundleThatCannotBeUsedIsAFindingAmongOthers(t *testing.T) {
 	}
 }
 
-func TestLookEndsWithItsContext(t *testing.T) {
+func TestRunEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

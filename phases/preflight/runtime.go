@@ -108,9 +108,9 @@ const (
 	criV2     = "io.containerd.grpc.v1.cri"
 )
 
-// drift is a finding about containerd. On a host with a journal it has the
-// severity of its check, which is a warning: an error would keep apply from
-// fixing the host, or from resuming. Elsewhere slipway replaces containerd.
+// drift returns a finding about containerd. On a host with a journal it is a
+// warning: an error would prevent apply from repairing the host. On other hosts
+// slipway replaces containerd.
 func drift(f *facts.Facts, evidence string) []check.Finding {
 	if hasJournal(f) {
 		return []check.Finding{{Evidence: evidence, Fix: "slipway apply"}}

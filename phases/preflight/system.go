@@ -2,8 +2,6 @@ package preflight
 
 import (
 	"fmt"
-	"net/netip"
-	"net/url"
 	"strings"
 
 	"slipway.io/slipway/provision/config"
@@ -12,7 +10,7 @@ import (
 	"slipway.io/slipway/provision/report/check"
 )
 
-// systemChecks are about the operating system and what else works on it.
+// systemChecks are about the operating system and the programs that run on it.
 func systemChecks() []Check {
 	return []Check{
 		{
@@ -37,8 +35,8 @@ func systemChecks() []Check {
 			Description: check.Description{
 				Name: "selinux", Title: "SELinux is not enforcing", Kind: check.Host, Severity: check.Warning,
 				Looks: "/sys/fs/selinux/enforce.",
-				Why: "kubeadm requires permissive mode: the policy of the distribution knows neither its kubelet nor the containerd that " +
-					"slipway brings, and pods that use files of the host are denied them.",
+				Why: "kubeadm requires permissive mode: the policy of the distribution does not cover the kubelet and the containerd that " +
+					"slipway installs, and denies pods access to files of the host.",
 				Manual: []string{"getenforce", permissive},
 			},
 			run: eachHost(selinux),
@@ -51,6 +49,15 @@ func systemChecks() []Check {
 				Manual: []string{"uname -m"},
 			},
 			run: eachHost(architecture),
+		},
+		{
+			Description: check.Description{
+				Name: "tar", Title: "tar is installed", Kind: check.Host, Severity: check.Error,
+				Looks:  "The program tar on the PATH.",
+				Why:    "slipway uploads binaries in a tar stream, which the host extracts.",
+				Manual: []string{"command -v tar", "apt-get install -y tar    # dnf install -y tar on RHEL-like systems"},
+			},
+			run: eachHost(tar),
 		},
 		{
 			Description: check.Description{
@@ -97,15 +104,7 @@ func systemChecks() []Check {
 			},
 			run: eachHost(inotify),
 		},
-		{
-			Description: check.Description{
-				Name: "proxy", Title: "the proxy does not handle cluster traffic", Kind: check.Host, Severity: check.Error,
-				Looks:  "http_proxy, https_proxy and no_proxy in /etc/environment and in systemd's environment.",
-				Why:    "With a proxy for the cluster's own addresses, kubeadm init hangs and webhooks fail.",
-				Manual: []string{"systemctl show-environment; cat /etc/environment", "echo 'NO_PROXY=...' >> /etc/environment"},
-			},
-			run: proxy,
-		},
+		proxyCheck(),
 	}
 }
 
@@ -121,6 +120,13 @@ func architecture(_ config.Host, f *facts.Facts) []check.Finding {
 		return nil
 	}
 	return []check.Finding{{Evidence: "the architecture is " + f.Arch, Fix: "use amd64 or arm64 hosts"}}
+}
+
+func tar(_ config.Host, f *facts.Facts) []check.Finding {
+	if f.Command("tar") {
+		return nil
+	}
+	return []check.Finding{{Evidence: "tar is not installed", Fix: install(f, distro.Tar)}}
 }
 
 // cgroupV1: kubelet refuses to start on cgroup v1 since 1.35 by default
@@ -145,7 +151,7 @@ func cgroupV1(cc *checkContext) []check.Finding {
 
 func distribution(_ config.Host, f *facts.Facts) []check.Finding {
 	if _, err := distro.Of(f.OS); err != nil {
-		return []check.Finding{{Evidence: err.Error(), Fix: "install one of those; or try it, with preflight.ignore and a reason in the inventory"}}
+		return []check.Finding{{Evidence: err.Error(), Fix: "use one of those, or ignore this check with preflight.ignore and a reason in the inventory"}}
 	}
 	return nil
 }
@@ -231,88 +237,5 @@ func inotify(_ config.Host, f *facts.Facts) []check.Finding {
 	return found
 }
 
-// proxy: whatever uses a proxy has to leave out the nodes, pods and services.
-func proxy(cc *checkContext) []check.Finding {
-	needed := cc.noProxy()
-	return eachHost(func(_ config.Host, f *facts.Facts) []check.Finding {
-		settings := f.Software.Proxy
-		used := settings["https_proxy"]
-		if used == "" {
-			used = settings["http_proxy"]
-		}
-		if used == "" {
-			return nil
-		}
-		var missing []string
-		for _, want := range needed {
-			if !exempt(settings["no_proxy"], want) {
-				missing = append(missing, want)
-			}
-		}
-		if len(missing) == 0 {
-			return nil
-		}
-		all := strings.Join(append(nonEmpty(settings["no_proxy"]), missing...), ",")
-		return []check.Finding{{
-			Evidence: fmt.Sprintf("the proxy %s is also used for %s", withoutPassword(used), names(missing)),
-			Fix:      "set in /etc/environment: NO_PROXY=" + all,
-		}}
-	})(cc)
-}
-
-// withoutPassword is a proxy's address as it may be shown.
-func withoutPassword(proxy string) string {
-	if u, err := url.Parse(proxy); err == nil {
-		return u.Redacted()
-	}
-	if i := strings.LastIndex(proxy, "@"); i >= 0 {
-		return "..." + proxy[i:]
-	}
-	return proxy
-}
-
-// noProxy is what must not go through a proxy.
-func (cc *checkContext) noProxy() []string {
-	all := []string{"127.0.0.1", cc.cluster.Network.PodSubnet, cc.cluster.Network.ServiceSubnet}
-	if endpoint := cc.cluster.EndpointHost(); endpoint != "" {
-		all = append(all, endpoint)
-	}
-	for _, m := range cc.reachable() {
-		if addr, err := m.NodeIP(); err == nil {
-			all = append(all, addr.String())
-		}
-	}
-	return all
-}
-
-// exempt says whether a no_proxy list has an address, name or range, or a
-// range that holds it.
-func exempt(noProxy, want string) bool {
-	for _, entry := range strings.Split(noProxy, ",") {
-		entry = strings.TrimSpace(entry)
-		if entry == "*" || entry == want {
-			return true
-		}
-		whole, err := netip.ParsePrefix(entry)
-		if err != nil {
-			continue
-		}
-		if a, err := netip.ParseAddr(want); err == nil && whole.Contains(a) {
-			return true
-		}
-		if p, err := netip.ParsePrefix(want); err == nil && whole.Bits() <= p.Bits() && whole.Contains(p.Addr()) {
-			return true
-		}
-	}
-	return false
-}
-
-func nonEmpty(s string) []string {
-	if s == "" {
-		return nil
-	}
-	return []string{s}
-}
-
-// hasJournal says whether slipway has worked on the host.
+// hasJournal reports whether slipway has worked on the host.
 func hasJournal(f *facts.Facts) bool { return f.Exists(facts.Journal) }

@@ -70,7 +70,7 @@ func TestTheLastChangeIsUndoneFirst(t *testing.T) {
 	})
 }
 
-func TestACommandThatCannotBeTakenBackIsSaid(t *testing.T) {
+func TestACommandThatCannotBeUndoneIsReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		fixture, fake := used(t)
@@ -99,7 +99,7 @@ func TestALostConnectionKeepsTheJournal(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		if asked := fake.Transcript(); strings.Contains(asked, "archive.sh") || strings.Contains(asked, "/etc/fstab") {
-			t.Errorf("goes on: %s", asked)
+			t.Errorf("it continues: %s", asked)
 		}
 	})
 }
@@ -114,7 +114,7 @@ func TestAPlanOfUndoChangesNothing(t *testing.T) {
 	}
 }
 
-func TestStopHandsKubeadmItsConfiguration(t *testing.T) {
+func TestStopPassesKubeadmItsConfiguration(t *testing.T) {
 	t.Parallel()
 	fixture, fake := used(t)
 	fake.ExpectRunScript("stop.sh", configFile).Returns("[reset] Stopping the kubelet service\n")
@@ -131,7 +131,7 @@ func TestTheNetworkIsRemoved(t *testing.T) {
 	fixture.MustApply(Network())
 }
 
-func TestAMachineThatSlipwayNeverHadIsLeftAlone(t *testing.T) {
+func TestAHostWithoutAJournalIsNotChanged(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, one)
 	fixture.Facts("cp-1").Existing = []facts.Path{"/etc/kubernetes/admin.conf"}

@@ -71,7 +71,7 @@ func write(t *testing.T, path, content string, mode fs.FileMode) {
 	}
 }
 
-func TestUndoScriptPutsBackWhatTheJournalKept(t *testing.T) {
+func TestUndoScriptRestoresWhatTheJournalSaved(t *testing.T) {
 	t.Parallel()
 	root, journal := t.TempDir(), t.TempDir()+"/journal"
 	write(t, root+"/etc/fstab", "swap\n", 0o640)
@@ -149,7 +149,7 @@ func TestUndoScriptLeavesFoldersThatOthersUse(t *testing.T) {
 	}
 }
 
-func TestUndoScriptTakesPathsAsTheyAre(t *testing.T) {
+func TestUndoScriptAcceptsAnyPath(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	odd := root + "/a b/$(touch x) *"

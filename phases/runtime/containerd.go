@@ -89,7 +89,7 @@ func installContainerd(ctx context.Context, s *workflow.Step) error {
 }
 
 // assert verifies the configuration that containerd has in effect: it ignores keys
-// of another version without an error. A plan has not written the file.
+// of another version without an error.
 func (w settings) assert(ctx context.Context, s *workflow.Step) error {
 	if s.Planning() {
 		return nil

@@ -86,7 +86,7 @@ func wanted(b *bundle.Bundle, role string) []bundle.Image {
 	return append(b.Images(role, "amd64"), b.AddonImages("flannel", role, "amd64")...)
 }
 
-// TestImagesOfAddons: those of addons come by a phase of their own, and only
+// The images of addons are imported by another phase, and only
 // if the inventory names the addon.
 func TestImagesOfAddons(t *testing.T) {
 	t.Parallel()
@@ -139,7 +139,7 @@ func TestImagesAreStreamedAndPinned(t *testing.T) {
 	fixture.MustApply(Images())
 }
 
-func TestImagesThatAreThereAreNotSentAgain(t *testing.T) {
+func TestExistingImagesAreNotSentAgain(t *testing.T) {
 	t.Parallel()
 	fixture, fake := installed(t, one, "ok\n")
 	var listed strings.Builder
@@ -165,7 +165,7 @@ func TestAnImportThatFailsIsAnError(t *testing.T) {
 	}
 }
 
-// What is wrong with the bundle is the cause, and says so.
+// The error of the bundle is the cause of the failure, and is in the message.
 func TestADamagedImageStopsTheImport(t *testing.T) {
 	t.Parallel()
 	fixture, fake := installed(t, one, "ok\n")

@@ -173,7 +173,7 @@ func dumpOf(t *testing.T, fake *hosttest.Fake) *hosttest.Expectation {
 	return fake.ExpectQuery("/usr/local/bin/containerd", "--config", configFile, "config", "dump").Returns(string(content))
 }
 
-func TestContainerdIsInstalledAndAskedWhatItHas(t *testing.T) {
+func TestContainerdIsInstalledAndItsConfigurationVerified(t *testing.T) {
 	t.Parallel()
 	fixture, fake := installed(t, one+"containerd: {mirrors: [{registry: docker.io, endpoints: [https://a.example]}]}\n", "containerd.service is not enabled\n")
 	fake.ExpectRunScript("start.sh", service)
@@ -194,7 +194,7 @@ func TestContainerdIsInstalledAndAskedWhatItHas(t *testing.T) {
 	}
 }
 
-func TestContainerdThatIgnoresItsFileIsSaid(t *testing.T) {
+func TestContainerdThatIgnoresItsFileIsAnError(t *testing.T) {
 	t.Parallel()
 	fixture, fake := installed(t, one+"containerd: {cgroupDriver: cgroupfs}\n", "ok\n")
 	dumpOf(t, fake)
@@ -204,7 +204,7 @@ func TestContainerdThatIgnoresItsFileIsSaid(t *testing.T) {
 	}
 }
 
-// The dump in a plan is that of the configuration before.
+// In a plan, the dump is that of the present configuration.
 func TestAPlanOfAnotherConfigurationIsNoError(t *testing.T) {
 	t.Parallel()
 	fixture, fake := installed(t, one+"containerd: {cgroupDriver: cgroupfs}\n", "ok\n")

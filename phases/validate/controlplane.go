@@ -35,7 +35,7 @@ func controlPlaneTasks(_ context.Context, r *run) []task {
 	return append(tasks, r.condition("coredns", kube.DeploymentReady(metav1.NamespaceSystem, "coredns")))
 }
 
-// externalEtcd says whether kubeadm's etcd.external is set.
+// externalEtcd reports whether kubeadm's etcd.external is set.
 func externalEtcd(clusterConfiguration map[string]any) bool {
 	etcd, _ := clusterConfiguration["etcd"].(map[string]any)
 	return etcd["external"] != nil

@@ -2,7 +2,6 @@ package validate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -107,4 +106,4 @@ func (f *fakeHarness) tearDown(ctx context.Context) error {
 	return nil
 }
 
-var errTimeout = errors.New("i/o timeout")
+var errTimeout = newRequestError("i/o timeout")

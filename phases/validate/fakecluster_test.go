@@ -21,7 +21,7 @@ import (
 type testCluster struct {
 	*kubetest.Server
 	t *testing.T
-	// proxy, if not nil, answers instead of agnhost and says whether it did.
+	// proxy, if not nil, answers instead of agnhost and reports whether it did.
 	proxy func(w http.ResponseWriter, pod string, r *http.Request) bool
 	// sick is a node whose test pod does not start.
 	sick string
@@ -71,7 +71,12 @@ status: {replicas: 1, updatedReplicas: 1, availableReplicas: 1}`
 
 func newTestCluster(t *testing.T) *testCluster {
 	t.Helper()
-	c := &testCluster{Server: kubetest.New(t), t: t, pods: make(map[string]string), files: make(map[string]string)}
+	return testClusterOn(t, kubetest.New(t))
+}
+
+func testClusterOn(t *testing.T, server *kubetest.Server) *testCluster {
+	t.Helper()
+	c := &testCluster{Server: server, t: t, pods: make(map[string]string), files: make(map[string]string)}
 	c.Put(clusterObjects)
 	for _, component := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"} {
 		c.Put(fmt.Sprintf(`{apiVersion: v1, kind: Pod, metadata: {name: %s-cp-1, namespace: kube-system},
@@ -84,7 +89,7 @@ func newTestCluster(t *testing.T) *testCluster {
 
 // run is a validation of the cluster as the inventory of two hosts describes it.
 func (c *testCluster) run() *run {
-	client, err := kube.New(c.Kubeconfig(""), nil)
+	client, err := kube.New(c.Kubeconfig(""), c.Dial)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -189,6 +194,9 @@ func (c *testCluster) dial(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"responses":[%q]}`, response)
 }
 
+// exitCode1 is the status of a command that failed.
+const exitCode1 = `{"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"1"}]}}`
+
 // exec answers like agnhost connect, agnhost --version, and the commands that
 // write and read a file of a volume.
 func (c *testCluster) exec(w http.ResponseWriter, r *http.Request) {
@@ -212,8 +220,9 @@ func (c *testCluster) exec(w http.ResponseWriter, r *http.Request) {
 	case argv[0] == "cat":
 		out = "\x01" + c.readFile(r.URL.Path)
 	case strings.Contains(command, "no-such-service"):
-		out = "\x02DNS: lookup no-such-service: no such host\n"
-		status = `{"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"1"}]}}`
+		out, status = "\x02DNS: lookup no-such-service: no such host\n", exitCode1
+	case strings.Contains(command, "no-answer"):
+		out, status = "\x02TIMEOUT\n", exitCode1
 	}
 	for _, message := range []string{out, "\x03" + status} {
 		if err := conn.WriteMessage(gorilla.BinaryMessage, []byte(message)); err != nil {

@@ -2,10 +2,12 @@ package validate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"slipway.io/slipway/provision/probe/httpprobe"
+	"slipway.io/slipway/provision/retry"
 )
 
 // The HTTP status codes that probes expect; phases do not import net/http.
@@ -53,7 +55,7 @@ func (f *fixture) sort(inventory []string) {
 	})
 }
 
-// isTestPod says whether the Services may answer with a pod of that name.
+// isTestPod reports whether the Services may answer with a pod of that name.
 func (f *fixture) isTestPod(name string) bool {
 	return name != "" && slices.ContainsFunc(f.nodes, func(node testNode) bool { return node.pod == name })
 }
@@ -73,7 +75,7 @@ func (n testNode) skip() error {
 	if n.failure == "" {
 		return nil
 	}
-	return skipError{"no test pod on " + n.name}
+	return skip("no test pod on " + n.name)
 }
 
 // podTasks report where test pods run.
@@ -82,7 +84,7 @@ func podTasks(_ context.Context, r *run) []task {
 	for _, node := range r.fixture.nodes {
 		tasks = append(tasks, task{target: node.name, try: func(context.Context) (string, error) {
 			if node.failure != "" {
-				return "", permanentError{node.failure}
+				return "", retry.Stop(errors.New(node.failure))
 			}
 			return fmt.Sprintf("%s at %s", node.pod, node.podIP), nil
 		}})

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/retry"
 	validatetmpl "slipway.io/slipway/templates/validate"
 )
 
@@ -118,31 +119,23 @@ func (n *namespaceHarness) readAddresses(ctx context.Context, f *fixture) error 
 // awaitPods waits until each node has a ready test pod, or the time is up. A node
 // that has none then has the reason.
 func (n *namespaceHarness) awaitPods(ctx context.Context, nodes []corev1.Node, say func(string)) []testNode {
-	ctx, cancel := context.WithTimeout(ctx, beforeDeadline(ctx, n.scale.extend(podTimeout)))
-	defer cancel()
-	last := ""
 	found := match(nodes, nil)
-	for {
+	_ = retry.Do(ctx, func(ctx context.Context) error {
 		pods, err := n.client.Clientset().CoreV1().Pods(n.namespace).List(ctx, metav1.ListOptions{})
-		message := ""
-		if err == nil {
-			found = match(nodes, pods.Items)
-			ready := len(slices.DeleteFunc(slices.Clone(found), func(node testNode) bool { return node.failure != "" }))
-			if ready == len(found) {
-				return found
-			}
-			message = fmt.Sprintf("test pods: %d of %d ready", ready, len(found))
-		} else if ctx.Err() == nil {
-			message = "test pods: " + err.Error()
+		if err != nil {
+			return fmt.Errorf("test pods: %w", err)
 		}
-		if message != "" && message != last {
-			say(message)
-			last = message
+		found = match(nodes, pods.Items)
+		ready := len(slices.DeleteFunc(slices.Clone(found), func(node testNode) bool { return node.failure != "" }))
+		if ready < len(found) {
+			return fmt.Errorf("test pods: %d of %d ready", ready, len(found))
 		}
-		if !pause(ctx, podInterval) {
-			return found
-		}
-	}
+		return nil
+	}, retry.Options{
+		Timeout: beforeDeadline(ctx, n.scale.extend(podTimeout)), Pause: retry.Every(podInterval),
+		Progress: func(err error) { say(err.Error()) },
+	}) // the nodes have the reasons
+	return found
 }
 
 // match finds the test pod of each node.
@@ -178,10 +171,10 @@ func (n *namespaceHarness) tearDown(ctx context.Context) error {
 // awaitVolumesGone waits until the volumes of the namespace are deleted: their
 // provisioner deletes them only while the cluster runs.
 func (n *namespaceHarness) awaitVolumesGone(ctx context.Context) error {
-	for {
+	return retry.Until(ctx, "the deletion of volumes", func(ctx context.Context) error {
 		volumes, err := n.client.Clientset().CoreV1().PersistentVolumes().List(ctx, metav1.ListOptions{})
 		if err != nil {
-			return fmt.Errorf("list the volumes of namespace %s: %w", n.namespace, err)
+			return retry.Stop(fmt.Errorf("list the volumes of namespace %s: %w", n.namespace, err))
 		}
 		var left []string
 		for _, v := range volumes.Items {
@@ -189,13 +182,11 @@ func (n *namespaceHarness) awaitVolumesGone(ctx context.Context) error {
 				left = append(left, v.Name)
 			}
 		}
-		if len(left) == 0 {
-			return nil
+		if len(left) > 0 {
+			return errors.New(strings.Join(left, ", "))
 		}
-		if !pause(ctx, retryInterval) {
-			return fmt.Errorf("timed out waiting for the deletion of the volumes %s", strings.Join(left, ", "))
-		}
-	}
+		return nil
+	}, retry.Options{Pause: retry.Every(retryInterval)})
 }
 
 func (n *namespaceHarness) deleteLeftovers(ctx context.Context) error {
@@ -216,13 +207,18 @@ func (n *namespaceHarness) deleteLeftovers(ctx context.Context) error {
 // delete retries until the API server accepts the deletion.
 func (n *namespaceHarness) delete(ctx context.Context, name string) error {
 	background := metav1.DeletePropagationBackground
-	for {
+	err := retry.Do(ctx, func(ctx context.Context) error {
 		err := n.client.Clientset().CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &background})
-		if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) { // a conflict: it is being deleted
+		switch {
+		case apierrors.IsNotFound(err), apierrors.IsConflict(err): // a conflict: it is being deleted
 			return nil
+		case apierrors.IsForbidden(err):
+			return retry.Stop(err)
 		}
-		if apierrors.IsForbidden(err) || !pause(ctx, retryInterval) {
-			return fmt.Errorf("delete namespace %s: %w", name, err)
-		}
+		return err
+	}, retry.Options{Pause: retry.Every(retryInterval)})
+	if err != nil {
+		return fmt.Errorf("delete namespace %s: %w", name, err)
 	}
+	return nil
 }

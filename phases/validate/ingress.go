@@ -61,7 +61,7 @@ func ingressAddon(c *config.Cluster) (addon config.Addon, class string, wanted b
 	return addon, class, wanted
 }
 
-// repels says whether taints keep the pods of an ingress away.
+// repels reports whether taints keep the pods of an ingress away.
 func repels(taints []config.Taint) bool {
 	return slices.ContainsFunc(taints, func(t config.Taint) bool { return t.Effect != "PreferNoSchedule" })
 }

@@ -225,7 +225,7 @@ func TestProbesInPods(t *testing.T) {
 	}
 }
 
-func TestAProbeIsTriedAgainUntilItSucceeds(t *testing.T) {
+func TestAProbeIsRetriedUntilItSucceeds(t *testing.T) {
 	t.Parallel()
 	r, network := testRun()
 	network.breaks = func(string, request) (*response, error) {
@@ -244,7 +244,7 @@ func TestAProbeIsTriedAgainUntilItSucceeds(t *testing.T) {
 	}
 }
 
-func TestAProbeGivesUpInTime(t *testing.T) {
+func TestAProbeFailsWhenItsTimeIsUp(t *testing.T) {
 	t.Parallel()
 	r, network := testRun()
 	network.breaks = func(string, request) (*response, error) { return nil, errTimeout }

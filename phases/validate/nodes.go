@@ -14,6 +14,7 @@ import (
 
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/retry"
 )
 
 // nodeTasks compare each host with its Node, and the Nodes with the hosts.
@@ -62,7 +63,7 @@ func (r *run) noOtherNodes(ctx context.Context) (string, error) {
 		}
 	}
 	if len(others) > 0 {
-		return "", permanentError{"registered, but not in the inventory: " + strings.Join(others, ", ")}
+		return "", retry.Stop(fmt.Errorf("registered, but not in the inventory: %s", strings.Join(others, ", ")))
 	}
 	return fmt.Sprintf("%d nodes, all in the inventory", len(nodes.Items)), nil
 }

@@ -2,6 +2,7 @@ package validate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -33,7 +34,7 @@ func (r *run) policy(ctx context.Context) (string, error) {
 		}
 	}
 	if len(ready) < 2 {
-		return "", skipError{"the probe needs two ready test pods"}
+		return "", skip("the probe needs two ready test pods")
 	}
 	allowed, denied := ready[0].pod, ready[1].pod
 	data := r.workload("policy")
@@ -55,8 +56,12 @@ func (r *run) policy(ctx context.Context) (string, error) {
 		if _, err := r.fixture.prober.send(ctx, allowed, q); err != nil {
 			return "", fmt.Errorf("the policy allows %s, but it gets no answer: %w", allowed, err)
 		}
-		if got, err := r.fixture.prober.send(ctx, denied, q); err == nil {
+		got, err := r.fixture.prober.send(ctx, denied, q)
+		switch {
+		case err == nil:
 			return "", fmt.Errorf("the policy denies %s, but it gets an answer from %s", denied, got.by())
+		case !errors.Is(err, errUnanswered):
+			return "", fmt.Errorf("the request of %s, which the policy denies, fails for another reason: %w", denied, err)
 		}
 		return fmt.Sprintf("%s is allowed, %s is denied", allowed, denied), nil
 	})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,8 +32,9 @@ const (
 
 // prober acts in a test pod, or on it.
 type prober interface {
-	// send has the pod send one request. If the resolver of the pod answers that
-	// the host does not exist, the error is an errNoSuchHost.
+	// send has the pod send one request. The error wraps errNoSuchHost if the
+	// resolver of the pod answers that the host does not exist, and errUnanswered if
+	// the host does not answer or refuses the connection.
 	send(ctx context.Context, pod string, q request) (response, error)
 	// exec runs a command in the pod and returns its standard output.
 	exec(ctx context.Context, pod string, argv ...string) (string, error)
@@ -77,8 +79,36 @@ func (a response) by() string {
 	return a.body
 }
 
-// errNoSuchHost: the resolver answered that the host does not exist.
-var errNoSuchHost = errors.New("no such host")
+var (
+	errNoSuchHost = errors.New("no such host")
+	errUnanswered = errors.New("timed out or refused")
+)
+
+// requestError is a failed request of a pod, in the words of agnhost.
+type requestError struct {
+	message string
+	// kind is errNoSuchHost, errUnanswered or nil.
+	kind error
+}
+
+func (e *requestError) Error() string { return e.message }
+func (e *requestError) Unwrap() error { return e.kind }
+
+// unanswered are the words of agnhost connect, and those of Go's net and net/http
+// that /dial of agnhost returns.
+var unanswered = []string{"TIMEOUT", "REFUSED", "i/o timeout", "Client.Timeout exceeded", "connection refused"}
+
+func newRequestError(message string) error {
+	e := &requestError{message: head(strings.TrimSpace(message), 400)}
+	switch {
+	case strings.HasSuffix(e.message, errNoSuchHost.Error()):
+		e.kind = errNoSuchHost
+	case strings.Contains(e.message, "lookup "): // it is the name server that does not answer
+	case slices.ContainsFunc(unanswered, func(words string) bool { return strings.Contains(e.message, words) }):
+		e.kind = errUnanswered
+	}
+	return e
+}
 
 // podProber requests /dial of agnhost through the proxy of the API server. Where
 // the API server cannot reach a pod, podProber runs agnhost connect in it
@@ -158,7 +188,7 @@ func (p *podProber) dial(parent context.Context, pod string, q request) (respons
 		Param("request", q.payload).Param("tries", "1").
 		DoRaw(ctx)
 	if apierrors.IsBadRequest(err) { // from agnhost: it could not resolve the host
-		return response{}, agnhostError(string(body))
+		return response{}, newRequestError(string(body))
 	}
 	if err != nil && parent.Err() != nil {
 		return response{}, err // cut short here, which says nothing about the pod
@@ -171,7 +201,7 @@ func (p *podProber) dial(parent context.Context, pod string, q request) (respons
 		return response{}, fmt.Errorf("decode the response of agnhost: %w: %q", err, head(string(body), 200))
 	}
 	if len(dialed.Errors) > 0 {
-		return response{}, errors.New(head(strings.Join(dialed.Errors, "; "), 400))
+		return response{}, newRequestError(strings.Join(dialed.Errors, "; "))
 	}
 	return response{body: strings.Join(dialed.Responses, "\n")}, nil
 }
@@ -186,19 +216,9 @@ func (p *podProber) connect(ctx context.Context, pod string, q request, why stri
 		[]string{"/agnhost", "connect", q.address(), "--protocol=" + protocol, "--timeout=" + connectTimeout}, nil)
 	var exit clientexec.CodeExitError
 	if errors.As(err, &exit) {
-		return response{}, agnhostError(strings.TrimSpace(string(stderr)))
+		return response{}, newRequestError(string(stderr))
 	}
 	return response{connectedOnly: why}, err
-}
-
-// agnhostError is an error from a message of agnhost. The resolver of Go says
-// "no such host" where the server answered NXDOMAIN.
-func agnhostError(message string) error {
-	message = head(strings.TrimSpace(message), 400)
-	if before, ok := strings.CutSuffix(message, errNoSuchHost.Error()); ok {
-		return fmt.Errorf("%s%w", before, errNoSuchHost)
-	}
-	return errors.New(message)
 }
 
 func (p *podProber) exec(ctx context.Context, pod string, argv ...string) (string, error) {

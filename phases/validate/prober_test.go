@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,22 +23,29 @@ func newTestProber(t *testing.T) (*podProber, *testCluster) {
 
 var service = request{protocol: "http", host: "10.96.7.7", port: 80, payload: "hostname"}
 
-func TestAgnhostsAnswersAreRead(t *testing.T) {
+func TestResponsesOfAgnhostAreRead(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		name       string
-		code       int
-		body       string
-		want       response
-		err        string
-		noSuchHost bool
+		name string
+		code int
+		body string
+		want response
+		err  string
+		kind error
 	}{
-		{"an response", 200, `{"responses":["probe-a"]}`, response{body: "probe-a"}, "", false},
-		{"no connection", 200, `{"errors":["dial tcp: i/o timeout"]}`, response{}, "dial tcp: i/o timeout", false},
-		{"no such name", 400, "host and/or port param are invalid. lookup x: no such host\n", response{}, "host and/or port param are invalid. lookup x: no such host", true},
-		{"no resolver", 400, "host and/or port param are invalid. lookup x: i/o timeout\n", response{}, "host and/or port param are invalid. lookup x: i/o timeout", false},
-		{"something else listens there", 200, "<html>", response{}, `decode the response of agnhost: invalid character '<' looking for beginning of value: "<html>"`, false},
-		{"the proxy fails", 503, "error trying to reach service: timeout", response{}, "the API server cannot reach the pod through its proxy: the server is currently unable to handle the request (get pods probe-a:8080): error trying to reach service: timeout", false},
+		{"a response", 200, `{"responses":["probe-a"]}`, response{body: "probe-a"}, "", nil},
+		{"no answer", 200, `{"errors":["dial tcp: i/o timeout"]}`, response{}, "dial tcp: i/o timeout", errUnanswered},
+		{
+			"no answer to a request", 200, `{"errors":["Get \"http://10.96.7.7:80/hostname\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"]}`,
+			response{},
+			`Get "http://10.96.7.7:80/hostname": context deadline exceeded (Client.Timeout exceeded while awaiting headers)`, errUnanswered,
+		},
+		{"a refused connection", 200, `{"errors":["dial tcp: connect: connection refused"]}`, response{}, "dial tcp: connect: connection refused", errUnanswered},
+		{"no route", 200, `{"errors":["dial tcp: connect: no route to host"]}`, response{}, "dial tcp: connect: no route to host", nil},
+		{"no such name", 400, "host and/or port param are invalid. lookup x: no such host\n", response{}, "host and/or port param are invalid. lookup x: no such host", errNoSuchHost},
+		{"no resolver", 400, "host and/or port param are invalid. lookup x: i/o timeout\n", response{}, "host and/or port param are invalid. lookup x: i/o timeout", nil},
+		{"something else listens there", 200, "<html>", response{}, `decode the response of agnhost: invalid character '<' looking for beginning of value: "<html>"`, nil},
+		{"the proxy fails", 503, "error trying to reach service: i/o timeout", response{}, "the API server cannot reach the pod through its proxy: the server is currently unable to handle the request (get pods probe-a:8080): error trying to reach service: i/o timeout", nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -45,7 +53,7 @@ func TestAgnhostsAnswersAreRead(t *testing.T) {
 			p, c := newTestProber(t)
 			c.proxy = func(w http.ResponseWriter, pod string, r *http.Request) bool {
 				if pod != "probe-a" || r.FormValue("port") != "80" || r.FormValue("protocol") != "http" {
-					t.Errorf("pod %s is asked for %s", pod, r.URL.RawQuery)
+					t.Errorf("pod %s received the request %s", pod, r.URL.RawQuery)
 				}
 				w.Header().Set("Content-Type", "text/plain")
 				w.WriteHeader(test.code)
@@ -53,8 +61,13 @@ func TestAgnhostsAnswersAreRead(t *testing.T) {
 				return true
 			}
 			got, err := p.send(t.Context(), "probe-a", service)
-			if got != test.want || errors.Is(err, errNoSuchHost) != test.noSuchHost {
-				t.Errorf("%+v, %v", got, err)
+			if got != test.want {
+				t.Errorf("%+v, want %+v", got, test.want)
+			}
+			for _, kind := range []error{errNoSuchHost, errUnanswered} {
+				if errors.Is(err, kind) != (kind == test.kind) {
+					t.Errorf("error %v: %s", err, kind)
+				}
 			}
 			if text := fmt.Sprint(err); test.err != "" && text != test.err || test.err == "" && err != nil {
 				t.Errorf("error %q, want %q", text, test.err)
@@ -63,7 +76,7 @@ func TestAgnhostsAnswersAreRead(t *testing.T) {
 	}
 }
 
-func TestAPodThatTheAPIServerCannotReachIsAskedThroughItsKubelet(t *testing.T) {
+func TestAPodThatTheAPIServerCannotReachIsUsedThroughItsKubelet(t *testing.T) {
 	t.Parallel()
 	p, c := newTestProber(t)
 	c.proxy = func(w http.ResponseWriter, pod string, _ *http.Request) bool {
@@ -86,16 +99,20 @@ func TestAPodThatTheAPIServerCannotReachIsAskedThroughItsKubelet(t *testing.T) {
 			t.Errorf("%+v, %v", got, err)
 		}
 	}
-	absent := service
-	absent.host = "no-such-service."
-	if _, err := p.send(t.Context(), "probe-a", absent); !errors.Is(err, errNoSuchHost) {
-		t.Errorf("error %v, want no such name", err)
+	for host, want := range map[string]error{"no-such-service.": errNoSuchHost, "no-answer.": errUnanswered} {
+		q := service
+		q.host = host
+		if _, err := p.send(t.Context(), "probe-a", q); !errors.Is(err, want) {
+			t.Errorf("error %v, want %v", err, want)
+		}
 	}
 	want := []string{
 		"/agnhost connect 10.96.7.7:80 --protocol=tcp --timeout=3s",
 		"/agnhost connect 10.96.7.7:80 --protocol=udp --timeout=3s",
+		"/agnhost connect no-answer.:80 --protocol=tcp --timeout=3s",
 		"/agnhost connect no-such-service.:80 --protocol=tcp --timeout=3s",
 	}
+	slices.Sort(c.executed)
 	if diff := cmp.Diff(want, c.executed); diff != "" {
 		t.Error(diff)
 	}
@@ -105,7 +122,7 @@ func TestAPodThatTheAPIServerCannotReachIsAskedThroughItsKubelet(t *testing.T) {
 	}
 }
 
-func TestALargeAnswerThatDoesNotComeIsNoReasonToGiveUpTheProxy(t *testing.T) {
+func TestALargeResponseThatDoesNotArriveKeepsTheProxyInUse(t *testing.T) {
 	t.Parallel()
 	p, c := newTestProber(t)
 	c.proxy = func(w http.ResponseWriter, _ string, r *http.Request) bool {
@@ -127,7 +144,7 @@ func TestALargeAnswerThatDoesNotComeIsNoReasonToGiveUpTheProxy(t *testing.T) {
 	}
 }
 
-func TestTimeThatIsUpHereSaysNothingAboutThePod(t *testing.T) {
+func TestATimeoutOfTheProbeKeepsTheProxyInUse(t *testing.T) {
 	t.Parallel()
 	p, c := newTestProber(t)
 	c.proxy = func(_ http.ResponseWriter, _ string, r *http.Request) bool {
@@ -146,7 +163,7 @@ func TestTimeThatIsUpHereSaysNothingAboutThePod(t *testing.T) {
 	}
 }
 
-func TestTheServersWordsAreInTheErrorOfALog(t *testing.T) {
+func TestTheErrorOfALogHasTheMessageOfTheServer(t *testing.T) {
 	t.Parallel()
 	p, c := newTestProber(t)
 	c.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {

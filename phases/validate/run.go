@@ -27,7 +27,7 @@ type run struct {
 	cluster *config.Cluster
 	// image is the reference of the test image, agnhost.
 	image string
-	// http sends requests from outside of the cluster.
+	// http sends requests from outside the cluster.
 	http     httpprobe.Client
 	scale    timeoutScale
 	progress *progress

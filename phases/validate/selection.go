@@ -23,10 +23,22 @@ func (s Selection) Validate() error {
 // Names are the names of all probes, for help and completion.
 func Names() []string {
 	var names []string
-	for _, d := range definitions() {
-		names = append(names, d.name)
+	for _, p := range Probes() {
+		names = append(names, p.Name)
 	}
 	return names
+}
+
+// Probe describes a kind of probe.
+type Probe struct{ Name, Title string }
+
+// Probes describes all kinds of probes, in the order of the report.
+func Probes() []Probe {
+	var all []Probe
+	for _, d := range definitions() {
+		all = append(all, Probe{d.name, d.title})
+	}
+	return all
 }
 
 // definition is a kind of probe.
@@ -64,8 +76,8 @@ func definitions() []definition {
 		{"exec", "Commands run in pods through the API server", needsTestPods, execTasks},
 		{"logs", "The API server returns the logs of pods", needsTestPods, logTasks},
 		{"network-policy", "A NetworkPolicy allows the pods that it names, and denies others", needsTestPods, policyTasks},
-		{"load-balancer", "A Service of type LoadBalancer answers from outside of the cluster", needsTestPods, loadBalancerTasks},
-		{"ingress", "An Ingress answers on ports 80 and 443 of each node, from outside of the cluster", needsTestPods, ingressTasks},
+		{"load-balancer", "A Service of type LoadBalancer answers from outside the cluster", needsTestPods, loadBalancerTasks},
+		{"ingress", "An Ingress answers on ports 80 and 443 of each node, from outside the cluster", needsTestPods, ingressTasks},
 		{"volume", "A pod reads what another pod wrote to a volume", needsNamespace, volumeTasks},
 		{"stateful-set", "The replicas of a StatefulSet keep their data", needsNamespace, statefulSetTasks},
 		{"rolling-update", "A Deployment rolls to another version and back", needsNamespace, rolloutTasks},

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	storagev1 "k8s.io/api/storage/v1"
+
+	"slipway.io/slipway/provision/retry"
 )
 
 // replicas of the StatefulSet.
@@ -28,9 +30,9 @@ func (r *run) statefulSet(ctx context.Context) (string, error) {
 	i := slices.IndexFunc(classes, func(c storagev1.StorageClass) bool { return c.Annotations[defaultClass] == "true" })
 	if i < 0 {
 		if r.cluster.DefaultClass("local-path") || r.cluster.DefaultClass("longhorn") {
-			return "", permanentError{"the cluster has no default StorageClass, but the inventory wants one"}
+			return "", retry.Stop(errors.New("the cluster has no default StorageClass, but the inventory wants one"))
 		}
-		return "", skipError{"the cluster has no default StorageClass"}
+		return "", skip("the cluster has no default StorageClass")
 	}
 	data := r.workload("stateful")
 	data.Replicas = replicas

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"slipway.io/slipway/provision/retry"
 )
 
 const (
@@ -26,29 +28,27 @@ type task struct {
 	// timeout is set for a task that waits for conditions itself: it runs once.
 	// 0: attempts are short, and retried.
 	timeout time.Duration
-	// try is one attempt. A retried task ends when it returns no error, a
-	// permanentError or a skipError, or when the time is up.
+	// try is one attempt. A retried task ends when its error is nil or marked by
+	// retry.Stop, or when the time is up.
 	try func(ctx context.Context) (evidence string, err error)
 }
-
-// permanentError ends the retries of a task.
-type permanentError struct{ reason string }
-
-func (e permanentError) Error() string { return e.reason }
 
 // skipError says why a probe cannot run.
 type skipError struct{ reason string }
 
 func (e skipError) Error() string { return e.reason }
 
+// skip is the error of an attempt that cannot run, and is not retried.
+func skip(reason string) error { return retry.Stop(skipError{reason}) }
+
 // skipped is the only task of a kind of probe that cannot run.
 func skipped(reason string) []task {
-	return []task{{try: func(context.Context) (string, error) { return "", skipError{reason} }}}
+	return []task{{try: func(context.Context) (string, error) { return "", skip(reason) }}}
 }
 
 // failed is the only task of a kind of probe that has failed already.
 func failed(reason string) []task {
-	return []task{{try: func(context.Context) (string, error) { return "", permanentError{reason} }}}
+	return []task{{try: func(context.Context) (string, error) { return "", retry.Stop(errors.New(reason)) }}}
 }
 
 // runTask runs a task once if it has a timeout, and else retries it.
@@ -61,41 +61,13 @@ func (r *run) runTask(ctx context.Context, t task, retryTime time.Duration) (evi
 	return t.try(ctx)
 }
 
-// retry repeats attempts until one succeeds, none can any more, or the time is
-// up. Its error is then that of the last attempt which was not cut short.
+// retry repeats attempts until one ends them, or the time is up.
 func (r *run) retry(ctx context.Context, within time.Duration, try func(context.Context) (string, error)) (evidence string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, r.scale.extend(within))
-	defer cancel()
-	last := errors.New("the validation ended before the probe could run")
-	for ctx.Err() == nil {
-		evidence, err = r.attempt(ctx, try)
-		var permanent permanentError
-		var skip skipError
-		if err == nil || errors.As(err, &permanent) || errors.As(err, &skip) {
-			return evidence, err
-		}
-		if ctx.Err() == nil {
-			last = err
-		}
-		pause(ctx, retryInterval)
-	}
-	return "", last
-}
-
-func (r *run) attempt(ctx context.Context, try func(context.Context) (string, error)) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.scale.extend(attemptTimeout))
-	defer cancel()
-	return try(ctx)
-}
-
-// pause waits, and returns false if the context ended first.
-func pause(ctx context.Context, duration time.Duration) bool {
-	timer := time.NewTimer(duration)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
+	err = retry.Do(ctx, func(ctx context.Context) error {
+		evidence, err = try(ctx)
+		return err
+	}, retry.Options{
+		Timeout: r.scale.extend(within), AttemptTimeout: r.scale.extend(attemptTimeout), Pause: retry.Every(retryInterval),
+	})
+	return evidence, err
 }

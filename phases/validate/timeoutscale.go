@@ -12,8 +12,8 @@ const (
 
 // timeoutScale is the timeout of a whole validation as a multiple of the
 // default. A longer one means slow machines, so that each part of the
-// validation gets more time too. A shorter one bounds the whole, but makes no
-// probe stricter.
+// validation gets more time too. A shorter one bounds the whole, but shortens no
+// other timeout.
 type timeoutScale float64
 
 func timeoutScaleOf(timeout time.Duration) timeoutScale {

@@ -1,7 +1,7 @@
 // Package validate validates that a cluster works. Its probes compare nodes and
 // control planes with the inventory, run a test pod on each node from which
 // they reach names, pods, Services and NodePorts, send requests to the load
-// balancer and the ingress from outside of the cluster, and check that
+// balancer and the ingress from outside the cluster, and check that
 // workloads keep their data, roll and scale.
 //
 // All probes are one phase of the workflow, not one each. A node of the
@@ -14,6 +14,7 @@ package validate
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -86,8 +87,8 @@ func agnhostImage(b *bundle.Bundle) (string, error) {
 	return "", &bundle.NotFoundError{Bundle: b.Dir(), Name: "image agnhost"}
 }
 
-// outside sends requests to the cluster from localhost; where a bastion stands
-// before the hosts, from the first control plane.
+// outside sends requests to the cluster from localhost; if the hosts are behind a
+// bastion, from the first control plane.
 func outside(cluster *config.Cluster, first *workflow.Host) httpprobe.Client {
 	bastion := cmp.Or(first.Config.SSH.Bastion, cluster.SSH.Bastion)
 	dialer, ok := first.Conn.(host.Dialer)
@@ -98,8 +99,8 @@ func outside(cluster *config.Cluster, first *workflow.Host) httpprobe.Client {
 }
 
 // validate runs the selected probes and fills in the report. A probe that fails
-// is a result; the error is a *FailedError, a selection that does not make
-// sense, or that of a context that ended.
+// is a result; the error is a *FailedError, a *workflow.SelectionError, or that of
+// the context.
 func (r *run) validate(ctx context.Context, o Options, found *report.ValidationReport) error {
 	selected, err := o.Selection.definitions()
 	if err != nil {
@@ -110,7 +111,7 @@ func (r *run) validate(ctx context.Context, o Options, found *report.ValidationR
 	if timeout <= 0 {
 		timeout = defaultTimeout
 	}
-	bounded, cancel := context.WithTimeout(ctx, timeout)
+	bounded, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the validation timed out after %s", timeout))
 	defer cancel()
 	results, leftover := r.all(bounded, selected)
 	found.Leftover = leftover

@@ -79,6 +79,27 @@ func TestTheHarnessIsTornDown(t *testing.T) {
 	}
 }
 
+func TestAProbeThatTheTimeoutEndsFailsWithItsLastErrorAndTheTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, h := harnessed()
+		h.fixture.prober.(*fakeNetwork).breaks = func(string, request) (*response, error) { return nil, errTimeout }
+		var found report.ValidationReport
+		err := r.validate(t.Context(), Options{Selection: Selection{Only: []string{"pod-to-service"}}, Timeout: time.Second}, &found)
+		var failed *FailedError
+		if !errors.As(err, &failed) {
+			t.Fatalf("error %v", err)
+		}
+		want := []string{
+			"pod-to-service a: 10.96.7.7:80: i/o timeout (the validation timed out after 1s)",
+			"pod-to-service b: 10.96.7.7:80: i/o timeout (the validation timed out after 1s)",
+		}
+		if diff := cmp.Diff(want, failed.Failures); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 func TestTheErrorNamesTheFailedProbes(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -114,7 +114,7 @@ func (r *run) volume(ctx context.Context, class string) (string, error) {
 	return evidence, nil
 }
 
-// movable says whether the volume of a claim can be used on another node.
+// movable reports whether the volume of a claim can be used on another node.
 func (r *run) movable(ctx context.Context, claim string) (bool, error) {
 	api := r.client.Clientset().CoreV1()
 	bound, err := api.PersistentVolumeClaims(r.namespace).Get(ctx, claim, metav1.GetOptions{})
@@ -128,7 +128,7 @@ func (r *run) movable(ctx context.Context, claim string) (bool, error) {
 	return !onOneNode(volume), nil
 }
 
-// onOneNode says whether a volume is bound to one node, as local ones are.
+// onOneNode reports whether a volume is bound to one node, as local ones are.
 func onOneNode(volume *corev1.PersistentVolume) bool {
 	if volume.Spec.NodeAffinity == nil || volume.Spec.NodeAffinity.Required == nil {
 		return false

@@ -44,8 +44,7 @@ func (r *run) apply(ctx context.Context, template string, data validatetmpl.Work
 // await waits for a condition. If the time is up, the error is the last
 // observation.
 func (r *run) await(ctx context.Context, condition kube.Condition, timeout time.Duration) error {
-	timeout = beforeDeadline(ctx, r.scale.extend(timeout))
-	err := r.client.WaitFor(ctx, condition, kube.WaitOptions{Timeout: max(timeout, time.Millisecond)})
+	err := r.client.WaitFor(ctx, condition, kube.WaitOptions{Timeout: beforeDeadline(ctx, r.scale.extend(timeout))})
 	var late *kube.WaitError
 	if errors.As(err, &late) {
 		return fmt.Errorf("%s, after %s", late.Last, late.After.Round(time.Second))
@@ -57,7 +56,7 @@ func (r *run) await(ctx context.Context, condition kube.Condition, timeout time.
 // time left for evidence.
 func beforeDeadline(ctx context.Context, timeout time.Duration) time.Duration {
 	if deadline, ok := ctx.Deadline(); ok {
-		return min(timeout, time.Until(deadline)-evidenceTime)
+		return max(min(timeout, time.Until(deadline)-evidenceTime), time.Millisecond)
 	}
 	return timeout
 }

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"slipway.io/slipway/provision/cluster/kube"
@@ -19,14 +20,12 @@ import (
 	"slipway.io/slipway/provision/probe/httpprobe"
 )
 
-// failsWithin bounds a probe that waits for what never happens; evidenceTime is
-// part of it.
-const failsWithin = evidenceTime + 1500*time.Millisecond
-
-// setUp is a run in a cluster whose test namespace and test pods are set up.
+// setUp is a run in a cluster whose test namespace and test pods are set up. It is
+// in memory, so that in a bubble of synctest a probe waits for its real timeouts in
+// no time.
 func setUp(t *testing.T) (*run, *testCluster, *fakeNetwork) {
 	t.Helper()
-	c := newTestCluster(t)
+	c := testClusterOn(t, kubetest.NewInMemory(t))
 	c.Put("{apiVersion: v1, kind: Namespace, metadata: {name: ns}}")
 	for i, node := range []string{"cp-1", "w-1"} {
 		c.Put(fmt.Sprintf("{apiVersion: v1, kind: Pod, metadata: {name: %s-%d, namespace: ns}, spec: {nodeName: %s}}", probeName, i, node))
@@ -41,18 +40,12 @@ func setUp(t *testing.T) (*run, *testCluster, *fakeNetwork) {
 	return r, c, network
 }
 
-// probeOnce runs one kind of probe; a failure is expected within a few seconds.
-func probeOnce(t *testing.T, r *run, name string, fails bool) []string {
+// probeOnce runs one kind of probe.
+func probeOnce(t *testing.T, r *run, name string) []string {
 	t.Helper()
-	ctx := t.Context()
-	if fails {
-		bounded, cancel := context.WithTimeout(ctx, failsWithin)
-		defer cancel()
-		ctx = bounded
-	}
 	for _, d := range definitions() {
 		if d.name == name {
-			return lines(r.runProbes(ctx, []definition{d})[name])
+			return lines(r.runProbes(t.Context(), []definition{d})[name])
 		}
 	}
 	t.Fatalf("no probe %s", name)
@@ -122,46 +115,52 @@ func TestProbesOfWorkloads(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			r, c, _ := setUp(t)
-			if test.objects != "" {
-				c.Put(test.objects)
-			}
-			c.workloads = test.workloads
-			if test.change != nil {
-				test.change(r.cluster)
-			}
-			outcomes(t, probeOnce(t, r, test.probe, strings.Contains(test.want[0], ": failed: ")), test.want)
+			synctest.Test(t, func(t *testing.T) {
+				r, c, _ := setUp(t)
+				if test.objects != "" {
+					c.Put(test.objects)
+				}
+				c.workloads = test.workloads
+				if test.change != nil {
+					test.change(r.cluster)
+				}
+				outcomes(t, probeOnce(t, r, test.probe), test.want)
+			})
 		})
 	}
 }
 
 func TestProbesOfVolumesDeleteTheirWorkloads(t *testing.T) {
 	t.Parallel()
-	r, c, _ := setUp(t)
-	c.Put(defaultStorageClass)
-	outcomes(t, probeOnce(t, r, "volume", false), []string{"fast: passed: "})
-	outcomes(t, probeOnce(t, r, "stateful-set", false), []string{": passed: "})
-	for _, path := range []string{
-		"/api/v1/namespaces/ns/persistentvolumeclaims/volume-fast", "/api/v1/namespaces/ns/pods/volume-fast-2",
-		"/apis/apps/v1/namespaces/ns/statefulsets/stateful", "/api/v1/namespaces/ns/persistentvolumeclaims/data-stateful-0",
-	} {
-		if c.Get(path) != nil {
-			t.Errorf("%s still exists", path)
+	synctest.Test(t, func(t *testing.T) {
+		r, c, _ := setUp(t)
+		c.Put(defaultStorageClass)
+		outcomes(t, probeOnce(t, r, "volume"), []string{"fast: passed: "})
+		outcomes(t, probeOnce(t, r, "stateful-set"), []string{": passed: "})
+		for _, path := range []string{
+			"/api/v1/namespaces/ns/persistentvolumeclaims/volume-fast", "/api/v1/namespaces/ns/pods/volume-fast-2",
+			"/apis/apps/v1/namespaces/ns/statefulsets/stateful", "/api/v1/namespaces/ns/persistentvolumeclaims/data-stateful-0",
+		} {
+			if c.Get(path) != nil {
+				t.Errorf("%s still exists", path)
+			}
 		}
-	}
+	})
 }
 
 func TestStorageClassesThatCannotBeListedAreAFailure(t *testing.T) {
 	t.Parallel()
-	r, c, _ := setUp(t)
-	c.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
-		if !strings.HasSuffix(r.URL.Path, "/storageclasses") {
-			return false
+	synctest.Test(t, func(t *testing.T) {
+		r, c, _ := setUp(t)
+		c.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasSuffix(r.URL.Path, "/storageclasses") {
+				return false
+			}
+			kubetest.Refuse(w, http.StatusForbidden, "Forbidden", "not for you")
+			return true
 		}
-		kubetest.Refuse(w, http.StatusForbidden, "Forbidden", "not for you")
-		return true
-	}
-	outcomes(t, probeOnce(t, r, "volume", false), []string{": failed: list storage classes: … not for you"})
+		outcomes(t, probeOnce(t, r, "volume"), []string{": failed: list storage classes: … not for you"})
+	})
 }
 
 func TestProbesAreSkippedWhereWhatTheyNeedIsMissing(t *testing.T) {
@@ -180,7 +179,7 @@ func TestProbesAreSkippedWhereWhatTheyNeedIsMissing(t *testing.T) {
 			continue
 		}
 		t.Run(d.name, func(t *testing.T) {
-			outcomes(t, probeOnce(t, r, d.name, false), []string{want})
+			outcomes(t, probeOnce(t, r, d.name), []string{want})
 		})
 	}
 }
@@ -206,6 +205,15 @@ func TestNetworkPolicy(t *testing.T) {
 		{"the policy allows one pod and denies the other", func(_ *run, n *fakeNetwork) { n.breaks = denies("-1") }, ": passed: slipway-probe-0 is allowed, slipway-probe-1 is denied"},
 		{"the policy denies nothing", func(_ *run, n *fakeNetwork) { n.breaks = denies() }, ": failed: the policy denies slipway-probe-1, but it gets an answer from policy"},
 		{"the policy denies everything", func(_ *run, n *fakeNetwork) { n.breaks = denies("-0", "-1") }, ": failed: the policy allows slipway-probe-0, but it gets no answer: i/o timeout"},
+		{"the API server does not reach the denied pod", func(_ *run, n *fakeNetwork) {
+			allows := denies()
+			n.breaks = func(pod string, q request) (*response, error) {
+				if pod == probeName+"-1" {
+					return nil, &proxyError{errors.New("dial tcp 10.244.1.2:8080: i/o timeout")}
+				}
+				return allows(pod, q)
+			}
+		}, ": failed: the request of slipway-probe-1, which the policy denies, fails for another reason: the API server cannot reach the pod through its proxy: dial tcp 10.244.1.2:8080: i/o timeout"},
 		{"only one test pod is ready", func(r *run, _ *fakeNetwork) { r.fixture.nodes[1].failure = "no image" }, ": skipped: the probe needs two ready test pods"},
 		{"Flannel", func(r *run, _ *fakeNetwork) { r.cluster.Network.CNI.Name = config.CNIFlannel }, ": skipped: Flannel does not enforce NetworkPolicies"},
 		{"a pod network of the user", func(r *run, _ *fakeNetwork) { r.cluster.Network.CNI.Name = "none" }, ": skipped: slipway does not know whether your pod network enforces NetworkPolicies"},
@@ -213,24 +221,31 @@ func TestNetworkPolicy(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			r, c, network := setUp(t)
-			calico(r.cluster)
-			test.change(r, network)
-			outcomes(t, probeOnce(t, r, "network-policy", strings.Contains(test.want, "failed")), []string{test.want})
-			labels := c.Get("/api/v1/namespaces/ns/pods/" + probeName + "-0")["metadata"].(kubetest.Object)["labels"]
-			if ran, labelled := !strings.Contains(test.want, "skipped"), labels != nil; ran != labelled {
-				t.Errorf("the allowed pod has the labels %v", labels)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				r, c, network := setUp(t)
+				calico(r.cluster)
+				test.change(r, network)
+				outcomes(t, probeOnce(t, r, "network-policy"), []string{test.want})
+				labels := c.Get("/api/v1/namespaces/ns/pods/" + probeName + "-0")["metadata"].(kubetest.Object)["labels"]
+				if ran, labelled := !strings.Contains(test.want, "skipped"), labels != nil; ran != labelled {
+					t.Errorf("the allowed pod has the labels %v", labels)
+				}
+			})
 		})
 	}
 }
 
-// serve answers the requests of a client from outside of the cluster, at any
+// serve answers the requests of a client from outside the cluster, at any
 // address; on port 443 with the certificate of the Ingress.
 func serve(t *testing.T, c *testCluster, handler http.HandlerFunc) httpprobe.Client {
 	t.Helper()
-	plain, encrypted := httptest.NewServer(handler), httptest.NewUnstartedServer(handler)
-	encrypted.Config.ErrorLog = nil
+	plain, encrypted := httptest.NewUnstartedServer(handler), httptest.NewUnstartedServer(handler)
+	listeners := map[string]*kubetest.Listener{":80": kubetest.Listen(), ":443": kubetest.Listen()}
+	for port, server := range map[string]*httptest.Server{":80": plain, ":443": encrypted} {
+		_ = server.Listener.Close() // that of the loopback
+		server.Listener = listeners[port]
+		t.Cleanup(server.Close)
+	}
 	encrypted.TLS = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		secret := c.Get("/api/v1/namespaces/ns/secrets/ingress")
 		if secret == nil {
@@ -246,15 +261,10 @@ func serve(t *testing.T, c *testCluster, handler http.HandlerFunc) httpprobe.Cli
 		pair, err := tls.X509KeyPair(decode("tls.crt"), decode("tls.key"))
 		return &pair, err
 	}}
+	plain.Start()
 	encrypted.StartTLS()
-	t.Cleanup(plain.Close)
-	t.Cleanup(encrypted.Close)
 	return httpprobe.Client{Place: "outside", Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-		to := plain
-		if strings.HasSuffix(address, ":443") {
-			to = encrypted
-		}
-		return (&net.Dialer{}).DialContext(ctx, network, to.Listener.Addr().String())
+		return listeners[address[strings.LastIndex(address, ":"):]].Dial(ctx, network, address)
 	}}
 }
 
@@ -293,13 +303,15 @@ func TestLoadBalancer(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			r, c, _ := setUp(t)
-			r.http = serve(t, c, test.answer)
-			addons(config.AddonMetalLB)(r.cluster)
-			if test.change != nil {
-				test.change(r, c)
-			}
-			outcomes(t, probeOnce(t, r, "load-balancer", strings.Contains(test.want, "failed")), []string{test.want})
+			synctest.Test(t, func(t *testing.T) {
+				r, c, _ := setUp(t)
+				r.http = serve(t, c, test.answer)
+				addons(config.AddonMetalLB)(r.cluster)
+				if test.change != nil {
+					test.change(r, c)
+				}
+				outcomes(t, probeOnce(t, r, "load-balancer"), []string{test.want})
+			})
 		})
 	}
 }
@@ -351,14 +363,15 @@ func TestIngress(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			r, c, _ := setUp(t)
-			r.http = serve(t, c, test.answer)
-			addons(config.AddonTraefik)(r.cluster)
-			if test.change != nil {
-				test.change(r, c)
-			}
-			fails := strings.Contains(strings.Join(test.want, "\n"), "failed: ")
-			outcomes(t, probeOnce(t, r, "ingress", fails), test.want)
+			synctest.Test(t, func(t *testing.T) {
+				r, c, _ := setUp(t)
+				r.http = serve(t, c, test.answer)
+				addons(config.AddonTraefik)(r.cluster)
+				if test.change != nil {
+					test.change(r, c)
+				}
+				outcomes(t, probeOnce(t, r, "ingress"), test.want)
+			})
 		})
 	}
 }

@@ -71,7 +71,7 @@ func newPlanned(events []Event) *planned {
 			p.total++
 		case PhaseFailed:
 			p.failed = true
-			// A phase of the whole cluster, such as preflight, has refused to go on:
+			// A phase of the whole cluster, such as preflight, stopped the run:
 			// the run has shown why. On a host, its changes are unknown.
 			if e.Host != wholeCluster {
 				phase := p.phase(e, titles)

@@ -36,8 +36,8 @@ func Preflight(w io.Writer, r *check.Report, verbose bool) error {
 		}
 	}
 	if len(unknown) > 0 {
-		fmt.Fprintf(&b, "%s  %d checks have no result on %s\n         fix: see the connection checks\n\n",
-			severityWord(colors, check.Unknown), len(unknown), clean(strings.Join(ranges(hostsWithoutResult(r)), ", ")))
+		fmt.Fprintf(&b, "%s  %s no result on %s\n         fix: see the connection checks\n\n",
+			severityWord(colors, check.Unknown), plural(len(unknown), "1 check has", fmt.Sprintf("%d checks have", len(unknown))), clean(strings.Join(ranges(hostsWithoutResult(r)), ", ")))
 	}
 	for _, line := range quiet {
 		b.WriteString(line + "\n")

@@ -53,7 +53,7 @@ type mapCell struct {
 	Tip    string
 }
 
-// Sign returns a character for readers who cannot tell the colours apart.
+// Sign returns a character for readers who cannot distinguish the colours.
 func (c mapCell) Sign() string {
 	switch c.Status {
 	case check.Error:

@@ -14,26 +14,25 @@ import (
 	"slipway.io/slipway/provision/report/check"
 )
 
-// preflightReport is of three hosts: two alike errors, a warning, an ignored
-// one, one that could not be asked, one that was left out, and a port that is
-// not reached.
+// preflightReport is a report on three hosts: an error of three hosts, a warning,
+// an ignored error, an unreadable host, a skipped check and an unreachable port.
 func preflightReport() *check.Report {
 	result := func(name string, kind check.Kind, status check.Severity, findings ...check.Finding) check.Result {
 		return check.Result{Description: check.Description{Name: name, Title: "the " + name, Kind: kind, Why: "Because.", Docs: "docs/preflight.md#" + name}, Status: status, Findings: findings}
 	}
-	skipped := result("late", check.Host, check.Skipped)
-	skipped.Reason = "left out by --skip-checks"
+	skipped := result("iscsid", check.Host, check.Skipped)
+	skipped.Reason = "skipped with --skip-checks"
 	return &check.Report{
 		Cluster: "lab", Hosts: []string{"w-1", "w-2", "w-3"}, Seconds: 1.25, Started: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC),
 		Checks: []check.Result{
 			result("kernel", check.Host, check.Error,
-				check.Finding{Check: "kernel", Host: "w-1", Severity: check.Error, Evidence: "no overlay", Fix: "boot another"},
-				check.Finding{Check: "kernel", Host: "w-2", Severity: check.Error, Evidence: "no overlay", Fix: "boot another"},
-				check.Finding{Check: "kernel", Host: "w-3", Severity: check.Error, Evidence: "no overlay", Fix: "boot another"}),
+				check.Finding{Check: "kernel", Host: "w-1", Severity: check.Error, Evidence: "no overlay", Fix: "boot another kernel"},
+				check.Finding{Check: "kernel", Host: "w-2", Severity: check.Error, Evidence: "no overlay", Fix: "boot another kernel"},
+				check.Finding{Check: "kernel", Host: "w-3", Severity: check.Error, Evidence: "no overlay", Fix: "boot another kernel"}),
 			result("firewall", check.Host, check.Warning, check.Finding{Check: "firewall", Host: "w-2", Severity: check.Warning, Evidence: "ufw <script>alert(1)</script>", Fix: "ufw allow 1"}),
-			result("uuid", check.AllHosts, check.OK, check.Finding{Check: "uuid", Severity: check.Error, Evidence: "the same", Fix: "change it", Ignored: "a lab"}),
-			result("dark", check.Host, check.Unknown, check.Finding{Check: "dark", Host: "w-3", Severity: check.Unknown, Evidence: check.HostUnreadable, Fix: "x"}),
-			result("fine", check.Host, check.OK),
+			result("duplicate-uuid", check.AllHosts, check.OK, check.Finding{Check: "duplicate-uuid", Severity: check.Error, Evidence: "the same", Fix: "change it", Ignored: "a lab"}),
+			result("disk-space", check.Host, check.Unknown, check.Finding{Check: "disk-space", Host: "w-3", Severity: check.Unknown, Evidence: check.HostUnreadable, Fix: "x"}),
+			result("proxy", check.Host, check.OK),
 			skipped,
 		},
 		Matrix: &netprobe.Matrix{
@@ -51,7 +50,7 @@ func TestPreflightForPeople(t *testing.T) {
 	}
 	want := `error    kernel: the kernel
          w-1..w-3: no overlay
-         fix: boot another
+         fix: boot another kernel
          why: Because.
 
 warning  firewall: the firewall
@@ -59,12 +58,12 @@ warning  firewall: the firewall
          fix: ufw allow 1
          why: Because.
 
-info     uuid: the uuid
+info     duplicate-uuid: the duplicate-uuid
          the same
          ignored: a lab
          why: Because.
 
-unknown  1 checks have no result on w-3
+unknown  1 check has no result on w-3
          fix: see the connection checks
 
 unreachable ports, from the host in the row to the host in the column:
@@ -79,7 +78,7 @@ unreachable ports, from the host in the row to the host in the column:
 		t.Error(diff)
 	}
 	out.Reset()
-	if err := Preflight(&out, preflightReport(), true); err != nil || !strings.Contains(out.String(), "ok       fine: the fine\nskipped  late: left out by --skip-checks\n") {
+	if err := Preflight(&out, preflightReport(), true); err != nil || !strings.Contains(out.String(), "ok       proxy: the proxy\nskipped  iscsid: skipped with --skip-checks\n") {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 }
@@ -120,7 +119,7 @@ func TestPreflightAsJUnit(t *testing.T) {
 	if host.Tests != 5 || host.Failures != 1 || host.Errors != 1 || host.Skipped != 1 || len(host.Cases) != 5 {
 		t.Errorf("got %+v", host)
 	}
-	if failure := host.Cases[0].Failure; failure == nil || !strings.Contains(failure.Text, "w-2: error: no overlay; fix: boot another") {
+	if failure := host.Cases[0].Failure; failure == nil || !strings.Contains(failure.Text, "w-2: error: no overlay; fix: boot another kernel") {
 		t.Errorf("got %+v", failure)
 	}
 	if !strings.Contains(host.Cases[1].Out, "<script>") || got.Suites[1].Cases[0].Failure != nil {
@@ -135,7 +134,7 @@ func TestPreflightAsAPageIsEscapedAndLoadsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := out.String()
-	for _, want := range []string{`<table id="map">`, `<table id="matrix">`, `id="check-kernel"`, "<b>w-1..w-3</b>: no overlay", "Ignored: a lab", "left out by --skip-checks", "tcp 6443 timed out", "300µs"} {
+	for _, want := range []string{`<table id="map">`, `<table id="matrix">`, `id="check-kernel"`, "<b>w-1..w-3</b>: no overlay", "Ignored: a lab", "skipped with --skip-checks", "tcp 6443 timed out", "300µs"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("%q is missing", want)
 		}

@@ -30,7 +30,7 @@ func phase(host, name, title string, from, to float64, end Event) []Event {
 // goodRun is an apply on three hosts in which everything went well.
 func goodRun() []Event {
 	return run("apply",
-		[]Event{{Time: at(0), Kind: RunStarted, Message: "3 hosts, Kubernetes v1.36.4"}},
+		[]Event{{Time: at(0), Kind: RunStarted, Message: "3 hosts, 4 phases"}},
 		phase("cp1", "kernel", "load kernel modules and set sysctls", 0, 6.2, Event{Kind: PhaseChanged, Changes: 9}),
 		phase("worker1", "kernel", "load kernel modules and set sysctls", 0.1, 9.4, Event{Kind: PhaseChanged, Changes: 9}),
 		phase("worker2", "kernel", "load kernel modules and set sysctls", 0.1, 0.9, Event{Kind: PhaseUnchanged}),
@@ -40,7 +40,7 @@ func goodRun() []Event {
 			{Time: at(7), Kind: Output, Host: "cp1", Phase: "kubeadm-init", Message: "[init] Using Kubernetes version: v1.36.4"},
 			{Time: at(9), Kind: Waiting, Host: "cp1", Phase: "kubeadm-init", Message: "kube-apiserver: connection refused"},
 			{Time: at(10), Kind: Waiting, Host: "cp1", Phase: "kubeadm-init", Message: "kube-apiserver: connection refused"},
-			{Time: at(11), Kind: Note, Message: "worker2 has no time synchronisation", Hint: "install systemd-timesyncd"},
+			{Time: at(11), Kind: Note, Message: "worker2: clock-skew: no time service runs", Hint: "timedatectl set-ntp true"},
 		},
 		phase("worker1", "join", "join the cluster", 31, 65.5, Event{Kind: PhaseChanged, Changes: 2}),
 		phase("worker2", "join", "join the cluster", 31.1, 44, Event{Kind: PhaseChanged, Changes: 2}),
@@ -58,7 +58,7 @@ func badRun() []Event {
 			Kind: PhaseFailed, Error: "create the first control plane: cp1: kubeadm init: exit code 1: timed out <waiting>",
 			Command: "kubeadm init --config /etc/kubernetes/slipway/kubeadm.yaml",
 			Output:  "[wait-control-plane] Waiting for the kubelet\n\x1b[31merror:\x1b[0m timed out waiting for the condition",
-			Hint:    "See what the kubelet says: slipway ssh cp1 journalctl -u kubelet\nThen run apply again.",
+			Hint:    "see `journalctl -u kubelet` on cp1, fix the problem and rerun `slipway apply` to resume\n`slipway explain kubeadm-init` explains the phase",
 		}),
 		phase("worker2", "join", "join the cluster", 6.3, 12, Event{Kind: PhaseFailed, Error: "join: unreachable"}),
 		[]Event{
@@ -67,14 +67,14 @@ func badRun() []Event {
 			{
 				Time: at(31), Kind: RunFinished, Seconds: 31, Changes: 9,
 				Error: "create the first control plane: cp1: kubeadm init: exit code 1: timed out <waiting>\njoin: unreachable",
-				Hint:  "See what the kubelet says: slipway ssh cp1 journalctl -u kubelet\nThen run apply again.",
+				Hint:  "see `journalctl -u kubelet` on cp1, fix the problem and rerun `slipway apply` to resume\n`slipway explain kubeadm-init` explains the phase",
 			},
 		},
 	)
 }
 
-// planOf is a plan for four hosts, of which two are alike and one is as it
-// should be.
+// planOf is a plan for four hosts, of which two have the same changes and one has
+// none.
 func planOf() []Event {
 	change := func(t float64, host, phase, message string) Event {
 		return Event{Time: at(t), Kind: Change, Host: host, Phase: phase, Message: message}
@@ -86,8 +86,8 @@ func planOf() []Event {
 		phase("worker2", "kernel", "load kernel modules and set sysctls", 0, 1, Event{Kind: PhaseChanged, Changes: 1}),
 		phase("worker3", "kernel", "load kernel modules and set sysctls", 0, 1, Event{Kind: PhaseUnchanged}),
 		[]Event{
-			change(0.5, "cp1", "kernel", "+ /etc/sysctl.d/99-slipway.conf"),
-			change(0.6, "cp1", "kernel", "~ /etc/hosts"),
+			change(0.5, "cp1", "kernel", "+ /etc/sysctl.d/90-slipway.conf"),
+			change(0.6, "cp1", "kernel", "~ /etc/modules-load.d/slipway.conf"),
 			change(0.7, "worker1", "kernel", "run modprobe br_netfilter"),
 			change(0.7, "worker2", "kernel", "run modprobe br_netfilter"),
 			change(1.5, "cp1", "kubeadm-init", "run kubeadm init"),
@@ -222,7 +222,7 @@ func TestAFailedPlanIsIncomplete(t *testing.T) {
 
 // The events of the run show it with its fixes. It does not say what would
 // change, so that it is no part of the result.
-func TestARefusalOfPreflightIsNotAChangeThatIsUnknown(t *testing.T) {
+func TestAPlanThatPreflightStoppedHasNoUnknownChanges(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	err := Plan(&out, []Event{

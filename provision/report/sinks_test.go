@@ -176,7 +176,7 @@ func TestAFailureOutsideAPhaseIsReported(t *testing.T) {
 	}
 }
 
-func TestARunsOwnErrorIsReportedBesideThoseOfItsPhases(t *testing.T) {
+func TestTheErrorOfARunIsReportedWithThoseOfItsPhases(t *testing.T) {
 	t.Parallel()
 	events := []Event{
 		{Time: at(0), Kind: PhaseStarted, Run: "apply", Host: "cp1", Phase: "kubeadm-init"},

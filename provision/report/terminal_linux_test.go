@@ -116,7 +116,7 @@ func TestNoColorOnATerminal(t *testing.T) {
 	}
 	_ = program.Close()
 	if written := <-all; bytes.Contains(written, []byte("m\x1b")) || bytes.Contains(written, []byte("\x1b[3")) {
-		t.Errorf("coloured in spite of NO_COLOR: %q", written)
+		t.Errorf("coloured despite NO_COLOR: %q", written)
 	}
 }
 

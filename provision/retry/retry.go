@@ -41,15 +41,28 @@ func Stop(err error) error {
 	return stopError{err}
 }
 
-// Do calls attempt until it returns nil or an error marked by Stop, or until no
-// attempts or no time is left, or the context ends. It returns the last error. An
-// attempt that the context cut short says nothing: the error before it counts.
+// interruptedError is the last error of attempts that the context ended.
+type interruptedError struct{ last, cause error }
+
+func (e *interruptedError) Error() string   { return fmt.Sprintf("%v (%v)", e.last, e.cause) }
+func (e *interruptedError) Unwrap() []error { return []error{e.last, e.cause} }
+
+// Do calls attempt until it returns nil or an error marked by Stop, until no
+// attempts or no time is left, or until the context ends. It returns the last
+// error; if the context ended, one that also wraps the cause of that. An attempt
+// that is cut short counts only if there was none before it.
 func Do(ctx context.Context, attempt func(context.Context) error, o Options) error {
-	ctx, cancel := bound(ctx, o.Timeout)
+	bounded, cancel := bound(ctx, o.Timeout)
 	defer cancel()
-	last, cut := repeat(ctx, attempt, o)
-	if last == nil {
-		return cut
+	last, cut := repeat(bounded, attempt, o)
+	switch {
+	case cut == nil:
+		return last
+	case last == nil:
+		last = cut
+	}
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(last, cause) {
+		return &interruptedError{last, cause}
 	}
 	return last
 }

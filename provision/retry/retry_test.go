@@ -74,6 +74,59 @@ func TestAnAttemptThatIsCutShortDoesNotHideTheErrorBefore(t *testing.T) {
 	})
 }
 
+func TestDoWrapsTheCauseOfItsContextsEndAndTheLastError(t *testing.T) {
+	t.Parallel()
+	interrupted := errors.New("interrupted by SIGINT")
+	for _, tc := range []struct {
+		name     string
+		attempts func(ctx context.Context, n int) error
+		last     error
+		want     string
+	}{
+		{"in a pause", func(context.Context, int) error { return errBusy }, errBusy, "busy (interrupted by SIGINT)"},
+		{"in an attempt after another", func(ctx context.Context, n int) error {
+			if n == 1 {
+				return errBusy
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		}, errBusy, "busy (interrupted by SIGINT)"},
+		{"in the first attempt", func(ctx context.Context, _ int) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}, context.Canceled, "context canceled (interrupted by SIGINT)"},
+		{"in an attempt that returns the cause", func(ctx context.Context, _ int) error {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}, interrupted, "interrupted by SIGINT"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
+				time.AfterFunc(1500*time.Millisecond, func() { cancel(interrupted) })
+				n := 0
+				err := Do(ctx, func(ctx context.Context) error { n++; return tc.attempts(ctx, n) },
+					Options{Timeout: time.Minute, Pause: Every(time.Second)})
+				if !errors.Is(err, interrupted) || !errors.Is(err, tc.last) || err.Error() != tc.want {
+					t.Errorf("error %v, want %s", err, tc.want)
+				}
+			})
+		})
+	}
+}
+
+func TestDoReturnsTheLastErrorAsItIsAfterItsOwnTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		err := Do(t.Context(), func(context.Context) error { return errBusy }, Options{Timeout: time.Second})
+		if err != errBusy { //nolint:errorlint // not wrapped, which is the point
+			t.Errorf("error %v, want %v itself", err, errBusy)
+		}
+	})
+}
+
 func TestAttemptTimeoutLeavesTimeForTheNextAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -87,9 +87,9 @@ func (r *Run) kube(ctx context.Context) (*kube.Client, error) {
 	return client, nil
 }
 
-// CreatesCluster tells the run that this step creates the cluster, or completes
-// it after an interrupted run: what the API server answers now, if it answers, is
-// not what later steps find. In a plan these depend on a planned change.
+// CreatesCluster says that this step creates the cluster, or completes it after an
+// interrupted run. Later steps find another state than the API server reports now,
+// so in a plan they depend on a planned change.
 func (s *Step) CreatesCluster() {
 	s.run.kubes.Lock()
 	defer s.run.kubes.Unlock()

@@ -81,7 +81,7 @@ func TestApplyCountsChanges(t *testing.T) {
 	}
 	fixture.MustApply(apply)
 	if again := fixture.Changes(); len(again) > 0 {
-		t.Errorf("a second time changes %v", again)
+		t.Errorf("a second run changes %v", again)
 	}
 }
 
@@ -106,7 +106,7 @@ func TestSetNodeCountsItsChange(t *testing.T) {
 	}
 	fixture.MustApply(set)
 	if again := fixture.Changes(); len(again) > 0 {
-		t.Errorf("a second time changes %v", again)
+		t.Errorf("a second run changes %v", again)
 	}
 }
 
@@ -121,7 +121,7 @@ func TestWithoutAKubeconfigThereIsNoCluster(t *testing.T) {
 
 // An interrupted init may have left an API server: it does not have yet what later
 // phases look for.
-func TestAPlanThatCreatesTheClusterDoesNotAskIt(t *testing.T) {
+func TestAPlanThatCreatesTheClusterSendsItNoRequests(t *testing.T) {
 	t.Parallel()
 	fixture, server := served(t)
 	server.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {

@@ -1,6 +1,6 @@
 // Package workflow runs phases on hosts. It builds a graph of tasks, each one
 // phase on one host, and starts a task as soon as the tasks that it needs are
-// done. There is no barrier that a phase did not ask for.
+// done. Only a phase with NeedsAll waits for all hosts.
 package workflow
 
 import (

@@ -14,7 +14,7 @@ import (
 	"slipway.io/slipway/provision/report"
 )
 
-// planOf makes a plan over one strict host, on which no file may change.
+// planOf runs a plan on one strict host, on which no file may change.
 func planOf(t *testing.T) (*Run, *hosttest.Fake, *report.Recorder) {
 	t.Helper()
 	fake := hosttest.NewFake(t, "cp")
@@ -147,7 +147,7 @@ func TestAPlanGoesAsFarAsItCanSee(t *testing.T) {
 	}
 }
 
-func TestAPlanDoesWhatItCannotProbe(t *testing.T) {
+func TestAPlanRunsAPhaseThatItCannotProbe(t *testing.T) {
 	t.Parallel()
 	r, _, events := planOf(t)
 	do(t, r,
@@ -172,7 +172,7 @@ func TestAPlanDoesWhatItCannotProbe(t *testing.T) {
 }
 
 // The other host's plan does not explain what this one lacks.
-func TestAPlanTellsMachinesApart(t *testing.T) {
+func TestAPlanDistinguishesHosts(t *testing.T) {
 	t.Parallel()
 	r, _, _ := planOf(t)
 	other := hostsOf("w").All[0]

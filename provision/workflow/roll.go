@@ -22,7 +22,7 @@ import (
 // inventory. A batch starts when every turn of the batch before it has
 // succeeded. A failure therefore stops the roll: the turns of the batch finish,
 // and the remaining hosts are not touched. Other rolls, and phases outside of
-// the roll, go on.
+// the roll, continue.
 //
 // A roll follows another one if its first phase lists the last phase of the
 // other one in NeedsAll.
@@ -138,8 +138,8 @@ func (h *Hosts) order(host *Host) int {
 	return slices.Index(h.All, host)
 }
 
-// checkTurns refuses rolls that can never finish, since a turn needs what
-// happens in a later one.
+// checkTurns refuses rolls that can never finish because a turn needs a phase of a
+// later turn.
 func checkTurns(tasks []*task) error {
 	const active, finished = 1, 2
 	state := map[*task]int{}

@@ -174,7 +174,7 @@ func TestBatchSize(t *testing.T) {
 	}
 }
 
-func TestABatchThatIsNoNumberIsRefused(t *testing.T) {
+func TestAnInvalidBatchIsRefused(t *testing.T) {
 	t.Parallel()
 	r := newRolling()
 	r.run.Batch = intstr.FromString("many")
@@ -274,7 +274,7 @@ func TestTheTurnsOfABatchFinishAfterAFailureAmongThem(t *testing.T) {
 	}
 }
 
-func TestCtrlCInARollLetsNoTurnStart(t *testing.T) {
+func TestNoTurnStartsAfterCtrlC(t *testing.T) {
 	t.Parallel()
 	interrupted := errors.New("interrupt signal received")
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -329,7 +329,7 @@ func TestAHostOnWhichNothingIsDisruptiveIsNotDrained(t *testing.T) {
 	}
 }
 
-func TestAHostThatCannotSayWhatIsDisruptiveStopsTheRoll(t *testing.T) {
+func TestAFailureToFindOutWhatIsDisruptiveStopsTheRoll(t *testing.T) {
 	t.Parallel()
 	r := newRolling()
 	unsure := errors.New("no answer")

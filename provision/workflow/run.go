@@ -204,7 +204,7 @@ func (r *Run) hint(err error) string {
 	return r.Hint(err)
 }
 
-// perform does what the phase has to do; u is the host's turn in its roll.
+// perform runs the phase; u is the host's turn in its roll.
 func (r *Run) perform(ctx context.Context, step *Step, u *turn) error {
 	if u != nil {
 		if err := u.plan(ctx, step); err != nil {
@@ -234,8 +234,8 @@ func (r *Run) perform(ctx context.Context, step *Step, u *turn) error {
 	return err
 }
 
-// planned reports whether a plan cannot see further, since the answer depends
-// on a change that it only recorded.
+// planned reports whether a plan cannot continue, since an answer depends on a
+// change that it only recorded.
 func planned(r *Run, err error) bool { return r.Plan && errors.Is(err, host.ErrPlanned) }
 
 func (r *Run) emit(e report.Event) {

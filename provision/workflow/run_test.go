@@ -28,7 +28,7 @@ func TestPhasesRunAfterWhatTheyNeed(t *testing.T) {
 	}
 }
 
-// A barrier between the phases would be a deadlock here, which synctest sees.
+// A barrier between the phases would be a deadlock, which synctest detects.
 func TestASlowHostDelaysOnlyItself(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -234,7 +234,7 @@ func TestEventsSayWhatHappens(t *testing.T) {
 	}
 }
 
-func TestCtrlCLetsNothingStart(t *testing.T) {
+func TestNothingStartsAfterCtrlC(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		interrupted := errors.New("interrupt signal received")

@@ -65,9 +65,9 @@ func (s *Step) Lock(ctx context.Context) error { return s.run.lock(ctx, s.Target
 // through it. Its changes are not counted: see Set, SetNode and Changed.
 func (s *Step) Kube(ctx context.Context) (*kube.Client, error) { return s.run.kube(ctx) }
 
-// Planning reports whether changes are only recorded. It is for what does not go
-// through Host, such as files on localhost, and for waits on an effect that a
-// plan does not have.
+// Planning reports whether changes are only recorded. A phase asks only before it
+// verifies the effect of its own change: in a plan, a Query answers from the state
+// before that change. It succeeds, so host.ErrPlanned does not help.
 func (s *Step) Planning() bool { return s.run.Plan }
 
 // Changed counts and reports a change that did not go through Host, such as

@@ -24,7 +24,7 @@ type Stage struct {
 	Also []kube.Condition
 }
 
-// Render renders one of slipway's own templates.
+// Render renders a template of slipway.
 func Render(name string, data any) (Objects, error) {
 	text, err := templates.Render(name, data)
 	if err != nil {

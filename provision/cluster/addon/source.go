@@ -32,7 +32,7 @@ func Published(ctx context.Context, s *workflow.Step, addon, file string) (Objec
 }
 
 // defaultReplicas sets the default number of replicas where a manifest has none:
-// otherwise a Deployment that somebody scaled down is no drift.
+// otherwise a Deployment that was scaled down is no drift.
 func defaultReplicas(o *unstructured.Unstructured) {
 	_, given, err := unstructured.NestedFieldNoCopy(o.Object, "spec", "replicas")
 	if o.GetKind() == "Deployment" && !given && err == nil {

@@ -58,7 +58,7 @@ func TestPublishedReadsTheBundle(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		// A Deployment that somebody scaled to zero differs from it.
+		// A Deployment that was scaled to zero differs from it.
 		if n, _, _ := unstructured.NestedInt64(controller.Object, "spec", "replicas"); n != 1 {
 			t.Errorf("replicas %d", n)
 		}

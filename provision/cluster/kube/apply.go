@@ -135,7 +135,7 @@ func (c *Client) applyOne(ctx context.Context, object *unstructured.Unstructured
 		return change, err
 	case before == nil:
 	default:
-		// Resource versions do not tell: a controller may write the status
+		// Resource versions do not show it: a controller may write the status
 		// between the two requests, and the second apply of a Namespace, which
 		// the server labels, moves nothing but managed fields.
 		change.Action = Unchanged

@@ -63,7 +63,7 @@ func (e *ConnectError) Error() string {
 }
 
 // Unwrap returns the reasons. A missing file counts only if all control planes
-// lack it: of one that does not answer nobody knows.
+// lack it: one that does not answer may have it.
 func (e *ConnectError) Unwrap() []error {
 	if e.noCluster() {
 		return e.Reasons

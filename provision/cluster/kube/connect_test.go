@@ -233,7 +233,7 @@ func (c closeTold) Close() error {
 	return c.Conn.Close()
 }
 
-func TestAConnectionThatComesTooLateIsClosed(t *testing.T) {
+func TestALateConnectionIsClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slow := late{name: "slow", after: 2 * headStart, closed: make(chan struct{})}

@@ -61,7 +61,7 @@ func TestADryRunTriesEveryKindOfChange(t *testing.T) {
 	}
 }
 
-func TestADryRunRefusesWhatCannotBeTried(t *testing.T) {
+func TestADryRunRefusesRequestsThatItCannotTry(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	server.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
@@ -94,7 +94,7 @@ func TestADryRunRefusesWhatCannotBeTried(t *testing.T) {
 	}
 }
 
-func TestADryRunSendsEvictionsAndObjectsWithUnfortunateNames(t *testing.T) {
+func TestADryRunSendsEvictionsAndObjectsWithMisleadingNames(t *testing.T) {
 	t.Parallel()
 	var sent []string
 	transport := dryRunTransport(roundTripper(func(r *http.Request) (*http.Response, error) {

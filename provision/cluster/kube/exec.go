@@ -61,7 +61,7 @@ func (c *Client) executor(namespace, pod string, options *corev1.PodExecOptions)
 	return remotecommand.NewFallbackExecutor(webSocket, legacy, httpstream.IsUpgradeFailure)
 }
 
-// spdyTransport is spdy.RoundTripperFor, which does not look at the config's
+// spdyTransport is spdy.RoundTripperFor, which ignores the config's
 // Dial (client-go v0.36), with a transport that does.
 func (c *Client) spdyTransport() (http.RoundTripper, spdy.Upgrader, error) {
 	if !c.tunneled {

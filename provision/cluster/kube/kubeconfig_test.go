@@ -285,7 +285,7 @@ func TestMergeRespectsKubectlsLock(t *testing.T) {
 	}
 }
 
-func TestMergeLeavesABrokenFileAlone(t *testing.T) {
+func TestMergeDoesNotChangeAnInvalidFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "config")
 	write(t, path, "clusters: {not a list")
@@ -322,7 +322,7 @@ func TestRemove(t *testing.T) {
 			t.Errorf("clusters %v, users %v", config.Clusters, config.AuthInfos)
 		}
 		if changed, err = Remove(path, "lab"); err != nil || changed {
-			t.Error("a second time:", changed, err)
+			t.Error("a second run:", changed, err)
 		}
 	})
 	t.Run("keeps what another context names", func(t *testing.T) {

@@ -39,7 +39,7 @@ func (s *ApplySet) Prune(ctx context.Context, options ...WaitOptions) ([]Change,
 
 // removalRank orders deletion: custom resources while the controllers that
 // finalize them run; then webhooks and APIs that would block requests once those
-// have stopped; kinds and namespaces last, since whatever is left goes with them.
+// have stopped; kinds and namespaces last, since their deletion deletes the rest.
 func removalRank(object *unstructured.Unstructured, custom map[schema.GroupKind]bool) int {
 	kind := object.GroupVersionKind().GroupKind()
 	switch {

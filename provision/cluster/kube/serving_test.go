@@ -19,7 +19,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 )
 
-// asks is a request as a kubelet sends it, but for what edit changes.
+// asks returns a request as a kubelet sends it, changed by edit.
 func asks(t *testing.T, edit func(*x509.CertificateRequest, *certificatesv1.CertificateSigningRequest)) *certificatesv1.CertificateSigningRequest {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -56,8 +56,8 @@ func TestServingRequests(t *testing.T) {
 	for name, test := range map[string]struct {
 		edit     func(*x509.CertificateRequest, *request)
 		approved bool
-		// err is what is said of one that stays pending; empty for one that is
-		// nobody's business here.
+		// err is the error about a request that stays pending; empty for a request that
+		// is ignored.
 		err string
 	}{
 		"as the inventory says":  {func(*x509.CertificateRequest, *request) {}, true, ""},

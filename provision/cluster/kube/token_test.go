@@ -14,7 +14,7 @@ import (
 	"slipway.io/slipway/provision/cluster/kubetest"
 )
 
-func TestBootstrapTokenIsWhatKubeadmMakes(t *testing.T) {
+func TestBootstrapTokenIsLikeThatOfKubeadm(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	client := testClient(t, server)

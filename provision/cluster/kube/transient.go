@@ -13,9 +13,9 @@ import (
 	"slipway.io/slipway/provision/retry"
 )
 
-// transientFor is how long an API that is briefly unavailable is waited for, from
-// the first error on: etcd elects a leader, an API server restarts, a webhook's
-// Pod starts.
+// transientFor is how long to wait for an API that is briefly unavailable, from the
+// first error on: etcd elects a leader, an API server restarts, a webhook's Pod
+// starts.
 const transientFor = 30 * time.Second
 
 // retryTransient repeats f while its error is transient.

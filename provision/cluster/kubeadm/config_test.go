@@ -171,7 +171,7 @@ func TestDiscoveryIsAKubeconfig(t *testing.T) {
 }
 
 // Names may look like numbers or booleans: YAML must not take them for those.
-func TestNamesStayText(t *testing.T) {
+func TestNamesThatLookLikeOtherTypesStayText(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"1", "007", "1e3", "0x1f", "true", "null", "no", "on", "y"} {
 		t.Run(name, func(t *testing.T) {

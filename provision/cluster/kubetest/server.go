@@ -1,5 +1,5 @@
-// Package kubetest is an API server in memory, over TLS on the loopback, for
-// tests of what client-go's fakes do not do: discovery, server-side apply, dry
+// Package kubetest is an API server for tests, over TLS, on the loopback or in
+// memory. It does what client-go's fakes do not: discovery, server-side apply, dry
 // runs, resource versions that change only with the object, namespaces that must
 // exist, and requests that are not for objects.
 //
@@ -8,9 +8,11 @@
 package kubetest
 
 import (
+	"context"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -32,6 +34,9 @@ type Server struct {
 	// controllers. It may call Put.
 	OnCreate func(object Object)
 
+	// Dial connects to the server; nil if it is on the loopback.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
 	server *httptest.Server
 
 	mu      sync.Mutex
@@ -43,12 +48,28 @@ type Server struct {
 	requests []string
 }
 
-// New starts a server that ends with the test. It has only the namespace
-// kube-system.
+// New starts a server on the loopback that ends with the test. It has only the
+// namespace kube-system.
 func New(t testing.TB) *Server {
+	t.Helper()
+	return start(t, nil)
+}
+
+// NewInMemory starts a server that only its Dial reaches, for a bubble of
+// testing/synctest.
+func NewInMemory(t testing.TB) *Server {
+	t.Helper()
+	return start(t, Listen())
+}
+
+func start(t testing.TB, memory *Listener) *Server {
 	t.Helper()
 	s := &Server{kinds: builtin(), objects: make(map[string]Object), applied: make(map[string]Object)}
 	s.server = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	if memory != nil {
+		_ = s.server.Listener.Close() // that of the loopback
+		s.server.Listener, s.Dial = memory, memory.Dial
+	}
 	s.server.EnableHTTP2 = true
 	s.server.StartTLS()
 	t.Cleanup(s.server.Close)

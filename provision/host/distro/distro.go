@@ -23,6 +23,8 @@ const (
 	Kmod Package = "kmod"
 	// IPRoute contains ip and ss.
 	IPRoute Package = "iproute"
+	// Tar has tar.
+	Tar Package = "tar"
 )
 
 // Family is a group of distributions with the same package manager and the same

@@ -27,8 +27,8 @@ const (
 	TraefikImage       = "docker.io/library/traefik:v3.6.12"
 )
 
-// NewBundle makes a small bundle of files and images that have the right names
-// and nothing in them.
+// NewBundle creates a small bundle whose files and images have the right names and
+// no content.
 func NewBundle(t testing.TB) *bundle.Bundle {
 	t.Helper()
 	w, err := bundle.NewWriter(filepath.Join(t.TempDir(), "bundle"), Kubernetes, bundle.OriginSource)

@@ -21,21 +21,21 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// Fixture is an inventory with a fake host for each host, and what phases ask of
-// a run. What the journal does on the hosts is kept apart: see Undo.
+// Fixture runs phases on the hosts of an inventory, which are fakes. What the
+// journal does on them is recorded separately: see Undo.
 type Fixture struct {
 	Cluster *config.Cluster
 	Hosts   *workflow.Hosts
 	// Bundle is that of NewBundle, unless the test sets another one.
 	Bundle *bundle.Bundle
-	// Events is what the last run told.
+	// Events are those of the last run.
 	Events *report.Recorder
 
 	t     testing.TB
 	fakes map[string]*fakeHost
 }
 
-// New makes a fixture of an inventory, whose apiVersion and kind may be left out.
+// New creates a fixture from an inventory, whose apiVersion and kind may be omitted.
 // Hosts have ordinary facts, with the host's address on eth0.
 func New(t testing.TB, inventory string) *Fixture {
 	t.Helper()
@@ -54,15 +54,15 @@ func New(t testing.TB, inventory string) *Fixture {
 	return b
 }
 
-// Facts are those of an ordinary host without anything of Kubernetes, the
-// i-th of its kind.
+// Facts are those of an ordinary host without Kubernetes, the i-th of its kind.
 func Facts(spec config.Host, i int) *facts.Facts {
 	id := string(rune('a' + i))
 	f := &facts.Facts{
 		Hostname: spec.Name, OS: facts.OS{ID: "debian", Name: "Debian GNU/Linux 12"}, Arch: "amd64", Kernel: "6.1.0", CPUs: 2, MemoryMiB: 4096, CgroupVersion: 2, Init: "systemd",
 		MachineID: strings.Repeat(id, 32), ProductUUID: "uuid-" + id, MACs: []string{"02:00:00:00:00:" + id + id},
 		Modules: []string{"overlay", "br_netfilter", "nf_conntrack", "vxlan"}, Sysctls: map[facts.Sysctl]string{facts.IPForward: "1"}, ActiveUnits: []string{"systemd-timesyncd.service"},
-		Routes: []facts.Route{{Destination: netip.MustParsePrefix("0.0.0.0/0"), Interface: "eth0"}},
+		Commands: []string{"tar"},
+		Routes:   []facts.Route{{Destination: netip.MustParsePrefix("0.0.0.0/0"), Interface: "eth0"}},
 	}
 	for _, path := range facts.DiskPaths() {
 		f.Disks = append(f.Disks, facts.Disk{Path: path, MountPoint: "/", SizeMiB: 50_000, FreeMiB: 40_000, Inodes: 1000, FreeInodes: 900})
@@ -93,8 +93,8 @@ func (b *Fixture) Serve(server *kubetest.Server) {
 	b.fakes[first].Put(kube.AdminConf, string(server.Kubeconfig("")))
 }
 
-// Apply runs one phase on its hosts, as if what it needs were done. Its Always
-// and ReadOnly make no difference.
+// Apply runs one phase on its hosts, as if the phases that it needs had
+// succeeded. Its Always and ReadOnly are ignored.
 func (b *Fixture) Apply(phase workflow.Phase) error { return b.run(phase, false) }
 
 // Plan runs it in a plan.
@@ -129,7 +129,7 @@ func (b *Fixture) MustPlan(phase workflow.Phase) {
 // Changes are what the last run changed, or would have.
 func (b *Fixture) Changes() []string { return b.messages(report.Change) }
 
-// Notes are what the last run told people.
+// Notes are the notes of the last run.
 func (b *Fixture) Notes() []string { return b.messages(report.Note) }
 
 func (b *Fixture) messages(kind report.Kind) []string {
@@ -142,7 +142,7 @@ func (b *Fixture) messages(kind report.Kind) []string {
 	return all
 }
 
-// Undo is what the journal of a host got for taking commands back.
+// Undo lists the commands that the journal of a host recorded to undo others.
 func (b *Fixture) Undo(name string) []string {
 	m := b.fakes[name]
 	m.mu.Lock()
@@ -150,7 +150,7 @@ func (b *Fixture) Undo(name string) []string {
 	return slices.Clone(m.undo)
 }
 
-// fakeHost is a fake whose journal and lock take nothing that must be expected.
+// fakeHost is a fake that answers the journal and the lock without expectations.
 type fakeHost struct {
 	*hosttest.Fake
 

@@ -1,0 +1,108 @@
+package preflight
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/report/check"
+)
+
+// proxyCheck is about the proxy that programs on the host use.
+func proxyCheck() Check {
+	return Check{
+		Description: check.Description{
+			Name: "proxy", Title: "the proxy does not handle cluster traffic", Kind: check.Host, Severity: check.Error,
+			Looks:  "http_proxy, https_proxy and no_proxy in /etc/environment and in systemd's environment.",
+			Why:    "With a proxy for the cluster's own addresses, kubeadm init hangs and webhooks fail.",
+			Manual: []string{"systemctl show-environment; cat /etc/environment", "echo 'NO_PROXY=...' >> /etc/environment"},
+		},
+		run: proxy,
+	}
+}
+
+// proxy: traffic to nodes, pods and Services must not go through a proxy.
+func proxy(cc *checkContext) []check.Finding {
+	needed := cc.noProxy()
+	return eachHost(func(_ config.Host, f *facts.Facts) []check.Finding {
+		settings := f.Software.Proxy
+		used := settings["https_proxy"]
+		if used == "" {
+			used = settings["http_proxy"]
+		}
+		if used == "" {
+			return nil
+		}
+		var missing []string
+		for _, want := range needed {
+			if !exempt(settings["no_proxy"], want) {
+				missing = append(missing, want)
+			}
+		}
+		if len(missing) == 0 {
+			return nil
+		}
+		all := strings.Join(append(nonEmpty(settings["no_proxy"]), missing...), ",")
+		return []check.Finding{{
+			Evidence: fmt.Sprintf("the proxy %s is also used for %s", withoutPassword(used), names(missing)),
+			Fix:      "set in /etc/environment: NO_PROXY=" + all,
+		}}
+	})(cc)
+}
+
+// withoutPassword returns the address of a proxy without its password.
+func withoutPassword(proxy string) string {
+	if u, err := url.Parse(proxy); err == nil {
+		return u.Redacted()
+	}
+	if i := strings.LastIndex(proxy, "@"); i >= 0 {
+		return "..." + proxy[i:]
+	}
+	return proxy
+}
+
+// noProxy lists the addresses and ranges that must not go through a proxy.
+func (cc *checkContext) noProxy() []string {
+	all := []string{"127.0.0.1", cc.cluster.Network.PodSubnet, cc.cluster.Network.ServiceSubnet}
+	if endpoint := cc.cluster.EndpointHost(); endpoint != "" {
+		all = append(all, endpoint)
+	}
+	for _, m := range cc.reachable() {
+		if addr, err := m.NodeIP(); err == nil {
+			all = append(all, addr.String())
+		}
+	}
+	return all
+}
+
+// exempt reports whether a no_proxy list has an address, name or range, or a range
+// that contains it.
+func exempt(noProxy, want string) bool {
+	for _, entry := range strings.Split(noProxy, ",") {
+		entry = strings.TrimSpace(entry)
+		if entry == "*" || entry == want {
+			return true
+		}
+		whole, err := netip.ParsePrefix(entry)
+		if err != nil {
+			continue
+		}
+		if a, err := netip.ParseAddr(want); err == nil && whole.Contains(a) {
+			return true
+		}
+		if p, err := netip.ParsePrefix(want); err == nil && whole.Bits() <= p.Bits() && whole.Contains(p.Addr()) {
+			return true
+		}
+	}
+	return false
+}
+
+func nonEmpty(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return []string{s}
+}
