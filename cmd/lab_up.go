@@ -17,6 +17,7 @@ import (
 	"slipway.io/slipway/phases"
 	"slipway.io/slipway/phases/machines"
 	"slipway.io/slipway/phases/preflight"
+	"slipway.io/slipway/phases/validate"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/lab"
 	"slipway.io/slipway/provision/lab/vagrant"
@@ -110,23 +111,24 @@ func (a *app) labUp(ctx context.Context) error {
 	return a.labInstall(ctx, created)
 }
 
-// labInstall installs, validates and gives access to a cluster on the lab's
-// machines, all with the same connections.
+// labInstall installs and validates a cluster on the lab's machines, and merges
+// its kubeconfig.
 func (a *app) labInstall(ctx context.Context, l *lab.Lab) error {
 	s, err := a.open()
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	if err := a.runOn(ctx, s, phases.Apply(), workflow.Selection{}, false); err != nil {
-		return err
-	}
-	if err := a.validate(ctx, s); err != nil {
+	var found report.ValidationReport
+	var conf []byte
+	keep := func(c []byte) error { conf = c; return nil }
+	options := validate.Options{Timeout: a.settings.GetDuration("timeout")}
+	err = a.runOn(ctx, s, phases.LabCluster(options, &found, keep), workflow.Selection{}, false)
+	if err := errors.Join(err, a.printValidation(&found)); err != nil {
 		return err
 	}
 	name := s.cluster.Metadata.Name
-	err = a.query(ctx, s, phases.Kubeconfig("", func(conf []byte) error { return a.mergeKubeconfig(name, conf) }))
-	if err != nil {
+	if err := a.mergeKubeconfig(name, conf); err != nil {
 		return err
 	}
 	option := ""

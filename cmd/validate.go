@@ -66,10 +66,8 @@ func (a *app) validate(ctx context.Context, s *session) error {
 	run := &workflow.Run{Cluster: s.cluster, Hosts: s.hosts, Bundle: bundle, Sink: report.SinkFunc(a.validateProgress)}
 	var found report.ValidationReport
 	err = run.Do(ctx, phases.Validate(options, &found))
-	if found.Probes != nil { // else the validation did not start
-		if printErr := a.printValidation(&found); printErr != nil {
-			return printErr
-		}
+	if printErr := a.printValidation(&found); printErr != nil {
+		return printErr
 	}
 	var failed *validate.FailedError
 	if errors.As(err, &failed) {
@@ -85,7 +83,11 @@ func (a *app) validateProgress(e report.Event) {
 	}
 }
 
+// printValidation prints the report, unless the validation did not start.
 func (a *app) printValidation(r *report.ValidationReport) error {
+	if r.Probes == nil {
+		return nil
+	}
 	if r.Leftover != "" {
 		fmt.Fprintf(a.err, "the test namespace is not deleted: %s\nThe next validation deletes it once it is 15 minutes old.\n", r.Leftover)
 	}
