@@ -35,7 +35,7 @@ func newBundleCreate(a *app) *cobra.Command {
 		Use:   "create DIR",
 		Short: "Download a bundle from the release servers",
 		Long: `Download all files of a bundle and verify each against the sha256 that slipway knows.
-Rerun the command to resume interrupted downloads. With -i, the bundle has the
+Rerun the command to resume interrupted downloads. With -i, the bundle contains the
 Kubernetes version, the pod network and the addons of that inventory.`,
 		Example: `  slipway bundle create ./bundle
   slipway bundle create ./bundle --kubernetes v1.36.4 --arch amd64,arm64
@@ -77,8 +77,8 @@ Kubernetes version, the pod network and the addons of that inventory.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.String("kubernetes", config.DefaultKubernetesVersion, "Kubernetes version.")
-	flags.StringSlice("addons", []string{config.CNIFlannel}, "Pod network and addons to include.")
+	flags.String("kubernetes", config.DefaultKubernetesVersion, "Version of Kubernetes.")
+	flags.StringSlice("addons", []string{config.CNIFlannel}, "Pod network and addons to include: "+strings.Join(slices.Concat(config.PodNetworks(), config.KnownAddons()), ", ")+".")
 	flags.StringSlice("arch", []string{runtime.GOARCH}, "Architectures of the hosts.")
 	flags.StringToString("mirror", nil, "Download URLs from a mirror, as PREFIX=MIRROR-PREFIX.")
 	flags.StringToString("registry", nil, "Pull images from a mirror, as REGISTRY=MIRROR[/PATH].")

@@ -34,8 +34,8 @@ func newLabUp(a *app) *cobra.Command {
 kubeconfig into ~/.kube/config. Existing machines and settings are kept: rerun the
 command to resume after a failure.
 
-Before it creates the first virtual machine, the command checks this computer like
-"slipway preflight --local".`,
+Before it creates virtual machines, the command checks this computer like
+"slipway preflight --local". Containers need Linux and root.`,
 		Example: `  slipway lab up
   slipway lab up --provider vagrant --box ubuntu-24.04 --memory 4096
   slipway lab up --provider vagrant --hypervisor libvirt --names classic
@@ -53,19 +53,19 @@ Before it creates the first virtual machine, the command checks this computer li
 	flags.Int("workers", 2, "Number of workers.")
 	flags.Bool("ha", false, "Create three control planes.")
 	flags.String("names", "", "Naming of the machines: short (cp1, w1) or classic (kmaster, kworker1).")
-	flags.String("bundle", "", "Path to the bundle to install from. (default created online)")
-	flags.StringSlice("addons", nil, "Addons to install, without options: "+strings.Join(config.KnownAddons(), ", ")+". (default those of the lab)")
-	flags.String("overlay", "", "Path to a file with inventory sections to merge into the lab's inventory. (default that of the lab)")
+	flags.String("bundle", "", "Path to the bundle to install from. (default downloaded)")
+	flags.StringSlice("addons", nil, "Addons to install, without options: "+strings.Join(config.KnownAddons(), ", ")+". (default the lab's current ones)")
+	flags.String("overlay", "", "Path to a file with inventory sections to merge into the lab's inventory. (default the lab's current one)")
 	flags.Bool("machines-only", false, "Create the machines and the inventory, and install nothing.")
-	flags.Bool("install-missing", false, "container: Install the Debian packages that the lab needs on this computer.")
-	flags.String("hypervisor", "", "vagrant: Hypervisor: "+strings.Join(vagrant.Providers(), ", ")+". (default the available one)")
-	flags.String("box", "", "vagrant: Box: "+strings.Join(vagrant.Boxes(), ", ")+" or the name of any other. (default debian-13)")
-	flags.String("box-version", "", "vagrant: Version of the box. (default latest)")
-	flags.Int("cpus", 0, "vagrant: Number of CPUs of each machine. (default 2)")
-	flags.Int("memory", 0, "vagrant: Memory of each machine in MiB. (default 2048)")
+	flags.Bool("install-missing", false, "With containers, install the Debian packages that the lab needs on this computer.")
+	flags.String("hypervisor", "", "With vagrant, hypervisor: "+strings.Join(vagrant.Providers(), ", ")+". (default the available one)")
+	flags.String("box", "", "With vagrant, box: "+strings.Join(vagrant.Boxes(), ", ")+" or the name of any other. (default debian-13)")
+	flags.String("box-version", "", "With vagrant, version of the box. (default latest)")
+	flags.Int("cpus", 0, "With vagrant, number of CPUs of each machine. (default 2)")
+	flags.Int("memory", 0, "With vagrant, memory of each machine in MiB. (default 2048)")
 	flags.String("range", "", "Network of the machines, an IPv4 /24. (default 172.16.16.0/24 with vagrant, a free one with container)")
-	flags.StringSlice("skip-checks", nil, "vagrant: Checks of this computer to skip.")
-	flags.Bool("force", false, "Overwrite an entry of another cluster with the same name in the kubeconfig.")
+	flags.StringSlice("skip-checks", nil, "With vagrant, checks of this computer to skip.")
+	flags.Bool("force", false, "Overwrite another cluster's entry of the same name in the kubeconfig.")
 	flags.Duration("timeout", 5*time.Minute, "Time to wait for nodes, for each addon, and for the validation. Increase it on slow computers.")
 	flags.Int("parallel", 20, "Maximum number of steps that run in parallel on all hosts.")
 	for flag, values := range map[string][]string{

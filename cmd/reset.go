@@ -13,9 +13,9 @@ func newReset(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reset",
 		Short: "Undo everything slipway did on the hosts",
-		Long: `Stop the cluster and undo, with the journal on each host, everything slipway did
-there: changed files are restored, created files are deleted, and swap and services are
-as before. Nothing else is touched. All data in the cluster is lost.`,
+		Long: `Stop the cluster, and undo everything slipway did on the hosts, as recorded in the
+journal of each host: changed files are restored, created files are deleted, and swap
+and services are set as before. Nothing else changes. All data in the cluster is lost.`,
 		Example: `  slipway reset --plan
   slipway reset --yes`,
 		Args: cobra.NoArgs,

@@ -35,8 +35,8 @@ func (c *Cluster) Addon(name string) (a Addon, ok bool) {
 	return c.Addons[i], true
 }
 
-// OwnAddons returns the custom addons in the order of the inventory.
-func (c *Cluster) OwnAddons() []Addon {
+// CustomAddons returns the custom addons in the order of the inventory.
+func (c *Cluster) CustomAddons() []Addon {
 	return slices.DeleteFunc(slices.Clone(c.Addons), Addon.Known)
 }
 
