@@ -90,6 +90,9 @@ func (a *app) runOn(ctx context.Context, s *session, w workflow.Workflow, select
 		Parallel: max(a.settings.GetInt("parallel"), 1), Holder: lockHolder(), Hint: hintFor,
 		Timeout: a.settings.GetDuration("timeout"),
 	}
+	if err := selection.Check(w, s.hosts.Names()); err != nil {
+		return err // before a bundle is downloaded
+	}
 	if _, needs := w.Phase("bundle"); needs {
 		var err error
 		if run.Bundle, err = a.bundle(ctx, s.cluster); err != nil {

@@ -192,8 +192,9 @@ func (a *app) labSpec(found *lab.Lab) (lab.Spec, error) {
 		}
 		spec.ControlPlanes = haControlPlanes
 	}
-	if spec.ControlPlanes > 1 && !a.settings.GetBool("machines-only") {
-		return spec, &usageError{errors.New("clusters with more than one control plane are not supported yet: pass --machines-only to create the machines alone")}
+	if n := spec.ControlPlanes; n != 1 && !a.settings.GetBool("machines-only") {
+		return spec, &usageError{workflow.WithHint(
+			fmt.Errorf("%d control planes: only clusters with one control plane are supported", n), "pass --machines-only to create the machines alone")}
 	}
 	if text := a.settings.GetString("range"); text != "" {
 		var err error

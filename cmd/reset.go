@@ -29,7 +29,7 @@ and services are set as before. Nothing else changes. All data in the cluster is
 				return err
 			}
 			return &usageError{workflow.WithHint(
-				fmt.Errorf("reset destroys cluster %q on all %d hosts of %s", cluster.Metadata.Name, len(cluster.Hosts), path),
+				fmt.Errorf("reset destroys cluster %q on all hosts of %s (%d)", cluster.Metadata.Name, path, len(cluster.Hosts)),
 				"rerun with --yes to confirm, or with --plan to see what would change")}
 		},
 	}

@@ -156,7 +156,7 @@ func (a *app) loadSettings(cmd *cobra.Command) error {
 	if dir, err := os.UserConfigDir(); err == nil {
 		v.SetConfigFile(dir + "/slipway/config.yaml")
 		if err := v.ReadInConfig(); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return &usageError{fmt.Errorf("settings: %w", err)}
+			return &usageError{fmt.Errorf("settings %s: %w", v.ConfigFileUsed(), err)}
 		}
 	}
 	if err := v.BindPFlags(cmd.Flags()); err != nil {

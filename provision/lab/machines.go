@@ -83,7 +83,7 @@ func Nth(subnet netip.Prefix, n int) netip.Addr {
 func CheckNoneRemoved(have, want []string) error {
 	for _, name := range have {
 		if !slices.Contains(want, name) {
-			return fmt.Errorf("machine %s is not in the new size of the lab: a lab cannot shrink, delete it first (slipway lab down)", name)
+			return fmt.Errorf("a lab cannot shrink, and machine %s is not in its new size: delete the lab first (slipway lab down)", name)
 		}
 	}
 	return nil
