@@ -183,9 +183,11 @@ func (a *app) cachedBundle(ctx context.Context, cluster *config.Cluster) (*bundl
 	return b, workflow.WithHint(err, "without access to the release servers, create a bundle on another computer with `slipway bundle create` and set artifacts.bundle")
 }
 
-// showDownload prints each file that is ready.
+// showDownload prints each file that is ready, and what delays the downloads.
 func (a *app) showDownload(p bundle.Progress) {
 	switch {
+	case p.Waiting != nil:
+		fmt.Fprintf(a.err, "  waiting     %v\n", p.Waiting)
 	case p.Cached:
 		fmt.Fprintf(a.err, "  cached      %s\n", p.Name)
 	case p.Done:

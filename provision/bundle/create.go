@@ -11,6 +11,9 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
+
+	"slipway.io/slipway/provision/localhost"
+	"slipway.io/slipway/provision/retry"
 )
 
 // CreateOptions say what a bundle holds and where to download it from.
@@ -46,6 +49,8 @@ type Progress struct {
 	Bytes, Total int64
 	// Done is set once the download is complete and verified, Cached if it was in the cache.
 	Cached, Done bool
+	// Waiting is set while another process uses the cache, and names it. The other fields are empty then.
+	Waiting error
 }
 
 // Create downloads released files and images into a bundle. It verifies every file against the sha256 in the catalogue
@@ -71,6 +76,11 @@ func create(ctx context.Context, catalogue Catalogue, o CreateOptions) (*Bundle,
 	if err != nil {
 		return nil, fmt.Errorf("create bundle: %w", err)
 	}
+	lock, err := o.lockCache(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("create bundle: %w", err)
+	}
+	defer lock.Release()
 	w, err := NewWriter(o.Dir, release.Kubernetes, OriginRelease)
 	if err != nil {
 		return nil, err
@@ -113,6 +123,21 @@ func (o CreateOptions) withDefaults() (CreateOptions, error) {
 		o.Cache = filepath.Join(dir, "slipway", "artifacts")
 	}
 	return o, nil
+}
+
+// lockCache waits until no other process uses the cache: both would append to the same partial downloads.
+func (o CreateOptions) lockCache(ctx context.Context) (lock *localhost.Lock, err error) {
+	err = retry.Do(ctx, func(context.Context) error {
+		var err error
+		if lock, err = localhost.Acquire(filepath.Join(o.Cache, "lock")); errors.Is(err, localhost.ErrLocked) {
+			return fmt.Errorf("download cache %s: %w", o.Cache, err)
+		}
+		return retry.Stop(err)
+	}, retry.Options{Progress: func(err error) { o.Progress(Progress{Waiting: err}) }})
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return lock, err
 }
 
 // task downloads one file or image and adds it to the bundle.
