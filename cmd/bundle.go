@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -69,6 +70,9 @@ Kubernetes version, the pod network and the addons of that inventory.`,
 				}
 			}
 			b, err := bundle.Create(cmd.Context(), options)
+			if unanswered := (*url.Error)(nil); errors.As(err, &unanswered) {
+				err = workflow.WithHint(err, "rerun to resume, or name mirrors with --mirror and --registry")
+			}
 			if err != nil {
 				return err
 			}

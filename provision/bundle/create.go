@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -118,7 +119,7 @@ func (o CreateOptions) withDefaults() (CreateOptions, error) {
 	if o.Cache == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
-			return o, fmt.Errorf("cache folder: %w: set one", err)
+			return o, fmt.Errorf("cache directory: %w", err)
 		}
 		o.Cache = filepath.Join(dir, "slipway", "artifacts")
 	}
@@ -156,7 +157,8 @@ func plan(catalogue Catalogue, release Release, addons, arches []string) ([]task
 			}
 			sum, ok := component.SHA256[version][arch]
 			if !ok {
-				errs = append(errs, fmt.Errorf("%s %s for %s is not in the catalogue: choose another architecture", name, version, arch))
+				errs = append(errs, fmt.Errorf("%s %s for %s is not in the catalogue: choose one of %s",
+					name, version, arch, strings.Join(slices.Sorted(maps.Keys(component.SHA256[version])), ", ")))
 				continue
 			}
 			tasks = append(tasks, func(ctx context.Context, f *fetcher, w *Writer) error {
