@@ -24,7 +24,7 @@ func newBundle(a *app) *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "bundle",
 		Short: "Create, verify and list bundles for installation without internet access",
-		Long: `Create, verify and list bundles. A bundle is a folder with all binaries and images
+		Long: `Create, verify and list bundles. A bundle is a directory with all binaries and images
 that a cluster needs, each with its sha256. To install hosts without internet access,
 create a bundle beforehand and set artifacts.bundle in the inventory.`,
 		Example: "  slipway bundle create ./bundle\n  slipway bundle verify ./bundle",
@@ -142,7 +142,7 @@ func newBundleList(a *app) *cobra.Command {
 
 func megabytes(size int64) string { return fmt.Sprintf("%.1f MB", float64(size)/1e6) }
 
-// bundleError: the folder is not a usable bundle.
+// bundleError: the directory is not a usable bundle.
 type bundleError struct{ error }
 
 func (e *bundleError) Unwrap() error { return e.error }
@@ -155,11 +155,11 @@ func openBundle(dir string) (*bundle.Bundle, error) {
 	return b, nil
 }
 
-// bundleDir is the cache folder for the bundle of a version with these addons.
+// bundleDir is the cache directory for the bundle of a version with these addons.
 func bundleDir(version string, addons []string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("cache folder: %w", err)
+		return "", fmt.Errorf("cache directory: %w", err)
 	}
 	name := []string{version, runtime.GOARCH}
 	if len(addons) > 0 {
@@ -168,7 +168,7 @@ func bundleDir(version string, addons []string) (string, error) {
 	return filepath.Join(cache, "slipway", "bundles", strings.Join(name, "-")), nil
 }
 
-// cachedBundle opens the bundle for a cluster in the user's cache folder, and
+// cachedBundle opens the bundle for a cluster in the user's cache directory, and
 // creates it if it does not exist.
 func (a *app) cachedBundle(ctx context.Context, cluster *config.Cluster) (*bundle.Bundle, error) {
 	dir, err := bundleDir(cluster.Kubernetes.Version, cluster.Catalogued())

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// compile builds all commands of a component into the folder out.
+// compile builds all commands of a component into the directory out.
 func compile(ctx context.Context, c component, moduleDir, version, arch, out string) error {
 	args := c.arguments(version)
 	args = append([]string{args[0], "-o", out + string(os.PathSeparator)}, args[1:]...)

@@ -27,7 +27,7 @@ func debianOnlyForInstalling() []string { return []string{"debconf", "gcc-12-bas
 var isUnneeded = regexp.MustCompile(`^usr/share/(doc|man|info|locale|lintian|bug|bash-completion|doc-base)/|` +
 	`^usr/lib/[^/]+/(gconv|tc)/|^usr/share/tabset/|^var/|^etc/(init\.d|logrotate\.d|default)/`).MatchString
 
-// mergedUsr are the folders that Debian replaced by links into /usr.
+// mergedUsr are the directories that Debian replaced by links into /usr.
 func mergedUsr() []string { return []string{"bin", "sbin", "lib", "lib64"} }
 
 // downloadDebs downloads the packages and all that they depend on into dir.
@@ -141,7 +141,7 @@ func readDeb(r io.Reader, t tree) error {
 	}
 }
 
-// inUsr is where a path is after Debian's folders were merged into /usr.
+// inUsr is where a path is after Debian's directories were merged into /usr.
 func inUsr(name string) string {
 	first, _, _ := strings.Cut(name, "/")
 	if slices.Contains(mergedUsr(), first) {

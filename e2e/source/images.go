@@ -12,8 +12,8 @@ type imageSpec struct {
 	files map[string]string
 	// capable names the file that may bind ports below 1024 whoever runs it.
 	capable string
-	// folders are empty and writable by everybody.
-	folders []string
+	// directories are empty and writable by everybody.
+	directories []string
 	// links are symbolic links: path in the image, and target.
 	links      map[string]string
 	entrypoint []string
@@ -65,7 +65,7 @@ func imageSpecs() []imageSpec {
 			debian:     true, // for the shell and the network tools that tests run in it
 			files:      map[string]string{"agnhost": "kubernetes/agnhost"},
 			links:      map[string]string{"agnhost-2": "agnhost"},
-			folders:    []string{"uploads"},
+			directories:    []string{"uploads"},
 			entrypoint: []string{"/agnhost"},
 			cmd:        []string{"pause"},
 		},
@@ -101,7 +101,7 @@ func addonSpecs() []imageSpec {
 			entrypoint: []string{"/usr/bin/local-path-provisioner"},
 		},
 		{
-			// For the shell with which the provisioner makes and removes folders.
+			// For the shell with which the provisioner makes and removes directories.
 			repository: "docker.io/library/busybox",
 			debian:     true,
 			cmd:        []string{"sh"},
@@ -151,7 +151,7 @@ func foundation() tree {
 	return t
 }
 
-// layer is what the image has beside its base. programs are the folders of built components.
+// layer is what the image has beside its base. programs are the directories of built components.
 func (s imageSpec) layer(programs map[string]string) tree {
 	t := tree{}
 	for name, program := range s.files {
@@ -165,7 +165,7 @@ func (s imageSpec) layer(programs map[string]string) tree {
 	for name, target := range s.links {
 		t.add(name, entry{link: target})
 	}
-	for _, name := range s.folders {
+	for _, name := range s.directories {
 		t.add(name, entry{dir: true, mode: 0o1777})
 	}
 	return t

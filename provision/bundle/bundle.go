@@ -18,7 +18,7 @@ type Bundle struct {
 
 // NotFoundError reports a file or an image that is not in a bundle.
 type NotFoundError struct {
-	// Bundle is the folder of the bundle.
+	// Bundle is the directory of the bundle.
 	Bundle string
 	// Name is the requested file or image, Arch the requested architecture.
 	Name, Arch string

@@ -19,7 +19,7 @@ import (
 
 // CreateOptions say what a bundle holds and where to download it from.
 type CreateOptions struct {
-	// Dir is the folder of the bundle. An existing bundle is replaced once the new one is complete.
+	// Dir is the directory of the bundle. An existing bundle is replaced once the new one is complete.
 	Dir string
 	// Kubernetes is a version in the catalogue, with or without its v.
 	Kubernetes string
@@ -27,7 +27,7 @@ type CreateOptions struct {
 	Addons []string
 	// Arches are the architectures, by their Go names. Default amd64.
 	Arches []string
-	// Cache is the folder that keeps downloads by sha256. Default slipway/artifacts in the user's cache folder.
+	// Cache is the directory that keeps downloads by sha256. Default slipway/artifacts in the user's cache directory.
 	Cache string
 	// Client downloads files, and its Transport images. Default: a client that uses the environment's proxies.
 	Client *http.Client

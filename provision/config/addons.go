@@ -61,7 +61,7 @@ func (c *Cluster) DefaultClass(name string) bool {
 	return false
 }
 
-// VolumePath returns the folder on the nodes for the volumes of a storage addon;
+// VolumePath returns the directory on the nodes for the volumes of a storage addon;
 // empty for other addons.
 func (a Addon) VolumePath() string {
 	defaults := map[string]string{AddonLocalPath: "/opt/local-path-provisioner", AddonLonghorn: "/var/lib/longhorn"}

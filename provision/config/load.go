@@ -110,7 +110,7 @@ func syntaxProblem(err error) *Problem {
 }
 
 // resolvePaths makes the paths in the inventory absolute: relative ones are
-// relative to the inventory's folder, ~ is the home directory.
+// relative to the inventory's directory, ~ is the home directory.
 func (v *validator) resolvePaths(dir string) {
 	v.resolve("artifacts.bundle", &v.c.Artifacts.Bundle, dir)
 	v.resolveSSH("ssh", &v.c.SSH, dir)

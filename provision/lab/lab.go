@@ -110,8 +110,8 @@ func badName(name string) error {
 	return fmt.Errorf("lab name %q is not a DNS label: use at most 40 lower-case letters, digits and '-', beginning and ending with a letter or a digit", name)
 }
 
-// Folder is the folder of a lab below Root(root).
-func Folder(root, name string) (string, error) {
+// Dir is the directory of a lab below Root(root).
+func Dir(root, name string) (string, error) {
 	if !labName.MatchString(name) {
 		return "", badName(name)
 	}
@@ -119,13 +119,13 @@ func Folder(root, name string) (string, error) {
 	return filepath.Join(root, "labs", name), err
 }
 
-// Root is the folder of all labs and the files that they share. The default is
-// slipway in the user's cache folder.
+// Root is the directory of all labs and the files that they share. The default is
+// slipway in the user's cache directory.
 func Root(given string) (string, error) {
 	if given == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
-			return "", fmt.Errorf("find the cache folder: %w", err)
+			return "", fmt.Errorf("find the cache directory: %w", err)
 		}
 		given = filepath.Join(cache, "slipway")
 	}

@@ -95,7 +95,7 @@ func (s *session) otherSubnets() []route {
 	return taken
 }
 
-// digest distinguishes labs of the same name in different folders.
+// digest distinguishes labs of the same name in different directories.
 func (s *session) digest() [sha256.Size]byte { return sha256.Sum256([]byte(s.dir)) }
 
 // bridgeName has 11 characters; Linux allows an interface 15.

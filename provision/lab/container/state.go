@@ -35,7 +35,7 @@ type machine struct {
 	Address netip.Addr    `json:"address"`
 	// Process runs the machine; nil if it is off.
 	Process *process `json:"process,omitempty"`
-	// Cgroups are the folders of the machine's cgroups.
+	// Cgroups are the directories of the machine's cgroups.
 	Cgroups []string `json:"cgroups,omitempty"`
 	// Ready reports that the machine was up once.
 	Ready bool `json:"ready,omitempty"`

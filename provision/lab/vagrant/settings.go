@@ -46,7 +46,7 @@ const (
 	vagrantfileName = "Vagrantfile"
 )
 
-// readSettings reads lab.yaml in a lab's folder; a missing one is
+// readSettings reads lab.yaml in a lab's directory; a missing one is
 // lab.ErrNotFound.
 func readSettings(dir string) (settings, error) {
 	path := filepath.Join(dir, settingsName)
@@ -64,7 +64,7 @@ func readSettings(dir string) (settings, error) {
 	return s, nil
 }
 
-// write writes lab.yaml and the Vagrantfile to the lab's folder.
+// write writes lab.yaml and the Vagrantfile to the lab's directory.
 func (s settings) write(dir string) error {
 	content, err := yaml.Marshal(s)
 	if err != nil {

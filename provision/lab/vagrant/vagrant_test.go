@@ -12,7 +12,7 @@ import (
 	"slipway.io/slipway/provision/lab"
 )
 
-// fake is a Vagrant in whose folder a file for each machine holds its state.
+// fake is a Vagrant in whose directory a file for each machine holds its state.
 // w2 never boots. Its answers have the form of Vagrant 2.3.4's.
 const fake = `#!/bin/sh
 echo "$*" >>calls
