@@ -114,7 +114,9 @@ func anyOf(packages ...string) func(string, string) bool {
 	}
 }
 
-func within(directory, top string) bool { return directory == top || strings.HasPrefix(directory, top+"/") }
+func within(directory, top string) bool {
+	return directory == top || strings.HasPrefix(directory, top+"/")
+}
 
 // stage is the name of the directory below phases, empty for phases itself.
 func stage(directory string) string {
@@ -155,7 +157,7 @@ func TestImportsGoOneWay(t *testing.T) {
 	}
 }
 
-func TestRulesTellGoodImportsFromBadOnes(t *testing.T) {
+func TestRulesRejectForbiddenImports(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		directory, imported, broken string
@@ -263,7 +265,7 @@ func TestMisuseIsReported(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		directory, pkg, name string
-		misuse            bool
+		misuse               bool
 	}{
 		{"phases/nodes", "time", "Sleep", true},
 		{"provision/cluster/kube", "fmt", "Println", true},

@@ -52,7 +52,7 @@ func withVagrantLab(t *testing.T) {
 	t.Setenv("PATH", home+string(os.PathListSeparator)+os.Getenv("PATH"))
 }
 
-func TestCommandsFindALabOfVagrant(t *testing.T) {
+func TestCommandsFindAVagrantLab(t *testing.T) {
 	withVagrantLab(t)
 	out, complaints, code := slipway(t, "lab", "status")
 	for _, want := range []string{"kmaster   control-plane  172.16.16.100  running", "kworker1  worker         172.16.16.101  off"} {

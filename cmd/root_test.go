@@ -88,7 +88,7 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 }
 
 // Each line of an example is understood by the command that it names.
-func TestExamplesAreUnderstood(t *testing.T) {
+func TestExamplesParse(t *testing.T) {
 	t.Parallel()
 	for _, c := range commands(t) {
 		for line := range strings.Lines(c.Example) {
@@ -125,7 +125,7 @@ func TestHelpIsPrintedByEveryCommand(t *testing.T) {
 	}
 }
 
-func TestACommandOfCommandsPrintsItsHelp(t *testing.T) {
+func TestAGroupOfCommandsPrintsItsHelp(t *testing.T) {
 	alone(t)
 	for _, args := range [][]string{nil, {"bundle"}, {"phase"}, {"lab"}} {
 		out, complaints, code := slipway(t, args...)
@@ -135,7 +135,7 @@ func TestACommandOfCommandsPrintsItsHelp(t *testing.T) {
 	}
 }
 
-func TestMistakesOnTheCommandLine(t *testing.T) {
+func TestUsageErrors(t *testing.T) {
 	home := alone(t)
 	write(t, home+"/inventory.yaml", single)
 	tests := []struct {
@@ -186,7 +186,7 @@ hosts:
   - {name: cp-1, address: 127.0.0.1, roles: [control-plane]}
 `
 
-func TestAnInventoryThatIsNotValid(t *testing.T) {
+func TestAnInvalidInventoryIsRefused(t *testing.T) {
 	home := alone(t)
 	write(t, home+"/inventory.yaml", strings.Replace(single, "address", "adress", 1))
 	_, complaints, code := slipway(t, "apply")

@@ -257,7 +257,7 @@ func TestTheLockHolderNamesUserComputerAndProcess(t *testing.T) {
 	}
 }
 
-func TestALabThatDoesNotExist(t *testing.T) {
+func TestCommandsRefuseALabThatDoesNotExist(t *testing.T) {
 	home := alone(t)
 	t.Setenv("KUBECONFIG", home+"/kubeconfig")
 	const other = "apiVersion: v1\nkind: Config\nclusters: [{name: prod, cluster: {server: https://prod.example}}]\n" +

@@ -88,7 +88,7 @@ func TestSelectionIsThatOfTheFlags(t *testing.T) {
 	}
 }
 
-func TestNothingIsSelectedByDefault(t *testing.T) {
+func TestTheDefaultSelectionIsEmpty(t *testing.T) {
 	alone(t)
 	if diff := cmp.Diff(0, len(set(t, "apply").selection().Hosts)); diff != "" {
 		t.Error(diff)

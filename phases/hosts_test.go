@@ -83,7 +83,7 @@ func TestAHostThatIsNotNeededCannotFailARunOnOthers(t *testing.T) {
 	}
 }
 
-func TestResetGoesOnWithoutAHostThatIsUnreachable(t *testing.T) {
+func TestResetContinuesWithoutAnUnreachableHost(t *testing.T) {
 	t.Parallel()
 	ran, err := trial(t, Reset(), workflow.Selection{})
 	if !errors.Is(err, host.ErrUnreachable) || err.Error() != "w-2: connect: unreachable" {

@@ -36,8 +36,8 @@ func (b *builder) fetch(ctx context.Context, all []component) {
 func goCommand(ctx context.Context, c component, moduleDir, arch string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = moduleDir
-	// Less garbage collection makes the compiler faster. GOGC of the caller
-	// wins.
+	// The compiler is faster with less garbage collection. The caller's GOGC
+	// has precedence.
 	cmd.Env = append([]string{"GOGC=400"}, os.Environ()...)
 	cmd.Env = append(cmd.Env, c.environment(arch)...)
 	// On an interrupt, the go command stops its compilers first.

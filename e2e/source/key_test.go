@@ -97,7 +97,7 @@ func TestBundleKeyChangesWithEveryInput(t *testing.T) {
 	}
 }
 
-func TestBuilderDigestSeesCodeAndNotTests(t *testing.T) {
+func TestBuilderDigestDependsOnCodeAndNotOnTests(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	source := filepath.Join(root, "e2e", "source")

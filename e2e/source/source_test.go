@@ -199,7 +199,7 @@ func TestOutputCarriesWhatTheProgramSaid(t *testing.T) {
 	}
 }
 
-func TestParseRefusesWhatItDoesNotKnow(t *testing.T) {
+func TestParseRefusesUnknownFlagsAndArguments(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"-nonsense"}, {"stray"}} {
 		if _, err := parse(args, io.Discard); err == nil {

@@ -41,7 +41,7 @@ func TestEachExampleIsValid(t *testing.T) {
 	}
 }
 
-func TestThreeLinesAreAHost(t *testing.T) {
+func TestAHostNeedsThreeLines(t *testing.T) {
 	t.Parallel()
 	c, err := Parse("inventory.yaml", []byte(`
 apiVersion: slipway.io/v1alpha1

@@ -198,7 +198,7 @@ func TestValidateRejects(t *testing.T) {
 		"two default classes":                   {addons(`[{name: longhorn, default: true}, {name: local-path, default: true}]`), "addons[1].default: longhorn is already the default"},
 		"replicas of local-path":                {addons(`[{name: local-path, replicas: 1}]`), "addons[0].replicas: only for longhorn"},
 		"more replicas than workers":            {addons(`[{name: longhorn, replicas: 2}]`), "addons[0].replicas: 2 replicas need as many workers, but there are 1"},
-		"a relative directory on nodes":            {addons(`[{name: local-path, path: var/volumes}]`), `addons[0].path: "var/volumes" is not the absolute path of a directory`},
+		"a relative directory on nodes":         {addons(`[{name: local-path, path: var/volumes}]`), `addons[0].path: "var/volumes" is not the absolute path of a directory`},
 		"manifests of a known addon":            {addons(`[{name: traefik, manifests: [{path: x.yaml}]}]`), "addons[0].manifests: only for a custom addon: slipway provides traefik"},
 		"a load balancer without addresses":     {addons(`[{name: metallb}]`), "addons[0].addresses: required field is missing"},
 		"a pool over a host":                    {addons(`[{name: metallb, addresses: [192.0.2.12/31]}]`), "addons[0].addresses[0]: 192.0.2.12-192.0.2.13 contains address 192.0.2.12 of host b"},

@@ -147,7 +147,7 @@ func (s *session) ready(ctx context.Context, m *machine) error {
 		if !m.Ready {
 			return retry.Stop(fmt.Errorf("units failed at its first boot: %s", failed))
 		}
-		// Later, units of software that somebody installed may fail.
+		// Later, units of installed software may fail.
 		s.Logf(m.Name, "is up, but units failed: %s", failed)
 		return nil
 	case system != "":

@@ -33,7 +33,7 @@ type route struct {
 	Device      string `json:"dev"`
 }
 
-// chooseSubnet returns the wanted subnet, or the first free one if none is wanted.
+// chooseSubnet returns the requested subnet, or else the first free one.
 // Default routes do not count.
 func chooseSubnet(wanted netip.Prefix, routes []route) (netip.Prefix, error) {
 	candidates := subnets()

@@ -92,8 +92,8 @@ func (s *session) record(change func()) error {
 // firstControlPlane is the last byte of the first control plane's address.
 const firstControlPlane = 11
 
-// merge keeps the records of existing machines and adds the wanted ones that are
-// missing.
+// merge keeps the records of existing machines and adds the missing ones of the
+// spec.
 func merge(have []*machine, want []lab.Machine) ([]*machine, error) {
 	byName := map[string]*machine{}
 	var had, names []string

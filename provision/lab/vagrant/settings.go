@@ -124,7 +124,7 @@ func (v Vagrant) merge(have settings, spec lab.Spec) (settings, error) {
 	return want, lab.CheckNoneRemoved(have.names(), names)
 }
 
-// choose sets a field of a new lab to the wanted value or the default. In an existing
+// choose sets a field of a new lab to the requested value or the default. In an existing
 // lab, another value is an error.
 func choose[T comparable](exists bool, what string, field *T, want, standard T) error {
 	var none T

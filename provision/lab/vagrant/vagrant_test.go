@@ -123,7 +123,7 @@ func TestASnapshotThatAMachineLacksIsNotRestored(t *testing.T) {
 	}
 }
 
-func TestDownRemovesTheFolderAfterTheMachines(t *testing.T) {
+func TestDownRemovesTheDirectoryAfterTheMachines(t *testing.T) {
 	t.Parallel()
 	v, _ := newFake(t)
 	if err := v.Down(t.Context(), "a"); err != nil {
