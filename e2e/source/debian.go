@@ -135,7 +135,7 @@ func readDeb(r io.Reader, t tree) error {
 				return err
 			}
 		default:
-			return fmt.Errorf("%s is of a kind that an image cannot have: %c", name, h.Typeflag)
+			return fmt.Errorf("%s: unsupported file type %c", name, h.Typeflag)
 		}
 		t.add(name, e)
 	}

@@ -48,7 +48,7 @@ func chooseSubnet(wanted netip.Prefix, routes []route) (netip.Prefix, error) {
 		}
 		taken = append(taken, fmt.Sprintf("%s (route to %s on %s)", candidate, r.Destination, r.Device))
 	}
-	return netip.Prefix{}, fmt.Errorf("no free subnet; choose one yourself (--range). In use: %s", strings.Join(taken, ", "))
+	return netip.Prefix{}, fmt.Errorf("no free subnet: %s are in use; choose another one with --range", strings.Join(taken, ", "))
 }
 
 func overlap(subnet netip.Prefix, routes []route) (route, bool) {

@@ -111,7 +111,7 @@ func (v Vagrant) merge(have settings, spec lab.Spec) (settings, error) {
 		return settings{}, err
 	}
 	if !slices.Contains(Providers(), want.Provider) {
-		return settings{}, fmt.Errorf("unknown provider %q of Vagrant: use one of %s", want.Provider, strings.Join(Providers(), ", "))
+		return settings{}, fmt.Errorf("unknown hypervisor %q: use one of %s", want.Provider, strings.Join(Providers(), ", "))
 	}
 	want.Machines = nil
 	var names []string
