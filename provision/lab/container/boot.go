@@ -218,7 +218,7 @@ func (s *session) stop(ctx context.Context, m *machine, timeout time.Duration) e
 }
 
 func (s *session) waitUntilOff(ctx context.Context, m *machine, timeout time.Duration) error {
-	return retry.Until(ctx, "it to power off", func(context.Context) error {
+	return retry.Until(ctx, "the machine to power off", func(context.Context) error {
 		if pid := s.pidOf(m); pid != 0 {
 			return fmt.Errorf("still running as process %d", pid)
 		}
