@@ -23,13 +23,13 @@ import (
 
 const module = "slipway.io/slipway"
 
-// rule forbids imports in some folders. Packages of the module are named by
-// their folder, all others by their import path.
+// rule forbids imports in some directories. Packages of the module are named by
+// their directory, all others by their import path.
 type rule struct {
 	name    string
 	why     string
-	applies func(folder string) bool
-	forbids func(folder, imported string) bool
+	applies func(directory string) bool
+	forbids func(directory, imported string) bool
 }
 
 // rules: imports go cmd → phases → provision, templates, and some packages are
@@ -50,9 +50,9 @@ var rules = []rule{
 	{
 		name:    "phases do not import each other",
 		why:     "only the root of phases combines them: move shared code to provision",
-		applies: func(folder string) bool { return within(folder, "phases") && folder != "phases" },
-		forbids: func(folder, imported string) bool {
-			return within(imported, "phases") && stage(imported) != stage(folder)
+		applies: func(directory string) bool { return within(directory, "phases") && directory != "phases" },
+		forbids: func(directory, imported string) bool {
+			return within(imported, "phases") && stage(imported) != stage(directory)
 		},
 	},
 	{
@@ -79,15 +79,15 @@ var rules = []rule{
 	{
 		name: "apply knows no labs",
 		why:  "a lab's machines are hosts like any others: only cmd and phases/machines create them",
-		applies: func(folder string) bool {
-			return !within(folder, "cmd") && !within(folder, "phases/machines") && !within(folder, "provision/lab") && !within(folder, "e2e")
+		applies: func(directory string) bool {
+			return !within(directory, "cmd") && !within(directory, "phases/machines") && !within(directory, "provision/lab") && !within(directory, "e2e")
 		},
 		forbids: anyOf("provision/lab"),
 	},
 	{
 		name:    "only cmd reads the command line",
 		why:     "cmd reads flags and settings and passes typed values",
-		applies: func(folder string) bool { return !within(folder, "cmd") },
+		applies: func(directory string) bool { return !within(directory, "cmd") },
 		forbids: anyOf("github.com/spf13/cobra", "github.com/spf13/viper", "github.com/spf13/pflag"),
 	},
 	{
@@ -98,9 +98,9 @@ var rules = []rule{
 	},
 }
 
-// in matches a folder and those below it.
+// in matches a directory and those below it.
 func in(top string) func(string) bool {
-	return func(folder string) bool { return within(folder, top) }
+	return func(directory string) bool { return within(directory, top) }
 }
 
 // anyOf matches an import of one of the packages or, outside of the standard
@@ -114,19 +114,21 @@ func anyOf(packages ...string) func(string, string) bool {
 	}
 }
 
-func within(folder, top string) bool { return folder == top || strings.HasPrefix(folder, top+"/") }
+func within(directory, top string) bool {
+	return directory == top || strings.HasPrefix(directory, top+"/")
+}
 
-// stage is the name of the folder below phases, empty for phases itself.
-func stage(folder string) string {
-	name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(folder, "phases"), "/"), "/")
+// stage is the name of the directory below phases, empty for phases itself.
+func stage(directory string) string {
+	name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(directory, "phases"), "/"), "/")
 	return name
 }
 
 // violations lists the rules that an import breaks.
-func violations(folder, imported string) []string {
+func violations(directory, imported string) []string {
 	var broken []string
 	for _, r := range rules {
-		if r.applies(folder) && r.forbids(folder, imported) {
+		if r.applies(directory) && r.forbids(directory, imported) {
 			broken = append(broken, r.name+" ("+r.why+")")
 		}
 	}
@@ -155,10 +157,10 @@ func TestImportsGoOneWay(t *testing.T) {
 	}
 }
 
-func TestRulesTellGoodImportsFromBadOnes(t *testing.T) {
+func TestRulesRejectForbiddenImports(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		folder, imported, broken string
+		directory, imported, broken string
 	}{
 		{"provision/host/ssh", "phases/preflight", "provision is below phases"},
 		{"provision/workflow", "phases", "provision is below phases"},
@@ -198,9 +200,9 @@ func TestRulesTellGoodImportsFromBadOnes(t *testing.T) {
 		{"cmd", "provision/lab/vagrant", ""},
 	}
 	for _, test := range tests {
-		t.Run(test.folder+" and "+test.imported, func(t *testing.T) {
+		t.Run(test.directory+" and "+test.imported, func(t *testing.T) {
 			t.Parallel()
-			got := violations(test.folder, test.imported)
+			got := violations(test.directory, test.imported)
 			if test.broken == "" && len(got) > 0 {
 				t.Errorf("refused: %v", got)
 			}
@@ -238,9 +240,9 @@ func TestNothingBelowCmdSleepsPrintsOrDials(t *testing.T) {
 	}
 }
 
-// misuse says why a folder must not use a name of a package; empty if it may.
-func misuse(folder, pkg, name string) string {
-	if !within(folder, "provision") && !within(folder, "phases") && !within(folder, "templates") {
+// misuse says why a directory must not use a name of a package; empty if it may.
+func misuse(directory, pkg, name string) string {
+	if !within(directory, "provision") && !within(directory, "phases") && !within(directory, "templates") {
 		return ""
 	}
 	switch pkg + "." + name {
@@ -248,12 +250,12 @@ func misuse(folder, pkg, name string) string {
 		return "wait for a condition, with a context"
 	case "fmt.Print", "fmt.Printf", "fmt.Println", "os.Stdout", "os.Stderr", "os.Exit":
 		// The agent is a program that runs on the hosts.
-		if folder != "provision/probe/netprobe/agent" {
+		if directory != "provision/probe/netprobe/agent" {
 			return "return it, or send it as an event: only cmd prints, through report"
 		}
 	}
 	dials := pkg == "net" && !slices.Contains(harmless, name) || pkg == "tls" && strings.HasPrefix(name, "Dial")
-	if dials && within(folder, "phases") {
+	if dials && within(directory, "phases") {
 		return "phases reach hosts through host.Host"
 	}
 	return ""
@@ -262,8 +264,8 @@ func misuse(folder, pkg, name string) string {
 func TestMisuseIsReported(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		folder, pkg, name string
-		misuse            bool
+		directory, pkg, name string
+		misuse               bool
 	}{
 		{"phases/nodes", "time", "Sleep", true},
 		{"provision/cluster/kube", "fmt", "Println", true},
@@ -278,9 +280,9 @@ func TestMisuseIsReported(t *testing.T) {
 		{"e2e/source", "os", "Stderr", false},
 	}
 	for _, test := range tests {
-		t.Run(test.folder+" and "+test.pkg+"."+test.name, func(t *testing.T) {
+		t.Run(test.directory+" and "+test.pkg+"."+test.name, func(t *testing.T) {
 			t.Parallel()
-			if got := misuse(test.folder, test.pkg, test.name); (got != "") != test.misuse {
+			if got := misuse(test.directory, test.pkg, test.name); (got != "") != test.misuse {
 				t.Errorf("misuse says %q", got)
 			}
 		})
@@ -395,7 +397,7 @@ func TestMakeHelpNamesEveryTarget(t *testing.T) {
 }
 
 // sources lists the module's Go files except tests, as paths with slashes.
-// Folders with a go.mod are other modules.
+// Directories with a go.mod are other modules.
 func sources(t *testing.T) []string {
 	t.Helper()
 	var files []string
@@ -420,7 +422,7 @@ func sources(t *testing.T) []string {
 	return files
 }
 
-// skip returns fs.SkipDir for folders without packages of the module.
+// skip returns fs.SkipDir for directories without packages of the module.
 func skip(name string, entry fs.DirEntry) error {
 	if name == "." {
 		return nil

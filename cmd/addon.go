@@ -24,8 +24,9 @@ func newAddon(a *app) *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "addon",
 		Short: "List, install and remove addons: storage, ingress, load balancer and more",
-		Long: `List, install and remove addons. enable and disable edit the section "addons" of the
-inventory, leave the rest of the file as it is, and then apply the inventory.`,
+		Long: `List, install and remove addons. "slipway addon enable" and "slipway addon disable"
+change the section "addons" of the inventory, keep the rest of the file as it is, and
+then apply the inventory.`,
 		Example: `  slipway addon list
   slipway addon enable traefik
   slipway addon enable metallb --addresses 192.0.2.240-192.0.2.250
@@ -95,8 +96,8 @@ func addonInfos(cluster *config.Cluster) ([]addonInfo, error) {
 			Name: known.Name, Version: catalogued.Version, Title: known.Title, Why: known.Why, Notice: known.Notice, Listed: listed,
 		})
 	}
-	for _, own := range cluster.OwnAddons() {
-		infos = append(infos, addonInfo{Name: own.Name, Title: "custom addon", Listed: true})
+	for _, custom := range cluster.CustomAddons() {
+		infos = append(infos, addonInfo{Name: custom.Name, Title: "custom addon", Listed: true})
 	}
 	return infos, nil
 }
@@ -105,6 +106,8 @@ func newAddonEnable(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "enable NAME",
 		Short: "Add an addon to the inventory and install it",
+		Long: `Add an addon to the inventory, and apply the inventory. With --no-apply, only the file
+changes. "slipway addon list" lists the addons.`,
 		Example: `  slipway addon enable traefik
   slipway addon enable metallb --addresses 192.0.2.240-192.0.2.250
   slipway addon enable longhorn --no-apply`,
@@ -127,7 +130,7 @@ func newAddonEnable(a *app) *cobra.Command {
 		},
 	}
 	editFlags(cmd)
-	cmd.Flags().StringSlice("addresses", nil, "Addresses that metallb assigns to Services: ranges, CIDRs or single addresses.")
+	cmd.Flags().StringSlice("addresses", nil, "Addresses that metallb assigns to Services: ranges, CIDRs or single addresses. Required for metallb.")
 	return cmd
 }
 
@@ -135,9 +138,10 @@ func newAddonDisable(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "disable NAME",
 		Short: "Remove an addon from the inventory and from the cluster",
-		Long: `Remove an addon from the inventory, and delete its objects from the cluster. An addon
-that holds data, such as persistent volumes, is not removed.`,
-		Example: "  slipway addon disable traefik",
+		Long: `Remove an addon from the inventory, and apply the inventory, which deletes the addon's
+objects from the cluster. Apply refuses to delete an addon that is in use, such as one
+with persistent volumes.`,
+		Example: "  slipway addon disable traefik\n  slipway addon disable longhorn --no-apply",
 		Args:    cobra.ExactArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			cluster, _, err := a.inventory()
@@ -170,7 +174,7 @@ func completeAddons(*cobra.Command, []string, string) ([]string, cobra.ShellComp
 func editFlags(cmd *cobra.Command) {
 	connectionFlags(cmd)
 	flags := cmd.Flags()
-	flags.Bool("no-apply", false, "Edit the inventory only.")
+	flags.Bool("no-apply", false, "Change the inventory only.")
 	flags.Int("parallel", 20, "Maximum number of steps that run in parallel on all hosts.")
 	flags.Duration("timeout", 5*time.Minute, "Time to wait for nodes, and for each addon, to become ready.")
 }

@@ -17,9 +17,9 @@ import (
 // selectionFlags select a part of a workflow.
 func selectionFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringSlice("skip-phases", nil, "Phases to skip, as listed by 'slipway phase list'.")
-	flags.String("from", "", "First phase to run.")
-	flags.String("until", "", "Last phase to run.")
+	flags.StringSlice("skip-phases", nil, "Phases to skip, as listed by \"slipway phase list\".")
+	flags.String("from", "", "First phase to run, in the order of \"slipway phase list\".")
+	flags.String("until", "", "Last phase to run, in the order of \"slipway phase list\".")
 	flags.StringSlice("hosts", nil, "Names of the hosts to work on. (default all)")
 	flags.Int("parallel", 20, "Maximum number of steps that run in parallel on all hosts.")
 	flags.Duration("timeout", 5*time.Minute, "Time to wait for nodes, and for each addon, to become ready.")
@@ -39,7 +39,9 @@ func newApply(a *app) *cobra.Command {
 		Short: "Install or update the cluster described by the inventory",
 		Long: `Install or update the cluster described by the inventory. Nothing changes unless all
 checks pass. Steps that are already done are skipped: a second apply changes nothing.
-Rerun the command to resume an interrupted apply.`,
+Rerun the command to resume an interrupted apply.
+
+The hosts need an SSH server, and a user that is root or can run sudo.`,
 		Example: `  slipway apply
   slipway apply -i lab.yaml --hosts w-3
   slipway apply --until kubelet -v`,
@@ -87,6 +89,9 @@ func (a *app) runOn(ctx context.Context, s *session, w workflow.Workflow, select
 		Cluster: s.cluster, Hosts: s.hosts, Selection: selection, Plan: plan,
 		Parallel: max(a.settings.GetInt("parallel"), 1), Holder: lockHolder(), Hint: hintFor,
 		Timeout: a.settings.GetDuration("timeout"),
+	}
+	if err := selection.Check(w, s.hosts.Names()); err != nil {
+		return err // before a bundle is downloaded
 	}
 	if _, needs := w.Phase("bundle"); needs {
 		var err error

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -23,7 +24,7 @@ func newBundle(a *app) *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "bundle",
 		Short: "Create, verify and list bundles for installation without internet access",
-		Long: `Create, verify and list bundles. A bundle is a folder with all binaries and images
+		Long: `Create, verify and list bundles. A bundle is a directory with all binaries and images
 that a cluster needs, each with its sha256. To install hosts without internet access,
 create a bundle beforehand and set artifacts.bundle in the inventory.`,
 		Example: "  slipway bundle create ./bundle\n  slipway bundle verify ./bundle",
@@ -35,7 +36,7 @@ func newBundleCreate(a *app) *cobra.Command {
 		Use:   "create DIR",
 		Short: "Download a bundle from the release servers",
 		Long: `Download all files of a bundle and verify each against the sha256 that slipway knows.
-Rerun the command to resume interrupted downloads. With -i, the bundle has the
+Rerun the command to resume interrupted downloads. With -i, the bundle contains the
 Kubernetes version, the pod network and the addons of that inventory.`,
 		Example: `  slipway bundle create ./bundle
   slipway bundle create ./bundle --kubernetes v1.36.4 --arch amd64,arm64
@@ -69,6 +70,9 @@ Kubernetes version, the pod network and the addons of that inventory.`,
 				}
 			}
 			b, err := bundle.Create(cmd.Context(), options)
+			if unanswered := (*url.Error)(nil); errors.As(err, &unanswered) {
+				err = workflow.WithHint(err, "rerun to resume, or name mirrors with --mirror and --registry")
+			}
 			if err != nil {
 				return err
 			}
@@ -77,8 +81,8 @@ Kubernetes version, the pod network and the addons of that inventory.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.String("kubernetes", config.DefaultKubernetesVersion, "Kubernetes version.")
-	flags.StringSlice("addons", []string{config.CNIFlannel}, "Pod network and addons to include.")
+	flags.String("kubernetes", config.DefaultKubernetesVersion, "Version of Kubernetes.")
+	flags.StringSlice("addons", []string{config.CNIFlannel}, "Pod network and addons to include: "+strings.Join(slices.Concat(config.PodNetworks(), config.KnownAddons()), ", ")+".")
 	flags.StringSlice("arch", []string{runtime.GOARCH}, "Architectures of the hosts.")
 	flags.StringToString("mirror", nil, "Download URLs from a mirror, as PREFIX=MIRROR-PREFIX.")
 	flags.StringToString("registry", nil, "Pull images from a mirror, as REGISTRY=MIRROR[/PATH].")
@@ -138,7 +142,7 @@ func newBundleList(a *app) *cobra.Command {
 
 func megabytes(size int64) string { return fmt.Sprintf("%.1f MB", float64(size)/1e6) }
 
-// bundleError: the folder is not a usable bundle.
+// bundleError: the directory is not a usable bundle.
 type bundleError struct{ error }
 
 func (e *bundleError) Unwrap() error { return e.error }
@@ -151,11 +155,11 @@ func openBundle(dir string) (*bundle.Bundle, error) {
 	return b, nil
 }
 
-// bundleDir is the cache folder for the bundle of a version with these addons.
+// bundleDir is the cache directory for the bundle of a version with these addons.
 func bundleDir(version string, addons []string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("cache folder: %w", err)
+		return "", fmt.Errorf("cache directory: %w", err)
 	}
 	name := []string{version, runtime.GOARCH}
 	if len(addons) > 0 {
@@ -164,7 +168,7 @@ func bundleDir(version string, addons []string) (string, error) {
 	return filepath.Join(cache, "slipway", "bundles", strings.Join(name, "-")), nil
 }
 
-// cachedBundle opens the bundle for a cluster in the user's cache folder, and
+// cachedBundle opens the bundle for a cluster in the user's cache directory, and
 // creates it if it does not exist.
 func (a *app) cachedBundle(ctx context.Context, cluster *config.Cluster) (*bundle.Bundle, error) {
 	dir, err := bundleDir(cluster.Kubernetes.Version, cluster.Catalogued())
@@ -183,9 +187,11 @@ func (a *app) cachedBundle(ctx context.Context, cluster *config.Cluster) (*bundl
 	return b, workflow.WithHint(err, "without access to the release servers, create a bundle on another computer with `slipway bundle create` and set artifacts.bundle")
 }
 
-// showDownload prints each file that is ready.
+// showDownload prints each file that is ready, and what delays the downloads.
 func (a *app) showDownload(p bundle.Progress) {
 	switch {
+	case p.Waiting != nil:
+		fmt.Fprintf(a.err, "  waiting     %v\n", p.Waiting)
 	case p.Cached:
 		fmt.Fprintf(a.err, "  cached      %s\n", p.Name)
 	case p.Done:

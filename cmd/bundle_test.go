@@ -8,7 +8,7 @@ import (
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
 
-func TestABundleThatIsNone(t *testing.T) {
+func TestADirectoryThatIsNotABundleIsRefused(t *testing.T) {
 	home := alone(t)
 	write(t, home+"/inventory.yaml", single+"artifacts: {bundle: none}\n")
 	if _, complaints, code := slipway(t, "apply"); code != exitBundle || !strings.Contains(complaints, home+"/none") {

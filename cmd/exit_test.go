@@ -47,7 +47,7 @@ func TestExitCodes(t *testing.T) {
 		{"a lock that another holds", inPhase(&lock.HeldError{}), 7},
 		{"a bundle that is damaged", inPhase(&bundle.CorruptError{}), 8},
 		{"a bundle that is incomplete", inPhase(&bundle.NotFoundError{}), 8},
-		{"a folder that is not a bundle", &bundleError{os.ErrNotExist}, 8},
+		{"a directory that is not a bundle", &bundleError{os.ErrNotExist}, 8},
 		{"Ctrl-C", errors.Join(context.Canceled), 130},
 		{"Ctrl-C while a host could not be reached", errors.Join(inPhase(host.ErrUnreachable), context.Canceled), 130},
 		{"the exit code of ssh", reported{childExit(3)}, 3},

@@ -39,7 +39,7 @@ keep the other clusters in that file.`,
 	connectionFlags(cmd)
 	flags := cmd.Flags()
 	flags.Bool("merge", false, "Merge the kubeconfig into the file that kubectl uses.")
-	flags.Bool("force", false, "With --merge, overwrite an entry of another cluster with the same name.")
+	flags.Bool("force", false, "With --merge, overwrite another cluster's entry of the same name.")
 	flags.String("server", "", "URL of the API server. (default the cluster's endpoint)")
 	return cmd
 }

@@ -11,8 +11,11 @@ import (
 
 func newLabDown(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:     "down",
-		Short:   "Delete the lab and its kubeconfig entry",
+		Use:   "down",
+		Short: "Delete the lab and its kubeconfig entry",
+		Long: `Delete the machines of the lab with their disks and snapshots, the inventory of the
+lab, and the entry of its cluster in ~/.kube/config. If the lab does not exist, the
+command succeeds.`,
 		Example: "  slipway lab down",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -32,7 +35,7 @@ func newLabDown(a *app) *cobra.Command {
 func newLabHalt(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "halt",
-		Short:   "Power off the machines",
+		Short:   "Power off the machines of the lab",
 		Example: "  slipway lab halt && slipway lab resume",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

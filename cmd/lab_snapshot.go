@@ -15,8 +15,8 @@ func newLabSnapshot(a *app) *cobra.Command {
 		Use:   "snapshot",
 		Short: "Save and restore the machines of a lab",
 		Long: `Save and restore the disks of all machines of a lab. Machines are powered off for a
-snapshot and boot afterwards. Restoring discards everything written since. Containers
-have no snapshots.`,
+snapshot and boot afterwards. Restoring a snapshot discards everything written since.
+Only labs with the provider vagrant have snapshots.`,
 		Example: "  slipway lab snapshot save installed\n  slipway lab snapshot list\n  slipway lab snapshot restore installed",
 	}
 	return group(cmd, newSnapshotSave(a), newSnapshotRestore(a), newSnapshotList(a))

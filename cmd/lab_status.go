@@ -65,8 +65,10 @@ func labInfo(l *lab.Lab) labStatus {
 
 func newLabSSH(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:               "ssh MACHINE [COMMAND...]",
-		Short:             "Log in to a machine of the lab, or run a command there",
+		Use:   "ssh MACHINE [COMMAND...]",
+		Short: "Log in to a machine of the lab, or run a command on it",
+		Long: `Log in to a machine of the lab with ssh, or run a command on it. The exit code is that
+of ssh. The user can run sudo without a password.`,
 		Example:           "  slipway lab ssh cp1\n  slipway lab ssh w1 -- sudo journalctl -u kubelet",
 		Args:              atLeastOne("run `slipway lab status` to list the machines"),
 		ValidArgsFunction: completeMachines(a),

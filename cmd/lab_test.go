@@ -52,7 +52,7 @@ func withVagrantLab(t *testing.T) {
 	t.Setenv("PATH", home+string(os.PathListSeparator)+os.Getenv("PATH"))
 }
 
-func TestCommandsFindALabOfVagrant(t *testing.T) {
+func TestCommandsFindAVagrantLab(t *testing.T) {
 	withVagrantLab(t)
 	out, complaints, code := slipway(t, "lab", "status")
 	for _, want := range []string{"kmaster   control-plane  172.16.16.100  running", "kworker1  worker         172.16.16.101  off"} {
@@ -77,7 +77,7 @@ func TestUpRefusesToChangeTheLab(t *testing.T) {
 	for want, args := range map[string][]string{
 		`--provider container: lab "lab" uses vagrant`:                                                           {"--provider", "container"},
 		"its box is bento/debian-13: delete the lab first (slipway lab down) to change it to bento/ubuntu-24.04": {"--box", "ubuntu-24.04"},
-		"machine kworker1 is not in the new size of the lab":                                                     {"--workers", "0", "--machines-only"},
+		"a lab cannot shrink, and machine kworker1 is not in its new size":                                       {"--workers", "0", "--machines-only"},
 	} {
 		_, complaints, code := slipway(t, append([]string{"lab", "up"}, args...)...)
 		if code == 0 || !strings.Contains(complaints, want) {

@@ -17,6 +17,7 @@ import (
 	"slipway.io/slipway/phases"
 	"slipway.io/slipway/phases/machines"
 	"slipway.io/slipway/phases/preflight"
+	"slipway.io/slipway/phases/validate"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/lab"
 	"slipway.io/slipway/provision/lab/vagrant"
@@ -33,8 +34,8 @@ func newLabUp(a *app) *cobra.Command {
 kubeconfig into ~/.kube/config. Existing machines and settings are kept: rerun the
 command to resume after a failure.
 
-Before it creates the first virtual machine, the command checks this computer like
-"slipway preflight --local".`,
+Before it creates virtual machines, the command checks this computer like
+"slipway preflight --local". Containers need Linux and root.`,
 		Example: `  slipway lab up
   slipway lab up --provider vagrant --box ubuntu-24.04 --memory 4096
   slipway lab up --provider vagrant --hypervisor libvirt --names classic
@@ -52,19 +53,19 @@ Before it creates the first virtual machine, the command checks this computer li
 	flags.Int("workers", 2, "Number of workers.")
 	flags.Bool("ha", false, "Create three control planes.")
 	flags.String("names", "", "Naming of the machines: short (cp1, w1) or classic (kmaster, kworker1).")
-	flags.String("bundle", "", "Path to the bundle to install from. (default created online)")
-	flags.StringSlice("addons", nil, "Addons to install, without options: "+strings.Join(config.KnownAddons(), ", ")+". (default those of the lab)")
-	flags.String("overlay", "", "Path to a file with inventory sections to merge into the lab's inventory. (default that of the lab)")
+	flags.String("bundle", "", "Path to the bundle to install from. (default downloaded)")
+	flags.StringSlice("addons", nil, "Addons to install, without options: "+strings.Join(config.KnownAddons(), ", ")+". (default the lab's current ones)")
+	flags.String("overlay", "", "Path to a file with inventory sections to merge into the lab's inventory. (default the lab's current one)")
 	flags.Bool("machines-only", false, "Create the machines and the inventory, and install nothing.")
-	flags.Bool("install-missing", false, "container: Install the Debian packages that the lab needs on this computer.")
-	flags.String("hypervisor", "", "vagrant: Hypervisor: "+strings.Join(vagrant.Providers(), ", ")+". (default the available one)")
-	flags.String("box", "", "vagrant: Box: "+strings.Join(vagrant.Boxes(), ", ")+" or the name of any other. (default debian-13)")
-	flags.String("box-version", "", "vagrant: Version of the box. (default latest)")
-	flags.Int("cpus", 0, "vagrant: Number of CPUs of each machine. (default 2)")
-	flags.Int("memory", 0, "vagrant: Memory of each machine in MiB. (default 2048)")
+	flags.Bool("install-missing", false, "With containers, install the Debian packages that the lab needs on this computer.")
+	flags.String("hypervisor", "", "With vagrant, hypervisor: "+strings.Join(vagrant.Providers(), ", ")+". (default the available one)")
+	flags.String("box", "", "With vagrant, box: "+strings.Join(vagrant.Boxes(), ", ")+" or the name of any other. (default debian-13)")
+	flags.String("box-version", "", "With vagrant, version of the box. (default latest)")
+	flags.Int("cpus", 0, "With vagrant, number of CPUs of each machine. (default 2)")
+	flags.Int("memory", 0, "With vagrant, memory of each machine in MiB. (default 2048)")
 	flags.String("range", "", "Network of the machines, an IPv4 /24. (default 172.16.16.0/24 with vagrant, a free one with container)")
-	flags.StringSlice("skip-checks", nil, "vagrant: Checks of this computer to skip.")
-	flags.Bool("force", false, "Overwrite an entry of another cluster with the same name in the kubeconfig.")
+	flags.StringSlice("skip-checks", nil, "With vagrant, checks of this computer to skip.")
+	flags.Bool("force", false, "Overwrite another cluster's entry of the same name in the kubeconfig.")
 	flags.Duration("timeout", 5*time.Minute, "Time to wait for nodes, for each addon, and for the validation. Increase it on slow computers.")
 	flags.Int("parallel", 20, "Maximum number of steps that run in parallel on all hosts.")
 	for flag, values := range map[string][]string{
@@ -110,23 +111,24 @@ func (a *app) labUp(ctx context.Context) error {
 	return a.labInstall(ctx, created)
 }
 
-// labInstall installs, validates and gives access to a cluster on the lab's
-// machines, all with the same connections.
+// labInstall installs and validates a cluster on the lab's machines, and merges
+// its kubeconfig.
 func (a *app) labInstall(ctx context.Context, l *lab.Lab) error {
 	s, err := a.open()
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	if err := a.runOn(ctx, s, phases.Apply(), workflow.Selection{}, false); err != nil {
-		return err
-	}
-	if err := a.validate(ctx, s); err != nil {
+	var found report.ValidationReport
+	var conf []byte
+	keep := func(c []byte) error { conf = c; return nil }
+	options := validate.Options{Timeout: a.settings.GetDuration("timeout")}
+	err = a.runOn(ctx, s, phases.LabCluster(options, &found, keep), workflow.Selection{}, false)
+	if err := errors.Join(err, a.printValidation(&found)); err != nil {
 		return err
 	}
 	name := s.cluster.Metadata.Name
-	err = a.query(ctx, s, phases.Kubeconfig("", func(conf []byte) error { return a.mergeKubeconfig(name, conf) }))
-	if err != nil {
+	if err := a.mergeKubeconfig(name, conf); err != nil {
 		return err
 	}
 	option := ""
@@ -190,8 +192,9 @@ func (a *app) labSpec(found *lab.Lab) (lab.Spec, error) {
 		}
 		spec.ControlPlanes = haControlPlanes
 	}
-	if spec.ControlPlanes > 1 && !a.settings.GetBool("machines-only") {
-		return spec, &usageError{errors.New("clusters with more than one control plane are not supported yet: pass --machines-only to create the machines alone")}
+	if n := spec.ControlPlanes; n != 1 && !a.settings.GetBool("machines-only") {
+		return spec, &usageError{workflow.WithHint(
+			fmt.Errorf("%d control planes: only clusters with one control plane are supported", n), "pass --machines-only to create the machines alone")}
 	}
 	if text := a.settings.GetString("range"); text != "" {
 		var err error

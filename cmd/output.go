@@ -58,11 +58,11 @@ func (o *output) visible() report.Sink {
 	})
 }
 
-// runsDir is the folder with the log and the report of each run.
+// runsDir is the directory with the log and the report of each run.
 func runsDir() (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("cache folder: %w", err)
+		return "", fmt.Errorf("cache directory: %w", err)
 	}
 	dir := filepath.Join(cache, "slipway", "runs")
 	return dir, os.MkdirAll(dir, 0o700)

@@ -16,7 +16,7 @@ import (
 func newPhase(a *app) *cobra.Command {
 	return group(&cobra.Command{
 		Use:     "phase",
-		Short:   "List the phases of apply, or run single phases",
+		Short:   "List the phases of apply, or run some of them",
 		Example: "  slipway phase list\n  slipway phase run kernel",
 	}, newPhaseList(a), newPhaseRun(a))
 }
@@ -64,8 +64,8 @@ func newPhaseRun(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run NAME...",
 		Short: "Run single phases of apply",
-		Long: `Run single phases of apply. The phases that they need must be done already; read-only
-phases always run.`,
+		Long: `Run single phases of apply. Read-only phases always run. Other phases that these need
+must already be done: they do not run.`,
 		Example: `  slipway phase run kernel
   slipway phase run containerd images --hosts w-3`,
 		Args: atLeastOne("run `slipway phase list` to list the phases"),

@@ -35,7 +35,8 @@ problem with its fix. To measure the network, a small program is copied to each 
 run and deleted. Nothing else changes.
 
 The exit code is 5 if a check found an error, 10 if a check was inconclusive, 11 if there
-are only warnings, and otherwise 0. "slipway explain CHECK" explains a check.`,
+are only warnings, and otherwise 0. "slipway explain CHECK" explains a check. Output
+formats: text, json, yaml, junit, html.`,
 		Example: `  slipway preflight
   slipway preflight --watch
   slipway preflight --only mesh,mtu
@@ -50,17 +51,17 @@ are only warnings, and otherwise 0. "slipway explain CHECK" explains a check.`,
 	flags := cmd.Flags()
 	flags.StringSlice("only", nil, "Checks to run. (default all)")
 	flags.StringSlice("skip-checks", nil, "Checks to skip.")
-	flags.Bool("no-pairs", false, "Send no packets between hosts.")
+	flags.Bool("no-pairs", false, "Do not send packets between hosts.")
 	flags.Bool("local", false, "Check whether this computer can run a lab. No host is checked.")
 	flags.String("provider", "", "With --local, provider of the machines: vagrant or container. (default the available one)")
 	flags.String("hypervisor", "", "With --local, hypervisor of Vagrant. (default the available one)")
 	flags.Int("machines", 3, "With --local, number of machines.")
 	flags.Int("memory", vagrant.DefaultMemoryMiB, "With --local, memory of each machine in MiB.")
 	flags.String("range", vagrant.DefaultNetwork().String(), "With --local, network of the machines.")
-	flags.String("bundle", "", "With --local, path to the bundle to install from.")
+	flags.String("bundle", "", "With --local, path to the bundle to install from. (default downloaded)")
 	flags.Bool("watch", false, "Repeat the checks until all of them pass.")
 	flags.Duration("interval", 5*time.Second, "With --watch, time between two rounds.")
-	flags.String("output-file", "", "Write the report to this file.")
+	flags.String("output-file", "", "Path to the file to write the report to. (default standard output)")
 	names := func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var all []string
 		for _, d := range preflight.Describe() {
@@ -233,13 +234,13 @@ func verdictOf(found *check.Report) error {
 
 // allowedFormats are the values of --output for a command.
 func allowedFormats(cmd *cobra.Command) []string {
-	if own := cmd.Annotations[outputFormats]; own != "" {
-		return strings.Split(own, ",")
+	if formats := cmd.Annotations[outputFormats]; formats != "" {
+		return strings.Split(formats, ",")
 	}
 	return []string{"text", "json"}
 }
 
-// outputFormats is the annotation of a command with its own formats.
+// outputFormats is the annotation of a command with formats other than text and json.
 const outputFormats = "output-formats"
 
 func checkFormat(cmd *cobra.Command, format string) error {

@@ -13,9 +13,9 @@ func newReset(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reset",
 		Short: "Undo everything slipway did on the hosts",
-		Long: `Stop the cluster and undo, with the journal on each host, everything slipway did
-there: changed files are restored, created files are deleted, and swap and services are
-as before. Nothing else is touched. All data in the cluster is lost.`,
+		Long: `Stop the cluster, and undo everything slipway did on the hosts, as recorded in the
+journal of each host: changed files are restored, created files are deleted, and swap
+and services are set as before. Nothing else changes. All data in the cluster is lost.`,
 		Example: `  slipway reset --plan
   slipway reset --yes`,
 		Args: cobra.NoArgs,
@@ -29,7 +29,7 @@ as before. Nothing else is touched. All data in the cluster is lost.`,
 				return err
 			}
 			return &usageError{workflow.WithHint(
-				fmt.Errorf("reset destroys cluster %q on all %d hosts of %s", cluster.Metadata.Name, len(cluster.Hosts), path),
+				fmt.Errorf("reset destroys cluster %q on all hosts of %s (%d)", cluster.Metadata.Name, path, len(cluster.Hosts)),
 				"rerun with --yes to confirm, or with --plan to see what would change")}
 		},
 	}

@@ -54,8 +54,8 @@ func newRoot(a *app) *cobra.Command {
 		Long: `slipway installs a Kubernetes cluster with kubeadm on hosts that you can reach with
 SSH, validates it, and can undo everything it did on the hosts.
 
-Each setting is read from its flag, then from the environment (SLIPWAY_INVENTORY for
---inventory), then from ~/.config/slipway/config.yaml.`,
+slipway reads each setting from its flag, or else from the environment (SLIPWAY_INVENTORY
+for --inventory), or else from ~/.config/slipway/config.yaml.`,
 		Example: `  slipway init --host cp-1=192.0.2.10,control-plane --host w-1=192.0.2.11 > inventory.yaml
   slipway plan
   slipway apply
@@ -69,7 +69,7 @@ Each setting is read from its flag, then from the environment (SLIPWAY_INVENTORY
 	}
 	flags := root.PersistentFlags()
 	flags.StringP("inventory", "i", "inventory.yaml", "Path to the inventory file.")
-	flags.StringP("output", "o", "text", "Output format: text or json.")
+	flags.StringP("output", "o", "text", "Output format: text or json. Some commands have more.")
 	flags.BoolP("verbose", "v", false, "Show every change and the output of long-running commands.")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{workflow.WithHint(err, usageHint(cmd))}
@@ -156,7 +156,7 @@ func (a *app) loadSettings(cmd *cobra.Command) error {
 	if dir, err := os.UserConfigDir(); err == nil {
 		v.SetConfigFile(dir + "/slipway/config.yaml")
 		if err := v.ReadInConfig(); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return &usageError{fmt.Errorf("settings: %w", err)}
+			return &usageError{fmt.Errorf("settings %s: %w", v.ConfigFileUsed(), err)}
 		}
 	}
 	if err := v.BindPFlags(cmd.Flags()); err != nil {

@@ -88,7 +88,7 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 }
 
 // Each line of an example is understood by the command that it names.
-func TestExamplesAreUnderstood(t *testing.T) {
+func TestExamplesParse(t *testing.T) {
 	t.Parallel()
 	for _, c := range commands(t) {
 		for line := range strings.Lines(c.Example) {
@@ -125,7 +125,7 @@ func TestHelpIsPrintedByEveryCommand(t *testing.T) {
 	}
 }
 
-func TestACommandOfCommandsPrintsItsHelp(t *testing.T) {
+func TestAGroupOfCommandsPrintsItsHelp(t *testing.T) {
 	alone(t)
 	for _, args := range [][]string{nil, {"bundle"}, {"phase"}, {"lab"}} {
 		out, complaints, code := slipway(t, args...)
@@ -135,7 +135,7 @@ func TestACommandOfCommandsPrintsItsHelp(t *testing.T) {
 	}
 }
 
-func TestMistakesOnTheCommandLine(t *testing.T) {
+func TestUsageErrors(t *testing.T) {
 	home := alone(t)
 	write(t, home+"/inventory.yaml", single)
 	tests := []struct {
@@ -154,18 +154,18 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{"no phase to run", []string{"phase", "run"}, "requires at least 1 arg(s), only received 0\nnext: run `slipway phase list`"},
 		{"no machine to log in to", []string{"lab", "ssh"}, "requires at least 1 arg(s), only received 0\nnext: run `slipway lab status`"},
 		{"machines of an unknown provider", []string{"lab", "up", "--provider", "podman"}, `--provider "podman": must be vagrant or container`},
-		{"an unknown naming", []string{"lab", "up", "--names", "greek"}, `names "greek": use short or classic`},
+		{"an unknown naming", []string{"lab", "up", "--names", "greek"}, `names "greek": must be short or classic`},
 		{"--ha with another number of control planes", []string{"lab", "up", "--ha", "--control-planes", "2"}, "--ha and --control-planes 2 are mutually exclusive"},
 		{"a cluster that cannot be installed yet", []string{"lab", "up", "--ha"}, "pass --machines-only"},
 		{"a network that is not valid", []string{"lab", "up", "--range", "172.16.16"}, `--range "172.16.16": must be an IPv4 network`},
 		{"a network of another size", []string{"lab", "up", "--range", "10.0.0.0/8"}, "must be an IPv4 /24"},
 		{"a snapshot without a name", []string{"lab", "snapshot", "save"}, "accepts 1 arg(s), received 0"},
 		{"an unknown output format", []string{"version", "-o", "xml"}, `--output "xml": must be text or json`},
-		{"an inventory that does not exist", []string{"apply", "-i", "none.yaml"}, "none.yaml: no such file or directory; pass the inventory with -i"},
+		{"an inventory that does not exist", []string{"apply", "-i", "none.yaml"}, "inventory none.yaml: no such file or directory\nnext: pass the inventory with -i"},
 		{"a host that init cannot read", []string{"init", "--host", "cp-1"}, `host "cp-1": write name=address`},
 		{"an unknown role", []string{"init", "--host", "cp-1=192.0.2.1,master"}, `unknown role "master"`},
 		{"hosts without a control plane", []string{"init", "--host", "w-1=192.0.2.1"}, "control-plane"},
-		{"a reset without confirmation", []string{"reset"}, `reset destroys cluster "kubernetes" on all 1 hosts`},
+		{"a reset without confirmation", []string{"reset"}, "on all hosts of inventory.yaml (1)\nnext: rerun with --yes to confirm"},
 		{"a password file that does not exist", []string{"apply", "--sudo-password-file", "none"}, "--sudo-password-file: "},
 		{"a password prompt without a terminal", []string{"apply", "--ask-sudo-password"}, "standard input is not a terminal"},
 	}
@@ -186,7 +186,7 @@ hosts:
   - {name: cp-1, address: 127.0.0.1, roles: [control-plane]}
 `
 
-func TestAnInventoryThatIsNotValid(t *testing.T) {
+func TestAnInvalidInventoryIsRefused(t *testing.T) {
 	home := alone(t)
 	write(t, home+"/inventory.yaml", strings.Replace(single, "address", "adress", 1))
 	_, complaints, code := slipway(t, "apply")

@@ -33,7 +33,7 @@ func (a *app) inventory() (*config.Cluster, string, error) {
 	path := a.settings.GetString("inventory")
 	cluster, err := config.Load(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, "", &usageError{fmt.Errorf("%w; pass the inventory with -i, or create one with `slipway init`", err)}
+		err = &usageError{workflow.WithHint(err, "pass the inventory with -i, or create one with `slipway init`")}
 	}
 	return cluster, path, err
 }

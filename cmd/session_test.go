@@ -149,11 +149,11 @@ func TestEventsAreJSONLines(t *testing.T) {
 
 func TestUnknownPhasesAndHostsAreUsageErrors(t *testing.T) {
 	home := alone(t)
-	write(t, home+"/inventory.yaml", single+"artifacts: {bundle: "+workflowtest.NewBundle(t).Dir()+"}\n")
+	write(t, home+"/inventory.yaml", single) // the bundle would be downloaded
 	for _, args := range [][]string{
 		{"phase", "run", "nonsense"}, {"apply", "--skip-phases", "nonsense"}, {"plan", "--hosts", "nobody"}, {"apply", "--skip-phases", "lock"},
 	} {
-		if _, complaints, code := slipway(t, args...); code != exitUsage || strings.Count(complaints, "slipway: ") != 1 {
+		if _, complaints, code := slipway(t, args...); code != exitUsage || !strings.HasPrefix(complaints, "slipway: ") {
 			t.Errorf("%v: exit code %d, %q", args, code, complaints)
 		}
 	}
@@ -257,7 +257,7 @@ func TestTheLockHolderNamesUserComputerAndProcess(t *testing.T) {
 	}
 }
 
-func TestALabThatDoesNotExist(t *testing.T) {
+func TestCommandsRefuseALabThatDoesNotExist(t *testing.T) {
 	home := alone(t)
 	t.Setenv("KUBECONFIG", home+"/kubeconfig")
 	const other = "apiVersion: v1\nkind: Config\nclusters: [{name: prod, cluster: {server: https://prod.example}}]\n" +

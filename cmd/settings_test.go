@@ -33,7 +33,7 @@ func TestSettings(t *testing.T) {
 				t.Setenv("SLIPWAY_INVENTORY", test.env)
 			}
 			_, complaints, code := slipway(t, append([]string{"plan"}, test.args...)...)
-			if code != exitUsage || !strings.Contains(complaints, "open "+test.want+": ") {
+			if code != exitUsage || !strings.Contains(complaints, "inventory "+test.want+": ") {
 				t.Errorf("exit code %d, %q, want %s to be opened", code, complaints, test.want)
 			}
 		})
@@ -43,7 +43,7 @@ func TestSettings(t *testing.T) {
 func TestSettingsFileThatCannotBeRead(t *testing.T) {
 	home := alone(t)
 	write(t, home+"/xdg_config_home/slipway/config.yaml", "inventory: [\n")
-	if _, complaints, code := slipway(t, "version"); code != exitUsage || !strings.Contains(complaints, "settings: ") {
+	if _, complaints, code := slipway(t, "version"); code != exitUsage || !strings.Contains(complaints, "slipway/config.yaml: ") {
 		t.Errorf("exit code %d, %q", code, complaints)
 	}
 }
@@ -88,7 +88,7 @@ func TestSelectionIsThatOfTheFlags(t *testing.T) {
 	}
 }
 
-func TestNothingIsSelectedByDefault(t *testing.T) {
+func TestTheDefaultSelectionIsEmpty(t *testing.T) {
 	alone(t)
 	if diff := cmp.Diff(0, len(set(t, "apply").selection().Hosts)); diff != "" {
 		t.Error(diff)

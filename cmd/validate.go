@@ -18,13 +18,14 @@ import (
 func newValidate(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "validate",
-		Short: "Validate that the cluster works: nodes, DNS, traffic, volumes, load balancer, ingress",
-		Long: `Validate that the cluster works. Test pods run in a namespace of their own, which is
-deleted at the end, also after Ctrl-C. Probes of the addons in the inventory write
-and read volumes, and send requests to the ingress and the load balancer from
-localhost, or from the first control plane if the hosts are behind a bastion.
+		Short: "Validate that the cluster works",
+		Long: `Validate that the cluster works: its nodes, DNS, pod network and workloads, and the
+volumes, load balancer and ingress of its addons. Test pods run in a namespace of their
+own, which is deleted at the end, also after Ctrl-C. Requests to the load balancer and
+the ingress come from this computer, or from the first control plane if the hosts are
+behind a bastion.
 
-The exit code is 6 if a probe fails.
+The exit code is 6 if a probe fails. Output formats: text, json, junit, html.
 
 Probes: ` + strings.Join(validate.Names(), ", ") + `.`,
 		Example: `  slipway validate
@@ -43,9 +44,9 @@ Probes: ` + strings.Join(validate.Names(), ", ") + `.`,
 	}
 	connectionFlags(cmd)
 	flags := cmd.Flags()
-	flags.StringSlice("only", nil, "probes to run (default: all)")
-	flags.StringSlice("skip", nil, "probes to skip")
-	flags.Duration("timeout", 5*time.Minute, "timeout of the whole validation; a longer one extends the timeout of each probe in proportion")
+	flags.StringSlice("only", nil, "Probes to run. (default all)")
+	flags.StringSlice("skip", nil, "Probes to skip.")
+	flags.Duration("timeout", 5*time.Minute, "Time limit of the whole validation. A longer one extends that of each probe in proportion.")
 	return cmd
 }
 
@@ -66,10 +67,8 @@ func (a *app) validate(ctx context.Context, s *session) error {
 	run := &workflow.Run{Cluster: s.cluster, Hosts: s.hosts, Bundle: bundle, Sink: report.SinkFunc(a.validateProgress)}
 	var found report.ValidationReport
 	err = run.Do(ctx, phases.Validate(options, &found))
-	if found.Probes != nil { // else the validation did not start
-		if printErr := a.printValidation(&found); printErr != nil {
-			return printErr
-		}
+	if printErr := a.printValidation(&found); printErr != nil {
+		return printErr
 	}
 	var failed *validate.FailedError
 	if errors.As(err, &failed) {
@@ -85,7 +84,11 @@ func (a *app) validateProgress(e report.Event) {
 	}
 }
 
+// printValidation prints the report, unless the validation did not start.
 func (a *app) printValidation(r *report.ValidationReport) error {
+	if r.Probes == nil {
+		return nil
+	}
 	if r.Leftover != "" {
 		fmt.Fprintf(a.err, "the test namespace is not deleted: %s\nThe next validation deletes it once it is 15 minutes old.\n", r.Leftover)
 	}

@@ -36,7 +36,7 @@ func TestANamespaceThatIsLeftIsReportedBesideTheReport(t *testing.T) {
 	t.Parallel()
 	var out, errOut bytes.Buffer
 	a := &app{out: &out, err: &errOut, settings: viper.New()}
-	if err := a.printValidation(&report.ValidationReport{Leftover: "delete namespace x: forbidden"}); err != nil {
+	if err := a.printValidation(&report.ValidationReport{Probes: []report.ProbeResult{}, Leftover: "delete namespace x: forbidden"}); err != nil {
 		t.Fatal(err)
 	}
 	if want := "the test namespace is not deleted: delete namespace x: forbidden\n"; !strings.Contains(errOut.String(), want) {

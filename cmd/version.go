@@ -15,8 +15,8 @@ var version = "development"
 func newVersion(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
-		Short:   "Print the version of slipway and of the Kubernetes releases it installs",
-		Example: "  slipway version -o json",
+		Short:   "Print the versions of slipway and of the Kubernetes releases it supports",
+		Example: "  slipway version\n  slipway version -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if a.json() {

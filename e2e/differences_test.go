@@ -11,7 +11,7 @@ import (
 )
 
 // Tests that compare listings rely on the listing to contain every change.
-func TestListingSeesEveryChange(t *testing.T) {
+func TestListingDetectsEveryChange(t *testing.T) {
 	tests := map[string]struct {
 		change func(tree string) error
 		// want is the prefix of a difference; empty for none.

@@ -18,10 +18,9 @@ import (
 	"slipway.io/slipway/provision/report/check"
 )
 
-// fault is one of testdata/preflight-faults.yaml, which says what the fields
-// mean.
+// fault is an entry of testdata/preflight-faults.yaml, which describes the fields.
 type fault struct {
-	// Host is where it is seen, Machine where it is made if that is another.
+	// Host has the finding; Machine has the fault, if it is another one.
 	Host, Machine      string
 	Plant, Heal, After string
 	Also, AlsoHeal     map[string]string
@@ -39,11 +38,11 @@ type fault struct {
 // measured are the checks that need packets between the machines.
 var measured = []string{"mesh", "mtu", "translated-address", "vip-taken", "lb-pool"}
 
-// exitCodes are those of preflight, by the worst that it found.
+// exitCodes are those of preflight, by the most severe finding.
 var exitCodes = map[check.Severity]int{check.Error: 5, check.Unknown: 10, check.Warning: 11, check.Info: 0}
 
-// TestPreflight makes each fault on running machines, and sees that its check
-// finds it, and nothing once it is healed.
+// TestPreflight causes each fault on running machines, and expects a finding of its
+// check, and none after the repair.
 func TestPreflight(t *testing.T) {
 	s := newScenario(t)
 	ctx := t.Context()
@@ -51,14 +50,14 @@ func TestPreflight(t *testing.T) {
 		t.FailNow()
 	}
 	t.Run("clean machines give no error and no warning", func(t *testing.T) { s.clean(ctx, t) })
-	t.Run("nothing is left behind", func(t *testing.T) {
+	t.Run("preflight leaves nothing on the machines", func(t *testing.T) {
 		before := s.lister.list(t, s.lab)
 		s.slipway.must(ctx, t, s.on("preflight")...)
 		s.unchanged(t, before)
 	})
-	t.Run("each format is one", func(t *testing.T) { s.formats(ctx, t) })
+	t.Run("each format is valid", func(t *testing.T) { s.formats(ctx, t) })
 	t.Run("apply refuses and changes nothing", func(t *testing.T) { s.applyRefuses(ctx, t) })
-	t.Run("watch ends when all is well", func(t *testing.T) { s.watch(ctx, t) })
+	t.Run("watch ends when all checks pass", func(t *testing.T) { s.watch(ctx, t) })
 	faults := s.faults(t)
 	var names []string
 	for name := range faults {
@@ -71,7 +70,7 @@ func TestPreflight(t *testing.T) {
 	t.Run("clean again", func(t *testing.T) { s.clean(ctx, t) })
 }
 
-// faults reads them, with the addresses of this lab.
+// faults reads the faults, with the addresses of this lab.
 func (s *scenario) faults(t *testing.T) map[string]fault {
 	t.Helper()
 	text, err := os.ReadFile("testdata/preflight-faults.yaml")
@@ -87,8 +86,8 @@ func (s *scenario) faults(t *testing.T) map[string]fault {
 	return faults
 }
 
-// look runs preflight, and returns its report whatever it found.
-func (s *scenario) look(ctx context.Context, t *testing.T, inventory string, flags ...string) (check.Report, result) {
+// preflight runs the checks, and returns the report even if a check failed.
+func (s *scenario) preflight(ctx context.Context, t *testing.T, inventory string, flags ...string) (check.Report, result) {
 	t.Helper()
 	r := s.slipway.run(ctx, t, append([]string{"preflight", "-o", "json", "--inventory", inventory}, flags...)...)
 	var report check.Report
@@ -100,7 +99,7 @@ func (s *scenario) look(ctx context.Context, t *testing.T, inventory string, fla
 
 func (s *scenario) clean(ctx context.Context, t *testing.T) {
 	t.Helper()
-	report, r := s.look(ctx, t, s.lab.Inventory)
+	report, r := s.preflight(ctx, t, s.lab.Inventory)
 	s.took("preflight of three machines, packets included", r.took)
 	if r.code != 0 || r.took > 10*time.Second {
 		t.Errorf("exit code %d after %s", r.code, r.took)
@@ -135,7 +134,7 @@ func (s *scenario) arranged(t *testing.T, f fault, planted bool) string {
 			if roles := f.Roles[host["name"].(string)]; roles != nil {
 				host["roles"] = roles
 			}
-			if host["name"] != f.made() {
+			if host["name"] != f.machine() {
 				continue
 			}
 			ssh := map[string]any{}
@@ -153,7 +152,7 @@ func (s *scenario) arranged(t *testing.T, f fault, planted bool) string {
 			}
 		}
 		if f.KnownHosts != nil {
-			line := strings.ReplaceAll(*f.KnownHosts, "ADDRESS", s.lab.machine(f.made()).Address)
+			line := strings.ReplaceAll(*f.KnownHosts, "ADDRESS", s.lab.machine(f.machine()).Address)
 			write(t, filepath.Join(filepath.Dir(path), "known_hosts"), line+"\n")
 		}
 	}
@@ -165,8 +164,8 @@ func (s *scenario) arranged(t *testing.T, f fault, planted bool) string {
 	return path
 }
 
-// made is the machine on which the fault is made.
-func (f fault) made() string {
+// machine is the machine that has the fault.
+func (f fault) machine() string {
 	switch {
 	case f.Machine != "":
 		return f.Machine
@@ -177,8 +176,8 @@ func (f fault) made() string {
 	}
 }
 
-// seen is the host of the finding.
-func (f fault) seen() string {
+// host is the host of the finding.
+func (f fault) host() string {
 	switch f.Host {
 	case "":
 		return "w1"
@@ -221,21 +220,21 @@ func (s *scenario) plantAndHeal(ctx context.Context, t *testing.T, name string, 
 			return
 		}
 		healed = true
-		s.do(context.WithoutCancel(ctx), t, f.made(), f.Heal)
+		s.do(context.WithoutCancel(ctx), t, f.machine(), f.Heal)
 		for machine, script := range f.AlsoHeal {
 			s.do(context.WithoutCancel(ctx), t, machine, script)
 		}
 	}
 	t.Cleanup(func() {
 		heal()
-		s.do(context.WithoutCancel(ctx), t, f.made(), f.After)
+		s.do(context.WithoutCancel(ctx), t, f.machine(), f.After)
 	})
-	s.do(ctx, t, f.made(), f.Plant)
+	s.do(ctx, t, f.machine(), f.Plant)
 	for machine, script := range f.Also {
 		s.do(ctx, t, machine, script)
 	}
-	report, r := s.look(ctx, t, s.arranged(t, f, true), flags...)
-	found := findings(report, name, f.seen())
+	report, r := s.preflight(ctx, t, s.arranged(t, f, true), flags...)
+	found := findings(report, name, f.host())
 	switch {
 	case len(found) == 0:
 		t.Errorf("the fault is not seen: %s", r)
@@ -245,8 +244,8 @@ func (s *scenario) plantAndHeal(ctx context.Context, t *testing.T, name string, 
 		t.Errorf("%s, but exit code %d", found[0].Severity, r.code)
 	}
 	heal()
-	report, r = s.look(ctx, t, s.arranged(t, f, false), flags...)
-	if found := findings(report, name, f.seen()); len(found) > 0 {
+	report, r = s.preflight(ctx, t, s.arranged(t, f, false), flags...)
+	if found := findings(report, name, f.host()); len(found) > 0 {
 		t.Errorf("healed, and still seen: %+v", found)
 	}
 	if len(report.Checks) != 1 || report.Checks[0].Status == check.Unknown {
@@ -266,7 +265,7 @@ func findings(report check.Report, name, host string) []check.Finding {
 	return found
 }
 
-// do runs a script on a machine, if there is one.
+// do runs a script on a machine, unless the script is empty.
 func (s *scenario) do(ctx context.Context, t *testing.T, machine, script string) {
 	t.Helper()
 	if script != "" {
@@ -287,7 +286,7 @@ func (s *scenario) borrow(ctx context.Context, t *testing.T, f fault) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		target := filepath.Join(s.lab.tree(f.made()), path)
+		target := filepath.Join(s.lab.tree(f.machine()), path)
 		if err := os.WriteFile(target, content, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -327,8 +326,8 @@ func (s *scenario) formats(ctx context.Context, t *testing.T) {
 // applyRefuses: the same checks come first in an apply.
 func (s *scenario) applyRefuses(ctx context.Context, t *testing.T) {
 	f := s.faults(t)["mesh"]
-	s.do(ctx, t, f.made(), f.Plant)
-	t.Cleanup(func() { s.do(context.WithoutCancel(ctx), t, f.made(), f.Heal) })
+	s.do(ctx, t, f.machine(), f.Plant)
+	t.Cleanup(func() { s.do(context.WithoutCancel(ctx), t, f.machine(), f.Heal) })
 	before := s.lister.list(t, s.lab)
 	r := s.slipway.run(ctx, t, s.on("apply")...)
 	if r.code != 5 || !strings.Contains(r.stderr, f.Evidence) || !strings.Contains(r.stderr, "nothing has been changed") {
@@ -339,7 +338,7 @@ func (s *scenario) applyRefuses(ctx context.Context, t *testing.T) {
 
 func (s *scenario) watch(ctx context.Context, t *testing.T) {
 	f := s.faults(t)["leftovers"]
-	s.do(ctx, t, f.made(), f.Plant)
+	s.do(ctx, t, f.machine(), f.Plant)
 	done := make(chan result, 1)
 	go func() {
 		done <- s.slipway.run(ctx, t, s.on("preflight", "--no-pairs", "--only", "leftovers", "--watch", "--interval", "200ms")...)
@@ -349,7 +348,7 @@ func (s *scenario) watch(ctx context.Context, t *testing.T) {
 		t.Errorf("it ended with the fault there: %s", r)
 	case <-time.After(2 * time.Second):
 	}
-	s.do(ctx, t, f.made(), f.Heal)
+	s.do(ctx, t, f.machine(), f.Heal)
 	select {
 	case r := <-done:
 		if r.code != 0 || strings.Count(r.stdout, "/etc/kubernetes/kubelet.conf exists") < 2 {
@@ -381,13 +380,13 @@ func (s *scenario) ghostMember(ctx context.Context, t *testing.T) {
 	if len(added) < 2 || added[0] != "Member" {
 		t.Fatalf("etcdctl says %v", added)
 	}
-	report, r := s.look(ctx, t, s.lab.Inventory, "--only", "ghost-member")
+	report, r := s.preflight(ctx, t, s.lab.Inventory, "--only", "ghost-member")
 	found := findings(report, "ghost-member", "cp1")
 	if len(found) != 1 || r.code != 5 || !strings.Contains(found[0].Evidence, added[1]) || !strings.Contains(found[0].Fix, "member remove "+added[1]) {
 		t.Error(r)
 	}
 	etcdctl("member", "remove", added[1])
-	if report, r = s.look(ctx, t, s.lab.Inventory, "--only", "ghost-member"); r.code != 0 || len(report.Findings(check.Error)) > 0 {
+	if report, r = s.preflight(ctx, t, s.lab.Inventory, "--only", "ghost-member"); r.code != 0 || len(report.Findings(check.Error)) > 0 {
 		t.Error(r)
 	}
 }

@@ -21,7 +21,10 @@ import (
 )
 
 func workflows() []workflow.Workflow {
-	return append([]workflow.Workflow{Apply(), Reset(), Validate(validate.Options{}, &report.ValidationReport{})}, readOnly()...)
+	return append([]workflow.Workflow{
+		Apply(), Reset(), Validate(validate.Options{}, &report.ValidationReport{}),
+		LabCluster(validate.Options{}, &report.ValidationReport{}, nil),
+	}, readOnly()...)
 }
 
 // readOnly lists the workflows that change nothing on a host.
@@ -130,6 +133,39 @@ func TestWorkflowsThatOnlyReadChangeNothing(t *testing.T) {
 			if !p.ReadOnly {
 				t.Errorf("%s: %s is not read-only", w.Name, p.Name)
 			}
+		}
+	}
+}
+
+func TestALabHandsOutAKubeconfigOnlyForAClusterThatWorks(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("broken")
+	inventory := &workflow.Hosts{All: []*workflow.Host{{Config: config.Host{Name: "a", Roles: []config.Role{config.RoleControlPlane}}}}}
+	for failing, want := range map[string][]string{
+		"":               {"validate", "kubeconfig"},
+		"cni-ready":      nil,
+		"addons-removed": nil,
+		"validate":       {"validate"},
+	} {
+		w := LabCluster(validate.Options{}, &report.ValidationReport{}, nil)
+		var ran []string
+		for i, p := range w.Phases {
+			w.Phases[i].Done, w.Phases[i].Do = nil, func(context.Context, *workflow.Step) error {
+				if p.Name == "validate" || p.Name == "kubeconfig" {
+					ran = append(ran, p.Name)
+				}
+				if p.Name == failing {
+					return broken
+				}
+				return nil
+			}
+		}
+		run := &workflow.Run{Cluster: everything(), Hosts: inventory, Sink: report.Multi()}
+		if err := run.Do(t.Context(), w); errors.Is(err, broken) != (failing != "") {
+			t.Errorf("%q fails: error %v", failing, err)
+		}
+		if !slices.Equal(ran, want) {
+			t.Errorf("%q fails: %v ran, want %v", failing, ran, want)
 		}
 	}
 }

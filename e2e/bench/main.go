@@ -48,10 +48,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.slipway, "slipway", "bin/slipway", "path of the binary")
-	flags.StringVar(&o.bundle, "bundle", "", "folder of the bundle that both install from")
+	flags.StringVar(&o.bundle, "bundle", "", "directory of the bundle that both install from")
 	flags.StringVar(&o.script, "script", "e2e/bench/by-hand.sh", "script to compare slipway with")
 	flags.StringVar(&o.lab, "lab", fmt.Sprintf("bench-%d", os.Getpid()), "name of the lab, which each installation creates and deletes")
-	flags.StringVar(&o.logs, "logs", "", "folder for the output of each installation (default: printed if it fails)")
+	flags.StringVar(&o.logs, "logs", "", "directory for the output of each installation (default: printed if it fails)")
 	flags.IntVar(&o.pairs, "pairs", 2, "number of installations with each of the two")
 	flags.DurationVar(&o.limit, "limit", 10*time.Minute, "time limit of an installation")
 	flags.Float64Var(&o.maxRatio, "max-ratio", 1.0, "largest ratio of slipway's time to the script's")
@@ -66,7 +66,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	case o.pairs < 1:
 		return options{}, fmt.Errorf("-pairs %d: must be at least 1", o.pairs)
 	}
-	// The script runs in another folder.
+	// The script runs in another directory.
 	for _, path := range []*string{&o.slipway, &o.bundle, &o.script, &o.logs} {
 		if *path == "" {
 			continue

@@ -64,7 +64,7 @@ func (b *builder) existing(ctx context.Context, target string) (*bundle.Bundle, 
 	return found, found.Verify(ctx)
 }
 
-// programs builds every component and returns their folders.
+// programs builds every component and returns their directories.
 func (b *builder) programs(ctx context.Context) (map[string]string, error) {
 	fetching, stop := context.WithCancel(ctx)
 	var fetch sync.Once
@@ -105,7 +105,7 @@ func (b *builder) programs(ctx context.Context) (map[string]string, error) {
 	return programs, err
 }
 
-// pause builds the program of the pause image and returns its folder.
+// pause builds the program of the pause image and returns its directory.
 func (b *builder) pause(ctx context.Context) (string, error) {
 	source := filepath.Join(b.dir, "pause", "pause.c")
 	sum, err := fileSum(source)

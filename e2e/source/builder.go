@@ -12,7 +12,7 @@ import (
 // builder holds the inputs of a bundle.
 type builder struct {
 	options
-	// dir is the folder of this program.
+	// dir is the directory of this program.
 	dir       string
 	tc        toolchain
 	catalogue bundle.Catalogue

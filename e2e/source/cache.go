@@ -15,14 +15,14 @@ import (
 // sumsFile lists the files of a cache entry in the format of sha256sum.
 const sumsFile = "SHA256SUMS"
 
-// cache holds a folder of build results for each name and key, verified before use.
+// cache holds a directory of build results for each name and key, verified before use.
 type cache struct {
 	dir string
 	say func(format string, args ...any)
 }
 
-// entry returns the folder for a name and key. If it is missing or corrupt, build writes the files into an empty
-// folder.
+// entry returns the directory for a name and key. If it is missing or corrupt, build writes the files into an empty
+// directory.
 func (c cache) entry(name, key string, build func(dir string) error) (string, error) {
 	dir := filepath.Join(c.dir, name+"-"+key[:16])
 	err := checkSums(dir)
@@ -55,7 +55,7 @@ func (c cache) entry(name, key string, build func(dir string) error) (string, er
 	return dir, os.Rename(tmp, dir)
 }
 
-// writeSums writes the sums of all files in a flat folder.
+// writeSums writes the sums of all files in a flat directory.
 func writeSums(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -76,7 +76,7 @@ func TestCacheBuildsOnceAndChecksBeforeUse(t *testing.T) {
 	}
 }
 
-func TestCacheKeepsNothingOfAFailedBuild(t *testing.T) {
+func TestAFailedBuildIsNotCached(t *testing.T) {
 	t.Parallel()
 	c, _ := testCache(t)
 	broken := errors.New("does not compile")

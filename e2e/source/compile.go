@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// compile builds all commands of a component into the folder out.
+// compile builds all commands of a component into the directory out.
 func compile(ctx context.Context, c component, moduleDir, version, arch, out string) error {
 	args := c.arguments(version)
 	args = append([]string{args[0], "-o", out + string(os.PathSeparator)}, args[1:]...)
@@ -36,8 +36,8 @@ func (b *builder) fetch(ctx context.Context, all []component) {
 func goCommand(ctx context.Context, c component, moduleDir, arch string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = moduleDir
-	// Less garbage collection makes the compiler faster. GOGC of the caller
-	// wins.
+	// The compiler is faster with less garbage collection. The caller's GOGC
+	// has precedence.
 	cmd.Env = append([]string{"GOGC=400"}, os.Environ()...)
 	cmd.Env = append(cmd.Env, c.environment(arch)...)
 	// On an interrupt, the go command stops its compilers first.

@@ -11,7 +11,7 @@ import (
 	"slipway.io/slipway/provision/bundle"
 )
 
-func TestCompileSetsTheVersionAndSaysWhatIsWrong(t *testing.T) {
+func TestCompileSetsTheVersionAndReportsErrors(t *testing.T) {
 	t.Parallel()
 	dir, out := t.TempDir(), t.TempDir()
 	write(t, dir, "go.mod", "module example.test/hello\n\ngo 1.26\n")
@@ -30,7 +30,7 @@ func TestCompileSetsTheVersionAndSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestABundleIsUsedAgainOnlyIfItIsWholeAndOfTheSameKey(t *testing.T) {
+func TestABundleIsReusedOnlyIfItIsCompleteAndHasTheSameKey(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		spoil func(t *testing.T, dir string)

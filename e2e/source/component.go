@@ -7,7 +7,7 @@ import (
 
 // component is built from one module under modules/.
 type component struct {
-	// name of the folder under modules/.
+	// name of the directory under modules/.
 	name string
 	// module has the version of the component.
 	module string
@@ -173,7 +173,7 @@ func kubernetesFlags(version string) []string {
 	return flags
 }
 
-// arguments of "go build", without the output folder. They are part of the component's key.
+// arguments of "go build", without the output directory. They are part of the component's key.
 func (c component) arguments(version string) []string {
 	link := []string{"-s", "-w"}
 	if c.ldflags != nil {

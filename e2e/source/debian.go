@@ -15,7 +15,7 @@ import (
 	"strings"
 )
 
-// debianPackages are what kube-proxy and flanneld call, and a shell to look around with.
+// debianPackages are what kube-proxy and flanneld call, and a shell for debugging.
 func debianPackages() []string {
 	return []string{"iptables", "nftables", "conntrack", "ipset", "iproute2", "kmod", "busybox-static"}
 }
@@ -23,16 +23,16 @@ func debianPackages() []string {
 // debianOnlyForInstalling are dependencies of the packages' installation, not of their programs.
 func debianOnlyForInstalling() []string { return []string{"debconf", "gcc-12-base", "gcc-14-base"} }
 
-// isUnneeded tells what an image has no use for.
+// isUnneeded matches files that an image does not use.
 var isUnneeded = regexp.MustCompile(`^usr/share/(doc|man|info|locale|lintian|bug|bash-completion|doc-base)/|` +
 	`^usr/lib/[^/]+/(gconv|tc)/|^usr/share/tabset/|^var/|^etc/(init\.d|logrotate\.d|default)/`).MatchString
 
-// mergedUsr are the folders that Debian replaced by links into /usr.
+// mergedUsr are the directories that Debian replaced by links into /usr.
 func mergedUsr() []string { return []string{"bin", "sbin", "lib", "lib64"} }
 
 // downloadDebs downloads the packages and all that they depend on into dir.
 func downloadDebs(ctx context.Context, dir string, packages []string) error {
-	// With an empty status file, apt leaves nothing out because the build machine has it already.
+	// With an empty status file, apt also lists packages that localhost has already.
 	empty := []string{"-o", "Dir::State::status=/dev/null"}
 	args := append([]string{"install", "--print-uris", "--yes", "--quiet", "--quiet", "--no-install-recommends"}, empty...)
 	text, err := output(ctx, "apt-get", append(args, packages...)...)
@@ -135,13 +135,13 @@ func readDeb(r io.Reader, t tree) error {
 				return err
 			}
 		default:
-			return fmt.Errorf("%s is of a kind that an image cannot have: %c", name, h.Typeflag)
+			return fmt.Errorf("%s: unsupported file type %c", name, h.Typeflag)
 		}
 		t.add(name, e)
 	}
 }
 
-// inUsr is where a path is after Debian's folders were merged into /usr.
+// inUsr is where a path is after Debian's directories were merged into /usr.
 func inUsr(name string) string {
 	first, _, _ := strings.Cut(name, "/")
 	if slices.Contains(mergedUsr(), first) {
@@ -150,9 +150,9 @@ func inUsr(name string) string {
 	return name
 }
 
-// linkCommands makes the links that Debian's update-alternatives would make, and one for each of busybox's commands
-// that no package has. iptables is the one on nf_tables: kube-proxy, flanneld and the hosts' own must agree, because
-// rules of the other kind are not seen, and that is what Debian and the released images choose on today's kernels.
+// linkCommands adds the links of Debian's update-alternatives, and a link for each command of busybox that no package
+// has. iptables is the variant for nf_tables, as in Debian and in the released images: kube-proxy, flanneld and the hosts
+// must use the same variant, because each one ignores the rules of the other.
 func linkCommands(t tree, busybox []string) {
 	for _, name := range []string{"iptables", "ip6tables"} {
 		for _, suffix := range []string{"", "-save", "-restore"} {
@@ -168,7 +168,7 @@ func linkCommands(t tree, busybox []string) {
 	}
 }
 
-// busyboxCommands asks the busybox of the tree what it can do.
+// busyboxCommands lists the commands of the tree's busybox.
 func busyboxCommands(ctx context.Context, t tree, dir string) ([]string, error) {
 	file := filepath.Join(dir, "busybox")
 	if err := os.WriteFile(file, t["usr/bin/busybox"].body, 0o755); err != nil {

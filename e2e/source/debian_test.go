@@ -50,10 +50,10 @@ func TestReadDebMergesUsrAndLeavesDocumentationOut(t *testing.T) {
 	if err := readDeb(&deb, got); err != nil {
 		t.Fatal(err)
 	}
-	folder := entry{dir: true, mode: 0o755}
+	directory := entry{dir: true, mode: 0o755}
 	file := entry{mode: 0o755, body: []byte("kmod")}
 	want := tree{
-		"usr": folder, "usr/bin": folder, "usr/sbin": folder, "etc": folder, "etc/modprobe.d": folder,
+		"usr": directory, "usr/bin": directory, "usr/sbin": directory, "etc": directory, "etc/modprobe.d": directory,
 		"usr/bin/kmod": file, "usr/bin/hard": file, "usr/sbin/modprobe": {link: "/bin/kmod"},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(entry{})); diff != "" {

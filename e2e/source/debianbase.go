@@ -14,8 +14,8 @@ const (
 	debianList = "packages"
 )
 
-// debianBase makes the base of images that need Debian's packages, once for a release of Debian and this code. Its
-// packages are those of the day: Debian keeps no older ones that could be pinned. The images name them in a label.
+// debianBase builds the base of images that need Debian's packages, once for each release of Debian and version of this
+// code. Its packages are the latest ones, because Debian keeps no older ones to pin. A label of the images lists them.
 func (b *builder) debianBase(ctx context.Context) (string, error) {
 	code, err := filesDigest(b.dir, func(p string) bool {
 		return slices.Contains([]string{"debian.go", "debianbase.go", "layer.go", "images.go"}, p)

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// newLayer writes the tree to a file in dir and makes a layer of it.
+// newLayer writes the tree to a file in dir and returns a layer with it.
 func newLayer(t tree, dir, name string) (v1.Layer, error) {
 	file := filepath.Join(dir, name+".tar")
 	if err := writeTree(t, file); err != nil {
@@ -24,7 +24,7 @@ func newLayer(t tree, dir, name string) (v1.Layer, error) {
 	return layerOf(file)
 }
 
-// layerOf makes a layer of a tar archive, compressed with zstd, which containerd unpacks itself. Measured with "ctr
+// layerOf returns a layer with a tar archive, compressed with zstd, which containerd unpacks itself. Measured with "ctr
 // images import" of the three control-plane images on a busy machine with two cores:
 //
 //	zstd          64 MB, containerd's processor time 3.8 s

@@ -2,7 +2,7 @@ package main
 
 import "strings"
 
-// imageSpec says what an image is made of.
+// imageSpec describes the content of an image.
 type imageSpec struct {
 	// repository is the image's name without its tag; the tag is the catalogue's.
 	repository string
@@ -12,8 +12,8 @@ type imageSpec struct {
 	files map[string]string
 	// capable names the file that may bind ports below 1024 whoever runs it.
 	capable string
-	// folders are empty and writable by everybody.
-	folders []string
+	// directories are empty and writable by everybody.
+	directories []string
 	// links are symbolic links: path in the image, and target.
 	links      map[string]string
 	entrypoint []string
@@ -25,7 +25,7 @@ type imageSpec struct {
 // imagePath is the PATH of every image, the one of most released images.
 const imagePath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// imageSpecs lists the images in the shape that the released ones have, as far as what runs them can tell.
+// imageSpecs lists the images which have the layout of the released ones.
 func imageSpecs() []imageSpec {
 	specs := []imageSpec{
 		{
@@ -39,7 +39,7 @@ func imageSpecs() []imageSpec {
 		},
 		{
 			// kubeadm's Deployment names no user and adds NET_BIND_SERVICE alone. The released image runs as
-			// nobody in particular and may bind port 53 by a capability of the file; this one does the same.
+			// an ordinary user and may bind port 53 by a file capability, and so does this one.
 			// Both also rely on containerd's enable_unprivileged_ports (on by default since 2.0) where
 			// allowPrivilegeEscalation is false, because the kernel then ignores file capabilities.
 			repository: "registry.k8s.io/coredns/coredns",
@@ -61,13 +61,13 @@ func imageSpecs() []imageSpec {
 			user:       "65535:65535",
 		},
 		{
-			repository: "registry.k8s.io/e2e-test-images/agnhost",
-			debian:     true, // for the shell and the network tools that tests run in it
-			files:      map[string]string{"agnhost": "kubernetes/agnhost"},
-			links:      map[string]string{"agnhost-2": "agnhost"},
-			folders:    []string{"uploads"},
-			entrypoint: []string{"/agnhost"},
-			cmd:        []string{"pause"},
+			repository:  "registry.k8s.io/e2e-test-images/agnhost",
+			debian:      true, // for the shell and the network tools that tests run in it
+			files:       map[string]string{"agnhost": "kubernetes/agnhost"},
+			links:       map[string]string{"agnhost-2": "agnhost"},
+			directories: []string{"uploads"},
+			entrypoint:  []string{"/agnhost"},
+			cmd:         []string{"pause"},
 		},
 		{
 			repository: "ghcr.io/flannel-io/flannel",
@@ -101,7 +101,7 @@ func addonSpecs() []imageSpec {
 			entrypoint: []string{"/usr/bin/local-path-provisioner"},
 		},
 		{
-			// For the shell with which the provisioner makes and removes folders.
+			// Its shell creates and removes the provisioner's directories.
 			repository: "docker.io/library/busybox",
 			debian:     true,
 			cmd:        []string{"sh"},
@@ -151,7 +151,7 @@ func foundation() tree {
 	return t
 }
 
-// layer is what the image has beside its base. programs are the folders of built components.
+// layer is what the image has beside its base. programs are the directories of built components.
 func (s imageSpec) layer(programs map[string]string) tree {
 	t := tree{}
 	for name, program := range s.files {
@@ -165,7 +165,7 @@ func (s imageSpec) layer(programs map[string]string) tree {
 	for name, target := range s.links {
 		t.add(name, entry{link: target})
 	}
-	for _, name := range s.folders {
+	for _, name := range s.directories {
 		t.add(name, entry{dir: true, mode: 0o1777})
 	}
 	return t

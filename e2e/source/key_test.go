@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// aModule is a module folder with the files that every component has.
+// aModule is a module directory with the files that every component has.
 func aModule(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -47,7 +47,7 @@ func TestComponentKeyChangesWithEveryInput(t *testing.T) {
 	}
 	base := key(fresh())
 	if base != key(fresh()) {
-		t.Fatal("the same inputs in another folder give another key")
+		t.Fatal("the same inputs in another directory give another key")
 	}
 	for name, change := range map[string]func(in *inputs){
 		"another version of Go":         func(in *inputs) { in.tc.golang = "go1.26.9" },
@@ -97,7 +97,7 @@ func TestBundleKeyChangesWithEveryInput(t *testing.T) {
 	}
 }
 
-func TestBuilderDigestSeesCodeAndNotTests(t *testing.T) {
+func TestBuilderDigestDependsOnCodeAndNotOnTests(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	source := filepath.Join(root, "e2e", "source")

@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// entry is a file, a folder or a symbolic link in an image.
+// entry is a file, a directory or a symbolic link in an image.
 type entry struct {
 	mode     int64
 	uid, gid int
-	// dir marks a folder; link is where a symbolic link leads.
+	// dir marks a directory; link is where a symbolic link leads.
 	dir  bool
 	link string
 	// body is the content of a file, or source is the local file that has it.
@@ -29,7 +29,7 @@ type entry struct {
 // tree is the content of a layer, by path without a leading slash.
 type tree map[string]entry
 
-// add puts an entry into the tree and makes the folders above it.
+// add adds an entry to the tree, and the directories above it.
 func (t tree) add(name string, e entry) {
 	name = strings.TrimPrefix(path.Clean(name), "/")
 	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
@@ -40,8 +40,7 @@ func (t tree) add(name string, e entry) {
 	t[name] = e
 }
 
-// write writes the tree as a tar archive that depends on nothing but the tree: sorted, without times and names of
-// owners.
+// write writes the tree as a reproducible tar archive: sorted, without times and names of owners.
 func (t tree) write(w io.Writer) error {
 	tw := tar.NewWriter(w)
 	for _, name := range slices.Sorted(maps.Keys(t)) {

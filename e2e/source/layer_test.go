@@ -41,7 +41,7 @@ func layerBytes(t *testing.T, tr tree) []byte {
 	return b.Bytes()
 }
 
-func TestLayerIsTheSameWhenMadeAgain(t *testing.T) {
+func TestLayersAreReproducible(t *testing.T) {
 	t.Parallel()
 	first := layerBytes(t, aTree(t, 0))
 	if !bytes.Equal(first, layerBytes(t, aTree(t, 48*time.Hour))) {
@@ -49,7 +49,7 @@ func TestLayerIsTheSameWhenMadeAgain(t *testing.T) {
 	}
 }
 
-func TestLayerIsSortedWithFoldersFirst(t *testing.T) {
+func TestLayersAreSortedWithDirectoriesFirst(t *testing.T) {
 	t.Parallel()
 	tr := tar.NewReader(bytes.NewReader(layerBytes(t, aTree(t, 0))))
 	var names []string
@@ -75,7 +75,7 @@ func TestLayerIsSortedWithFoldersFirst(t *testing.T) {
 	}
 }
 
-func TestImageIsTheSameWhenMadeAgain(t *testing.T) {
+func TestImagesAreReproducible(t *testing.T) {
 	t.Parallel()
 	spec := imageSpec{repository: "registry.k8s.io/coredns/coredns", entrypoint: []string{"/coredns"}, user: "65532:65532"}
 	digests := map[string]bool{}

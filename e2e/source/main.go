@@ -46,8 +46,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("source", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.StringVar(&o.out, "out", "", "folder of the bundle (default: in the cache, named by its key)")
-	flags.StringVar(&o.cache, "cache", "", "folder of build results (default: slipway/source in the user's cache)")
+	flags.StringVar(&o.out, "out", "", "directory of the bundle (default: in the cache, named by its key)")
+	flags.StringVar(&o.cache, "cache", "", "directory of build results (default: slipway/source in the user's cache)")
 	flags.BoolVar(&o.printKey, "print-key", false, "print the key of the bundle and exit")
 	addons := flags.String("addons", podNetwork, "comma-separated addons to include: "+strings.Join(buildable(), ", "))
 	flags.BoolVar(&o.install, "install", false, "install missing Debian packages with apt-get")
@@ -68,7 +68,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if o.cache == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
-			return options{}, fmt.Errorf("cache folder: %w: set it with -cache", err)
+			return options{}, fmt.Errorf("cache directory: %w: set it with -cache", err)
 		}
 		o.cache = filepath.Join(dir, "slipway", "source")
 	}

@@ -133,7 +133,7 @@ func TestModulesArePinnedCompletely(t *testing.T) {
 		}
 		for _, r := range mod.Replace {
 			if r.New.Version == "" {
-				t.Errorf("%s replaces %s by a local folder", c.name, r.Old.Path)
+				t.Errorf("%s replaces %s by a local directory", c.name, r.Old.Path)
 			}
 		}
 		if mod.Module.Mod.Path != modulesPath+c.name {
@@ -199,7 +199,7 @@ func TestOutputCarriesWhatTheProgramSaid(t *testing.T) {
 	}
 }
 
-func TestParseRefusesWhatItDoesNotKnow(t *testing.T) {
+func TestParseRefusesUnknownFlagsAndArguments(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"-nonsense"}, {"stray"}} {
 		if _, err := parse(args, io.Discard); err == nil {

@@ -21,9 +21,9 @@ func Custom() workflow.Phase {
 		Title:   "install custom manifests and charts",
 		Why:     "What a workshop or a site needs besides is installed, repaired and removed together with the cluster.",
 		Manual:  []string{"kubectl apply --server-side -f YOURS.yaml"},
-		Enabled: func(c *config.Cluster) bool { return len(c.OwnAddons()) > 0 },
+		Enabled: func(c *config.Cluster) bool { return len(c.CustomAddons()) > 0 },
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			for _, a := range s.Cluster().OwnAddons() {
+			for _, a := range s.Cluster().CustomAddons() {
 				stages, err := customStages(ctx, s, a)
 				if err != nil {
 					return err

@@ -28,7 +28,7 @@ func (l Lab) Phase() workflow.Phase {
 		Do: func(ctx context.Context, _ *workflow.Step) error {
 			created, err := l.Provider.Up(ctx, l.Spec)
 			if err != nil {
-				return workflow.WithHint(err, "fix the problem and rerun to resume; `slipway lab down` removes the lab")
+				return workflow.WithHint(err, "fix the problem and rerun to resume; `slipway lab down` deletes the lab")
 			}
 			l.Created(created)
 			return nil

@@ -18,7 +18,7 @@ type Bundle struct {
 
 // NotFoundError reports a file or an image that is not in a bundle.
 type NotFoundError struct {
-	// Bundle is the folder of the bundle.
+	// Bundle is the directory of the bundle.
 	Bundle string
 	// Name is the requested file or image, Arch the requested architecture.
 	Name, Arch string
@@ -35,11 +35,11 @@ func Open(dir string) (*Bundle, error) {
 		return nil, fmt.Errorf("open bundle: %w", err)
 	}
 	data, err := os.ReadFile(filepath.Join(abs, manifestName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("open bundle %s: %s not found; pass a folder created by \"slipway bundle create\": %w", abs, manifestName, err)
+	if failed := (*fs.PathError)(nil); errors.As(err, &failed) {
+		err = failed.Err // the message has the path already
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open bundle: %w", err)
+		return nil, fmt.Errorf("open bundle %s: %s: %w; pass a directory created by `slipway bundle create`", abs, manifestName, err)
 	}
 	m, err := decode(data)
 	if err != nil {

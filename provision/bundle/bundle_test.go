@@ -193,7 +193,7 @@ func TestCommitReplacesOnlyABundle(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := NewWriter(home, "v1.36.4", OriginSource); err == nil || !strings.Contains(err.Error(), "nor a bundle") {
-		t.Errorf("want an error for a folder with other files, got %v", err)
+		t.Errorf("want an error for a directory with other files, got %v", err)
 	}
 }
 
@@ -212,7 +212,7 @@ func TestACancelledCommitLeavesNothing(t *testing.T) {
 	leftovers(t, parent)
 }
 
-// leftovers fails the test if the folder holds anything but the names.
+// leftovers fails the test if the directory holds anything but the names.
 func leftovers(t *testing.T, dir string, names ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)

@@ -9,13 +9,17 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
+
+	"slipway.io/slipway/provision/localhost"
+	"slipway.io/slipway/provision/retry"
 )
 
 // CreateOptions say what a bundle holds and where to download it from.
 type CreateOptions struct {
-	// Dir is the folder of the bundle. An existing bundle is replaced once the new one is complete.
+	// Dir is the directory of the bundle. An existing bundle is replaced once the new one is complete.
 	Dir string
 	// Kubernetes is a version in the catalogue, with or without its v.
 	Kubernetes string
@@ -23,7 +27,7 @@ type CreateOptions struct {
 	Addons []string
 	// Arches are the architectures, by their Go names. Default amd64.
 	Arches []string
-	// Cache is the folder that keeps downloads by sha256. Default slipway/artifacts in the user's cache folder.
+	// Cache is the directory that keeps downloads by sha256. Default slipway/artifacts in the user's cache directory.
 	Cache string
 	// Client downloads files, and its Transport images. Default: a client that uses the environment's proxies.
 	Client *http.Client
@@ -46,6 +50,8 @@ type Progress struct {
 	Bytes, Total int64
 	// Done is set once the download is complete and verified, Cached if it was in the cache.
 	Cached, Done bool
+	// Waiting is set while another process uses the cache, and names it. The other fields are empty then.
+	Waiting error
 }
 
 // Create downloads released files and images into a bundle. It verifies every file against the sha256 in the catalogue
@@ -71,6 +77,11 @@ func create(ctx context.Context, catalogue Catalogue, o CreateOptions) (*Bundle,
 	if err != nil {
 		return nil, fmt.Errorf("create bundle: %w", err)
 	}
+	lock, err := o.lockCache(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("create bundle: %w", err)
+	}
+	defer lock.Release()
 	w, err := NewWriter(o.Dir, release.Kubernetes, OriginRelease)
 	if err != nil {
 		return nil, err
@@ -108,11 +119,26 @@ func (o CreateOptions) withDefaults() (CreateOptions, error) {
 	if o.Cache == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
-			return o, fmt.Errorf("cache folder: %w: set one", err)
+			return o, fmt.Errorf("cache directory: %w", err)
 		}
 		o.Cache = filepath.Join(dir, "slipway", "artifacts")
 	}
 	return o, nil
+}
+
+// lockCache waits until no other process uses the cache: both would append to the same partial downloads.
+func (o CreateOptions) lockCache(ctx context.Context) (lock *localhost.Lock, err error) {
+	err = retry.Do(ctx, func(context.Context) error {
+		var err error
+		if lock, err = localhost.Acquire(filepath.Join(o.Cache, "lock")); errors.Is(err, localhost.ErrLocked) {
+			return fmt.Errorf("download cache %s: %w", o.Cache, err)
+		}
+		return retry.Stop(err)
+	}, retry.Options{Progress: func(err error) { o.Progress(Progress{Waiting: err}) }})
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return lock, err
 }
 
 // task downloads one file or image and adds it to the bundle.
@@ -131,7 +157,8 @@ func plan(catalogue Catalogue, release Release, addons, arches []string) ([]task
 			}
 			sum, ok := component.SHA256[version][arch]
 			if !ok {
-				errs = append(errs, fmt.Errorf("%s %s for %s is not in the catalogue: choose another architecture", name, version, arch))
+				errs = append(errs, fmt.Errorf("%s %s for %s is not in the catalogue: choose one of %s",
+					name, version, arch, strings.Join(slices.Sorted(maps.Keys(component.SHA256[version])), ", ")))
 				continue
 			}
 			tasks = append(tasks, func(ctx context.Context, f *fetcher, w *Writer) error {

@@ -2,6 +2,8 @@ package bundle
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -11,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/localhost"
 )
 
 func TestCreateWritesACompleteBundle(t *testing.T) {
@@ -267,4 +271,44 @@ func fetchKubelet(t *testing.T, m *mirror, o CreateOptions) error {
 	c := m.catalogue().Components[0]
 	_, err = f.get(t.Context(), "kubelet", c.SHA256["v1.36.4"]["amd64"], f.download("kubelet", c.url("v1.36.4", "amd64")))
 	return err
+}
+
+func TestCreateWaitsForAnotherProcessThatUsesTheCache(t *testing.T) {
+	t.Parallel()
+	m := newMirror(t)
+	o := m.options(t)
+	other, err := localhost.Acquire(filepath.Join(o.Cache, "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	waited := false
+	o.Progress = func(p Progress) {
+		if p.Waiting == nil {
+			return
+		}
+		waited = true
+		if n := m.requested("/v1.36.4/amd64/kubelet"); n != 0 || !errors.Is(p.Waiting, localhost.ErrLocked) {
+			t.Errorf("%d downloads while another process has the lock: %v", n, p.Waiting)
+		}
+		other.Release()
+	}
+	if _, err := create(t.Context(), m.catalogue(), o); err != nil || !waited {
+		t.Errorf("waited: %v, error %v", waited, err)
+	}
+}
+
+func TestCreateEndsWithItsContextWhileItWaits(t *testing.T) {
+	t.Parallel()
+	m := newMirror(t)
+	o := m.options(t)
+	other, err := localhost.Acquire(filepath.Join(o.Cache, "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Release()
+	ctx, cancel := context.WithCancel(t.Context())
+	o.Progress = func(Progress) { cancel() }
+	if _, err := create(ctx, m.catalogue(), o); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
 }

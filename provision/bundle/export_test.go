@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
-// untar writes a tar archive into a new folder and returns it with the names in their order.
+// untar writes a tar archive into a new directory and returns it with the names in their order.
 func untar(t *testing.T, data []byte) (dir string, names []string) {
 	t.Helper()
 	dir = t.TempDir()

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// The files and folders of an OCI image layout.
+// The files and directories of an OCI image layout.
 // https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 const (
 	imagesDir  = "images"
@@ -26,7 +26,7 @@ const (
 	blobsDir   = "blobs/sha256"
 )
 
-// manifestsDir has a folder for each addon.
+// manifestsDir has a directory for each addon.
 const manifestsDir = "manifests"
 
 // Both annotations carry the full reference: the first is OCI's, the second is the one that containerd's importer reads

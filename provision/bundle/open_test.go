@@ -92,7 +92,7 @@ func TestOpenHashesNothing(t *testing.T) {
 	}
 }
 
-func TestOpenOfAFolderWithoutManifestNamesTheCommand(t *testing.T) {
+func TestOpenOfADirectoryWithoutManifestNamesTheCommand(t *testing.T) {
 	t.Parallel()
 	_, err := Open(t.TempDir())
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "slipway bundle create") {

@@ -40,7 +40,7 @@ type fileState struct {
 }
 
 // loadVerifyCache reads the cache for the bundle in dir from the user's cache
-// folder. Without such a folder, the cache is empty and is not saved.
+// directory. Without such a directory, the cache is empty and is not saved.
 func loadVerifyCache(dir string) *verifyCache {
 	c := &verifyCache{known: map[string]fileState{}, fresh: map[string]fileState{}}
 	userCache, err := os.UserCacheDir()

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestVerifyCacheNoticesAnyChangeOfAFile(t *testing.T) {
+func TestVerifyCacheDetectsEveryChangeOfAFile(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	dir := t.TempDir()
 	path := filepath.Join(dir, "kubelet")

@@ -110,7 +110,7 @@ func TestVerifyReportsEveryCorruptAndMissingFile(t *testing.T) {
 	}
 }
 
-func TestVerifyNotices(t *testing.T) {
+func TestVerifyDetects(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func(t *testing.T, b *Bundle) string{
 		"a corrupt image manifest": func(t *testing.T, b *Bundle) string {

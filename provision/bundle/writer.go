@@ -22,7 +22,7 @@ import (
 	"slipway.io/slipway/provision/contextio"
 )
 
-// Writer writes a bundle into a temporary folder beside its target. Commit moves the complete bundle to the target. The
+// Writer writes a bundle into a temporary directory beside its target. Commit moves the complete bundle to the target. The
 // methods are safe for concurrent use.
 type Writer struct {
 	target, dir string
@@ -32,7 +32,7 @@ type Writer struct {
 	manifests map[string]v1.Descriptor
 }
 
-// NewWriter starts a bundle for the folder target. The caller must call Commit or Abort.
+// NewWriter starts a bundle for the directory target. The caller must call Commit or Abort.
 func NewWriter(target, kubernetes, origin string) (*Writer, error) {
 	abs, err := filepath.Abs(target)
 	if err != nil {
@@ -48,7 +48,7 @@ func NewWriter(target, kubernetes, origin string) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write bundle: %w", err)
 	}
-	// MkdirTemp creates a private folder.
+	// MkdirTemp creates a private directory.
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, errors.Join(fmt.Errorf("write bundle: %w", err), os.RemoveAll(dir))
 	}
@@ -70,7 +70,7 @@ func replaceable(target string) error {
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(target, manifestName)); err != nil {
-		return fmt.Errorf("%s is neither empty nor a bundle: choose another folder", target)
+		return fmt.Errorf("%s is neither empty nor a bundle: choose another directory", target)
 	}
 	return nil
 }
@@ -173,7 +173,7 @@ func (w *Writer) finish(ctx context.Context) error {
 	return w.swap()
 }
 
-// swap moves the finished folder to the target. An existing bundle is moved aside first and deleted last.
+// swap moves the finished directory to the target. An existing bundle is moved aside first and deleted last.
 func (w *Writer) swap() error {
 	if err := replaceable(w.target); err != nil {
 		return err
@@ -189,5 +189,5 @@ func (w *Writer) swap() error {
 	return os.RemoveAll(old)
 }
 
-// Abort deletes the temporary folder. After Commit it does nothing.
+// Abort deletes the temporary directory. After Commit it does nothing.
 func (w *Writer) Abort() error { return os.RemoveAll(w.dir) }

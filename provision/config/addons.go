@@ -35,8 +35,8 @@ func (c *Cluster) Addon(name string) (a Addon, ok bool) {
 	return c.Addons[i], true
 }
 
-// OwnAddons returns the custom addons in the order of the inventory.
-func (c *Cluster) OwnAddons() []Addon {
+// CustomAddons returns the custom addons in the order of the inventory.
+func (c *Cluster) CustomAddons() []Addon {
 	return slices.DeleteFunc(slices.Clone(c.Addons), Addon.Known)
 }
 
@@ -61,7 +61,7 @@ func (c *Cluster) DefaultClass(name string) bool {
 	return false
 }
 
-// VolumePath returns the folder on the nodes for the volumes of a storage addon;
+// VolumePath returns the directory on the nodes for the volumes of a storage addon;
 // empty for other addons.
 func (a Addon) VolumePath() string {
 	defaults := map[string]string{AddonLocalPath: "/opt/local-path-provisioner", AddonLonghorn: "/var/lib/longhorn"}

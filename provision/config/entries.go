@@ -98,7 +98,7 @@ func (d *decoder) mismatch(path string, n *yaml.Node, want reflect.Type) {
 		remedy = "its fields are " + strings.Join(fieldNames(want), ", ")
 	case kind == reflect.Bool:
 		remedy = "write true or false"
-	case n.ShortTag() == "!!str" && n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0:
+	case n.ShortTag() == "!!str" && (&yaml.Node{Kind: n.Kind, Value: n.Value}).ShortTag() != "!!str":
 		remedy = "remove the quotes"
 	}
 	d.report(path, n, remedy, "must be %s, not %s", wanted(want), describe(n))

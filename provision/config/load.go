@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -19,8 +20,11 @@ import (
 // content are one *Invalid.
 func Load(path string) (*Cluster, error) {
 	data, err := os.ReadFile(path)
+	if failed := (*fs.PathError)(nil); errors.As(err, &failed) {
+		err = failed.Err // the message has the path already
+	}
 	if err != nil {
-		return nil, fmt.Errorf("read inventory: %w", err)
+		return nil, fmt.Errorf("inventory %s: %w", path, err)
 	}
 	return Parse(path, data)
 }
@@ -98,12 +102,15 @@ func syntaxProblem(err error) *Problem {
 			p.Line = line
 		}
 	}
+	if strings.Contains(message, "cannot start any token") {
+		p.Remedy = "indent with spaces, not tabs, and quote values that begin with @ or `"
+	}
 	p.Message = "invalid YAML: " + p.Message
 	return p
 }
 
 // resolvePaths makes the paths in the inventory absolute: relative ones are
-// relative to the inventory's folder, ~ is the home directory.
+// relative to the inventory's directory, ~ is the home directory.
 func (v *validator) resolvePaths(dir string) {
 	v.resolve("artifacts.bundle", &v.c.Artifacts.Bundle, dir)
 	v.resolveSSH("ssh", &v.c.SSH, dir)

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,7 +41,7 @@ func TestEachExampleIsValid(t *testing.T) {
 	}
 }
 
-func TestThreeLinesAreAHost(t *testing.T) {
+func TestAHostNeedsThreeLines(t *testing.T) {
 	t.Parallel()
 	c, err := Parse("inventory.yaml", []byte(`
 apiVersion: slipway.io/v1alpha1
@@ -138,6 +139,10 @@ func TestParseRejectsOtherFiles(t *testing.T) {
 	for name, test := range map[string]struct{ data, want string }{
 		"an empty file":                {"# nothing\n", "x:1: the inventory is empty; create one with `slipway init`"},
 		"broken YAML":                  {"kind: Cluster\nhosts: [\n", "x:2: invalid YAML: "},
+		"a tab":                        {"kind:\n\tCluster\n", "found character that cannot start any token; indent with spaces, not tabs"},
+		"a missing list":               {good + "containerd: {mirrors: [{registry: a}]}\n", "add it, for example endpoints: [https://"},
+		"text instead of a number":     {good + "ssh: {port: ssh}\n", "x:4: ssh.port: must be a whole number, not the string \"ssh\"\n"},
+		"a quoted number":              {good + "ssh: {port: '22'}\n", "not the string \"22\"; remove the quotes"},
 		"a list":                       {"- a\n", "x:1: must be a mapping (key: value), not a list"},
 		"two documents":                {good + "---\n" + good, "x:5: unexpected second document"},
 		"an alias within itself":       {good + "metadata: &m {name: *m}\n", "x:4: metadata.name: must be a string, not a mapping"},
@@ -152,7 +157,7 @@ func TestParseRejectsOtherFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := Parse("x", []byte(test.data))
-			if err == nil || !strings.Contains(err.Error(), test.want) {
+			if err == nil || !strings.Contains(err.Error()+"\n", test.want) {
 				t.Errorf("want %q, got %v", test.want, err)
 			}
 		})
@@ -237,10 +242,18 @@ hosts: [{name: a, address: 192.0.2.1, roles: [control-plane], ssh: {identityFile
 	}
 }
 
-func TestLoadOfAMissingFile(t *testing.T) {
+func TestLoadSaysWhyAFileCannotBeRead(t *testing.T) {
 	t.Parallel()
-	if _, err := Load(filepath.Join(t.TempDir(), "none.yaml")); !errors.Is(err, os.ErrNotExist) {
+	dir := t.TempDir()
+	missing := filepath.Join(dir, "none.yaml")
+	if _, err := Load(missing); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("want %v, got %v", os.ErrNotExist, err)
+	}
+	for _, path := range []string{missing, dir} {
+		_, err := Load(path)
+		if text := fmt.Sprint(err); !strings.HasPrefix(text, "inventory "+path+": ") || strings.Count(text, path) != 1 {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "write the schema")
 
-// inventories is the folder of the examples.
+// inventories is the directory of the examples.
 const inventories = "../../inventories"
 
 func TestSchemaMatchesTheTypes(t *testing.T) {
@@ -134,7 +134,7 @@ func instance(t *testing.T, data []byte) any {
 	return v
 }
 
-// examples returns all inventories in the folder.
+// examples returns all inventories in the directory.
 func examples(t testing.TB) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(inventories, "*.yaml"))

@@ -32,7 +32,7 @@ type StarterOptions struct {
 }
 
 // Starter returns a commented inventory to start from. If the options make it
-// invalid, it returns the text with the error of Parse.
+// invalid, it returns the text with the error of Parse, without a file name.
 func Starter(o StarterOptions) ([]byte, error) {
 	o.Name = cmp.Or(o.Name, defaultClusterName)
 	o.Version = cmp.Or(o.Version, DefaultKubernetesVersion)
@@ -48,7 +48,7 @@ func Starter(o StarterOptions) ([]byte, error) {
 	if err := t.Execute(&out, o); err != nil {
 		return nil, fmt.Errorf("starter inventory: %w", err)
 	}
-	_, err = Parse("starter inventory", out.Bytes())
+	_, err = Parse("", out.Bytes())
 	return out.Bytes(), err
 }
 

@@ -227,7 +227,7 @@ type Taint struct {
 
 // Artifacts sets the source of binaries and images.
 type Artifacts struct {
-	// Bundle is the path of a bundle folder, relative to the inventory. By
+	// Bundle is the path of a bundle directory, relative to the inventory. By
 	// default, slipway downloads a bundle and caches it on localhost.
 	Bundle string `json:"bundle,omitempty" example:"bundle"`
 	// Rewrites replace prefixes of download URLs, the longest match first: the

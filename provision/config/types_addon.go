@@ -34,7 +34,7 @@ type Addon struct {
 	// Replicas is the number of copies of each longhorn volume. Default: one for
 	// each schedulable node, at most 3.
 	Replicas int `json:"replicas,omitempty" minimum:"1" maximum:"20" example:"3"`
-	// Path is the folder on the nodes for the volumes of local-path (default
+	// Path is the directory on the nodes for the volumes of local-path (default
 	// /opt/local-path-provisioner) or longhorn (default /var/lib/longhorn).
 	Path string `json:"path,omitempty" example:"/opt/local-path-provisioner"`
 	// Namespace of a custom addon's chart, and of its objects that set none.
@@ -52,7 +52,7 @@ type Addon struct {
 // ManifestSource is a file of Kubernetes objects: a path, or a URL with its
 // sha256.
 type ManifestSource struct {
-	// Path of a YAML file, or of a folder with YAML files, relative to the
+	// Path of a YAML file, or of a directory with YAML files, relative to the
 	// inventory.
 	Path string `json:"path,omitempty" example:"manifests/demo.yaml"`
 	// URL from which slipway downloads the file once.
@@ -65,7 +65,7 @@ type ManifestSource struct {
 // a version. slipway renders the chart and applies the manifests: it creates no
 // Helm release and runs no hooks.
 type Chart struct {
-	// Path of a folder or an archive (.tgz), relative to the inventory.
+	// Path of a directory or an archive (.tgz), relative to the inventory.
 	Path string `json:"path,omitempty" example:"charts/demo"`
 	// URL from which slipway downloads an archive.
 	URL string `json:"url,omitempty" example:"https://example.com/demo-1.2.3.tgz"`

@@ -100,6 +100,9 @@ func (v *validator) missing(at string, f reflect.StructField) {
 		first, _, _ := strings.Cut(values, ",")
 		remedy = fmt.Sprintf("add %s: %s", name, first)
 	} else if example := f.Tag.Get("example"); example != "" {
+		if f.Type.Kind() == reflect.Slice {
+			example = "[" + example + "]"
+		}
 		remedy = fmt.Sprintf("add it, for example %s: %s", name, example)
 	} else if f.Type.Kind() == reflect.Slice {
 		remedy = "list at least one, with " + strings.Join(fieldNames(f.Type.Elem()), ", ")

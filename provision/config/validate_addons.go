@@ -73,7 +73,7 @@ func (v *validator) addonFields(at string, a Addon) {
 
 func (v *validator) addonPath(at string, a Addon) {
 	if a.Path != "" && (!path.IsAbs(a.Path) || path.Clean(a.Path) != a.Path || a.Path == "/") {
-		v.report(at+".path", "write an absolute path, such as /opt/local-path-provisioner", "%q is not an absolute path of a folder", a.Path)
+		v.report(at+".path", "write an absolute path, such as /opt/local-path-provisioner", "%q is not the absolute path of a directory", a.Path)
 	}
 }
 
@@ -154,8 +154,12 @@ func (v *validator) fetched(at, address, sum string) {
 	if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		v.report(at+".url", "write a URL, such as https://example.com/demo.yaml", "%q is not a URL", address)
 	}
-	if !sum256.MatchString(sum) {
-		v.report(at+".sha256", "write the 64 hex digits that sha256sum prints", "%q is not a sha256", sum)
+	const remedy = "write the 64 hex digits that sha256sum prints"
+	switch {
+	case sum == "":
+		v.report(at+".sha256", remedy, "required field is missing")
+	case !sum256.MatchString(sum):
+		v.report(at+".sha256", remedy, "%q is not a sha256", sum)
 	}
 }
 

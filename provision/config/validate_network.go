@@ -94,8 +94,8 @@ func (v *validator) podSize(p netip.Prefix) {
 	case p.Bits() < minPodBits:
 		v.report(field, fmt.Sprintf("use /%d or smaller", minPodBits), "%s is too large for kubeadm", p)
 	case p.Bits() > need:
-		v.report(field, fmt.Sprintf("use /%d or larger", need), "%s is too small: each of %d host(s) needs a /%d",
-			p, len(v.c.Hosts), nodeSubnetBits)
+		v.report(field, fmt.Sprintf("use /%d or larger", need), "%s is too small: each host needs a /%d, %d in all",
+			p, nodeSubnetBits, len(v.c.Hosts))
 	}
 }
 

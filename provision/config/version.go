@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/util/version"
 )
@@ -36,12 +35,12 @@ func minorOf(v string) (string, error) {
 
 func (v *validator) version() {
 	const path = "kubernetes.version"
-	supported := "one of " + strings.Join(SupportedMinors(), ", ") + ", such as " + DefaultKubernetesVersion
+	remedy := "use a version of " + oneOf(SupportedMinors()) + ", such as " + DefaultKubernetesVersion
 	minor, err := minorOf(v.c.Kubernetes.Version)
 	switch {
 	case err != nil:
-		v.report(path, "use "+supported, "%s", err)
+		v.report(path, remedy, "%s", err)
 	case !slices.Contains(SupportedMinors(), minor):
-		v.report(path, "use "+supported, "unsupported Kubernetes release %s", minor)
+		v.report(path, remedy, "unsupported Kubernetes release %s", minor)
 	}
 }

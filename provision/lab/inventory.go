@@ -151,7 +151,7 @@ func inventoryOf(l *Lab, spec Spec) (inventory, error) {
 	return data, nil
 }
 
-// relative makes a path inside the lab's folder relative to the inventory.
+// relative makes a path inside the lab's directory relative to the inventory.
 func (l *Lab) relative(path string) string {
 	inside, err := filepath.Rel(l.Dir, path)
 	if err != nil || !filepath.IsLocal(inside) {

@@ -9,7 +9,7 @@ import (
 	"slipway.io/slipway/provision/config"
 )
 
-func TestInventoryIsAValidOne(t *testing.T) {
+func TestInventoryIsValid(t *testing.T) {
 	t.Parallel()
 	for _, cgroupV1 := range []bool{false, true} {
 		for _, noSysResource := range []bool{false, true} {

@@ -83,7 +83,7 @@ var ErrNotFound = errors.New("no such lab")
 func (s Spec) Validate() error {
 	var errs []error
 	if !labName.MatchString(s.Name) {
-		errs = append(errs, fmt.Errorf("lab name %q: not a DNS label of up to 40 characters", s.Name))
+		errs = append(errs, badName(s.Name))
 	}
 	if s.ControlPlanes < 0 || s.ControlPlanes > maxControlPlanes {
 		errs = append(errs, fmt.Errorf("%d control planes: must be 0 to %d", s.ControlPlanes, maxControlPlanes))
@@ -95,7 +95,7 @@ func (s Spec) Validate() error {
 		errs = append(errs, errors.New("a lab needs at least one machine"))
 	}
 	if _, known := namings()[s.Names]; !known && s.Names != "" {
-		errs = append(errs, fmt.Errorf("names %q: use %s or %s", s.Names, NamesShort, NamesClassic))
+		errs = append(errs, fmt.Errorf("names %q: must be %s or %s", s.Names, NamesShort, NamesClassic))
 	}
 	if s.Subnet.IsValid() && (!s.Subnet.Addr().Is4() || s.Subnet.Bits() != 24) {
 		errs = append(errs, fmt.Errorf("subnet %s: must be an IPv4 /24", s.Subnet))
@@ -106,22 +106,26 @@ func (s Spec) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Folder is the folder of a lab below Root(root).
-func Folder(root, name string) (string, error) {
+func badName(name string) error {
+	return fmt.Errorf("lab name %q is not a DNS label: use at most 40 lower-case letters, digits and '-', beginning and ending with a letter or a digit", name)
+}
+
+// Dir is the directory of a lab below Root(root).
+func Dir(root, name string) (string, error) {
 	if !labName.MatchString(name) {
-		return "", fmt.Errorf("lab name %q: not a DNS label of up to 40 characters", name)
+		return "", badName(name)
 	}
 	root, err := Root(root)
 	return filepath.Join(root, "labs", name), err
 }
 
-// Root is the folder of all labs and the files that they share. The default is
-// slipway in the user's cache folder.
+// Root is the directory of all labs and the files that they share. The default is
+// slipway in the user's cache directory.
 func Root(given string) (string, error) {
 	if given == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
-			return "", fmt.Errorf("find the cache folder: %w", err)
+			return "", fmt.Errorf("find the cache directory: %w", err)
 		}
 		given = filepath.Join(cache, "slipway")
 	}

@@ -10,8 +10,8 @@ import (
 	"slipway.io/slipway/provision/localhost"
 )
 
-// WithLock runs work while the lab of a folder is locked and loaded. A lab that
-// does not exist is ErrNotFound; with create, its folder is created empty. Errors
+// WithLock runs work while the lab of a directory is locked and loaded. A lab that
+// does not exist is ErrNotFound; with create, its directory is created empty. Errors
 // of work contain the name of the lab.
 func WithLock(dir string, create bool, load func() error, work func() (*Lab, error)) (*Lab, error) {
 	name := filepath.Base(dir)

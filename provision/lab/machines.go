@@ -78,12 +78,12 @@ func Nth(subnet netip.Prefix, n int) netip.Addr {
 	return netip.AddrFrom4(bytes)
 }
 
-// CheckNoneRemoved returns an error if a machine of the lab is not wanted: a lab
-// deletes no machine by itself.
+// CheckNoneRemoved returns an error if a lab has a machine that the spec does not
+// have: a lab does not shrink.
 func CheckNoneRemoved(have, want []string) error {
 	for _, name := range have {
 		if !slices.Contains(want, name) {
-			return fmt.Errorf("machine %s is not in the new size of the lab: a lab cannot shrink, delete it first (slipway lab down)", name)
+			return fmt.Errorf("a lab cannot shrink, and machine %s is not in its new size: delete the lab first (slipway lab down)", name)
 		}
 	}
 	return nil

@@ -23,7 +23,7 @@ func (t *task) String() string { return strings.TrimSpace(t.phase.Name + " " + t
 
 // build returns the graph of the workflow's tasks.
 func (r *Run) build(w Workflow) ([]*task, error) {
-	if err := r.Selection.check(w, r.Hosts.Names()); err != nil {
+	if err := r.Selection.Check(w, r.Hosts.Names()); err != nil {
 		return nil, err
 	}
 	var tasks []*task

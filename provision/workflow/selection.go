@@ -28,8 +28,9 @@ type Selection struct {
 	Hosts []string
 }
 
-// check reports every name in the selection that does not exist.
-func (s Selection) check(w Workflow, hosts []string) error {
+// Check reports every name in the selection that does not exist, as a
+// *SelectionError. Run.Do checks by itself; call Check before slow preparations.
+func (s Selection) Check(w Workflow, hosts []string) error {
 	var problems []string
 	var phases []string
 	for _, p := range w.Phases {
@@ -43,12 +44,12 @@ func (s Selection) check(w Workflow, hosts []string) error {
 	}
 	for _, name := range named {
 		if !slices.Contains(phases, name) {
-			problems = append(problems, fmt.Sprintf("no phase %q; there are %s", name, strings.Join(phases, ", ")))
+			problems = append(problems, fmt.Sprintf("unknown phase %q; the phases are %s", name, strings.Join(phases, ", ")))
 		}
 	}
 	for _, name := range s.Hosts {
 		if !slices.Contains(hosts, name) {
-			problems = append(problems, fmt.Sprintf("no host %q; there are %s", name, strings.Join(hosts, ", ")))
+			problems = append(problems, fmt.Sprintf("unknown host %q; the hosts of the inventory are %s", name, strings.Join(hosts, ", ")))
 		}
 	}
 	for _, name := range s.Skip {

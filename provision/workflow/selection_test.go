@@ -103,11 +103,11 @@ func TestASelectionReportsAllItsMistakesAtOnce(t *testing.T) {
 		t.Fatalf("got %v, want a *SelectionError", err)
 	}
 	want := []string{
-		`no phase "x"; there are facts, lock, a`,
-		`no phase "y"; there are facts, lock, a`,
-		`no phase "f"; there are facts, lock, a`,
-		`no phase "u"; there are facts, lock, a`,
-		`no host "z"; there are cp, w`,
+		`unknown phase "x"; the phases are facts, lock, a`,
+		`unknown phase "y"; the phases are facts, lock, a`,
+		`unknown phase "f"; the phases are facts, lock, a`,
+		`unknown phase "u"; the phases are facts, lock, a`,
+		`unknown host "z"; the hosts of the inventory are cp, w`,
 		`phase "facts" cannot be skipped: other phases depend on it`,
 		`phase "lock" cannot be skipped: other phases depend on it`,
 	}

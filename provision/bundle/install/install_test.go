@@ -53,7 +53,7 @@ func TestPath(t *testing.T) {
 	}
 }
 
-func TestBinariesThatAreMissingOrOtherwiseAreSent(t *testing.T) {
+func TestMissingAndDifferentBinariesAreSent(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, one)
 	fixture.Bundle = workflowtest.NewBundle(t)
@@ -86,7 +86,7 @@ func TestBinariesThatAreMissingOrOtherwiseAreSent(t *testing.T) {
 	}
 }
 
-func TestAFileThatTheBundleLacksIsSaid(t *testing.T) {
+func TestAFileThatTheBundleLacksIsReported(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, one)
 	fixture.Bundle = workflowtest.NewBundle(t)

@@ -70,7 +70,8 @@ func handshake(
 	}
 	ring, err := newKeyring(ctx, o, timeout)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", host.ErrAuth, err)
+		// Not wrapped: a missing identity file is no missing file of the host.
+		return nil, nil, fmt.Errorf("%w: %v", host.ErrAuth, err)
 	}
 	defer ring.Close()
 

@@ -32,7 +32,7 @@ func TestDialDistinguishesARefusedKeyFromAnUnreachableHost(t *testing.T) {
 
 	o = optionsFor(refusing)
 	o.IdentityFile = filepath.Join(t.TempDir(), "missing")
-	if _, err := connect(t.Context(), o); !errors.Is(err, host.ErrAuth) || !errors.Is(err, os.ErrNotExist) {
+	if _, err := connect(t.Context(), o); !errors.Is(err, host.ErrAuth) || errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), o.IdentityFile) {
 		t.Errorf("missing key: %v", err)
 	}
 }

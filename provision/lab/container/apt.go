@@ -18,7 +18,7 @@ func aptMirror(ctx context.Context, suite string) (string, error) {
 	if mirror := mirrorOf(string(out), suite); mirror != "" {
 		return mirror, nil
 	}
-	return "", fmt.Errorf("apt on this computer has no source for %s: set a mirror", suite)
+	return "", fmt.Errorf("apt on this computer has no source for %s: add one to /etc/apt/sources.list", suite)
 }
 
 // mirrorOf finds a suite in lines of "URI release component".

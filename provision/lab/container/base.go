@@ -101,7 +101,7 @@ func complete(dir, key string) bool {
 	return err == nil && strings.TrimSpace(string(marker)) == key
 }
 
-// buildBase builds the tree in a temporary folder and renames that when complete.
+// buildBase builds the tree in a temporary directory and renames that when complete.
 func (s *session) buildBase(ctx context.Context, b base, dir, key string) error {
 	temp, err := newTempDir(dir)
 	if err != nil {

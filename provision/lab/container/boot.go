@@ -128,7 +128,7 @@ func (s *session) start(ctx context.Context, m *machine) error {
 func (s *session) ready(ctx context.Context, m *machine) error {
 	if s.pidOf(m) == 0 {
 		console, _ := os.ReadFile(s.logPath(m))
-		return retry.Stop(fmt.Errorf("it ended: %s (see %s)", localhost.LastLines(console, 4), s.logPath(m)))
+		return retry.Stop(fmt.Errorf("the machine stopped: %s (see %s)", localhost.LastLines(console, 4), s.logPath(m)))
 	}
 	conn, err := s.machine(m).Dial(ctx, s.knownHostsPath())
 	if err != nil {
@@ -147,7 +147,7 @@ func (s *session) ready(ctx context.Context, m *machine) error {
 		if !m.Ready {
 			return retry.Stop(fmt.Errorf("units failed at its first boot: %s", failed))
 		}
-		// Later, units of software that somebody installed may fail.
+		// Later, units of installed software may fail.
 		s.Logf(m.Name, "is up, but units failed: %s", failed)
 		return nil
 	case system != "":
@@ -218,9 +218,9 @@ func (s *session) stop(ctx context.Context, m *machine, timeout time.Duration) e
 }
 
 func (s *session) waitUntilOff(ctx context.Context, m *machine, timeout time.Duration) error {
-	return retry.Until(ctx, "it to power off", func(context.Context) error {
+	return retry.Until(ctx, "the machine to power off", func(context.Context) error {
 		if pid := s.pidOf(m); pid != 0 {
-			return fmt.Errorf("process %d runs it", pid)
+			return fmt.Errorf("still running as process %d", pid)
 		}
 		return nil
 	}, retry.Options{Timeout: timeout})

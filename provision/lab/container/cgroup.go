@@ -21,7 +21,7 @@ import (
 
 // hierarchy is a mounted cgroup file system.
 type hierarchy struct {
-	// parent is the folder of the cgroup that this process is in.
+	// parent is the directory of the cgroup that this process is in.
 	parent string
 	v2     bool
 }

@@ -19,7 +19,7 @@ import (
 // Containers creates labs of machine containers. It needs Linux and root.
 type Containers struct {
 	// Dir contains the labs and the cached base trees; default: slipway in the
-	// user's cache folder. It must not be on overlayfs, on which containerd cannot
+	// user's cache directory. It must not be on overlayfs, on which containerd cannot
 	// mount its snapshots.
 	Dir string
 	// InstallMissing installs missing Debian packages on localhost. Otherwise they
@@ -121,7 +121,7 @@ func (c Containers) Down(ctx context.Context, name string) error {
 	if !errors.Is(err, lab.ErrNotFound) {
 		return err
 	}
-	// A crash before the first record leaves an empty folder. Any other folder is
+	// A crash before the first record leaves an empty directory. Any other directory is
 	// not a lab, and stays.
 	if s, err := c.session(name); err == nil {
 		_ = os.Remove(s.dir)
@@ -149,7 +149,7 @@ func (c Containers) Find(ctx context.Context, name string) (*lab.Lab, error) {
 // session is one operation on one lab.
 type session struct {
 	name string
-	// dir is the folder of the lab, bases the folder of the base trees.
+	// dir is the directory of the lab, bases the directory of the base trees.
 	dir, bases string
 	state      state
 
@@ -162,7 +162,7 @@ func (c Containers) session(name string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := lab.Folder(root, name)
+	dir, err := lab.Dir(root, name)
 	if err != nil {
 		return nil, err
 	}

@@ -81,8 +81,8 @@ func TestLab(t *testing.T) {
 	t.Run("a machine reboots itself", func(t *testing.T) {
 		before := onMachine(t, l, "w1", "cat /proc/1/stat | cut -d' ' -f22")
 		_ = sshCommand(t, l, "w1", "sudo systemctl reboot").Run() // the connection breaks
-		// Up waits until it answers again, and so proves that it does; it may
-		// look once before the old one ended.
+		// Up waits until the machine answers again. Its first attempt may still
+		// reach the machine before the reboot.
 		err := retry.Until(t.Context(), "w1 to boot again", rebooted(t, c, spec, before), retry.Options{Timeout: bootTimeout})
 		if err != nil {
 			t.Fatal(err)
@@ -118,8 +118,8 @@ func testMachines(t *testing.T, l *lab.Lab) {
 	}
 }
 
-// testServiceAddresses does what kube-proxy does: an address that nobody has is
-// rewritten to one that somebody has, for the machine and for a pod on it.
+// testServiceAddresses does what kube-proxy does: it translates an unused address
+// to one in use, for the machine and for a pod on it.
 func testServiceAddresses(t *testing.T, l *lab.Lab) {
 	w1, err := l.Machine("w1")
 	if err != nil {
@@ -148,8 +148,8 @@ func testServiceAddresses(t *testing.T, l *lab.Lab) {
 }
 
 // testNothingLeaves counts, in the machine, the packets that leave it for an
-// address that is not the lab's while it tries to send some. The addresses are
-// those of RFC 5737, which nobody has.
+// address outside of the lab while it tries to send some. The addresses are for
+// documentation (RFC 5737).
 func testNothingLeaves(t *testing.T, l *lab.Lab) {
 	script := strings.ReplaceAll(`set -eu
 		iptables -t mangle -A POSTROUTING -o host0 ! -d SUBNET
@@ -161,13 +161,13 @@ func testNothingLeaves(t *testing.T, l *lab.Lab) {
 		iptables -t mangle -L POSTROUTING -v -n -x | awk 'NR > 2 { print ($1 == 0) }'
 		iptables -t mangle -F POSTROUTING`, "SUBNET", l.Subnet.String())
 	script = strings.ReplaceAll(script, "GATEWAY", lab.Nth(l.Subnet, 1).String())
-	// Nothing for outside, and something, the first ping, for the lab.
+	// No packet for outside, and at least one for the lab, the first ping.
 	if got, want := asRoot(t, l, "cp1", script), "1\n0"; got != want {
 		t.Errorf("no packet for outside, no packet for the lab: %q, want %q", got, want)
 	}
 }
 
-// takeDown looks whether anything of the lab stays.
+// takeDown deletes the lab and checks that nothing of it remains.
 func takeDown(t *testing.T, c Containers, l *lab.Lab) {
 	for range 2 {
 		// The test's context has ended already.
@@ -176,29 +176,29 @@ func takeDown(t *testing.T, c Containers, l *lab.Lab) {
 		}
 	}
 	if _, err := os.Stat(l.Dir); err == nil {
-		t.Errorf("%s stays", l.Dir)
+		t.Errorf("%s still exists", l.Dir)
 	}
 	if _, err := os.Stat(filepath.Join("/sys/class/net", inside(l).bridgeName())); err == nil {
-		t.Errorf("the bridge %s stays", inside(l).bridgeName())
+		t.Errorf("the bridge %s still exists", inside(l).bridgeName())
 	}
 	mounts, err := readMounts()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if left := below(mounts, l.Dir); len(left) > 0 {
-		t.Errorf("mounts stay: %v", left)
+		t.Errorf("mounts remain: %v", left)
 	}
 	for _, m := range l.Machines {
 		if left := proc.runners(treeOf(l, m)); len(left) > 0 {
-			t.Errorf("processes of %s stay: %v", m.Name, left)
+			t.Errorf("processes of %s remain: %v", m.Name, left)
 		}
 	}
 	if left, _ := filepath.Glob("/sys/fs/cgroup/*/" + inside(l).bridgeName() + "-*"); len(left) > 0 {
-		t.Errorf("cgroups stay: %v", left)
+		t.Errorf("cgroups remain: %v", left)
 	}
 }
 
-// must ends the test on an error, and keeps the lab it had otherwise.
+// must ends the test on an error, and otherwise returns the lab.
 func must(t *testing.T) func(*lab.Lab, error) *lab.Lab {
 	return func(l *lab.Lab, err error) *lab.Lab {
 		t.Helper()
@@ -261,7 +261,7 @@ func outerFS(t *testing.T, tree string) string {
 	return output(t, exec.CommandContext(t.Context(), "findmnt", "--noheadings", "--output", "FSTYPE", "--target", tree))
 }
 
-// rebooted looks whether a machine's init started later than before.
+// rebooted reports whether a machine's init started later than before.
 func rebooted(t *testing.T, c Containers, spec lab.Spec, before string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		l, err := c.Up(ctx, spec)

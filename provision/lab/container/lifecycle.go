@@ -41,7 +41,7 @@ func (s *session) plan(ctx context.Context, spec lab.Spec) error {
 }
 
 // remove deletes everything that the state records: processes, cgroups, the bridge,
-// and then the folder with the trees and the state itself.
+// and then the directory with the trees and the state itself.
 func (s *session) remove(ctx context.Context) error {
 	err := s.eachMachine(func(m *machine) error {
 		if err := s.stop(ctx, m, downTimeout); err != nil {

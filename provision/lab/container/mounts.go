@@ -11,7 +11,7 @@ import (
 
 // mount is a line of /proc/self/mountinfo, proc_pid_mountinfo(5).
 type mount struct {
-	// Root is the folder inside the file system that is mounted at Point.
+	// Root is the directory inside the file system that is mounted at Point.
 	Root, Point string
 	// Type and Super are the type and the options of the file system.
 	Type  string

@@ -33,7 +33,7 @@ type route struct {
 	Device      string `json:"dev"`
 }
 
-// chooseSubnet returns the wanted subnet, or the first free one if none is wanted.
+// chooseSubnet returns the requested subnet, or else the first free one.
 // Default routes do not count.
 func chooseSubnet(wanted netip.Prefix, routes []route) (netip.Prefix, error) {
 	candidates := subnets()
@@ -48,7 +48,7 @@ func chooseSubnet(wanted netip.Prefix, routes []route) (netip.Prefix, error) {
 		}
 		taken = append(taken, fmt.Sprintf("%s (route to %s on %s)", candidate, r.Destination, r.Device))
 	}
-	return netip.Prefix{}, fmt.Errorf("no free subnet; choose one yourself (--range). In use: %s", strings.Join(taken, ", "))
+	return netip.Prefix{}, fmt.Errorf("no free subnet: %s are in use; choose another one with --range", strings.Join(taken, ", "))
 }
 
 func overlap(subnet netip.Prefix, routes []route) (route, bool) {
@@ -95,7 +95,7 @@ func (s *session) otherSubnets() []route {
 	return taken
 }
 
-// digest distinguishes labs of the same name in different folders.
+// digest distinguishes labs of the same name in different directories.
 func (s *session) digest() [sha256.Size]byte { return sha256.Sum256([]byte(s.dir)) }
 
 // bridgeName has 11 characters; Linux allows an interface 15.

@@ -75,7 +75,7 @@ func TestBridgeNamesFitAndDiffer(t *testing.T) {
 		t.Errorf("%s has %d characters, Linux allows 15", one.bridgeName(), n)
 	}
 	if one.bridgeName() == other.bridgeName() {
-		t.Errorf("two labs of one name in different folders share the bridge %s", one.bridgeName())
+		t.Errorf("two labs of one name in different directories share the bridge %s", one.bridgeName())
 	}
 }
 

@@ -68,7 +68,7 @@ func (p procfs) runners(tree string) []int {
 }
 
 // members are the processes in the machine's cgroup of any hierarchy. The name of
-// the container has a digest of the lab's folder: no other lab has it.
+// the container has a digest of the lab's directory: no other lab has it.
 func (p procfs) members(container string) []int {
 	// The scope of a machine, as systemd-machined escapes it: systemd.unit(5).
 	scope := "machine-" + strings.ReplaceAll(container, "-", `\x2d`) + ".scope"

@@ -35,7 +35,7 @@ type machine struct {
 	Address netip.Addr    `json:"address"`
 	// Process runs the machine; nil if it is off.
 	Process *process `json:"process,omitempty"`
-	// Cgroups are the folders of the machine's cgroups.
+	// Cgroups are the directories of the machine's cgroups.
 	Cgroups []string `json:"cgroups,omitempty"`
 	// Ready reports that the machine was up once.
 	Ready bool `json:"ready,omitempty"`
@@ -92,8 +92,8 @@ func (s *session) record(change func()) error {
 // firstControlPlane is the last byte of the first control plane's address.
 const firstControlPlane = 11
 
-// merge keeps the records of existing machines and adds the wanted ones that are
-// missing.
+// merge keeps the records of existing machines and adds the missing ones of the
+// spec.
 func merge(have []*machine, want []lab.Machine) ([]*machine, error) {
 	byName := map[string]*machine{}
 	var had, names []string

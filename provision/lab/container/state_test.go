@@ -18,7 +18,7 @@ import (
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 func addr(s string) netip.Addr     { return netip.MustParseAddr(s) }
 
-// testSession is a session on an empty lab below a temporary folder.
+// testSession is a session on an empty lab below a temporary directory.
 func testSession(t *testing.T) *session {
 	t.Helper()
 	s, err := Containers{Dir: t.TempDir()}.session("test")

@@ -36,7 +36,7 @@ type sysctls struct {
 	Values map[string]string `json:"values"`
 }
 
-// sysctlPath is shared by all labs of the folder.
+// sysctlPath is shared by all labs of the directory.
 func (s *session) sysctlPath() string { return filepath.Join(filepath.Dir(s.dir), "sysctls.json") }
 
 // saveSysctls saves the settings if this is the first lab since the boot of

@@ -48,8 +48,8 @@ func (s *session) ensureTree(ctx context.Context, base string, m *machine, sudoP
 	return os.Remove(temp)
 }
 
-// newTempDir creates a temporary folder beside path, and deletes those of killed
-// attempts. A program that a killed attempt started may still write to its folder,
+// newTempDir creates a temporary directory beside path, and deletes those of killed
+// attempts. A program that a killed attempt started may still write to its directory,
 // so each attempt has a new one.
 func newTempDir(path string) (string, error) {
 	old, err := filepath.Glob(path + ".partial-*")

@@ -54,7 +54,7 @@ func (m message) text() string {
 	return text
 }
 
-// run runs Vagrant in the lab's folder and returns its messages. If verbose, it logs
+// run runs Vagrant in the lab's directory and returns its messages. If verbose, it logs
 // those for people as they come.
 func (s *session) run(ctx context.Context, verbose bool, args ...string) ([]message, error) {
 	var all []message

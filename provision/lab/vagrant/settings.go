@@ -46,7 +46,7 @@ const (
 	vagrantfileName = "Vagrantfile"
 )
 
-// readSettings reads lab.yaml in a lab's folder; a missing one is
+// readSettings reads lab.yaml in a lab's directory; a missing one is
 // lab.ErrNotFound.
 func readSettings(dir string) (settings, error) {
 	path := filepath.Join(dir, settingsName)
@@ -64,7 +64,7 @@ func readSettings(dir string) (settings, error) {
 	return s, nil
 }
 
-// write writes lab.yaml and the Vagrantfile to the lab's folder.
+// write writes lab.yaml and the Vagrantfile to the lab's directory.
 func (s settings) write(dir string) error {
 	content, err := yaml.Marshal(s)
 	if err != nil {
@@ -111,7 +111,7 @@ func (v Vagrant) merge(have settings, spec lab.Spec) (settings, error) {
 		return settings{}, err
 	}
 	if !slices.Contains(Providers(), want.Provider) {
-		return settings{}, fmt.Errorf("unknown provider %q of Vagrant: use one of %s", want.Provider, strings.Join(Providers(), ", "))
+		return settings{}, fmt.Errorf("unknown hypervisor %q: use one of %s", want.Provider, strings.Join(Providers(), ", "))
 	}
 	want.Machines = nil
 	var names []string
@@ -124,7 +124,7 @@ func (v Vagrant) merge(have settings, spec lab.Spec) (settings, error) {
 	return want, lab.CheckNoneRemoved(have.names(), names)
 }
 
-// choose sets a field of a new lab to the wanted value or the default. In an existing
+// choose sets a field of a new lab to the requested value or the default. In an existing
 // lab, another value is an error.
 func choose[T comparable](exists bool, what string, field *T, want, standard T) error {
 	var none T

@@ -75,7 +75,7 @@ func TestAnExistingLabKeepsItsSettings(t *testing.T) {
 		}
 	}
 	spec.Workers = 0
-	if _, err := (Vagrant{}).merge(existing, spec); err == nil || !strings.Contains(err.Error(), "machine w1 is not in the new size") {
+	if _, err := (Vagrant{}).merge(existing, spec); err == nil || !strings.Contains(err.Error(), "machine w1 is not in its new size") {
 		t.Errorf("a smaller lab: %v", err)
 	}
 	if _, err := (Vagrant{Provider: "hyperv"}).merge(settings{}, spec); err == nil || !strings.Contains(err.Error(), "use one of virtualbox, libvirt") {

@@ -1,5 +1,5 @@
 // Package vagrant creates labs of virtual machines with Vagrant, on VirtualBox,
-// libvirt, VMware or Parallels. Vagrant's own commands work in the lab's folder too:
+// libvirt, VMware or Parallels. Vagrant's own commands work in the lab's directory too:
 // it has the Vagrantfile.
 package vagrant
 
@@ -17,7 +17,7 @@ import (
 // Vagrant creates labs of virtual machines. A field that is zero has its default in a
 // new lab, and keeps its value in an existing one.
 type Vagrant struct {
-	// Dir contains the labs; default: slipway in the user's cache folder.
+	// Dir contains the labs; default: slipway in the user's cache directory.
 	Dir string
 	// Provider is one of Providers; default virtualbox.
 	Provider string
@@ -36,7 +36,7 @@ var _ lab.Provider = Vagrant{}
 
 // Has reports whether a lab exists and is one of Vagrant's.
 func (v Vagrant) Has(name string) bool {
-	dir, err := lab.Folder(v.Dir, name)
+	dir, err := lab.Dir(v.Dir, name)
 	if err != nil {
 		return false
 	}
@@ -82,7 +82,7 @@ func (v Vagrant) Halt(ctx context.Context, name string) (*lab.Lab, error) {
 	})
 }
 
-// Down deletes the machines and the lab's folder. A lab that does not exist is no
+// Down deletes the machines and the lab's directory. A lab that does not exist is no
 // error.
 func (v Vagrant) Down(ctx context.Context, name string) error {
 	_, err := v.withLock(name, false, func(s *session) (*lab.Lab, error) {
@@ -124,7 +124,7 @@ type session struct {
 
 // session of a lab that may not exist.
 func (v Vagrant) session(name string) (*session, error) {
-	dir, err := lab.Folder(v.Dir, name)
+	dir, err := lab.Dir(v.Dir, name)
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 	"slipway.io/slipway/provision/lab"
 )
 
-// fake is a Vagrant in whose folder a file for each machine holds its state.
+// fake is a Vagrant in whose directory a file for each machine holds its state.
 // w2 never boots. Its answers have the form of Vagrant 2.3.4's.
 const fake = `#!/bin/sh
 echo "$*" >>calls
@@ -123,7 +123,7 @@ func TestASnapshotThatAMachineLacksIsNotRestored(t *testing.T) {
 	}
 }
 
-func TestDownRemovesTheFolderAfterTheMachines(t *testing.T) {
+func TestDownRemovesTheDirectoryAfterTheMachines(t *testing.T) {
 	t.Parallel()
 	v, _ := newFake(t)
 	if err := v.Down(t.Context(), "a"); err != nil {
