@@ -61,7 +61,7 @@ func newBuilder(ctx context.Context, o options, log io.Writer) (*builder, error)
 	if err := checkPins(b.release, b.addons, b.versions); err != nil {
 		return nil, err
 	}
-	code, err := builderDigest(b.dir)
+	code, err := builderDigest(ctx, b.dir)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -71,20 +72,31 @@ func fileSum(path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// builderDigest hashes the code that assembles a bundle.
-func builderDigest(sourceDir string) (string, error) {
-	goFiles := func(p string) bool {
-		return strings.HasSuffix(p, ".go") && !strings.HasSuffix(p, "_test.go") && !strings.HasPrefix(p, "modules/")
+// builderFiles lists the files of this module that the builder is compiled from.
+const builderFiles = `{{if and .Module .Module.Main}}{{$dir := .Dir}}{{range .GoFiles}}{{$dir}}/{{.}}
+{{end}}{{range .EmbedFiles}}{{$dir}}/{{.}}
+{{end}}{{end}}`
+
+// builderDigest hashes the code that assembles a bundle: this command, and the packages of this module that it imports.
+func builderDigest(ctx context.Context, sourceDir string) (string, error) {
+	list, err := output(ctx, "go", "-C", sourceDir, "list", "-deps", "-f", builderFiles, ".")
+	if err != nil {
+		return "", err
 	}
 	var parts []string
-	for _, dir := range []string{sourceDir, filepath.Join(sourceDir, "..", "..", "provision", "bundle")} {
-		sum, err := filesDigest(dir, func(p string) bool {
-			return goFiles(p) || p == "pause/pause.c" || p == "catalogue.yaml"
-		})
+	for _, file := range append(strings.Split(strings.TrimSpace(list), "\n"), filepath.Join(sourceDir, "pause", "pause.c")) {
+		if file == "" { // between packages
+			continue
+		}
+		name, err := filepath.Rel(sourceDir, file)
 		if err != nil {
 			return "", err
 		}
-		parts = append(parts, sum)
+		sum, err := fileSum(file)
+		if err != nil {
+			return "", err
+		}
+		parts = append(parts, filepath.ToSlash(name), sum)
 	}
 	return digest(parts...), nil
 }

@@ -97,39 +97,54 @@ func TestBundleKeyChangesWithEveryInput(t *testing.T) {
 	}
 }
 
-func TestBuilderDigestDependsOnCodeAndNotOnTests(t *testing.T) {
+func TestBuilderDigestDependsOnTheCodeThatAssemblesABundle(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	source := filepath.Join(root, "e2e", "source")
-	engine := filepath.Join(root, "provision", "bundle")
-	for _, dir := range []string{filepath.Join(source, "pause"), filepath.Join(source, "modules", "runc"), engine} {
-		if err := os.MkdirAll(dir, 0o750); err != nil {
+	for file, text := range map[string]string{
+		"go.mod":                            "module m\n\ngo 1.26\n",
+		"e2e/source/main.go":                "package main\n\nimport _ \"m/provision/bundle\"\n\nfunc main() {}\n",
+		"e2e/source/pause/pause.c":          "int main;",
+		"e2e/source/modules/runc/go.mod":    "module runc\n",
+		"provision/bundle/bundle.go":        "package bundle\n\nimport (\n\t_ \"embed\"\n\t_ \"m/provision/retry\"\n)\n\n//go:embed catalogue.yaml\nvar catalogue string\n",
+		"provision/bundle/catalogue.yaml":   "a: b\n",
+		"provision/bundle/install/other.go": "package install\n",
+		"provision/retry/retry.go":          "package retry\n",
+	} {
+		path := filepath.Join(root, filepath.FromSlash(file))
+		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 			t.Fatal(err)
 		}
+		write(t, filepath.Dir(path), filepath.Base(path), text)
 	}
-	write(t, source, "main.go", "package main")
-	write(t, engine, "writer.go", "package bundle")
 	sum := func() string {
-		s, err := builderDigest(source)
+		s, err := builderDigest(t.Context(), source)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return s
 	}
 	before := sum()
-	write(t, source, "main_test.go", "package main")
-	write(t, filepath.Join(source, "modules", "runc"), "commands.go", "package runc")
-	if sum() != before {
-		t.Error("a test, or a module that has a key of its own, changes the digest")
+	for file, text := range map[string]string{
+		"e2e/source/main_test.go": "package main\n", "e2e/source/modules/runc/commands.go": "package runc\n",
+		"provision/bundle/install/other.go": "package install // changed\n",
+	} {
+		write(t, root, filepath.FromSlash(file), text)
+		if sum() != before {
+			t.Errorf("%s changes the digest", file)
+		}
 	}
-	write(t, filepath.Join(source, "pause"), "pause.c", "int main;")
-	changed := sum()
-	if changed == before {
-		t.Error("pause.c does not change the digest")
-	}
-	write(t, engine, "writer.go", "package bundle // changed")
-	if sum() == changed {
-		t.Error("the code that writes bundles does not change the digest")
+	for _, file := range []string{"e2e/source/main.go", "e2e/source/pause/pause.c", "provision/bundle/catalogue.yaml", "provision/retry/retry.go"} {
+		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, root, filepath.FromSlash(file), string(text)+"// changed\n")
+		after := sum()
+		if after == before {
+			t.Errorf("%s does not change the digest", file)
+		}
+		before = after
 	}
 }
 
