@@ -13,8 +13,8 @@ import (
 
 const alone = "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane, worker]}]\n"
 
-// folder is whether the folder of volumes is there.
-func folder(m *hosttest.Fake, path string, there bool) {
+// directory is whether the directory of volumes is there.
+func directory(m *hosttest.Fake, path string, there bool) {
 	test := m.ExpectQuery("test", "-d", path)
 	if !there {
 		test.Fails(1, "")
@@ -26,7 +26,7 @@ func TestLocalPathGetsItsFolder(t *testing.T) {
 	t.Parallel()
 	for _, there := range []bool{false, true} {
 		fixture := workflowtest.New(t, alone+"addons: [{name: local-path, path: /data}]\n")
-		folder(fixture.Host("cp-1"), "/data", there)
+		directory(fixture.Host("cp-1"), "/data", there)
 		fixture.MustApply(Storage())
 		if changed := len(fixture.Changes()) > 0; changed == there {
 			t.Errorf("there before: %v, changes %q", there, fixture.Changes())
@@ -57,7 +57,7 @@ func TestLonghornGetsWhatItNeeds(t *testing.T) {
 			m.ExpectQueryScript("state.sh", "iscsid").Returns("stopped\n")
 			m.ExpectRunScript("start.sh", "iscsid")
 			m.ExpectRun("systemctl", "restart", "multipathd")
-			folder(m, "/var/lib/longhorn", false)
+			directory(m, "/var/lib/longhorn", false)
 			fixture.MustApply(Storage())
 			for path, want := range map[string]string{
 				iscsiModules:  "\niscsi_tcp\n",
@@ -76,7 +76,7 @@ func TestLonghornGetsWhatItNeeds(t *testing.T) {
 	f.Existing = append(f.Existing, facts.InitiatorName)
 	m.Put(iscsiModules, "# Written by slipway: what Longhorn needs of the kernel, at each boot.\niscsi_tcp\n")
 	m.ExpectQueryScript("state.sh", "iscsid").Returns("ok\n")
-	folder(m, "/var/lib/longhorn", true)
+	directory(m, "/var/lib/longhorn", true)
 	fixture.MustApply(Storage())
 	if got := fixture.Changes(); len(got) > 0 {
 		t.Errorf("changes %q", got)
@@ -97,7 +97,7 @@ func TestAnInterruptedInstallationIsFinished(t *testing.T) {
 	m.Put(iscsiModules, "# Written by slipway: what Longhorn needs of the kernel, at each boot.\niscsi_tcp\n")
 	m.ExpectRunScript("packages.sh", "nfs-common")
 	m.ExpectQueryScript("state.sh", "iscsid").Returns("ok\n")
-	folder(m, "/var/lib/longhorn", true)
+	directory(m, "/var/lib/longhorn", true)
 	fixture.MustApply(Storage())
 }
 

@@ -42,8 +42,8 @@ func TestKubeletAndItsToolsAreInstalled(t *testing.T) {
 	want := map[string][]string{"cp-1": append(slices.Clone(common), "/usr/local/bin/kubectl"), "w-1": common}
 	for name, files := range want {
 		all := slices.Clone(files)
-		for _, folder := range directories() {
-			all = append(all, folder.Path)
+		for _, directory := range directories() {
+			all = append(all, directory.Path)
 		}
 		slices.Sort(all)
 		if diff := cmp.Diff(all, fixture.Host(name).Paths()); diff != "" {
@@ -53,7 +53,7 @@ func TestKubeletAndItsToolsAreInstalled(t *testing.T) {
 			t.Errorf("%s: %s", name, diff)
 		}
 		if etcd, _ := fixture.Host(name).File("/var/lib/etcd"); etcd.Mode.Perm() != 0o700 {
-			t.Errorf("%s: etcd's folder has mode %v, and etcd refuses it", name, etcd.Mode)
+			t.Errorf("%s: etcd's directory has mode %v, and etcd refuses it", name, etcd.Mode)
 		}
 	}
 

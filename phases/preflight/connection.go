@@ -76,7 +76,7 @@ func connectionChecks() []Check {
 			Description: check.Description{
 				Name: "sudo-password", Title: "the user can run sudo", Kind: check.Host, Severity: check.Error,
 				Looks:  "Whether sudo runs a command, without a password or with the given one.",
-				Why:    "Only root can change services, kernel settings and system folders.",
+				Why:    "Only root can change services, kernel settings and system directories.",
 				Manual: []string{"sudo -n true", "echo 'USER ALL=(ALL) NOPASSWD: ALL' | sudo tee /etc/sudoers.d/USER"},
 			},
 			connection: true,

@@ -27,7 +27,7 @@ type LabSpec struct {
 	Machines, MemoryMiB, DiskMiB int
 	// Range is the network of the machines.
 	Range netip.Prefix
-	// Bundle is the folder of the bundle for the lab; empty if none exists.
+	// Bundle is the directory of the bundle for the lab; empty if none exists.
 	// Download is the address of the release server.
 	Bundle, Download string
 }
@@ -341,7 +341,7 @@ func windowsPaths(_ context.Context, cc *localContext) []check.Finding {
 	if cc.vagrant() && strange {
 		found = append(found, check.Finding{
 			Evidence: fmt.Sprintf("the home directory %q contains spaces or non-ASCII letters", cc.facts.Home),
-			Fix:      "set VAGRANT_HOME to a folder with an ASCII name, such as C:\\vagrant",
+			Fix:      "set VAGRANT_HOME to a directory with an ASCII name, such as C:\\vagrant",
 		})
 	}
 	if cc.facts.Shell != "" {

@@ -48,7 +48,7 @@ func resourceChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "root-fs", Title: "the file systems are writable and executable", Kind: check.Host, Severity: check.Error,
-				Looks:  "Whether the used folders are writable, and the folders of programs are mounted without noexec.",
+				Looks:  "Whether the used directories are writable, and the directories of programs are mounted without noexec.",
 				Why:    "The installation fails halfway on a read-only or noexec file system.",
 				Manual: []string{"findmnt -T /usr/local/bin", "mount -o remount,rw,exec MOUNTPOINT"},
 			},

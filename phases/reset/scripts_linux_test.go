@@ -25,7 +25,7 @@ func sh(t *testing.T, script string, programs map[string]string, args ...string)
 	}
 }
 
-// tree is what a folder holds: mode, and content or where a link leads.
+// tree is what a directory holds: mode, and content or where a link leads.
 func tree(t *testing.T, root string) map[string]string {
 	t.Helper()
 	all := map[string]string{}

@@ -25,9 +25,9 @@ const (
 // binaries are the programs of containerd, by their names in the bundle.
 var binaries = []string{"containerd", "containerd-shim-runc-v2", "ctr", "runc"}
 
-// folders belong to containerd alone: reset deletes them with their content.
+// directories belong to containerd alone: reset deletes them with their content.
 // containerd itself restricts the mode of its state.
-func folders() []host.File {
+func directories() []host.File {
 	return []host.File{
 		{Path: "/etc/containerd", Mode: fs.ModeDir | 0o755},
 		{Path: "/var/lib/containerd", Mode: fs.ModeDir | 0o700},
@@ -70,7 +70,7 @@ func installContainerd(ctx context.Context, s *workflow.Step) error {
 	if err := install.Binaries(ctx, s, binaries); err != nil {
 		return err
 	}
-	files := append(folders(),
+	files := append(directories(),
 		host.File{Path: configFile, Content: config},
 		host.File{Path: serviceFile, Content: templates.File("runtime/containerd.service")},
 	)

@@ -40,7 +40,7 @@ metadata: {name: try, annotations: {helm.sh/hook: test}}
 `,
 }
 
-func folder(t *testing.T, changed map[string]string) string {
+func directory(t *testing.T, changed map[string]string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "shop")
 	for name, content := range files {
@@ -111,7 +111,7 @@ func asWanted(t *testing.T, got Rendered) {
 
 func TestAChartFromADirectoryIsRendered(t *testing.T) {
 	t.Parallel()
-	c, err := LoadChart(folder(t, nil))
+	c, err := LoadChart(directory(t, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestInvalidChartsAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, err := LoadChart(folder(t, test.changed))
+			c, err := LoadChart(directory(t, test.changed))
 			if err == nil {
 				_, err = RenderChart(c, release())
 			}
@@ -175,6 +175,6 @@ func TestInvalidChartsAreRefused(t *testing.T) {
 		})
 	}
 	if _, err := LoadChart(t.TempDir()); err == nil {
-		t.Error("an empty folder is a chart")
+		t.Error("an empty directory is a chart")
 	}
 }

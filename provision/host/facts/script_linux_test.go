@@ -13,7 +13,7 @@ func TestTheScriptReadsTheFactsOfLocalhost(t *testing.T) {
 	t.Parallel()
 	before := time.Now()
 	out, stderr, code := hosttest.Local{}.Script(t, "facts/facts.sh",
-		"kernel.ostype", "no.such.sysctl", "--", "/proc/self", "/no/such/file", "--", "/proc/self", "/var/lib/no/such/folder")
+		"kernel.ostype", "no.such.sysctl", "--", "/proc/self", "/no/such/file", "--", "/proc/self", "/var/lib/no/such/directory")
 	if code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
@@ -27,7 +27,7 @@ func TestTheScriptReadsTheFactsOfLocalhost(t *testing.T) {
 	if f.Skew.Abs() > time.Minute {
 		t.Errorf("localhost's clock has a skew of %s against itself", f.Skew)
 	}
-	if len(f.Disks) != 2 || f.Disks[1].Path != "/var/lib/no/such/folder" || f.Disks[1].SizeMiB == 0 || !strings.HasPrefix(f.Disks[1].MountPoint, "/") {
+	if len(f.Disks) != 2 || f.Disks[1].Path != "/var/lib/no/such/directory" || f.Disks[1].SizeMiB == 0 || !strings.HasPrefix(f.Disks[1].MountPoint, "/") {
 		t.Errorf("disks %+v", f.Disks)
 	}
 	if !slices.Equal(f.Existing, []Path{"/proc/self"}) {

@@ -124,9 +124,9 @@ func TestSSHDRunsCommandsAndWritesFiles(t *testing.T) {
 			t.Errorf("write: changed %v, %v", changed, err)
 		}
 	}
-	folder := host.File{Path: filepath.Join(dir, "folder"), Mode: fs.ModeDir | 0o700}
+	directory := host.File{Path: filepath.Join(dir, "directory"), Mode: fs.ModeDir | 0o700}
 	for _, want := range []bool{true, false} {
-		if changed, err := host.EnsureFiles(t.Context(), h, folder); err != nil || changed != want {
+		if changed, err := host.EnsureFiles(t.Context(), h, directory); err != nil || changed != want {
 			t.Errorf("directory: changed %v, %v", changed, err)
 		}
 	}
