@@ -14,15 +14,15 @@ import (
 // of the host.
 func nodeAddress(cc *checkContext) []check.Finding {
 	var found []check.Finding
-	for _, m := range cc.reachable() {
-		addr, err := m.NodeIP()
+	for _, h := range cc.reachable() {
+		addr, err := h.NodeIP()
 		switch {
 		case err != nil:
-			found = append(found, check.Finding{Host: m.Config.Name, Evidence: strings.TrimPrefix(err.Error(), m.Config.Name+": "), Fix: workflow.Hint(err)})
-		case !m.Facts().HasAddress(addr):
+			found = append(found, check.Finding{Host: h.Config.Name, Evidence: strings.TrimPrefix(err.Error(), h.Config.Name+": "), Fix: workflow.Hint(err)})
+		case !h.Facts().HasAddress(addr):
 			found = append(found, check.Finding{
-				Host:     m.Config.Name,
-				Evidence: fmt.Sprintf("nodeIP %s is not on any interface of the host (%s)", addr, addresses(m.Facts())),
+				Host:     h.Config.Name,
+				Evidence: fmt.Sprintf("nodeIP %s is not on any interface of the host (%s)", addr, addresses(h.Facts())),
 				Fix:      "set nodeIP to one of these",
 			})
 		}
@@ -45,15 +45,15 @@ func addresses(f *facts.Facts) string {
 func natAddress(cc *checkContext) []check.Finding {
 	nodes := map[netip.Addr][]string{}
 	var order []netip.Addr
-	for _, m := range cc.reachable() {
-		addr, err := m.NodeIP()
+	for _, h := range cc.reachable() {
+		addr, err := h.NodeIP()
 		if err != nil {
 			continue
 		}
 		if nodes[addr] == nil {
 			order = append(order, addr)
 		}
-		nodes[addr] = append(nodes[addr], m.Config.Name)
+		nodes[addr] = append(nodes[addr], h.Config.Name)
 	}
 	var found []check.Finding
 	for _, addr := range order {
@@ -71,19 +71,19 @@ func natAddress(cc *checkContext) []check.Finding {
 // NAT, the interface of the default route does not reach other hosts.
 func flannelInterface(cc *checkContext) []check.Finding {
 	shared := map[netip.Addr]int{}
-	for _, m := range cc.reachable() {
-		shared[m.Facts().DefaultAddress()]++
+	for _, h := range cc.reachable() {
+		shared[h.Facts().DefaultAddress()]++
 	}
 	var found []check.Finding
-	for _, m := range cc.reachable() {
-		f := m.Facts()
+	for _, h := range cc.reachable() {
+		f := h.Facts()
 		def := f.DefaultAddress()
-		addr, err := m.NodeIP()
+		addr, err := h.NodeIP()
 		if err != nil || !def.IsValid() || shared[def] < 2 || addr == def {
 			continue
 		}
 		found = append(found, check.Finding{
-			Host: m.Config.Name,
+			Host: h.Config.Name,
 			Evidence: fmt.Sprintf("the default route leaves from %s, which %d hosts have; the node is %s on %s",
 				def, shared[def], addr, f.Interface(addr)),
 			Fix: "nothing: slipway makes Flannel use the interface of nodeIP; configure a custom CNI accordingly (flanneld --iface-regex, Calico's IP_AUTODETECTION_METHOD)",

@@ -47,14 +47,14 @@ type checkContext struct {
 
 // reachable are the hosts whose facts are known.
 func (cc *checkContext) reachable() []*workflow.Host {
-	return slices.DeleteFunc(slices.Clone(cc.hosts.All), func(m *workflow.Host) bool { return m.Facts() == nil })
+	return slices.DeleteFunc(slices.Clone(cc.hosts.All), func(h *workflow.Host) bool { return h.Facts() == nil })
 }
 
 // host is the one of that name; nil if its facts are not known.
 func (cc *checkContext) host(name string) *workflow.Host {
-	for _, m := range cc.reachable() {
-		if m.Config.Name == name {
-			return m
+	for _, h := range cc.reachable() {
+		if h.Config.Name == name {
+			return h
 		}
 	}
 	return nil
@@ -85,9 +85,9 @@ func Checks() []Check {
 func eachHost(one func(config.Host, *facts.Facts) []check.Finding) func(*checkContext) []check.Finding {
 	return func(cc *checkContext) []check.Finding {
 		var all []check.Finding
-		for _, m := range cc.reachable() {
-			for _, f := range one(m.Config, m.Facts()) {
-				f.Host = m.Config.Name
+		for _, h := range cc.reachable() {
+			for _, f := range one(h.Config, h.Facts()) {
+				f.Host = h.Config.Name
 				all = append(all, f)
 			}
 		}

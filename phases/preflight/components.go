@@ -210,10 +210,10 @@ func loadBalancerPool(cc *checkContext) []check.Finding {
 	}
 	for _, pool := range cc.pools() {
 		before := len(found)
-		for _, m := range cc.reachable() {
-			for _, a := range m.Facts().Addresses {
+		for _, h := range cc.reachable() {
+			for _, a := range h.Facts().Addresses {
 				if pool.Contains(a.Prefix.Addr()) {
-					taken(m.Config.Name, fmt.Sprintf("the pool %s contains %s of %s", pool, a.Prefix.Addr(), m.Config.Name))
+					taken(h.Config.Name, fmt.Sprintf("the pool %s contains %s of %s", pool, a.Prefix.Addr(), h.Config.Name))
 				}
 			}
 		}
@@ -248,8 +248,8 @@ func loadBalancerPool(cc *checkContext) []check.Finding {
 
 // isNode reports whether the interface belongs to a host of the cluster.
 func (cc *checkContext) isNode(mac string) bool {
-	return slices.ContainsFunc(cc.reachable(), func(m *workflow.Host) bool {
-		return installed(m.Facts()) && slices.ContainsFunc(m.Facts().MACs, func(own string) bool { return strings.EqualFold(own, mac) })
+	return slices.ContainsFunc(cc.reachable(), func(h *workflow.Host) bool {
+		return installed(h.Facts()) && slices.ContainsFunc(h.Facts().MACs, func(own string) bool { return strings.EqualFold(own, mac) })
 	})
 }
 

@@ -30,10 +30,10 @@ func etcdChecks() []Check {
 // readEtcd reads the members of the etcd on the first control plane that has
 // one.
 func (cc *checkContext) readEtcd(ctx context.Context) {
-	for _, m := range cc.reachable() {
-		if m.Config.Has(config.RoleControlPlane) && m.Facts().Exists(facts.EtcdMember) && installed(m.Facts()) {
-			cc.etcdHost = m.Config.Name
-			cc.members, cc.membersErr = kube.EtcdMembers(ctx, m.Conn)
+	for _, h := range cc.reachable() {
+		if h.Config.Has(config.RoleControlPlane) && h.Facts().Exists(facts.EtcdMember) && installed(h.Facts()) {
+			cc.etcdHost = h.Config.Name
+			cc.members, cc.membersErr = kube.EtcdMembers(ctx, h.Conn)
 			return
 		}
 	}

@@ -176,25 +176,25 @@ func clockSkew(cc *checkContext) []check.Finding {
 		return nil
 	}
 	var skews []time.Duration
-	for _, m := range hosts {
-		skews = append(skews, m.Facts().Skew)
+	for _, h := range hosts {
+		skews = append(skews, h.Facts().Skew)
 	}
 	slices.Sort(skews)
 	median := skews[len(skews)/2]
 	var found []check.Finding
-	for _, m := range hosts {
-		if off := m.Facts().Skew - median; off.Abs() > maxSkew {
+	for _, h := range hosts {
+		if off := h.Facts().Skew - median; off.Abs() > maxSkew {
 			found = append(found, check.Finding{
-				Host:     m.Config.Name,
+				Host:     h.Config.Name,
 				Evidence: fmt.Sprintf("the clock is %s off the median of all hosts", off.Round(time.Second)),
 				Fix:      "timedatectl set-ntp true",
 			})
 			continue
 		}
 		// A container uses the clock of its computer.
-		if f := m.Facts(); !f.Active(timeSync...) && !f.Exists(facts.SystemdInContainer) {
+		if f := h.Facts(); !f.Active(timeSync...) && !f.Exists(facts.SystemdInContainer) {
 			found = append(found, check.Finding{
-				Host: m.Config.Name, Severity: check.Warning,
+				Host: h.Config.Name, Severity: check.Warning,
 				Evidence: "no time service runs: neither systemd-timesyncd, chrony nor ntpd",
 				Fix:      "timedatectl set-ntp true",
 			})
@@ -211,13 +211,13 @@ var timeSync = []string{
 func osMix(cc *checkContext) []check.Finding {
 	kinds := map[string][]string{}
 	var order []string
-	for _, m := range cc.reachable() {
-		f := m.Facts()
+	for _, h := range cc.reachable() {
+		f := h.Facts()
 		kind := strings.TrimSpace(f.OS.ID+" "+f.OS.Version) + " on " + f.Arch
 		if kinds[kind] == nil {
 			order = append(order, kind)
 		}
-		kinds[kind] = append(kinds[kind], m.Config.Name)
+		kinds[kind] = append(kinds[kind], h.Config.Name)
 	}
 	if len(order) < 2 {
 		return nil
@@ -234,8 +234,8 @@ func duplicates(what, fix string, values func(*facts.Facts) []string) func(*chec
 	return func(cc *checkContext) []check.Finding {
 		hosts := map[string][]string{}
 		var order []string
-		for _, m := range cc.reachable() {
-			for _, value := range values(m.Facts()) {
+		for _, h := range cc.reachable() {
+			for _, value := range values(h.Facts()) {
 				if value == "" {
 					continue
 				}
@@ -243,8 +243,8 @@ func duplicates(what, fix string, values func(*facts.Facts) []string) func(*chec
 					order = append(order, value)
 				}
 				// Bridges and VLANs share the MAC of the interface below them.
-				if !slices.Contains(hosts[value], m.Config.Name) {
-					hosts[value] = append(hosts[value], m.Config.Name)
+				if !slices.Contains(hosts[value], h.Config.Name) {
+					hosts[value] = append(hosts[value], h.Config.Name)
 				}
 			}
 		}

@@ -91,12 +91,12 @@ func leftovers(h config.Host, f *facts.Facts) []check.Finding {
 
 func podNetwork(cc *checkContext) []check.Finding {
 	var found []check.Finding
-	for _, m := range cc.reachable() {
+	for _, h := range cc.reachable() {
 		for _, network := range config.PodNetworks() {
-			exists := m.Facts().Exists(facts.Path("/etc/cni/net.d/10-" + network + ".conflist"))
-			if wanted := cc.cluster.Network.CNI.Name; exists && installed(m.Facts()) && wanted != network {
+			exists := h.Facts().Exists(facts.Path("/etc/cni/net.d/10-" + network + ".conflist"))
+			if wanted := cc.cluster.Network.CNI.Name; exists && installed(h.Facts()) && wanted != network {
 				found = append(found, check.Finding{
-					Host:     m.Config.Name,
+					Host:     h.Config.Name,
 					Evidence: fmt.Sprintf("the cluster's pod network is %s, but the inventory sets %s", network, wanted),
 					Fix:      "set network.cni.name to " + network + ", or reinstall the cluster: slipway reset, then slipway apply",
 				})

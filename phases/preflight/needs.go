@@ -62,13 +62,13 @@ func (cc *checkContext) needs() []netprobe.Need {
 // nodes are the hosts that can take part in the measurement.
 func (cc *checkContext) nodes() []netprobe.Node {
 	var nodes []netprobe.Node
-	for _, m := range cc.reachable() {
-		addr, err := m.NodeIP()
-		if err != nil || !m.Facts().HasAddress(addr) {
+	for _, h := range cc.reachable() {
+		addr, err := h.NodeIP()
+		if err != nil || !h.Facts().HasAddress(addr) {
 			continue // node-address reports it
 		}
-		node := netprobe.Node{Name: m.Config.Name, Host: m.Conn, Arch: m.Facts().Arch, IP: addr, MTU: m.Facts().MTU(addr)}
-		if m.Config.Has(config.RoleControlPlane) && !installed(m.Facts()) {
+		node := netprobe.Node{Name: h.Config.Name, Host: h.Conn, Arch: h.Facts().Arch, IP: addr, MTU: h.Facts().MTU(addr)}
+		if h.Config.Has(config.RoleControlPlane) && !installed(h.Facts()) {
 			node.DiskPath = "/var/lib"
 		}
 		nodes = append(nodes, node)
@@ -103,8 +103,8 @@ func (cc *checkContext) arpTargets() []netip.Addr {
 // onLink reports whether the address is in a network of a host's interfaces:
 // ARP resolves no other.
 func (cc *checkContext) onLink(a netip.Addr) bool {
-	for _, m := range cc.reachable() {
-		for _, own := range m.Facts().Addresses {
+	for _, h := range cc.reachable() {
+		for _, own := range h.Facts().Addresses {
 			if own.Prefix.Contains(a) && own.Prefix.Bits() < 32 {
 				return true
 			}
@@ -120,8 +120,8 @@ func (cc *checkContext) virtualAddress() (netip.Addr, bool) {
 	if err != nil || !cc.onLink(vip) {
 		return netip.Addr{}, false
 	}
-	for _, m := range cc.reachable() {
-		if m.Facts().HasAddress(vip) || installed(m.Facts()) {
+	for _, h := range cc.reachable() {
+		if h.Facts().HasAddress(vip) || installed(h.Facts()) {
 			return netip.Addr{}, false
 		}
 	}
@@ -149,8 +149,8 @@ func (cc *checkContext) ranges() []clusterRange {
 
 // hasHost reports whether a host of the inventory has the address.
 func (cc *checkContext) hasHost(a netip.Addr) bool {
-	for _, m := range cc.reachable() {
-		if m.Facts().HasAddress(a) {
+	for _, h := range cc.reachable() {
+		if h.Facts().HasAddress(a) {
 			return true
 		}
 	}

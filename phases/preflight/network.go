@@ -86,10 +86,10 @@ func expects(components ...string) func(*config.Cluster) string {
 
 func firewall(cc *checkContext) []check.Finding {
 	var found []check.Finding
-	for _, m := range cc.reachable() {
-		for _, name := range firewalls(m.Facts()) {
+	for _, h := range cc.reachable() {
+		for _, name := range firewalls(h.Facts()) {
 			found = append(found, check.Finding{
-				Host: m.Config.Name, Evidence: name + " is active", Fix: cc.openPorts(name, m.Config.Name),
+				Host: h.Config.Name, Evidence: name + " is active", Fix: cc.openPorts(name, h.Config.Name),
 			})
 		}
 	}
@@ -142,15 +142,15 @@ func (cc *checkContext) openPorts(firewall, host string) string {
 
 func dhcpAddress(cc *checkContext) []check.Finding {
 	var found []check.Finding
-	for _, m := range cc.reachable() {
-		addr, err := m.NodeIP()
+	for _, h := range cc.reachable() {
+		addr, err := h.NodeIP()
 		if err != nil {
 			continue
 		}
-		for _, a := range m.Facts().Addresses {
+		for _, a := range h.Facts().Addresses {
 			if a.Dynamic && a.Prefix.Addr() == addr {
 				found = append(found, check.Finding{
-					Host:     m.Config.Name,
+					Host:     h.Config.Name,
 					Evidence: fmt.Sprintf("%s on %s is a DHCP lease", addr, a.Interface),
 					Fix:      "reserve the address in the DHCP server, or configure a static address",
 				})

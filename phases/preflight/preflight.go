@@ -71,7 +71,7 @@ func preflightWith(probe prober) workflow.Phase {
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			cc := &checkContext{cluster: s.Cluster(), hosts: hostsRead(s.Hosts()), probe: probe, version: s.Bundle().Manifest().Kubernetes}
 			cc.readEtcd(ctx)
-			if slices.ContainsFunc(cc.reachable(), func(m *workflow.Host) bool { return !installed(m.Facts()) }) {
+			if slices.ContainsFunc(cc.reachable(), func(h *workflow.Host) bool { return !installed(h.Facts()) }) {
 				cc.measure(ctx, Selection{})
 			} else {
 				cc.unmeasured = "every host is installed"

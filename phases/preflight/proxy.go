@@ -70,8 +70,8 @@ func (cc *checkContext) noProxy() []string {
 	if endpoint := cc.cluster.EndpointHost(); endpoint != "" {
 		all = append(all, endpoint)
 	}
-	for _, m := range cc.reachable() {
-		if addr, err := m.NodeIP(); err == nil {
+	for _, h := range cc.reachable() {
+		if addr, err := h.NodeIP(); err == nil {
 			all = append(all, addr.String())
 		}
 	}

@@ -27,10 +27,10 @@ func cidrOverlap(cc *checkContext) []check.Finding {
 			continue // the inventory's validation has said so
 		}
 		other, _ := netip.ParsePrefix(ranges[1-i].cidr)
-		for _, m := range cc.reachable() {
-			for _, what := range meets(prefix, m.Facts(), cc.cluster.Network.CNI.Backend) {
+		for _, h := range cc.reachable() {
+			for _, what := range meets(prefix, h.Facts(), cc.cluster.Network.CNI.Backend) {
 				found = append(found, check.Finding{
-					Host:     m.Config.Name,
+					Host:     h.Config.Name,
 					Evidence: fmt.Sprintf("%s %s overlaps %s", r.field, prefix, what),
 					Fix:      cc.propose(r.field, r.candidates, other),
 				})
@@ -57,14 +57,14 @@ func (cc *checkContext) propose(field string, candidates []string, other netip.P
 }
 
 func (cc *checkContext) free(candidate netip.Prefix) bool {
-	for _, m := range cc.reachable() {
-		if len(meets(candidate, m.Facts(), "")) > 0 {
+	for _, h := range cc.reachable() {
+		if len(meets(candidate, h.Facts(), "")) > 0 {
 			return false
 		}
-		if addr, err := netip.ParseAddr(m.Config.Address); err == nil && candidate.Contains(addr) {
+		if addr, err := netip.ParseAddr(h.Config.Address); err == nil && candidate.Contains(addr) {
 			return false
 		}
-		for _, a := range m.Facts().Addresses {
+		for _, a := range h.Facts().Addresses {
 			if candidate.Contains(a.Prefix.Addr()) {
 				return false
 			}

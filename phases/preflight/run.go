@@ -155,10 +155,10 @@ func (cc *checkContext) skipReason(c Check, selection Selection) string {
 // unchecked reports the hosts on which a check of single hosts could not run.
 func (cc *checkContext) unchecked() []check.Finding {
 	var all []check.Finding
-	for _, m := range cc.hosts.All {
-		if m.Facts() == nil {
+	for _, h := range cc.hosts.All {
+		if h.Facts() == nil {
 			all = append(all, check.Finding{
-				Host: m.Config.Name, Severity: check.Unknown,
+				Host: h.Config.Name, Severity: check.Unknown,
 				Evidence: check.HostUnreadable, Fix: "fix the connection checks of this host",
 			})
 		}
