@@ -22,8 +22,8 @@ type topic struct {
 	Title string `json:"title"`
 	// Group is "phase of apply", "check of each host" and so on.
 	Group string `json:"group"`
-	// Looks says what a check examines, or where a phase runs and what it needs.
-	Looks  string   `json:"looks"`
+	// Examines says what a check examines, or where a phase runs and what it needs.
+	Examines  string   `json:"examines"`
 	Why    string   `json:"why"`
 	Manual []string `json:"manual"`
 	Docs   string   `json:"docs"`
@@ -66,7 +66,7 @@ func topics() []topic {
 				continue
 			}
 			all = append(all, topic{
-				Name: p.Name, Title: p.Title, Group: "phase of " + w.Name, Looks: wherePhase(p), Why: p.Why,
+				Name: p.Name, Title: p.Title, Group: "phase of " + w.Name, Examines: wherePhase(p), Why: p.Why,
 				Manual: p.Manual, Docs: "docs/phases.md#" + p.Name,
 			})
 		}
@@ -77,7 +77,7 @@ func topics() []topic {
 	}
 	for _, d := range preflight.Describe() {
 		all = append(all, topic{
-			Name: d.Name, Title: d.Title, Group: groups[d.Kind], Looks: d.Looks, Why: d.Why, Manual: d.Manual, Docs: d.Docs,
+			Name: d.Name, Title: d.Title, Group: groups[d.Kind], Examines: d.Examines, Why: d.Why, Manual: d.Manual, Docs: d.Docs,
 		})
 	}
 	return all
@@ -120,7 +120,7 @@ func (a *app) explainTopic(name string) error {
 	var near []string
 	for _, t := range topics() {
 		switch {
-		case t.Name == name:
+		case t.Name == name || t.Name == preflight.CurrentName(name):
 			found = append(found, t)
 		case strings.Contains(t.Name, name) || strings.Contains(name, t.Name):
 			near = append(near, t.Name)
@@ -149,6 +149,6 @@ func (a *app) explainTopic(name string) error {
 
 func writeTopic(w io.Writer, t topic) error {
 	_, err := fmt.Fprintf(w, "%s (%s)\n%s\n\n%s\n%s\n\nBy hand:\n  %s\n\nSee %s\n",
-		t.Name, t.Group, t.Title, t.Looks, t.Why, strings.Join(t.Manual, "\n  "), t.Docs)
+		t.Name, t.Group, t.Title, t.Examines, t.Why, strings.Join(t.Manual, "\n  "), t.Docs)
 	return err
 }

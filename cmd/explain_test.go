@@ -16,11 +16,11 @@ func TestEverythingCanBeExplained(t *testing.T) {
 		} else {
 			seen[at], seen[topic.Name] = true, true
 		}
-		if topic.Title == "" || topic.Group == "" || topic.Looks == "" || topic.Why == "" || len(topic.Manual) == 0 || topic.Docs == "" {
+		if topic.Title == "" || topic.Group == "" || topic.Examines == "" || topic.Why == "" || len(topic.Manual) == 0 || topic.Docs == "" {
 			t.Errorf("%s is not explained: %+v", topic.Name, topic)
 		}
 	}
-	for _, name := range []string{"kubeadm-init", "undo", "mesh", "swap-returns"} {
+	for _, name := range []string{"kubeadm-init", "undo", "reachability", "swap-returns"} {
 		if !seen[name] {
 			t.Errorf("%s is missing", name)
 		}
@@ -38,6 +38,7 @@ func TestExplain(t *testing.T) {
 		{"a list", []string{"explain"}, 0, []string{"PHASE OF APPLY", "kubeadm-init", "CHECK BETWEEN HOSTS", "mtu"}},
 		{"a check", []string{"explain", "clock-skew"}, 0, []string{"check across hosts", "median", "timedatectl", "docs/preflight.md#clock-skew"}},
 		{"a phase", []string{"explain", "join"}, 0, []string{"Runs on: each worker. After: ", "kubeadm join", "docs/phases.md#join"}},
+		{"a check by its old name", []string{"explain", "mesh"}, 0, []string{"reachability (check between hosts)"}},
 		{"a part of a name", []string{"explain", "skew"}, 0, []string{"check of each host"}},
 		{"a wrong name", []string{"explain", "swap"}, 2, []string{"Did you mean this?\n\tswap-off\n\tswap-returns\n"}},
 		{"a phase and a check of one name", []string{"explain", "kernel"}, 0, []string{"kernel (phase of apply)", "kernel (check of each host)"}},
@@ -59,7 +60,7 @@ func TestExplain(t *testing.T) {
 	}
 	var out bytes.Buffer
 	var told []topic
-	if code := Main([]string{"explain", "mesh", "-o", "json"}, strings.NewReader(""), &out, &out); code != 0 || json.Unmarshal(out.Bytes(), &told) != nil || len(told) != 1 || told[0].Name != "mesh" {
+	if code := Main([]string{"explain", "reachability", "-o", "json"}, strings.NewReader(""), &out, &out); code != 0 || json.Unmarshal(out.Bytes(), &told) != nil || len(told) != 1 || told[0].Name != "reachability" {
 		t.Errorf("exit code %d: %s", code, out.String())
 	}
 }

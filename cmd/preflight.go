@@ -39,7 +39,7 @@ are only warnings, and otherwise 0. "slipway explain CHECK" explains a check. Ou
 formats: text, json, yaml, junit, html.`,
 		Example: `  slipway preflight
   slipway preflight --watch
-  slipway preflight --only mesh,mtu
+  slipway preflight --only reachability,mtu
   slipway preflight --skip-checks disk-latency -o json
   slipway preflight -o html --output-file preflight.html
   slipway preflight --local`,

@@ -36,7 +36,7 @@ type fault struct {
 }
 
 // measured are the checks that need packets between the machines.
-var measured = []string{"mesh", "mtu", "translated-address", "vip-taken", "lb-pool"}
+var measured = []string{"reachability", "mtu", "translated-address", "vip-taken", "lb-pool"}
 
 // exitCodes are those of preflight, by the most severe finding.
 var exitCodes = map[check.Severity]int{check.Error: 5, check.Unknown: 10, check.Warning: 11, check.Info: 0}
@@ -325,7 +325,7 @@ func (s *scenario) formats(ctx context.Context, t *testing.T) {
 
 // applyRefuses: the same checks come first in an apply.
 func (s *scenario) applyRefuses(ctx context.Context, t *testing.T) {
-	f := s.faults(t)["mesh"]
+	f := s.faults(t)["reachability"]
 	s.do(ctx, t, f.machine(), f.Plant)
 	t.Cleanup(func() { s.do(context.WithoutCancel(ctx), t, f.machine(), f.Heal) })
 	before := s.lister.list(t, s.lab)

@@ -38,18 +38,18 @@ multipathd show maps raw format '%n %d'
 mkfs.ext4 -q "$disk"
 mkdir -p /mnt/disk
 mount "$disk" /mnt/disk
-echo "written through iscsi_tcp" >/mnt/disk/proof
+echo "written through iscsi_tcp" >/mnt/disk/data
 sync
 umount /mnt/disk
 mount -o ro "$disk" /mnt/disk
-cat /mnt/disk/proof
+cat /mnt/disk/data
 umount /mnt/disk
 ls /sys/class/iscsi_session
 cat /sys/module/iscsi_tcp/initstate
 iscsiadm -m node -T iqn.2026-11.io.slipway:disk -p 172.16.16.100 --logout
 mkdir -p /mnt/shared
 mount -t nfs -o vers=4.1 172.16.16.100:/srv/shared /mnt/shared
-echo "written through NFS" >/mnt/shared/proof
+echo "written through NFS" >/mnt/shared/data
 umount /mnt/shared
 `
 
@@ -87,7 +87,7 @@ func (s *scenario) prerequisites(ctx context.Context, t *testing.T) {
 	if strings.Contains(out, "mpath") {
 		t.Errorf("multipathd claimed the disk:\n%s", out)
 	}
-	if got := s.mustSSH(ctx, t, "kmaster", "cat /srv/shared/proof"); strings.TrimSpace(got) != "written through NFS" {
+	if got := s.mustSSH(ctx, t, "kmaster", "cat /srv/shared/data"); strings.TrimSpace(got) != "written through NFS" {
 		t.Errorf("the directory has %q", got)
 	}
 }

@@ -19,7 +19,7 @@ func componentChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "iscsid", Title: "the iSCSI daemon runs", Kind: check.Host, Severity: check.Error,
-				Looks:  "The unit iscsid and the initiator's name, where Longhorn is expected.",
+				Examines:  "The unit iscsid and the initiator's name, where Longhorn is expected.",
 				Why:    "Longhorn attaches volumes over iSCSI. Without the daemon it fails with \"can not connect to iSCSI daemon\".",
 				Manual: []string{"systemctl is-active iscsid; cat /etc/iscsi/initiatorname.iscsi", "apt-get install open-iscsi && systemctl enable --now iscsid    # iscsi-initiator-utils on RHEL-like systems"},
 			},
@@ -28,7 +28,7 @@ func componentChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "iscsi-tcp", Title: "the kernel supports iSCSI over TCP", Kind: check.Host, Severity: check.Error,
-				Looks:  "The module iscsi_tcp, where Longhorn is expected.",
+				Examines:  "The module iscsi_tcp, where Longhorn is expected.",
 				Why:    "Minimal cloud kernels lack it, and Longhorn fails with \"could not find module iscsi_tcp\".",
 				Manual: []string{"modprobe -n -v iscsi_tcp", "echo iscsi_tcp > /etc/modules-load.d/longhorn.conf && modprobe iscsi_tcp"},
 			},
@@ -37,7 +37,7 @@ func componentChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "multipathd", Title: "multipathd ignores Longhorn's devices", Kind: check.Host, Severity: check.Error,
-				Looks:  "The unit multipathd and its configuration, where Longhorn is expected.",
+				Examines:  "The unit multipathd and its configuration, where Longhorn is expected.",
 				Why:    "multipathd claims the volumes, and mounting them fails with \"already mounted or mount point busy\".",
 				Manual: []string{"systemctl is-active multipathd; multipath -t | grep -A9 blacklist", "printf 'blacklist {\\n  devnode \"^sd[a-z0-9]+\"\\n}\\n' > /etc/multipath/conf.d/longhorn.conf && systemctl restart multipathd"},
 			},
@@ -46,7 +46,7 @@ func componentChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "nfs-client", Title: "the host can mount NFS", Kind: check.Host, Severity: check.Warning,
-				Looks:  "The program mount.nfs, where Longhorn is expected.",
+				Examines:  "The program mount.nfs, where Longhorn is expected.",
 				Why:    "Volumes that several pods share are mounted over NFS.",
 				Manual: []string{"command -v mount.nfs", "apt-get install nfs-common    # nfs-utils on RHEL-like systems"},
 			},
@@ -55,7 +55,7 @@ func componentChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "replicas", Title: "enough nodes for the replicas", Kind: check.AllHosts, Severity: check.Warning,
-				Looks:  "The number of hosts that run workloads, where Longhorn is expected.",
+				Examines:  "The number of hosts that run workloads, where Longhorn is expected.",
 				Why:    "Longhorn keeps three replicas on different nodes. With fewer nodes, volumes stay degraded.",
 				Manual: []string{"kubectl get nodes", "# Longhorn's setting: defaultReplicaCount"},
 			},
@@ -64,7 +64,7 @@ func componentChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "ports-80-443", Title: "ports 80 and 443 are not in use", Kind: check.Host, Severity: check.Error,
-				Looks:  "Listeners on ports 80 and 443, where an ingress is expected.",
+				Examines:  "Listeners on ports 80 and 443, where an ingress is expected.",
 				Why:    "Without these ports, clients cannot reach the ingress.",
 				Manual: []string{"ss -ltnp 'sport = :80 or sport = :443'", "systemctl disable --now apache2 nginx"},
 			},
@@ -73,7 +73,7 @@ func componentChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "ingress-nginx-retired", Title: "the ingress controller is maintained", Kind: check.AllHosts, Severity: check.Warning,
-				Looks:  "Whether ingress-nginx is expected.",
+				Examines:  "Whether ingress-nginx is expected.",
 				Why:    "ingress-nginx is retired. It has had no fixes, not even for security, since March 2026.",
 				Manual: []string{"kubectl get pods -A -l app.kubernetes.io/name=ingress-nginx"},
 			},
@@ -82,7 +82,7 @@ func componentChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "lb-pool", Title: "the load balancer's addresses are not in use", Kind: check.AllHosts, Severity: check.Error,
-				Looks:  "The pool against the addresses of all hosts, their networks and the cluster's ranges; and who answers ARP requests for its first 16 addresses.",
+				Examines:  "The pool against the addresses of all hosts, their networks and the cluster's ranges; and who answers ARP requests for its first 16 addresses.",
 				Why:    "A pool with addresses of hosts makes them unreachable. A pool of another network is not announced to anyone.",
 				Manual: []string{"arping -D -c 2 -I INTERFACE ADDRESS"},
 			},
@@ -91,7 +91,7 @@ func componentChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "exclude-lb", Title: "a node announces the load balancer's addresses", Kind: check.AllHosts, Severity: check.Warning,
-				Looks:  "Whether any host is a worker only, where a load balancer is expected.",
+				Examines:  "Whether any host is a worker only, where a load balancer is expected.",
 				Why:    "kubeadm labels control planes node.kubernetes.io/exclude-from-external-load-balancers: MetalLB announces nothing from them.",
 				Manual: []string{"kubectl get nodes -l node.kubernetes.io/exclude-from-external-load-balancers", "kubectl label node NODE node.kubernetes.io/exclude-from-external-load-balancers-"},
 			},

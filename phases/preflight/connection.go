@@ -19,7 +19,7 @@ func connectionChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "ssh-connect", Title: "sshd accepts connections", Kind: check.Host, Severity: check.Error,
-				Looks: "A connection to the address and port of each host, through its bastions.",
+				Examines: "A connection to the address and port of each host, through its bastions.",
 				Why:   "slipway does all its work on a host over SSH.",
 				Manual: []string{
 					"ssh -p PORT USER@ADDRESS true",
@@ -35,7 +35,7 @@ func connectionChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "ssh-auth", Title: "sshd accepts the user and the key", Kind: check.Host, Severity: check.Error,
-				Looks:  "Public-key authentication as the inventory's user, with the agent's keys and the identity files.",
+				Examines:  "Public-key authentication as the inventory's user, with the agent's keys and the identity files.",
 				Why:    "A refused key is refused again on every retry.",
 				Manual: []string{"ssh -v USER@ADDRESS true", "ssh-copy-id -i IDENTITY_FILE USER@ADDRESS"},
 			},
@@ -48,7 +48,7 @@ func connectionChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "ssh-hostkey", Title: "the host key is known", Kind: check.Host, Severity: check.Error,
-				Looks: "The key that the host offers, and the keys in known_hosts for its address.",
+				Examines: "The key that the host offers, and the keys in known_hosts for its address.",
 				Why:   "An unknown or changed key can be a man-in-the-middle attack. A changed key is never accepted.",
 				Manual: []string{
 					"ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub    # on the host's console: compare the fingerprint",
@@ -62,7 +62,7 @@ func connectionChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "ssh-hostkey-type", Title: "the host offers a key of a known type", Kind: check.Host, Severity: check.Error,
-				Looks: "The types of the keys in known_hosts, and the type that the host offers.",
+				Examines: "The types of the keys in known_hosts, and the type that the host offers.",
 				Why:   "A host that no longer offers the recorded key type looks like another host, though it may be the same.",
 				Manual: []string{
 					"ssh-keygen -F ADDRESS                # the types that are known",
@@ -75,7 +75,7 @@ func connectionChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "sudo-password", Title: "the user can run sudo", Kind: check.Host, Severity: check.Error,
-				Looks:  "Whether sudo runs a command, without a password or with the given one.",
+				Examines:  "Whether sudo runs a command, without a password or with the given one.",
 				Why:    "Only root can change services, kernel settings and system directories.",
 				Manual: []string{"sudo -n true", "echo 'USER ALL=(ALL) NOPASSWD: ALL' | sudo tee /etc/sudoers.d/USER"},
 			},
@@ -88,7 +88,7 @@ func connectionChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "ssh-output", Title: "commands run and return clean output", Kind: check.Host, Severity: check.Error,
-				Looks:  "The output of the script that reads the facts of the host.",
+				Examines:  "The output of the script that reads the facts of the host.",
 				Why:    "Accounts without a shell, and profiles that print text, break every later step.",
 				Manual: []string{"ssh USER@ADDRESS 'sudo sh -c \"uname -m\"'    # prints one word"},
 			},
@@ -100,7 +100,7 @@ func connectionChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "ssh-sessions", Title: "sshd allows several sessions at once", Kind: check.Host, Severity: check.Info,
-				Looks:  "MaxSessions of the running configuration of sshd.",
+				Examines:  "MaxSessions of the running configuration of sshd.",
 				Why:    "slipway opens several sessions on one connection. It works with one, slower.",
 				Manual: []string{"sshd -T | grep -i maxsessions", "echo 'MaxSessions 10' > /etc/ssh/sshd_config.d/sessions.conf && systemctl reload ssh"},
 			},

@@ -45,11 +45,11 @@ it changes anything if one finds an error. All checks run, also if others fail o
     slipway preflight                                  # all checks, with fixes
     slipway preflight --verbose                        # also checks without findings, and the matrix of pairs
     slipway preflight --watch                          # repeat until all checks pass
-    slipway preflight --only mesh,mtu                  # some checks; --skip-checks skips some
+    slipway preflight --only reachability,mtu          # some checks; --skip-checks skips some
     slipway preflight --no-pairs                       # no packets between the hosts
     slipway preflight -o html --output-file page.html  # or json, yaml, junit
     slipway preflight --local                          # check whether this computer can run a lab
-    slipway explain mesh                               # what a check examines, why, and how to do it by hand
+    slipway explain reachability                       # what a check examines, why, and how to do it by hand
 
 | severity | meaning | exit code |
 |---|---|---|
@@ -92,7 +92,7 @@ func docsPage(t *testing.T) []byte {
 			if d.Kind != kind {
 				continue
 			}
-			fmt.Fprintf(&b, "\n### %s\n\n**%s** (%s). %s %s\n\n", d.Name, d.Title, d.Severity, d.Looks, d.Why)
+			fmt.Fprintf(&b, "\n### %s\n\n**%s** (%s). %s %s\n\n", d.Name, d.Title, d.Severity, d.Examines, d.Why)
 			for _, line := range d.Manual {
 				fmt.Fprintf(&b, "    %s\n", line)
 			}

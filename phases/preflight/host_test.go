@@ -367,7 +367,7 @@ func TestEachCheckHasAFault(t *testing.T) {
 	for _, c := range hostsCases() {
 		wants = append(wants, c.want...)
 	}
-	for _, c := range meshCases() {
+	for _, c := range pairCases() {
 		wants = append(wants, c.want...)
 	}
 	for _, want := range wants {

@@ -21,7 +21,7 @@ func hostsChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "version", Title: "the bundle has the Kubernetes version of the inventory", Kind: check.AllHosts, Severity: check.Error,
-				Looks:  "kubernetes.version in the inventory, and the bundle.",
+				Examines:  "kubernetes.version in the inventory, and the bundle.",
 				Why:    "slipway would install another version than the inventory says.",
 				Manual: []string{"slipway bundle list"},
 			},
@@ -30,7 +30,7 @@ func hostsChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "control-planes", Title: "the number of control planes is supported", Kind: check.AllHosts, Severity: check.Error,
-				Looks:  "The roles in the inventory.",
+				Examines:  "The roles in the inventory.",
 				Why:    "This version of slipway installs one control plane.",
 				Manual: []string{"grep control-plane inventory.yaml"},
 			},
@@ -39,7 +39,7 @@ func hostsChecks() []Check {
 		{
 			Description: check.Description{
 				Name: config.CheckEvenEtcd, Title: "the number of control planes is odd", Kind: check.AllHosts, Severity: check.Error,
-				Looks:  "The number of hosts with the role control-plane.",
+				Examines:  "The number of hosts with the role control-plane.",
 				Why:    "etcd needs a majority: an even number tolerates no more failures than the odd number below it.",
 				Manual: []string{"grep -c control-plane inventory.yaml"},
 			},
@@ -48,7 +48,7 @@ func hostsChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "clock-skew", Title: "the clocks are in sync", Kind: check.AllHosts, Severity: check.Error,
-				Looks:  "Each clock against the median of all, less the time of the round trip; and whether a time service runs.",
+				Examines:  "Each clock against the median of all, less the time of the round trip; and whether a time service runs.",
 				Why:    "A certificate or token is not valid yet on a host whose clock is behind.",
 				Manual: []string{"date -u; timedatectl", "timedatectl set-ntp true"},
 			},
@@ -57,7 +57,7 @@ func hostsChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "os-mix", Title: "all hosts have the same distribution and architecture", Kind: check.AllHosts, Severity: check.Info,
-				Looks:  "The distribution, its version and the architecture of each host.",
+				Examines:  "The distribution, its version and the architecture of each host.",
 				Why:    "A mix works, but the bundle needs the images of every architecture.",
 				Manual: []string{"cat /etc/os-release; uname -m"},
 			},
@@ -66,7 +66,7 @@ func hostsChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "cidr-overlap", Title: "podSubnet and serviceSubnet are not in use", Kind: check.AllHosts, Severity: check.Error,
-				Looks:  "podSubnet and serviceSubnet against the routes and name servers of every host.",
+				Examines:  "podSubnet and serviceSubnet against the routes and name servers of every host.",
 				Why:    "Packets for overlapping ranges are lost, or reach the wrong host.",
 				Manual: []string{"ip route; cat /etc/resolv.conf"},
 			},
@@ -75,7 +75,7 @@ func hostsChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "node-address", Title: "the node address belongs to the host", Kind: check.AllHosts, Severity: check.Error,
-				Looks:  "nodeIP or the address that slipway would choose, and the interfaces of the host.",
+				Examines:  "nodeIP or the address that slipway would choose, and the interfaces of the host.",
 				Why:    "With an address of another host, logs and exec fail, and etcd does not start.",
 				Manual: []string{"ip -4 addr"},
 			},
@@ -84,7 +84,7 @@ func hostsChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "nat-address", Title: "node addresses are unique", Kind: check.AllHosts, Severity: check.Error,
-				Looks:  "The node addresses of all hosts against each other.",
+				Examines:  "The node addresses of all hosts against each other.",
 				Why:    "Behind VirtualBox's NAT, every virtual machine has the address 10.0.2.15.",
 				Manual: []string{"ip -4 addr; ip route get 1    # the source address on the default route"},
 			},
@@ -93,7 +93,7 @@ func hostsChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "flannel-interface", Title: "the pod network uses the interface of the node address", Kind: check.AllHosts, Severity: check.Info,
-				Looks:  "The address on the default route of each host, and its node address.",
+				Examines:  "The address on the default route of each host, and its node address.",
 				Why:    "A CNI that uses the interface of the default route sends pod traffic into the NAT.",
 				Manual: []string{"ip route show default; ip -4 addr"},
 			},
@@ -108,7 +108,7 @@ func duplicateChecks() []Check {
 		return Check{
 			Description: check.Description{
 				Name: name, Title: title, Kind: check.AllHosts, Severity: check.Error,
-				Looks:  "The " + what + " of each host against all others.",
+				Examines:  "The " + what + " of each host against all others.",
 				Why:    "Cloned hosts appear as one Node, or conflict in the network.",
 				Manual: []string{manual, fix},
 			},

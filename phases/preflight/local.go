@@ -96,7 +96,7 @@ func LocalChecks() []LocalCheck {
 		{
 			Description: check.Description{
 				Name: "lab-provider", Title: "a provider of machines is available", Severity: check.Error,
-				Looks:  "Vagrant with VirtualBox or libvirt; or, on Linux as root, systemd-nspawn and debootstrap.",
+				Examines:  "Vagrant with VirtualBox or libvirt; or, on Linux as root, systemd-nspawn and debootstrap.",
 				Why:    "A lab needs a provider that creates its machines.",
 				Manual: []string{"vagrant --version; VBoxManage --version; virsh --version", "apt-get install systemd-container debootstrap"},
 			}, run: labProvider,
@@ -104,7 +104,7 @@ func LocalChecks() []LocalCheck {
 		{
 			Description: check.Description{
 				Name: "virtualization", Title: "hardware virtualization is available", Severity: check.Error,
-				Looks:  "/dev/kvm and the processor's flags on Linux, kern.hv_support on macOS, Hyper-V and the firmware's setting on Windows.",
+				Examines:  "/dev/kvm and the processor's flags on Linux, kern.hv_support on macOS, Hyper-V and the firmware's setting on Windows.",
 				Why:    "Without it, virtual machines do not start, or are many times slower.",
 				Manual: []string{"ls -l /dev/kvm; grep -Ec 'vmx|svm' /proc/cpuinfo    # Linux", "sysctl kern.hv_support                               # macOS", "systeminfo                                           # Windows"},
 			}, run: virtualization,
@@ -112,7 +112,7 @@ func LocalChecks() []LocalCheck {
 		{
 			Description: check.Description{
 				Name: "local-memory", Title: "there is enough memory for the machines", Severity: check.Error,
-				Looks:  "The available memory, and the memory of all machines.",
+				Examines:  "The available memory, and the memory of all machines.",
 				Why:    "If the computer swaps, etcd loses its leader.",
 				Manual: []string{"free -m"},
 			}, run: localMemory,
@@ -120,7 +120,7 @@ func LocalChecks() []LocalCheck {
 		{
 			Description: check.Description{
 				Name: "local-disk", Title: "there is enough disk space for the machines", Severity: check.Error,
-				Looks:  "The free space in the home directory, and the disks of all machines.",
+				Examines:  "The free space in the home directory, and the disks of all machines.",
 				Why:    "Virtual disks grow during the installation, and a machine stops when its disk cannot.",
 				Manual: []string{"df -h ~"},
 			}, run: localDisk,
@@ -128,7 +128,7 @@ func LocalChecks() []LocalCheck {
 		{
 			Description: check.Description{
 				Name: "provider-versions", Title: "Vagrant supports this VirtualBox", Severity: check.Error,
-				Looks:  "The versions of Vagrant and VirtualBox.",
+				Examines:  "The versions of Vagrant and VirtualBox.",
 				Why:    "Vagrant refuses a VirtualBox that is newer than itself: \"not supported by this version of Vagrant\".",
 				Manual: []string{"vagrant --version; VBoxManage --version"},
 			}, run: providerVersions,
@@ -136,7 +136,7 @@ func LocalChecks() []LocalCheck {
 		{
 			Description: check.Description{
 				Name: "host-only-range", Title: "VirtualBox allows the lab's range", Severity: check.Error,
-				Looks:  "/etc/vbox/networks.conf, with VirtualBox on Linux and macOS.",
+				Examines:  "/etc/vbox/networks.conf, with VirtualBox on Linux and macOS.",
 				Why:    "VirtualBox 6.1.28 and later allows only 192.168.56.0/21 for host-only networks by default.",
 				Manual: []string{"cat /etc/vbox/networks.conf", "echo '* RANGE' | sudo tee -a /etc/vbox/networks.conf"},
 			}, run: hostOnlyRange,
@@ -144,7 +144,7 @@ func LocalChecks() []LocalCheck {
 		{
 			Description: check.Description{
 				Name: "vpn-route", Title: "the lab's range is not in use", Severity: check.Error,
-				Looks:  "The routes of this computer, and the lab's range.",
+				Examines:  "The routes of this computer, and the lab's range.",
 				Why:    "A VPN with this range takes all traffic to the machines.",
 				Manual: []string{"ip route    # Linux", "netstat -rn -f inet    # macOS", "route print -4    # Windows"},
 			}, run: vpnRoute,
@@ -152,7 +152,7 @@ func LocalChecks() []LocalCheck {
 		{
 			Description: check.Description{
 				Name: "windows-paths", Title: "the tools support the paths", Severity: check.Warning,
-				Looks:  "The name of the home directory, and whether the shell is Git Bash.",
+				Examines:  "The name of the home directory, and whether the shell is Git Bash.",
 				Why:    "Spaces and non-ASCII letters break Vagrant and its boxes; Git Bash rewrites paths in arguments.",
 				Manual: []string{"echo %USERPROFILE%", "set VAGRANT_HOME=C:\\vagrant", "export MSYS_NO_PATHCONV=1    # in Git Bash"},
 			}, run: windowsPaths,
@@ -160,7 +160,7 @@ func LocalChecks() []LocalCheck {
 		{
 			Description: check.Description{
 				Name: "downloads", Title: "a bundle exists or can be downloaded", Severity: check.Error,
-				Looks:  "The cached bundle, or else whether the release server answers.",
+				Examines:  "The cached bundle, or else whether the release server answers.",
 				Why:    "The network of a workshop is slow when everybody downloads at once: create the bundle beforehand.",
 				Manual: []string{"slipway bundle create", "curl -I https://dl.k8s.io/"},
 			}, run: downloads,

@@ -47,26 +47,26 @@ func link(m *netprobe.Matrix, from, to string, port int) *netprobe.Link {
 	return nil
 }
 
-// meshCase is a fault in what was measured.
-type meshCase struct {
+// pairCase is a fault in what was measured.
+type pairCase struct {
 	name, more    string
 	change        func(*netprobe.Matrix)
 	want          []string
 	evidence, fix string
 }
 
-func meshCases() []meshCase {
+func pairCases() []pairCase {
 	const endpoint = "controlPlane: {endpoint: 192.0.2.100}\n"
 	vip := netip.MustParseAddr("192.0.2.100")
-	return []meshCase{
+	return []pairCase{
 		{"all is well", "", func(*netprobe.Matrix) {}, nil, "", ""},
-		{"a port that a firewall drops", "", func(m *netprobe.Matrix) { link(m, "w-1", "cp-1", 6443).Status = netprobe.TimedOut }, []string{"mesh cp-1 error"}, "tcp 6443 (API server) is unreachable from w-1: timed out", "ufw allow 6443/tcp"},
-		{"a port that a firewall refuses", "", func(m *netprobe.Matrix) { link(m, "cp-1", "w-1", 8472).Status = netprobe.Refused }, []string{"mesh w-1 error"}, "udp 8472 (VXLAN of Flannel) is unreachable from cp-1: refused", "firewall-cmd --permanent --add-port=8472/udp"},
+		{"a port that a firewall drops", "", func(m *netprobe.Matrix) { link(m, "w-1", "cp-1", 6443).Status = netprobe.TimedOut }, []string{"reachability cp-1 error"}, "tcp 6443 (API server) is unreachable from w-1: timed out", "ufw allow 6443/tcp"},
+		{"a port that a firewall refuses", "", func(m *netprobe.Matrix) { link(m, "cp-1", "w-1", 8472).Status = netprobe.Refused }, []string{"reachability w-1 error"}, "udp 8472 (VXLAN of Flannel) is unreachable from cp-1: refused", "firewall-cmd --permanent --add-port=8472/udp"},
 		{"another host answers", "", func(m *netprobe.Matrix) {
 			*link(m, "cp-1", "w-1", 10250) = netprobe.Link{From: "cp-1", To: "w-1", Protocol: netprobe.TCP, Port: 10250, Status: netprobe.Elsewhere, Detail: "w-9"}
-		}, []string{"mesh w-1 error"}, "another host answers cp-1: w-9", "ip -4 addr"},
-		{"a port in use", "", func(m *netprobe.Matrix) { link(m, "cp-1", "w-1", 8472).Status = netprobe.Occupied }, []string{"mesh w-1 unknown"}, "could not be tested", "ss -lnp 'sport = :8472'"},
-		{"a host without the probe", "", func(m *netprobe.Matrix) { m.Absent["w-1"] = "noexec" }, []string{"mesh w-1 unknown"}, "noexec", "/var/tmp"},
+		}, []string{"reachability w-1 error"}, "another host answers cp-1: w-9", "ip -4 addr"},
+		{"a port in use", "", func(m *netprobe.Matrix) { link(m, "cp-1", "w-1", 8472).Status = netprobe.Occupied }, []string{"reachability w-1 unknown"}, "could not be tested", "ss -lnp 'sport = :8472'"},
+		{"a host without the probe", "", func(m *netprobe.Matrix) { m.Absent["w-1"] = "noexec" }, []string{"reachability w-1 unknown"}, "noexec", "/var/tmp"},
 		{"a path that loses large packets", "", func(m *netprobe.Matrix) { m.Paths[0].MTU = 1450 }, []string{"mtu w-1 error"}, "packets of 1500 bytes are lost; up to 1450 bytes pass", "network.cni.mtu: 1400"},
 		{"a path that is small enough for the pods", "network: {cni: {mtu: 1400}}\n", func(m *netprobe.Matrix) { m.Paths[0].MTU = 1450 }, nil, "", ""},
 		{"a path that is too small for the pods all the same", "network: {cni: {mtu: 1401}}\n", func(m *netprobe.Matrix) { m.Paths[0].MTU = 1450 }, []string{"mtu w-1 error"}, "up to 1450", "network.cni.mtu: 1400"},
@@ -89,7 +89,7 @@ func meshCases() []meshCase {
 
 func TestChecksOfPairs(t *testing.T) {
 	t.Parallel()
-	for _, test := range meshCases() {
+	for _, test := range pairCases() {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			fixture := workflowtest.New(t, two+test.more)
@@ -126,7 +126,7 @@ func TestFailedMeasurementsAreUnknownAndOmittedOnesSkipped(t *testing.T) {
 			fixture := workflowtest.New(t, two)
 			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "the reason", measureErr: test.err}
 			for _, c := range cc.report(Selection{}).Checks {
-				if c.Name != "mesh" {
+				if c.Name != "reachability" {
 					continue
 				}
 				told := c.Reason

@@ -25,7 +25,7 @@ func (s Selection) Validate() error {
 	}
 	var problems []string
 	for _, name := range slices.Concat(s.Only, s.Skip) {
-		if !slices.Contains(names, name) {
+		if !slices.Contains(names, CurrentName(name)) {
 			problems = append(problems, fmt.Sprintf("unknown check %q%s; run `slipway explain` to list all checks", name, near(name, names)))
 		}
 	}
@@ -33,6 +33,20 @@ func (s Selection) Validate() error {
 		return &workflow.SelectionError{Problems: problems}
 	}
 	return nil
+}
+
+// CurrentName returns the name of a check that has been renamed. It returns any
+// other name as it is.
+func CurrentName(name string) string {
+	if name == "mesh" {
+		return "reachability"
+	}
+	return name
+}
+
+// selects reports whether names contain the check, under its name or an old one.
+func selects(names []string, check string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return CurrentName(name) == check })
 }
 
 // near proposes a name that contains the wrong one, or is contained in it.
@@ -48,9 +62,9 @@ func near(wrong string, names []string) string {
 // skipReason returns why the selection excludes a check; empty if it does not.
 func (s Selection) skipReason(name string) (reason string) {
 	switch {
-	case slices.Contains(s.Skip, name):
+	case selects(s.Skip, name):
 		return "skipped with --skip-checks"
-	case len(s.Only) > 0 && !slices.Contains(s.Only, name):
+	case len(s.Only) > 0 && !selects(s.Only, name):
 		return "not among --only"
 	}
 	return ""
@@ -169,7 +183,7 @@ func (cc *checkContext) unchecked() []check.Finding {
 // ignored returns why the inventory ignores the check; empty if it does not.
 func (cc *checkContext) ignored(name string) string {
 	for _, i := range cc.cluster.Preflight.Ignore {
-		if i.Check == name {
+		if CurrentName(i.Check) == name {
 			return i.Reason
 		}
 	}

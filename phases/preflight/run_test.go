@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/report/check"
@@ -24,11 +25,11 @@ func TestEveryCheckIsDescribed(t *testing.T) {
 			t.Errorf("%q is a duplicate, or not a valid name", d.Name)
 		}
 		seen[d.Name] = true
-		if d.Title == "" || d.Looks == "" || d.Why == "" || len(d.Manual) == 0 || d.Docs != "docs/preflight.md#"+d.Name {
+		if d.Title == "" || d.Examines == "" || d.Why == "" || len(d.Manual) == 0 || d.Docs != "docs/preflight.md#"+d.Name {
 			t.Errorf("%s is not described: %+v", d.Name, d)
 		}
-		if !strings.HasSuffix(d.Looks, ".") || !strings.HasSuffix(d.Why, ".") || strings.HasSuffix(d.Title, ".") {
-			t.Errorf("%s: Looks and Why are sentences, Title is none", d.Name)
+		if !strings.HasSuffix(d.Examines, ".") || !strings.HasSuffix(d.Why, ".") || strings.HasSuffix(d.Title, ".") {
+			t.Errorf("%s: Examines and Why are sentences, Title is none", d.Name)
 		}
 	}
 }
@@ -58,9 +59,28 @@ func TestSelection(t *testing.T) {
 	}
 }
 
+func TestARenamedCheckIsKnownByItsOldName(t *testing.T) {
+	t.Parallel()
+	if err := (Selection{Only: []string{"mesh"}}).Validate(); err != nil {
+		t.Error(err)
+	}
+	for name, selection := range map[string]Selection{"only": {Only: []string{"mtu"}}, "skip": {Skip: []string{"mesh"}}} {
+		if selection.skipReason("reachability") == "" {
+			t.Errorf("%s: the check runs", name)
+		}
+	}
+	if reason := (Selection{Only: []string{"mesh"}}).skipReason("reachability"); reason != "" {
+		t.Errorf("the check does not run: %s", reason)
+	}
+	cc := &checkContext{cluster: &config.Cluster{Preflight: config.Preflight{Ignore: []config.IgnoredCheck{{Check: "mesh", Reason: "a lab"}}}}}
+	if reason := cc.ignored("reachability"); reason != "a lab" {
+		t.Errorf("the error is ignored because of %q", reason)
+	}
+}
+
 func TestASelectionNamesChecksThatExist(t *testing.T) {
 	t.Parallel()
-	if err := (Selection{Only: []string{"mesh"}, Skip: []string{"swap-returns"}}).Validate(); err != nil {
+	if err := (Selection{Only: []string{"reachability"}, Skip: []string{"swap-returns"}}).Validate(); err != nil {
 		t.Error(err)
 	}
 	err := Selection{Only: []string{"swap"}, Skip: []string{"zzz"}}.Validate()

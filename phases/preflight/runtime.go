@@ -20,7 +20,7 @@ func runtimeChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "cri-disabled", Title: "containerd's CRI plugin is enabled", Kind: check.Host, Severity: check.Warning,
-				Looks:  "disabled_plugins in the effective configuration of containerd.",
+				Examines:  "disabled_plugins in the effective configuration of containerd.",
 				Why:    "Docker's package disables CRI. kubelet then fails with \"unknown service runtime.v1.RuntimeService\".",
 				Manual: []string{"containerd config dump | grep disabled_plugins", "containerd config default > /etc/containerd/config.toml && systemctl restart containerd"},
 			},
@@ -29,7 +29,7 @@ func runtimeChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "cri-v1-missing", Title: "containerd supports CRI v1", Kind: check.Host, Severity: check.Warning,
-				Looks:  "The version of the containerd on the PATH.",
+				Examines:  "The version of the containerd on the PATH.",
 				Why:    "kubelet 1.26 and later requires CRI v1, which containerd before 1.6 lacks.",
 				Manual: []string{"containerd --version", "ctr --namespace k8s.io version"},
 			},
@@ -38,7 +38,7 @@ func runtimeChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "cgroup-driver", Title: "containerd and kubelet use the same cgroup driver", Kind: check.Host, Severity: check.Warning,
-				Looks:  "SystemdCgroup in the effective configuration of containerd, and containerd.cgroupDriver in the inventory.",
+				Examines:  "SystemdCgroup in the effective configuration of containerd, and containerd.cgroupDriver in the inventory.",
 				Why:    "With different drivers, init succeeds, but pods restart forever.",
 				Manual: []string{"containerd config dump | grep SystemdCgroup; grep cgroupDriver /var/lib/kubelet/config.yaml"},
 			},
@@ -47,7 +47,7 @@ func runtimeChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "containerd-config-version", Title: "containerd supports its configuration version", Kind: check.Host, Severity: check.Warning,
-				Looks:  "The version in /etc/containerd/config.toml, and the version of containerd.",
+				Examines:  "The version in /etc/containerd/config.toml, and the version of containerd.",
 				Why:    "containerd 1 silently ignores the plugin names of version 3.",
 				Manual: []string{"grep ^version /etc/containerd/config.toml; containerd --version", "containerd config migrate"},
 			},
@@ -56,7 +56,7 @@ func runtimeChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "pause-image", Title: "the pause image is that of the bundle", Kind: check.Host, Severity: check.Warning,
-				Looks:  "The sandbox image in the effective configuration of containerd.",
+				Examines:  "The sandbox image in the effective configuration of containerd.",
 				Why:    "A host without a registry cannot pull another pause image, and no pod starts.",
 				Manual: []string{"containerd config dump | grep -E 'sandbox_image|sandbox ='; kubeadm config images list"},
 			},
@@ -65,7 +65,7 @@ func runtimeChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "cri-sockets", Title: "no other container runtime is installed", Kind: check.Host, Severity: check.Warning,
-				Looks:  "The sockets of containerd, CRI-O and cri-dockerd.",
+				Examines:  "The sockets of containerd, CRI-O and cri-dockerd.",
 				Why:    "With two runtimes, kubeadm must be given the socket to use. slipway passes it.",
 				Manual: []string{"ls /run/containerd/containerd.sock /run/crio/crio.sock /run/cri-dockerd.sock", "systemctl disable --now crio"},
 			},

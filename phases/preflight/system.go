@@ -16,7 +16,7 @@ func systemChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "init-system", Title: "systemd is the init system", Kind: check.Host, Severity: check.Error,
-				Looks:  "The name of process 1.",
+				Examines:  "The name of process 1.",
 				Why:    "kubelet, containerd and slipway's long steps are systemd units.",
 				Manual: []string{"cat /proc/1/comm"},
 			},
@@ -25,7 +25,7 @@ func systemChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "distribution", Title: "the distribution is supported", Kind: check.Host, Severity: check.Error,
-				Looks:  "ID and ID_LIKE in /etc/os-release.",
+				Examines:  "ID and ID_LIKE in /etc/os-release.",
 				Why:    "Package managers, names of packages and firewalls differ; slipway supports the families of Debian and Red Hat.",
 				Manual: []string{". /etc/os-release; echo $ID $ID_LIKE"},
 			},
@@ -34,7 +34,7 @@ func systemChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "selinux", Title: "SELinux is not enforcing", Kind: check.Host, Severity: check.Warning,
-				Looks: "/sys/fs/selinux/enforce.",
+				Examines: "/sys/fs/selinux/enforce.",
 				Why: "kubeadm requires permissive mode: the policy of the distribution does not cover the kubelet and the containerd that " +
 					"slipway installs, and denies pods access to files of the host.",
 				Manual: []string{"getenforce", permissive},
@@ -44,7 +44,7 @@ func systemChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "architecture", Title: "the architecture is supported", Kind: check.Host, Severity: check.Error,
-				Looks:  "The architecture that uname reports.",
+				Examines:  "The architecture that uname reports.",
 				Why:    "Bundles hold binaries and images for amd64 and arm64.",
 				Manual: []string{"uname -m"},
 			},
@@ -53,7 +53,7 @@ func systemChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "tar", Title: "tar is installed", Kind: check.Host, Severity: check.Error,
-				Looks:  "The program tar on the PATH.",
+				Examines:  "The program tar on the PATH.",
 				Why:    "slipway uploads binaries in a tar stream, which the host extracts.",
 				Manual: []string{"command -v tar", "apt-get install -y tar    # dnf install -y tar on RHEL-like systems"},
 			},
@@ -62,7 +62,7 @@ func systemChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "cgroup-v1", Title: "the host uses cgroup v2", Kind: check.Host, Severity: check.Error,
-				Looks:  "The file system of /sys/fs/cgroup.",
+				Examines:  "The file system of /sys/fs/cgroup.",
 				Why:    "kubelet refuses to start on cgroup v1 since 1.35, unless failCgroupV1 is false.",
 				Manual: []string{"stat -fc %T /sys/fs/cgroup    # cgroup2fs", "grubby --update-kernel=ALL --args=systemd.unified_cgroup_hierarchy=1 && reboot"},
 			},
@@ -71,7 +71,7 @@ func systemChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "package-lock", Title: "the package manager is not locked", Kind: check.Host, Severity: check.Warning,
-				Looks:  "The locks of dpkg and rpm, and the processes that hold them.",
+				Examines:  "The locks of dpkg and rpm, and the processes that hold them.",
 				Why:    "An upgrade in the background changes the host during the installation, and blocks the package manager.",
 				Manual: []string{"fuser -v /var/lib/dpkg/lock-frontend", "systemctl stop unattended-upgrades"},
 			},
@@ -80,7 +80,7 @@ func systemChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "package-hold", Title: "packages of Kubernetes and containerd are held", Kind: check.Host, Severity: check.Warning,
-				Looks:  "Packages of kubelet, kubeadm, kubectl, containerd and CRI-O that are installed and not held.",
+				Examines:  "Packages of kubelet, kubeadm, kubectl, containerd and CRI-O that are installed and not held.",
 				Why:    "An upgrade can replace the cluster's containerd or kubelet days later, and break the cluster.",
 				Manual: []string{"apt-mark showhold", "apt-mark hold containerd kubelet"},
 			},
@@ -89,7 +89,7 @@ func systemChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "hostname-loopback", Title: "the host name does not resolve to a loopback address", Kind: check.Host, Severity: check.Info,
-				Looks:  "Lines in /etc/hosts that map the host's own name to 127.0.0.0/8, as in Vagrant boxes.",
+				Examines:  "Lines in /etc/hosts that map the host's own name to 127.0.0.0/8, as in Vagrant boxes.",
 				Why:    "A program that listens on its own host name would listen on 127.0.1.1, which no other host can reach.",
 				Manual: []string{"getent hosts $(hostname)", "sed -i '/^127\\.0\\.1\\.1/d' /etc/hosts"},
 			},
@@ -98,7 +98,7 @@ func systemChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "inotify", Title: "inotify limits are high enough", Kind: check.Host, Severity: check.Info,
-				Looks:  "fs.inotify.max_user_instances and max_user_watches.",
+				Examines:  "fs.inotify.max_user_instances and max_user_watches.",
 				Why:    "kubelet and log collectors fail with \"too many open files\" with the default limits of a desktop.",
 				Manual: []string{"sysctl fs.inotify.max_user_instances fs.inotify.max_user_watches", "sysctl -w fs.inotify.max_user_instances=8192 fs.inotify.max_user_watches=524288"},
 			},

@@ -59,8 +59,8 @@ type Description struct {
 	Kind  Kind   `json:"kind"`
 	// Severity is the worst that the check gives.
 	Severity Severity `json:"severity"`
-	// Looks describes what it examines, Why what fails otherwise; sentences.
-	Looks string `json:"looks"`
+	// Examines describes what it examines, Why what fails otherwise; sentences.
+	Examines string `json:"examines"`
 	Why   string `json:"why"`
 	// Manual are commands that check the host by hand, and fix it.
 	Manual []string `json:"manual"`
@@ -121,7 +121,7 @@ type Report struct {
 	Hosts  []string `json:"hosts"`
 	Checks []Result `json:"checks"`
 	// Matrix is what was measured between the hosts; nil if nothing was.
-	Matrix *netprobe.Matrix `json:"mesh,omitempty"`
+	Matrix *netprobe.Matrix `json:"matrix,omitempty"`
 	// Started is when, Seconds how long it took.
 	Started time.Time `json:"started"`
 	Seconds float64   `json:"seconds"`
