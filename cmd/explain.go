@@ -23,10 +23,10 @@ type topic struct {
 	// Group is "phase of apply", "check of each host" and so on.
 	Group string `json:"group"`
 	// Examines says what a check examines, or where a phase runs and what it needs.
-	Examines  string   `json:"examines"`
-	Why    string   `json:"why"`
-	Manual []string `json:"manual"`
-	Docs   string   `json:"docs"`
+	Examines string   `json:"examines"`
+	Why      string   `json:"why"`
+	Manual   []string `json:"manual"`
+	Docs     string   `json:"docs"`
 }
 
 func newExplain(a *app) *cobra.Command {

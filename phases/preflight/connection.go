@@ -20,7 +20,7 @@ func connectionChecks() []Check {
 			Description: check.Description{
 				Name: "ssh-connect", Title: "sshd accepts connections", Kind: check.Host, Severity: check.Error,
 				Examines: "A connection to the address and port of each host, through its bastions.",
-				Why:   "slipway does all its work on a host over SSH.",
+				Why:      "slipway does all its work on a host over SSH.",
 				Manual: []string{
 					"ssh -p PORT USER@ADDRESS true",
 					"systemctl enable --now ssh    # sshd on RHEL-like systems; on the host's console",
@@ -35,9 +35,9 @@ func connectionChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "ssh-auth", Title: "sshd accepts the user and the key", Kind: check.Host, Severity: check.Error,
-				Examines:  "Public-key authentication as the inventory's user, with the agent's keys and the identity files.",
-				Why:    "A refused key is refused again on every retry.",
-				Manual: []string{"ssh -v USER@ADDRESS true", "ssh-copy-id -i IDENTITY_FILE USER@ADDRESS"},
+				Examines: "Public-key authentication as the inventory's user, with the agent's keys and the identity files.",
+				Why:      "A refused key is refused again on every retry.",
+				Manual:   []string{"ssh -v USER@ADDRESS true", "ssh-copy-id -i IDENTITY_FILE USER@ADDRESS"},
 			},
 			connection: true,
 			run: failures(func(err error) (check.Finding, bool) {
@@ -49,7 +49,7 @@ func connectionChecks() []Check {
 			Description: check.Description{
 				Name: "ssh-hostkey", Title: "the host key is known", Kind: check.Host, Severity: check.Error,
 				Examines: "The key that the host offers, and the keys in known_hosts for its address.",
-				Why:   "An unknown or changed key can be a man-in-the-middle attack. A changed key is never accepted.",
+				Why:      "An unknown or changed key can be a man-in-the-middle attack. A changed key is never accepted.",
 				Manual: []string{
 					"ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub    # on the host's console: compare the fingerprint",
 					"slipway preflight --accept-new-host-keys            # records unknown keys",
@@ -63,7 +63,7 @@ func connectionChecks() []Check {
 			Description: check.Description{
 				Name: "ssh-hostkey-type", Title: "the host offers a key of a known type", Kind: check.Host, Severity: check.Error,
 				Examines: "The types of the keys in known_hosts, and the type that the host offers.",
-				Why:   "A host that no longer offers the recorded key type looks like another host, though it may be the same.",
+				Why:      "A host that no longer offers the recorded key type looks like another host, though it may be the same.",
 				Manual: []string{
 					"ssh-keygen -F ADDRESS                # the types that are known",
 					"ssh-keyscan ADDRESS                  # the keys that it offers: compare with its console",
@@ -75,9 +75,9 @@ func connectionChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "sudo-password", Title: "the user can run sudo", Kind: check.Host, Severity: check.Error,
-				Examines:  "Whether sudo runs a command, without a password or with the given one.",
-				Why:    "Only root can change services, kernel settings and system directories.",
-				Manual: []string{"sudo -n true", "echo 'USER ALL=(ALL) NOPASSWD: ALL' | sudo tee /etc/sudoers.d/USER"},
+				Examines: "Whether sudo runs a command, without a password or with the given one.",
+				Why:      "Only root can change services, kernel settings and system directories.",
+				Manual:   []string{"sudo -n true", "echo 'USER ALL=(ALL) NOPASSWD: ALL' | sudo tee /etc/sudoers.d/USER"},
 			},
 			connection: true,
 			run: failures(func(err error) (check.Finding, bool) {
@@ -88,9 +88,9 @@ func connectionChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "ssh-output", Title: "commands run and return clean output", Kind: check.Host, Severity: check.Error,
-				Examines:  "The output of the script that reads the facts of the host.",
-				Why:    "Accounts without a shell, and profiles that print text, break every later step.",
-				Manual: []string{"ssh USER@ADDRESS 'sudo sh -c \"uname -m\"'    # prints one word"},
+				Examines: "The output of the script that reads the facts of the host.",
+				Why:      "Accounts without a shell, and profiles that print text, break every later step.",
+				Manual:   []string{"ssh USER@ADDRESS 'sudo sh -c \"uname -m\"'    # prints one word"},
 			},
 			connection: true,
 			run: failures(func(err error) (check.Finding, bool) {
@@ -100,9 +100,9 @@ func connectionChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "ssh-sessions", Title: "sshd allows several sessions at once", Kind: check.Host, Severity: check.Info,
-				Examines:  "MaxSessions of the running configuration of sshd.",
-				Why:    "slipway opens several sessions on one connection. It works with one, slower.",
-				Manual: []string{"sshd -T | grep -i maxsessions", "echo 'MaxSessions 10' > /etc/ssh/sshd_config.d/sessions.conf && systemctl reload ssh"},
+				Examines: "MaxSessions of the running configuration of sshd.",
+				Why:      "slipway opens several sessions on one connection. It works with one, slower.",
+				Manual:   []string{"sshd -T | grep -i maxsessions", "echo 'MaxSessions 10' > /etc/ssh/sshd_config.d/sessions.conf && systemctl reload ssh"},
 			},
 			run: eachHost(sshSessions),
 		},

@@ -17,7 +17,7 @@ func etcdChecks() []Check {
 		Description: check.Description{
 			Name: "ghost-member", Title: "every etcd member is a control plane of the inventory", Kind: check.AllHosts, Severity: check.Error,
 			Examines: "The member list of a running etcd, and the control planes of the inventory.",
-			Why:   "A member that never started, or whose host is gone, counts for the majority: the next failure stops the cluster.",
+			Why:      "A member that never started, or whose host is gone, counts for the majority: the next failure stops the cluster.",
 			Manual: []string{
 				"kubectl -n kube-system exec etcd-NODE -- etcdctl --cacert /etc/kubernetes/pki/etcd/ca.crt --cert /etc/kubernetes/pki/etcd/peer.crt --key /etc/kubernetes/pki/etcd/peer.key member list",
 				"kubectl -n kube-system exec etcd-NODE -- etcdctl --cacert /etc/kubernetes/pki/etcd/ca.crt --cert /etc/kubernetes/pki/etcd/peer.crt --key /etc/kubernetes/pki/etcd/peer.key member remove ID",

@@ -17,36 +17,36 @@ func kernelChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "kernel", Title: "the kernel has the required modules", Kind: check.Host, Severity: check.Error,
-				Examines:  "The modules overlay and nf_conntrack, and vxlan where the pod network uses it: loaded, built in or loadable.",
-				Why:    "Without them, containers do not start, or Services and pod traffic between nodes fail.",
-				Manual: []string{"lsmod; modprobe -n -v overlay nf_conntrack vxlan", "apt-get install linux-modules-extra-$(uname -r)    # on Ubuntu's small kernels"},
+				Examines: "The modules overlay and nf_conntrack, and vxlan where the pod network uses it: loaded, built in or loadable.",
+				Why:      "Without them, containers do not start, or Services and pod traffic between nodes fail.",
+				Manual:   []string{"lsmod; modprobe -n -v overlay nf_conntrack vxlan", "apt-get install linux-modules-extra-$(uname -r)    # on Ubuntu's small kernels"},
 			},
 			run: kernel,
 		},
 		{
 			Description: check.Description{
 				Name: "br-netfilter", Title: "bridged traffic passes through netfilter", Kind: check.Host, Severity: check.Error,
-				Examines:  "The module br_netfilter: loaded, built in or loadable.",
-				Why:    "Without it, Flannel fails and Services lose packets. kubeadm does not check it since 1.30.",
-				Manual: []string{"modprobe br_netfilter && sysctl net.bridge.bridge-nf-call-iptables", "echo br_netfilter > /etc/modules-load.d/k8s.conf"},
+				Examines: "The module br_netfilter: loaded, built in or loadable.",
+				Why:      "Without it, Flannel fails and Services lose packets. kubeadm does not check it since 1.30.",
+				Manual:   []string{"modprobe br_netfilter && sysctl net.bridge.bridge-nf-call-iptables", "echo br_netfilter > /etc/modules-load.d/k8s.conf"},
 			},
 			run: eachHost(brNetfilter),
 		},
 		{
 			Description: check.Description{
 				Name: "ip-forward", Title: "the kernel forwards packets", Kind: check.Host, Severity: check.Warning,
-				Examines:  "The sysctl net.ipv4.ip_forward.",
-				Why:    "The host must forward the traffic of pods. kubeadm refuses to run without it.",
-				Manual: []string{"sysctl net.ipv4.ip_forward", "echo 'net.ipv4.ip_forward = 1' > /etc/sysctl.d/90-k8s.conf && sysctl --system"},
+				Examines: "The sysctl net.ipv4.ip_forward.",
+				Why:      "The host must forward the traffic of pods. kubeadm refuses to run without it.",
+				Manual:   []string{"sysctl net.ipv4.ip_forward", "echo 'net.ipv4.ip_forward = 1' > /etc/sysctl.d/90-k8s.conf && sysctl --system"},
 			},
 			run: eachHost(ipForward),
 		},
 		{
 			Description: check.Description{
 				Name: "swap-returns", Title: "swap is off permanently", Kind: check.Host, Severity: check.Info,
-				Examines:  "/proc/swaps, /etc/fstab, systemd's swap units and the configuration of zram-generator.",
-				Why:    "swapoff alone lasts until the next boot, and then kubelet does not start.",
-				Manual: []string{"cat /proc/swaps; grep swap /etc/fstab; systemctl list-units --type=swap", "swapoff -a && sed -i '/\\sswap\\s/s/^/#/' /etc/fstab && systemctl mask SWAP_UNIT"},
+				Examines: "/proc/swaps, /etc/fstab, systemd's swap units and the configuration of zram-generator.",
+				Why:      "swapoff alone lasts until the next boot, and then kubelet does not start.",
+				Manual:   []string{"cat /proc/swaps; grep swap /etc/fstab; systemctl list-units --type=swap", "swapoff -a && sed -i '/\\sswap\\s/s/^/#/' /etc/fstab && systemctl mask SWAP_UNIT"},
 			},
 			run: eachHost(swapReturns),
 		},

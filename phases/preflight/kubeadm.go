@@ -20,36 +20,36 @@ func kubeadmChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "leftovers", Title: "the host has no other Kubernetes installation", Kind: check.Host, Severity: check.Error,
-				Examines:  "Files of kubeadm and listeners on the cluster's ports, on hosts without a journal of slipway.",
-				Why:    "slipway resumes its own installations only, and never changes another one.",
-				Manual: []string{"ls /etc/kubernetes /var/lib/etcd; ss -ltnp", "kubeadm reset"},
+				Examines: "Files of kubeadm and listeners on the cluster's ports, on hosts without a journal of slipway.",
+				Why:      "slipway resumes its own installations only, and never changes another one.",
+				Manual:   []string{"ls /etc/kubernetes /var/lib/etcd; ss -ltnp", "kubeadm reset"},
 			},
 			run: eachHost(leftovers),
 		},
 		{
 			Description: check.Description{
 				Name: "pod-network", Title: "the pod network does not change", Kind: check.Host, Severity: check.Error,
-				Examines:  "Which pod network has its configuration in /etc/cni/net.d of an installed host, and network.cni.name.",
-				Why:    "Pods keep the addresses, and hosts keep the rules, of the old pod network: two networks break each other.",
-				Manual: []string{"ls /etc/cni/net.d"},
+				Examines: "Which pod network has its configuration in /etc/cni/net.d of an installed host, and network.cni.name.",
+				Why:      "Pods keep the addresses, and hosts keep the rules, of the old pod network: two networks break each other.",
+				Manual:   []string{"ls /etc/cni/net.d"},
 			},
 			run: podNetwork,
 		},
 		{
 			Description: check.Description{
 				Name: "skew", Title: "the installed kubelet is within the version skew policy", Kind: check.Host, Severity: check.Error,
-				Examines:  "The version of the kubelet on the PATH, and kubernetes.version.",
-				Why:    "A kubelet may not be newer than the API server, nor more than three minor versions older (Kubernetes' version skew policy).",
-				Manual: []string{"kubelet --version"},
+				Examines: "The version of the kubelet on the PATH, and kubernetes.version.",
+				Why:      "A kubelet may not be newer than the API server, nor more than three minor versions older (Kubernetes' version skew policy).",
+				Manual:   []string{"kubelet --version"},
 			},
 			run: skew,
 		},
 		{
 			Description: check.Description{
 				Name: "cert-expiry", Title: "the certificates of kubeadm do not expire soon", Kind: check.Host, Severity: check.Error,
-				Examines:  "The expiry dates of the certificates in /etc/kubernetes/pki.",
-				Why:    "They expire after a year. Then no client can connect to the API server.",
-				Manual: []string{"kubeadm certs check-expiration", "kubeadm certs renew all"},
+				Examines: "The expiry dates of the certificates in /etc/kubernetes/pki.",
+				Why:      "They expire after a year. Then no client can connect to the API server.",
+				Manual:   []string{"kubeadm certs check-expiration", "kubeadm certs renew all"},
 			},
 			run: eachHost(certExpiry),
 		},

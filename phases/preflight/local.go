@@ -96,73 +96,73 @@ func LocalChecks() []LocalCheck {
 		{
 			Description: check.Description{
 				Name: "lab-provider", Title: "a provider of machines is available", Severity: check.Error,
-				Examines:  "Vagrant with VirtualBox or libvirt; or, on Linux as root, systemd-nspawn and debootstrap.",
-				Why:    "A lab needs a provider that creates its machines.",
-				Manual: []string{"vagrant --version; VBoxManage --version; virsh --version", "apt-get install systemd-container debootstrap"},
+				Examines: "Vagrant with VirtualBox or libvirt; or, on Linux as root, systemd-nspawn and debootstrap.",
+				Why:      "A lab needs a provider that creates its machines.",
+				Manual:   []string{"vagrant --version; VBoxManage --version; virsh --version", "apt-get install systemd-container debootstrap"},
 			}, run: labProvider,
 		},
 		{
 			Description: check.Description{
 				Name: "virtualization", Title: "hardware virtualization is available", Severity: check.Error,
-				Examines:  "/dev/kvm and the processor's flags on Linux, kern.hv_support on macOS, Hyper-V and the firmware's setting on Windows.",
-				Why:    "Without it, virtual machines do not start, or are many times slower.",
-				Manual: []string{"ls -l /dev/kvm; grep -Ec 'vmx|svm' /proc/cpuinfo    # Linux", "sysctl kern.hv_support                               # macOS", "systeminfo                                           # Windows"},
+				Examines: "/dev/kvm and the processor's flags on Linux, kern.hv_support on macOS, Hyper-V and the firmware's setting on Windows.",
+				Why:      "Without it, virtual machines do not start, or are many times slower.",
+				Manual:   []string{"ls -l /dev/kvm; grep -Ec 'vmx|svm' /proc/cpuinfo    # Linux", "sysctl kern.hv_support                               # macOS", "systeminfo                                           # Windows"},
 			}, run: virtualization,
 		},
 		{
 			Description: check.Description{
 				Name: "local-memory", Title: "there is enough memory for the machines", Severity: check.Error,
-				Examines:  "The available memory, and the memory of all machines.",
-				Why:    "If the computer swaps, etcd loses its leader.",
-				Manual: []string{"free -m"},
+				Examines: "The available memory, and the memory of all machines.",
+				Why:      "If the computer swaps, etcd loses its leader.",
+				Manual:   []string{"free -m"},
 			}, run: localMemory,
 		},
 		{
 			Description: check.Description{
 				Name: "local-disk", Title: "there is enough disk space for the machines", Severity: check.Error,
-				Examines:  "The free space in the home directory, and the disks of all machines.",
-				Why:    "Virtual disks grow during the installation, and a machine stops when its disk cannot.",
-				Manual: []string{"df -h ~"},
+				Examines: "The free space in the home directory, and the disks of all machines.",
+				Why:      "Virtual disks grow during the installation, and a machine stops when its disk cannot.",
+				Manual:   []string{"df -h ~"},
 			}, run: localDisk,
 		},
 		{
 			Description: check.Description{
 				Name: "provider-versions", Title: "Vagrant supports this VirtualBox", Severity: check.Error,
-				Examines:  "The versions of Vagrant and VirtualBox.",
-				Why:    "Vagrant refuses a VirtualBox that is newer than itself: \"not supported by this version of Vagrant\".",
-				Manual: []string{"vagrant --version; VBoxManage --version"},
+				Examines: "The versions of Vagrant and VirtualBox.",
+				Why:      "Vagrant refuses a VirtualBox that is newer than itself: \"not supported by this version of Vagrant\".",
+				Manual:   []string{"vagrant --version; VBoxManage --version"},
 			}, run: providerVersions,
 		},
 		{
 			Description: check.Description{
 				Name: "host-only-range", Title: "VirtualBox allows the lab's range", Severity: check.Error,
-				Examines:  "/etc/vbox/networks.conf, with VirtualBox on Linux and macOS.",
-				Why:    "VirtualBox 6.1.28 and later allows only 192.168.56.0/21 for host-only networks by default.",
-				Manual: []string{"cat /etc/vbox/networks.conf", "echo '* RANGE' | sudo tee -a /etc/vbox/networks.conf"},
+				Examines: "/etc/vbox/networks.conf, with VirtualBox on Linux and macOS.",
+				Why:      "VirtualBox 6.1.28 and later allows only 192.168.56.0/21 for host-only networks by default.",
+				Manual:   []string{"cat /etc/vbox/networks.conf", "echo '* RANGE' | sudo tee -a /etc/vbox/networks.conf"},
 			}, run: hostOnlyRange,
 		},
 		{
 			Description: check.Description{
 				Name: "vpn-route", Title: "the lab's range is not in use", Severity: check.Error,
-				Examines:  "The routes of this computer, and the lab's range.",
-				Why:    "A VPN with this range takes all traffic to the machines.",
-				Manual: []string{"ip route    # Linux", "netstat -rn -f inet    # macOS", "route print -4    # Windows"},
+				Examines: "The routes of this computer, and the lab's range.",
+				Why:      "A VPN with this range takes all traffic to the machines.",
+				Manual:   []string{"ip route    # Linux", "netstat -rn -f inet    # macOS", "route print -4    # Windows"},
 			}, run: vpnRoute,
 		},
 		{
 			Description: check.Description{
 				Name: "windows-paths", Title: "the tools support the paths", Severity: check.Warning,
-				Examines:  "The name of the home directory, and whether the shell is Git Bash.",
-				Why:    "Spaces and non-ASCII letters break Vagrant and its boxes; Git Bash rewrites paths in arguments.",
-				Manual: []string{"echo %USERPROFILE%", "set VAGRANT_HOME=C:\\vagrant", "export MSYS_NO_PATHCONV=1    # in Git Bash"},
+				Examines: "The name of the home directory, and whether the shell is Git Bash.",
+				Why:      "Spaces and non-ASCII letters break Vagrant and its boxes; Git Bash rewrites paths in arguments.",
+				Manual:   []string{"echo %USERPROFILE%", "set VAGRANT_HOME=C:\\vagrant", "export MSYS_NO_PATHCONV=1    # in Git Bash"},
 			}, run: windowsPaths,
 		},
 		{
 			Description: check.Description{
 				Name: "downloads", Title: "a bundle exists or can be downloaded", Severity: check.Error,
-				Examines:  "The cached bundle, or else whether the release server answers.",
-				Why:    "The network of a workshop is slow when everybody downloads at once: create the bundle beforehand.",
-				Manual: []string{"slipway bundle create", "curl -I https://dl.k8s.io/"},
+				Examines: "The cached bundle, or else whether the release server answers.",
+				Why:      "The network of a workshop is slow when everybody downloads at once: create the bundle beforehand.",
+				Manual:   []string{"slipway bundle create", "curl -I https://dl.k8s.io/"},
 			}, run: downloads,
 		},
 	}

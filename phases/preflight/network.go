@@ -21,7 +21,7 @@ func networkChecks() []Check {
 			Description: check.Description{
 				Name: "firewall", Title: "no firewall blocks the cluster", Kind: check.Host, Severity: check.Warning,
 				Examines: "ufw, firewalld, and iptables and nftables policies that drop incoming packets.",
-				Why:   "A firewall without the cluster's ports gives \"no route to host\" and DNS timeouts. The check reachability shows which ports are closed.",
+				Why:      "A firewall without the cluster's ports gives \"no route to host\" and DNS timeouts. The check reachability shows which ports are closed.",
 				Manual: []string{
 					"ufw status; firewall-cmd --state; iptables -S INPUT; nft list ruleset",
 					"ufw allow PORT/tcp    # or: firewall-cmd --permanent --add-port=PORT/tcp && firewall-cmd --reload",
@@ -32,36 +32,36 @@ func networkChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "dhcp-address", Title: "the node's address is static", Kind: check.Host, Severity: check.Warning,
-				Examines:  "Whether the address of the node is a DHCP lease.",
-				Why:    "etcd and the certificates depend on the address: if it changes, the control plane does not start.",
-				Manual: []string{"ip -4 addr    # \"dynamic\" is a leased address"},
+				Examines: "Whether the address of the node is a DHCP lease.",
+				Why:      "etcd and the certificates depend on the address: if it changes, the control plane does not start.",
+				Manual:   []string{"ip -4 addr    # \"dynamic\" is a leased address"},
 			},
 			run: dhcpAddress,
 		},
 		{
 			Description: check.Description{
 				Name: "dns-loop", Title: "DNS does not loop through the host", Kind: check.Host, Severity: check.Error,
-				Examines:  "Name servers of 127.0.0.0/8 in /etc/resolv.conf, and whether systemd-resolved has the real ones.",
-				Why:    "CoreDNS forwards to the servers in resolv.conf. With a loopback address it forwards to itself, and exits with \"Loop detected\".",
-				Manual: []string{"cat /etc/resolv.conf /run/systemd/resolve/resolv.conf", "# in the inventory: kubernetes.kubeletConfiguration.resolvConf: /path/of/the/real/one"},
+				Examines: "Name servers of 127.0.0.0/8 in /etc/resolv.conf, and whether systemd-resolved has the real ones.",
+				Why:      "CoreDNS forwards to the servers in resolv.conf. With a loopback address it forwards to itself, and exits with \"Loop detected\".",
+				Manual:   []string{"cat /etc/resolv.conf /run/systemd/resolve/resolv.conf", "# in the inventory: kubernetes.kubeletConfiguration.resolvConf: /path/of/the/real/one"},
 			},
 			run: dnsLoop,
 		},
 		{
 			Description: check.Description{
 				Name: "calico-interface", Title: "Calico does not choose a bridge", Kind: check.Host, Severity: check.Warning,
-				Examines:  "Bridges with an address of their own, such as docker0.",
-				Why:    "Calico uses the first address that it finds. The address of docker0 is the same on all hosts.",
-				Manual: []string{"ip -br -4 addr show type bridge", "kubectl set env daemonset/calico-node -n kube-system IP_AUTODETECTION_METHOD=kubernetes-internal-ip"},
+				Examines: "Bridges with an address of their own, such as docker0.",
+				Why:      "Calico uses the first address that it finds. The address of docker0 is the same on all hosts.",
+				Manual:   []string{"ip -br -4 addr show type bridge", "kubectl set env daemonset/calico-node -n kube-system IP_AUTODETECTION_METHOD=kubernetes-internal-ip"},
 			},
 			applies: expects("calico"), run: eachHost(calicoInterface),
 		},
 		{
 			Description: check.Description{
 				Name: "checksum-offload", Title: "the kernel sends correct VXLAN checksums", Kind: check.Host, Severity: check.Warning,
-				Examines:  "The kernel's version, where the pod network is VXLAN.",
-				Why:    "Kernels before 5.7 send wrong checksums for UDP over VXLAN with some drivers: DNS through Services times out.",
-				Manual: []string{"uname -r; ethtool -k flannel.1 | grep tx-checksum-ip-generic", "ethtool -K flannel.1 tx-checksum-ip-generic off"},
+				Examines: "The kernel's version, where the pod network is VXLAN.",
+				Why:      "Kernels before 5.7 send wrong checksums for UDP over VXLAN with some drivers: DNS through Services times out.",
+				Manual:   []string{"uname -r; ethtool -k flannel.1 | grep tx-checksum-ip-generic", "ethtool -K flannel.1 tx-checksum-ip-generic off"},
 			},
 			applies: func(c *config.Cluster) string {
 				if c.Network.CNI.Backend != config.BackendVXLAN && !c.Expects("calico") {

@@ -36,7 +36,7 @@ func pairChecks() []Check {
 			Description: check.Description{
 				Name: "reachability", Title: "the hosts reach each other on the required ports", Kind: check.Pair, Severity: check.Error,
 				Examines: "A real TCP connection or UDP answer from each host to every other host, on every port that this cluster needs.",
-				Why:   "With a port blocked by a firewall, a cluster may install but have no DNS, logs or pod traffic.",
+				Why:      "With a port blocked by a firewall, a cluster may install but have no DNS, logs or pod traffic.",
 				Manual: []string{
 					"nc -l PORT               # on the one host; nc -u for UDP",
 					"nc -vz ADDRESS PORT      # on the other",
@@ -48,9 +48,9 @@ func pairChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "mtu", Title: "packets of full size pass between the hosts", Kind: check.Pair, Severity: check.Error,
-				Examines:  "UDP packets with the don't-fragment bit, from the MTU of the interfaces down to the first size that arrives.",
-				Why:    "If large packets are lost, ping works, but TLS and image pulls stall.",
-				Manual: []string{"ping -M do -s 1472 ADDRESS    # 1472 and 28 bytes of headers are 1500", "ip link show"},
+				Examines: "UDP packets with the don't-fragment bit, from the MTU of the interfaces down to the first size that arrives.",
+				Why:      "If large packets are lost, ping works, but TLS and image pulls stall.",
+				Manual:   []string{"ping -M do -s 1472 ADDRESS    # 1472 and 28 bytes of headers are 1500", "ip link show"},
 			},
 			measured: true, run: mtu,
 			applies: func(c *config.Cluster) string {
@@ -63,27 +63,27 @@ func pairChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "latency", Title: "the latency between the hosts is low", Kind: check.Pair, Severity: check.Warning,
-				Examines:  "The shortest round trip between each pair of hosts.",
-				Why:    "Above 10 ms, etcd loses its leader under load. Above 50 ms, everything is slow.",
-				Manual: []string{"ping -c 10 ADDRESS"},
+				Examines: "The shortest round trip between each pair of hosts.",
+				Why:      "Above 10 ms, etcd loses its leader under load. Above 50 ms, everything is slow.",
+				Manual:   []string{"ping -c 10 ADDRESS"},
 			},
 			measured: true, run: latency,
 		},
 		{
 			Description: check.Description{
 				Name: "translated-address", Title: "no address translation between the hosts", Kind: check.Pair, Severity: check.Warning,
-				Examines:  "The source address under which each host sees the others.",
-				Why:    "Kubernetes requires that nodes reach each other without NAT: policies, logs and VXLAN depend on addresses.",
-				Manual: []string{"iptables -t nat -S POSTROUTING; nft list ruleset"},
+				Examines: "The source address under which each host sees the others.",
+				Why:      "Kubernetes requires that nodes reach each other without NAT: policies, logs and VXLAN depend on addresses.",
+				Manual:   []string{"iptables -t nat -S POSTROUTING; nft list ruleset"},
 			},
 			measured: true, run: translated,
 		},
 		{
 			Description: check.Description{
 				Name: "vip-taken", Title: "the endpoint's address is not in use", Kind: check.AllHosts, Severity: check.Warning,
-				Examines:  "Whether a host answers ARP requests for controlPlane.endpoint before the installation.",
-				Why:    "If two hosts answer for a virtual address, connections break at random.",
-				Manual: []string{"arping -D -c 3 -I INTERFACE ADDRESS"},
+				Examines: "Whether a host answers ARP requests for controlPlane.endpoint before the installation.",
+				Why:      "If two hosts answer for a virtual address, connections break at random.",
+				Manual:   []string{"arping -D -c 3 -I INTERFACE ADDRESS"},
 			},
 			measured: true, run: vipTaken,
 			applies: func(c *config.Cluster) string {
@@ -96,9 +96,9 @@ func pairChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "disk-latency", Title: "the disk is fast enough for etcd", Kind: check.AllHosts, Severity: check.Error,
-				Examines:  "The time of fdatasync after small writes below /var/lib of each control plane without a cluster.",
-				Why:    "etcd waits for the disk with every change: it is slow above 10 ms, and loses its leader above 100 ms.",
-				Manual: []string{"fio --rw=write --ioengine=sync --fdatasync=1 --directory=/var/lib --size=2m --bs=2300 --name=etcd"},
+				Examines: "The time of fdatasync after small writes below /var/lib of each control plane without a cluster.",
+				Why:      "etcd waits for the disk with every change: it is slow above 10 ms, and loses its leader above 100 ms.",
+				Manual:   []string{"fio --rw=write --ioengine=sync --fdatasync=1 --directory=/var/lib --size=2m --bs=2300 --name=etcd"},
 			},
 			measured: true, run: diskLatency,
 		},

@@ -16,9 +16,9 @@ func proxyCheck() Check {
 	return Check{
 		Description: check.Description{
 			Name: "proxy", Title: "the proxy does not handle cluster traffic", Kind: check.Host, Severity: check.Error,
-			Examines:  "http_proxy, https_proxy and no_proxy in /etc/environment and in systemd's environment.",
-			Why:    "With a proxy for the cluster's own addresses, kubeadm init hangs and webhooks fail.",
-			Manual: []string{"systemctl show-environment; cat /etc/environment", "echo 'NO_PROXY=...' >> /etc/environment"},
+			Examines: "http_proxy, https_proxy and no_proxy in /etc/environment and in systemd's environment.",
+			Why:      "With a proxy for the cluster's own addresses, kubeadm init hangs and webhooks fail.",
+			Manual:   []string{"systemctl show-environment; cat /etc/environment", "echo 'NO_PROXY=...' >> /etc/environment"},
 		},
 		run: proxy,
 	}

@@ -18,18 +18,18 @@ func resourceChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "resources", Title: "the host has enough CPUs and memory", Kind: check.Host, Severity: check.Error,
-				Examines:  "The number of CPUs and the memory, against the minimum for the roles.",
-				Why:    "kubeadm requires 2 CPUs and 1700 MB on a control plane. With less, the API server starves.",
-				Manual: []string{"nproc; free -m"},
+				Examines: "The number of CPUs and the memory, against the minimum for the roles.",
+				Why:      "kubeadm requires 2 CPUs and 1700 MB on a control plane. With less, the API server starves.",
+				Manual:   []string{"nproc; free -m"},
 			},
 			run: eachHost(resources),
 		},
 		{
 			Description: check.Description{
 				Name: "disk-space", Title: "the disks have enough free space", Kind: check.Host, Severity: check.Error,
-				Examines:  "The free space for binaries, images, etcd and pods, added up per file system.",
-				Why:    "The installation fails halfway on a full disk.",
-				Manual: []string{"df -h /usr/local/bin /var/lib/containerd /var/lib/etcd /var/lib/kubelet"},
+				Examines: "The free space for binaries, images, etcd and pods, added up per file system.",
+				Why:      "The installation fails halfway on a full disk.",
+				Manual:   []string{"df -h /usr/local/bin /var/lib/containerd /var/lib/etcd /var/lib/kubelet"},
 			},
 			run: eachHost(diskSpace),
 		},
@@ -37,7 +37,7 @@ func resourceChecks() []Check {
 			Description: check.Description{
 				Name: "disk-pressure", Title: "disk usage is below the eviction thresholds of kubelet", Kind: check.Host, Severity: check.Error,
 				Examines: "Free space and inodes of the file systems of kubelet and containerd against kubelet's evictionHard and imageGCHighThresholdPercent.",
-				Why:   "The thresholds of kubelet are percentages: on a large, nearly full disk, it evicts pods and removes images at once.",
+				Why:      "The thresholds of kubelet are percentages: on a large, nearly full disk, it evicts pods and removes images at once.",
 				Manual: []string{
 					"df -h /var/lib/kubelet /var/lib/containerd; df -i /var/lib/kubelet",
 					"# in the inventory: kubernetes.kubeletConfiguration.evictionHard: {nodefs.available: 5Gi, imagefs.available: 5Gi}",
@@ -48,9 +48,9 @@ func resourceChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "root-fs", Title: "the file systems are writable and executable", Kind: check.Host, Severity: check.Error,
-				Examines:  "Whether the used directories are writable, and the directories of programs are mounted without noexec.",
-				Why:    "The installation fails halfway on a read-only or noexec file system.",
-				Manual: []string{"findmnt -T /usr/local/bin", "mount -o remount,rw,exec MOUNTPOINT"},
+				Examines: "Whether the used directories are writable, and the directories of programs are mounted without noexec.",
+				Why:      "The installation fails halfway on a read-only or noexec file system.",
+				Manual:   []string{"findmnt -T /usr/local/bin", "mount -o remount,rw,exec MOUNTPOINT"},
 			},
 			run: eachHost(rootFS),
 		},

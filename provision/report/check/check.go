@@ -61,7 +61,7 @@ type Description struct {
 	Severity Severity `json:"severity"`
 	// Examines describes what it examines, Why what fails otherwise; sentences.
 	Examines string `json:"examines"`
-	Why   string `json:"why"`
+	Why      string `json:"why"`
 	// Manual are commands that check the host by hand, and fix it.
 	Manual []string `json:"manual"`
 	// Docs is the anchor in the documentation: docs/preflight.md#NAME.
