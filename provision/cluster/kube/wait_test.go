@@ -59,10 +59,11 @@ func TestConditions(t *testing.T) {
 		done      bool
 		seen      string
 	}{
-		{"a node that waits for its network", unreadyNode, AllNodesReady("w-1"), false, "w-1: not Ready: KubeletNotReady: cni plugin not initialized"},
-		{"all nodes ready", readyNode, AllNodesReady("cp-1"), true, ""},
-		{"one of the nodes not ready", readyNode + "\n---\n" + silentNode, AllNodesReady(), false, "w-1: its kubelet has not reported yet"},
-		{"a node missing", readyNode, AllNodesReady("cp-1", "w-1"), false, "w-1: not registered"},
+		{"a node that waits for its network", unreadyNode, NodesReady("w-1"), false, "w-1: not Ready: KubeletNotReady: cni plugin not initialized"},
+		{"all nodes ready", readyNode, NodesReady("cp-1"), true, ""},
+		{"one of the nodes not ready", readyNode + "\n---\n" + silentNode, NodesReady("cp-1", "w-1"), false, "w-1: its kubelet has not reported yet"},
+		{"a node that does not count", readyNode + "\n---\n" + silentNode, NodesReady("cp-1"), true, ""},
+		{"a node missing", readyNode, NodesReady("cp-1", "w-1"), false, "w-1: not registered"},
 		{
 			"a daemon set that is complete",
 			daemonSet + "{observedGeneration: 2, desiredNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 2}",
@@ -175,7 +176,7 @@ func TestWaitForReportsTheLastObservation(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	server.Put(unreadyNode)
-	err := testClient(t, server).WaitFor(t.Context(), AllNodesReady("w-1"), WaitOptions{Timeout: 3 * time.Second})
+	err := testClient(t, server).WaitFor(t.Context(), NodesReady("w-1"), WaitOptions{Timeout: 3 * time.Second})
 	var waited *WaitError
 	if !errors.As(err, &waited) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("error %v is no WaitError at the deadline", err)
@@ -196,7 +197,7 @@ func TestWaitForOutlastsALostConnection(t *testing.T) {
 		}
 		return false
 	}
-	if err := testClient(t, server).WaitFor(t.Context(), AllNodesReady("cp-1"), WaitOptions{Interval: time.Millisecond}); err != nil {
+	if err := testClient(t, server).WaitFor(t.Context(), NodesReady("cp-1"), WaitOptions{Interval: time.Millisecond}); err != nil {
 		t.Error(err)
 	}
 }
@@ -205,7 +206,7 @@ func TestWaitForEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	err := testClient(t, server).WaitFor(ctx, AllNodesReady("w-1"), WaitOptions{Progress: func(string) { cancel() }})
+	err := testClient(t, server).WaitFor(ctx, NodesReady("w-1"), WaitOptions{Progress: func(string) { cancel() }})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want context.Canceled", err)
 	}
