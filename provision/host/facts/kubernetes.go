@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"strings"
+	"time"
 )
 
 // Kubernetes is what a host has of a cluster, whichever installer created it.
@@ -62,6 +63,22 @@ func (k Kubernetes) NodeName() string {
 		return ""
 	}
 	return name
+}
+
+// Expiry returns when the first certificate of the host expires: those of kubeadm,
+// and the one of kubelet. It is zero without any.
+func (k Kubernetes) Expiry() time.Time {
+	var first time.Time
+	all := [][]byte{k.Kubelet}
+	for _, c := range k.Certificates {
+		all = append(all, c.PEM)
+	}
+	for _, text := range all {
+		if c := parse(text); c != nil && (first.IsZero() || c.NotAfter.Before(first)) {
+			first = c.NotAfter
+		}
+	}
+	return first
 }
 
 // set sets a fact about a cluster. It returns false if the key is not one.
