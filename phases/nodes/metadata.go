@@ -61,7 +61,13 @@ func Ready() workflow.Phase {
 				return nil // nodes are not ready without a pod network
 			}
 			reportForeign(s)
-			err := s.WaitFor(ctx, kube.NodesReady(s.Hosts().Names()...), 0)
+			var names []string
+			for _, h := range s.Hosts().All {
+				if h.Unreachable() == nil {
+					names = append(names, h.Config.Name)
+				}
+			}
+			err := s.WaitFor(ctx, kube.NodesReady(names...), 0)
 			return workflow.WithHint(err, "see which pods do not start: kubectl get pods -A; then rerun `slipway apply` to resume")
 		},
 	}

@@ -56,8 +56,11 @@ type Node struct {
 	Cordoned bool `json:"cordoned,omitempty"`
 }
 
-// Node returns the Node of that name, or nil.
+// Node returns the Node of that name, or nil. A nil State has none.
 func (s *State) Node(name string) *Node {
+	if s == nil {
+		return nil
+	}
 	for i := range s.Nodes {
 		if s.Nodes[i].Name == name {
 			return &s.Nodes[i]

@@ -25,6 +25,11 @@ apiVersion: v1
 kind: Node
 metadata: {name: w-1}
 status: {conditions: [{type: Ready, status: "False", reason: KubeletNotReady, message: cni plugin not initialized}]}`
+	lostNode = `
+apiVersion: v1
+kind: Node
+metadata: {name: w-1}
+status: {conditions: [{type: Ready, status: Unknown, reason: NodeStatusUnknown, message: Kubelet stopped posting node status.}]}`
 	silentNode = "{apiVersion: v1, kind: Node, metadata: {name: w-1}}"
 
 	daemonSet = `
@@ -60,7 +65,7 @@ func TestConditions(t *testing.T) {
 		seen      string
 	}{
 		{"a node that waits for its network", unreadyNode, NodesReady("w-1"), false, "w-1: not Ready: KubeletNotReady: cni plugin not initialized"},
-		{"all nodes ready", readyNode, NodesReady("cp-1"), true, ""},
+		{"nodes ready", readyNode, NodesReady("cp-1"), true, ""},
 		{"one of the nodes not ready", readyNode + "\n---\n" + silentNode, NodesReady("cp-1", "w-1"), false, "w-1: its kubelet has not reported yet"},
 		{"a node that does not count", readyNode + "\n---\n" + silentNode, NodesReady("cp-1"), true, ""},
 		{"a node missing", readyNode, NodesReady("cp-1", "w-1"), false, "w-1: not registered"},
@@ -74,6 +79,16 @@ func TestConditions(t *testing.T) {
 			daemonSet + "{observedGeneration: 2, desiredNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 1}" + stuckPod,
 			DaemonSetReady("tools", "agent"), false,
 			"1 of 2 pods available; agent-x on w-1: main: ImagePullBackOff: no such image",
+		},
+		{
+			"a daemon set with a pod on a node whose kubelet no longer reports",
+			daemonSet + "{observedGeneration: 2, desiredNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 1}" + stuckPod + "\n---\n" + lostNode,
+			DaemonSetReady("tools", "agent"), true, "1 of 1 pods available",
+		},
+		{
+			"a daemon set with a pod on a node that is not ready yet",
+			daemonSet + "{observedGeneration: 2, desiredNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 1}" + stuckPod + "\n---\n" + unreadyNode,
+			DaemonSetReady("tools", "agent"), false, "1 of 2 pods available; agent-x on w-1: main: ImagePullBackOff: no such image",
 		},
 		{
 			"a daemon set that is rolled out",
@@ -181,7 +196,7 @@ func TestWaitForReportsTheLastObservation(t *testing.T) {
 	if !errors.As(err, &waited) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("error %v is no WaitError at the deadline", err)
 	}
-	if waited.Condition != "all nodes ready" || !strings.Contains(waited.Last, "cni plugin not initialized") {
+	if waited.Condition != "nodes ready" || !strings.Contains(waited.Last, "cni plugin not initialized") {
 		t.Errorf("condition %q, last %q", waited.Condition, waited.Last)
 	}
 }
