@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"strings"
 
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/workflow"
@@ -66,6 +67,8 @@ func nodesOf(hosts *workflow.Hosts) ([]node, error) {
 		}
 		nodes = append(nodes, node{addr.String(), h.Config.Name})
 	}
+	// Another order in the inventory is no change.
+	slices.SortFunc(nodes, func(a, b node) int { return strings.Compare(a.Name, b.Name) })
 	return nodes, nil
 }
 
