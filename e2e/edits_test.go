@@ -99,7 +99,7 @@ func (s *scenario) reordered(t *testing.T) string {
 // deadWorker applies while w2 does not answer: the others are changed.
 func (s *scenario) deadWorker(ctx context.Context, t *testing.T) {
 	t.Helper()
-	s.mustSSH(ctx, t, "w2", "systemd-run --quiet --on-active=45s systemctl start ssh; systemctl stop ssh.socket 2>/dev/null; systemctl stop ssh")
+	s.mustSSH(ctx, t, "w2", "systemd-run --quiet --on-active=15s --timer-property=AccuracySec=1s systemctl start ssh; systemctl stop ssh.socket 2>/dev/null; systemctl stop ssh")
 	s.mustSSH(ctx, t, "w1", "sed -i '/w2$/d' /etc/hosts")
 	r := s.slipway.run(ctx, t, s.on("apply")...)
 	s.took("apply without a worker", r.took)
