@@ -60,9 +60,13 @@ func newPlan(a *app) *cobra.Command {
 		Use:   "plan",
 		Short: "Show what apply would change",
 		Long: `Run all checks, and print what apply would change on each host and in the cluster.
-Nothing changes.`,
+Nothing changes.
+
+With --detailed-exitcode the exit code is 0 if there is nothing to change, and 12 if there
+is.`,
 		Example: `  slipway plan
-  slipway plan --hosts w-3 -o json`,
+  slipway plan --hosts w-3 -o json
+  slipway plan --detailed-exitcode`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.run(cmd.Context(), phases.Apply(), a.selection(), true)
@@ -70,6 +74,7 @@ Nothing changes.`,
 	}
 	connectionFlags(cmd)
 	selectionFlags(cmd)
+	cmd.Flags().Bool("detailed-exitcode", false, "Exit with 12 if there are changes.")
 	return cmd
 }
 
@@ -112,8 +117,11 @@ func (a *app) runOn(ctx context.Context, s *session, w workflow.Workflow, select
 	if closing := out.close(); closing != nil && err == nil {
 		return fmt.Errorf("output: %w", closing)
 	}
-	if err != nil && out.failed.Load() {
+	switch {
+	case err != nil && out.failed.Load():
 		return reported{err}
+	case err == nil && plan && a.settings.GetBool("detailed-exitcode") && out.changes.Load() > 0:
+		return reported{errChanges}
 	}
 	return err
 }

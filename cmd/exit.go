@@ -28,12 +28,16 @@ const (
 	exitBundle      = 8   // the bundle is incomplete or damaged
 	exitUnknown     = 10  // some checks are inconclusive
 	exitWarnings    = 11  // checks found only warnings
+	exitChanges     = 12  // plan --detailed-exitcode: there are changes
 	exitInterrupted = 130 // Ctrl-C
 )
 
-// errInvalidCluster is returned after "addon status" has printed which addons are
+// errInvalidCluster is returned after "addon status" or "status" has printed what is
 // not ready.
-var errInvalidCluster = errors.New("an addon is not ready")
+var errInvalidCluster = errors.New("the cluster is not ready")
+
+// errChanges is returned after "plan --detailed-exitcode" has printed changes.
+var errChanges = errors.New("there are changes")
 
 // reported is an error that was printed already.
 type reported struct{ error }
@@ -76,6 +80,8 @@ func exitCode(err error) int {
 		return exitUnknown
 	case errors.Is(err, errWarnings):
 		return exitWarnings
+	case errors.Is(err, errChanges):
+		return exitChanges
 	case errors.As(err, &failed), errors.Is(err, errInvalidCluster):
 		return exitValidation
 	case errors.As(err, &locked):

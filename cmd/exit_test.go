@@ -42,6 +42,7 @@ func TestExitCodes(t *testing.T) {
 		{"checks that found errors", inPhase(&preflight.FindingsError{}), 5},
 		{"checks that are inconclusive", reported{errUnknown}, 10},
 		{"checks that only warn", reported{errWarnings}, 11},
+		{"a plan with changes", reported{errChanges}, 12},
 		{"a probe that failed", inPhase(&validate.FailedError{}), 6},
 		{"an addon that is not ready", reported{errInvalidCluster}, 6},
 		{"a lock that another holds", inPhase(&lock.HeldError{}), 7},
@@ -70,7 +71,7 @@ func TestExitCodesAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, code := range []int{
-		exitOK, exitFailed, exitUsage, exitInventory, exitConnection, exitPreflight, exitValidation, exitLocked, exitBundle, exitInterrupted,
+		exitOK, exitFailed, exitUsage, exitInventory, exitConnection, exitPreflight, exitValidation, exitLocked, exitBundle, exitUnknown, exitWarnings, exitChanges, exitInterrupted,
 	} {
 		if !strings.Contains(string(page), "\n| "+strconv.Itoa(code)+" | ") {
 			t.Errorf("docs/exit-codes.md lacks %d", code)

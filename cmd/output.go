@@ -21,6 +21,7 @@ type output struct {
 	log      *os.File
 	html     string
 	failed   atomic.Bool
+	changes  atomic.Int64 // of the whole run
 }
 
 func (a *app) output(run string, plan bool) (*output, error) {
@@ -72,6 +73,9 @@ func runsDir() (string, error) {
 func (o *output) Event(e report.Event) {
 	if e.Kind == report.PhaseFailed || e.Kind == report.RunFinished && e.Error != "" {
 		o.failed.Store(true)
+	}
+	if e.Kind == report.RunFinished {
+		o.changes.Store(int64(e.Changes))
 	}
 	o.Sink.Event(e)
 }

@@ -30,6 +30,7 @@ func steps() []step {
 		{"validate passes", (*scenario).validate, false},
 		{"an etcd member that never started is reported", (*scenario).ghostMember, false},
 		{"a second apply changes nothing", (*scenario).applyAgain, false},
+		{"edits of a running cluster", (*scenario).edits, false},
 		{"two installers at once", (*scenario).locks, false},
 		{"addons are installed", (*scenario).addons, false},
 		{"validate passes for the data path", (*scenario).validatesDataPath, false},

@@ -18,6 +18,7 @@ func Apply() workflow.Workflow {
 	return workflow.Workflow{Name: "apply", Phases: append([]workflow.Phase{
 		// Read and check. Nothing changes before this is done on all hosts.
 		preflight.Facts(),
+		preflight.Cluster(),
 		preflight.Bundle(),
 		preflight.Preflight(),
 
@@ -35,6 +36,7 @@ func Apply() workflow.Workflow {
 		// Create the cluster.
 		controlplane.Init(),
 		nodes.Join(),
+		controlplane.Record(),
 		network.CNI(),
 		nodes.Metadata(),
 		nodes.Serving(),

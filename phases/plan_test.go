@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubetest"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/report"
@@ -51,7 +50,7 @@ hosts:
 			server.Intercept = intercept
 			fixture.Serve(server)
 			fixture.Bundle = workflowtest.NewBundle(t)
-			fixture.Facts("cp-1").Existing = []facts.Path{"/etc/kubernetes/manifests/kube-apiserver.yaml", kube.AdminConf, "/var/lib/kubelet/config.yaml"}
+			fixture.Facts("cp-1").Existing = []facts.Path{facts.APIServerManifest, facts.AdminConf, facts.CAKey, facts.KubeletConfig}
 			fixture.Host("cp-1").Put("/var/lib/kubelet/config.yaml", "maxPods: 50\n")
 			fixture.Host("cp-1").Put("/etc/kubernetes/pki/ca.crt", "the authority")
 			events := &report.Recorder{}

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"slipway.io/slipway/provision/bundle/install"
+	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/host"
@@ -48,54 +50,102 @@ func Init() workflow.Phase {
 		Manual: []string{"kubeadm init --config kubeadm.yaml    # apiVersion: kubeadm.k8s.io/v1beta4, with nodeRegistration.criSocket and localAPIEndpoint.advertiseAddress"},
 		On:     workflow.Seed,
 		Needs:  []string{"swap-off", "kernel", "hosts-file", "images", "kubelet"},
-		Done:   initialised,
-		Do:     initialise,
+		// Whether init may run depends on all hosts.
+		NeedsAll: []string{"facts"},
+		Done:     initialised,
+		Do:       initialise,
 	}
 }
 
-// initialised reports whether init has completed: the API server answers, and has
-// the objects that the last of kubeadm's phases create.
+// initialised reports whether init has completed. It never answers no for a cluster
+// that exists: a second init would destroy it.
 func initialised(ctx context.Context, s *workflow.Step) (bool, error) {
-	if !s.Facts().Exists(apiServerManifest) {
+	if !s.Facts().Joined() {
 		return false, nil
 	}
 	client, err := s.Kube(ctx)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !exists(s):
+		return false, nil // interrupted before admin.conf
+	case err != nil:
 		return false, err
 	}
-	if err := client.WaitFor(ctx, kube.APIReady(), kube.WaitOptions{Timeout: apiTimeout}); err != nil {
-		if ctx.Err() != nil {
-			return false, ctx.Err()
-		}
+	err = client.WaitFor(ctx, kube.APIReady(), kube.WaitOptions{Timeout: apiTimeout})
+	switch {
+	case ctx.Err() != nil:
+		return false, ctx.Err()
+	case err != nil && exists(s):
+		return false, workflow.WithHint(fmt.Errorf("the cluster exists, but its API server does not answer: %w", err), fmt.Sprintf(
+			"repair it, and rerun `slipway apply`: see `journalctl -u kubelet` and /var/log/pods/kube-system_* on %s", s.Target.Config.Name))
+	case err != nil:
 		return false, nil // init starts the API server
 	}
+	record, err := cluster.ReadRecord(ctx, client)
+	if record != nil {
+		return true, nil
+	}
+	if err != nil && (exists(s) || !unfinished(err)) {
+		return false, err
+	}
+	if len(joinedBefore(s)) > 0 {
+		return true, nil // of an earlier release
+	}
+	return complete(ctx, s, client)
+}
+
+// exists reports whether the hosts show that a cluster exists: kubelet has its own
+// certificate on the host of init, or other hosts have joined. Init starts the API
+// server long before.
+func exists(s *workflow.Step) bool {
+	return s.Facts().Kubernetes.Finalized || len(joinedBefore(s)) > 0
+}
+
+// joinedBefore returns the names of the other hosts that belong to a cluster.
+func joinedBefore(s *workflow.Step) []string {
+	var names []string
+	for _, h := range s.Hosts().All {
+		if h != s.Target && h.Facts() != nil && h.Facts().Joined() {
+			names = append(names, h.Config.Name)
+		}
+	}
+	return names
+}
+
+// complete reports whether a cluster without slipway's record, of an earlier
+// release or an interrupted init, has the objects that kubeadm creates last.
+func complete(ctx context.Context, s *workflow.Step, client *kube.Client) (bool, error) {
 	set := client.Clientset()
-	for _, get := range []func() error{
-		func() error {
+	lookups := []struct {
+		phase string
+		get   func() error
+	}{
+		{"", func() error {
 			_, err := set.CoreV1().Nodes().Get(ctx, s.Target.Config.Name, metav1.GetOptions{})
 			return err
-		},
-		func() error {
-			_, err := set.CoreV1().ConfigMaps("kube-system").Get(ctx, "kubeadm-config", metav1.GetOptions{})
+		}},
+		{"upload-config", func() error {
+			_, err := set.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, "kubeadm-config", metav1.GetOptions{})
 			return err
-		},
-		func() error {
-			_, err := set.CoreV1().ConfigMaps("kube-public").Get(ctx, "cluster-info", metav1.GetOptions{})
+		}},
+		{"bootstrap-token", func() error {
+			_, err := set.CoreV1().ConfigMaps(metav1.NamespacePublic).Get(ctx, "cluster-info", metav1.GetOptions{})
 			return err
-		},
-		func() error {
-			_, err := set.AppsV1().Deployments("kube-system").Get(ctx, "coredns", metav1.GetOptions{})
+		}},
+		{"addon/coredns", func() error {
+			_, err := set.AppsV1().Deployments(metav1.NamespaceSystem).Get(ctx, "coredns", metav1.GetOptions{})
 			return err
-		},
-		func() error {
-			_, err := set.AppsV1().DaemonSets("kube-system").Get(ctx, "kube-proxy", metav1.GetOptions{})
+		}},
+		// The last object of kube-proxy.
+		{"addon/kube-proxy", func() error {
+			_, err := set.RbacV1().RoleBindings(metav1.NamespaceSystem).Get(ctx, "kube-proxy", metav1.GetOptions{})
 			return err
-		},
-	} {
-		if err := get(); unfinished(err) {
+		}},
+	}
+	for _, l := range lookups {
+		if kubeadm.Skips(s.Cluster(), l.phase) {
+			continue
+		}
+		if err := l.get(); unfinished(err) {
 			return false, nil
 		} else if err != nil {
 			return false, err
@@ -112,6 +162,9 @@ func unfinished(err error) bool {
 }
 
 func initialise(ctx context.Context, s *workflow.Step) error {
+	if err := onlyCluster(s); err != nil {
+		return err
+	}
 	s.CreatesCluster()
 	ip, err := s.Target.NodeIP()
 	if err != nil {
@@ -126,12 +179,33 @@ func initialise(ctx context.Context, s *workflow.Step) error {
 	}
 	_, err = systemd.Run(ctx, s, systemd.Unit{
 		Name:    "kubeadm-init",
-		Argv:    []string{install.BinDir + "/kubeadm", "init", "--config", initFile, "--ignore-preflight-errors", resumable},
+		Argv:    []string{install.BinDir + "/kubeadm", "init", "--config", initFile, "--skip-token-print", "--ignore-preflight-errors", resumable},
 		Output:  s.Output(),
 		Timeout: initTimeout,
 	})
 	if err != nil {
 		return workflow.WithHint(err, fmt.Sprintf("see `journalctl -u kubelet` on %s, fix the problem and rerun `slipway apply` to resume", s.Target.Config.Name))
+	}
+	if err := writeRecord(ctx, s); !errors.Is(err, host.ErrPlanned) {
+		return err
+	}
+	return nil // the plan lists the unit
+}
+
+// onlyCluster returns an error unless it is known that no other host belongs to a
+// cluster.
+func onlyCluster(s *workflow.Step) error {
+	for _, h := range s.Hosts().All {
+		if h.Facts() == nil {
+			return workflow.WithHint(
+				fmt.Errorf("%s was not read, and may belong to a cluster: kubeadm init could create a second one", h.Config.Name),
+				"make the host reachable, or remove it from the inventory")
+		}
+	}
+	if names := joinedBefore(s); len(names) > 0 {
+		return workflow.WithHint(
+			fmt.Errorf("%s already belong to a cluster: kubeadm init would create a second one", strings.Join(names, ", ")),
+			"add the control plane of that cluster to the inventory, or remove them from it: slipway reset --hosts "+strings.Join(names, ","))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -15,65 +16,120 @@ import (
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
 
-const one = "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n"
+const one = "hosts:\n  - {name: cp-1, address: 192.0.2.11, roles: [control-plane]}\n"
 
 // finished is what kubeadm init leaves in the cluster, by API path.
 var finished = map[string]string{
-	"/api/v1/nodes/cp-1": "apiVersion: v1\nkind: Node\nmetadata: {name: cp-1}\n",
-	"/api/v1/namespaces/kube-system/configmaps/kubeadm-config":   "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: kubeadm-config, namespace: kube-system}\n",
-	"/api/v1/namespaces/kube-public/configmaps/cluster-info":     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cluster-info, namespace: kube-public}\n",
-	"/apis/apps/v1/namespaces/kube-system/deployments/coredns":   "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: coredns, namespace: kube-system}\n",
-	"/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy": "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: kube-proxy, namespace: kube-system}\n",
+	"/api/v1/nodes/cp-1": "{apiVersion: v1, kind: Node, metadata: {name: cp-1}, status: {addresses: [{type: InternalIP, address: 192.0.2.11}]}}",
+	"/api/v1/namespaces/kube-system/configmaps/kubeadm-config":                          "{apiVersion: v1, kind: ConfigMap, metadata: {name: kubeadm-config, namespace: kube-system}}",
+	"/api/v1/namespaces/kube-public/configmaps/cluster-info":                            "{apiVersion: v1, kind: ConfigMap, metadata: {name: cluster-info, namespace: kube-public}}",
+	"/apis/apps/v1/namespaces/kube-system/deployments/coredns":                          "{apiVersion: apps/v1, kind: Deployment, metadata: {name: coredns, namespace: kube-system}}",
+	"/apis/rbac.authorization.k8s.io/v1/namespaces/kube-system/rolebindings/kube-proxy": "{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: kube-proxy, namespace: kube-system}}",
 }
 
-// begun is a fixture whose init was interrupted, with an API server that has all
-// objects but the given one.
-func begun(t *testing.T, leftOut string) (*workflowtest.Fixture, *hosttest.Fake, *kubetest.Server) {
-	t.Helper()
-	fixture, server := workflowtest.New(t, one), kubetest.New(t)
+const record = "{apiVersion: v1, kind: ConfigMap, metadata: {name: slipway, namespace: kube-system}, data: {record.yaml: \"fixed: {podSubnet: 10.244.0.0/16}\"}}"
+
+// answering lets the server answer /readyz, and the others with intercept, if any.
+func answering(server *kubetest.Server, intercept func(http.ResponseWriter, *http.Request) bool) {
 	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Path != "/readyz" {
-			return false
+		if r.URL.Path == "/readyz" {
+			_, _ = w.Write([]byte("ok"))
+			return true
 		}
-		_, _ = w.Write([]byte("ok"))
-		return true
+		return intercept != nil && intercept(w, r)
 	}
-	for path, object := range finished {
-		if path != leftOut {
-			server.Put(object)
-		}
+}
+
+// begun is a fixture whose init has begun, with an API server that has the given
+// objects.
+func begun(t *testing.T, inventory string, objects ...string) (*workflowtest.Fixture, *hosttest.Fake, *kubetest.Server) {
+	t.Helper()
+	fixture, server := workflowtest.New(t, inventory), kubetest.NewInMemory(t)
+	answering(server, nil)
+	for _, object := range objects {
+		server.Put(object)
 	}
-	fixture.Facts("cp-1").Existing = []facts.Path{apiServerManifest, kube.AdminConf}
+	fixture.Facts("cp-1").Existing = []facts.Path{facts.APIServerManifest, facts.AdminConf, facts.CAKey, facts.EtcdMember}
 	fixture.Serve(server)
 	return fixture, fixture.Host("cp-1"), server
 }
 
+// allBut returns the objects of a complete init without those at a path.
+func allBut(path string) []string {
+	var objects []string
+	for at, object := range finished {
+		if at != path {
+			objects = append(objects, object)
+		}
+	}
+	return objects
+}
+
+func refuses(status int, reason, message string) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, _ *http.Request) bool {
+		kubetest.Refuse(w, status, reason, message)
+		return true
+	}
+}
+
 func expectInit(fake *hosttest.Fake) *hosttest.Expectation {
 	return fake.ExpectUnitTimeout("kubeadm-init", 900,
-		"/usr/local/bin/kubeadm", "init", "--config", "/etc/kubernetes/slipway/init.yaml", "--ignore-preflight-errors", resumable)
+		"/usr/local/bin/kubeadm", "init", "--config", "/etc/kubernetes/slipway/init.yaml", "--skip-token-print", "--ignore-preflight-errors", resumable)
 }
 
 func TestInitRunsOnANewHost(t *testing.T) {
 	t.Parallel()
-	fixture := workflowtest.New(t, one)
+	fixture, server := workflowtest.New(t, one), kubetest.New(t)
 	fake := fixture.Host("cp-1")
+	fixture.Serve(server) // kubeadm creates admin.conf
 	expectInit(fake).Returns("[init] Using Kubernetes version\n")
 	fixture.MustApply(Init())
 	document, ok := fake.File("/etc/kubernetes/slipway/init.yaml")
 	if !ok || document.Mode.Perm() != 0o600 || !strings.Contains(string(document.Content), "advertiseAddress: 192.0.2.11\n") {
 		t.Errorf("the configuration is %v\n%s", document.Mode, document.Content)
 	}
+	if written := server.Get("/api/v1/namespaces/kube-system/configmaps/slipway"); written == nil {
+		t.Error("the last act of init is not slipway's record")
+	}
 }
 
 func TestInitDoesNotRunOnAnExistingCluster(t *testing.T) {
 	t.Parallel()
-	fixture, _, server := begun(t, "")
-	fixture.MustApply(Init())
-	if got := fixture.Changes(); len(got) > 0 {
-		t.Errorf("changes %v", got)
+	noProxy := one + "kubernetes: {clusterConfiguration: {proxy: {disabled: true}, dns: {disabled: true}}}\n"
+	skipping := one + "kubernetes: {initConfiguration: {skipPhases: [addon]}}\n"
+	const proxy, dns = "/apis/rbac.authorization.k8s.io/v1/namespaces/kube-system/rolebindings/kube-proxy", "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
+	var bare []string
+	for path, object := range finished {
+		if path != proxy && path != dns {
+			bare = append(bare, object)
+		}
 	}
-	if got := server.Requests(); len(got) > 0 {
-		t.Errorf("the probe wrote: %v", got)
+	tests := []struct {
+		name, inventory string
+		objects         []string
+		joined          bool
+	}{
+		{"of an earlier release", one, allBut(""), false},
+		{"with slipway's record, and without kube-proxy", one, []string{record}, false},
+		{"without kube-proxy and CoreDNS, as the inventory says", noProxy, bare, false},
+		{"whose addons the inventory skips", skipping, bare, false},
+		{"of an earlier release, with workers, and without kube-proxy", one + "  - {name: w-1, address: 192.0.2.21}\n", bare, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fixture, _, server := begun(t, test.inventory, test.objects...)
+			if test.joined {
+				fixture.Facts("w-1").Existing = []facts.Path{facts.KubeletConf}
+			}
+			fixture.MustApply(Init())
+			if got := fixture.Changes(); len(got) > 0 {
+				t.Errorf("changes %v", got)
+			}
+			if got := server.Requests(); len(got) > 0 {
+				t.Errorf("the probe wrote: %v", got)
+			}
+		})
 	}
 }
 
@@ -82,49 +138,105 @@ func TestInitResumesAfterAnInterruption(t *testing.T) {
 	for path := range finished {
 		t.Run("without "+path, func(t *testing.T) {
 			t.Parallel()
-			fixture, fake, _ := begun(t, path)
+			fixture, fake, _ := begun(t, one, allBut(path)...)
 			expectInit(fake)
 			fixture.MustApply(Init())
 		})
 	}
 	t.Run("before its kubeconfig", func(t *testing.T) {
 		t.Parallel()
-		fixture, fake, _ := begun(t, "")
+		fixture, fake, server := begun(t, one)
 		fake.Remove(kube.AdminConf)
-		expectInit(fake)
+		expectInit(fake).Then(func() { fixture.Serve(server) })
 		fixture.MustApply(Init())
 	})
 	t.Run("before the administrator had permissions", func(t *testing.T) {
 		t.Parallel()
-		fixture, fake, server := begun(t, "")
-		ready := server.Intercept
-		server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
-			if ready(w, r) {
-				return true
-			}
-			kubetest.Refuse(w, http.StatusForbidden, "Forbidden", "no permissions")
-			return true
-		}
-		expectInit(fake)
+		fixture, fake, server := begun(t, one)
+		answering(server, refuses(http.StatusForbidden, "Forbidden", "no permissions"))
+		expectInit(fake).Then(func() { answering(server, nil) })
 		fixture.MustApply(Init())
+	})
+	t.Run("before the API server answered", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			fixture, fake, server := begun(t, one)
+			server.Intercept = refuses(http.StatusServiceUnavailable, "ServiceUnavailable", "starting")
+			expectInit(fake).Then(func() { answering(server, nil) })
+			fixture.MustApply(Init())
+		})
 	})
 }
 
-// Init does not repair a broken API server.
-func TestInitDoesNotRunIfTheProbeFails(t *testing.T) {
+// An outage needs a repair, and never a second init.
+func TestInitDoesNotRunIfTheClusterDoesNotAnswer(t *testing.T) {
 	t.Parallel()
-	fixture, _, server := begun(t, "")
-	ready := server.Intercept
-	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
-		if ready(w, r) {
+	tests := []struct {
+		name      string
+		prepare   func(*workflowtest.Fixture)
+		intercept func(http.ResponseWriter, *http.Request) bool
+		want      string
+	}{
+		{"the API server is down, and a worker has joined", func(f *workflowtest.Fixture) {
+			f.Facts("w-1").Existing = []facts.Path{facts.KubeletConf}
+		}, refuses(http.StatusServiceUnavailable, "ServiceUnavailable", "down"), "the cluster exists, but its API server does not answer"},
+		{"the API server is down, and kubelet has its own certificate", func(f *workflowtest.Fixture) {
+			f.Facts("cp-1").Kubernetes.Finalized = true
+		}, refuses(http.StatusServiceUnavailable, "ServiceUnavailable", "down"), "the cluster exists, but its API server does not answer"},
+		{"the administrator is refused, and kubelet has its own certificate", func(f *workflowtest.Fixture) {
+			f.Facts("cp-1").Kubernetes.Finalized = true
+		}, func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path == "/readyz" {
+				_, _ = w.Write([]byte("ok"))
+				return true
+			}
+			kubetest.Refuse(w, http.StatusUnauthorized, "Unauthorized", "who are you")
 			return true
+		}, "who are you"},
+		{"etcd has failed", func(*workflowtest.Fixture) {}, func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path == "/readyz" {
+				_, _ = w.Write([]byte("ok"))
+				return true
+			}
+			kubetest.Refuse(w, http.StatusInternalServerError, "InternalError", "etcd is on fire")
+			return true
+		}, "etcd is on fire"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				fixture, _, server := begun(t, one+"  - {name: w-1, address: 192.0.2.21}\n")
+				server.Intercept = test.intercept
+				test.prepare(fixture)
+				if err := fixture.Apply(Init()); err == nil || !strings.Contains(err.Error(), test.want) {
+					t.Errorf("got %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestInitNeverCreatesASecondCluster(t *testing.T) {
+	t.Parallel()
+	const two = one + "  - {name: w-1, address: 192.0.2.21}\n"
+	t.Run("a worker belongs to a cluster", func(t *testing.T) {
+		t.Parallel()
+		fixture := workflowtest.New(t, two)
+		fixture.Facts("w-1").Existing = []facts.Path{facts.KubeletConf}
+		err := fixture.Apply(Init())
+		if err == nil || !strings.Contains(err.Error(), "w-1 already belong") || !strings.Contains(workflow.Hint(err), "slipway reset --hosts w-1") {
+			t.Errorf("got %v, hint %q", err, workflow.Hint(err))
 		}
-		kubetest.Refuse(w, http.StatusInternalServerError, "InternalError", "etcd is on fire")
-		return true
-	}
-	if err := fixture.Apply(Init()); err == nil || !strings.Contains(err.Error(), "etcd is on fire") {
-		t.Errorf("got %v", err)
-	}
+	})
+	t.Run("a host was not read", func(t *testing.T) {
+		t.Parallel()
+		fixture := workflowtest.New(t, two)
+		fixture.Hosts.All[1].SetFacts(nil)
+		if err := fixture.Apply(Init()); err == nil || !strings.Contains(err.Error(), "w-1 was not read") {
+			t.Errorf("got %v", err)
+		}
+	})
 }
 
 func TestAFailedInitHasAHint(t *testing.T) {

@@ -1,12 +1,15 @@
 package hostprep
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
@@ -149,6 +152,32 @@ func TestEveryHostResolvesEveryNode(t *testing.T) {
 	fixture.MustApply(HostsFile())
 	if again := fixture.Changes(); len(again) > 0 {
 		t.Errorf("a second run changes %v", again)
+	}
+}
+
+func TestAnUnreachableHostKeepsTheAddressOfItsNode(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		state *cluster.State
+		want  string
+	}{
+		"that has joined":     {&cluster.State{Nodes: []cluster.Node{{Name: "w-1", Addresses: []string{"192.0.2.99"}}}}, "192.0.2.11 cp-1\n192.0.2.99 w-1\n"},
+		"that has not joined": {&cluster.State{}, "192.0.2.11 cp-1\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fixture := workflowtest.New(t, two)
+			fixture.Host("cp-1").Put("/etc/hosts", "")
+			fixture.Hosts.All[1].SetFacts(nil)
+			fixture.Hosts.All[1].SetUnreachable(host.ErrUnreachable)
+			fixture.Hosts.SetState(test.state)
+			if err := fixture.Apply(HostsFile()); !errors.Is(err, host.ErrUnreachable) {
+				t.Errorf("the run ends with %v", err)
+			}
+			if got, _ := fixture.Host("cp-1").File("/etc/hosts"); !strings.Contains(string(got.Content), "slipway\n"+test.want+"# slipway lab end") {
+				t.Errorf("got %s", got.Content)
+			}
+		})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"strings"
 
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/workflow"
@@ -28,13 +29,9 @@ func HostsFile() workflow.Phase {
 		// The addresses of all nodes are facts.
 		NeedsAll: []string{"facts"},
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			var nodes []node
-			for _, m := range s.Hosts().All {
-				addr, err := m.NodeIP()
-				if err != nil {
-					return err
-				}
-				nodes = append(nodes, node{addr.String(), m.Config.Name})
+			nodes, err := nodesOf(s.Hosts())
+			if err != nil {
+				return err
 			}
 			block, err := templates.Render("hostprep/hosts-block.tmpl", struct {
 				Cluster string
@@ -51,6 +48,28 @@ func HostsFile() workflow.Phase {
 			return err
 		},
 	}
+}
+
+// nodesOf returns the addresses of the hosts. An unreachable host keeps the address
+// of its Node, and has no line before it has one.
+func nodesOf(hosts *workflow.Hosts) ([]node, error) {
+	var nodes []node
+	for _, h := range hosts.All {
+		if h.Unreachable() != nil {
+			if joined := hosts.State().Node(h.Config.Name); joined != nil && len(joined.Addresses) > 0 {
+				nodes = append(nodes, node{joined.Addresses[0], joined.Name})
+			}
+			continue
+		}
+		addr, err := h.NodeIP()
+		if err != nil {
+			return nil, err
+		}
+		nodes = append(nodes, node{addr.String(), h.Config.Name})
+	}
+	// Another order in the inventory is no change.
+	slices.SortFunc(nodes, func(a, b node) int { return strings.Compare(a.Name, b.Name) })
+	return nodes, nil
 }
 
 // withBlock puts the block first and removes earlier versions of it. The first

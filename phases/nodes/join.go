@@ -13,6 +13,7 @@ import (
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/host/systemd"
 	"slipway.io/slipway/provision/workflow"
 )
@@ -58,8 +59,11 @@ func Join() workflow.Phase {
 // joined reports whether the host's kubelet has the cluster's credentials and runs,
 // and the cluster has a Node for it.
 func joined(ctx context.Context, s *workflow.Step) (bool, error) {
-	if !s.Facts().Exists("/etc/kubernetes/kubelet.conf") {
+	if !s.Facts().Exists(facts.KubeletConf) {
 		return false, nil
+	}
+	if node := s.Facts().Kubernetes.NodeName(); node != "" && node != s.Target.Config.Name {
+		return false, fmt.Errorf("the kubelet of this host is node %s: a join would take over its identity", node)
 	}
 	running := host.Cmd{Argv: []string{"systemctl", "is-active", "--quiet", service}}
 	if _, err := s.Query(ctx, running); err != nil {

@@ -2,6 +2,7 @@ package nodes
 
 import (
 	"context"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -47,9 +48,10 @@ func Metadata() workflow.Phase {
 // Ready waits until every node is ready.
 func Ready() workflow.Phase {
 	return workflow.Phase{
-		Name:     "nodes-ready",
-		Title:    "wait for every node to be ready",
-		Why:      "After a successful run the cluster accepts workloads.",
+		Name:  "nodes-ready",
+		Title: "wait for every node to be ready",
+		Why: "After a successful run the cluster accepts workloads. Nodes without a host in the inventory are reported, and not " +
+			"waited for: nobody may ever start them again.",
 		Manual:   []string{"kubectl wait --for=condition=Ready nodes --all --timeout=5m"},
 		On:       workflow.Seed,
 		Needs:    []string{"cni"},
@@ -58,8 +60,30 @@ func Ready() workflow.Phase {
 			if s.Cluster().Network.CNI.Name == config.CNINone {
 				return nil // nodes are not ready without a pod network
 			}
-			err := s.WaitFor(ctx, kube.AllNodesReady(s.Hosts().Names()...), 0)
+			reportForeign(s)
+			var names []string
+			for _, h := range s.Hosts().All {
+				if h.Unreachable() == nil {
+					names = append(names, h.Config.Name)
+				}
+			}
+			err := s.WaitFor(ctx, kube.NodesReady(names...), 0)
 			return workflow.WithHint(err, "see which pods do not start: kubectl get pods -A; then rerun `slipway apply` to resume")
 		},
+	}
+}
+
+// reportForeign notes the Nodes that had no host in the inventory when the run
+// started. Only a person knows whether they are gone for good.
+func reportForeign(s *workflow.Step) {
+	state := s.Hosts().State()
+	if state == nil {
+		return
+	}
+	for _, node := range state.Nodes {
+		if slices.Contains(s.Hosts().Names(), node.Name) {
+			continue
+		}
+		s.Note("node %s is not in the inventory; if its host is gone for good: kubectl delete node %s", node.Name, node.Name)
 	}
 }

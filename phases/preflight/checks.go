@@ -3,7 +3,7 @@ package preflight
 import (
 	"slices"
 
-	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/probe/netprobe"
@@ -39,10 +39,8 @@ type checkContext struct {
 	matrix     *netprobe.Matrix
 	unmeasured string
 	measureErr error
-	// members are those of etcd on etcdHost; none before the installation.
-	etcdHost   string
-	members    []kube.EtcdMember
-	membersErr error
+	// state is that of the cluster on the hosts.
+	state *cluster.State
 }
 
 // reachable are the hosts whose facts are known.
@@ -69,6 +67,7 @@ func Checks() []Check {
 		kernelChecks(),
 		runtimeChecks(),
 		kubeadmChecks(),
+		identityChecks(),
 		networkChecks(),
 		hostsChecks(),
 		etcdChecks(),

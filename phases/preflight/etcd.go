@@ -1,13 +1,9 @@
 package preflight
 
 import (
-	"context"
 	"fmt"
 	"slices"
 
-	"slipway.io/slipway/provision/cluster/kube"
-	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/report/check"
 )
 
@@ -27,23 +23,15 @@ func etcdChecks() []Check {
 	}}
 }
 
-// readEtcd reads the members of the etcd on the first control plane that has
-// one.
-func (cc *checkContext) readEtcd(ctx context.Context) {
-	for _, h := range cc.reachable() {
-		if h.Config.Has(config.RoleControlPlane) && h.Facts().Exists(facts.EtcdMember) && installed(h.Facts()) {
-			cc.etcdHost = h.Config.Name
-			cc.members, cc.membersErr = kube.EtcdMembers(ctx, h.Conn)
-			return
-		}
-	}
-}
-
 func ghostMember(cc *checkContext) []check.Finding {
-	if cc.membersErr != nil {
+	state := cc.state
+	if state == nil {
+		return nil
+	}
+	if state.MembersErr != nil {
 		return []check.Finding{{
-			Host: cc.etcdHost, Severity: check.Unknown,
-			Evidence: cc.membersErr.Error(), Fix: "check that etcd runs: ctr -n k8s.io containers list | grep etcd",
+			Host: state.MembersOf, Severity: check.Unknown,
+			Evidence: state.MembersErr.Error(), Fix: "check that etcd runs: ctr -n k8s.io containers list | grep etcd",
 		}}
 	}
 	var planes []string
@@ -51,9 +39,9 @@ func ghostMember(cc *checkContext) []check.Finding {
 		planes = append(planes, h.Name)
 	}
 	var found []check.Finding
-	for _, m := range cc.members {
+	for _, m := range state.Members {
 		f := check.Finding{
-			Host: cc.etcdHost,
+			Host: state.MembersOf,
 			Fix:  fmt.Sprintf("if its host is gone permanently: etcdctl member remove %x", m.ID),
 		}
 		switch {

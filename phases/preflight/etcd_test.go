@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
@@ -31,7 +32,7 @@ func TestGhostMember(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			fixture := workflowtest.New(t, two)
-			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "none", etcdHost: "cp-1", members: test.members, membersErr: test.err}
+			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "none", state: &cluster.State{MembersOf: "cp-1", Members: test.members, MembersErr: test.err}}
 			report := cc.report(Selection{Only: []string{"ghost-member"}})
 			complete(t, report)
 			if diff := cmp.Diff(test.want, told(report)); diff != "" {

@@ -202,7 +202,7 @@ func hostFaults(t *testing.T) map[string][]fault {
 			{"one that ends soon", "", certificate(t, 29*24*time.Hour+time.Hour), warn, "in 29 days", "kubeadm certs renew all"},
 			{"one that lasts", "", certificate(t, 31*24*time.Hour), nil, "", ""},
 			{"one that cannot be read", "", func(f *facts.Facts) {
-				f.Software.Certificates = []facts.Certificate{{Path: "/x.crt", PEM: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})}}
+				f.Kubernetes.Certificates = []facts.Certificate{{Path: "/x.crt", PEM: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})}}
 			}, unknown, "/x.crt", "check-expiration"},
 		},
 		"firewall": {
@@ -304,7 +304,7 @@ func certificate(t *testing.T, left time.Duration) func(*facts.Facts) {
 		t.Fatal(err)
 	}
 	return func(f *facts.Facts) {
-		f.Software.Certificates = []facts.Certificate{{
+		f.Kubernetes.Certificates = []facts.Certificate{{
 			Path: "/etc/kubernetes/pki/apiserver.crt", PEM: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		}}
 	}
@@ -354,7 +354,8 @@ func TestOrdinaryHostsHaveNoFindings(t *testing.T) {
 func TestEachCheckHasAFault(t *testing.T) {
 	t.Parallel()
 	fires := map[string]bool{
-		"ghost-member":   true,                    // etcd_test.go
+		"ghost-member":     true,                                               // etcd_test.go
+		"cluster-identity": true, "fixed-fields": true, "version-change": true, // identity_test.go
 		"control-planes": true, "even-etcd": true, // hosts_test.go
 	}
 	for name := range hostFaults(t) {

@@ -158,7 +158,7 @@ const renewBefore = 30 * 24 * time.Hour
 
 func certExpiry(_ config.Host, f *facts.Facts) []check.Finding {
 	var found []check.Finding
-	for _, c := range f.Software.Certificates {
+	for _, c := range f.Kubernetes.Certificates {
 		block, _ := pem.Decode(c.PEM)
 		if block == nil {
 			continue

@@ -2,10 +2,12 @@ package preflight
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/probe/netprobe"
 	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow"
@@ -66,11 +68,10 @@ func preflightWith(probe prober) workflow.Phase {
 			"slipway explain CHECK",
 		},
 		On:       workflow.Localhost,
-		NeedsAll: []string{"facts", "bundle"},
+		NeedsAll: []string{"facts", "bundle", "cluster"},
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			cc := &checkContext{cluster: s.Cluster(), hosts: hostsRead(s.Hosts()), probe: probe, version: s.Bundle().Manifest().Kubernetes}
-			cc.readEtcd(ctx)
+			cc := &checkContext{cluster: s.Cluster(), hosts: hostsRead(s.Hosts()), probe: probe, version: s.Bundle().Manifest().Kubernetes, state: s.Hosts().State()}
 			if slices.ContainsFunc(cc.reachable(), func(h *workflow.Host) bool { return !installed(h.Facts()) }) {
 				cc.measure(ctx, Selection{})
 			} else {
@@ -102,7 +103,7 @@ func (cc *checkContext) verdict(s *workflow.Step, report *check.Report) error {
 			}
 		}
 	}
-	errs := report.Findings(check.Error)
+	errs := slices.DeleteFunc(report.Findings(check.Error), cc.dispensable)
 	if len(errs) == 0 {
 		return nil
 	}
@@ -114,4 +115,16 @@ func (cc *checkContext) verdict(s *workflow.Step, report *check.Report) error {
 		}
 	}
 	return workflow.WithHint(found, "nothing has been changed on any host")
+}
+
+// dispensable reports whether a finding says no more than that a host is
+// unreachable, and the others can be changed without it: the cluster exists and
+// answers. The run leaves the host out, and fails in the end.
+func (cc *checkContext) dispensable(f check.Finding) bool {
+	if cc.state == nil || !cc.state.Exists || cc.state.Silent != nil {
+		return false
+	}
+	return slices.ContainsFunc(cc.hosts.All, func(h *workflow.Host) bool {
+		return h.Config.Name == f.Host && h != cc.hosts.Seed() && errors.Is(h.Unreachable(), host.ErrUnreachable)
+	})
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/probe/netprobe"
@@ -136,6 +138,42 @@ func TestPreflightRefusesAHostThatIsUnreachable(t *testing.T) {
 	}
 	if notes := fixture.Notes(); notes != nil {
 		t.Errorf("the checks that could not run there are listed: %q", notes)
+	}
+}
+
+func TestAnUnreachableWorkerDoesNotHoldUpACluster(t *testing.T) {
+	t.Parallel()
+	running := &cluster.State{Exists: true, Version: config.DefaultKubernetesVersion}
+	tests := []struct {
+		name    string
+		host    int
+		cause   error
+		state   *cluster.State
+		refused bool
+	}{
+		{"a worker of a cluster that answers", 1, host.ErrUnreachable, running, false},
+		{"a worker before the first apply", 1, host.ErrUnreachable, &cluster.State{}, true},
+		{"a worker of a cluster that is silent", 1, host.ErrUnreachable, &cluster.State{Exists: true, Silent: errors.New("refused")}, true},
+		{"the seed", 0, host.ErrUnreachable, running, true},
+		{"a worker that refuses the key", 1, host.ErrAuth, running, true},
+		{"a worker with another host key", 1, &host.HostKeyError{Changed: true}, running, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fixture := workflowtest.New(t, two)
+			fixture.Bundle = workflowtest.NewBundle(t)
+			state := *test.state
+			state.Fixed = cluster.FixedOf(fixture.Cluster)
+			fixture.Hosts.SetState(&state)
+			fixture.Hosts.All[test.host].SetFacts(nil)
+			fixture.Hosts.All[test.host].SetUnreachable(fmt.Errorf("connect: %w", test.cause))
+			err := fixture.Apply(preflightWith(noPackets))
+			var found *FindingsError
+			if errors.As(err, &found) != test.refused || !errors.Is(err, test.cause) {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/probe/netprobe"
 	"slipway.io/slipway/provision/report/check"
@@ -102,7 +103,9 @@ func Run(ctx context.Context, cluster *config.Cluster, hosts *workflow.Hosts, o 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	cc.readEtcd(ctx)
+	cc.state = observe(ctx, cc.hosts, func(ctx context.Context) (*kube.Client, error) {
+		return cc.hosts.Connect(ctx, kube.Options{DryRun: true})
+	})
 	if o.NoPairs {
 		cc.unmeasured = "skipped with --no-pairs"
 	} else {

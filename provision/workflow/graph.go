@@ -21,23 +21,31 @@ type task struct {
 // String is "phase host".
 func (t *task) String() string { return strings.TrimSpace(t.phase.Name + " " + t.host.name()) }
 
-// build returns the graph of the workflow's tasks.
-func (r *Run) build(w Workflow) ([]*task, error) {
+// build returns the graph of the workflow's tasks, in the order of the phases. The
+// observed tasks have run: places may select hosts by what they observed.
+func (r *Run) build(w Workflow, observed []*task) ([]*task, error) {
 	if err := r.Selection.Check(w, r.Hosts.Names()); err != nil {
 		return nil, err
 	}
-	var tasks []*task
+	tasks := slices.Clone(observed)
 	byPhase := map[string][]*task{}
+	for _, t := range observed {
+		byPhase[t.phase.Name] = append(byPhase[t.phase.Name], t)
+	}
+	earlier := map[string]bool{}
 	for _, phase := range w.Phases {
-		if _, twice := byPhase[phase.Name]; twice {
+		if earlier[phase.Name] {
 			return nil, fmt.Errorf("workflow %s: two phases are called %s", w.Name, phase.Name)
 		}
 		for _, name := range slices.Concat(phase.Needs, phase.NeedsAll) {
-			if _, earlier := byPhase[name]; !earlier {
+			if !earlier[name] {
 				return nil, fmt.Errorf("workflow %s: phase %s needs %s, which is not an earlier phase", w.Name, phase.Name, name)
 			}
 		}
-		byPhase[phase.Name] = nil // known even if it runs on no host
+		earlier[phase.Name] = true
+		if len(byPhase[phase.Name]) > 0 {
+			continue // observed
+		}
 		for _, h := range phase.On.Hosts(r.Hosts) {
 			t := &task{phase: phase, host: h, done: make(chan struct{})}
 			if err := t.link(byPhase); err != nil {
@@ -53,6 +61,16 @@ func (r *Run) build(w Workflow) ([]*task, error) {
 		return nil, fmt.Errorf("workflow %s: %w", w.Name, err)
 	}
 	return tasks, nil
+}
+
+// observing returns the tasks that come before the first one that changes
+// something.
+func observing(tasks []*task) []*task {
+	first := slices.IndexFunc(tasks, func(t *task) bool { return !t.phase.ReadOnly })
+	if first < 0 {
+		return tasks
+	}
+	return tasks[:first]
 }
 
 // link adds what the task needs, of the tasks of earlier phases.

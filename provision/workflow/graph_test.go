@@ -138,5 +138,5 @@ func TestABulkPhaseThatFailsOnTheSeedStopsNoOtherHost(t *testing.T) {
 
 func graphOf(hosts *Hosts, w Workflow) ([]*task, error) {
 	r, _ := runOf(hosts)
-	return r.build(w)
+	return r.build(w, nil)
 }

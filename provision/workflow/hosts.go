@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 
+	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
@@ -85,9 +86,27 @@ func (h *Host) NodeIP() (netip.Addr, error) {
 		"set nodeIP for this host in the inventory")
 }
 
-// Hosts are all hosts of a run, in the order of the inventory.
+// Hosts are all hosts of a run, in the order of the inventory, and what the run
+// has observed of the cluster on them.
 type Hosts struct {
 	All []*Host
+
+	state atomic.Pointer[cluster.State]
+}
+
+// State is what the run observed of the cluster; nil until it is read.
+func (h *Hosts) State() *cluster.State { return h.state.Load() }
+
+// SetState is for the phase that reads it.
+func (h *Hosts) SetState(s *cluster.State) { h.state.Store(s) }
+
+// Observed returns the hosts as package cluster compares them.
+func (h *Hosts) Observed() []cluster.Host {
+	observed := make([]cluster.Host, 0, len(h.All))
+	for _, host := range h.All {
+		observed = append(observed, cluster.Host{Name: host.Config.Name, ControlPlane: host.isControlPlane(), Facts: host.Facts()})
+	}
+	return observed
 }
 
 // Names returns the names of all hosts.
@@ -110,14 +129,12 @@ func (h *Hosts) Where(selects func(*Host) bool) []*Host {
 	return selected
 }
 
-// Seed returns the control plane on which the cluster starts, and through which
-// slipway uses it: the first one of the inventory. Nothing else decides this.
-// It is nil if there is no control plane.
+// Seed returns the control plane that has the cluster, or on which it starts: see
+// cluster.Seed. It is nil if there is no control plane. Until the facts of the
+// hosts are read, it is the first control plane of the inventory.
 func (h *Hosts) Seed() *Host {
-	for _, host := range h.All {
-		if host.isControlPlane() {
-			return host
-		}
+	if seed := cluster.Seed(h.Observed()); seed >= 0 {
+		return h.All[seed]
 	}
 	return nil
 }

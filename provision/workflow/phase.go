@@ -31,8 +31,8 @@ type Phase struct {
 	// does not run on this host, as a phase of workers on a control plane, is met.
 	Needs []string
 	// NeedsAll names earlier phases that must succeed first on every host on
-	// which they run. It is a barrier: use it only if the phase depends on all of
-	// them.
+	// which they run, but for unreachable hosts. It is a barrier: use it only if
+	// the phase depends on all of them.
 	NeedsAll []string
 	// Roll makes hosts take turns: the phases with the same Roll run on one batch
 	// of hosts after another. Nil: hosts do not wait for each other.

@@ -77,7 +77,7 @@ var errInterrupted = errors.New("interrupted")
 // task that failed, and the error of each unreachable host that no phase has
 // reported.
 func (r *Run) Do(ctx context.Context, w Workflow) error {
-	tasks, err := r.build(w)
+	tasks, err := r.build(w, nil)
 	if err != nil {
 		return err
 	}
@@ -91,25 +91,11 @@ func (r *Run) Do(ctx context.Context, w Workflow) error {
 	work, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	r.stop = stop
-	slots := make(chan struct{}, max(r.Parallel, 1))
-	var all sync.WaitGroup
-	var changes int
-	var failures []error
-	for _, t := range tasks {
-		all.Go(func() {
-			defer close(t.done)
-			count, err := r.task(work, t, slots)
-			t.err = err
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			changes += count
-			var failed *PhaseError
-			if errors.As(err, &failed) {
-				failures = append(failures, err)
-			}
-		})
-	}
-	all.Wait()
+	observed := observing(tasks)
+	changes, failures := r.start(work, observed)
+	tasks, err = r.build(w, observed)
+	more, others := r.start(work, tasks[len(observed):])
+	changes, failures = changes+more, append(append(failures, err), others...)
 	if work.Err() != nil {
 		failures = append(failures, context.Cause(work))
 	}
@@ -121,6 +107,29 @@ func (r *Run) Do(ctx context.Context, w Workflow) error {
 	}
 	r.emit(finished)
 	return err
+}
+
+// start runs the tasks, each as soon as those that it needs are done, and waits
+// for all of them. It returns their changes and failures.
+func (r *Run) start(ctx context.Context, tasks []*task) (changes int, failures []error) {
+	slots := make(chan struct{}, max(r.Parallel, 1))
+	var all sync.WaitGroup
+	for _, t := range tasks {
+		all.Go(func() {
+			defer close(t.done)
+			count, err := r.task(ctx, t, slots)
+			t.err = err
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			changes += count
+			var failed *PhaseError
+			if errors.As(err, &failed) {
+				failures = append(failures, err)
+			}
+		})
+	}
+	all.Wait()
+	return changes, failures
 }
 
 // task waits for what t needs, and runs it.

@@ -70,7 +70,7 @@ func TestARunOnSomeHostsReadsOnlyHostsThatMatter(t *testing.T) {
 			tasks, err := r.build(Workflow{Phases: []Phase{
 				facts, preflight, lock, nothing("kernel", EachHost, "lock"), hostsFile,
 				nothing("init", Seed, "kernel", "hosts-file"), nothing("join", Workers, "kernel", "init"),
-			}})
+			}}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -17,10 +17,19 @@ type skippedError struct {
 
 func (e *skippedError) Error() string { return e.reason }
 
-// worksWithout reports whether a need that did not succeed does not matter: on
-// an unreachable host, an Offline phase needs nothing.
+// worksWithout reports whether a need that did not succeed does not matter: an
+// unreachable host does not hold up the others, and on the host itself an Offline
+// phase needs nothing. A phase that cannot do without a host refuses to run. Only a
+// roll stops: it must not take down another host beside one that is down.
 func (t *task) worksWithout(need *task) bool {
-	return t.phase.Offline && need.host == t.host && t.host.Unreachable() != nil
+	if need.host.Unreachable() == nil {
+		return false
+	}
+	if need.host == t.host {
+		return t.phase.Offline
+	}
+	inRoll := t.turn != nil && need.turn != nil && t.turn.roll == need.turn.roll
+	return !need.phase.On.Once() && !inRoll
 }
 
 // reason is why t cannot run after need, which did not succeed.

@@ -175,5 +175,20 @@ fi
 for certificate in /etc/kubernetes/pki/*.crt /etc/kubernetes/pki/etcd/*.crt; do
 	[ -e "$certificate" ] && fact certificate "$certificate $(base64 -w 0 "$certificate")"
 done
+
+# The cluster of this host: the certificate of kubelet, without the key that follows
+# it in the same file, and the images of the control plane's pods.
+conf=/etc/kubernetes/kubelet.conf
+client=/var/lib/kubelet/pki/kubelet-client-current.pem
+if [ -r "$client" ]; then
+	fact kubeletCertificate "$(sed -n '/-BEGIN CERTIFICATE-/,/-END CERTIFICATE-/p' "$client" | base64 -w 0)"
+else
+	fact kubeletCertificate "$(awk '$1 == "client-certificate-data:" { print $2; exit }' "$conf" 2>/dev/null)"
+fi
+grep -qs kubelet-client-current "$conf" && fact kubeletFinalized yes
+fact kubeletServer "$(awk '$1 == "server:" { print $2; exit }' "$conf" 2>/dev/null)"
+for pod in etcd kube-apiserver kube-controller-manager kube-scheduler; do
+	fact staticPod "$(awk -v pod="$pod" '$1 == "image:" { print pod " " $2; exit }' "/etc/kubernetes/manifests/$pod.yaml" 2>/dev/null)"
+done
 grep -Eqsr '^[[:space:]]*(devnode|protocol|property)' /etc/multipath.conf /etc/multipath/conf.d && fact multipathBlacklist yes
 exit 0

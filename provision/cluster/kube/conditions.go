@@ -55,10 +55,9 @@ func NodeRegistered(name string) Condition {
 	}
 }
 
-// AllNodesReady: all registered Nodes are ready, at least one is registered, and
-// the named ones are.
-func AllNodesReady(names ...string) Condition {
-	return Condition{Name: "all nodes ready", Check: func(ctx context.Context, c *Client) (bool, string, error) {
+// NodesReady: the named Nodes are registered and ready. Other Nodes do not count.
+func NodesReady(names ...string) Condition {
+	return Condition{Name: "nodes ready", Check: func(ctx context.Context, c *Client) (bool, string, error) {
 		nodes, err := c.clientset.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return false, "", err
@@ -67,6 +66,9 @@ func AllNodesReady(names ...string) Condition {
 		var problems []string
 		for i := range nodes.Items {
 			node := &nodes.Items[i]
+			if !slices.Contains(names, node.Name) {
+				continue
+			}
 			missing = slices.DeleteFunc(missing, func(name string) bool { return name == node.Name })
 			if ready, why := NodeIsReady(node); !ready {
 				problems = append(problems, node.Name+": "+why)
@@ -74,9 +76,6 @@ func AllNodesReady(names ...string) Condition {
 		}
 		for _, name := range missing {
 			problems = append(problems, name+": not registered")
-		}
-		if len(nodes.Items) == 0 && len(problems) == 0 {
-			problems = []string{"no node is registered"}
 		}
 		return len(problems) == 0, strings.Join(problems, "; "), nil
 	}}

@@ -25,6 +25,11 @@ apiVersion: v1
 kind: Node
 metadata: {name: w-1}
 status: {conditions: [{type: Ready, status: "False", reason: KubeletNotReady, message: cni plugin not initialized}]}`
+	lostNode = `
+apiVersion: v1
+kind: Node
+metadata: {name: w-1}
+status: {conditions: [{type: Ready, status: Unknown, reason: NodeStatusUnknown, message: Kubelet stopped posting node status.}]}`
 	silentNode = "{apiVersion: v1, kind: Node, metadata: {name: w-1}}"
 
 	daemonSet = `
@@ -59,10 +64,11 @@ func TestConditions(t *testing.T) {
 		done      bool
 		seen      string
 	}{
-		{"a node that waits for its network", unreadyNode, AllNodesReady("w-1"), false, "w-1: not Ready: KubeletNotReady: cni plugin not initialized"},
-		{"all nodes ready", readyNode, AllNodesReady("cp-1"), true, ""},
-		{"one of the nodes not ready", readyNode + "\n---\n" + silentNode, AllNodesReady(), false, "w-1: its kubelet has not reported yet"},
-		{"a node missing", readyNode, AllNodesReady("cp-1", "w-1"), false, "w-1: not registered"},
+		{"a node that waits for its network", unreadyNode, NodesReady("w-1"), false, "w-1: not Ready: KubeletNotReady: cni plugin not initialized"},
+		{"nodes ready", readyNode, NodesReady("cp-1"), true, ""},
+		{"one of the nodes not ready", readyNode + "\n---\n" + silentNode, NodesReady("cp-1", "w-1"), false, "w-1: its kubelet has not reported yet"},
+		{"a node that does not count", readyNode + "\n---\n" + silentNode, NodesReady("cp-1"), true, ""},
+		{"a node missing", readyNode, NodesReady("cp-1", "w-1"), false, "w-1: not registered"},
 		{
 			"a daemon set that is complete",
 			daemonSet + "{observedGeneration: 2, desiredNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 2}",
@@ -73,6 +79,16 @@ func TestConditions(t *testing.T) {
 			daemonSet + "{observedGeneration: 2, desiredNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 1}" + stuckPod,
 			DaemonSetReady("tools", "agent"), false,
 			"1 of 2 pods available; agent-x on w-1: main: ImagePullBackOff: no such image",
+		},
+		{
+			"a daemon set with a pod on a node whose kubelet no longer reports",
+			daemonSet + "{observedGeneration: 2, desiredNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 1}" + stuckPod + "\n---\n" + lostNode,
+			DaemonSetReady("tools", "agent"), true, "1 of 1 pods available",
+		},
+		{
+			"a daemon set with a pod on a node that is not ready yet",
+			daemonSet + "{observedGeneration: 2, desiredNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 1}" + stuckPod + "\n---\n" + unreadyNode,
+			DaemonSetReady("tools", "agent"), false, "1 of 2 pods available; agent-x on w-1: main: ImagePullBackOff: no such image",
 		},
 		{
 			"a daemon set that is rolled out",
@@ -175,12 +191,12 @@ func TestWaitForReportsTheLastObservation(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	server.Put(unreadyNode)
-	err := testClient(t, server).WaitFor(t.Context(), AllNodesReady("w-1"), WaitOptions{Timeout: 3 * time.Second})
+	err := testClient(t, server).WaitFor(t.Context(), NodesReady("w-1"), WaitOptions{Timeout: 3 * time.Second})
 	var waited *WaitError
 	if !errors.As(err, &waited) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("error %v is no WaitError at the deadline", err)
 	}
-	if waited.Condition != "all nodes ready" || !strings.Contains(waited.Last, "cni plugin not initialized") {
+	if waited.Condition != "nodes ready" || !strings.Contains(waited.Last, "cni plugin not initialized") {
 		t.Errorf("condition %q, last %q", waited.Condition, waited.Last)
 	}
 }
@@ -196,7 +212,7 @@ func TestWaitForOutlastsALostConnection(t *testing.T) {
 		}
 		return false
 	}
-	if err := testClient(t, server).WaitFor(t.Context(), AllNodesReady("cp-1"), WaitOptions{Interval: time.Millisecond}); err != nil {
+	if err := testClient(t, server).WaitFor(t.Context(), NodesReady("cp-1"), WaitOptions{Interval: time.Millisecond}); err != nil {
 		t.Error(err)
 	}
 }
@@ -205,7 +221,7 @@ func TestWaitForEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	err := testClient(t, server).WaitFor(ctx, AllNodesReady("w-1"), WaitOptions{Progress: func(string) { cancel() }})
+	err := testClient(t, server).WaitFor(ctx, NodesReady("w-1"), WaitOptions{Progress: func(string) { cancel() }})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want context.Canceled", err)
 	}

@@ -44,7 +44,8 @@ func PodGone(namespace, name string, uid types.UID) Condition {
 }
 
 // DaemonSetReady: the current revision of the DaemonSet is available on each node
-// that it is scheduled to, at least one.
+// that it is scheduled to, at least one. Nodes whose kubelet no longer reports do
+// not count: nobody may ever start them again.
 func DaemonSetReady(namespace, name string) Condition {
 	what := fmt.Sprintf("daemon set %s/%s", namespace, name)
 	return Condition{Name: what + " ready", Check: func(ctx context.Context, c *Client) (bool, string, error) {
@@ -60,15 +61,53 @@ func DaemonSetReady(namespace, name string) Condition {
 			return false, "its controller has not observed it yet", nil
 		}
 		wanted := status.DesiredNumberScheduled
+		if status.NumberAvailable < wanted {
+			lost, err := c.lostPods(ctx, namespace, set.Spec.Selector)
+			if err != nil {
+				return false, "", err
+			}
+			wanted -= lost
+		}
 		seen := fmt.Sprintf("%d of %d pods available", status.NumberAvailable, wanted)
 		if status.UpdatedNumberScheduled < wanted {
 			seen += fmt.Sprintf(", %d of them up to date", status.UpdatedNumberScheduled)
 		}
-		if wanted > 0 && status.UpdatedNumberScheduled == wanted && status.NumberAvailable == wanted {
+		if wanted > 0 && status.UpdatedNumberScheduled >= wanted && status.NumberAvailable >= wanted {
 			return true, seen, nil
 		}
 		return false, seen + c.unreadyPods(ctx, namespace, set.Spec.Selector), nil
 	}}
+}
+
+// lostPods counts the unready pods on nodes whose kubelet no longer reports: the
+// condition Ready is Unknown, which the node controller sets.
+func (c *Client) lostPods(ctx context.Context, namespace string, selector *metav1.LabelSelector) (int32, error) {
+	nodes, err := c.clientset.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return 0, err
+	}
+	silent := map[string]bool{}
+	for _, node := range nodes.Items {
+		for _, condition := range node.Status.Conditions {
+			if condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionUnknown {
+				silent[node.Name] = true
+			}
+		}
+	}
+	if len(silent) == 0 {
+		return 0, nil
+	}
+	pods, err := c.clientset.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(selector)})
+	if err != nil {
+		return 0, err
+	}
+	lost := int32(0)
+	for i := range pods.Items {
+		if ready, _ := PodIsReady(&pods.Items[i]); !ready && silent[pods.Items[i].Spec.NodeName] {
+			lost++
+		}
+	}
+	return lost, nil
 }
 
 // DeploymentReady: all replicas of the Deployment's current revision are

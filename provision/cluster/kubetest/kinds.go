@@ -33,6 +33,8 @@ func builtin() []kind {
 		{"networking.k8s.io", "v1", "ingresses", "Ingress", true},
 		{"networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", true},
 		{"storage.k8s.io", "v1", "storageclasses", "StorageClass", false},
+		{"rbac.authorization.k8s.io", "v1", "roles", "Role", true},
+		{"rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", true},
 		{"rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", false},
 		{"rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", false},
 		{"apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", false},

@@ -67,8 +67,9 @@ type Facts struct {
 	MaxSessions int
 	// ActiveUnits are the active systemd units, of those that checks need.
 	ActiveUnits []string
-	// Software is what is installed already.
-	Software Software
+	// Software is what is installed already, Kubernetes what there is of a cluster.
+	Software   Software
+	Kubernetes Kubernetes
 }
 
 // OS is the distribution, from /etc/os-release.

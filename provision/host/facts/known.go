@@ -10,9 +10,11 @@ type Path string
 
 // The paths that templates/facts/facts.sh tests.
 const (
-	AdminConf          Path = "/etc/kubernetes/admin.conf"
-	KubeletConf        Path = "/etc/kubernetes/kubelet.conf"
-	APIServerManifest  Path = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+	AdminConf         Path = "/etc/kubernetes/admin.conf"
+	KubeletConf       Path = "/etc/kubernetes/kubelet.conf"
+	APIServerManifest Path = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+	// CAKey is the key of the cluster's CA. Control planes have it.
+	CAKey              Path = "/etc/kubernetes/pki/ca.key"
 	KubeletConfig      Path = "/var/lib/kubelet/config.yaml"
 	EtcdMember         Path = "/var/lib/etcd/member"
 	Journal            Path = "/var/lib/slipway/journal"
@@ -25,7 +27,7 @@ const (
 )
 
 var knownPaths = []Path{
-	AdminConf, KubeletConf, APIServerManifest, KubeletConfig, EtcdMember, Journal, KernelModules, InitiatorName,
+	AdminConf, KubeletConf, APIServerManifest, CAKey, KubeletConfig, EtcdMember, Journal, KernelModules, InitiatorName,
 	ResolvedConfig, SystemdInContainer, FlannelConflist, CalicoConflist,
 }
 

@@ -118,7 +118,7 @@ func (f *Facts) set(key, value string) (err error) {
 	case "maxSessions":
 		f.MaxSessions, err = strconv.Atoi(value)
 	default:
-		if f.Software.set(key, value, words) {
+		if f.Software.set(key, value, words) || f.Kubernetes.set(key, words) {
 			return nil
 		}
 		err = f.setFields(key, words)

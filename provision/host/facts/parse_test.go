@@ -93,13 +93,20 @@ func TestParse(t *testing.T) {
 			"software",
 			"kubelet\tKubernetes v1.36.4\ncontainerd\tcontainerd github.com/containerd/containerd 1.6.20~ds1 abc\ncontainerdFile\t2\n" +
 				"containerdConfig\tversion = 3\ncontainerdConfig\t  x = 'a\tb'\npackage\tcontainerd 1.6.20~ds1\npackage\tkubelet 1.36.4-1.1 held\n" +
-				"unfinished\tnfs-common\npackageLock\tapt-get (pid 7)\nproxy\thttp_proxy=http://p:3128\nproxy\tNO_PROXY=\"a,b\"\ncertificate\t/a.crt YWJj\nmultipathBlacklist\tyes\n",
+				"unfinished\tnfs-common\npackageLock\tapt-get (pid 7)\nproxy\thttp_proxy=http://p:3128\nproxy\tNO_PROXY=\"a,b\"\nmultipathBlacklist\tyes\n",
 			Facts{Software: Software{
 				Kubelet: "v1.36.4", Containerd: "1.6.20~ds1", ContainerdFileVersion: "2", ContainerdConfig: "version = 3\n  x = 'a\tb'\n",
 				Packages:     []Package{{"containerd", "1.6.20~ds1", false}, {"kubelet", "1.36.4-1.1", true}},
 				Unfinished:   []string{"nfs-common"},
 				PackageLocks: []string{"apt-get (pid 7)"}, Proxy: map[string]string{"http_proxy": "http://p:3128", "no_proxy": "a,b"},
-				Certificates: []Certificate{{"/a.crt", []byte("abc")}}, MultipathBlacklist: true,
+				MultipathBlacklist: true,
+			}},
+		},
+		{
+			"a cluster", "certificate\t/a.crt YWJj\nkubeletCertificate\tYWJj\nkubeletFinalized\tyes\nkubeletServer\thttps://192.0.2.1:6443\nstaticPod\tetcd registry.k8s.io/etcd:3.6.5-0\n",
+			Facts{Kubernetes: Kubernetes{
+				Certificates: []Certificate{{"/a.crt", []byte("abc")}}, Kubelet: []byte("abc"), Finalized: true, Server: "https://192.0.2.1:6443",
+				StaticPods: map[string]string{"etcd": "registry.k8s.io/etcd:3.6.5-0"},
 			}},
 		},
 		{"unknown lines: of a newer script, of a login message", "Welcome!\n\nfuture\tx y z\nfuture\t\n", Facts{}},

@@ -1,9 +1,6 @@
 package facts
 
-import (
-	"encoding/base64"
-	"strings"
-)
+import "strings"
 
 // Software is the installed software that matters to a cluster.
 type Software struct {
@@ -25,8 +22,6 @@ type Software struct {
 	PackageLocks []string
 	// Proxy holds the proxy variables of services and logins, by name in lower case.
 	Proxy map[string]string
-	// Certificates are the certificates in /etc/kubernetes/pki.
-	Certificates []Certificate
 	// MultipathBlacklist: multipathd's configuration selects devices.
 	MultipathBlacklist bool
 }
@@ -36,12 +31,6 @@ type Package struct {
 	Name, Version string
 	// Held: the package manager does not upgrade it.
 	Held bool
-}
-
-// Certificate is a certificate file of kubeadm.
-type Certificate struct {
-	Path string
-	PEM  []byte
 }
 
 // set sets a fact about software. It returns false if the key is not one.
@@ -67,10 +56,6 @@ func (s *Software) set(key, value string, words []string) bool {
 			s.Proxy = map[string]string{}
 		}
 		s.Proxy[strings.ToLower(name)] = strings.Trim(setting, `"'`)
-	case key == "certificate" && len(words) == 2:
-		if content, err := base64.StdEncoding.DecodeString(words[1]); err == nil {
-			s.Certificates = append(s.Certificates, Certificate{Path: words[0], PEM: content})
-		}
 	case key == "multipathBlacklist":
 		s.MultipathBlacklist = true
 	default:

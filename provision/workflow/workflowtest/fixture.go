@@ -4,6 +4,7 @@ package workflowtest
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -87,10 +88,30 @@ func (b *Fixture) Facts(name string) *facts.Facts {
 	return nil
 }
 
-// Serve gives the first control plane the kubeconfig of an API server.
+// Serve gives the first control plane the kubeconfig of an API server. A server
+// in memory is dialed through the host.
 func (b *Fixture) Serve(server *kubetest.Server) {
-	first := b.Hosts.Seed().Config.Name
-	b.fakes[first].Put(kube.AdminConf, string(server.Kubeconfig("")))
+	first := b.fakes[b.Hosts.Seed().Config.Name]
+	first.Put(kube.AdminConf, string(server.Kubeconfig("")))
+	if server.Dial == nil {
+		return
+	}
+	for _, h := range b.Hosts.All {
+		if h.Config.Name == first.String() {
+			h.Conn = dialing{first, server.Dial}
+		}
+	}
+}
+
+// dialing is a fake that opens connections.
+type dialing struct {
+	*fakeHost
+	dial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// DialContext opens a connection to the server, whatever the address.
+func (d dialing) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	return d.dial(ctx, network, addr)
 }
 
 // Apply runs one phase on its hosts, as if the phases that it needs had

@@ -1,0 +1,126 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"slipway.io/slipway/phases"
+	"slipway.io/slipway/phases/status"
+	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/report"
+)
+
+func newStatus(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show the state of the cluster and what differs from the inventory",
+		Long: `Show what exists on the hosts and in the cluster: nodes, versions, etcd members, the days
+until the first certificate of each host expires, and what differs from the inventory.
+It reads only.
+
+The exit code is 4 if a host is unreachable, and 6 if a node is not ready or the API
+server of an existing cluster does not answer.`,
+		Example: `  slipway status
+  slipway status -o json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := a.open()
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			return a.query(cmd.Context(), s, phases.Status(a.showStatus))
+		},
+	}
+	connectionFlags(cmd)
+	return cmd
+}
+
+func (a *app) showStatus(s status.Status) error {
+	if a.json() {
+		return errors.Join(a.printJSON(s), unhealthy(s))
+	}
+	fmt.Fprintln(a.out, summary(s))
+	var rows []report.Row
+	for _, h := range s.Hosts {
+		rows = append(rows, hostRow(s, h))
+	}
+	for _, node := range s.Foreign {
+		row := nodeRow(&node)
+		rows = append(rows, report.Row{Status: report.StatusWarning, Cells: []string{node.Name, "", row, node.Version, "", "not in the inventory"}})
+	}
+	err := report.Table(a.out, []string{"HOST", "ROLES", "NODE", "KUBELET", "CERTIFICATES", "NOTE"}, rows)
+	for _, m := range s.Etcd {
+		name := m.Name
+		if name == "" {
+			name = "(never started)"
+		}
+		fmt.Fprintf(a.out, "etcd member %s  %s  %s\n", m.ID, name, strings.Join(m.PeerURLs, ", "))
+	}
+	for _, d := range s.Differences {
+		fmt.Fprintln(a.out, "differs: "+d)
+	}
+	return errors.Join(err, unhealthy(s))
+}
+
+// summary is the first line of the status.
+func summary(s status.Status) string {
+	switch {
+	case !s.Exists:
+		return s.Cluster + ": no cluster yet; create it with `slipway apply`"
+	case s.API != "":
+		return s.Cluster + ": the API server does not answer: " + s.API
+	case !s.Complete:
+		return fmt.Sprintf("%s: Kubernetes %s, without slipway's record; run `slipway apply` to complete it", s.Cluster, s.Version)
+	default:
+		return fmt.Sprintf("%s: Kubernetes %s, pod network %s, pods %s, services %s", s.Cluster, s.Version, s.Fixed.PodNetwork, s.Fixed.PodSubnet, s.Fixed.ServiceSubnet)
+	}
+}
+
+func hostRow(s status.Status, h status.Host) report.Row {
+	roles := make([]string, 0, len(h.Roles))
+	for _, role := range h.Roles {
+		roles = append(roles, string(role))
+	}
+	row := report.Row{Status: report.StatusOK, Cells: []string{h.Name, strings.Join(roles, ","), nodeRow(h.Node), h.Kubelet, "", ""}}
+	if h.CertificateDays != nil {
+		row.Cells[4] = fmt.Sprintf("%d days", *h.CertificateDays)
+	}
+	switch {
+	case h.Unreachable != "":
+		row.Status, row.Cells[5] = report.StatusFailed, strings.TrimPrefix(h.Unreachable, h.Name+": ")
+	case h.Node != nil && !h.Node.Ready:
+		row.Status, row.Cells[5] = report.StatusFailed, h.Node.Why
+	case h.Node == nil && s.Exists:
+		row.Status = report.StatusWarning
+	}
+	return row
+}
+
+func nodeRow(node *cluster.Node) string {
+	switch {
+	case node == nil:
+		return "-"
+	case !node.Ready:
+		return "not ready"
+	case node.Cordoned:
+		return "ready, cordoned"
+	default:
+		return "ready"
+	}
+}
+
+// unhealthy is the error of a cluster that does not work.
+func unhealthy(s status.Status) error {
+	bad := s.Exists && s.API != ""
+	for _, h := range s.Hosts {
+		bad = bad || h.Node != nil && !h.Node.Ready
+	}
+	if bad {
+		return reported{errInvalidCluster}
+	}
+	return nil
+}

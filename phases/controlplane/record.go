@@ -1,0 +1,58 @@
+package controlplane
+
+import (
+	"context"
+	"maps"
+
+	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/workflow"
+)
+
+// Record keeps slipway's record in the cluster up to date.
+func Record() workflow.Phase {
+	return workflow.Phase{
+		Name:  "record",
+		Title: "update slipway's record in the cluster",
+		Why: "The record says that the cluster is complete, which fields cannot change, and which machine each node is. Every " +
+			"later run compares hosts and inventory with it.",
+		Manual:   []string{"kubectl -n kube-system get configmap slipway -o yaml"},
+		On:       workflow.Seed,
+		NeedsAll: []string{"kubeadm-init", "join"},
+		Do:       writeRecord,
+	}
+}
+
+// writeRecord adds the hosts that have a Node to the record, and creates the record
+// of a cluster that has none.
+func writeRecord(ctx context.Context, s *workflow.Step) error {
+	client, err := s.Kube(ctx)
+	if err != nil {
+		return err
+	}
+	before, err := cluster.ReadRecord(ctx, client)
+	if err != nil {
+		return err
+	}
+	state := &cluster.State{}
+	if err := state.Read(ctx, client); err != nil {
+		return err
+	}
+	after := cluster.Record{Fixed: cluster.FixedOf(s.Cluster()), Hosts: map[string]cluster.RecordedHost{}}
+	if before != nil {
+		after.Fixed = before.Fixed
+		maps.Copy(after.Hosts, before.Hosts)
+	}
+	for _, h := range s.Hosts().All {
+		if node := state.Node(h.Config.Name); node != nil && h.Facts() != nil && len(node.Addresses) > 0 {
+			after.Hosts[node.Name] = cluster.RecordedHost{MachineID: h.Facts().MachineID, Address: node.Addresses[0]}
+		}
+	}
+	if before != nil && before.Equal(after) {
+		return nil
+	}
+	if err := cluster.WriteRecord(ctx, client, after); err != nil {
+		return err
+	}
+	s.Changed("update slipway's record in configmap kube-system/slipway")
+	return nil
+}

@@ -1,0 +1,57 @@
+package preflight
+
+import (
+	"context"
+	"time"
+
+	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/workflow"
+)
+
+// apiTimeout bounds the reads from an API server that does not answer.
+const apiTimeout = 10 * time.Second
+
+// Cluster reads the state of the cluster: Nodes, etcd, the fields that cannot
+// change. Without a cluster there is nothing to read. A silent API server is part of
+// the state, and no failure.
+func Cluster() workflow.Phase {
+	return workflow.Phase{
+		Name:     "cluster",
+		Title:    "read the state of the cluster",
+		Why:      "What may change follows from the cluster that exists on the hosts, not from the order of the inventory.",
+		Manual:   []string{"kubectl get nodes -o wide; kubectl -n kube-system get configmap kubeadm-config slipway -o yaml"},
+		On:       workflow.Localhost,
+		NeedsAll: []string{"facts"},
+		ReadOnly: true,
+		Do: func(ctx context.Context, s *workflow.Step) error {
+			s.Hosts().SetState(observe(ctx, s.Hosts(), s.Kube))
+			return ctx.Err()
+		},
+	}
+}
+
+// observe reads the state of the cluster on hosts whose facts are known.
+func observe(ctx context.Context, hosts *workflow.Hosts, connect func(context.Context) (*kube.Client, error)) *cluster.State {
+	state := &cluster.State{}
+	joined := hosts.Where(func(h *workflow.Host) bool { return h.Facts() != nil && h.Facts().Joined() })
+	if len(joined) == 0 {
+		return state
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	state.Exists = true
+	client, err := connect(ctx)
+	if err == nil {
+		err = state.Read(ctx, client)
+	}
+	state.Silent = err
+	for _, h := range joined {
+		if h.Facts().Member() && installed(h.Facts()) {
+			state.MembersOf = h.Config.Name
+			state.Members, state.MembersErr = kube.EtcdMembers(ctx, h.Conn)
+			break
+		}
+	}
+	return state
+}

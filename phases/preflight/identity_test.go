@@ -1,0 +1,71 @@
+package preflight
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+func TestIdentityChecks(t *testing.T) {
+	t.Parallel()
+	running := func(f *workflowtest.Fixture) *cluster.State {
+		return &cluster.State{Exists: true, Version: f.Cluster.Kubernetes.Version, Fixed: cluster.FixedOf(f.Cluster)}
+	}
+	tests := []struct {
+		name          string
+		prepare       func(f *workflowtest.Fixture) *cluster.State
+		want          []string
+		evidence, fix string
+	}{
+		{"no cluster", func(*workflowtest.Fixture) *cluster.State { return nil }, nil, "", ""},
+		{"a cluster as the inventory describes it", running, nil, "", ""},
+		{"an API server that does not answer", func(*workflowtest.Fixture) *cluster.State { return &cluster.State{Exists: true} }, nil, "", ""},
+		{"a worker without its control plane", func(f *workflowtest.Fixture) *cluster.State {
+			f.Facts("w-1").Existing = []facts.Path{facts.KubeletConf, facts.Journal}
+			return nil
+		}, []string{"cluster-identity w-1 error"}, "no control plane of the inventory has the data", "slipway reset --hosts w-1"},
+		{"another installation, which leftovers reports", func(f *workflowtest.Fixture) *cluster.State {
+			f.Facts("w-1").Existing = []facts.Path{facts.KubeletConf}
+			return nil
+		}, nil, "", ""},
+		{"another pod subnet", func(f *workflowtest.Fixture) *cluster.State {
+			state := running(f)
+			state.Fixed.PodSubnet = "10.1.0.0/16"
+			return state
+		}, []string{"fixed-fields  error"}, "network.podSubnet is 10.1.0.0/16 in the cluster", "set network.podSubnet back to 10.1.0.0/16"},
+		{"an endpoint that the cluster does not have", func(f *workflowtest.Fixture) *cluster.State {
+			state := running(f)
+			f.Cluster.ControlPlane.Endpoint = "api.example"
+			return state
+		}, []string{"fixed-fields  error"}, "controlPlane.endpoint is none in the cluster", "remove controlPlane.endpoint"},
+		{"another version", func(f *workflowtest.Fixture) *cluster.State {
+			state := running(f)
+			state.Version = "v1.35.8"
+			return state
+		}, []string{"version-change  error"}, "the cluster runs v1.35.8", "set kubernetes.version: v1.35.8"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fixture := workflowtest.New(t, two)
+			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "none", state: test.prepare(fixture)}
+			report := cc.report(Selection{Only: []string{"cluster-identity", "fixed-fields", "version-change"}})
+			complete(t, report)
+			if diff := cmp.Diff(test.want, told(report)); diff != "" {
+				t.Fatal(diff)
+			}
+			for _, c := range report.Checks {
+				for _, f := range c.Findings {
+					if !strings.Contains(f.Evidence, test.evidence) || !strings.Contains(f.Fix, test.fix) {
+						t.Errorf("got %+v", f)
+					}
+				}
+			}
+		})
+	}
+}

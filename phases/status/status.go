@@ -1,0 +1,147 @@
+// Package status shows what a cluster is: its hosts, Nodes, versions, etcd members
+// and certificates, and what differs from the inventory.
+package status
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/workflow"
+)
+
+// Status is the state of a cluster, as `slipway status -o json` shows it.
+type Status struct {
+	// Cluster is the name in the inventory.
+	Cluster string `json:"cluster"`
+	// Exists: at least one host belongs to a cluster. Complete: kubeadm init has
+	// completed, by slipway's record.
+	Exists   bool `json:"exists"`
+	Complete bool `json:"complete"`
+	// API is why the API server does not answer; empty if it does.
+	API string `json:"apiError,omitempty"`
+	// Version is that of the control plane: "v1.36.4".
+	Version string `json:"version,omitempty"`
+	// Fixed are the fields that cannot change.
+	Fixed cluster.Fixed `json:"fixed"`
+	Hosts []Host        `json:"hosts"`
+	// Foreign are the Nodes without a host in the inventory.
+	Foreign []cluster.Node `json:"foreignNodes,omitempty"`
+	Etcd    []Member       `json:"etcdMembers,omitempty"`
+	// Differences say what differs from the inventory, a sentence each.
+	Differences []string `json:"differences,omitempty"`
+}
+
+// Host is a host of the inventory.
+type Host struct {
+	Name    string        `json:"name"`
+	Address string        `json:"address"`
+	Roles   []config.Role `json:"roles"`
+	// Unreachable is why slipway cannot read it; empty if it can.
+	Unreachable string `json:"unreachable,omitempty"`
+	// Kubelet and Containerd are the versions of the installed programs.
+	Kubelet    string `json:"kubelet,omitempty"`
+	Containerd string `json:"containerd,omitempty"`
+	// StaticPods are the images of the control plane's pods, by component.
+	StaticPods map[string]string `json:"staticPods,omitempty"`
+	// CertificateDays are the whole days until the first certificate of the host
+	// expires: those of kubeadm, and the client certificate of kubelet. Absent
+	// without certificates.
+	CertificateDays *int `json:"certificateDays,omitempty"`
+	// Node is its Node; absent if it has not joined, or the API is silent.
+	Node *cluster.Node `json:"node,omitempty"`
+}
+
+// Member is a member of etcd.
+type Member struct {
+	// Name is empty until the member has started for the first time. ID is in hex,
+	// as etcdctl takes it.
+	Name     string   `json:"name"`
+	ID       string   `json:"id"`
+	PeerURLs []string `json:"peerURLs"`
+}
+
+// Phase shows the state that earlier phases have read. It fails with the errors of
+// unreachable hosts.
+func Phase(show func(Status) error) workflow.Phase {
+	return workflow.Phase{
+		Name:     "status",
+		Title:    "show the state of the cluster",
+		Why:      "Shows what exists, and what differs from the inventory.",
+		Manual:   []string{"kubectl get nodes -o wide", "kubeadm certs check-expiration"},
+		On:       workflow.Localhost,
+		NeedsAll: []string{"cluster"},
+		ReadOnly: true,
+		Do: func(_ context.Context, s *workflow.Step) error {
+			return show(of(s.Cluster(), s.Hosts(), time.Now()))
+		},
+	}
+}
+
+// of compares what was observed with the inventory.
+func of(inventory *config.Cluster, hosts *workflow.Hosts, now time.Time) Status {
+	state := hosts.State()
+	status := Status{
+		Cluster: inventory.Metadata.Name, Exists: state.Exists, Complete: state.Record != nil,
+		Version: state.Version, Fixed: state.Fixed,
+	}
+	if state.Silent != nil {
+		status.API = state.Silent.Error()
+	}
+	for _, h := range hosts.All {
+		status.Hosts = append(status.Hosts, hostOf(h, state, now))
+	}
+	for _, node := range state.Nodes {
+		if !slices.Contains(hosts.Names(), node.Name) {
+			status.Foreign = append(status.Foreign, node)
+		}
+	}
+	for _, m := range state.Members {
+		status.Etcd = append(status.Etcd, Member{m.Name, fmt.Sprintf("%x", m.ID), m.PeerURLs})
+	}
+	status.Differences = differences(inventory, hosts, status)
+	return status
+}
+
+func hostOf(h *workflow.Host, state *cluster.State, now time.Time) Host {
+	shown := Host{Name: h.Config.Name, Address: h.Config.Address, Roles: h.Config.Roles, Node: state.Node(h.Config.Name)}
+	if err := h.Unreachable(); err != nil {
+		shown.Unreachable = err.Error()
+	}
+	if f := h.Facts(); f != nil {
+		shown.Kubelet, shown.Containerd, shown.StaticPods = f.Software.Kubelet, f.Software.Containerd, f.Kubernetes.StaticPods
+		if expiry := f.Kubernetes.Expiry(); !expiry.IsZero() {
+			days := int(expiry.Sub(now).Hours() / 24)
+			shown.CertificateDays = &days
+		}
+	}
+	return shown
+}
+
+// differences lists what a person has to decide or what apply would change.
+func differences(inventory *config.Cluster, hosts *workflow.Hosts, status Status) []string {
+	var all []string
+	for _, c := range cluster.Conflicts(hosts.Observed()) {
+		all = append(all, c.Host+": "+c.Problem)
+	}
+	if status.Version != "" {
+		if status.Version != inventory.Kubernetes.Version {
+			all = append(all, fmt.Sprintf("the cluster runs %s, the inventory sets %s", status.Version, inventory.Kubernetes.Version))
+		}
+		for _, d := range status.Fixed.Differences(cluster.FixedOf(inventory)) {
+			all = append(all, fmt.Sprintf("%s is %q in the cluster, and %q in the inventory", d.Field, d.Have, d.Want))
+		}
+		for _, h := range status.Hosts {
+			if h.Node == nil && h.Unreachable == "" {
+				all = append(all, h.Name+" has not joined")
+			}
+		}
+	}
+	for _, node := range status.Foreign {
+		all = append(all, fmt.Sprintf("node %s is not in the inventory", node.Name))
+	}
+	return all
+}

@@ -1,0 +1,88 @@
+package status
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+const inventory = `
+hosts:
+  - {name: cp-1, address: 192.0.2.11, roles: [control-plane]}
+  - {name: w-1, address: 192.0.2.21}
+`
+
+// shown returns the status of the fixture in the given state.
+func shown(t *testing.T, f *workflowtest.Fixture, state *cluster.State) Status {
+	t.Helper()
+	var got Status
+	f.Hosts.SetState(state)
+	f.MustApply(Phase(func(s Status) error {
+		got = s
+		return nil
+	}))
+	return got
+}
+
+func TestStatusBeforeTheFirstApply(t *testing.T) {
+	t.Parallel()
+	got := shown(t, workflowtest.New(t, inventory), &cluster.State{})
+	want := Status{Cluster: "kubernetes", Hosts: []Host{
+		{Name: "cp-1", Address: "192.0.2.11", Roles: []config.Role{config.RoleControlPlane}},
+		{Name: "w-1", Address: "192.0.2.21", Roles: []config.Role{config.RoleWorker}},
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestStatusOfACluster(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, inventory)
+	fixture.Facts("cp-1").Existing = []facts.Path{facts.CAKey, facts.EtcdMember, facts.KubeletConf}
+	fixture.Facts("cp-1").Software.Kubelet = "v1.35.8"
+	fixed := cluster.FixedOf(fixture.Cluster)
+	fixed.ServiceSubnet = "10.0.0.0/16"
+	ready := cluster.Node{Name: "cp-1", Version: "v1.35.8", Ready: true}
+	got := shown(t, fixture, &cluster.State{
+		Exists: true, Version: "v1.35.8", Fixed: fixed, Record: &cluster.Record{},
+		Nodes: []cluster.Node{ready, {Name: "old"}}, Members: []kube.EtcdMember{{ID: 0xabc, Name: "cp-1"}},
+	})
+	if !got.Exists || !got.Complete || got.API != "" || got.Hosts[0].Kubelet != "v1.35.8" {
+		t.Errorf("got %+v", got)
+	}
+	if diff := cmp.Diff(&ready, got.Hosts[0].Node); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]Member{{Name: "cp-1", ID: "abc"}}, got.Etcd); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]cluster.Node{{Name: "old"}}, got.Foreign); diff != "" {
+		t.Error(diff)
+	}
+	want := []string{
+		"the cluster runs v1.35.8, the inventory sets " + config.DefaultKubernetesVersion,
+		`network.serviceSubnet is "10.0.0.0/16" in the cluster, and "10.96.0.0/12" in the inventory`,
+		"w-1 has not joined", "node old is not in the inventory",
+	}
+	if diff := cmp.Diff(want, got.Differences); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestStatusOfAClusterThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, inventory)
+	fixture.Facts("w-1").Existing = []facts.Path{facts.KubeletConf}
+	got := shown(t, fixture, &cluster.State{Exists: true, Silent: errors.New("connection refused")})
+	if got.API != "connection refused" || len(got.Differences) != 1 {
+		t.Errorf("got %+v", got)
+	}
+}

@@ -1,0 +1,70 @@
+// Package cluster is what slipway observes of a cluster, on its hosts and through
+// its API, and what follows from it. Decisions follow from observation, never from
+// the order of the inventory.
+package cluster
+
+import (
+	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/host/facts"
+)
+
+// Host is a host of the inventory, as conflicts are found between hosts.
+type Host struct {
+	// Name and ControlPlane are what the inventory says.
+	Name         string
+	ControlPlane bool
+	// Facts are nil if the host was not read.
+	Facts *facts.Facts
+}
+
+// State is what a run observed of the cluster. The zero value is that of hosts
+// without a cluster.
+type State struct {
+	// Exists: at least one host belongs to a cluster.
+	Exists bool
+	// Silent is why the API server of an existing cluster did not answer; nil if it
+	// did. Fields below that come from the API are empty then.
+	Silent error
+	// Version is the Kubernetes version of the control plane, as kubeadm keeps it:
+	// "v1.36.4".
+	Version string
+	// Fixed are the fields that cannot change.
+	Fixed Fixed
+	// Nodes are all Nodes, sorted by name.
+	Nodes []Node
+	// Record is slipway's own; nil if the cluster has none yet.
+	Record *Record
+
+	// Members are those of etcd, as MembersOf answered, a host of the inventory;
+	// empty if no host has etcd. MembersErr is why it did not answer.
+	Members    []kube.EtcdMember
+	MembersOf  string
+	MembersErr error
+}
+
+// Node is a Node of the cluster.
+type Node struct {
+	Name string `json:"name"`
+	// Version is that of its kubelet.
+	Version string `json:"version"`
+	// Ready is the Node's condition, Why the reason of kubelet if it is not.
+	Ready bool   `json:"ready"`
+	Why   string `json:"why,omitempty"`
+	// Addresses are its internal addresses.
+	Addresses []string `json:"addresses,omitempty"`
+	// Cordoned: no new pods are scheduled on it.
+	Cordoned bool `json:"cordoned,omitempty"`
+}
+
+// Node returns the Node of that name, or nil. A nil State has none.
+func (s *State) Node(name string) *Node {
+	if s == nil {
+		return nil
+	}
+	for i := range s.Nodes {
+		if s.Nodes[i].Name == name {
+			return &s.Nodes[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+
+	"slipway.io/slipway/provision/host/facts"
+)
+
+// Conflict is a state of hosts that only a person can resolve. A run that changed
+// anything would damage a cluster.
+type Conflict struct {
+	// Host is its name in the inventory.
+	Host string
+	// Problem and Remedy complete a finding: what is wrong, and what to do.
+	Problem, Remedy string
+}
+
+// Seed returns the index of the control plane that has the cluster: one with the
+// key of the CA and data of etcd, or, after an interrupted init, with the key
+// alone. Without any, it is the first control plane, on which the cluster starts.
+// It is -1 without a control plane.
+func Seed(hosts []Host) int {
+	for _, has := range []func(*facts.Facts) bool{
+		(*facts.Facts).Member,
+		func(f *facts.Facts) bool { return f.Exists(facts.CAKey) },
+	} {
+		for i, h := range hosts {
+			if h.ControlPlane && h.Facts != nil && has(h.Facts) {
+				return i
+			}
+		}
+	}
+	return slices.IndexFunc(hosts, func(h Host) bool { return h.ControlPlane })
+}
+
+// Conflicts returns why no run may change these hosts; none if they belong to one
+// cluster, or to none.
+func Conflicts(hosts []Host) []Conflict {
+	var found []Conflict
+	seed := Seed(hosts)
+	for i, h := range hosts {
+		if h.Facts == nil || !h.Facts.Joined() {
+			continue
+		}
+		k := h.Facts.Kubernetes
+		if node := k.NodeName(); node != "" && node != h.Name {
+			found = append(found, Conflict{
+				h.Name, fmt.Sprintf("its kubelet is node %s of a cluster, and a node cannot be renamed", node),
+				fmt.Sprintf("set name: %s in the inventory, or remove the node: slipway reset --hosts %s with the old name, then slipway apply", node, node),
+			})
+		}
+		if h.Facts.Member() && !h.ControlPlane {
+			found = append(found, Conflict{
+				h.Name, "it is a control plane of a cluster, but a worker in the inventory",
+				"add the role control-plane to this host",
+			})
+		}
+		if i != seed && seed >= 0 && hosts[seed].Facts != nil {
+			found = append(found, foreign(h, hosts[seed])...)
+		}
+	}
+	return found
+}
+
+// foreign returns the conflict of a host that does not belong to the cluster of
+// the seed.
+func foreign(h, seed Host) []Conflict {
+	have, want := h.Facts.Kubernetes.CAHash(), seed.Facts.Kubernetes.CAHash()
+	reset := fmt.Sprintf("remove it from the old cluster: slipway reset --hosts %s, then slipway apply", h.Name)
+	switch {
+	case !seed.Facts.Joined():
+		return []Conflict{{
+			h.Name, fmt.Sprintf("it belongs to a cluster, but no control plane of the inventory has the data of that cluster (%s has none)", seed.Name),
+			"add the control plane of the cluster to the inventory, or " + reset,
+		}}
+	case have != "" && want != "" && have != want:
+		return []Conflict{{
+			h.Name, fmt.Sprintf("it belongs to another cluster than %s: its CA is %.15s…, not %.15s…", seed.Name, have, want), reset,
+		}}
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package cluster
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/host/facts"
+)
+
+// certificates are those of certificate, by common name.
+var certificates sync.Map
+
+// certificate returns a self-signed certificate in PEM, the same one for each call
+// with the same name.
+func certificate(name string) []byte {
+	create := sync.OnceValue(func() []byte {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			panic(err)
+		}
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		if err != nil {
+			panic(err)
+		}
+		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	})
+	once, _ := certificates.LoadOrStore(name, create)
+	return once.(func() []byte)()
+}
+
+// member, worker and blank are hosts as an installation leaves them. The clusters
+// a and b differ in their CA.
+func member(name, ca string) Host {
+	h := worker(name, ca)
+	h.ControlPlane = true
+	h.Facts.Existing = append(h.Facts.Existing, facts.CAKey, facts.EtcdMember)
+	return h
+}
+
+func worker(name, ca string) Host {
+	return Host{Name: name, Facts: &facts.Facts{
+		Existing: []facts.Path{facts.KubeletConf},
+		Kubernetes: facts.Kubernetes{
+			Certificates: []facts.Certificate{{Path: "/etc/kubernetes/pki/ca.crt", PEM: certificate(ca)}},
+			Kubelet:      certificate("system:node:" + name),
+		},
+	}}
+}
+
+func blank(name string, controlPlane bool) Host {
+	return Host{Name: name, ControlPlane: controlPlane, Facts: &facts.Facts{}}
+}
+
+func as(h Host, change func(*Host)) Host { change(&h); return h }
+
+func TestSeedFollowsFromTheHosts(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		hosts []Host
+		want  int
+	}{
+		{"no hosts", nil, -1},
+		{"no control plane", []Host{blank("w", false)}, -1},
+		{"new hosts", []Host{blank("w", false), blank("a", true), blank("b", true)}, 1},
+		{"a new first control plane", []Host{blank("a", true), member("b", "ca")}, 1},
+		{"a first control plane that cannot be read", []Host{{Name: "a", ControlPlane: true}, member("b", "ca")}, 1},
+		{"none that can be read", []Host{{Name: "w"}, {Name: "a", ControlPlane: true}}, 1},
+		{"an interrupted init on the second", []Host{blank("a", true), as(blank("b", true), func(h *Host) { h.Facts.Existing = []facts.Path{facts.CAKey} })}, 1},
+		{"a member is a better seed than an interrupted init", []Host{as(blank("a", true), func(h *Host) { h.Facts.Existing = []facts.Path{facts.CAKey} }), member("b", "ca")}, 1},
+		{"a worker with data", []Host{as(member("w", "ca"), func(h *Host) { h.ControlPlane = false }), blank("a", true)}, 1},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if got := Seed(test.hosts); got != test.want {
+				t.Errorf("got %d, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+func TestConflicts(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		hosts []Host
+		want  map[string]string // by host, a part of the problem
+	}{
+		{"new hosts", []Host{blank("a", true), blank("w", false)}, nil},
+		{"a cluster", []Host{member("a", "ca"), worker("w", "ca")}, nil},
+		{"a new worker", []Host{member("a", "ca"), blank("w", false)}, nil},
+		{"a new first control plane", []Host{blank("b", true), member("a", "ca"), worker("w", "ca")}, nil},
+		{"an interrupted init", []Host{as(blank("a", true), func(h *Host) { h.Facts.Existing = []facts.Path{facts.CAKey} }), blank("w", false)}, nil},
+		{"hosts that cannot be read", []Host{{Name: "a", ControlPlane: true}, worker("w", "ca")}, nil},
+		{"a renamed worker", []Host{member("a", "ca"), as(worker("w", "ca"), func(h *Host) { h.Name = "new" })}, map[string]string{"new": "is node w of a cluster"}},
+		{"a renamed control plane", []Host{as(member("a", "ca"), func(h *Host) { h.Name = "new" })}, map[string]string{"new": "is node a of a cluster"}},
+		{
+			"exchanged names",
+			[]Host{member("a", "ca"), as(worker("w-1", "ca"), func(h *Host) { h.Name = "w-2" }), as(worker("w-2", "ca"), func(h *Host) { h.Name = "w-1" })},
+			map[string]string{"w-2": "is node w-1", "w-1": "is node w-2"},
+		},
+		{"a control plane that became a worker", []Host{blank("b", true), as(member("a", "ca"), func(h *Host) { h.ControlPlane = false })}, map[string]string{"a": "no control plane of the inventory has the data"}},
+		{"a host of another cluster", []Host{member("a", "ca"), worker("w", "other")}, map[string]string{"w": "belongs to another cluster than a"}},
+		{"two control planes of different clusters", []Host{member("a", "ca"), member("b", "other")}, map[string]string{"b": "belongs to another cluster than a"}},
+		{"a control plane that was reset or reinstalled", []Host{blank("a", true), worker("w", "ca")}, map[string]string{"w": "no control plane of the inventory has the data"}},
+		{"a control plane that was replaced", []Host{blank("new", true), worker("w-1", "ca"), worker("w-2", "ca")}, map[string]string{"w-1": "no control plane", "w-2": "no control plane"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			got := map[string]string{}
+			for _, c := range Conflicts(test.hosts) {
+				if c.Remedy == "" {
+					t.Errorf("%s has no remedy: %s", c.Host, c.Problem)
+				}
+				want, ok := test.want[c.Host]
+				if ok && strings.Contains(c.Problem, want) {
+					got[c.Host] = want
+				} else if !ok {
+					got[c.Host] = c.Problem
+				}
+			}
+			if test.want == nil {
+				test.want = map[string]string{}
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,129 @@
+package facts
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/pem"
+	"strings"
+	"time"
+)
+
+// Kubernetes is what a host has of a cluster, whichever installer created it.
+type Kubernetes struct {
+	// Certificates are the certificates in /etc/kubernetes/pki.
+	Certificates []Certificate
+	// Kubelet is the client certificate of kubelet in PEM; empty before it joined.
+	Kubelet []byte
+	// Finalized: kubelet.conf uses the certificate that kubelet rotates. On the host
+	// of `kubeadm init`, only the addons are left to install then.
+	Finalized bool
+	// Server is the URL of the API server in kubelet.conf.
+	Server string
+	// StaticPods are the images of the control plane's pods, by component:
+	// "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler".
+	StaticPods map[string]string
+}
+
+// Certificate is a certificate file of kubeadm.
+type Certificate struct {
+	Path string
+	PEM  []byte
+}
+
+// caFile is the certificate of the cluster's CA. Workers have it too.
+const caFile = "/etc/kubernetes/pki/ca.crt"
+
+// CAHash identifies the cluster that the host belongs to: the hash of the public
+// key of its CA, as `kubeadm join --discovery-token-ca-cert-hash` takes it
+// ("sha256:" and 64 hexadecimal digits). It is empty if the host belongs to none.
+func (k Kubernetes) CAHash() string {
+	for _, c := range k.Certificates {
+		if c.Path != caFile {
+			continue
+		}
+		if certificate := parse(c.PEM); certificate != nil {
+			sum := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
+			return "sha256:" + hex.EncodeToString(sum[:])
+		}
+	}
+	return ""
+}
+
+// NodeName returns the name of the Node as which kubelet authenticates to the API
+// server; empty before it joined.
+func (k Kubernetes) NodeName() string {
+	certificate := parse(k.Kubelet)
+	if certificate == nil {
+		return ""
+	}
+	name, ok := strings.CutPrefix(certificate.Subject.CommonName, "system:node:")
+	if !ok {
+		return ""
+	}
+	return name
+}
+
+// Expiry returns when the first certificate of the host expires: those of kubeadm,
+// and the one of kubelet. It is zero without any.
+func (k Kubernetes) Expiry() time.Time {
+	var first time.Time
+	all := [][]byte{k.Kubelet}
+	for _, c := range k.Certificates {
+		all = append(all, c.PEM)
+	}
+	for _, text := range all {
+		if c := parse(text); c != nil && (first.IsZero() || c.NotAfter.Before(first)) {
+			first = c.NotAfter
+		}
+	}
+	return first
+}
+
+// set sets a fact about a cluster. It returns false if the key is not one.
+func (k *Kubernetes) set(key string, words []string) bool {
+	switch {
+	case key == "certificate" && len(words) == 2:
+		if content, err := base64.StdEncoding.DecodeString(words[1]); err == nil {
+			k.Certificates = append(k.Certificates, Certificate{Path: words[0], PEM: content})
+		}
+	case key == "kubeletCertificate" && len(words) == 1:
+		k.Kubelet, _ = base64.StdEncoding.DecodeString(words[0])
+	case key == "kubeletFinalized":
+		k.Finalized = true
+	case key == "kubeletServer":
+		k.Server = strings.Join(words, " ")
+	case key == "staticPod" && len(words) == 2:
+		if k.StaticPods == nil {
+			k.StaticPods = map[string]string{}
+		}
+		k.StaticPods[words[0]] = words[1]
+	default:
+		return false
+	}
+	return true
+}
+
+// parse returns the first certificate in PEM, or nil.
+func parse(text []byte) *x509.Certificate {
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil
+	}
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil
+	}
+	return certificate
+}
+
+// Member reports whether the host is a control plane of a cluster: it has the key
+// of its CA, and data of etcd.
+func (f *Facts) Member() bool { return f.Exists(CAKey) && f.Exists(EtcdMember) }
+
+// Joined reports whether the host belongs to a cluster, or did when the
+// installation was interrupted.
+func (f *Facts) Joined() bool {
+	return f.Exists(CAKey) || f.Exists(EtcdMember) || f.Exists(KubeletConf)
+}
