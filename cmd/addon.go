@@ -173,6 +173,7 @@ func completeAddons(*cobra.Command, []string, string) ([]string, cobra.ShellComp
 
 func editFlags(cmd *cobra.Command) {
 	connectionFlags(cmd)
+	lockFlags(cmd)
 	flags := cmd.Flags()
 	flags.Bool("no-apply", false, "Change the inventory only.")
 	flags.Int("parallel", 20, "Maximum number of steps that run in parallel on all hosts.")

@@ -51,6 +51,7 @@ The hosts need an SSH server, and a user that is root or can run sudo.`,
 		},
 	}
 	connectionFlags(cmd)
+	lockFlags(cmd)
 	selectionFlags(cmd)
 	return cmd
 }
@@ -93,7 +94,7 @@ func (a *app) runOn(ctx context.Context, s *session, w workflow.Workflow, select
 	run := &workflow.Run{
 		Cluster: s.cluster, Hosts: s.hosts, Selection: selection, Plan: plan,
 		Parallel: max(a.settings.GetInt("parallel"), 1), Holder: lockHolder(), Hint: hintFor,
-		Timeout: a.settings.GetDuration("timeout"),
+		Timeout: a.settings.GetDuration("timeout"), LockTimeout: a.settings.GetDuration("lock-timeout"),
 	}
 	if err := selection.Check(w, s.hosts.Names()); err != nil {
 		return err // before a bundle is downloaded

@@ -34,6 +34,7 @@ and services are set as before. Nothing else changes. All data in the cluster is
 		},
 	}
 	connectionFlags(cmd)
+	lockFlags(cmd)
 	flags := cmd.Flags()
 	flags.BoolP("yes", "y", false, "Confirm the reset.")
 	flags.Bool("plan", false, "Print what would change, and change nothing.")

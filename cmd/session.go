@@ -16,6 +16,7 @@ import (
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/lock"
 	"slipway.io/slipway/provision/host/ssh"
 	"slipway.io/slipway/provision/workflow"
 )
@@ -26,6 +27,11 @@ func connectionFlags(cmd *cobra.Command) {
 	flags.Bool("accept-new-host-keys", false, "Add unknown host keys to known_hosts. Changed keys are always refused.")
 	flags.Bool("ask-sudo-password", false, "Prompt for the sudo password. SLIPWAY_SUDO_PASSWORD sets it without a prompt.")
 	flags.String("sudo-password-file", "", "Path to a file with the sudo password.")
+}
+
+// lockFlags are the flags of commands that change hosts.
+func lockFlags(cmd *cobra.Command) {
+	cmd.Flags().Duration("lock-timeout", lock.Expiry, "Time to wait for another slipway that works on the same hosts; 0 does not wait.")
 }
 
 // inventory loads the file that --inventory names.

@@ -4,9 +4,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/viper"
+
+	"slipway.io/slipway/provision/host/lock"
 )
 
 // A setting comes from the flag, else the environment, else the settings file,
@@ -92,5 +95,30 @@ func TestTheDefaultSelectionIsEmpty(t *testing.T) {
 	alone(t)
 	if diff := cmp.Diff(0, len(set(t, "apply").selection().Hosts)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestCommandsThatChangeHostsWaitForALockUntilItExpires(t *testing.T) {
+	home := alone(t)
+	timeout := func(args ...string) time.Duration {
+		t.Helper()
+		return set(t, args...).settings.GetDuration("lock-timeout")
+	}
+	commands := [][]string{{"apply"}, {"reset"}, {"phase", "run"}, {"addon", "enable"}, {"addon", "disable"}, {"lab", "up"}}
+	for _, command := range commands {
+		if got := timeout(command...); got != lock.Expiry {
+			t.Errorf("%v waits for %s, want %s", command, got, lock.Expiry)
+		}
+		if got := timeout(append(command, "--lock-timeout", "0")...); got != 0 {
+			t.Errorf("%v --lock-timeout 0 waits for %s", command, got)
+		}
+	}
+	write(t, home+"/xdg_config_home/slipway/config.yaml", "lock-timeout: 10m\n")
+	if got := timeout("apply"); got != 10*time.Minute {
+		t.Errorf("file: %s", got)
+	}
+	t.Setenv("SLIPWAY_LOCK_TIMEOUT", "2m")
+	if got := timeout("reset"); got != 2*time.Minute {
+		t.Errorf("environment: %s", got)
 	}
 }

@@ -24,11 +24,11 @@ func (s *scenario) locks(ctx context.Context, t *testing.T) {
 		t.Fatal(err)
 	}
 	s.mustSSH(ctx, t, "w1", "mkdir -p /run/slipway; cat >"+lockFile+" <<'END'\n"+string(record)+"\nEND\n")
-	r := s.slipway.run(ctx, t, s.on("apply")...)
+	r := s.slipway.run(ctx, t, s.on("apply", "--lock-timeout", "2s")...)
 	if r.code != 7 {
 		t.Errorf("exit code %d, want 7\n%s", r.code, r)
 	}
-	for _, want := range []string{"w1", "ada@elsewhere (pid 7)", "2026-01-02T03:04:05Z", "expires"} {
+	for _, want := range []string{"w1", "ada@elsewhere (pid 7)", "2026-01-02T03:04:05Z", "timed out waiting", "expires"} {
 		if !strings.Contains(r.stderr, want) {
 			t.Errorf("stderr lacks %q\n%s", want, r)
 		}

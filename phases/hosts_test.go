@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,16 +17,49 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// trial runs a workflow whose phases do nothing on cp-1, w-1 and w-2, of which
-// w-2 is unreachable. It returns which hosts each phase ran on.
-func trial(t *testing.T, w workflow.Workflow, selection workflow.Selection) (ran map[string][]string, err error) {
+// lockable is a host on which only lock.sh runs. It records that it was locked.
+type lockable struct {
+	host.Host
+	name  string
+	taken func(name string) error
+}
+
+func (l lockable) String() string { return l.name }
+
+func (l lockable) Run(_ context.Context, cmd host.Cmd) (host.Result, error) {
+	if cmd.Name == "lock.sh" && slices.Contains(cmd.Argv, "take") {
+		return host.Result{}, l.taken(l.name)
+	}
+	return host.Result{}, nil
+}
+
+// trial runs a workflow on cp-1, w-1 and w-2, of which w-2 is unreachable. Its
+// phases do nothing, except for the lock, which refused refuses if it is not nil.
+// It returns which hosts each phase ran on.
+func trial(t *testing.T, w workflow.Workflow, selection workflow.Selection, refused func(name string) error) (ran map[string][]string, err error) {
 	t.Helper()
 	hosts := &workflow.Hosts{All: []*workflow.Host{
 		{Config: config.Host{Name: "cp-1", Roles: []config.Role{config.RoleControlPlane}}},
 		{Config: config.Host{Name: "w-1", Roles: []config.Role{config.RoleWorker}}},
 		{Config: config.Host{Name: "w-2", Roles: []config.Role{config.RoleWorker}}},
 	}}
+	var mu sync.Mutex
+	var locked []string
+	for _, h := range hosts.All {
+		h.Conn = lockable{name: h.Config.Name, taken: func(name string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			locked = append(locked, name)
+			if refused == nil {
+				return nil
+			}
+			return refused(name)
+		}}
+	}
 	for i := range w.Phases {
+		if w.Phases[i].Name == "lock" {
+			continue
+		}
 		w.Phases[i].Done, w.Phases[i].Do = nil, func(context.Context, *workflow.Step) error { return nil }
 		if w.Phases[i].Name == "facts" {
 			w.Phases[i].Do = func(_ context.Context, s *workflow.Step) error {
@@ -41,9 +75,9 @@ func trial(t *testing.T, w workflow.Workflow, selection workflow.Selection) (ran
 	events := &report.Recorder{}
 	run := &workflow.Run{Cluster: everything(), Hosts: hosts, Sink: events, Selection: selection, Parallel: 4}
 	err = run.Do(t.Context(), w)
-	ran = map[string][]string{}
+	ran = map[string][]string{"lock": locked}
 	for _, e := range events.Events() {
-		if e.Kind == report.PhaseStarted {
+		if e.Kind == report.PhaseStarted && e.Phase != "lock" {
 			ran[e.Phase] = append(ran[e.Phase], e.Host)
 		}
 	}
@@ -69,7 +103,7 @@ func TestAHostThatIsNotNeededCannotFailARunOnOthers(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.phase, func(t *testing.T) {
 			t.Parallel()
-			ran, err := trial(t, Apply(), workflow.Selection{Only: []string{test.phase}, Hosts: []string{"w-1"}})
+			ran, err := trial(t, Apply(), workflow.Selection{Only: []string{test.phase}, Hosts: []string{"w-1"}}, nil)
 			if diff := cmp.Diff(test.read, ran["facts"]); diff != "" {
 				t.Error(diff)
 			}
@@ -85,13 +119,51 @@ func TestAHostThatIsNotNeededCannotFailARunOnOthers(t *testing.T) {
 
 func TestResetContinuesWithoutAnUnreachableHost(t *testing.T) {
 	t.Parallel()
-	ran, err := trial(t, Reset(), workflow.Selection{})
+	ran, err := trial(t, Reset(), workflow.Selection{}, nil)
 	if !errors.Is(err, host.ErrUnreachable) || err.Error() != "w-2: connect: unreachable" {
 		t.Errorf("the run ends with %v", err)
 	}
 	for _, phase := range []string{"lock", "stop", "network", "undo"} {
 		if diff := cmp.Diff([]string{"cp-1", "w-1"}, ran[phase]); diff != "" {
 			t.Errorf("%s: %s", phase, diff)
+		}
+	}
+}
+
+func TestResetOfOneHostReadsAndLocksOnlyThatHost(t *testing.T) {
+	t.Parallel()
+	ran, err := trial(t, Reset(), workflow.Selection{Hosts: []string{"w-1"}}, nil)
+	if err != nil {
+		t.Errorf("the run ends with %v", err)
+	}
+	for _, phase := range []string{"facts", "lock", "undo"} {
+		if diff := cmp.Diff([]string{"w-1"}, ran[phase]); diff != "" {
+			t.Errorf("%s: %s", phase, diff)
+		}
+	}
+}
+
+func TestALockThatIsRefusedOnOneHostChangesNothingAnywhere(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"cp-1", "w-1"} {
+		for _, w := range []workflow.Workflow{Apply(), Reset()} {
+			t.Run(w.Name+" with "+name+" locked", func(t *testing.T) {
+				t.Parallel()
+				ran, err := trial(t, w, workflow.Selection{}, func(host string) error {
+					if host == name {
+						return errors.New("locked")
+					}
+					return nil
+				})
+				if err == nil {
+					t.Error("the run succeeds")
+				}
+				for _, p := range w.Phases {
+					if !p.ReadOnly && p.Name != "lock" && len(ran[p.Name]) > 0 {
+						t.Errorf("%s ran on %v", p.Name, ran[p.Name])
+					}
+				}
+			})
 		}
 	}
 }

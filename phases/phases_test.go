@@ -117,8 +117,12 @@ func TestNothingIsChangedWithoutTheLockOrBeforeTheChecks(t *testing.T) {
 				t.Errorf("%s: %s does not need the lock", w.Name, p.Name)
 			}
 		}
-		if lock, ok := w.Phase("lock"); !ok || !lock.Always {
+		lock, ok := w.Phase("lock")
+		if !ok || !lock.Always {
 			t.Errorf("%s: the lock can be left out", w.Name)
+		}
+		if !lock.On.Once() {
+			t.Errorf("%s: a host is changed before all of them are locked", w.Name)
 		}
 	}
 	if lock, _ := Apply().Phase("lock"); !slices.Contains(lock.NeedsAll, "preflight") {

@@ -10,7 +10,7 @@ import (
 // Reset undoes everything slipway did on the hosts, and leaves the rest alone.
 func Reset() workflow.Workflow {
 	lock := hostprep.Lock()
-	lock.Needs, lock.NeedsAll = []string{"facts"}, nil
+	lock.NeedsAll = []string{"facts"}
 	return workflow.Workflow{Name: "reset", Phases: []workflow.Phase{
 		preflight.Facts(),
 		lock,

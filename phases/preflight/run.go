@@ -123,7 +123,7 @@ func Run(ctx context.Context, cluster *config.Cluster, hosts *workflow.Hosts, o 
 func (cc *checkContext) report(selection Selection) *check.Report {
 	report := &check.Report{Cluster: cc.cluster.Metadata.Name, Hosts: cc.hosts.Names(), Matrix: cc.matrix}
 	for _, c := range Checks() {
-		if len(selection.Only) > 0 && !slices.Contains(selection.Only, c.Name) {
+		if len(selection.Only) > 0 && !selects(selection.Only, c.Name) {
 			continue
 		}
 		report.Checks = append(report.Checks, cc.result(c, selection))

@@ -4,33 +4,34 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/lock"
 )
 
-// lock takes the host's lock, if the run does not hold it, until unlock. A plan
-// takes none.
-func (r *Run) lock(ctx context.Context, h *Host) error {
-	if r.Plan {
+// Lock takes the locks of the selected hosts, except for unreachable ones, until
+// the run ends. It takes all of them or none, and waits for other installers for
+// Run.LockTimeout. A plan takes none.
+func (s *Step) Lock(ctx context.Context) error {
+	r := s.run
+	if r.Plan || r.locks != nil {
 		return nil
 	}
-	r.mu.Lock()
-	_, have := r.locks[h]
-	r.mu.Unlock()
-	if have {
-		return nil
+	var hosts []host.Host
+	for _, h := range r.Hosts.All {
+		if r.Selection.includes(h) && h.Unreachable() == nil {
+			hosts = append(hosts, h.Conn)
+		}
 	}
-	taken, err := lock.Take(ctx, h.Conn, r.Holder, r.name, func(err error) { r.stop(hintLock(err)) })
+	locks, err := lock.Take(ctx, hosts, lock.Request{
+		Holder: r.Holder, Run: r.name, Timeout: r.LockTimeout,
+		Waiting: func(err error) { s.Waiting(fmt.Sprintf("%v; waiting up to %s", err, r.LockTimeout)) },
+		Lost:    func(err error) { r.stop(hintLock(err)) },
+	})
 	if err != nil {
 		return hintLock(err)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.locks == nil {
-		r.locks = map[*Host]*lock.Lock{}
-	}
-	r.locks[h] = taken
+	r.locks = locks
 	return nil
 }
 
@@ -38,21 +39,15 @@ func hintLock(err error) error {
 	if other := (*lock.HeldError)(nil); !errors.As(err, &other) {
 		return err
 	}
-	return WithHint(err, fmt.Sprintf("wait for it to end; the lock of an installer that died expires after %s", lock.Expiry))
+	return WithHint(err, fmt.Sprintf(
+		"rerun after it has ended, or wait longer with --lock-timeout; the lock of an installer that died expires after %s", lock.Expiry))
 }
 
 // unlock releases every lock of the run.
 func (r *Run) unlock(ctx context.Context) error {
-	var all sync.WaitGroup
-	errs := make(chan error, len(r.locks))
-	for _, l := range r.locks {
-		all.Go(func() { errs <- l.Release(ctx) })
+	if r.locks == nil {
+		return nil
 	}
-	all.Wait()
-	close(errs)
-	var failures []error
-	for err := range errs {
-		failures = append(failures, err)
-	}
-	return errors.Join(failures...)
+	defer func() { r.locks = nil }()
+	return r.locks.Release(ctx)
 }

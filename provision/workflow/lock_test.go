@@ -13,6 +13,7 @@ import (
 
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/lock"
+	"slipway.io/slipway/provision/report"
 )
 
 // lockable is a host that only knows lock.sh, and keeps how it was called.
@@ -36,9 +37,9 @@ func (l *lockable) host() host.Host {
 	}}
 }
 
-// lockPhase takes the lock and then does something.
+// lockPhase takes the locks and then does something.
 func lockPhase(do func(context.Context) error) Phase {
-	return Phase{Name: "lock", Do: func(ctx context.Context, s *Step) error {
+	return Phase{Name: "lock", On: Localhost, Always: true, Do: func(ctx context.Context, s *Step) error {
 		if err := s.Lock(ctx); err != nil {
 			return err
 		}
@@ -56,10 +57,19 @@ func lockRun(hosts ...*lockable) *Run {
 	return r
 }
 
+// change is a phase that changes each host, and must not run.
+func change(t *testing.T) Phase {
+	t.Helper()
+	return Phase{Name: "change", Needs: []string{"lock"}, Do: func(_ context.Context, s *Step) error {
+		t.Errorf("%s is changed", s.hostName())
+		return nil
+	}}
+}
+
 // heldBy is the script's answer when another installer holds the lock.
 func heldBy(t *testing.T, holder string) error {
 	t.Helper()
-	line, err := json.Marshal(map[string]string{"holder": holder})
+	line, err := json.Marshal(map[string]string{"holder": holder, "run": "apply", "since": "12:00"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,19 +98,85 @@ func TestAPlanTakesNoLock(t *testing.T) {
 	}
 }
 
-func TestARunStopsAtALockThatIsHeld(t *testing.T) {
+func TestALockThatIsHeldOnOneHostStopsTheRunOnAll(t *testing.T) {
 	t.Parallel()
-	h := &lockable{answer: func(string) error { return heldBy(t, "you@there") }}
-	err := lockRun(h).Do(t.Context(), Workflow{Name: "test", Phases: []Phase{lockPhase(func(context.Context) error {
-		t.Error("the phase continues without the lock")
-		return nil
-	})}})
+	hosts := []*lockable{{}, {answer: func(string) error { return heldBy(t, "you@there") }}, {}}
+	r := lockRun(hosts...)
+	err := r.Do(t.Context(), Workflow{Name: "test", Phases: []Phase{
+		lockPhase(func(context.Context) error { t.Error("the phase continues without the lock"); return nil }), change(t),
+	}})
 	var held *lock.HeldError
 	if !errors.As(err, &held) || held.Holder != "you@there" {
 		t.Errorf("got %v, want a *lock.HeldError", err)
 	}
 	if Hint(err) == "" {
 		t.Error("the error has no hint")
+	}
+	for i, h := range hosts {
+		if n := len(h.verbs); i != 1 && n > 0 && h.verbs[n-1] != "release" {
+			t.Errorf("host %d is still locked: %v", i, h.verbs)
+		}
+	}
+}
+
+func TestARunShowsThatItWaitsForALock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := &lockable{}
+		h.answer = func(string) error {
+			if len(h.verbs) <= 3 {
+				return heldBy(t, "you@there")
+			}
+			return nil
+		}
+		r := lockRun(h)
+		events := &report.Recorder{}
+		r.Sink, r.LockTimeout = events, time.Minute
+		do(t, r, lockPhase(func(context.Context) error { return nil }))
+		var waits []string
+		for _, e := range events.Events() {
+			if e.Kind == report.Waiting {
+				waits = append(waits, e.Message)
+			}
+		}
+		if diff := cmp.Diff([]string{"scripted: locked by you@there (apply) since 12:00; waiting up to 1m0s"}, waits); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestCtrlCEndsTheWaitForALock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(1500*time.Millisecond, cancel)
+		h := &lockable{answer: func(string) error { return heldBy(t, "you@there") }}
+		r := lockRun(h)
+		r.LockTimeout = time.Hour
+		start := time.Now()
+		err := r.Do(ctx, Workflow{Name: "test", Phases: []Phase{lockPhase(func(context.Context) error { return nil }), change(t)}})
+		if !errors.Is(err, context.Canceled) || time.Since(start) > 3*time.Second {
+			t.Errorf("got %v after %s", err, time.Since(start))
+		}
+	})
+}
+
+func TestOnlySelectedHostsThatAnswerAreLocked(t *testing.T) {
+	t.Parallel()
+	hosts := []*lockable{{}, {}, {}}
+	r := lockRun(hosts...)
+	r.Hosts.All[2].SetUnreachable(lost("w2"))
+	r.Selection.Hosts = []string{"w1", "w2"}
+	err := r.Do(t.Context(), Workflow{Name: "test", Phases: []Phase{lockPhase(func(context.Context) error { return nil })}})
+	if !errors.Is(err, host.ErrUnreachable) {
+		t.Errorf("got %v", err)
+	}
+	var verbs [][]string
+	for _, h := range hosts {
+		verbs = append(verbs, h.verbs)
+	}
+	if diff := cmp.Diff([][]string{nil, {"take", "release"}, nil}, verbs); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -119,7 +195,7 @@ func TestARunEndsWhenItsLockIsTakenOver(t *testing.T) {
 				<-ctx.Done()
 				return ctx.Err()
 			}),
-			{Name: "next", Needs: []string{"lock"}, Do: func(context.Context, *Step) error { t.Error("the run continues"); return nil }},
+			change(t),
 		}})
 		var held *lock.HeldError
 		if !errors.As(err, &held) || held.Holder != "you@there" || Hint(err) == "" {

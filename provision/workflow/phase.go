@@ -45,7 +45,8 @@ type Phase struct {
 	// runs on every host that the run reads (see Selection), and in a plan.
 	ReadOnly bool
 	// Always marks a phase that flags cannot leave out, although it changes
-	// something. It runs on the selected hosts. The lock is one.
+	// something. It works on the selected hosts, also where it runs on localhost,
+	// and so gives no reason to read others. The lock is one.
 	Always bool
 	// Offline marks a phase that does not connect to its host, such as one that
 	// deletes the Node of a host that is lost. It runs for unreachable hosts too,

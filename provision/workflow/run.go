@@ -45,10 +45,13 @@ type Run struct {
 	Hint func(error) string
 	// Holder identifies this process in the locks of the hosts: user@host.
 	Holder string
+	// LockTimeout is how long to wait for another installer that holds a lock; 0
+	// does not wait.
+	LockTimeout time.Duration
 
 	name  string
 	stop  context.CancelCauseFunc
-	locks map[*Host]*lock.Lock
+	locks *lock.Locks
 	kubes kubeClient
 	mu    sync.Mutex
 }

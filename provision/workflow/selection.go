@@ -73,13 +73,13 @@ func (s Selection) leaveOut(w Workflow, tasks []*task, cluster *config.Cluster) 
 	phases := s.phases(w)
 	read := map[*Host]bool{nil: true}
 	for _, t := range tasks {
-		selected := len(s.Hosts) == 0 || t.host == nil || slices.Contains(s.Hosts, t.host.name())
+		selected := t.host == nil || s.includes(t.host)
 		enabled := t.phase.Enabled == nil || t.phase.Enabled(cluster)
 		t.skip = !enabled || !t.phase.ReadOnly && !(selected && phases[t.phase.Name])
 		if selected {
 			read[t.host] = true
 		}
-		if t.phase.ReadOnly || t.skip {
+		if t.phase.ReadOnly || t.phase.Always || t.skip {
 			continue
 		}
 		for _, need := range t.needs {
@@ -89,6 +89,11 @@ func (s Selection) leaveOut(w Workflow, tasks []*task, cluster *config.Cluster) 
 	for _, t := range tasks {
 		t.skip = t.skip || t.phase.ReadOnly && !read[t.host]
 	}
+}
+
+// includes reports whether the run works on the host.
+func (s Selection) includes(h *Host) bool {
+	return len(s.Hosts) == 0 || slices.Contains(s.Hosts, h.name())
 }
 
 // phases returns the names of the phases to run.

@@ -15,14 +15,14 @@ func TestSelection(t *testing.T) {
 		selection Selection
 		want      []string
 	}{
-		{"without one, all of it", Selection{}, []string{"a cp", "a w", "b cp", "b w", "bundle ", "c w", "facts cp", "facts w", "lock cp", "lock w"}},
-		{"skipped phases", Selection{Skip: []string{"a", "c"}}, []string{"b cp", "b w", "bundle ", "facts cp", "facts w", "lock cp", "lock w"}},
-		{"only some phases", Selection{Only: []string{"b"}}, []string{"b cp", "b w", "bundle ", "facts cp", "facts w", "lock cp", "lock w"}},
-		{"from a phase on", Selection{From: "b"}, []string{"b cp", "b w", "bundle ", "c w", "facts cp", "facts w", "lock cp", "lock w"}},
-		{"until a phase", Selection{Until: "a"}, []string{"a cp", "a w", "bundle ", "facts cp", "facts w", "lock cp", "lock w"}},
-		{"from one until another", Selection{From: "a", Until: "a"}, []string{"a cp", "a w", "bundle ", "facts cp", "facts w", "lock cp", "lock w"}},
-		{"some hosts, and nothing on the others", Selection{Hosts: []string{"w"}}, []string{"a w", "b w", "bundle ", "c w", "facts w", "lock w"}},
-		{"a phase on some hosts", Selection{Only: []string{"a"}, Hosts: []string{"cp"}}, []string{"a cp", "bundle ", "facts cp", "lock cp"}},
+		{"without one, all of it", Selection{}, []string{"a cp", "a w", "b cp", "b w", "bundle ", "c w", "facts cp", "facts w", "lock "}},
+		{"skipped phases", Selection{Skip: []string{"a", "c"}}, []string{"b cp", "b w", "bundle ", "facts cp", "facts w", "lock "}},
+		{"only some phases", Selection{Only: []string{"b"}}, []string{"b cp", "b w", "bundle ", "facts cp", "facts w", "lock "}},
+		{"from a phase on", Selection{From: "b"}, []string{"b cp", "b w", "bundle ", "c w", "facts cp", "facts w", "lock "}},
+		{"until a phase", Selection{Until: "a"}, []string{"a cp", "a w", "bundle ", "facts cp", "facts w", "lock "}},
+		{"from one until another", Selection{From: "a", Until: "a"}, []string{"a cp", "a w", "bundle ", "facts cp", "facts w", "lock "}},
+		{"some hosts, and nothing on the others", Selection{Hosts: []string{"w"}}, []string{"a w", "b w", "bundle ", "c w", "facts w", "lock "}},
+		{"a phase on some hosts", Selection{Only: []string{"a"}, Hosts: []string{"cp"}}, []string{"a cp", "bundle ", "facts cp", "lock "}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -31,8 +31,8 @@ func TestSelection(t *testing.T) {
 			facts, bundle := d.phase("facts", EachHost), d.phase("bundle", Localhost)
 			facts.ReadOnly, bundle.ReadOnly = true, true
 			bundle.NeedsAll = []string{"facts"}
-			lock := d.phase("lock", EachHost, "facts")
-			lock.Always = true
+			lock := d.phase("lock", Localhost)
+			lock.Always, lock.NeedsAll = true, []string{"facts"}
 			r, _ := runOf(hostsOf("cp", "w"))
 			r.Selection = test.selection
 			do(t, r, facts, bundle, lock, d.phase("a", EachHost, "lock"), d.phase("b", EachHost, "a"), d.phase("c", Workers, "b"))
@@ -65,8 +65,8 @@ func TestARunOnSomeHostsReadsOnlyHostsThatMatter(t *testing.T) {
 			facts, preflight := nothing("facts", EachHost), nothing("preflight", Localhost)
 			facts.ReadOnly, preflight.ReadOnly = true, true
 			preflight.NeedsAll = []string{"facts"}
-			lock, hostsFile := nothing("lock", EachHost), nothing("hosts-file", EachHost, "lock")
-			lock.Always, lock.NeedsAll, hostsFile.NeedsAll = true, []string{"preflight"}, []string{"facts"}
+			lock, hostsFile := nothing("lock", Localhost), nothing("hosts-file", EachHost, "lock")
+			lock.Always, lock.NeedsAll, hostsFile.NeedsAll = true, []string{"facts"}, []string{"facts"}
 			tasks, err := r.build(Workflow{Phases: []Phase{
 				facts, preflight, lock, nothing("kernel", EachHost, "lock"), hostsFile,
 				nothing("init", Seed, "kernel", "hosts-file"), nothing("join", Workers, "kernel", "init"),

@@ -58,9 +58,6 @@ func (s *Step) WithoutJournal() host.Host {
 	return record.New(s.Target.Conn, s)
 }
 
-// Lock takes the lock of the host until the run ends. A plan takes none.
-func (s *Step) Lock(ctx context.Context) error { return s.run.lock(ctx, s.Target) }
-
 // Kube is a client of the cluster's API server. A plan cannot change the cluster
 // through it. Its changes are not counted: see Set, SetNode and Changed.
 func (s *Step) Kube(ctx context.Context) (*kube.Client, error) { return s.run.kube(ctx) }

@@ -1,30 +1,25 @@
-// Package lock keeps two installers from working on the same host.
+// Package lock keeps two installers from working on the same hosts.
 package lock
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"slipway.io/slipway/provision/host"
-	"slipway.io/slipway/templates"
+	"slipway.io/slipway/provision/retry"
 )
 
 const (
 	// Expiry is the age by the host's clock at which a lock that is not renewed is
 	// free.
 	Expiry = 60 * time.Second
-	// renewal is the interval of renewals. Three may fail before the lock expires.
-	renewal = 15 * time.Second
-	// dir is on a tmpfs, so that no lock survives a reboot.
-	dir = "/run/slipway"
-	// held is the exit code of lock.sh if another installer holds the lock.
-	held = 75
+	// poll is the interval at which a lock of another installer is tried again.
+	poll = time.Second
 )
 
 // HeldError: another installer holds the lock.
@@ -38,99 +33,89 @@ func (e *HeldError) Error() string {
 	return fmt.Sprintf("%s: locked by %s (%s) since %s", e.Host, e.Holder, e.Run, e.Since)
 }
 
-// lockRecord is the content of a lock file.
-type lockRecord struct {
-	Token  string `json:"token"`
-	Holder string `json:"holder"`
-	Run    string `json:"run"`
-	Since  string `json:"since"`
+// Request is for whom to take locks, and how.
+type Request struct {
+	// Holder is the user of this installer, and Run its command.
+	Holder, Run string
+	// Timeout is how long to wait for other installers; 0 does not wait.
+	Timeout time.Duration
+	// Waiting receives a *HeldError when the wait for a lock begins.
+	Waiting func(error)
+	// Lost receives a *HeldError if another installer takes over a lock, because
+	// localhost slept until the lock expired.
+	Lost func(error)
 }
 
-// Lock is the lock of a host that this installer holds.
-type Lock struct {
-	host    host.Host
-	record  lockRecord
-	stop    context.CancelFunc
-	renewal sync.WaitGroup
-}
+// Locks are the locks of hosts that this installer holds.
+type Locks struct{ held []*hostLock }
 
-// Take takes the host's lock for a run and renews it until Release. If another
-// installer holds the lock, the error is a *HeldError. If another installer takes
-// over the lock, because localhost slept until the lock expired, lost is called
-// with a *HeldError.
-func Take(ctx context.Context, h host.Host, holder, run string, lost func(error)) (*Lock, error) {
-	l := &Lock{host: h, record: lockRecord{
-		Token: rand.Text(), Holder: holder, Run: run, Since: time.Now().Format(time.RFC3339),
-	}}
-	if err := l.script(ctx, "take"); err != nil {
-		l.releaseUncertain(ctx, err)
+// Take takes the locks of all hosts, or of none, and renews them until Release. If
+// another installer holds a lock and does not release it in time, the error is a
+// *HeldError. The lock of an installer that is known to have ended is taken over.
+func Take(ctx context.Context, hosts []host.Host, r Request) (*Locks, error) {
+	// Nobody waits for a lock while holding one that comes later in this order.
+	// Otherwise two installers could wait for each other.
+	hosts = slices.SortedFunc(slices.Values(hosts), func(a, b host.Host) int { return strings.Compare(a.String(), b.String()) })
+	locks := &Locks{}
+	deadline := time.Now().Add(r.Timeout)
+	err := retry.Do(ctx, func(ctx context.Context) error {
+		err := locks.takeRest(ctx, hosts, r)
+		var other *HeldError
+		switch {
+		case !errors.As(err, &other):
+			return retry.Stop(err)
+		case time.Now().Before(deadline):
+			return err
+		case r.Timeout > 0:
+			err = fmt.Errorf("timed out waiting for the lock after %s: %w", r.Timeout, err)
+		}
+		return retry.Stop(err)
+	}, retry.Options{Pause: retry.Every(poll), Progress: r.Waiting})
+	if err != nil {
+		_ = locks.Release(ctx) // a lock that is not released expires
 		return nil, err
 	}
-	// After Ctrl-C the run still cleans up: Release ends the renewal.
-	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
-	l.renewal.Go(func() { l.renew(ctx, lost) })
-	return l, nil
+	return locks, nil
 }
 
-// releaseUncertain releases a lock that may have been taken before the run was
-// stopped or the connection lost. The lock would block the next run.
-func (l *Lock) releaseUncertain(ctx context.Context, err error) {
-	if ctx.Err() == nil && !errors.Is(err, host.ErrOutcomeUnknown) {
-		return
+// takeRest takes the locks that are missing, in the order of hosts. The first of
+// them is tried alone: while it is held, the others stay free.
+func (l *Locks) takeRest(ctx context.Context, hosts []host.Host, r Request) error {
+	if len(l.held) == len(hosts) {
+		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewal)
-	defer cancel()
-	_ = l.script(ctx, "release") // if this fails, the lock expires
-}
-
-// renew renews the lock until ctx ends or another installer takes it over.
-func (l *Lock) renew(ctx context.Context, lost func(error)) {
-	tick := time.NewTicker(renewal)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			// Other errors are retried at the next tick. While the host is
-			// unreachable, this run does not change it.
-			var other *HeldError
-			if err := l.script(ctx, "take"); errors.As(err, &other) {
-				lost(other)
-				return
-			}
-		}
-	}
-}
-
-// Release ends the renewal and releases the lock.
-func (l *Lock) Release(ctx context.Context) error {
-	l.stop()
-	l.renewal.Wait()
-	// After Expiry the lock is free in any case.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Expiry)
-	defer cancel()
-	if err := l.script(ctx, "release"); err != nil {
-		return fmt.Errorf("release the lock: %w", err)
-	}
-	return nil
-}
-
-func (l *Lock) script(ctx context.Context, verb string) error {
-	line, err := json.Marshal(l.record)
+	next, err := take(ctx, hosts[len(l.held)], r)
 	if err != nil {
 		return err
 	}
-	expiry := strconv.Itoa(int(Expiry / time.Second))
-	cmd := host.Script("lock.sh", templates.Script("lock/lock.sh"), dir, verb, l.record.Token, expiry, string(line))
-	_, err = l.host.Run(ctx, cmd)
-	var exit *host.ExitError
-	if !errors.As(err, &exit) || exit.Code != held {
-		return err
+	l.held = append(l.held, next)
+
+	hosts = hosts[len(l.held):]
+	taken, errs := make([]*hostLock, len(hosts)), make([]error, len(hosts))
+	var all sync.WaitGroup
+	for i, h := range hosts {
+		all.Go(func() { taken[i], errs[i] = take(ctx, h, r) })
 	}
-	var other lockRecord
-	if err := json.Unmarshal([]byte(exit.Stdout), &other); err != nil {
-		return fmt.Errorf("%s: lock: %w", l.host, err)
+	all.Wait()
+	refused := slices.IndexFunc(errs, func(err error) bool { return err != nil })
+	if refused < 0 {
+		l.held = append(l.held, taken...)
+		return nil
 	}
-	return &HeldError{Host: l.host.String(), Holder: other.Holder, Run: other.Run, Since: other.Since}
+	l.held = append(l.held, taken[:refused]...)
+	later := slices.DeleteFunc(taken[refused:], func(l *hostLock) bool { return l == nil })
+	_ = (&Locks{held: later}).Release(ctx) // a lock that is not released expires
+	return errs[refused]
+}
+
+// Release releases the locks, also after ctx has ended. It returns the error of
+// each host on which that failed.
+func (l *Locks) Release(ctx context.Context) error {
+	errs := make([]error, len(l.held))
+	var all sync.WaitGroup
+	for i, h := range l.held {
+		all.Go(func() { errs[i] = h.release(ctx) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }

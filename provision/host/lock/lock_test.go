@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,203 +16,276 @@ import (
 	"slipway.io/slipway/provision/host"
 )
 
-// fakeHost is a host that only runs lock.sh and records the calls.
-type fakeHost struct {
+// memoryHost is a host that does in memory what lock.sh does, within 10 ms.
+type memoryHost struct {
 	host.Host
+	name string
 
-	mu     sync.Mutex
-	verbs  []string
-	times  []time.Duration // since the first call
-	record lockRecord
-	start  time.Time
-	// answer returns the result of the script; nil is success.
-	answer func(verb string) error
+	mu      sync.Mutex
+	record  *lockRecord
+	renewed time.Time
+	takes   int
+	fail    error // the result of every take
 }
 
-func (l *fakeHost) String() string { return "cp" }
+func (m *memoryHost) String() string { return m.name }
 
-func (l *fakeHost) Run(_ context.Context, cmd host.Cmd) (host.Result, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	verb := cmd.Argv[4]
-	if l.verbs == nil {
-		l.start = time.Now()
+func (m *memoryHost) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
+	select {
+	case <-time.After(10 * time.Millisecond):
+	case <-ctx.Done():
+		return host.Result{}, ctx.Err()
 	}
-	l.verbs, l.times = append(l.verbs, verb), append(l.times, time.Since(l.start))
-	if err := json.Unmarshal([]byte(cmd.Argv[7]), &l.record); err != nil {
-		return host.Result{}, err
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	verb, token, ended := cmd.Argv[4], cmd.Argv[5], cmd.Argv[8]
+	free := m.record == nil || m.record.Token == token || time.Since(m.renewed) >= Expiry
+	if verb == "release" {
+		if m.record != nil && m.record.Token == token {
+			m.record = nil
+		}
+		return host.Result{}, nil
 	}
-	if l.answer != nil {
-		return host.Result{}, l.answer(verb)
+	m.takes++
+	if m.fail != nil {
+		return host.Result{}, m.fail
 	}
-	return host.Result{}, nil
+	if !free && m.record.Token != ended {
+		line, err := json.Marshal(m.record)
+		if err != nil {
+			return host.Result{}, err
+		}
+		return host.Result{}, &host.ExitError{Host: m.name, Code: held, Stdout: string(line)}
+	}
+	m.record, m.renewed = &lockRecord{}, time.Now()
+	return host.Result{}, json.Unmarshal([]byte(cmd.Argv[7]), m.record)
 }
 
-// take takes the lock. The test fails if the lock is lost.
-func take(t *testing.T, ctx context.Context, h host.Host) (*Lock, error) {
-	t.Helper()
-	return Take(ctx, h, "me@here", "apply", func(err error) { t.Errorf("lost: %v", err) })
+// lockedBy locks the host now.
+func (m *memoryHost) lockedBy(r lockRecord) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.record, m.renewed = &r, time.Now()
 }
 
-func TestALockIsRenewedUntilItIsReleased(t *testing.T) {
+func (m *memoryHost) unlock() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.record = nil
+}
+
+// holder is who holds the lock of the host.
+func (m *memoryHost) holder() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.record == nil {
+		return ""
+	}
+	return m.record.Holder
+}
+
+// memoryHosts returns hosts in another order than that of their names.
+func memoryHosts(names ...string) (byName map[string]*memoryHost, all []host.Host) {
+	byName = map[string]*memoryHost{}
+	for _, name := range slices.Backward(names) {
+		byName[name] = &memoryHost{name: name}
+		all = append(all, byName[name])
+	}
+	return byName, all
+}
+
+func holders(hosts map[string]*memoryHost) map[string]string {
+	all := map[string]string{}
+	for name, h := range hosts {
+		all[name] = h.holder()
+	}
+	return all
+}
+
+// ada is another installer, of which nobody knows whether it is running.
+var ada = lockRecord{Token: "ada", Holder: "ada@there", Run: "apply", Since: "2026-01-01T00:00:00Z"}
+
+func TestALockThatIsRefusedLeavesEveryHostFree(t *testing.T) {
+	t.Parallel()
+	for _, refused := range []string{"cp", "w1", "w2"} {
+		for kind, refuse := range map[string]func(*memoryHost){
+			"another installer":    func(m *memoryHost) { m.lockedBy(ada) },
+			"an unreachable host":  func(m *memoryHost) { m.fail = host.ErrUnreachable },
+			"an error of the host": func(m *memoryHost) { m.fail = &host.ExitError{Host: refused, Code: 1, Stderr: "read-only file system"} },
+		} {
+			t.Run(kind+" at "+refused, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					hosts, all := memoryHosts("cp", "w1", "w2")
+					refuse(hosts[refused])
+					want := map[string]string{"cp": "", "w1": "", "w2": ""}
+					want[refused] = hosts[refused].holder()
+					locks, err := Take(t.Context(), all, mine(t))
+					if err == nil || locks != nil {
+						t.Fatalf("got %v, %v, want an error", locks, err)
+					}
+					if diff := cmp.Diff(want, holders(hosts)); diff != "" {
+						t.Error(diff)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestTakeWaitsForAnotherInstaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := &fakeHost{}
-		ctx, cancel := context.WithCancel(t.Context())
-		l, err := take(t, ctx, h)
+		hosts, all := memoryHosts("cp", "w1", "w2")
+		hosts["w1"].lockedBy(ada)
+		time.AfterFunc(5500*time.Millisecond, hosts["w1"].unlock)
+		var seen []string
+		r := mine(t)
+		r.Timeout, r.Waiting = Expiry, func(err error) { seen = append(seen, err.Error()) }
+		start := time.Now()
+		locks, err := Take(t.Context(), all, r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		<-time.After(20 * time.Second)
-		cancel() // the run stops and cleans up
-		<-time.After(30 * time.Second)
-		if err := l.Release(ctx); err != nil {
+		if took := time.Since(start); took < 5500*time.Millisecond || took > 7*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		if diff := cmp.Diff([]string{"w1: locked by ada@there (apply) since 2026-01-01T00:00:00Z"}, seen); diff != "" {
+			t.Error(diff)
+		}
+		if n := hosts["w1"].takes; n > 8 {
+			t.Errorf("the lock was tried %d times", n)
+		}
+		if n := hosts["w2"].takes; n > 2 {
+			t.Errorf("w2 was locked %d times while w1 was held", n)
+		}
+		if diff := cmp.Diff(map[string]string{"cp": "me@here", "w1": "me@here", "w2": "me@here"}, holders(hosts)); diff != "" {
+			t.Error(diff)
+		}
+		if err := locks.Release(t.Context()); err != nil {
 			t.Error(err)
-		}
-		<-time.After(time.Minute)
-		if diff := cmp.Diff([]string{"take", "take", "take", "take", "release"}, h.verbs); diff != "" {
-			t.Error(diff)
-		}
-		at := []time.Duration{0, 15 * time.Second, 30 * time.Second, 45 * time.Second, 50 * time.Second}
-		if diff := cmp.Diff(at, h.times); diff != "" {
-			t.Error(diff)
-		}
-		if r := h.record; r.Holder != "me@here" || r.Run != "apply" || r.Since != "2000-01-01T00:00:00Z" || len(r.Token) < 20 {
-			t.Errorf("the lock holds %+v", r)
 		}
 	})
 }
 
-func TestAFailedRenewalIsRetried(t *testing.T) {
+func TestTakeGivesUpAfterTheTimeout(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		h := &fakeHost{}
-		h.answer = func(string) error {
-			if n := len(h.verbs); n == 2 || n == 3 {
-				return host.ErrUnreachable
-			}
-			return nil
-		}
-		l, err := take(t, t.Context(), h)
-		if err != nil {
-			t.Fatal(err)
-		}
-		<-time.After(50 * time.Second)
-		if err := l.Release(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if diff := cmp.Diff([]string{"take", "take", "take", "take", "release"}, h.verbs); diff != "" {
-			t.Error(diff)
-		}
-	})
-}
-
-// heldBy is the script's answer when another installer holds the lock.
-func heldBy(t *testing.T, r lockRecord) error {
-	t.Helper()
-	line, err := json.Marshal(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &host.ExitError{Host: "cp", Code: held, Stdout: string(line) + "\n"}
-}
-
-func TestASecondInstallerIsRefusedWithTheHolder(t *testing.T) {
-	t.Parallel()
-	h := &fakeHost{answer: func(string) error {
-		return heldBy(t, lockRecord{Token: "x", Holder: "you@there", Run: "reset", Since: "2026-01-01T00:00:00Z"})
-	}}
-	l, err := take(t, t.Context(), h)
-	var other *HeldError
-	if l != nil || !errors.As(err, &other) {
-		t.Fatalf("got %v, want a *HeldError", err)
-	}
-	if diff := cmp.Diff(&HeldError{Host: "cp", Holder: "you@there", Run: "reset", Since: "2026-01-01T00:00:00Z"}, other); diff != "" {
-		t.Error(diff)
-	}
-	if got, want := err.Error(), "cp: locked by you@there (reset) since 2026-01-01T00:00:00Z"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	if diff := cmp.Diff([]string{"take"}, h.verbs); diff != "" {
-		t.Errorf("a lock of another installer is released: %s", diff)
-	}
-}
-
-// As after localhost slept until the lock expired.
-func TestALockThatAnotherInstallerTookOverIsLost(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		h := &fakeHost{}
-		h.answer = func(string) error {
-			if len(h.verbs) == 2 {
-				return heldBy(t, lockRecord{Holder: "you@there"})
-			}
-			return nil
-		}
-		start, lost := time.Now(), make(chan error, 1)
-		l, err := Take(t.Context(), h, "me@here", "apply", func(err error) { lost <- err })
-		if err != nil {
-			t.Fatal(err)
-		}
-		var other *HeldError
-		if err := <-lost; !errors.As(err, &other) || other.Holder != "you@there" || time.Since(start) != renewal {
-			t.Errorf("got %v after %s", err, time.Since(start))
-		}
-		if err := l.Release(t.Context()); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func TestALockThatMayHaveBeenTakenIsReleased(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name   string
-		err    error
-		cancel bool
-		verbs  []string
-	}{
-		{"after Ctrl-C", context.Canceled, true, []string{"take", "release"}},
-		{"after the connection was lost", host.ErrOutcomeUnknown, false, []string{"take", "release"}},
-		{"but not if the host was unreachable", host.ErrUnreachable, false, []string{"take"}},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
+	for timeout, want := range map[time.Duration]string{
+		0:                "cp: locked by ada@there (apply) since 2026-01-01T00:00:00Z",
+		20 * time.Second: "timed out waiting for the lock after 20s: cp: locked by ada@there (apply) since 2026-01-01T00:00:00Z",
+	} {
+		t.Run(timeout.String(), func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			h := &fakeHost{answer: func(verb string) error {
-				if test.cancel {
-					cancel()
+			synctest.Test(t, func(t *testing.T) {
+				hosts, all := memoryHosts("cp", "w1")
+				hosts["cp"].lockedBy(ada)
+				r := mine(t)
+				r.Timeout, r.Waiting = timeout, func(error) {
+					if timeout == 0 {
+						t.Error("it waits")
+					}
 				}
-				if verb == "take" {
-					return test.err
+				start := time.Now()
+				_, err := Take(t.Context(), all, r)
+				var other *HeldError
+				if !errors.As(err, &other) || err.Error() != want {
+					t.Errorf("got %v, want %s", err, want)
 				}
-				return nil
-			}}
-			if _, err := take(t, ctx, h); !errors.Is(err, test.err) {
-				t.Errorf("got %v, want %v", err, test.err)
-			}
-			if diff := cmp.Diff(test.verbs, h.verbs); diff != "" {
-				t.Error(diff)
-			}
+				if took := time.Since(start); took < timeout || took > timeout+2*poll {
+					t.Errorf("it took %s", took)
+				}
+				if hosts["w1"].takes > 0 {
+					t.Error("w1 was locked while cp was held")
+				}
+			})
 		})
 	}
 }
 
-func TestAFailedReleaseIsAnError(t *testing.T) {
+// With Expiry as the timeout, no lock of an installer that died fails a run.
+func TestTakeWaitsUntilALockExpires(t *testing.T) {
 	t.Parallel()
-	h := &fakeHost{answer: func(verb string) error {
-		if verb == "release" {
-			return host.ErrUnreachable
+	synctest.Test(t, func(t *testing.T) {
+		hosts, all := memoryHosts("cp", "w1", "w2")
+		for _, h := range hosts {
+			h.lockedBy(ada)
 		}
-		return nil
-	}}
-	l, err := take(t, t.Context(), h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Release(t.Context()); !errors.Is(err, host.ErrUnreachable) {
-		t.Errorf("got %v, want %v", err, host.ErrUnreachable)
-	}
+		r := mine(t)
+		r.Timeout = Expiry
+		locks, err := Take(t.Context(), all, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := locks.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestCtrlCEndsTheWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hosts, all := memoryHosts("cp", "w1", "w2")
+		hosts["w1"].lockedBy(ada)
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(3300*time.Millisecond, cancel)
+		r := mine(t)
+		r.Timeout = time.Hour
+		start := time.Now()
+		if _, err := Take(ctx, all, r); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(start); took > 4*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		if diff := cmp.Diff(map[string]string{"cp": "", "w1": "ada@there", "w2": ""}, holders(hosts)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// The installers lock different hosts and have to wait for each other, but they
+// never do so at the same time. Only one of them works on a host.
+func TestInstallersTakeTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hosts, _ := memoryHosts("a", "b", "c", "d")
+		var mu sync.Mutex
+		working := map[string]int{}
+		work := func(names []string, by int) {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, name := range names {
+				if working[name] += by; working[name] > 1 {
+					t.Errorf("two installers work on %s", name)
+				}
+			}
+		}
+		var all sync.WaitGroup
+		for i, names := range [][]string{{"a", "b", "c", "d"}, {"d", "c"}, {"b", "d"}, {"c", "b"}, {"d", "a"}, {"a", "b", "c", "d"}} {
+			var some []host.Host
+			for _, name := range names {
+				some = append(some, hosts[name])
+			}
+			all.Go(func() {
+				r := mine(t)
+				r.Holder, r.Timeout = fmt.Sprintf("installer %d", i), 10*time.Minute
+				for range 5 {
+					locks, err := Take(t.Context(), some, r)
+					if err != nil {
+						t.Errorf("installer %d: %v", i, err)
+						return
+					}
+					work(names, 1)
+					<-time.After(1700 * time.Millisecond)
+					work(names, -1)
+					if err := locks.Release(t.Context()); err != nil {
+						t.Error(err)
+					}
+					<-time.After(time.Duration(i) * 30 * time.Millisecond)
+				}
+			})
+		}
+		all.Wait()
+	})
 }

@@ -74,7 +74,7 @@ func TestLockScript(t *testing.T) {
 				}
 				test.before(t, dir)
 			}
-			out, code := lockScript(t, dir, test.verb, "aa", "60", mine)
+			out, code := lockScript(t, dir, test.verb, "aa", "60", mine, "", "10")
 			if code != test.code || out != test.out {
 				t.Errorf("exit code %d and %q, want %d and %q", code, out, test.code, test.out)
 			}
@@ -89,13 +89,25 @@ func TestLockScript(t *testing.T) {
 	}
 }
 
+func TestOnlyTheLockOfAnInstallerThatHasEndedIsTakenOver(t *testing.T) {
+	t.Parallel()
+	const mine, theirs = `{"token":"aa"}`, `{"token":"bb"}`
+	for ended, want := range map[string]int{"bb": 0, "cc": 75, "b": 75, "": 75} {
+		dir := t.TempDir()
+		write(t, dir+"/lock", theirs+"\n")
+		if out, code := lockScript(t, dir, "take", "aa", "60", mine, ended, "10"); code != want {
+			t.Errorf("installer %q has ended: exit code %d and %s, want %d", ended, code, out, want)
+		}
+	}
+}
+
 func TestRenewingALockExtendsIt(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	const mine, theirs = `{"token":"aa"}`, `{"token":"bb"}`
 	take := func() {
 		t.Helper()
-		if out, code := lockScript(t, dir, "take", "aa", "60", mine); code != 0 || out != "" {
+		if out, code := lockScript(t, dir, "take", "aa", "60", mine, "", "10"); code != 0 || out != "" {
 			t.Fatalf("exit code %d: %s", code, out)
 		}
 	}
@@ -105,7 +117,7 @@ func TestRenewingALockExtendsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	take()
-	if _, code := lockScript(t, dir, "take", "bb", "30", theirs); code != 75 {
+	if _, code := lockScript(t, dir, "take", "bb", "30", theirs, "", "10"); code != 75 {
 		t.Errorf("exit code %d, want 75: the lock was not renewed", code)
 	}
 }
@@ -119,7 +131,7 @@ func TestOnlyOneOfManyInstallersGetsTheLock(t *testing.T) {
 	for i := range 10 {
 		token := fmt.Sprintf("t%d", i)
 		all.Go(func() {
-			_, code := lockScript(t, dir, "take", token, "60", `{"token":"`+token+`"}`)
+			_, code := lockScript(t, dir, "take", token, "60", `{"token":"`+token+`"}`, "", "10")
 			mu.Lock()
 			defer mu.Unlock()
 			switch code {

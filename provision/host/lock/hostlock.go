@@ -1,0 +1,131 @@
+package lock
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/localhost"
+	"slipway.io/slipway/templates"
+)
+
+const (
+	// renewal is the interval of renewals. Three may fail before the lock expires.
+	renewal = 15 * time.Second
+	// dir is on a tmpfs, so that no lock survives a reboot.
+	dir = "/run/slipway"
+	// guardTimeout bounds the wait for other runs of lock.sh, which take
+	// milliseconds.
+	guardTimeout = 10 * time.Second
+	// held is the exit code of lock.sh if another installer holds the lock.
+	held = 75
+)
+
+// lockRecord is the content of a lock file.
+type lockRecord struct {
+	Token  string `json:"token"`
+	Holder string `json:"holder"`
+	Run    string `json:"run"`
+	Since  string `json:"since"`
+	// Process is the installer itself.
+	Process localhost.Process `json:"process,omitzero"`
+}
+
+// hostLock is the lock of one host.
+type hostLock struct {
+	host    host.Host
+	record  lockRecord
+	stop    context.CancelFunc
+	renewal sync.WaitGroup
+}
+
+// take takes the lock of a host without waiting, and renews it until release.
+func take(ctx context.Context, h host.Host, r Request) (*hostLock, error) {
+	l := &hostLock{host: h, record: lockRecord{
+		Token: rand.Text(), Holder: r.Holder, Run: r.Run, Since: time.Now().Format(time.RFC3339), Process: localhost.CurrentProcess(),
+	}}
+	other, err := l.script(ctx, "take", "")
+	if other.Process.Ended() {
+		_, err = l.script(ctx, "take", other.Token)
+	}
+	if err != nil {
+		l.releaseUncertain(ctx, err)
+		return nil, err
+	}
+	// After Ctrl-C the run still cleans up: release ends the renewal.
+	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
+	l.renewal.Go(func() { l.renew(ctx, r.Lost) })
+	return l, nil
+}
+
+// releaseUncertain releases a lock that may have been taken before the run was
+// stopped or the connection lost. The lock would block the next run.
+func (l *hostLock) releaseUncertain(ctx context.Context, err error) {
+	if ctx.Err() == nil && !errors.Is(err, host.ErrOutcomeUnknown) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewal)
+	defer cancel()
+	_, _ = l.script(ctx, "release", "") // if this fails, the lock expires
+}
+
+// renew renews the lock until ctx ends or another installer takes it over.
+func (l *hostLock) renew(ctx context.Context, lost func(error)) {
+	tick := time.NewTicker(renewal)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			// Other errors are retried at the next tick. While the host is
+			// unreachable, this run does not change it.
+			var other *HeldError
+			if _, err := l.script(ctx, "take", ""); errors.As(err, &other) {
+				lost(other)
+				return
+			}
+		}
+	}
+}
+
+// release ends the renewal and releases the lock.
+func (l *hostLock) release(ctx context.Context) error {
+	l.stop()
+	l.renewal.Wait()
+	// After Expiry the lock is free in any case.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Expiry)
+	defer cancel()
+	if _, err := l.script(ctx, "release", ""); err != nil {
+		return fmt.Errorf("release the lock: %w", err)
+	}
+	return nil
+}
+
+// script runs lock.sh. The lock counts as free if its token is ended. If another
+// installer holds it, the error is a *HeldError, and other the record of that
+// installer.
+func (l *hostLock) script(ctx context.Context, verb, ended string) (other lockRecord, err error) {
+	line, err := json.Marshal(l.record)
+	if err != nil {
+		return lockRecord{}, err
+	}
+	_, err = l.host.Run(ctx, host.Script("lock.sh", templates.Script("lock/lock.sh"),
+		dir, verb, l.record.Token, seconds(Expiry), string(line), ended, seconds(guardTimeout)))
+	var exit *host.ExitError
+	if !errors.As(err, &exit) || exit.Code != held {
+		return lockRecord{}, err
+	}
+	if err := json.Unmarshal([]byte(exit.Stdout), &other); err != nil {
+		return lockRecord{}, fmt.Errorf("%s: lock: %w", l.host, err)
+	}
+	return other, &HeldError{Host: l.host.String(), Holder: other.Holder, Run: other.Run, Since: other.Since}
+}
+
+func seconds(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
