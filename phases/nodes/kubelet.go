@@ -70,7 +70,7 @@ func installKubelet(ctx context.Context, s *workflow.Step) error {
 			names = append(names, file.Name)
 		}
 	}
-	if err := install.Binaries(ctx, s, names); err != nil {
+	if _, err := install.Binaries(ctx, s, names); err != nil {
 		return err
 	}
 	if !changed && enabled(ctx, s) {

@@ -67,7 +67,8 @@ func installContainerd(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	if err := install.Binaries(ctx, s, binaries); err != nil {
+	uploaded, err := install.Binaries(ctx, s, binaries)
+	if err != nil {
 		return err
 	}
 	files := append(directories(),
@@ -78,11 +79,14 @@ func installContainerd(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	if _, err := host.EnsureFiles(ctx, s, append(files, mirrors...)...); err != nil {
+	written, err := host.WriteDiffering(ctx, s, append(files, mirrors...)...)
+	if err != nil {
 		return err
 	}
-	// containerd reads mirrors without a restart, everything else when it starts.
-	if err := systemd.EnsureService(ctx, s, service, configFile, serviceFile, install.BinDir+"/containerd"); err != nil {
+	// containerd reads mirrors without a restart, and new pods run the current shim
+	// and runc. Pods run on while containerd restarts.
+	containerd := systemd.Service{Name: service, Files: []string{configFile, serviceFile, install.BinDir + "/containerd"}}
+	if err := containerd.Ensure(ctx, s, append(written, uploaded...)...); err != nil {
 		return err
 	}
 	return want.assert(ctx, s)
