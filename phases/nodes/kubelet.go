@@ -11,6 +11,7 @@ import (
 	"slipway.io/slipway/provision/bundle/install"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/host/systemd"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
@@ -35,8 +36,14 @@ func directories() []host.File {
 	return directories
 }
 
+// kubeletService is kubelet with the files that it reads when it starts. systemd
+// knows kubeadm-flags.env from the drop-in.
+func kubeletService() systemd.Service {
+	return systemd.Service{Name: service, Files: []string{install.BinDir + "/kubelet", serviceFile, dropIn, kubeletConfig}}
+}
+
 // Kubelet installs kubelet, kubeadm, the CNI plugins, and on control planes
-// kubectl. kubeadm starts kubelet.
+// kubectl. kubeadm starts kubelet for the first time.
 func Kubelet() workflow.Phase {
 	return workflow.Phase{
 		Name:  "kubelet",
@@ -57,7 +64,7 @@ func Kubelet() workflow.Phase {
 
 func installKubelet(ctx context.Context, s *workflow.Step) error {
 	// The directories come first: those that did not exist are slipway's.
-	changed, err := host.EnsureFiles(ctx, s, append(directories(),
+	written, err := host.WriteDiffering(ctx, s, append(directories(),
 		host.File{Path: serviceFile, Content: templates.File("kubelet/kubelet.service")},
 		host.File{Path: dropIn, Content: templates.File("kubelet/10-kubeadm.conf")},
 	)...)
@@ -70,10 +77,15 @@ func installKubelet(ctx context.Context, s *workflow.Step) error {
 			names = append(names, file.Name)
 		}
 	}
-	if _, err := install.Binaries(ctx, s, names); err != nil {
+	uploaded, err := install.Binaries(ctx, s, names)
+	if err != nil {
 		return err
 	}
-	if !changed && enabled(ctx, s) {
+	if s.Facts().Exists(facts.KubeletConf) && s.Facts().Exists(facts.KubeletConfig) {
+		return kubeletService().Ensure(ctx, s, append(written, uploaded...)...)
+	}
+	// The host has not joined a cluster: kubelet would fail until kubeadm configures it.
+	if len(written) == 0 && enabled(ctx, s) {
 		return nil
 	}
 	return systemd.Enable(ctx, s, service)
