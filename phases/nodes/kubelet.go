@@ -49,7 +49,8 @@ func Kubelet() workflow.Phase {
 		Name:  "kubelet",
 		Title: "install kubelet, kubeadm and the CNI plugins",
 		Why: "They come from the bundle instead of a package repository: no expired key stops an installation, and no " +
-			"unattended upgrade replaces a running kubelet.",
+			"unattended upgrade replaces a running kubelet. On a node, kubelet restarts only when its binary, configuration, " +
+			"flags, unit or a drop-in has changed.",
 		Manual: []string{
 			"install -m 755 kubelet kubeadm kubectl /usr/local/bin/",
 			"mkdir -p /opt/cni/bin && install -m 755 CNI_PLUGINS /opt/cni/bin/",

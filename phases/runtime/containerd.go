@@ -44,7 +44,8 @@ func Containerd() workflow.Phase {
 		Name:  "containerd",
 		Title: "install containerd",
 		Why: "The containerd of a distribution is often too old, disables CRI or uses another cgroup driver than kubelet. " +
-			"This one has a pinned version and one configuration, whose effect is verified.",
+			"This one has a pinned version and one configuration, whose effect is verified. It restarts only when its binary, " +
+			"configuration or unit has changed, and pods keep running.",
 		Manual: []string{
 			"install -m 755 containerd containerd-shim-runc-v2 ctr runc /usr/local/bin/",
 			"containerd config default > /etc/containerd/config.toml    # then set SystemdCgroup = true and the pause image",
@@ -84,7 +85,7 @@ func installContainerd(ctx context.Context, s *workflow.Step) error {
 		return err
 	}
 	// containerd reads mirrors without a restart, and new pods run the current shim
-	// and runc. Pods run on while containerd restarts.
+	// and runc. Pods keep running while containerd restarts: see KillMode in its unit.
 	containerd := systemd.Service{Name: service, Files: []string{configFile, serviceFile, install.BinDir + "/containerd"}}
 	if err := containerd.Ensure(ctx, s, append(written, uploaded...)...); err != nil {
 		return err

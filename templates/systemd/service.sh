@@ -6,8 +6,8 @@
 #          its current files.
 #   start  enables and restarts the service, and records the checksums of its
 #          files. Prints the end of its log if it does not start.
-# The unit, drop-ins and environment files of the service count as its files too,
-# unless no files are given: then the service need not restart for any of them.
+# The unit, drop-ins and environment files of the service are its files too. Without
+# file arguments, only the state of the service counts.
 set -eu
 verb=$1 records=$2 service=$3
 shift 3
@@ -24,7 +24,7 @@ load() {
 value() { printf '%s\n' "$properties" | sed -n "s/^$1=//p"; }
 
 # Prints the files that the service reads, except its program. systemd knows new
-# drop-ins only after a reload.
+# drop-ins only after a reload. Of drop-ins with the same name, it reads the first.
 files() {
 	{
 		printf '%s\n' "$@"
@@ -32,7 +32,7 @@ files() {
 		value DropInPaths | tr ' ' '\n'
 		for dir in $(systemctl show --property=UnitPath --value); do
 			existing "$dir/$service.d"/*.conf
-		done
+		done | awk -F / '!seen[$NF]++'
 		value EnvironmentFiles | while read -r file _; do existing "$file"; done
 	} | sort -u | grep -vxF -e "$program" -e ""
 }

@@ -32,7 +32,7 @@ restart)
 	;;
 show)
 	if [ "$2" = --property=UnitPath ]; then
-		echo "$ROOT/unit.d /nonexistent"
+		echo "$ROOT/unit.d /nonexistent $ROOT/vendor.d"
 		exit
 	fi
 	echo "ActiveState=$(cat state)"
@@ -166,6 +166,11 @@ func TestServiceScriptFindsChangedFiles(t *testing.T) {
 			"a deleted drop-in",
 			func(s runningService) { s.remove("unit.d/x.service.d/10-a.conf") },
 			"changed unit.d/x.service.d/10-a.conf\n",
+		},
+		{
+			"a drop-in that another one replaces",
+			func(s runningService) { s.write("vendor.d/x.service.d/10-a.conf", "new") },
+			"",
 		},
 		{"changed flags", func(s runningService) { s.write("flags.env", "new") }, "changed flags.env\n"},
 		{"a new environment file", func(s runningService) { s.write("default", "new") }, "changed default\n"},
