@@ -86,8 +86,10 @@ func installKubelet(ctx context.Context, s *workflow.Step) error {
 		return kubeletService().Ensure(ctx, s, append(written, uploaded...)...)
 	}
 	// The host has not joined a cluster: kubelet would fail until kubeadm configures it.
-	if len(written) == 0 && enabled(ctx, s) {
-		return nil
+	if len(written) == 0 {
+		if enabled, err := enabled(ctx, s); err != nil || enabled {
+			return err
+		}
 	}
 	return systemd.Enable(ctx, s, service)
 }
@@ -105,7 +107,10 @@ func wantedPlugin(network, file string) bool {
 }
 
 // enabled reports whether systemd starts kubelet at boot.
-func enabled(ctx context.Context, s *workflow.Step) bool {
+func enabled(ctx context.Context, s *workflow.Step) (bool, error) {
 	_, err := s.Query(ctx, host.Cmd{Argv: []string{"systemctl", "is-enabled", "--quiet", service}})
-	return err == nil
+	if host.Exited(err) {
+		return false, nil
+	}
+	return err == nil, err
 }

@@ -1,6 +1,7 @@
 package nodes
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"slipway.io/slipway/provision/cluster/kubetest"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/workflow"
@@ -76,6 +78,19 @@ func TestKubeletThatIsNotEnabledIsEnabled(t *testing.T) {
 	fixture.MustApply(Kubelet())
 	fake.ExpectQuery("systemctl", "is-enabled", "--quiet", "kubelet.service").AsUser().Fails(1, "")
 	fixture.MustApply(Kubelet())
+}
+
+func TestALostConnectionIsNotAKubeletThatIsDisabled(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n")
+	fixture.Bundle = workflowtest.NewBundle(t)
+	fake := fixture.Host("cp-1")
+	fake.ExpectRunScript("enable.sh", "kubelet.service")
+	fixture.MustApply(Kubelet())
+	fake.ExpectQuery("systemctl", "is-enabled", "--quiet", "kubelet.service").AsUser().Error(host.ErrUnreachable)
+	if err := fixture.Plan(Kubelet()); !errors.Is(err, host.ErrUnreachable) || len(fixture.Changes()) > 0 {
+		t.Errorf("got %v, changes %q", err, fixture.Changes())
+	}
 }
 
 // kubeletFiles are the files that slipway knows kubelet to read.
