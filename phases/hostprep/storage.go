@@ -96,7 +96,7 @@ func iscsi(ctx context.Context, s *workflow.Step) error {
 			return err
 		}
 	}
-	if err := systemd.EnsureService(ctx, s, "iscsid"); err != nil {
+	if err := (systemd.Service{Name: "iscsid"}).Ensure(ctx, s); err != nil {
 		return err
 	}
 	return multipath(ctx, s)

@@ -54,8 +54,8 @@ func TestLonghornGetsWhatItNeeds(t *testing.T) {
 			m.ExpectRunScript("packages.sh", test.packages...)
 			m.ExpectRun("modprobe", "iscsi_tcp")
 			m.ExpectRunScript("initiator-name.sh")
-			m.ExpectQueryScript("state.sh", "iscsid").Returns("stopped\n")
-			m.ExpectRunScript("start.sh", "iscsid")
+			m.ExpectService("iscsid").Returns("disabled\nstopped inactive\n")
+			m.ExpectStart("start iscsid: it is inactive", "iscsid")
 			m.ExpectRun("systemctl", "restart", "multipathd")
 			directory(m, "/var/lib/longhorn", false)
 			fixture.MustApply(Storage())
@@ -75,7 +75,7 @@ func TestLonghornGetsWhatItNeeds(t *testing.T) {
 	f.Modules = append(f.Modules, "iscsi_tcp")
 	f.Existing = append(f.Existing, facts.InitiatorName)
 	m.Put(iscsiModules, "# Written by slipway: what Longhorn needs of the kernel, at each boot.\niscsi_tcp\n")
-	m.ExpectQueryScript("state.sh", "iscsid").Returns("ok\n")
+	m.ExpectService("iscsid")
 	directory(m, "/var/lib/longhorn", true)
 	fixture.MustApply(Storage())
 	if got := fixture.Changes(); len(got) > 0 {
@@ -96,7 +96,7 @@ func TestAnInterruptedInstallationIsFinished(t *testing.T) {
 	f.Software.Unfinished = []string{"nfs-common", "somebody-elses"}
 	m.Put(iscsiModules, "# Written by slipway: what Longhorn needs of the kernel, at each boot.\niscsi_tcp\n")
 	m.ExpectRunScript("packages.sh", "nfs-common")
-	m.ExpectQueryScript("state.sh", "iscsid").Returns("ok\n")
+	m.ExpectService("iscsid")
 	directory(m, "/var/lib/longhorn", true)
 	fixture.MustApply(Storage())
 }

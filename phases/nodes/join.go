@@ -66,7 +66,8 @@ func joined(ctx context.Context, s *workflow.Step) (bool, error) {
 		return false, fmt.Errorf("the kubelet of this host is node %s: a join would take over its identity", node)
 	}
 	running := host.Cmd{Argv: []string{"systemctl", "is-active", "--quiet", service}}
-	if _, err := s.Query(ctx, running); err != nil {
+	// In a plan, phase kubelet starts a kubelet that is stopped.
+	if _, err := s.Query(ctx, running); err != nil && !errors.Is(err, host.ErrPlanned) {
 		var exit *host.ExitError
 		if errors.As(err, &exit) {
 			return false, nil

@@ -11,6 +11,7 @@ import (
 	"slipway.io/slipway/provision/bundle/install"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/host/systemd"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
@@ -35,14 +36,21 @@ func directories() []host.File {
 	return directories
 }
 
+// kubeletService is kubelet with the files that it reads when it starts. systemd
+// knows kubeadm-flags.env from the drop-in.
+func kubeletService() systemd.Service {
+	return systemd.Service{Name: service, Files: []string{install.BinDir + "/kubelet", serviceFile, dropIn, kubeletConfig}}
+}
+
 // Kubelet installs kubelet, kubeadm, the CNI plugins, and on control planes
-// kubectl. kubeadm starts kubelet.
+// kubectl. kubeadm starts kubelet for the first time.
 func Kubelet() workflow.Phase {
 	return workflow.Phase{
 		Name:  "kubelet",
 		Title: "install kubelet, kubeadm and the CNI plugins",
 		Why: "They come from the bundle instead of a package repository: no expired key stops an installation, and no " +
-			"unattended upgrade replaces a running kubelet.",
+			"unattended upgrade replaces a running kubelet. On a node, kubelet restarts only when its binary, configuration, " +
+			"flags, unit or a drop-in has changed.",
 		Manual: []string{
 			"install -m 755 kubelet kubeadm kubectl /usr/local/bin/",
 			"mkdir -p /opt/cni/bin && install -m 755 CNI_PLUGINS /opt/cni/bin/",
@@ -57,7 +65,7 @@ func Kubelet() workflow.Phase {
 
 func installKubelet(ctx context.Context, s *workflow.Step) error {
 	// The directories come first: those that did not exist are slipway's.
-	changed, err := host.EnsureFiles(ctx, s, append(directories(),
+	written, err := host.WriteDiffering(ctx, s, append(directories(),
 		host.File{Path: serviceFile, Content: templates.File("kubelet/kubelet.service")},
 		host.File{Path: dropIn, Content: templates.File("kubelet/10-kubeadm.conf")},
 	)...)
@@ -70,11 +78,18 @@ func installKubelet(ctx context.Context, s *workflow.Step) error {
 			names = append(names, file.Name)
 		}
 	}
-	if err := install.Binaries(ctx, s, names); err != nil {
+	uploaded, err := install.Binaries(ctx, s, names)
+	if err != nil {
 		return err
 	}
-	if !changed && enabled(ctx, s) {
-		return nil
+	if s.Facts().Exists(facts.KubeletConf) && s.Facts().Exists(facts.KubeletConfig) {
+		return kubeletService().Ensure(ctx, s, append(written, uploaded...)...)
+	}
+	// The host has not joined a cluster: kubelet would fail until kubeadm configures it.
+	if len(written) == 0 {
+		if enabled, err := enabled(ctx, s); err != nil || enabled {
+			return err
+		}
 	}
 	return systemd.Enable(ctx, s, service)
 }
@@ -92,7 +107,10 @@ func wantedPlugin(network, file string) bool {
 }
 
 // enabled reports whether systemd starts kubelet at boot.
-func enabled(ctx context.Context, s *workflow.Step) bool {
+func enabled(ctx context.Context, s *workflow.Step) (bool, error) {
 	_, err := s.Query(ctx, host.Cmd{Argv: []string{"systemctl", "is-enabled", "--quiet", service}})
-	return err == nil
+	if host.Exited(err) {
+		return false, nil
+	}
+	return err == nil, err
 }

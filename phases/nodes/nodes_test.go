@@ -1,6 +1,7 @@
 package nodes
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"slipway.io/slipway/provision/cluster/kubetest"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/workflow"
@@ -76,6 +78,116 @@ func TestKubeletThatIsNotEnabledIsEnabled(t *testing.T) {
 	fixture.MustApply(Kubelet())
 	fake.ExpectQuery("systemctl", "is-enabled", "--quiet", "kubelet.service").AsUser().Fails(1, "")
 	fixture.MustApply(Kubelet())
+}
+
+func TestALostConnectionIsNotAKubeletThatIsDisabled(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n")
+	fixture.Bundle = workflowtest.NewBundle(t)
+	fake := fixture.Host("cp-1")
+	fake.ExpectRunScript("enable.sh", "kubelet.service")
+	fixture.MustApply(Kubelet())
+	fake.ExpectQuery("systemctl", "is-enabled", "--quiet", "kubelet.service").AsUser().Error(host.ErrUnreachable)
+	if err := fixture.Plan(Kubelet()); !errors.Is(err, host.ErrUnreachable) || len(fixture.Changes()) > 0 {
+		t.Errorf("got %v, changes %q", err, fixture.Changes())
+	}
+}
+
+// kubeletFiles are the files that slipway knows kubelet to read.
+var kubeletFiles = []string{"/usr/local/bin/kubelet", serviceFile, dropIn, kubeletConfig}
+
+// A plan shows the same changes as an apply: the restart too, although the files
+// are not written.
+func TestTheKubeletOfANodeRestartsOnceWhenAFileThatItReadsChanges(t *testing.T) {
+	t.Parallel()
+	const (
+		binary  = "/usr/local/bin/kubelet"
+		flags   = "/var/lib/kubelet/kubeadm-flags.env"
+		restart = "restart kubelet.service: "
+	)
+	tests := []struct {
+		name string
+		// missing are files of slipway that differ, state what the host reports.
+		missing []string
+		state   string
+		start   string
+		changes []string
+	}{
+		{"nothing has changed", nil, "", "", nil},
+		{"a new binary", []string{binary}, "", restart + binary + " changed", []string{"upload " + binary + " (0.0 MB)"}},
+		{"a new unit", []string{serviceFile}, "", restart + serviceFile + " changed", []string{"write " + serviceFile}},
+		{"a new drop-in", []string{dropIn}, "", restart + dropIn + " changed", []string{"write " + dropIn}},
+		{
+			"all of them",
+			[]string{binary, dropIn, serviceFile},
+			"changed " + flags + "\n",
+			restart + serviceFile + ", " + dropIn + ", " + binary + ", " + flags + " changed",
+			[]string{"write " + serviceFile, "write " + dropIn, "upload " + binary + " (0.0 MB)"},
+		},
+		{"changed flags", nil, "changed " + flags + "\n", restart + flags + " changed", nil},
+		{"a changed configuration", nil, "changed " + kubeletConfig + "\n", restart + kubeletConfig + " changed", nil},
+		{"kubeadm and plugins are not kubelet", []string{"/opt/cni/bin/bridge"}, "", "", []string{"upload /opt/cni/bin/bridge (0.0 MB)"}},
+		{"a stopped kubelet", nil, "stopped inactive\n", "start kubelet.service: it is inactive", nil},
+		{"a failed kubelet", nil, "stopped failed\n", "start kubelet.service: it is failed", nil},
+		{"a disabled kubelet runs on", nil, "disabled\n", "", []string{"run enable.sh kubelet.service"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fixture := workflowtest.New(t, "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n")
+			fixture.Bundle = workflowtest.NewBundle(t)
+			fake := fixture.Host("cp-1")
+			fake.ExpectRunScript("enable.sh", "kubelet.service")
+			fixture.MustApply(Kubelet())
+			fixture.Facts("cp-1").Existing = []facts.Path{facts.KubeletConf, facts.KubeletConfig}
+			for _, path := range test.missing {
+				fake.Remove(path)
+			}
+			want := slices.Clone(test.changes)
+			if test.start != "" {
+				want = append(want, "run "+test.start)
+			}
+			fake.ExpectService("kubelet.service", kubeletFiles...).Returns(test.state).Times(2)
+			fixture.MustPlan(Kubelet())
+			if diff := cmp.Diff(want, fixture.Changes()); diff != "" {
+				t.Errorf("plan: %s", diff)
+			}
+			if test.start != "" {
+				fake.ExpectStart(test.start, "kubelet.service", kubeletFiles...)
+			}
+			if test.state == "disabled\n" {
+				fake.ExpectRunScript("enable.sh", "kubelet.service")
+			}
+			fixture.MustApply(Kubelet())
+			if diff := cmp.Diff(want, fixture.Changes()); diff != "" {
+				t.Errorf("apply: %s", diff)
+			}
+		})
+	}
+}
+
+// kubeadm starts kubelet once it has configured it. The strict fake fails on a start
+// or a restart.
+func TestKubeletIsNotStartedBeforeKubeadmHasConfiguredIt(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name     string
+		existing []facts.Path
+	}{
+		{"no files of kubeadm", nil},
+		{"an init that was killed before kubelet's configuration", []facts.Path{facts.KubeletConf}},
+		{"a join that was killed before kubelet's credentials", []facts.Path{facts.KubeletConfig}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fixture := workflowtest.New(t, "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n")
+			fixture.Bundle = workflowtest.NewBundle(t)
+			fixture.Facts("cp-1").Existing = test.existing
+			fixture.Host("cp-1").ExpectRunScript("enable.sh", "kubelet.service")
+			fixture.MustApply(Kubelet())
+		})
+	}
 }
 
 func TestWantedPlugin(t *testing.T) {
@@ -221,6 +333,24 @@ func TestAWorkerThatHasJoinedDoesNotJoinAgain(t *testing.T) {
 				t.Errorf("changes %v", fixture.Changes())
 			}
 		})
+	}
+}
+
+func TestAPlanStartsAStoppedKubeletAndDoesNotJoinAgain(t *testing.T) {
+	t.Parallel()
+	fixture, fake, server := joining(t)
+	fixture.Bundle = workflowtest.NewBundle(t)
+	server.Put(workerNode)
+	fixture.Facts("w-1").Existing = []facts.Path{facts.KubeletConf, facts.KubeletConfig}
+	fake.ExpectService("kubelet.service", kubeletFiles...).Returns("stopped failed\n")
+	fixture.MustPlan(Kubelet())
+	if got := fixture.Changes(); !slices.Contains(got, "run start kubelet.service: it is failed") {
+		t.Errorf("kubelet is not started: %q", got)
+	}
+	fake.ExpectQuery("systemctl", "is-active", "--quiet", "kubelet.service").AsUser().Fails(3, "")
+	fixture.MustPlan(Join())
+	if got := fixture.Changes(); len(got) > 0 {
+		t.Errorf("the plan of the join has %q", got)
 	}
 }
 

@@ -82,8 +82,7 @@ func setBootstrap(ctx context.Context, s *workflow.Step, wanted bool) error {
 	if _, err := host.EnsureFiles(ctx, s, host.File{Path: kubeletConfig, Content: edited, Mode: 0o644}); err != nil {
 		return err
 	}
-	_, err = s.Run(ctx, host.Cmd{Argv: []string{"systemctl", "restart", service}, Sudo: true})
-	return err
+	return kubeletService().Ensure(ctx, s, kubeletConfig)
 }
 
 // setForAll sets it in the configuration that kubeadm gives to kubelets that join

@@ -43,6 +43,9 @@ func TestServingFollowsTheInventory(t *testing.T) {
 			fixture.Serve(server)
 			fixture.Host("cp-1").Put(kubeletConfig, test.has)
 			fixture.Facts("cp-1").Existing = []facts.Path{kubeletConfig}
+			if test.changes > 1 {
+				fixture.Host("cp-1").ExpectService("kubelet.service", kubeletFiles...)
+			}
 			// A plan, since no kubelet answers here.
 			fixture.MustPlan(Serving())
 			if got := fixture.Changes(); len(got) != test.changes {

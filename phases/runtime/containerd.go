@@ -44,7 +44,8 @@ func Containerd() workflow.Phase {
 		Name:  "containerd",
 		Title: "install containerd",
 		Why: "The containerd of a distribution is often too old, disables CRI or uses another cgroup driver than kubelet. " +
-			"This one has a pinned version and one configuration, whose effect is verified.",
+			"This one has a pinned version and one configuration, whose effect is verified. It restarts only when its binary, " +
+			"configuration or unit has changed, and pods keep running.",
 		Manual: []string{
 			"install -m 755 containerd containerd-shim-runc-v2 ctr runc /usr/local/bin/",
 			"containerd config default > /etc/containerd/config.toml    # then set SystemdCgroup = true and the pause image",
@@ -67,7 +68,8 @@ func installContainerd(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	if err := install.Binaries(ctx, s, binaries); err != nil {
+	uploaded, err := install.Binaries(ctx, s, binaries)
+	if err != nil {
 		return err
 	}
 	files := append(directories(),
@@ -78,11 +80,14 @@ func installContainerd(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	if _, err := host.EnsureFiles(ctx, s, append(files, mirrors...)...); err != nil {
+	written, err := host.WriteDiffering(ctx, s, append(files, mirrors...)...)
+	if err != nil {
 		return err
 	}
-	// containerd reads mirrors without a restart, everything else when it starts.
-	if err := systemd.EnsureService(ctx, s, service, configFile, serviceFile, install.BinDir+"/containerd"); err != nil {
+	// containerd reads mirrors without a restart, and new pods run the current shim
+	// and runc. Pods keep running while containerd restarts: see KillMode in its unit.
+	containerd := systemd.Service{Name: service, Files: []string{configFile, serviceFile, install.BinDir + "/containerd"}}
+	if err := containerd.Ensure(ctx, s, append(written, uploaded...)...); err != nil {
 		return err
 	}
 	return want.assert(ctx, s)

@@ -99,7 +99,7 @@ func TestImagesOfAddons(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			fixture, fake := installed(t, test.inventory, "ok\n")
+			fixture, fake := withBundle(t, test.inventory)
 			if len(test.want) > 0 {
 				listImages(fake).Returns(list)
 				fake.ExpectRun("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "import", "--digests=false", "-").
@@ -130,7 +130,7 @@ func names(images []bundle.Image) []string {
 
 func TestImagesAreStreamedAndPinned(t *testing.T) {
 	t.Parallel()
-	fixture, fake := installed(t, one, "ok\n")
+	fixture, fake := withBundle(t, one)
 	all := names(wanted(fixture.Bundle, "control-plane"))
 	archive := archiveOf(t, fixture.Bundle, wanted(fixture.Bundle, "control-plane"))
 	listImages(fake).Returns(list)
@@ -141,7 +141,7 @@ func TestImagesAreStreamedAndPinned(t *testing.T) {
 
 func TestExistingImagesAreNotSentAgain(t *testing.T) {
 	t.Parallel()
-	fixture, fake := installed(t, one, "ok\n")
+	fixture, fake := withBundle(t, one)
 	var listed strings.Builder
 	for _, image := range wanted(fixture.Bundle, "control-plane") {
 		listed.WriteString(line(image, pinned))
@@ -155,7 +155,7 @@ func TestExistingImagesAreNotSentAgain(t *testing.T) {
 
 func TestAnImportThatFailsIsAnError(t *testing.T) {
 	t.Parallel()
-	fixture, fake := installed(t, one, "ok\n")
+	fixture, fake := withBundle(t, one)
 	listImages(fake).Returns(list)
 	fake.ExpectRun("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "import", "--digests=false", "-").Fails(1, "ctr: no space left on device")
 	err := fixture.Apply(Images())
@@ -168,7 +168,7 @@ func TestAnImportThatFailsIsAnError(t *testing.T) {
 // The error of the bundle is the cause of the failure, and is in the message.
 func TestADamagedImageStopsTheImport(t *testing.T) {
 	t.Parallel()
-	fixture, fake := installed(t, one, "ok\n")
+	fixture, fake := withBundle(t, one)
 	pause, err := fixture.Bundle.Image("registry.k8s.io/pause", "amd64")
 	if err != nil {
 		t.Fatal(err)
@@ -187,7 +187,7 @@ func TestADamagedImageStopsTheImport(t *testing.T) {
 
 func TestAPlanSendsNoImages(t *testing.T) {
 	t.Parallel()
-	fixture, fake := installed(t, one, "ok\n")
+	fixture, fake := withBundle(t, one)
 	listImages(fake).Fails(127, "not found")
 	fixture.MustPlan(Images())
 	got := fixture.Changes()

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -154,13 +155,26 @@ func TestMirrorsAreFilesOfTheirRegistries(t *testing.T) {
 	}
 }
 
-// installed is a fixture whose host has containerd's service.
-func installed(t *testing.T, inventory, state string) (*workflowtest.Fixture, *hosttest.Fake) {
+// readFiles are the files that containerd reads when it starts.
+var readFiles = []string{configFile, serviceFile, "/usr/local/bin/containerd"}
+
+// withBundle is a fixture with a bundle. Its host is fresh.
+func withBundle(t *testing.T, inventory string) (*workflowtest.Fixture, *hosttest.Fake) {
 	t.Helper()
 	fixture := workflowtest.New(t, inventory)
 	fixture.Bundle = workflowtest.NewBundle(t)
-	fake := fixture.Host("cp-1")
-	fake.ExpectQueryScript("state.sh", service, configFile, serviceFile, "/usr/local/bin/containerd").Returns(state).AnyTimes()
+	return fixture, fixture.Host("cp-1")
+}
+
+// installed is a fixture whose host runs containerd with the configuration of the
+// inventory.
+func installed(t *testing.T, inventory string) (*workflowtest.Fixture, *hosttest.Fake) {
+	t.Helper()
+	fixture, fake := withBundle(t, inventory)
+	fake.ExpectService(service, readFiles...).Returns("disabled\nstopped inactive\n")
+	fake.ExpectStart("start containerd.service: it is inactive", service, readFiles...)
+	dumpOf(t, fake)
+	fixture.MustApply(Containerd())
 	return fixture, fake
 }
 
@@ -175,10 +189,7 @@ func dumpOf(t *testing.T, fake *hosttest.Fake) *hosttest.Expectation {
 
 func TestContainerdIsInstalledAndItsConfigurationVerified(t *testing.T) {
 	t.Parallel()
-	fixture, fake := installed(t, one+"containerd: {mirrors: [{registry: docker.io, endpoints: [https://a.example]}]}\n", "containerd.service is not enabled\n")
-	fake.ExpectRunScript("start.sh", service)
-	dumpOf(t, fake)
-	fixture.MustApply(Containerd())
+	_, fake := installed(t, one+"containerd: {mirrors: [{registry: docker.io, endpoints: [https://a.example]}]}\n")
 	for _, path := range []string{
 		"/etc/containerd", "/var/lib/containerd", "/etc/containerd/config.toml", "/etc/containerd/certs.d/docker.io/hosts.toml",
 		"/etc/systemd/system/containerd.service", "/usr/local/bin/containerd", "/usr/local/bin/containerd-shim-runc-v2", "/usr/local/bin/ctr", "/usr/local/bin/runc",
@@ -194,9 +205,81 @@ func TestContainerdIsInstalledAndItsConfigurationVerified(t *testing.T) {
 	}
 }
 
+// A plan shows the same changes as an apply: the restart too, although the files
+// are not written.
+func TestContainerdRestartsOnceWhenAFileThatItReadsChanges(t *testing.T) {
+	t.Parallel()
+	const (
+		binary  = "/usr/local/bin/containerd"
+		shim    = "/usr/local/bin/containerd-shim-runc-v2"
+		mirror  = "/etc/containerd/certs.d/docker.io/hosts.toml"
+		dropIn  = "/etc/systemd/system/containerd.service.d/proxy.conf"
+		restart = "restart containerd.service: "
+	)
+	tests := []struct {
+		name string
+		// missing are files of slipway that differ, state what the host reports.
+		missing []string
+		state   string
+		start   string
+		changes []string
+	}{
+		{"nothing has changed", nil, "", "", nil},
+		{"a new binary", []string{binary}, "", restart + binary + " changed", []string{"upload " + binary + " (0.0 MB)"}},
+		{"a new configuration", []string{configFile}, "", restart + configFile + " changed", []string{"write " + configFile}},
+		{"a new unit", []string{serviceFile}, "", restart + serviceFile + " changed", []string{"write " + serviceFile}},
+		{
+			"a new binary and configuration",
+			[]string{binary, configFile},
+			"",
+			restart + configFile + ", " + binary + " changed",
+			[]string{"upload " + binary + " (0.0 MB)", "write " + configFile},
+		},
+		{"a run that was killed before the restart", nil, "changed " + binary + "\n", restart + binary + " changed", nil},
+		{"a drop-in of an administrator", nil, "changed " + dropIn + "\n", restart + dropIn + " changed", nil},
+		{"new pods run a new shim", []string{shim}, "", "", []string{"upload " + shim + " (0.0 MB)"}},
+		{"a mirror is read without a restart", []string{mirror}, "", "", []string{"write " + mirror}},
+		{"a stopped containerd", nil, "stopped inactive\n", "start containerd.service: it is inactive", nil},
+		{"a failed containerd", nil, "stopped failed\n", "start containerd.service: it is failed", nil},
+		{"a disabled containerd runs on", nil, "disabled\n", "", []string{"run enable.sh containerd.service"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fixture, fake := installed(t, one+"containerd: {mirrors: [{registry: docker.io, endpoints: [https://a.example]}]}\n")
+			for _, path := range test.missing {
+				fake.Remove(path)
+			}
+			want := slices.Clone(test.changes)
+			if test.start != "" {
+				want = append(want, "run "+test.start)
+			}
+			fake.ExpectService(service, readFiles...).Returns(test.state).Times(2)
+			fixture.MustPlan(Containerd())
+			if diff := cmp.Diff(want, fixture.Changes()); diff != "" {
+				t.Errorf("plan: %s", diff)
+			}
+			if test.start != "" {
+				fake.ExpectStart(test.start, service, readFiles...)
+			}
+			if test.state == "disabled\n" {
+				fake.ExpectRunScript("enable.sh", service)
+			}
+			dumpOf(t, fake)
+			fixture.MustApply(Containerd())
+			if diff := cmp.Diff(want, fixture.Changes()); diff != "" {
+				t.Errorf("apply: %s", diff)
+			}
+		})
+	}
+}
+
 func TestContainerdThatIgnoresItsFileIsAnError(t *testing.T) {
 	t.Parallel()
-	fixture, fake := installed(t, one+"containerd: {cgroupDriver: cgroupfs}\n", "ok\n")
+	fixture, fake := installed(t, one)
+	fixture.Cluster.Containerd.CgroupDriver = "cgroupfs"
+	fake.ExpectService(service, readFiles...)
+	fake.ExpectStart("restart containerd.service: "+configFile+" changed", service, readFiles...)
 	dumpOf(t, fake)
 	err := fixture.Apply(Containerd())
 	if err == nil || !strings.Contains(err.Error(), "SystemdCgroup is true, not false") || workflow.Hint(err) == "" {
@@ -207,9 +290,10 @@ func TestContainerdThatIgnoresItsFileIsAnError(t *testing.T) {
 // In a plan, the dump is that of the present configuration.
 func TestAPlanOfAnotherConfigurationIsNoError(t *testing.T) {
 	t.Parallel()
-	fixture, fake := installed(t, one+"containerd: {cgroupDriver: cgroupfs}\n", "ok\n")
+	fixture, fake := installed(t, one)
+	fixture.Cluster.Containerd.CgroupDriver = "cgroupfs"
 	fake.StrictFiles()
-	fake.Put(configFile, "another")
+	fake.ExpectService(service, readFiles...)
 	fixture.MustPlan(Containerd())
 	if got := strings.Join(fixture.Changes(), "\n"); !strings.Contains(got, "write "+configFile) {
 		t.Errorf("got %s", got)

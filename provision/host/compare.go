@@ -8,14 +8,23 @@ import (
 // EnsureFiles writes the files that differ on the host. It reports whether it
 // wrote any.
 func EnsureFiles(ctx context.Context, h Host, files ...File) (changed bool, err error) {
+	written, err := WriteDiffering(ctx, h, files...)
+	return len(written) > 0, err
+}
+
+// WriteDiffering writes the files that differ on the host, and returns their paths.
+func WriteDiffering(ctx context.Context, h Host, files ...File) (written []string, err error) {
 	differ, err := h.Differs(ctx, files...)
 	if err != nil || len(differ) == 0 {
-		return false, err
+		return nil, err
 	}
 	if err := h.WriteFiles(ctx, differ...); err != nil {
-		return false, err
+		return nil, err
 	}
-	return true, nil
+	for _, file := range differ {
+		written = append(written, file.Path)
+	}
+	return written, nil
 }
 
 // Perm returns the file's permission bits, or the default of its kind.

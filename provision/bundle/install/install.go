@@ -28,14 +28,15 @@ func Role(h config.Host) string {
 	return string(config.RoleWorker)
 }
 
-// Binaries uploads those files of the bundle, by name, that the host lacks.
-func Binaries(ctx context.Context, s *workflow.Step, names []string) error {
+// Binaries uploads those files of the bundle, by name, that the host lacks, and
+// returns their paths.
+func Binaries(ctx context.Context, s *workflow.Step, names []string) (uploaded []string, err error) {
 	var blobs []host.Blob
 	var paths []string
 	for _, name := range names {
 		file, err := s.Bundle().File(name, s.Facts().Arch)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		blobs = append(blobs, host.Blob{
 			Path: Path(name), Source: s.Bundle().Path(file), SHA256: file.SHA256, Size: file.Size, Mode: 0o755,
@@ -44,10 +45,16 @@ func Binaries(ctx context.Context, s *workflow.Step, names []string) error {
 	}
 	have, err := journal.Sums(ctx, s, paths)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	missing := slices.DeleteFunc(blobs, func(b host.Blob) bool { return have[b.Path] == b.SHA256 })
-	return s.Upload(ctx, missing...)
+	if err := s.Upload(ctx, missing...); err != nil {
+		return nil, err
+	}
+	for _, blob := range missing {
+		uploaded = append(uploaded, blob.Path)
+	}
+	return uploaded, nil
 }
 
 // Path returns the path of a file of the bundle on a host: in CNIDir for

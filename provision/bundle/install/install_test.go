@@ -64,10 +64,16 @@ func TestMissingAndDifferentBinariesAreSent(t *testing.T) {
 	}
 	fake.PutBlob(host.Blob{Path: "/usr/local/bin/kubelet", SHA256: same.SHA256})
 	fake.Put("/usr/local/bin/kubeadm", "an older one")
+	var uploaded []string
 	install := phase(func(ctx context.Context, s *workflow.Step) error {
-		return Binaries(ctx, s, []string{"kubelet", "kubeadm", "cni/bridge"})
+		var err error
+		uploaded, err = Binaries(ctx, s, []string{"kubelet", "kubeadm", "cni/bridge"})
+		return err
 	})
 	fixture.MustApply(install)
+	if diff := cmp.Diff([]string{"/usr/local/bin/kubeadm", "/opt/cni/bin/bridge"}, uploaded); diff != "" {
+		t.Error(diff)
+	}
 	want := map[string]bool{"upload /usr/local/bin/kubeadm (0.0 MB)": true, "upload /opt/cni/bin/bridge (0.0 MB)": true}
 	got := map[string]bool{}
 	for _, change := range fixture.Changes() {
@@ -81,8 +87,8 @@ func TestMissingAndDifferentBinariesAreSent(t *testing.T) {
 		t.Errorf("sent %+v: %q, %v", blob, content, err)
 	}
 	fixture.MustApply(install)
-	if again := fixture.Changes(); len(again) > 0 {
-		t.Errorf("a second time changes %v", again)
+	if again := fixture.Changes(); len(again) > 0 || len(uploaded) > 0 {
+		t.Errorf("a second time changes %v and returns %v", again, uploaded)
 	}
 }
 
@@ -92,7 +98,10 @@ func TestAFileThatTheBundleLacksIsReported(t *testing.T) {
 	fixture.Bundle = workflowtest.NewBundle(t)
 	fixture.Host("cp-1").StrictFiles()
 	fixture.Facts("cp-1").Arch = "arm64"
-	err := fixture.Apply(phase(func(ctx context.Context, s *workflow.Step) error { return Binaries(ctx, s, []string{"kubelet"}) }))
+	err := fixture.Apply(phase(func(ctx context.Context, s *workflow.Step) error {
+		_, err := Binaries(ctx, s, []string{"kubelet"})
+		return err
+	}))
 	var missing *bundle.NotFoundError
 	if !errors.As(err, &missing) || missing.Arch != "arm64" {
 		t.Errorf("got %v, want a *bundle.NotFoundError", err)

@@ -5,6 +5,7 @@ import (
 
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/systemd"
+	"slipway.io/slipway/templates"
 )
 
 // Expectation is a call that the test expects: once, unless Times or AnyTimes is
@@ -54,6 +55,20 @@ func (f *Fake) ExpectUnit(name string, argv ...string) *Expectation {
 func (f *Fake) ExpectUnitTimeout(name string, seconds int, argv ...string) *Expectation {
 	args := append([]string{systemd.UnitsDir, name, "0", fmt.Sprint(seconds)}, argv...)
 	return f.ExpectRunScript("unit "+name, args...)
+}
+
+// ExpectService expects a systemd.Service with these files to read its state.
+// Returns sets it: nothing if the service runs with its current files, otherwise
+// lines such as "stopped failed" and "changed /etc/x".
+func (f *Fake) ExpectService(name string, files ...string) *Expectation {
+	return f.ExpectQueryScript("service.sh", append([]string{"state", systemd.StartsDir, name}, files...)...)
+}
+
+// ExpectStart expects a systemd.Service with these files to start or restart. The
+// reason is reported as the change.
+func (f *Fake) ExpectStart(reason, name string, files ...string) *Expectation {
+	argv := []string{"sh", "-c", string(templates.Script("systemd/service.sh")), "service.sh", "start", systemd.StartsDir, name}
+	return f.expect("run", host.Cmd{Name: reason, Argv: append(argv, files...), Sudo: true})
 }
 
 // FailsUnit makes the command of a unit exit with this code. Returns sets the

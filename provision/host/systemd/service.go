@@ -3,24 +3,76 @@ package systemd
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/templates"
 )
 
-// EnsureService enables a service and restarts it, unless it is enabled, active,
-// and started after the last change of the files.
-func EnsureService(ctx context.Context, h host.Host, service string, files ...string) error {
-	args := append([]string{service}, files...)
-	res, err := h.Query(ctx, host.Script("state.sh", templates.Script("systemd/state.sh"), args...))
+// StartsDir is where a host keeps the checksums of the files with which slipway
+// started each service. A boot starts all services and empties it.
+const StartsDir = "/run/slipway/services"
+
+// Service is a systemd service.
+type Service struct {
+	// Name is the name of its unit.
+	Name string
+	// Files are the files that it reads when it starts: its program, configuration,
+	// unit and drop-ins. Drop-ins and environment files that are not listed are found
+	// on the host. A service without Files is never restarted.
+	Files []string
+}
+
+// Ensure enables the service, starts it if it is not active, and restarts it if a
+// file that it reads differs from the one with which it was started. In a plan, the
+// host does not have the files that the caller writes: pass their paths as written.
+func (s Service) Ensure(ctx context.Context, h host.Host, written ...string) error {
+	args := append([]string{"state", StartsDir, s.Name}, s.Files...)
+	res, err := h.Query(ctx, host.Script("service.sh", templates.Script("systemd/service.sh"), args...))
 	if err != nil {
-		return fmt.Errorf("%s: %w", service, err)
+		return fmt.Errorf("%s: %w", s.Name, err)
 	}
-	if strings.TrimSpace(string(res.Stdout)) == "ok" {
+	disabled, stopped, changed := parseState(string(res.Stdout))
+	for _, path := range written {
+		if slices.Contains(s.Files, path) && !slices.Contains(changed, path) {
+			changed = append(changed, path)
+		}
+	}
+	switch {
+	case stopped != "":
+		return s.start(ctx, h, fmt.Sprintf("start %s: it is %s", s.Name, stopped))
+	case len(changed) > 0:
+		slices.Sort(changed)
+		return s.start(ctx, h, fmt.Sprintf("restart %s: %s changed", s.Name, strings.Join(changed, ", ")))
+	case disabled:
+		return Enable(ctx, h, s.Name)
+	default:
 		return nil
 	}
-	return enable(ctx, h, host.Script("start.sh", templates.Script("systemd/start.sh"), service), service)
+}
+
+// parseState parses the output of `service.sh state`. stopped is the state of a
+// service that is not active.
+func parseState(out string) (disabled bool, stopped string, changed []string) {
+	for line := range strings.Lines(out) {
+		switch kind, value, _ := strings.Cut(strings.TrimSpace(line), " "); kind {
+		case "disabled":
+			disabled = true
+		case "stopped":
+			stopped = value
+		case "changed":
+			changed = append(changed, value)
+		}
+	}
+	return disabled, stopped, changed
+}
+
+// start enables and restarts the service. With `sh -c`, plans and logs show the
+// reason without the arguments of the script.
+func (s Service) start(ctx context.Context, h host.Host, reason string) error {
+	argv := []string{"sh", "-c", string(templates.Script("systemd/service.sh")), "service.sh", "start", StartsDir, s.Name}
+	return enable(ctx, h, host.Cmd{Name: reason, Argv: append(argv, s.Files...), Sudo: true}, s.Name)
 }
 
 // Enable makes a service start at boot. It neither starts nor stops it now.

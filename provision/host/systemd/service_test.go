@@ -5,8 +5,12 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/hosttest"
+	"slipway.io/slipway/provision/host/plan"
+	"slipway.io/slipway/provision/host/record"
 	"slipway.io/slipway/provision/host/systemd"
 )
 
@@ -21,39 +25,91 @@ func (u *undoing) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	return u.Fake.Run(ctx, cmd)
 }
 
-func TestEnsureService(t *testing.T) {
+const (
+	program = "/usr/local/bin/containerd"
+	config  = "/etc/containerd/config.toml"
+	disable = "systemctl disable --quiet --now containerd.service"
+)
+
+var containerd = systemd.Service{Name: "containerd.service", Files: []string{program, config}}
+
+func TestEnsure(t *testing.T) {
 	t.Parallel()
-	const service, file = "containerd.service", "/etc/containerd/config.toml"
-	t.Run("a service that runs with its files stays as it is", func(t *testing.T) {
-		t.Parallel()
-		h := hosttest.NewFake(t, "cp-1")
-		h.ExpectQueryScript("state.sh", service, file).Returns("ok\n")
-		if err := systemd.EnsureService(t.Context(), h, service, file); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Run("any other service is started, and reset stops it", func(t *testing.T) {
-		t.Parallel()
-		h := &undoing{Fake: hosttest.NewFake(t, "cp-1")}
-		h.ExpectQueryScript("state.sh", service, file).Returns("containerd.service is inactive\n")
-		h.ExpectRunScript("start.sh", service)
-		if err := systemd.EnsureService(t.Context(), h, service, file); err != nil || h.undo != disable {
-			t.Errorf("undo %q, %v", h.undo, err)
-		}
-	})
-	t.Run("a service that does not start is an error with its log", func(t *testing.T) {
-		t.Parallel()
-		h := hosttest.NewFake(t, "cp-1")
-		h.ExpectQueryScript("state.sh", service, file).Returns("containerd.service is not enabled\n")
-		h.ExpectRunScript("start.sh", service).Fails(1, "containerd: no such file")
-		var exit *host.ExitError
-		if err := systemd.EnsureService(t.Context(), h, service, file); !errors.As(err, &exit) || exit.Stderr != "containerd: no such file" {
-			t.Errorf("got %v", err)
-		}
-	})
+	tests := []struct {
+		name, state string
+		written     []string
+		change      string
+	}{
+		{"a service that runs with its files stays as it is", "", nil, ""},
+		{"a stopped service is started", "stopped inactive\n", nil, "start containerd.service: it is inactive"},
+		{"a failed service is started", "stopped failed\n", nil, "start containerd.service: it is failed"},
+		{
+			"a stopped service with new files is started once", "disabled\nstopped inactive\n",
+			[]string{program, config},
+			"start containerd.service: it is inactive",
+		},
+		{
+			"a changed file restarts the service", "changed " + config + "\n",
+			nil, "restart containerd.service: " + config + " changed",
+		},
+		{
+			"several changed files restart it once", "changed " + config + "\nchanged " + program + "\n",
+			[]string{config, program},
+			"restart containerd.service: " + config + ", " + program + " changed",
+		},
+		{
+			"a planned file restarts it", "",
+			[]string{"/usr/local/bin/runc", program},
+			"restart containerd.service: " + program + " changed",
+		},
+		{"a file that it does not read does not restart it", "", []string{"/usr/local/bin/runc"}, ""},
+		{"a disabled service is enabled and runs on", "disabled\n", nil, "enable.sh containerd.service"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			h := &undoing{Fake: hosttest.NewFake(t, "cp-1")}
+			h.ExpectService(containerd.Name, containerd.Files...).Returns(test.state)
+			switch test.change {
+			case "":
+			case "enable.sh containerd.service":
+				h.ExpectRunScript("enable.sh", containerd.Name)
+			default:
+				h.ExpectStart(test.change, containerd.Name, containerd.Files...)
+			}
+			if err := containerd.Ensure(t.Context(), h, test.written...); err != nil {
+				t.Fatal(err)
+			}
+			if undo := h.undo; test.change != "" && undo != disable {
+				t.Errorf("undo %q, want %q", undo, disable)
+			}
+
+			planned, changes := hosttest.NewFake(t, "cp-1"), &hosttest.Changes{}
+			planned.ExpectService(containerd.Name, containerd.Files...).Returns(test.state)
+			if err := containerd.Ensure(t.Context(), record.New(plan.New(planned, &plan.State{}), changes), test.written...); err != nil {
+				t.Fatal(err)
+			}
+			var want []string
+			if test.change != "" {
+				want = []string{"run " + test.change}
+			}
+			if diff := cmp.Diff(want, changes.Lines()); diff != "" {
+				t.Errorf("the plan: %s", diff)
+			}
+		})
+	}
 }
 
-const disable = "systemctl disable --quiet --now containerd.service"
+func TestAServiceThatDoesNotStartIsAnErrorWithItsLog(t *testing.T) {
+	t.Parallel()
+	h := hosttest.NewFake(t, "cp-1")
+	h.ExpectService(containerd.Name, containerd.Files...).Returns("stopped failed\n")
+	h.ExpectStart("start containerd.service: it is failed", containerd.Name, containerd.Files...).Fails(1, "containerd: no such file")
+	var exit *host.ExitError
+	if err := containerd.Ensure(t.Context(), h); !errors.As(err, &exit) || exit.Stderr != "containerd: no such file" {
+		t.Errorf("got %v", err)
+	}
+}
 
 func TestEnableIsUndone(t *testing.T) {
 	t.Parallel()
