@@ -42,6 +42,9 @@ type ServerConfig struct {
 	// Exec handles commands, as Shell does, and returns their exit code. If nil,
 	// the exit code is 127.
 	Exec func(ctx context.Context, e Exec) int
+	// Banner is printed on both streams before each command and each SFTP session, as
+	// profiles and forced commands do.
+	Banner string
 	// SFTP serves SFTP in the process of the test, with the files of localhost
 	// and the permissions of the test.
 	SFTP bool
