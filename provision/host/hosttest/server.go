@@ -157,6 +157,13 @@ func (s *Server) KnownHosts(types ...string) string {
 // Connections returns the number of accepted connections.
 func (s *Server) Connections() int { return int(s.opened.Load()) }
 
+// Open returns the number of open connections.
+func (s *Server) Open() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
 // Sessions returns the number of open sessions.
 func (s *Server) Sessions() int { return int(s.sessions.Load()) }
 
