@@ -84,6 +84,7 @@ preflight:
     - name: calico
     - name: longhorn
     - name: ingress
+    - name: metrics-server
     - {name: load-balancer, addresses: [198.51.100.200/29]}
 hosts:
 `
@@ -143,6 +144,7 @@ func addressOf(i int) string { return fmt.Sprintf("198.51.100.%d", i+1) }
 // answerAs answers the facts script as the i-th host.
 func answerAs(i int) func(context.Context, hosttest.Exec) int {
 	return func(_ context.Context, e hosttest.Exec) int {
+		e.Begin()
 		script, _ := io.ReadAll(e.Stdin)
 		if !strings.Contains(string(script), "Prints the facts of this host") {
 			return 127

@@ -15,6 +15,7 @@ import (
 
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/retry"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -50,14 +51,14 @@ func serving(ctx context.Context, s *workflow.Step) error {
 	if !wanted && !s.Facts().Exists(kubeletConfig) {
 		return nil // a new kubelet signs its own
 	}
-	if err := setBootstrap(ctx, s, wanted); err != nil {
-		return err
-	}
 	if !wanted {
-		return nil
+		return setBootstrap(ctx, s, false)
 	}
 	identity, err := identityOf(s)
 	if err != nil {
+		return err
+	}
+	if err := setBootstrap(ctx, s, true); err != nil {
 		return err
 	}
 	return s.WaitFor(ctx, signed(s, identity), servingTimeout)
@@ -123,19 +124,14 @@ func withBootstrap(content []byte, wanted bool) (edited []byte, changed bool, er
 	return edited, true, err
 }
 
-// identityOf returns the names and addresses that the inventory and the facts give
-// the host.
+// identityOf returns the identity that the inventory gives the host.
 func identityOf(s *workflow.Step) (kube.ServingIdentity, error) {
-	ip, err := s.Target.NodeIP()
-	if err != nil {
-		return kube.ServingIdentity{}, err
+	identity, err := kube.ServingIdentityOf(s.Cluster(), s.Target.Config)
+	var unclear *kube.IdentityError
+	if errors.As(err, &unclear) {
+		err = workflow.WithHint(err, unclear.Fix)
 	}
-	spec := s.Target.Config
-	identity := kube.ServingIdentity{Node: spec.Name, Names: []string{spec.Name}, Addresses: []netip.Addr{ip}}
-	if s.Facts().Hostname != spec.Name {
-		identity.Names = append(identity.Names, s.Facts().Hostname)
-	}
-	return identity, nil
+	return identity, err
 }
 
 // signed: the kubelet serves with a certificate that the cluster signed for its
@@ -146,10 +142,14 @@ func signed(s *workflow.Step, identity kube.ServingIdentity) kube.Condition {
 		for _, name := range approved {
 			s.Changed("approve certificate signing request %s", name)
 		}
+		var refused *kube.RefusedRequestError
+		if errors.As(err, &refused) {
+			return false, "", retry.Stop(workflow.WithHint(err, "see `kubectl describe csr "+refused.Request+"`: a request with other names may come from a compromised host"))
+		}
 		if err != nil {
 			return false, "", err
 		}
-		if err := verify(ctx, s, c.CA(), identity.Addresses[0]); err != nil {
+		if err := verify(ctx, s, c.CA(), identity.Address); err != nil {
 			return false, err.Error(), nil
 		}
 		return true, "verified", nil

@@ -1,10 +1,13 @@
 package preflight
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
 
+	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow"
@@ -90,4 +93,45 @@ func flannelInterface(cc *checkContext) []check.Finding {
 		})
 	}
 	return found
+}
+
+// servingCertificates: only then does the cluster sign certificates of kubelets.
+func servingCertificates(c *config.Cluster) (reason string) {
+	if !c.ServerTLSBootstrap() {
+		return "kubelets sign their own serving certificates"
+	}
+	return ""
+}
+
+// servingCertificate: kubelet asks for a certificate for its node address, which
+// must be the one in the inventory.
+func servingCertificate(cc *checkContext) []check.Finding {
+	var found []check.Finding
+	for _, h := range cc.hosts.All {
+		identity, err := kube.ServingIdentityOf(cc.cluster, h.Config)
+		var unclear *kube.IdentityError
+		if errors.As(err, &unclear) {
+			found = append(found, check.Finding{Host: h.Config.Name, Evidence: unclear.Reason, Fix: unclear.Fix + own(h)})
+			continue
+		}
+		if h.Facts() == nil {
+			continue
+		}
+		if addr, err := h.NodeIP(); err == nil && addr != identity.Address {
+			found = append(found, check.Finding{
+				Host:     h.Config.Name,
+				Evidence: fmt.Sprintf("the node address is %s, but the inventory has %s", addr, identity.Address),
+				Fix:      fmt.Sprintf("set nodeIP of %s in the inventory%s", h.Config.Name, own(h)),
+			})
+		}
+	}
+	return found
+}
+
+// own lists the addresses of the host, for a fix; empty if they are not known.
+func own(h *workflow.Host) string {
+	if h.Facts() == nil || len(h.Facts().Addresses) == 0 {
+		return ""
+	}
+	return " (the host has " + addresses(h.Facts()) + ")"
 }

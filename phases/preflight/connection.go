@@ -89,12 +89,12 @@ func connectionChecks() []Check {
 			Description: check.Description{
 				Name: "ssh-output", Title: "commands run and return clean output", Kind: check.Host, Severity: check.Error,
 				Examines: "The output of the script that reads the facts of the host.",
-				Why:      "Accounts without a shell, and profiles that print text, break every later step.",
-				Manual:   []string{"ssh USER@ADDRESS 'sudo sh -c \"uname -m\"'    # prints one word"},
+				Why:      "Accounts without a shell, and forced commands of sshd, break every later step. Banners do not matter.",
+				Manual:   []string{"ssh USER@ADDRESS 'sudo sh -c \"uname -m\"'    # prints the architecture"},
 			},
 			connection: true,
 			run: failures(func(err error) (check.Finding, bool) {
-				return check.Finding{Fix: "log in by hand and run: sudo sh -c 'uname -m'; it must print one word"}, !connectionFailed(err)
+				return check.Finding{Fix: "log in by hand and run: sudo sh -c 'uname -m'; it must print the architecture"}, !connectionFailed(err)
 			}),
 		},
 		{

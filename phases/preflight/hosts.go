@@ -92,6 +92,17 @@ func hostsChecks() []Check {
 		},
 		{
 			Description: check.Description{
+				Name: "serving-certificate", Title: "the inventory sets the address of each kubelet", Kind: check.AllHosts, Severity: check.Error,
+				Examines: "nodeIP, or address if it is an IP address, against the node address, the API server, Services and the other hosts.",
+				Why: "The cluster signs the serving certificate of a kubelet only for the name and the address in the inventory. " +
+					"A host controls its hostname and its routes, and could otherwise get a certificate of the API server.",
+				Manual: []string{"ip -4 addr    # set nodeIP of the host in the inventory to one of these"},
+			},
+			applies: servingCertificates,
+			run:     servingCertificate,
+		},
+		{
+			Description: check.Description{
 				Name: "flannel-interface", Title: "the pod network uses the interface of the node address", Kind: check.AllHosts, Severity: check.Info,
 				Examines: "The address on the default route of each host, and its node address.",
 				Why:      "A CNI that uses the interface of the default route sends pod traffic into the NAT.",

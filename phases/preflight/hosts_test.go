@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/host/journal"
 	"slipway.io/slipway/provision/report/check"
@@ -84,6 +85,19 @@ func hostsCases() []hostsCase {
 		{"hosts behind one NAT with addresses of their own", "", both(func(f *facts.Facts) {
 			f.Addresses = append([]facts.Address{{Interface: "eth0", Prefix: prefix("10.0.2.15/24")}}, facts.Address{Interface: "eth1", Prefix: f.Addresses[0].Prefix})
 		}), []string{"flannel-interface cp-1 info", "flannel-interface w-1 info"}},
+		{"a kubelet certificate for a host without an address in the inventory", metrics, func(b *workflowtest.Fixture) {
+			setAddress(b, config.Host{Name: "w-1", Address: "w-1.example"})
+		}, []string{"serving-certificate w-1 error"}},
+		{"a kubelet certificate for a host with a name as address and nodeIP", metrics, func(b *workflowtest.Fixture) {
+			setAddress(b, config.Host{Name: "w-1", Address: "w-1.example", NodeIP: "192.0.2.21"})
+		}, nil},
+		{"a kubelet certificate for a host behind a floating address", metrics, func(b *workflowtest.Fixture) {
+			setAddress(b, config.Host{Name: "w-1", Address: "198.51.100.21"})
+		}, []string{"serving-certificate w-1 error"}},
+		{"a kubelet certificate for the address of the API server", "controlPlane: {certSANs: [192.0.2.21]}\n" + metrics, func(*workflowtest.Fixture) {}, []string{"serving-certificate w-1 error"}},
+		{"no kubelet certificate and no address in the inventory", "", func(b *workflowtest.Fixture) {
+			setAddress(b, config.Host{Name: "w-1", Address: "w-1.example"})
+		}, nil},
 		{"two distributions", "", worker(func(f *facts.Facts) { f.OS = facts.OS{ID: "rocky", Version: "9"} }), []string{"os-mix  info"}},
 		{"a bundle of another version", "kubernetes: {version: v1.36.1}", func(*workflowtest.Fixture) {}, []string{"version  error"}},
 		{"a clock that is off", "", worker(func(f *facts.Facts) { f.Skew = -31 * time.Second }), []string{"clock-skew w-1 error"}},
@@ -132,6 +146,13 @@ func hostsCases() []hostsCase {
 			b.Cluster.Hosts = b.Cluster.Hosts[:1]
 		}, []string{"exclude-lb  warning"}},
 	}
+}
+
+const metrics = "addons: [{name: metrics-server}]"
+
+// setAddress replaces w-1 in the inventory, and keeps its facts.
+func setAddress(fixture *workflowtest.Fixture, h config.Host) {
+	fixture.Cluster.Hosts[1], fixture.Hosts.All[1].Config = h, h
 }
 
 func TestChecksAcrossHosts(t *testing.T) {
@@ -201,5 +222,16 @@ hosts:
 		if c.Name == "even-etcd" && (len(c.Findings) != 1 || c.Findings[0].Ignored != "on the way to three" || c.Status != check.OK) {
 			t.Errorf("got %+v", c)
 		}
+	}
+}
+
+func TestAHostWithoutAnAddressIsReportedEvenIfItIsUnreachable(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, two+metrics)
+	setAddress(fixture, config.Host{Name: "w-1", Address: "w-1.example"})
+	fixture.Hosts.All[1].SetFacts(nil)
+	found := reportOf(fixture).Findings(check.Error)
+	if len(found) != 1 || found[0].Check != "serving-certificate" || found[0].Fix != "set nodeIP of w-1 in the inventory" {
+		t.Errorf("got %+v", found)
 	}
 }

@@ -3,6 +3,14 @@ package hostscripts
 
 import _ "embed"
 
+// Start prints StartMark and the value of SLIPWAY_COMMAND on standard output and
+// standard error, then runs its arguments. Run it with `sh -c`. It is one line,
+// because login shells other than sh parse it too, and logs of sudo contain it.
+const (
+	Start     = `m="` + StartMark + `$SLIPWAY_COMMAND"; echo "$m"; echo "$m" >&2; exec "$@"`
+	StartMark = "slipway-start:"
+)
+
 // SFTPServer runs the first SFTP server program among its arguments that exists.
 // Run it with `sh -c`: standard input carries the SFTP protocol.
 //

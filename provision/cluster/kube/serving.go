@@ -15,18 +15,23 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// ServingIdentity is what a kubelet's serving certificate may contain.
-type ServingIdentity struct {
-	// Node is the name of its Node.
-	Node string
-	// Names and Addresses are those under which clients may reach it.
-	Names     []string
-	Addresses []netip.Addr
+// RefusedRequestError: a kubelet asks for more than its identity. The request stays
+// pending, for a person to decide.
+type RefusedRequestError struct {
+	Request, Node string
+	Err           error
 }
+
+func (e *RefusedRequestError) Error() string {
+	return fmt.Sprintf("certificate signing request %s of node %s is not approved: %v", e.Request, e.Node, e.Err)
+}
+
+// Unwrap returns what the request asks for.
+func (e *RefusedRequestError) Unwrap() error { return e.Err }
 
 // ApproveServing approves the pending requests of the node's kubelet for a
 // serving certificate that ask for no more than the identity, and returns their
-// names. Other requests stay pending; the error says why.
+// names. The error contains a *RefusedRequestError for each other request.
 func (c *Client) ApproveServing(ctx context.Context, identity ServingIdentity) (approved []string, err error) {
 	requests, err := c.pendingServing(ctx, identity.Node)
 	if err != nil {
@@ -36,7 +41,7 @@ func (c *Client) ApproveServing(ctx context.Context, identity ServingIdentity) (
 	for i := range requests {
 		request := &requests[i]
 		if err := identity.allows(request); err != nil {
-			errs = append(errs, fmt.Errorf("certificate signing request %s of node %s is not approved: %w", request.Name, identity.Node, err))
+			errs = append(errs, &RefusedRequestError{Request: request.Name, Node: identity.Node, Err: err})
 			continue
 		}
 		request.Status.Conditions = append(request.Status.Conditions, certificatesv1.CertificateSigningRequestCondition{
@@ -102,14 +107,17 @@ func (i ServingIdentity) allows(request *certificatesv1.CertificateSigningReques
 		return errors.New("it asks for no name and no address")
 	}
 	for _, name := range asked.DNSNames {
-		if !slices.Contains(i.Names, name) {
-			return fmt.Errorf("it asks for the name %s, the inventory has %s", name, strings.Join(i.Names, ", "))
+		if err := i.allowsName(name); err != nil {
+			return err
 		}
 	}
 	for _, ip := range asked.IPAddresses {
 		addr, ok := netip.AddrFromSlice(ip)
-		if !ok || !slices.Contains(i.Addresses, addr.Unmap()) {
-			return fmt.Errorf("it asks for the address %s, the node has %v", ip, i.Addresses)
+		if !ok {
+			return fmt.Errorf("it asks for the address %s", ip)
+		}
+		if err := i.allowsAddress(addr.Unmap()); err != nil {
+			return err
 		}
 	}
 	return nil

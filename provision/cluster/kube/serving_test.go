@@ -8,7 +8,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"net"
-	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -51,7 +50,10 @@ func asks(t *testing.T, edit func(*x509.CertificateRequest, *certificatesv1.Cert
 
 func TestServingRequests(t *testing.T) {
 	t.Parallel()
-	identity := ServingIdentity{Node: "w-1", Names: []string{"w-1"}, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.21")}}
+	identity, err := ServingIdentityOf(inventory(), inventory().Hosts[1])
+	if err != nil {
+		t.Fatal(err)
+	}
 	type request = certificatesv1.CertificateSigningRequest
 	for name, test := range map[string]struct {
 		edit     func(*x509.CertificateRequest, *request)
@@ -61,8 +63,8 @@ func TestServingRequests(t *testing.T) {
 		err string
 	}{
 		"as the inventory says":  {func(*x509.CertificateRequest, *request) {}, true, ""},
-		"another name":           {func(c *x509.CertificateRequest, _ *request) { c.DNSNames = append(c.DNSNames, "api.example") }, false, "asks for the name api.example"},
-		"another address":        {func(c *x509.CertificateRequest, _ *request) { c.IPAddresses[0] = net.ParseIP("192.0.2.11") }, false, "asks for the address 192.0.2.11"},
+		"another name":           {func(c *x509.CertificateRequest, _ *request) { c.DNSNames = append(c.DNSNames, "api.example") }, false, "asks for the name api.example, which belongs to the API server"},
+		"another address":        {func(c *x509.CertificateRequest, _ *request) { c.IPAddresses[0] = net.ParseIP("192.0.2.11") }, false, "asks for the address 192.0.2.11, which belongs to the API server"},
 		"nothing":                {func(c *x509.CertificateRequest, _ *request) { c.DNSNames, c.IPAddresses = nil, nil }, false, "no name and no address"},
 		"a URI":                  {func(c *x509.CertificateRequest, _ *request) { c.URIs = []*url.URL{{Scheme: "spiffe", Host: "x"}} }, false, "URIs"},
 		"another node's subject": {func(c *x509.CertificateRequest, _ *request) { c.Subject.CommonName = "system:node:cp-1" }, false, "it is for system:node:cp-1"},

@@ -42,6 +42,9 @@ type ServerConfig struct {
 	// Exec handles commands, as Shell does, and returns their exit code. If nil,
 	// the exit code is 127.
 	Exec func(ctx context.Context, e Exec) int
+	// Banner is printed on both streams before each command and each SFTP session, as
+	// profiles and forced commands do.
+	Banner string
 	// SFTP serves SFTP in the process of the test, with the files of localhost
 	// and the permissions of the test.
 	SFTP bool
@@ -153,6 +156,13 @@ func (s *Server) KnownHosts(types ...string) string {
 
 // Connections returns the number of accepted connections.
 func (s *Server) Connections() int { return int(s.opened.Load()) }
+
+// Open returns the number of open connections.
+func (s *Server) Open() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
 
 // Sessions returns the number of open sessions.
 func (s *Server) Sessions() int { return int(s.sessions.Load()) }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,6 +17,8 @@ import (
 
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
+
+	hostscripts "slipway.io/slipway/templates/host"
 )
 
 // Exec is a command that a client sends to a Server.
@@ -25,6 +28,17 @@ type Exec struct {
 	Stdin   io.Reader
 	Stdout  io.Writer
 	Stderr  io.Writer
+}
+
+// token finds the token of the start mark in a command.
+var token = regexp.MustCompile(`SLIPWAY_COMMAND=(\w+)`)
+
+// Begin prints the mark with which a command starts. Call it before any output in an
+// Exec that does not run the command.
+func (e Exec) Begin() {
+	if found := token.FindStringSubmatch(e.Command); found != nil {
+		_, _ = fmt.Fprintln(e.Stdout, hostscripts.StartMark+found[1])
+	}
 }
 
 // Shell returns a ServerConfig.Exec that runs each command with `sh -c` on
@@ -177,6 +191,7 @@ func (p *peer) handle(channel ssh.Channel, requests <-chan *ssh.Request) *int {
 		case config.SFTP && isSFTP:
 			_ = request.Reply(true, nil)
 			go answerRequests(requests)
+			p.server.greet(channel)
 			if strings.Contains(payload.Value, " -S ") {
 				skipLine(channel) // the password, which sudo would read
 			}
@@ -186,6 +201,7 @@ func (p *peer) handle(channel ssh.Channel, requests <-chan *ssh.Request) *int {
 		case request.Type == "exec":
 			_ = request.Reply(true, nil)
 			go answerRequests(requests)
+			p.server.greet(channel)
 			if config.Exec != nil {
 				code = config.Exec(p.ctx, Exec{payload.Value, channel, channel, channel.Stderr()})
 			}
@@ -195,6 +211,12 @@ func (p *peer) handle(channel ssh.Channel, requests <-chan *ssh.Request) *int {
 		}
 	}
 	return nil
+}
+
+// greet prints the banner.
+func (s *Server) greet(channel ssh.Channel) {
+	_, _ = io.WriteString(channel, s.config.Banner)
+	_, _ = io.WriteString(channel.Stderr(), s.config.Banner)
 }
 
 func skipLine(r io.Reader) {

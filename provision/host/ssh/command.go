@@ -77,9 +77,6 @@ func notStarted(err error) error {
 	return err
 }
 
-// mark is in the environment of all processes that a command starts: see stop.
-const mark = "SLIPWAY_COMMAND"
-
 // run runs one command in its own session.
 func (c *conn) run(ctx context.Context, cmd host.Cmd, by sudo) (host.Result, error) {
 	session, err := c.openSession(ctx)
@@ -90,31 +87,36 @@ func (c *conn) run(ctx context.Context, cmd host.Cmd, by sudo) (host.Result, err
 	defer func() { _ = session.Close() }()
 
 	var out host.Output
-	session.Stdout, session.Stderr = out.Stdout(), out.Stderr()
+	stdout, stderr := out.Stdout(), out.Stderr()
 	if cmd.Output != nil {
 		gate := &gate{w: cmd.Output}
 		defer gate.close()
 		combined := host.NewRedactWriter(gate, cmd.Secret)
-		session.Stdout, session.Stderr = io.MultiWriter(out.Stdout(), combined), io.MultiWriter(out.Stderr(), combined)
+		stdout, stderr = io.MultiWriter(stdout, combined), io.MultiWriter(stderr, combined)
 		defer func() {
 			if !c.isLost() { // systemd.Run resumes the output at a whole line
 				combined.Flush()
 			}
 		}()
 	}
-	label := mark + "=" + rand.Text()
+	token := rand.Text()
+	output := newStreams(token, stdout, stderr)
+	session.Stdout, session.Stderr = output.stdout, output.stderr
 	ended := make(chan error, 1)
-	go func() { ended <- execute(session, by.line(cmd.Argv, label), by.input(cmd.Stdin)) }()
+	go func() { ended <- execute(session, by.line(cmd.Argv, token), by.input(cmd.Stdin)) }()
 
 	select {
 	case err = <-ended:
 	case <-ctx.Done():
-		c.stop(ctx, session, by, label)
+		c.stop(ctx, session, by, token)
 		return host.Result{}, ctx.Err()
 	}
 	result, limit := out.Result()
-	if err != nil {
-		return host.Result{}, c.explain(err, cmd, by, string(result.Stdout), string(result.Stderr))
+	switch {
+	case err != nil:
+		return host.Result{}, c.explain(err, cmd, by, output, result)
+	case !output.started():
+		return host.Result{}, by.refusal(host.Redact(output.reason(), cmd.Secret))
 	}
 	return result, limit
 }
@@ -165,7 +167,7 @@ func execute(session *gossh.Session, line string, input io.Reader) error {
 }
 
 // explain returns a typed error for a session that ended with err.
-func (c *conn) explain(err error, cmd host.Cmd, by sudo, stdout, stderr string) error {
+func (c *conn) explain(err error, cmd host.Cmd, by sudo, output streams, result host.Result) error {
 	var exit *gossh.ExitError
 	if errors.Is(err, errNotStarted) && !c.isLost() {
 		return errNotStarted // the text of gossh contains the command line with its secrets
@@ -174,19 +176,23 @@ func (c *conn) explain(err error, cmd host.Cmd, by sudo, stdout, stderr string) 
 		// No exit code: the connection broke, or sshd ended the session.
 		return c.lose(err, true)
 	}
+	stderr := string(result.Stderr)
+	if !output.started() {
+		stderr = output.reason()
+		if exit.Signal() == "" {
+			return by.refusal(host.Redact(stderr, cmd.Secret))
+		}
+	}
 	failed := &host.ExitError{
 		Host:    c.options.Name,
 		Command: cmd.String(),
 		Code:    exit.ExitStatus(),
 		Signal:  exit.Signal(),
-		Stdout:  host.Redact(stdout, cmd.Secret),
+		Stdout:  host.Redact(string(result.Stdout), cmd.Secret),
 		Stderr:  host.Redact(stderr, cmd.Secret),
 	}
 	if failed.Signal != "" {
 		failed.Code = -1
-	}
-	if denied := by.denied(failed); denied != nil {
-		return denied
 	}
 	return failed
 }

@@ -76,7 +76,10 @@ func TestAFailedCommandIsReportedWithoutItsSecrets(t *testing.T) {
 
 func TestASignalThatEndsACommandIsReported(t *testing.T) {
 	t.Parallel()
-	s := hosttest.NewServer(t, hosttest.ServerConfig{Exec: func(context.Context, hosttest.Exec) int { return -1 }})
+	s := hosttest.NewServer(t, hosttest.ServerConfig{Exec: func(_ context.Context, e hosttest.Exec) int {
+		e.Begin()
+		return -1
+	}})
 	_, err := dial(t, optionsFor(s)).Run(t.Context(), hello)
 	var exit *host.ExitError
 	if !errors.As(err, &exit) || exit.Signal != "KILL" || exit.Code != -1 {
@@ -207,7 +210,7 @@ func TestSudo(t *testing.T) {
 		"with a password that sudo does not ask for": {sudo: "free", password: password("x")},
 		"with a wrong password":                      {sudo: "right", password: password("wrong"), denied: "incorrect password"},
 		"without the password":                       {sudo: "right", denied: "a password is required"},
-		"not allowed":                                {sudo: "denied", password: password("x"), denied: "may not run sudo"},
+		"not allowed":                                {sudo: "denied", password: password("pw"), denied: "is not allowed to execute"},
 		"with a newline in the password":             {sudo: "right", password: password("a\nb"), denied: "newline"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -35,7 +35,13 @@ func dialVia(ctx context.Context, o Options, via *conn) (*conn, error) {
 	defer timeout.end()
 
 	keys := &hostKeys{options: o}
-	client, wire, err := handshake(bounded, timeout, o, via, keys)
+	client, wire, err := handshake(bounded, timeout, o, via, keys, nil)
+	var noAgent *agentError
+	if errors.As(err, &noAgent) && bounded.Err() == nil {
+		// x/crypto/ssh tries no further key after a signature that fails.
+		timeout.restart()
+		client, wire, err = handshake(bounded, timeout, o, via, keys, noAgent)
+	}
 	switch {
 	case err == nil:
 		return newConn(o, client, wire, via), nil
@@ -60,15 +66,15 @@ func hostKeyError(o Options, err error) error {
 }
 
 // handshake returns a client and its network connection. Closing the connection
-// closes the client as well.
+// closes the client as well. noAgent is why the agent is not used; nil: it is.
 func handshake(
-	ctx context.Context, timeout *dialTimeout, o Options, via *conn, keys *hostKeys,
+	ctx context.Context, timeout *dialTimeout, o Options, via *conn, keys *hostKeys, noAgent error,
 ) (*gossh.Client, *watchedConn, error) {
 	algorithms, err := keys.algorithms()
 	if err != nil {
 		return nil, nil, err
 	}
-	ring, err := newKeyring(ctx, o, timeout)
+	ring, err := newKeyring(ctx, o, timeout, noAgent)
 	if err != nil {
 		// Not wrapped: a missing identity file is no missing file of the host.
 		return nil, nil, fmt.Errorf("%w: %v", host.ErrAuth, err)

@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"os"
 	"sync"
 
 	gossh "golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/agent"
 
 	"slipway.io/slipway/provision/host"
 )
@@ -25,18 +23,28 @@ type keyring struct {
 	// skipped are the reasons why keys were not offered, for the error if the
 	// server refuses the others.
 	skipped []string
-	agent   net.Conn
+	agent   *keyAgent
 	// timeout is the timeout of the handshake.
 	timeout *dialTimeout
 }
 
-// newKeyring loads the keys. Close it after authentication.
-func newKeyring(ctx context.Context, o Options, timeout *dialTimeout) (*keyring, error) {
+// newKeyring loads the keys; those of the agent unless noAgent is the reason not to
+// use it. Close the keyring after authentication.
+func newKeyring(ctx context.Context, o Options, timeout *dialTimeout, noAgent error) (*keyring, error) {
 	k := &keyring{options: o, timeout: timeout}
-	fromAgent := k.dialAgent(ctx)
+	var fromAgent []gossh.Signer
+	if noAgent == nil {
+		fromAgent, noAgent = k.askAgent(ctx)
+	}
+	if noAgent != nil {
+		k.skipped = append(k.skipped, noAgent.Error())
+	}
 	if o.IdentityFile != "" {
 		if err := k.addFile(ctx, o.IdentityFile, fromAgent); err != nil {
 			k.Close()
+			if noAgent != nil {
+				err = fmt.Errorf("%w (%v)", err, noAgent)
+			}
 			return nil, fmt.Errorf("identity: %w", err)
 		}
 	}
@@ -53,27 +61,22 @@ func newKeyring(ctx context.Context, o Options, timeout *dialTimeout) (*keyring,
 	return k, nil
 }
 
-func (k *keyring) dialAgent(ctx context.Context) []gossh.Signer {
+// askAgent returns the keys of the agent.
+func (k *keyring) askAgent(ctx context.Context) ([]gossh.Signer, error) {
 	if k.options.AgentSocket == "" {
-		return nil
+		return nil, nil
 	}
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", k.options.AgentSocket)
-	if err != nil {
-		k.skipped = append(k.skipped, "agent: "+err.Error())
-		return nil
+	var err error
+	if k.agent, err = dialAgent(ctx, k.options, k.timeout); err != nil {
+		return nil, err
 	}
-	k.agent = conn
-	signers, err := agent.NewClient(conn).Signers()
-	if err != nil {
-		k.skipped = append(k.skipped, "agent: "+err.Error())
-	}
-	return signers
+	return k.agent.signers()
 }
 
 // Close closes the connection to the agent.
 func (k *keyring) Close() {
 	if k.agent != nil {
-		_ = k.agent.Close()
+		_ = k.agent.conn.Close()
 	}
 }
 
@@ -195,8 +198,5 @@ func (l *lockedKey) SignWithAlgorithm(rand io.Reader, data []byte, algorithm str
 	if err != nil {
 		return nil, err
 	}
-	if with, ok := signer.(gossh.AlgorithmSigner); ok {
-		return with.SignWithAlgorithm(rand, data, algorithm)
-	}
-	return signer.Sign(rand, data)
+	return signWith(signer, rand, data, algorithm)
 }

@@ -1,7 +1,9 @@
 package ssh
 
 import (
+	"bufio"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -31,8 +33,10 @@ type sftpSession struct {
 	*sftp.Client
 	session *gossh.Session
 	host    string
-	output  host.Output
-	users   int
+	stderr  host.Output
+	// output is what the program prints; without a start mark if it is a subsystem.
+	output streams
+	users  int
 	// dead is closed when the client has ended, exited when the program has ended.
 	// exit is the error of the program.
 	dead, exited chan struct{}
@@ -51,14 +55,15 @@ func (s *sftpSession) isDead() bool {
 // openSFTP runs the SFTP server of the host as root in a session. A subsystem
 // runs it as the login user.
 func (c *conn) openSFTP(ctx context.Context, by sudo) (*sftpSession, error) {
-	s, err := c.startSFTP(ctx, by, func(session *gossh.Session) error {
+	token := rand.Text()
+	s, err := c.startSFTP(ctx, by, token, func(session *gossh.Session) error {
 		argv := append([]string{"sh", "-c", hostscripts.SFTPServer, "sh"}, sftpServers...)
-		return session.Start(by.line(argv, mark+"=sftp"))
+		return session.Start(by.line(argv, token))
 	})
 	var exit *host.ExitError
 	if errors.As(err, &exit) && exit.Code == noServerCode && len(by.prefix) == 0 {
 		// The login user is root, so the subsystem runs as root too.
-		return c.startSFTP(ctx, by, func(session *gossh.Session) error { return session.RequestSubsystem("sftp") })
+		return c.startSFTP(ctx, by, token, func(session *gossh.Session) error { return session.RequestSubsystem("sftp") })
 	}
 	if err != nil {
 		return nil, fmt.Errorf("start SFTP server: %w", err)
@@ -68,12 +73,13 @@ func (c *conn) openSFTP(ctx context.Context, by sudo) (*sftpSession, error) {
 
 type startFunc func(*gossh.Session) error
 
-func (c *conn) startSFTP(ctx context.Context, by sudo, start startFunc) (*sftpSession, error) {
+func (c *conn) startSFTP(ctx context.Context, by sudo, token string, start startFunc) (*sftpSession, error) {
 	session, err := c.openSession(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s := &sftpSession{session: session, host: c.options.Name, dead: make(chan struct{}), exited: make(chan struct{})}
+	s.output = newStreams(token, io.Discard, s.stderr.Stderr())
 	opened := make(chan error, 1)
 	go func() { opened <- s.begin(start, by) }()
 	select {
@@ -102,7 +108,7 @@ func (s *sftpSession) begin(start startFunc, by sudo) error {
 	if err != nil {
 		return err
 	}
-	s.session.Stderr = s.output.Stderr()
+	s.session.Stderr = s.output.stderr
 	if err := start(s.session); err != nil {
 		return err
 	}
@@ -115,7 +121,8 @@ func (s *sftpSession) begin(start startFunc, by sudo) error {
 			return err
 		}
 	}
-	s.Client, err = sftp.NewClientPipe(stdout, stdin,
+	packets := &afterBanner{Reader: bufio.NewReader(stdout)}
+	s.Client, err = sftp.NewClientPipe(packets, stdin,
 		sftp.UseConcurrentWrites(true), sftp.UseConcurrentReads(true), sftp.UseFstat(true))
 	if err != nil {
 		return s.startError(err, by)
@@ -130,15 +137,21 @@ func (s *sftpSession) begin(start startFunc, by sudo) error {
 // startError returns the reason why the client did not start: the end of the
 // program or of the connection.
 func (s *sftpSession) startError(err error, by sudo) error {
+	if errors.Is(err, errNoPacket) {
+		return err
+	}
 	<-s.exited
 	var exit *gossh.ExitError
 	if !errors.As(s.exit, &exit) {
 		return err
 	}
-	result, _ := s.output.Result() // the error is about the limit of standard output
-	failed := &host.ExitError{Host: s.host, Command: "sftp-server", Code: exit.ExitStatus(), Stderr: string(result.Stderr)}
-	if denied := by.denied(failed); denied != nil {
-		return denied
+	result, _ := s.stderr.Result() // the error is about the limit of standard output
+	text := string(result.Stderr)
+	if !s.output.started() {
+		text = s.output.reason()
+		if len(by.prefix) > 0 && exit.Signal() == "" {
+			return by.refusal(text)
+		}
 	}
-	return failed
+	return &host.ExitError{Host: s.host, Command: "sftp-server", Code: exit.ExitStatus(), Signal: exit.Signal(), Stderr: text}
 }

@@ -13,7 +13,7 @@ import (
 // of SSH is not enough: sshd ignores it for root and for what sudo started, and
 // closing a session without a terminal ends no process. So a script on the host
 // finds and ends all processes that carry the label of the command.
-func (c *conn) stop(ctx context.Context, session *gossh.Session, by sudo, label string) {
+func (c *conn) stop(ctx context.Context, session *gossh.Session, by sudo, token string) {
 	if c.isLost() {
 		return
 	}
@@ -26,7 +26,7 @@ func (c *conn) stop(ctx context.Context, session *gossh.Session, by sudo, label 
 		// this one never opens.
 		half, cancel := context.WithTimeout(ctx, c.options.Timeouts.Stop/2)
 		defer cancel()
-		if _, err := c.run(half, stopScript(label), by); err == nil {
+		if _, err := c.run(half, stopScript(token), by); err == nil {
 			return
 		}
 	}
@@ -36,10 +36,12 @@ func (c *conn) stop(ctx context.Context, session *gossh.Session, by sudo, label 
 		return
 	}
 	defer second.close()
-	_, _ = second.run(ctx, stopScript(label), by)
+	_, _ = second.run(ctx, stopScript(token), by)
 }
 
-func stopScript(label string) host.Cmd { return host.Script("stop", hostscripts.Stop, label) }
+func stopScript(token string) host.Cmd {
+	return host.Script("stop", hostscripts.Stop, label+"="+token)
+}
 
 // hasSpare reports whether a session can be opened without waiting.
 func (c *conn) hasSpare() bool {

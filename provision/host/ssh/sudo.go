@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"slipway.io/slipway/provision/host"
@@ -19,30 +20,25 @@ type sudo struct {
 	withPassword bool
 }
 
-var (
-	// plain makes programs print messages in English, because some are parsed.
-	plain  = []string{"env", "LC_ALL=C"}
-	noSudo = sudo{}
-)
+var noSudo = sudo{}
 
 // freeSudo needs no password: -n never asks, -H sets the home directory of root.
 func freeSudo() sudo {
-	return sudo{prefix: append(plain[:2:2], "sudo", "-n", "-H", "--")}
+	return sudo{prefix: []string{"env", "LC_ALL=C", "sudo", "-n", "-H", "--"}}
 }
 
 // passwordSudo reads the password from standard input (-S), always (-k ignores a
 // cached one), and byte by byte, so that the command reads the rest.
 func passwordSudo(password string) sudo {
 	return sudo{
-		prefix:   append(plain[:2:2], "sudo", "-k", "-S", "-H", "-p", "", "--"),
+		prefix:   []string{"env", "LC_ALL=C", "sudo", "-k", "-S", "-H", "-p", "", "--"},
 		password: password, withPassword: true,
 	}
 }
 
 // line is the command line for the login shell on the host.
-func (s sudo) line(argv []string, label string) string {
-	command := append(plain[:2:2], label)
-	return host.Quote(append(append(s.prefix[:len(s.prefix):len(s.prefix)], command...), argv...))
+func (s sudo) line(argv []string, token string) string {
+	return host.Quote(slices.Concat(s.prefix, startArgv(token, argv)))
 }
 
 func (s sudo) input(stdin io.Reader) io.Reader {
@@ -53,18 +49,6 @@ func (s sudo) input(stdin io.Reader) io.Reader {
 		return stdin
 	}
 	return io.MultiReader(strings.NewReader(s.password+"\n"), stdin)
-}
-
-// denied returns an error if sudo, and not the command, failed. sudo has no exit
-// code for that: it is 1, or 127 of env if sudo is not installed.
-func (s sudo) denied(exit *host.ExitError) error {
-	text := strings.TrimSpace(exit.Stderr)
-	isSudo := exit.Code == 1 && (strings.HasPrefix(text, "sudo: ") || strings.HasPrefix(text, "Sorry, ")) ||
-		exit.Code == 127 && strings.HasPrefix(text, "env: ") && strings.Contains(text, "sudo")
-	if len(s.prefix) == 0 || !isSudo {
-		return nil
-	}
-	return fmt.Errorf("%w: %s", host.ErrSudo, text)
 }
 
 // privilege is how the user becomes root. It is probed once. A refusal is final,
@@ -104,11 +88,12 @@ func (c *conn) probeSudo(ctx context.Context) (sudo, error) {
 	probe := host.Cmd{Argv: []string{"true"}}
 	by := freeSudo()
 	_, err := c.run(ctx, probe, by)
-	if err == nil {
-		return by, nil
-	}
 	if !errors.Is(err, host.ErrSudo) {
-		return sudo{}, asDenied(err)
+		return by, err
+	}
+	// The login shell may refuse all commands: do not send it the password.
+	if _, err := c.run(ctx, probe, noSudo); err != nil {
+		return sudo{}, err
 	}
 	if c.options.SudoPassword == nil {
 		return sudo{}, fmt.Errorf("%w (user %s; no password was given)", err, c.options.User)
@@ -122,17 +107,6 @@ func (c *conn) probeSudo(ctx context.Context) (sudo, error) {
 	}
 	by = passwordSudo(password)
 	probe.Secret = []string{password}
-	if _, err := c.run(ctx, probe, by); err != nil {
-		return sudo{}, asDenied(err)
-	}
-	return by, nil
-}
-
-// asDenied turns any exit code of `sudo true` into a denial, whatever sudo prints.
-func asDenied(err error) error {
-	var exit *host.ExitError
-	if errors.As(err, &exit) {
-		return fmt.Errorf("%w: %s", host.ErrSudo, strings.TrimSpace(exit.Stderr))
-	}
-	return err
+	_, err = c.run(ctx, probe, by)
+	return by, err
 }

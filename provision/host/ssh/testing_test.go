@@ -12,8 +12,10 @@ import (
 	"slipway.io/slipway/provision/host/ssh"
 )
 
-// fakeSudo replaces sudo. FAKE_SUDO is "free", "denied" or the password.
+// fakeSudo replaces sudo. FAKE_SUDO is "free", "denied" or the password. Like sudo, it
+// prints warnings first (FAKE_SUDO_WARNING), and the command that it denies.
 const fakeSudo = `#!/bin/sh
+printf '%s' "$FAKE_SUDO_WARNING" >&2
 ask=yes
 while :; do
 	case $1 in
@@ -27,7 +29,7 @@ while :; do
 done
 case $FAKE_SUDO in
 free) ;;
-denied) echo "Sorry, user bob may not run sudo on n1." >&2; exit 1 ;;
+denied) echo "Sorry, user bob is not allowed to execute '$*' as root on n1." >&2; exit 1 ;;
 *)
 	if [ $ask = no ]; then echo "sudo: a password is required" >&2; exit 1; fi
 	IFS= read -r line
