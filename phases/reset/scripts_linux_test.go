@@ -1,11 +1,14 @@
 package reset
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,13 +19,16 @@ import (
 	"slipway.io/slipway/provision/host/journal"
 )
 
-// sh runs a script that must succeed. Fake programs come first on its PATH.
-func sh(t *testing.T, script string, programs map[string]string, args ...string) {
+// sh runs a script that must succeed, and returns what it prints. Fake programs come
+// first on its PATH.
+func sh(t *testing.T, script string, programs map[string]string, args ...string) string {
 	t.Helper()
 	local := hosttest.Local{Env: []string{hosttest.Programs(t, programs)}}
-	if out, stderr, code := local.Script(t, script, args...); code != 0 {
+	out, stderr, code := local.Script(t, script, args...)
+	if code != 0 {
 		t.Fatalf("%s: exit code %d: %s%s", script, code, out, stderr)
 	}
+	return out
 }
 
 // tree is what a directory holds: mode, and content or where a link leads.
@@ -74,7 +80,7 @@ func write(t *testing.T, path, content string, mode fs.FileMode) {
 func TestUndoScriptRestoresWhatTheJournalSaved(t *testing.T) {
 	t.Parallel()
 	root, journal := t.TempDir(), t.TempDir()+"/journal"
-	write(t, root+"/etc/fstab", "swap\n", 0o640)
+	write(t, root+"/etc/containerd.toml", "before\n", 0o640)
 	write(t, root+"/etc/shared/foreign", "foreign\n", 0o644)
 	if err := os.Symlink("../run/resolv.conf", root+"/etc/resolv.conf"); err != nil {
 		t.Fatal(err)
@@ -87,27 +93,32 @@ func TestUndoScriptRestoresWhatTheJournalSaved(t *testing.T) {
 	// What apply does: the journal, then the change.
 	change := func(kind, path, content string) {
 		t.Helper()
-		sh(t, "journal/files.sh", nil, journal, "phase", kind, path)
-		if kind == "file" {
-			write(t, path, content, 0o644)
-		} else if err := os.MkdirAll(path, 0o755); err != nil {
-			t.Fatal(err)
+		if kind != "file" {
+			sh(t, "journal/files.sh", nil, journal, "phase", kind, path, "")
+			if err := os.MkdirAll(path, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			return
 		}
+		sh(t, "journal/files.sh", nil, journal, "phase", kind, path, fmt.Sprintf("%x", sha256.Sum256([]byte(content))))
+		write(t, path, content, 0o644)
 	}
-	change("file", root+"/etc/fstab", "# swap\n")
+	change("file", root+"/etc/containerd.toml", "first\n")
+	change("file", root+"/etc/containerd.toml", "second\n")
 	change("file", root+"/etc/resolv.conf", "nameserver\n")
 	change("file", root+"/etc/sysctl.d/a/90.conf", "x\n")
 	change("file", root+"/etc/shared/ours", "x\n")
 	change("dir", root+"/etc/kubernetes", "")
 	change("file", root+"/etc/kubernetes/init.yaml", "x\n")
-	write(t, root+"/etc/kubernetes/pki/ca.crt", "kubeadm's\n", 0o644)
 	change("dir", root+"/opt", "")
 	change("file", root+"/opt/x", "x\n")
-	change("dir", root+"/var/lib/cni", "")
-	write(t, root+"/var/lib/cni/x", "a plugin's\n", 0o644)
+	change("tree", root+"/var/lib/kubelet", "")
+	write(t, root+"/var/lib/kubelet/pki/x", "kubelet's\n", 0o644)
 
-	undo := append([]string{journal}, takenBack(t, journal)...)
-	sh(t, "reset/undo.sh", nil, undo...)
+	undo := append([]string{journal}, undoArguments(t, journal)...)
+	if out := sh(t, "reset/undo.sh", nil, undo...); out != "" {
+		t.Errorf("it left something: %s", out)
+	}
 	if diff := cmp.Diff(before, tree(t, root)); diff != "" {
 		t.Error(diff)
 	}
@@ -117,35 +128,153 @@ func TestUndoScriptRestoresWhatTheJournalSaved(t *testing.T) {
 	}
 }
 
-// takenBack are the arguments for the journal's paths, the last first.
-func takenBack(t *testing.T, dir string) []string {
+// undoArguments are the arguments for the journal's paths, the last first.
+func undoArguments(t *testing.T, dir string) []string {
 	t.Helper()
 	content, err := os.ReadFile(dir + "/entries.jsonl")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var args []string
-	for line := range strings.Lines(string(content)) {
+	sums := map[string]string{}
+	for _, line := range slices.Backward(slices.Collect(strings.Lines(string(content)))) {
 		var e journal.Entry
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			t.Fatal(err)
 		}
-		args = append([]string{e.Kind, strconv.FormatBool(e.Existed), e.Path, e.Made}, args...)
+		if e.Kind == "content" {
+			sums[e.Path] = strings.TrimSuffix(e.Sum+","+sums[e.Path], ",")
+			continue
+		}
+		args = append(args, e.Kind, strconv.FormatBool(e.Existed), e.Path, e.Made, sums[e.Path])
 	}
 	return args
 }
 
-func TestUndoScriptLeavesFoldersThatOthersUse(t *testing.T) {
+func TestUndoScriptRestoresAReplacedFileOnlyIfNobodyChangedItSince(t *testing.T) {
+	t.Parallel()
+	sum := func(content string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(content))) }
+	tests := []struct {
+		name string
+		// disk is the content of the file, "" if it is missing. sums is what the
+		// journal has of it, "" for a journal of an earlier version.
+		disk, sums string
+		want, note string
+		// after is the content in the archived journal.
+		after string
+	}{
+		{"what slipway wrote last", "ours", sum("ours"), "before", "", ""},
+		{"what slipway wrote first", "ours", sum("ours") + "," + sum("newer"), "before", "", ""},
+		{"an edited file", "ours and mine", sum("ours"), "ours and mine", "left ", ""},
+		{"a file that somebody deleted", "", sum("ours"), "", "left ", ""},
+		{"a file that is restored already", "before", sum("ours"), "before", "", ""},
+		{"an old journal", "ours", "", "before", "restored ", "ours"},
+		{"an old journal, and a file that somebody deleted", "", "", "before", "restored ", ""},
+		{"an old journal, and a file that is restored already", "before", "", "before", "", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			root, journal := t.TempDir(), t.TempDir()
+			path := root + "/config.toml"
+			write(t, journal+"/before"+path, "before", 0o600)
+			if test.disk != "" {
+				write(t, path, test.disk, 0o600)
+			}
+			out := sh(t, "reset/undo.sh", nil, journal, "file", "true", path, "", test.sums)
+			if got, _ := os.ReadFile(path); string(got) != test.want {
+				t.Errorf("the file is %q, want %q", got, test.want)
+			}
+			if got, _ := os.ReadFile(journal + "/after" + path); string(got) != test.after {
+				t.Errorf("the journal has %q, want %q", got, test.after)
+			}
+			if test.note == "" && out != "" || !strings.HasPrefix(out, test.note) || test.note != "" && !strings.Contains(out, path) {
+				t.Errorf("it printed %q, want %q", out, test.note)
+			}
+		})
+	}
+}
+
+// People edit /etc/fstab and /etc/hosts too.
+func TestLinesScriptUndoesSingleLines(t *testing.T) {
+	t.Parallel()
+	const block = "# slipway lab begin: the nodes\n192.0.2.11 cp-1\n# slipway lab end\n"
+	tests := []struct{ name, disk, want string }{
+		{"a commented line", "a / ext4\n# slipway: swap off: b none swap\n", "a / ext4\nb none swap\n"},
+		{"lines that were added since", "a / ext4\n# slipway: swap off: b none swap\nc /data ext4\n", "a / ext4\nb none swap\nc /data ext4\n"},
+		{"a last line without an end", "# slipway: swap off: b none swap", "b none swap"},
+		{"comments of others", "# b none swap\n# about slipway: swap off: x\n", "# b none swap\n# about slipway: swap off: x\n"},
+		{"a block, with lines around it", "1 mine\n" + block + "2 mine\n", "1 mine\n2 mine\n"},
+		{"the blocks of two clusters", block + strings.ReplaceAll(block, "lab", "lab-2") + "1 mine\n", "1 mine\n"},
+		{"a block that lost its last line", "# slipway lab begin: x\n192.0.2.11 cp-1\n1 mine\n", "192.0.2.11 cp-1\n1 mine\n"},
+		{"nothing of slipway's", "127.0.0.1 localhost\n\n", "127.0.0.1 localhost\n\n"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			root, journal := t.TempDir(), t.TempDir()
+			path := root + "/hosts"
+			write(t, path, test.disk, 0o640)
+			write(t, journal+"/before"+path, "another file", 0o600)
+			for range 2 {
+				sh(t, "reset/lines.sh", nil, journal, path)
+				if diff := cmp.Diff(test.want, contents(t, path)); diff != "" {
+					t.Error(diff)
+				}
+			}
+			if info, err := os.Stat(path); err != nil || info.Mode() != 0o640 {
+				t.Errorf("the mode is %v, %v", info.Mode(), err)
+			}
+			if got := tree(t, root); len(got) != 2 {
+				t.Errorf("left %v", got)
+			}
+		})
+	}
+	t.Run("an unedited file has its old times", func(t *testing.T) {
+		t.Parallel()
+		root, journal := t.TempDir(), t.TempDir()
+		path := root + "/fstab"
+		write(t, path, "b none swap\n", 0o640)
+		before := tree(t, root)
+		sh(t, "journal/files.sh", nil, journal, "swap-off", "file", path, "x")
+		write(t, path, "# slipway: swap off: b none swap\n", 0o640)
+		sh(t, "reset/lines.sh", nil, journal, path)
+		if diff := cmp.Diff(before, tree(t, root)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func contents(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func TestUndoScriptLeavesDirectoriesThatOthersUse(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	write(t, root+"/etc/new/ours", "x", 0o644)
 	write(t, root+"/etc/new/foreign", "x", 0o644)
-	sh(t, "reset/undo.sh", nil, root+"/journal", "file", "false", root+"/etc/new/ours", root+"/etc/new")
-	if _, err := os.Stat(root + "/etc/new/foreign"); err != nil {
-		t.Error(err)
+	write(t, root+"/net.d/foreign.conf", "x", 0o644)
+	if err := os.MkdirAll(root+"/net.d/empty/deeper", 0o755); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := os.Stat(root + "/etc/new/ours"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("it is still there: %v", err)
+	out := sh(t, "reset/undo.sh", nil, root+"/journal",
+		"file", "false", root+"/etc/new/ours", root+"/etc/new", "", "dir", "false", root+"/net.d", "", "")
+	if want := "left " + root + "/net.d, which contains files of others: foreign.conf\n"; out != want {
+		t.Errorf("it printed %q, want %q", out, want)
+	}
+	var left []string
+	for path := range tree(t, root) {
+		left = append(left, strings.TrimPrefix(path, root))
+	}
+	slices.Sort(left)
+	if diff := cmp.Diff([]string{"", "/etc", "/etc/new", "/etc/new/foreign", "/net.d", "/net.d/foreign.conf"}, left); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -155,7 +284,7 @@ func TestUndoScriptAcceptsAnyPath(t *testing.T) {
 	odd := root + "/a b/$(touch x) *"
 	write(t, odd, "x", 0o644)
 	write(t, root+"/a b/other", "x", 0o644)
-	sh(t, "reset/undo.sh", nil, root+"/journal", "file", "false", odd, "")
+	sh(t, "reset/undo.sh", nil, root+"/journal", "file", "false", odd, "", "")
 	if _, err := os.Stat(odd); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("it is still there: %v", err)
 	}
@@ -168,121 +297,121 @@ func TestArchiveScriptKeepsTheJournal(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	write(t, root+"/journal/entries.jsonl", "{}\n", 0o600)
-	quiet := map[string]string{"systemctl": `echo "$*" >>` + root + `/calls; [ "$1" = daemon-reload ]`}
-	sh(t, "reset/archive.sh", quiet, root+"/journal", root+"/old/journal-1")
+	write(t, root+"/run", "x", 0o600)
+	// The second time is after a reset that was killed.
+	for _, archive := range []string{root + "/old/journal-1", root + "/old/journal-2"} {
+		sh(t, "reset/archive.sh", nil, root+"/journal", archive, root+"/run", root+"/missing")
+	}
 	if _, err := os.Stat(root + "/old/journal-1/entries.jsonl"); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat(root + "/journal"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the journal is still there: %v", err)
-	}
-	// A reset that was killed after it.
-	sh(t, "reset/archive.sh", quiet, root+"/journal", root+"/old/journal-2")
-	calls, err := os.ReadFile(root + "/calls")
-	if err != nil || strings.Count(string(calls), "daemon-reload\n") != 2 {
-		t.Errorf("systemctl was called with %q, %v", calls, err)
+	for _, gone := range []string{root + "/journal", root + "/run"} {
+		if _, err := os.Stat(gone); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is still there: %v", gone, err)
+		}
 	}
 }
 
-// rules are those of a node: kube-proxy's, Flannel's, portmap's and foreign ones.
-const rules = `*nat
-:PREROUTING ACCEPT [0:0]
-:POSTROUTING ACCEPT [0:0]
-:DOCKER - [0:0]
-:KUBE-SERVICES - [0:0]
-:CNI-HOSTPORT-DNAT - [0:0]
-:FLANNEL-POSTRTG - [0:0]
--A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
--A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
--A PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT
--A POSTROUTING -m comment --comment "flanneld masq" -j FLANNEL-POSTRTG
--A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
--A KUBE-SERVICES -d 10.96.0.1/32 -j ACCEPT
--A DOCKER -i docker0 -j RETURN
-COMMIT
-*filter
-:INPUT DROP [0:0]
-:KUBE-FIREWALL - [0:0]
-:ufw-user-input - [0:0]
--A INPUT -j KUBE-FIREWALL
--A INPUT -p tcp -m tcp --dport 22 -m comment --comment "my kubernetes jump host" -j ACCEPT
--A INPUT -j ufw-user-input
--A FORWARD -m comment --comment "flanneld forward" -j ACCEPT
-COMMIT
-`
-
-const foreign = `*nat
-:PREROUTING ACCEPT [0:0]
-:POSTROUTING ACCEPT [0:0]
-:DOCKER - [0:0]
--A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
--A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
--A DOCKER -i docker0 -j RETURN
-COMMIT
-*filter
-:INPUT DROP [0:0]
-:ufw-user-input - [0:0]
--A INPUT -p tcp -m tcp --dport 22 -m comment --comment "my kubernetes jump host" -j ACCEPT
--A INPUT -j ufw-user-input
-COMMIT
-`
-
-// network are stand-ins for the programs of network.sh: none of it touches
-// this computer.
-func network(t *testing.T, rules string) (standIns map[string]string, written func() string) {
-	t.Helper()
-	dir := t.TempDir()
-	write(t, dir+"/rules", rules, 0o644)
-	note := func(what string) string { return "echo \"" + what + " $*\" >>" + dir + "/calls" }
-	standIns = map[string]string{
-		"ip": `case "$*" in
-			"link show cni0"|"link delete cni0"|"netns delete cni-1234") ;;
-			"-o link")
-				echo "2: eth0@if3: <BROADCAST> mtu 1500"
-				echo "7: cali12345678@if2: <BROADCAST> mtu 1450"
-				echo "8: vxlan.calico: <BROADCAST> mtu 1450"
-				exit 0 ;;
-			"link show cali12345678"|"link delete cali12345678") ;;
-			"link show vxlan.calico") exit 1 ;;
-			"link show flannel.1") exit 1 ;;
-			"netns list") echo "cni-1234 (id: 0)"; echo "mine"; exit 0 ;;
-			*) ` + note("UNEXPECTED") + `; exit 9 ;;
-			esac; ` + note("ip"),
-		"rm":                note("rm"),
-		"iptables-save":     "cat " + dir + "/rules",
-		"iptables-restore":  "cat >" + dir + "/restored; " + note("iptables-restore"),
-		"ip6tables-save":    "printf '*filter\\n:INPUT ACCEPT [0:0]\\nCOMMIT\\n'",
-		"ip6tables-restore": note("UNEXPECTED ip6tables-restore"),
-	}
-	return standIns, func() string {
-		calls, err := os.ReadFile(dir + "/calls")
-		if err != nil {
-			t.Fatal(err)
-		}
-		restored, err := os.ReadFile(dir + "/restored")
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			t.Fatal(err)
-		}
-		return string(calls) + "---\n" + string(restored)
-	}
-}
-
-func TestNetworkScriptRemovesWhatKubernetesNames(t *testing.T) {
+func TestServicesScriptStartsTheContainerdOfAnotherInstallation(t *testing.T) {
 	t.Parallel()
-	standIns, written := network(t, rules)
-	sh(t, "reset/network.sh", standIns)
-	want := "ip link show cni0\nip link delete cni0\nip link show cali12345678\nip link delete cali12345678\n" +
-		"ip netns delete cni-1234\niptables-restore \nrm -rf /run/flannel /run/calico /var/lib/calico\n---\n" + foreign
-	if diff := cmp.Diff(want, written()); diff != "" {
+	tests := []struct {
+		name                       string
+		enabled, exists, startable bool
+		started                    bool
+		note                       string
+	}{
+		{"only slipway's, which is gone", false, false, false, false, ""},
+		{"enabled before slipway", true, true, true, true, ""},
+		{"enabled before slipway, with a bad configuration", true, true, false, true, "does not start"},
+		{"disabled", false, true, true, false, "systemctl enable --now containerd"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			calls := t.TempDir() + "/calls"
+			out := sh(t, "reset/services.sh", map[string]string{"systemctl": fmt.Sprintf(`echo "$*" >>%s
+				case $1 in
+				daemon-reload) ;;
+				is-enabled) %v ;;
+				cat) %v ;;
+				start) %v ;;
+				*) false ;;
+				esac`, calls, test.enabled, test.exists, test.startable)})
+			all := contents(t, calls)
+			if strings.Contains(all, "start containerd.service") != test.started || !strings.HasPrefix(all, "daemon-reload\n") {
+				t.Errorf("systemctl was called with %q", all)
+			}
+			if test.note == "" && out != "" || !strings.Contains(out, test.note) {
+				t.Errorf("it printed %q, want %q", out, test.note)
+			}
+		})
+	}
+}
+
+func TestSysctlsScriptRestoresWhatKubernetesSet(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, before, now, set, note string }{
+		{"kubelet's value", "vm.overcommit_memory = 0\n", "1", "vm.overcommit_memory=0", ""},
+		{"the same value as before", "vm.overcommit_memory = 1\n", "1", "", ""},
+		{"a value that somebody set since", "vm.overcommit_memory = 0\n", "2", "", ""},
+		{"an old journal", "", "1", "", "vm.overcommit_memory"},
+		{"a setting whose name contains it", "xvm.overcommit_memory = 0\n", "1", "", "vm.overcommit_memory"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			journal := t.TempDir()
+			if test.before != "" {
+				write(t, journal+"/sysctls", test.before, 0o600)
+			}
+			out := sh(t, "reset/sysctls.sh", map[string]string{"sysctl": `case "$*" in
+				"-n vm.overcommit_memory") echo ` + test.now + ` ;;
+				-n*) exit 255 ;;
+				*) echo "$*" >>` + journal + `/set ;;
+				esac`}, journal)
+			set, _ := os.ReadFile(journal + "/set")
+			if want := strings.TrimSuffix("-q -w "+test.set, "-q -w "); strings.TrimSpace(string(set)) != want {
+				t.Errorf("set %q, want %q", set, want)
+			}
+			if test.note == "" && out != "" || !strings.HasSuffix(strings.TrimSpace(out), test.note) {
+				t.Errorf("it printed %q, want %q", out, test.note)
+			}
+		})
+	}
+}
+
+func TestPodsScriptListsTheContainersOfKubernetes(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	write(t, root+"/k8s.io/sandbox/config.json", `{"linux":{"namespaces":[{"type":"pid"},{"type":"network","path":"/var/run/netns/cni-1234"}]}}`, 0o600)
+	write(t, root+"/k8s.io/container/config.json", `{"linux":{"namespaces":[{"type":"network","path":"/proc/12/ns/net"}]}}`, 0o600)
+	write(t, root+"/k8s.io/half/other", "x", 0o600)
+	list := root + "/run/pods"
+	sh(t, "reset/pods.sh", nil, list, root+"/k8s.io")
+	// A second time, after a reset that was killed: the containers are gone.
+	sh(t, "reset/pods.sh", nil, list, root+"/missing")
+	if diff := cmp.Diff("container \nsandbox cni-1234\n", contents(t, list)); diff != "" {
 		t.Error(diff)
 	}
 }
 
-func TestNetworkScriptWritesNoRulesWhereNoneAreOurs(t *testing.T) {
+func TestUnmountScriptUnmountsOnlyThePods(t *testing.T) {
 	t.Parallel()
-	standIns, written := network(t, foreign)
-	sh(t, "reset/network.sh", standIns)
-	if got := written(); strings.Contains(got, "restore") || strings.Contains(got, "UNEXPECTED") {
-		t.Errorf("got %s", got)
+	root := t.TempDir()
+	var mounts strings.Builder
+	for i, path := range []string{
+		"/", "/var/lib/kubelet", "/var/lib/containerd", "/run/netns/cni-1",
+		"/var/lib/kubelet/pods/1/volumes/a\\040b", "/var/lib/kubelet/pods/1/volumes/a\\040b/sub", "/var/lib/kubelet/plugins/x/globalmount",
+		"/run/containerd/io.containerd.runtime.v2.task/k8s.io/1/rootfs", "/run/containerd/io.containerd.runtime.v2.task/default/1/rootfs",
+		"/run/containerd/io.containerd.grpc.v1.cri/sandboxes/1/shm", "/run/containerd/fifo",
+	} {
+		fmt.Fprintf(&mounts, "%d 1 0:1 / %s rw - tmpfs tmpfs rw\n", i, path)
+	}
+	write(t, root+"/mountinfo", mounts.String(), 0o600)
+	sh(t, "reset/unmount.sh", map[string]string{"umount": `echo "$2" >>` + root + `/unmounted`}, root+"/mountinfo")
+	want := "/var/lib/kubelet/pods/1/volumes/a b/sub\n/var/lib/kubelet/pods/1/volumes/a b\n/var/lib/kubelet/plugins/x/globalmount\n" +
+		"/run/containerd/io.containerd.runtime.v2.task/k8s.io/1/rootfs\n/run/containerd/io.containerd.grpc.v1.cri/sandboxes/1/shm\n"
+	if diff := cmp.Diff(want, contents(t, root+"/unmounted")); diff != "" {
+		t.Error(diff)
 	}
 }

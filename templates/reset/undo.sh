@@ -1,24 +1,67 @@
 #!/bin/sh
 # Restores paths to their state before slipway wrote them, after the journal.
-# Arguments: journal directory, then for each path: kind ("file" or "dir"), whether
-# it existed before (true or false), the path, the topmost parent directory that
-# was created for it ("" if none).
+# Prints what it leaves to people.
+# Arguments: journal directory, then for each path: kind ("file", "dir", or "tree"
+# for a directory that nobody else writes to), whether it existed before (true or
+# false), the path, the topmost parent directory that was created for it ("" if
+# none), the checksums of what slipway wrote, separated by commas ("" if the
+# journal has none).
 set -eu
 journal=$1
 shift
-while [ $# -ge 4 ]; do
-	kind=$1 existed=$2 path=$3 made=$4
-	shift 4
-	case $kind-$existed in
-	file-true)
-		# An earlier reset may have restored the file already.
-		if [ -e "$journal/before$path" ] || [ -L "$journal/before$path" ]; then
-			cp -a --no-dereference "$journal/before$path" "$path.slipway-undo"
-			mv -T "$path.slipway-undo" "$path"
+
+# Whether a file is as it was before.
+restored() {
+	if [ -L "$1" ] || [ -L "$2" ]; then
+		[ "$(readlink "$1")" = "$(readlink "$2")" ]
+	else
+		cmp -s "$1" "$2"
+	fi
+}
+
+put_back() {
+	cp -a --no-dereference "$saved" "$path.slipway-undo"
+	mv -T "$path.slipway-undo" "$path"
+}
+
+file() {
+	saved=$journal/before$path
+	[ -e "$saved" ] || [ -L "$saved" ] || return 0
+	if restored "$saved" "$path"; then return 0; fi
+	if [ -z "$sums" ]; then
+		# An earlier version of slipway did not record what it wrote.
+		if [ -e "$path" ] || [ -L "$path" ]; then
+			(umask 077 && mkdir -p "$journal/after$(dirname "$path")")
+			cp -a --no-dereference "$path" "$journal/after$path"
 		fi
-		;;
+		put_back
+		echo "restored $path; the archived journal contains the replaced file as after$path"
+		return 0
+	fi
+	sum=none
+	[ ! -f "$path" ] || [ -L "$path" ] || sum=$(sha256sum <"$path")
+	case ,$sums, in
+	*,"${sum%% *}",*) put_back ;;
+	*) echo "left $path, which somebody changed after slipway; the archived journal contains the old file as before$path" ;;
+	esac
+}
+
+dir() {
+	[ -d "$path" ] && [ ! -L "$path" ] || return 0
+	find "$path" -depth -xdev -type d -empty -exec rmdir {} \; 2>/dev/null || true
+	[ -d "$path" ] || return 0
+	others=$(find "$path" -mindepth 1 -maxdepth 1 ! -type d -printf '%f ')
+	[ -z "$others" ] || echo "left $path, which contains files of others: ${others% }"
+}
+
+while [ $# -ge 5 ]; do
+	kind=$1 existed=$2 path=$3 made=$4 sums=$5
+	shift 5
+	case $kind-$existed in
+	file-true) file ;;
 	file-false) rm -f "$path" ;;
-	dir-false) rm -rf --one-file-system "$path" ;;
+	dir-false) dir ;;
+	tree-false) rm -rf --one-file-system "$path" || echo "could not delete all of $path" ;;
 	esac
 	# Remove the directories that were created for it, if they are empty.
 	if [ -n "$made" ]; then
