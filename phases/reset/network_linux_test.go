@@ -70,6 +70,7 @@ for v in iptables-nft iptables-legacy ip6tables-nft; do
 	$v -N MY-KUBE-RULES
 	$v -A INPUT -p tcp --dport 22 -m comment --comment "kubernetes jump host" -j ACCEPT
 	$v -A INPUT -p tcp --dport 23 -m comment --comment 'say "cali:x" and $(exit 1) \ KUBE-SERVICES' -j ACCEPT
+	$v -A INPUT -p tcp --dport 24 -m comment --comment "cali:california" -j ACCEPT
 	$v -A FORWARD -j MY-KUBE-RULES
 	$v -P FORWARD DROP
 done

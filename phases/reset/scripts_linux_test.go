@@ -195,6 +195,33 @@ func TestUndoScriptRestoresAReplacedFileOnlyIfNobodyChangedItSince(t *testing.T)
 	}
 }
 
+func TestUndoScriptKeepsTheEditsOfACreatedFile(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, content, sums, after string }{
+		{"what slipway wrote", "ours", fmt.Sprintf("%x", sha256.Sum256([]byte("ours"))), ""},
+		{"an edited file", "mine", "aa", "mine"},
+		{"an old journal", "mine", "", ""},
+		{"a large file", strings.Repeat("x", 2<<20), "aa", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			root, journal := t.TempDir(), t.TempDir()
+			path := root + "/90-slipway.conf"
+			write(t, path, test.content, 0o600)
+			for range 2 {
+				sh(t, "reset/undo.sh", nil, journal, "file", "false", path, "", test.sums)
+				if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("it is still there: %v", err)
+				}
+				if got, _ := os.ReadFile(journal + "/after" + path); string(got) != test.after {
+					t.Errorf("the journal has %q, want %q", got, test.after)
+				}
+			}
+		})
+	}
+}
+
 // People edit /etc/fstab and /etc/hosts too.
 func TestLinesScriptUndoesSingleLines(t *testing.T) {
 	t.Parallel()

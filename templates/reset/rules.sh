@@ -46,7 +46,9 @@ deletions() {
 		for (i = 3; i < words; i++) {
 			if (word[i] == "-j" || word[i] == "-g") target[rules] = word[i + 1]
 			if (word[i] != "--comment") continue
-			if (word[i + 1] ~ /^(flanneld (masq|forward)|cali:[A-Za-z0-9_-]+)$/) own[rules] = 1
+			if (word[i + 1] ~ /^flanneld (masq|forward)$/) own[rules] = 1
+			# The hash that Calico gives each of its rules.
+			if (word[i + 1] ~ /^cali:[A-Za-z0-9_-]+$/ && length(word[i + 1]) == 21) own[rules] = 1
 			if (pods(word[i + 1])) { own[rules] = 1; podRule[rules] }
 		}
 		next

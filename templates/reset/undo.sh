@@ -24,26 +24,45 @@ put_back() {
 	mv -T "$path.slipway-undo" "$path"
 }
 
-file() {
+# Keeps the file of now in the journal.
+keep() {
+	(umask 077 && mkdir -p "$journal/after$(dirname "$path")")
+	cp -a --no-dereference "$path" "$journal/after$path"
+}
+
+# Whether the file is what slipway wrote.
+unchanged() {
+	[ -f "$path" ] && [ ! -L "$path" ] || return 1
+	sum=$(sha256sum <"$path")
+	case ,$sums, in
+	*,"${sum%% *}",*) ;;
+	*) return 1 ;;
+	esac
+}
+
+replaced() {
 	saved=$journal/before$path
 	[ -e "$saved" ] || [ -L "$saved" ] || return 0
-	if restored "$saved" "$path"; then return 0; fi
+	if restored "$saved" "$path" 2>/dev/null; then return 0; fi
 	if [ -z "$sums" ]; then
 		# An earlier version of slipway did not record what it wrote.
-		if [ -e "$path" ] || [ -L "$path" ]; then
-			(umask 077 && mkdir -p "$journal/after$(dirname "$path")")
-			cp -a --no-dereference "$path" "$journal/after$path"
-		fi
+		[ ! -e "$path" ] || keep
 		put_back
 		echo "restored $path; the archived journal contains the replaced file as after$path"
-		return 0
+	elif unchanged; then
+		put_back
+	else
+		echo "left $path, which somebody changed after slipway; the archived journal contains the old file as before$path"
 	fi
-	sum=none
-	[ ! -f "$path" ] || [ -L "$path" ] || sum=$(sha256sum <"$path")
-	case ,$sums, in
-	*,"${sum%% *}",*) put_back ;;
-	*) echo "left $path, which somebody changed after slipway; the archived journal contains the old file as before$path" ;;
-	esac
+}
+
+created() {
+	# Programs are large, and nobody edits them.
+	if [ -n "$sums" ] && [ -n "$(find "$path" -maxdepth 0 -type f -size -1024k 2>/dev/null)" ] && ! unchanged; then
+		keep
+		echo "deleted $path, which somebody changed after slipway; the archived journal contains it as after$path"
+	fi
+	rm -f "$path"
 }
 
 dir() {
@@ -58,8 +77,8 @@ while [ $# -ge 5 ]; do
 	kind=$1 existed=$2 path=$3 made=$4 sums=$5
 	shift 5
 	case $kind-$existed in
-	file-true) file ;;
-	file-false) rm -f "$path" ;;
+	file-true) replaced ;;
+	file-false) created ;;
 	dir-false) dir ;;
 	tree-false) rm -rf --one-file-system "$path" || echo "could not delete all of $path" ;;
 	esac
