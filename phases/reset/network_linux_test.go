@@ -198,6 +198,30 @@ func TestNetworkScriptDeletesTheNamespacesOfPods(t *testing.T) {
 	}
 }
 
+// The kernel module that creates tunl0 does not let anybody delete it.
+func TestNetworkScriptEmptiesTheTunnelOfCalico(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, others, want string }{
+		{"no other address", "", "addr flush dev tunl0 to 10.244.0.0/16\nlink set dev tunl0 down\n"},
+		{"an address of others", "9: tunl0 inet 198.51.100.1/32", "addr flush dev tunl0 to 10.244.0.0/16\n"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			write(t, dir+"/calls", "", 0o600)
+			sh(t, "reset/network.sh", map[string]string{"ip": `case "$*" in
+				"-o addr show dev tunl0 to 10.244.0.0/16") echo '9: tunl0 inet 10.244.64.0/32' ;;
+				"-o -4 addr show dev tunl0") echo "` + test.others + `" ;;
+				addr*|"link set"*) echo "$*" >>` + dir + `/calls ;;
+				esac`}, "10.244.0.0/16", dir+"/pods")
+			if diff := cmp.Diff(test.want, contents(t, dir+"/calls")); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 func TestSetsScriptDeletesOnlyWhatTheClusterNames(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

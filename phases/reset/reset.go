@@ -77,6 +77,9 @@ func stop(ctx context.Context, s *workflow.Step) error {
 	if _, err := s.WithoutJournal().Run(ctx, script); err != nil {
 		return err
 	}
+	if err := run(ctx, s, "kill.sh", "/sys/fs/cgroup"); err != nil {
+		return err
+	}
 	return run(ctx, s, "unmount.sh", "/proc/self/mountinfo")
 }
 

@@ -28,13 +28,19 @@ var entries = []journal.Entry{
 	{Kind: "dir", Path: "/etc/containerd", Made: "/etc/containerd"},
 	{Kind: "file", Path: "/etc/containerd/config.toml", Existed: true},
 	{Kind: "content", Path: "/etc/containerd/config.toml", Sum: "aa"},
-	{Kind: "content", Path: "/etc/containerd/config.toml", Sum: "bb"},
+	{Kind: "later", Path: "/etc/a-kind-of-another-version"},
 	{Kind: "run", Run: "start.sh containerd.service", Undo: []string{"systemctl", "disable", "--now", "containerd.service"}},
 	{Kind: "file", Path: "/usr/local/bin/kubelet"},
 }
 
 // used is a fixture whose host has that journal.
 func used(t *testing.T) (*workflowtest.Fixture, *hosttest.Fake) {
+	t.Helper()
+	return journaled(t, entries)
+}
+
+// journaled is a fixture whose host has a journal.
+func journaled(t *testing.T, entries []journal.Entry) (*workflowtest.Fixture, *hosttest.Fake) {
 	t.Helper()
 	fixture := workflowtest.New(t, one)
 	fixture.Facts("cp-1").Existing = []facts.Path{journal.Dir}
@@ -56,10 +62,10 @@ func steps(fake *hosttest.Fake) []*hosttest.Expectation {
 	const dir = journal.Dir
 	return []*hosttest.Expectation{
 		fake.ExpectRunScript("leftovers.sh", dir, ""),
-		fake.ExpectRunScript("undo.sh", dir, "file", "false", "/usr/local/bin/kubelet", "", ""),
+		fake.ExpectRunScript("undo.sh", dir, "file", "false", "/usr/local/bin/kubelet", ""),
 		fake.ExpectRun("systemctl", "disable", "--now", "containerd.service"),
 		fake.ExpectRunScript("undo.sh", dir,
-			"file", "true", "/etc/containerd/config.toml", "", "aa,bb", "dir", "false", "/etc/containerd", "/etc/containerd", ""),
+			"file", "true", "/etc/containerd/config.toml", "", "dir", "false", "/etc/containerd", "/etc/containerd"),
 		fake.ExpectRun("swapon", "/dev/sda2"),
 		fake.ExpectRunScript("lines.sh", dir, "/etc/fstab"),
 		fake.ExpectRunScript("sysctls.sh", dir),
@@ -129,6 +135,7 @@ func TestStopPassesKubeadmItsConfiguration(t *testing.T) {
 	fake.ExpectWrite(configFile)
 	fake.ExpectRunScript("pods.sh", podList, bundles)
 	fake.ExpectRunScript("stop.sh", configFile).Returns("[reset] Stopping the kubelet service\n")
+	fake.ExpectRunScript("kill.sh", "/sys/fs/cgroup")
 	fake.ExpectRunScript("unmount.sh", "/proc/self/mountinfo")
 	fixture.MustApply(Stop())
 	if file, _ := fake.File(configFile); !strings.Contains(string(file.Content), "kind: ResetConfiguration") {
@@ -164,13 +171,7 @@ func TestTheStateOfContainerdStaysWhereOtherContainersRun(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			fixture, fake := used(t)
-			state := journal.Entry{Kind: "dir", Path: containerdState}
-			line, err := json.Marshal(state)
-			if err != nil {
-				t.Fatal(err)
-			}
-			fake.Put(journal.Dir+"/entries.jsonl", string(line)+"\n")
+			fixture, fake := journaled(t, []journal.Entry{{Kind: "dir", Path: containerdState}})
 			find := fake.ExpectQuery("find", tasks, "-mindepth", "2", "-maxdepth", "2", "-not", "-path", bundles+"/*")
 			if test.code != 0 {
 				find.Fails(test.code, "No such file or directory")

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -100,7 +102,7 @@ func TestUndoScriptRestoresWhatTheJournalSaved(t *testing.T) {
 			}
 			return
 		}
-		sh(t, "journal/files.sh", nil, journal, "phase", kind, path, fmt.Sprintf("%x", sha256.Sum256([]byte(content))))
+		sh(t, "journal/files.sh", nil, journal, "phase", kind, path, sum(content))
 		write(t, path, content, 0o644)
 	}
 	change("file", root+"/etc/containerd.toml", "first\n")
@@ -136,52 +138,50 @@ func undoArguments(t *testing.T, dir string) []string {
 		t.Fatal(err)
 	}
 	var args []string
-	sums := map[string]string{}
 	for _, line := range slices.Backward(slices.Collect(strings.Lines(string(content)))) {
 		var e journal.Entry
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			t.Fatal(err)
 		}
-		if e.Kind == "content" {
-			sums[e.Path] = strings.TrimSuffix(e.Sum+","+sums[e.Path], ",")
-			continue
+		if e.Kind != "content" {
+			args = append(args, e.Kind, strconv.FormatBool(e.Existed), e.Path, e.Made)
 		}
-		args = append(args, e.Kind, strconv.FormatBool(e.Existed), e.Path, e.Made, sums[e.Path])
 	}
 	return args
 }
 
 func TestUndoScriptRestoresAReplacedFileOnlyIfNobodyChangedItSince(t *testing.T) {
 	t.Parallel()
-	sum := func(content string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(content))) }
 	tests := []struct {
 		name string
-		// disk is the content of the file, "" if it is missing. sums is what the
-		// journal has of it, "" for a journal of an earlier version.
-		disk, sums string
+		// disk is the content of the file, "" if it is missing. wrote is what slipway
+		// wrote; the journal of an earlier version does not know it.
+		disk       string
+		wrote      []string
 		want, note string
 		// after is the content in the archived journal.
 		after string
 	}{
-		{"what slipway wrote last", "ours", sum("ours"), "before", "", ""},
-		{"what slipway wrote first", "ours", sum("ours") + "," + sum("newer"), "before", "", ""},
-		{"an edited file", "ours and mine", sum("ours"), "ours and mine", "left ", ""},
-		{"a file that somebody deleted", "", sum("ours"), "", "left ", ""},
-		{"a file that is restored already", "before", sum("ours"), "before", "", ""},
-		{"an old journal", "ours", "", "before", "restored ", "ours"},
-		{"an old journal, and a file that somebody deleted", "", "", "before", "restored ", ""},
-		{"an old journal, and a file that is restored already", "before", "", "before", "", ""},
+		{"what slipway wrote last", "ours", []string{"ours"}, "before", "", ""},
+		{"what slipway wrote first", "ours", []string{"ours", "newer"}, "before", "", ""},
+		{"an edited file", "ours and mine", []string{"ours"}, "ours and mine", "left ", ""},
+		{"a file that somebody deleted", "", []string{"ours"}, "", "left ", ""},
+		{"a file that is restored already", "before", []string{"ours"}, "before", "", ""},
+		{"an old journal", "ours", nil, "before", "restored ", "ours"},
+		{"an old journal, and a file that somebody deleted", "", nil, "before", "restored ", ""},
+		{"an old journal, and a file that is restored already", "before", nil, "before", "", ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			root, journal := t.TempDir(), t.TempDir()
 			path := root + "/config.toml"
-			write(t, journal+"/before"+path, "before", 0o600)
 			if test.disk != "" {
 				write(t, path, test.disk, 0o600)
 			}
-			out := sh(t, "reset/undo.sh", nil, journal, "file", "true", path, "", test.sums)
+			recordContents(t, journal, path, test.wrote)
+			write(t, journal+"/before"+path, "before", 0o600)
+			out := sh(t, "reset/undo.sh", nil, journal, "file", "true", path, "")
 			if got, _ := os.ReadFile(path); string(got) != test.want {
 				t.Errorf("the file is %q, want %q", got, test.want)
 			}
@@ -195,13 +195,32 @@ func TestUndoScriptRestoresAReplacedFileOnlyIfNobodyChangedItSince(t *testing.T)
 	}
 }
 
+// recordContents adds contents of a file to a journal, after those of a similar path.
+func recordContents(t *testing.T, dir, path string, contents []string) {
+	t.Helper()
+	sh(t, "journal/files.sh", nil, dir, "phase", "file", path+".other", "aa")
+	for _, content := range contents {
+		sh(t, "journal/files.sh", nil, dir, "phase", "file", path+".new", sum("mine"), "file", path, sum(content))
+	}
+	// The script saved the file that is there now.
+	if err := os.RemoveAll(dir + "/before" + path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func sum(content string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(content))) }
+
 func TestUndoScriptKeepsTheEditsOfACreatedFile(t *testing.T) {
 	t.Parallel()
-	tests := []struct{ name, content, sums, after string }{
-		{"what slipway wrote", "ours", fmt.Sprintf("%x", sha256.Sum256([]byte("ours"))), ""},
-		{"an edited file", "mine", "aa", "mine"},
-		{"an old journal", "mine", "", ""},
-		{"a large file", strings.Repeat("x", 2<<20), "aa", ""},
+	tests := []struct {
+		name, content string
+		wrote         []string
+		after         string
+	}{
+		{"what slipway wrote", "ours", []string{"ours"}, ""},
+		{"an edited file", "mine", []string{"ours"}, "mine"},
+		{"an old journal", "mine", nil, ""},
+		{"a large file", strings.Repeat("x", 2<<20), []string{"ours"}, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -209,8 +228,9 @@ func TestUndoScriptKeepsTheEditsOfACreatedFile(t *testing.T) {
 			root, journal := t.TempDir(), t.TempDir()
 			path := root + "/90-slipway.conf"
 			write(t, path, test.content, 0o600)
+			recordContents(t, journal, path, test.wrote)
 			for range 2 {
-				sh(t, "reset/undo.sh", nil, journal, "file", "false", path, "", test.sums)
+				sh(t, "reset/undo.sh", nil, journal, "file", "false", path, "")
 				if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 					t.Errorf("it is still there: %v", err)
 				}
@@ -291,7 +311,7 @@ func TestUndoScriptLeavesDirectoriesThatOthersUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := sh(t, "reset/undo.sh", nil, root+"/journal",
-		"file", "false", root+"/etc/new/ours", root+"/etc/new", "", "dir", "false", root+"/net.d", "", "")
+		"file", "false", root+"/etc/new/ours", root+"/etc/new", "dir", "false", root+"/net.d", "")
 	if want := "left " + root + "/net.d, which contains files of others: foreign.conf\n"; out != want {
 		t.Errorf("it printed %q, want %q", out, want)
 	}
@@ -311,7 +331,7 @@ func TestUndoScriptAcceptsAnyPath(t *testing.T) {
 	odd := root + "/a b/$(touch x) *"
 	write(t, odd, "x", 0o644)
 	write(t, root+"/a b/other", "x", 0o644)
-	sh(t, "reset/undo.sh", nil, root+"/journal", "file", "false", odd, "", "")
+	sh(t, "reset/undo.sh", nil, root+"/journal", "file", "false", odd, "")
 	if _, err := os.Stat(odd); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("it is still there: %v", err)
 	}
@@ -419,6 +439,30 @@ func TestPodsScriptListsTheContainersOfKubernetes(t *testing.T) {
 	sh(t, "reset/pods.sh", nil, list, root+"/missing")
 	if diff := cmp.Diff("container \nsandbox cni-1234\n", contents(t, list)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestKillScriptKillsOnlyTheProcessesOfPods(t *testing.T) {
+	t.Parallel()
+	start := func() *exec.Cmd {
+		t.Helper()
+		process := exec.Command("sleep", "600")
+		if err := process.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = process.Process.Kill() })
+		return process
+	}
+	root, pod, other := t.TempDir(), start(), start()
+	write(t, root+"/kubepods.slice/cgroup.procs", "", 0o600)
+	write(t, root+"/kubepods.slice/kubepods-pod1.slice/a.scope/cgroup.procs", fmt.Sprintln(pod.Process.Pid), 0o600)
+	write(t, root+"/system.slice/docker-1.scope/kubepods/a/cgroup.procs", fmt.Sprintln(other.Process.Pid), 0o600)
+	sh(t, "reset/kill.sh", nil, root)
+	if err := pod.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("the pod ended with %v", err)
+	}
+	if err := other.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("another process: %v", err)
 	}
 }
 

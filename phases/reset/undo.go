@@ -67,12 +67,6 @@ func undo(ctx context.Context, s *workflow.Step) error {
 }
 
 func undoEntries(ctx context.Context, s *workflow.Step, entries []journal.Entry) error {
-	sums := map[string][]string{}
-	for _, e := range entries {
-		if e.Kind == "content" {
-			sums[e.Path] = append(sums[e.Path], e.Sum)
-		}
-	}
 	var paths []string
 	flush := func() error {
 		if len(paths) == 0 {
@@ -96,7 +90,7 @@ func undoEntries(ctx context.Context, s *workflow.Step, entries []journal.Entry)
 			if kind == "dir" && slices.Contains(trees, e.Path) {
 				kind = "tree"
 			}
-			paths = append(paths, kind, strconv.FormatBool(e.Existed), e.Path, e.Made, strings.Join(sums[e.Path], ","))
+			paths = append(paths, kind, strconv.FormatBool(e.Existed), e.Path, e.Made)
 		case len(e.Undo) > 0:
 			if err := flush(); err != nil {
 				return err

@@ -4,8 +4,7 @@
 # Arguments: journal directory, then for each path: kind ("file", "dir", or "tree"
 # for a directory that nobody else writes to), whether it existed before (true or
 # false), the path, the topmost parent directory that was created for it ("" if
-# none), the checksums of what slipway wrote, separated by commas ("" if the
-# journal has none).
+# none).
 set -eu
 journal=$1
 shift
@@ -30,22 +29,22 @@ keep() {
 	cp -a --no-dereference "$path" "$journal/after$path"
 }
 
+# Whether the journal has the checksums of what slipway wrote. Earlier versions of
+# slipway did not record them.
+has_sums() { grep -qsF "\"kind\":\"content\",\"path\":\"$path\"," "$journal/entries.jsonl"; }
+
 # Whether the file is what slipway wrote.
 unchanged() {
 	[ -f "$path" ] && [ ! -L "$path" ] || return 1
 	sum=$(sha256sum <"$path")
-	case ,$sums, in
-	*,"${sum%% *}",*) ;;
-	*) return 1 ;;
-	esac
+	grep -qsF "\"kind\":\"content\",\"path\":\"$path\",\"sum\":\"${sum%% *}\"" "$journal/entries.jsonl"
 }
 
 replaced() {
 	saved=$journal/before$path
 	[ -e "$saved" ] || [ -L "$saved" ] || return 0
 	if restored "$saved" "$path" 2>/dev/null; then return 0; fi
-	if [ -z "$sums" ]; then
-		# An earlier version of slipway did not record what it wrote.
+	if ! has_sums; then
 		[ ! -e "$path" ] || keep
 		put_back
 		echo "restored $path; the archived journal contains the replaced file as after$path"
@@ -58,7 +57,7 @@ replaced() {
 
 created() {
 	# Programs are large, and nobody edits them.
-	if [ -n "$sums" ] && [ -n "$(find "$path" -maxdepth 0 -type f -size -1024k 2>/dev/null)" ] && ! unchanged; then
+	if has_sums && [ -n "$(find "$path" -maxdepth 0 -type f -size -1024k 2>/dev/null)" ] && ! unchanged; then
 		keep
 		echo "deleted $path, which somebody changed after slipway; the archived journal contains it as after$path"
 	fi
@@ -73,9 +72,9 @@ dir() {
 	[ -z "$others" ] || echo "left $path, which contains files of others: ${others% }"
 }
 
-while [ $# -ge 5 ]; do
-	kind=$1 existed=$2 path=$3 made=$4 sums=$5
-	shift 5
+while [ $# -ge 4 ]; do
+	kind=$1 existed=$2 path=$3 made=$4
+	shift 4
 	case $kind-$existed in
 	file-true) replaced ;;
 	file-false) created ;;
