@@ -457,7 +457,10 @@ func TestKillScriptKillsOnlyTheProcessesOfPods(t *testing.T) {
 	write(t, root+"/kubepods.slice/cgroup.procs", "", 0o600)
 	write(t, root+"/kubepods.slice/kubepods-pod1.slice/a.scope/cgroup.procs", fmt.Sprintln(pod.Process.Pid), 0o600)
 	write(t, root+"/system.slice/docker-1.scope/kubepods/a/cgroup.procs", fmt.Sprintln(other.Process.Pid), 0o600)
-	sh(t, "reset/kill.sh", nil, root)
+	sh(t, "reset/kill.sh", map[string]string{"systemctl": `[ "$*" = "stop kubepods.slice" ] || touch ` + root + "/unexpected"}, root)
+	if _, err := os.Stat(root + "/unexpected"); err == nil {
+		t.Error("systemctl was called with other arguments")
+	}
 	if err := pod.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
 		t.Errorf("the pod ended with %v", err)
 	}
