@@ -1,6 +1,6 @@
 #!/bin/sh
 # Reloads the units of systemd, and starts containerd again if another installation
-# has it enabled. Prints what people decide.
+# has it enabled. Prints what needs attention.
 set -eu
 systemctl daemon-reload
 systemctl reset-failed 'slipway-*' kubelet.service containerd.service 2>/dev/null || true

@@ -1,8 +1,7 @@
 #!/bin/sh
 # Restores the kernel settings that kubelet and kube-proxy set, unless somebody
 # changed them since. Prints those whose old value is not known.
-# Argument: journal directory, which has the settings of the time before the first
-# change.
+# Argument: journal directory, which has the settings from before the first change.
 set -eu
 before=$1/sysctls
 connections=$(($(getconf _NPROCESSORS_ONLN) * 32768))

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Restores paths to their state before slipway wrote them, after the journal.
-# Prints what it leaves to people.
+# Prints what needs attention.
 # Arguments: journal directory, then for each path: kind ("file", "dir", or "tree"
 # for a directory that nobody else writes to), whether it existed before (true or
 # false), the path, the topmost parent directory that was created for it ("" if
@@ -23,7 +23,7 @@ put_back() {
 	mv -T "$path.slipway-undo" "$path"
 }
 
-# Keeps the file of now in the journal.
+# Copies the current file to the journal.
 keep() {
 	(umask 077 && mkdir -p "$journal/after$(dirname "$path")")
 	cp -a --no-dereference "$path" "$journal/after$path"
