@@ -15,7 +15,8 @@ func newReset(a *app) *cobra.Command {
 		Short: "Undo everything slipway did on the hosts",
 		Long: `Stop the cluster, and undo everything slipway did on the hosts, as recorded in the
 journal of each host: changed files are restored, created files are deleted, and swap
-and services are set as before. Nothing else changes. All data in the cluster is lost.`,
+and services are set as before. What others changed stays. All data in the cluster is
+lost. If a control plane stays, the Nodes of the hosts are deleted.`,
 		Example: `  slipway reset --plan
   slipway reset --yes`,
 		Args: cobra.NoArgs,

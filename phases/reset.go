@@ -7,14 +7,17 @@ import (
 	"slipway.io/slipway/provision/workflow"
 )
 
-// Reset undoes everything slipway did on the hosts, and leaves the rest alone.
+// Reset undoes everything slipway did on the hosts, and leaves the rest alone. A
+// cluster with a control plane that is not reset loses the Nodes of the hosts.
 func Reset() workflow.Workflow {
 	lock := hostprep.Lock()
 	lock.NeedsAll = []string{"facts"}
 	return workflow.Workflow{Name: "reset", Phases: []workflow.Phase{
 		preflight.Facts(),
 		lock,
+		reset.Member(),
 		reset.Stop(),
+		reset.Node(),
 		reset.Network(),
 		reset.Undo(),
 	}}

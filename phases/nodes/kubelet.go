@@ -23,8 +23,8 @@ const (
 	dropIn      = "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf"
 )
 
-// directories belong to Kubernetes: reset deletes them with their content. etcd
-// requires mode 0700 for its data.
+// directories are those that Kubernetes uses: reset deletes those that did not exist.
+// etcd requires mode 0700 for its data.
 func directories() []host.File {
 	directories := []host.File{{Path: "/var/lib/etcd", Mode: fs.ModeDir | 0o700}}
 	for _, path := range []string{

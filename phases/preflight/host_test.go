@@ -51,6 +51,14 @@ func hostFaults(t *testing.T) map[string][]fault {
 		}
 	}
 	none := func(*facts.Facts) {}
+	configs := func(names ...string) func(*facts.Facts) {
+		return func(f *facts.Facts) { f.CNIConfigs = names }
+	}
+	running := func(names ...string) func(*facts.Facts) {
+		return func(f *facts.Facts) {
+			f.CNIConfigs, f.Existing = names, append(f.Existing, facts.KubeletConfig)
+		}
+	}
 	const v3 = "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]\nSystemdCgroup = "
 	const v2 = "[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc.options]\nSystemdCgroup = "
 	return map[string][]fault{
@@ -235,6 +243,18 @@ func hostFaults(t *testing.T) map[string][]fault {
 		}, warn, "docker0 has 172.17.0.1", "IP_AUTODETECTION_METHOD"}},
 		"checksum-offload": {{"an old kernel", "", func(f *facts.Facts) { f.Kernel = "4.18.0-553.el8.x86_64" }, warn, "4.18.0-553.el8.x86_64", "tx-checksum-ip-generic off"}},
 		"ssh-sessions":     {{"one session", "", func(f *facts.Facts) { f.MaxSessions = 1 }, info, "MaxSessions is 1", "MaxSessions 10"}},
+		"cni-config": {
+			{"one that comes before", "", configs("05-cilium.conflist", "10-flannel.conflist"), bad, "/etc/cni/net.d/05-cilium.conflist is not of the pod network flannel", "rm /etc/cni/net.d/05-cilium.conflist"},
+			{"Calico's of an earlier cluster", "", configs("10-calico.conflist"), bad, "10-calico.conflist", "rm /etc/cni/net.d/10-calico.conflist"},
+			{"Flannel's of an earlier cluster", "network: {cni: {name: calico}}\n", configs("10-flannel.conflist"), bad, "10-flannel.conflist is not of the pod network calico", "rm "},
+			{"one that comes after, before the pod network has its own", "", configs("87-podman-bridge.conflist"), bad, "87-podman-bridge.conflist", "rm "},
+			{"one that comes after", "", configs("10-flannel.conflist", "87-podman-bridge.conflist"), nil, "", ""},
+			{"the pod network's own", "", configs("10-flannel.conflist"), nil, "", ""},
+			{"Multus of a running cluster", "", running("00-multus.conf", "10-flannel.conflist"), nil, "", ""},
+			{"Multus of an earlier cluster", "", configs("00-multus.conf", "10-flannel.conflist"), bad, "00-multus.conf", "rm "},
+			{"another one of a running cluster", "", running("00-mine.json", "10-flannel.conflist"), bad, "00-mine.json", "rm "},
+			{"a pod network of one's own", "network: {cni: {name: none}}\n", configs("05-cilium.conflist"), nil, "", ""},
+		},
 		"pod-network": {
 			{"another one", "network: {cni: {name: calico}}\n", func(f *facts.Facts) {
 				f.Existing = append(f.Existing, "/var/lib/kubelet/config.yaml", "/etc/cni/net.d/10-flannel.conflist")

@@ -2,7 +2,9 @@ package preflight
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"path"
 	"slices"
 	"strings"
 
@@ -71,7 +73,55 @@ func networkChecks() []Check {
 			},
 			run: eachHost(checksumOffload),
 		},
+		{
+			Description: check.Description{
+				Name: "cni-config", Title: "no other CNI configuration takes precedence", Kind: check.Host, Severity: check.Error,
+				Examines: "The CNI configurations (.conf, .conflist, .json) in /etc/cni/net.d that are not of the inventory's pod network.",
+				Why:      "containerd uses the first file by name, and any file until the pod network writes its own. The pods then get another network, or none.",
+				Manual:   []string{"ls /etc/cni/net.d", "rm /etc/cni/net.d/FILE"},
+			},
+			applies: func(c *config.Cluster) string {
+				if podNetworkConfig[c.Network.CNI.Name] == "" {
+					return "slipway does not install the pod network"
+				}
+				return ""
+			},
+			run: cniConfig,
+		},
 	}
+}
+
+// podNetworkConfig has the name of the CNI configuration of each pod network.
+var podNetworkConfig = map[string]string{
+	config.CNIFlannel: path.Base(string(facts.FlannelConflist)),
+	config.CNICalico:  path.Base(string(facts.CalicoConflist)),
+}
+
+// cniConfig reports configurations that come before that of the pod network, or any
+// other one if the pod network has not written its own yet.
+func cniConfig(cc *checkContext) []check.Finding {
+	own := podNetworkConfig[cc.cluster.Network.CNI.Name]
+	return eachHost(func(_ config.Host, f *facts.Facts) []check.Finding {
+		var found []check.Finding
+		for _, name := range f.CNIConfigs {
+			last := name > own && slices.Contains(f.CNIConfigs, own)
+			if name == own || last || installed(f) && partOfCluster(name) {
+				continue
+			}
+			file := "/etc/cni/net.d/" + name
+			found = append(found, check.Finding{
+				Evidence: file + " is not of the pod network " + cc.cluster.Network.CNI.Name,
+				Fix:      "rm " + file + "; or rename it, so that it has none of the suffixes .conf, .conflist and .json",
+			})
+		}
+		return found
+	})(cc)
+}
+
+// partOfCluster reports whether a configuration may belong to a running cluster: the
+// check pod-network reports another pod network, and Multus calls the pod network.
+func partOfCluster(name string) bool {
+	return slices.Contains(slices.Collect(maps.Values(podNetworkConfig)), name) || strings.Contains(name, "multus")
 }
 
 // expects limits a check to inventories that expect one of the components.

@@ -1,28 +1,45 @@
-// Package reset undoes the changes that the journal of a host lists.
+// Package reset stops a cluster and undoes the changes that the journal of each host
+// lists.
 package reset
 
 import (
 	"context"
-	"errors"
-	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
-	"slipway.io/slipway/provision/host/journal"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
 
-// configFile is on a file system that is empty after a boot.
-const configFile = "/run/slipway/reset.yaml"
+// These files are on a file system that is empty after a boot, like the containers
+// that podList lists.
+const (
+	configFile = "/run/slipway/reset.yaml"
+	podList    = "/run/slipway/reset-pods"
+)
+
+// bundles has a directory for each container of Kubernetes that containerd runs
+// (containerd, core/runtime/v2).
+const (
+	tasks   = "/run/containerd/io.containerd.runtime.v2.task"
+	bundles = tasks + "/k8s.io"
+)
 
 // notOurs reports that the host has no journal: there is nothing to undo.
 func notOurs(_ context.Context, s *workflow.Step) (bool, error) {
 	return !s.Facts().Exists(facts.Journal), nil
+}
+
+// run runs a script of this stage without the journal, and shows each line that it
+// prints to people.
+func run(ctx context.Context, s *workflow.Step, name string, args ...string) error {
+	res, err := s.WithoutJournal().Run(ctx, host.Script(name, templates.Script("reset/"+name), args...))
+	for line := range strings.Lines(string(res.Stdout)) {
+		s.Note("%s", strings.TrimSpace(line))
+	}
+	return err
 }
 
 // Stop stops kubelet, all pods and containerd.
@@ -30,109 +47,69 @@ func Stop() workflow.Phase {
 	return workflow.Phase{
 		Name:  "stop",
 		Title: "stop kubelet, the pods and containerd",
-		Why:   "Files are deleted only when nothing uses them.",
+		Why:   "Files are deleted only when nothing uses them. Containers of other namespaces of containerd keep running.",
 		Manual: []string{
 			"systemctl disable --now kubelet",
 			"ctr -n k8s.io tasks kill --signal SIGKILL --all TASK    # for each of: ctr -n k8s.io tasks list",
-			"systemctl disable --now containerd",
-			"umount MOUNT    # for each below /var/lib/kubelet and /run/containerd",
+			"systemctl disable --now containerd    # unless it was installed before",
+			"umount MOUNT    # for each below /var/lib/kubelet/pods and " + bundles,
 		},
 		On:    workflow.EachHost,
-		Needs: []string{"lock"},
+		Needs: []string{"lock", "etcd-member"},
 		Done:  notOurs,
-		Do: func(ctx context.Context, s *workflow.Step) error {
-			document, err := kubeadm.Reset()
-			if err != nil {
-				return err
-			}
-			if _, err := host.EnsureFiles(ctx, s.WithoutJournal(), host.File{Path: configFile, Content: document}); err != nil {
-				return err
-			}
-			stop := host.Script("stop.sh", templates.Script("reset/stop.sh"), configFile)
-			stop.Output = s.Output()
-			_, err = s.WithoutJournal().Run(ctx, stop)
-			return err
-		},
+		Do:    stop,
 	}
 }
 
-// Network removes the cluster's links and packet filter chains.
+func stop(ctx context.Context, s *workflow.Step) error {
+	document, err := kubeadm.Reset()
+	if err != nil {
+		return err
+	}
+	if _, err := host.EnsureFiles(ctx, s.WithoutJournal(), host.File{Path: configFile, Content: document}); err != nil {
+		return err
+	}
+	if err := run(ctx, s, "pods.sh", podList, bundles); err != nil {
+		return err
+	}
+	script := host.Script("stop.sh", templates.Script("reset/stop.sh"), configFile)
+	script.Output = s.Output()
+	if _, err := s.WithoutJournal().Run(ctx, script); err != nil {
+		return err
+	}
+	if err := run(ctx, s, "kill.sh", "/sys/fs/cgroup"); err != nil {
+		return err
+	}
+	return run(ctx, s, "unmount.sh", "/proc/self/mountinfo")
+}
+
+// Network removes the network of the cluster from the kernel.
 func Network() workflow.Phase {
 	return workflow.Phase{
 		Name:  "network",
-		Title: "remove the cluster's links and packet filter chains",
-		Why:   "Only the chains and links of Kubernetes and its pod network are removed; other firewall rules stay.",
+		Title: "remove the cluster's packet filter rules, links and routes",
+		Why: "Only what Kubernetes, its pod network and its pods added is deleted, one rule at a time. Rules, links and " +
+			"routes of others stay.",
 		Manual: []string{
+			"iptables -t TABLE -D CHAIN RULE    # for each that jumps to a chain KUBE-*, FLANNEL-*, cali-*; see iptables-save",
+			"iptables -t TABLE -F CHAIN; iptables -t TABLE -X CHAIN    # for each of those chains",
+			"nft delete table ip kube-proxy; nft delete table arp calico-arp    # see: nft list tables",
+			"ipset destroy SET    # for each KUBE-* and cali*; see ipset list -n",
 			"ip link delete cni0; ip link delete flannel.1",
-			"iptables-save | grep -v -E 'KUBE-|FLANNEL|CNI-' | iptables-restore",
-			"ip netns list    # delete those of pods: cni-...",
+			"ip route delete ROUTE    # for each of: ip route show root POD_SUBNET; ip route show proto 80",
+			"ip netns delete NAMESPACE    # for each of a pod; see ip netns list",
 		},
 		On:    workflow.EachHost,
 		Needs: []string{"stop"},
 		Done:  notOurs,
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			_, err := s.WithoutJournal().Run(ctx, host.Script("network.sh", templates.Script("reset/network.sh")))
-			return err
-		},
-	}
-}
-
-// Undo undoes the entries of the journal, the last one first, and archives it.
-func Undo() workflow.Phase {
-	return workflow.Phase{
-		Name:  "undo",
-		Title: "undo the changes in the journal",
-		Why:   "Changed files are restored, created files are deleted, and swap and services return to their previous state.",
-		Manual: []string{
-			"cat /var/lib/slipway/journal/*    # the changes, and the files that were replaced",
-			"rm -rf /etc/kubernetes /var/lib/etcd /var/lib/kubelet /etc/cni /opt/cni    # only what the journal lists as created",
-		},
-		On:    workflow.EachHost,
-		Needs: []string{"network"},
-		Done:  notOurs,
-		Do:    undo,
-	}
-}
-
-func undo(ctx context.Context, s *workflow.Step) error {
-	entries, err := journal.Read(ctx, s)
-	if err != nil {
-		return err
-	}
-	unjournaled := s.WithoutJournal()
-	var paths []string
-	flush := func() error {
-		if len(paths) == 0 {
-			return nil
-		}
-		args := append([]string{journal.Dir}, paths...)
-		paths = nil
-		_, err := unjournaled.Run(ctx, host.Script("undo.sh", templates.Script("reset/undo.sh"), args...))
-		return err
-	}
-	for _, e := range slices.Backward(entries) {
-		switch {
-		case e.Kind == "file" || e.Kind == "dir":
-			paths = append(paths, e.Kind, strconv.FormatBool(e.Existed), e.Path, e.Made)
-		case len(e.Undo) > 0:
-			if err := flush(); err != nil {
+			if err := run(ctx, s, "rules.sh", podList); err != nil {
 				return err
 			}
-			_, err := unjournaled.Run(ctx, host.Cmd{Argv: e.Undo, Sudo: true})
-			var exit *host.ExitError
-			if errors.As(err, &exit) {
-				// A service that no longer exists cannot be disabled. That is reported and not
-				// fatal.
-				s.Note("%s: %v", strings.Join(e.Undo, " "), err)
-			} else if err != nil {
+			if err := run(ctx, s, "sets.sh"); err != nil {
 				return err
 			}
-		}
+			return run(ctx, s, "network.sh", s.Cluster().Network.PodSubnet, podList)
+		},
 	}
-	if err := flush(); err != nil {
-		return err
-	}
-	archive := journal.Dir + "-" + time.Now().UTC().Format("20060102T150405Z")
-	_, err = unjournaled.Run(ctx, host.Script("archive.sh", templates.Script("reset/archive.sh"), journal.Dir, archive))
-	return err
 }

@@ -3,9 +3,12 @@ package reset
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
 
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
@@ -23,13 +26,21 @@ var entries = []journal.Entry{
 	{Kind: "run", Run: "swapoff /dev/sda2", Undo: []string{"swapon", "/dev/sda2"}},
 	{Kind: "run", Run: "systemctl daemon-reload"},
 	{Kind: "dir", Path: "/etc/containerd", Made: "/etc/containerd"},
-	{Kind: "file", Path: "/etc/containerd/config.toml"},
+	{Kind: "file", Path: "/etc/containerd/config.toml", Existed: true},
+	{Kind: "content", Path: "/etc/containerd/config.toml", Sum: "aa"},
+	{Kind: "later", Path: "/etc/a-kind-of-another-version"},
 	{Kind: "run", Run: "start.sh containerd.service", Undo: []string{"systemctl", "disable", "--now", "containerd.service"}},
 	{Kind: "file", Path: "/usr/local/bin/kubelet"},
 }
 
 // used is a fixture whose host has that journal.
 func used(t *testing.T) (*workflowtest.Fixture, *hosttest.Fake) {
+	t.Helper()
+	return journaled(t, entries)
+}
+
+// journaled is a fixture whose host has a journal.
+func journaled(t *testing.T, entries []journal.Entry) (*workflowtest.Fixture, *hosttest.Fake) {
 	t.Helper()
 	fixture := workflowtest.New(t, one)
 	fixture.Facts("cp-1").Existing = []facts.Path{journal.Dir}
@@ -50,13 +61,16 @@ func used(t *testing.T) (*workflowtest.Fixture, *hosttest.Fake) {
 func steps(fake *hosttest.Fake) []*hosttest.Expectation {
 	const dir = journal.Dir
 	return []*hosttest.Expectation{
+		fake.ExpectRunScript("leftovers.sh", dir, ""),
 		fake.ExpectRunScript("undo.sh", dir, "file", "false", "/usr/local/bin/kubelet", ""),
 		fake.ExpectRun("systemctl", "disable", "--now", "containerd.service"),
 		fake.ExpectRunScript("undo.sh", dir,
-			"file", "false", "/etc/containerd/config.toml", "", "dir", "false", "/etc/containerd", "/etc/containerd"),
+			"file", "true", "/etc/containerd/config.toml", "", "dir", "false", "/etc/containerd", "/etc/containerd"),
 		fake.ExpectRun("swapon", "/dev/sda2"),
-		fake.ExpectRunScript("undo.sh", dir, "file", "true", "/etc/fstab", ""),
-		fake.ExpectRunScript("archive.sh", dir, dir+"-20000101T000000Z"),
+		fake.ExpectRunScript("lines.sh", dir, "/etc/fstab"),
+		fake.ExpectRunScript("sysctls.sh", dir),
+		fake.ExpectRunScript("services.sh"),
+		fake.ExpectRunScript("archive.sh", dir, dir+"-20000101T000000Z", configFile, podList),
 	}
 }
 
@@ -74,7 +88,7 @@ func TestACommandThatCannotBeUndoneIsReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		fixture, fake := used(t)
-		steps(fake)[1].Fails(1, "Unit containerd.service does not exist.")
+		steps(fake)[2].Fails(1, "Unit containerd.service does not exist.")
 		fixture.MustApply(Undo())
 		if got := fixture.Notes(); len(got) != 1 || !strings.Contains(got[0], "does not exist") {
 			t.Errorf("notes %v", got)
@@ -88,10 +102,10 @@ func TestALostConnectionKeepsTheJournal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fixture, fake := used(t)
 		for i, step := range steps(fake) {
-			if i == 3 {
+			if i == 4 {
 				step.Error(host.ErrUnreachable)
 			}
-			if i > 3 {
+			if i > 4 {
 				step.AnyTimes()
 			}
 		}
@@ -109,7 +123,7 @@ func TestAPlanOfUndoChangesNothing(t *testing.T) {
 	fixture, fake := used(t)
 	fake.StrictFiles()
 	fixture.MustPlan(Undo())
-	if got := fixture.Changes(); len(got) != 6 || got[3] != "run swapon /dev/sda2" {
+	if got := fixture.Changes(); len(got) != 9 || got[4] != "run swapon /dev/sda2" {
 		t.Errorf("changes %q", got)
 	}
 }
@@ -117,7 +131,12 @@ func TestAPlanOfUndoChangesNothing(t *testing.T) {
 func TestStopPassesKubeadmItsConfiguration(t *testing.T) {
 	t.Parallel()
 	fixture, fake := used(t)
+	fake.InOrder()
+	fake.ExpectWrite(configFile)
+	fake.ExpectRunScript("pods.sh", podList, bundles)
 	fake.ExpectRunScript("stop.sh", configFile).Returns("[reset] Stopping the kubelet service\n")
+	fake.ExpectRunScript("kill.sh", "/sys/fs/cgroup")
+	fake.ExpectRunScript("unmount.sh", "/proc/self/mountinfo")
 	fixture.MustApply(Stop())
 	if file, _ := fake.File(configFile); !strings.Contains(string(file.Content), "kind: ResetConfiguration") {
 		t.Errorf("%s is %q", configFile, file.Content)
@@ -127,15 +146,52 @@ func TestStopPassesKubeadmItsConfiguration(t *testing.T) {
 func TestTheNetworkIsRemoved(t *testing.T) {
 	t.Parallel()
 	fixture, fake := used(t)
-	fake.ExpectRunScript("network.sh")
+	fake.InOrder()
+	fake.ExpectRunScript("rules.sh", podList)
+	fake.ExpectRunScript("sets.sh").Returns("could not delete the ipset KUBE-X\n")
+	fake.ExpectRunScript("network.sh", "10.244.0.0/16", podList)
 	fixture.MustApply(Network())
+	if diff := cmp.Diff([]string{"could not delete the ipset KUBE-X"}, fixture.Notes()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Containers that no pod uses keep their images and their file systems.
+func TestTheStateOfContainerdStaysWhereOtherContainersRun(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, found string
+		code        int
+		deleted     bool
+	}{
+		{"no containers", "", 0, true},
+		{"containerd never ran a container", "", 1, true},
+		{"a container of another namespace", tasks + "/default/web\n", 0, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fixture, fake := journaled(t, []journal.Entry{{Kind: "dir", Path: containerdState}})
+			find := fake.ExpectQuery("find", tasks, "-mindepth", "2", "-maxdepth", "2", "-not", "-path", bundles+"/*")
+			if test.code != 0 {
+				find.Fails(test.code, "No such file or directory")
+			} else {
+				find.Returns(test.found)
+			}
+			fixture.MustPlan(Undo())
+			deleted := slices.ContainsFunc(fixture.Changes(), func(c string) bool { return strings.Contains(c, "tree false "+containerdState) })
+			if notes := fixture.Notes(); deleted != test.deleted || !deleted && !strings.Contains(strings.Join(notes, ""), "default/web") {
+				t.Errorf("deleted %v, notes %q", deleted, notes)
+			}
+		})
+	}
 }
 
 func TestAHostWithoutAJournalIsNotChanged(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, one)
 	fixture.Facts("cp-1").Existing = []facts.Path{"/etc/kubernetes/admin.conf"}
-	for _, phase := range []workflow.Phase{Stop(), Network(), Undo()} {
+	for _, phase := range []workflow.Phase{Member(), Stop(), Node(), Network(), Undo()} {
 		fixture.MustApply(phase)
 	}
 	if asked := fixture.Host("cp-1").Transcript(); asked != "" {

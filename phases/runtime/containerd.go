@@ -25,7 +25,7 @@ const (
 // binaries are the programs of containerd, by their names in the bundle.
 var binaries = []string{"containerd", "containerd-shim-runc-v2", "ctr", "runc"}
 
-// directories belong to containerd alone: reset deletes them with their content.
+// directories are those that containerd uses: reset deletes those that did not exist.
 // containerd itself restricts the mode of its state.
 func directories() []host.File {
 	return []host.File{

@@ -127,7 +127,7 @@ type File struct {
 	Content []byte
 	// Mode holds the permission bits (0 means 0644, or 0755 for a directory);
 	// with fs.ModeDir the File is a directory. reset deletes a directory that
-	// slipway created, with its contents.
+	// slipway created when it is empty, and some with their contents.
 	Mode fs.FileMode
 	// UID and GID are the owner; 0 is root.
 	UID, GID int

@@ -70,11 +70,14 @@ func TestAPlanRecordsWhatAStepChanges(t *testing.T) {
 	}
 }
 
+// emptySum is the SHA-256 checksum of an empty file.
+const emptySum = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
 func TestAnApplyJournalsWhatAStepChanges(t *testing.T) {
 	t.Parallel()
 	r, fake, events := planOf(t)
 	r.Plan = false
-	fake.ExpectRunScript("journal/files.sh", journal.Dir, "a", "file", "/etc/new")
+	fake.ExpectRunScript("journal/files.sh", journal.Dir, "a", "file", "/etc/new", emptySum)
 	fake.ExpectWrite("/etc/new")
 	fake.ExpectRun("undo")
 	do(t, r, Phase{Name: "a", Do: func(ctx context.Context, s *Step) error {

@@ -119,3 +119,25 @@ func TestASelectionReportsAllItsMistakesAtOnce(t *testing.T) {
 		t.Errorf("the run has started: %v", got)
 	}
 }
+
+func TestAStepKnowsTheHostsThatTheRunWorksOn(t *testing.T) {
+	t.Parallel()
+	hosts := hostsOf("cp", "w")
+	for _, test := range []struct {
+		name      string
+		selection Selection
+		want      bool
+	}{
+		{"all hosts", Selection{}, true},
+		{"this host", Selection{Hosts: []string{"w"}}, true},
+		{"another host", Selection{Hosts: []string{"cp"}}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			step := &Step{run: &Run{Hosts: hosts, Selection: test.selection}}
+			if got := step.Selected(hosts.All[1]); got != test.want {
+				t.Errorf("got %v", got)
+			}
+		})
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,12 @@ func (s *Step) Bundle() *bundle.Bundle { return s.run.Bundle }
 // Hosts are all hosts of the run. A run on some hosts may not have read the facts
 // of the others.
 func (s *Step) Hosts() *Hosts { return s.run.Hosts }
+
+// Selected reports whether the run works on a host, and does not only read it.
+func (s *Step) Selected(h *Host) bool {
+	hosts := s.run.Selection.Hosts
+	return len(hosts) == 0 || slices.Contains(hosts, h.Config.Name)
+}
 
 // Facts of the host that the step works on.
 func (s *Step) Facts() *facts.Facts { return s.Target.Facts() }

@@ -107,6 +107,9 @@ ss -Hltnp 2>/dev/null | awk '{ n = split($4, a, ":"); owner = $6; sub(/.*\(\("/,
 for socket in /run/containerd/containerd.sock /run/crio/crio.sock /run/cri-dockerd.sock; do
 	[ -S "$socket" ] && fact criSocket "$socket"
 done
+for config in /etc/cni/net.d/*.conf /etc/cni/net.d/*.conflist /etc/cni/net.d/*.json; do
+	[ -e "$config" ] && fact cniConfig "${config##*/}"
+done
 for command in iptables nft conntrack modprobe mount systemd-run sha256sum tail tar iscsiadm mount.nfs; do
 	command -v "$command" >/dev/null 2>&1 && fact command "$command"
 done

@@ -1,16 +1,22 @@
 #!/bin/sh
 # Appends an entry to the journal, unless the journal contains the same command.
 # Arguments: journal directory, entry (a JSON line), the part of the entry that
-# identifies the command.
+# identifies the command. For a command that enables a service also: the service,
+# and the entry for a service that is enabled already.
 set -eu
-journal=$1 entry=$2 same=$3
+journal=$1 entry=$2 same=$3 service=${4-} enabled=${5-}
 (umask 077 && mkdir -p "$journal")
 entries=$journal/entries.jsonl
 exec 9>>"$entries"
 flock 9
+# Kubernetes changes kernel settings that reset restores.
+[ -s "$entries" ] || sysctl -a --pattern '^(kernel|vm|net.ipv4.conf.all|net.netfilter)[.]' >"$journal/sysctls" 2>/dev/null || true
 # Start a new line after one that a full disk truncated. A truncated line does not
 # end in "}" and is ignored.
 [ -z "$(tail -c 1 "$entries")" ] || echo >&9
 grep -sF -- "$same" "$entries" | grep -q '}$' && exit 0
+if [ -n "$service" ] && systemctl is-enabled --quiet "$service" 2>/dev/null; then
+	entry=$enabled
+fi
 printf '%s\n' "$entry" >&9
 sync "$entries"

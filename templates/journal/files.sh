@@ -1,8 +1,8 @@
 #!/bin/sh
 # Adds paths to the journal before they are written, and copies the files that
-# exist, so that reset restores them. Skips paths that the journal contains.
+# exist, so that reset restores them. Skips what the journal contains.
 # Arguments: journal directory, phase, then for each path: kind ("file" or
-# "dir"), path.
+# "dir"), path, SHA-256 of the content to write ("" for a directory).
 set -eu
 journal=$1 phase=$2
 shift 2
@@ -11,18 +11,17 @@ shift 2
 entries=$journal/entries.jsonl
 exec 9>>"$entries"
 flock 9
+# Kubernetes changes kernel settings that reset restores.
+[ -s "$entries" ] || sysctl -a --pattern '^(kernel|vm|net.ipv4.conf.all|net.netfilter)[.]' >"$journal/sysctls" 2>/dev/null || true
 # Start a new line after one that a full disk truncated. A truncated line does not
 # end in "}" and is ignored.
 [ -z "$(tail -c 1 "$entries")" ] || echo >&9
-
 now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-while [ $# -gt 0 ]; do
-	kind=$1 path=$2
-	shift 2
-	if grep -sF "\"kind\":\"$kind\",\"path\":\"$path\"" "$entries" | grep -q '}$'; then
-		continue
-	fi
 
+recorded() { grep -sF -- "$1" "$entries" | grep -q '}$'; }
+
+# Records the state of a path before the first change.
+before() {
 	existed=false
 	if [ -e "$path" ] || [ -L "$path" ]; then
 		existed=true
@@ -43,5 +42,13 @@ while [ $# -gt 0 ]; do
 
 	printf '{"time":"%s","phase":"%s","kind":"%s","path":"%s","existed":%s,"made":"%s"}\n' \
 		"$now" "$phase" "$kind" "$path" "$existed" "$made" >&9
+}
+
+while [ $# -gt 0 ]; do
+	kind=$1 path=$2 sum=$3
+	shift 3
+	recorded "\"kind\":\"$kind\",\"path\":\"$path\"" || before
+	[ -z "$sum" ] || recorded "\"kind\":\"content\",\"path\":\"$path\",\"sum\":\"$sum\"" ||
+		printf '{"time":"%s","phase":"%s","kind":"content","path":"%s","sum":"%s"}\n' "$now" "$phase" "$path" "$sum" >&9
 done
 sync "$entries"

@@ -1,9 +1,12 @@
 #!/bin/sh
 # Stops kubelet, all pods and containerd, and unmounts the volumes of the pods.
-# Works without kubeadm too.
+# Containers of other namespaces of containerd keep running. Works without kubeadm
+# too.
 # Argument: the path of a ResetConfiguration for kubeadm.
 set -eu
 config=$1
+# An interrupted run may have left its kubeadm running.
+systemctl stop 'slipway-kubeadm-*.service' 2>/dev/null || true
 systemctl stop kubelet.service 2>/dev/null || true
 if [ -x /usr/local/bin/kubeadm ] && systemctl is-active --quiet containerd.service; then
 	/usr/local/bin/kubeadm reset --config "$config"
@@ -14,7 +17,3 @@ for pid in $(pgrep -f '^/usr/local/bin/containerd-shim-runc-v2 -namespace k8s.io
 	kill -KILL "$pid" 2>/dev/null || true
 done
 systemctl stop containerd.service 2>/dev/null || true
-
-# Unmount the volumes of pods and containers, the deepest first.
-awk '$5 ~ "^/(var/lib/kubelet|var/lib/containerd|run/containerd|run/netns/cni-)" { print $5 }' /proc/self/mountinfo |
-	sort -r | while read -r mount; do umount -l "$mount" 2>/dev/null || true; done

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"slipway.io/slipway/provision/host"
 )
@@ -33,38 +34,63 @@ const maxMembers = 1 << 20
 // the host's connection and with the client certificate that kubeadm created for
 // health checks. The host must be a host.Dialer.
 func EtcdMembers(ctx context.Context, h host.Host) ([]EtcdMember, error) {
-	dialer, ok := h.(host.Dialer)
-	if !ok {
-		return nil, errors.New("etcd: " + h.String() + " cannot forward connections")
-	}
-	config, err := etcdTLS(ctx, h)
-	if err != nil {
-		return nil, fmt.Errorf("etcd: %w", err)
-	}
-	transport := &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: config}
-	defer transport.CloseIdleConnections()
-	// etcd's gRPC gateway. The member answers an empty request by itself, without
-	// a quorum.
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost,
-		"https://127.0.0.1:2379/v3/cluster/member/list", bytes.NewReader([]byte("{}")))
-	if err != nil {
-		return nil, err
-	}
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		return nil, fmt.Errorf("etcd: %w", err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("etcd: list members: %s", response.Status)
-	}
 	var list struct {
 		Members []EtcdMember `json:"members"`
 	}
-	if err := json.NewDecoder(io.LimitReader(response.Body, maxMembers)).Decode(&list); err != nil {
+	// The member answers an empty request by itself, without a quorum.
+	if err := etcdCall(ctx, h, "/v3/cluster/member/list", struct{}{}, &list); err != nil {
 		return nil, fmt.Errorf("etcd: list members: %w", err)
 	}
 	return list.Members, nil
+}
+
+// RemoveEtcdMember removes a member through the etcd of a control plane that stays,
+// with the same connection as EtcdMembers. etcd refuses if the others would have no
+// quorum.
+func RemoveEtcdMember(ctx context.Context, h host.Host, id uint64) error {
+	request := struct {
+		ID uint64 `json:"ID,string"`
+	}{id}
+	if err := etcdCall(ctx, h, "/v3/cluster/member/remove", request, &struct{}{}); err != nil {
+		return fmt.Errorf("etcd: remove member %x: %w", id, err)
+	}
+	return nil
+}
+
+// etcdCall calls etcd's gRPC gateway on a host, and decodes the answer.
+func etcdCall(ctx context.Context, h host.Host, path string, body, answer any) error {
+	dialer, ok := h.(host.Dialer)
+	if !ok {
+		return errors.New(h.String() + " cannot forward connections")
+	}
+	config, err := etcdTLS(ctx, h)
+	if err != nil {
+		return err
+	}
+	transport := &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: config}
+	defer transport.CloseIdleConnections()
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://127.0.0.1:2379"+path, bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	content := io.LimitReader(response.Body, maxMembers)
+	if response.StatusCode != http.StatusOK {
+		var refusal struct {
+			Message string `json:"message"`
+		}
+		_ = json.NewDecoder(content).Decode(&refusal)
+		return errors.New(strings.TrimSpace(response.Status + " " + refusal.Message))
+	}
+	return json.NewDecoder(content).Decode(answer)
 }
 
 func etcdTLS(ctx context.Context, h host.Host) (*tls.Config, error) {

@@ -33,17 +33,17 @@ func (h dialingHost) DialContext(ctx context.Context, network, addr string) (net
 
 var _ host.Dialer = dialingHost{}
 
-func TestEtcdMembers(t *testing.T) {
-	t.Parallel()
-	answer := `{"header":{},"members":[{"ID":"9372538179322589801","name":"cp-1","peerURLs":["https://192.0.2.11:2380"]},{"ID":"2748","peerURLs":["https://192.0.2.12:2380"]}]}`
-	status := http.StatusOK
+// etcd is a fake gateway of etcd, and a host through which it is reached.
+func etcd(t *testing.T, answer func(path, body string) (status int, content string)) dialingHost {
+	t.Helper()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		if r.Method != http.MethodPost || r.URL.Path != "/v3/cluster/member/list" || string(body) != "{}" {
-			status = http.StatusTeapot
+		status, content := http.StatusTeapot, ""
+		if r.Method == http.MethodPost {
+			status, content = answer(r.URL.Path, string(body))
 		}
 		w.WriteHeader(status)
-		_, _ = io.WriteString(w, answer)
+		_, _ = io.WriteString(w, content)
 	}))
 	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
 	server.StartTLS()
@@ -59,6 +59,18 @@ func TestEtcdMembers(t *testing.T) {
 	host.Put("/etc/kubernetes/pki/etcd/ca.crt", certificate)
 	host.Put("/etc/kubernetes/pki/etcd/healthcheck-client.crt", certificate)
 	host.Put("/etc/kubernetes/pki/etcd/healthcheck-client.key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
+	return host
+}
+
+func TestEtcdMembers(t *testing.T) {
+	t.Parallel()
+	status := http.StatusOK
+	host := etcd(t, func(path, body string) (int, string) {
+		if path != "/v3/cluster/member/list" || body != "{}" {
+			return http.StatusTeapot, ""
+		}
+		return status, `{"header":{},"members":[{"ID":"9372538179322589801","name":"cp-1","peerURLs":["https://192.0.2.11:2380"]},{"ID":"2748","peerURLs":["https://192.0.2.12:2380"]}]}`
+	})
 	members, err := EtcdMembers(t.Context(), host)
 	if err != nil {
 		t.Fatal(err)
@@ -76,5 +88,26 @@ func TestEtcdMembers(t *testing.T) {
 	}
 	if _, err := EtcdMembers(t.Context(), host.Fake); err == nil {
 		t.Error("a host through which nothing can be dialed gave members")
+	}
+}
+
+func TestRemoveEtcdMember(t *testing.T) {
+	t.Parallel()
+	const refusal = "etcdserver: unhealthy cluster"
+	host := etcd(t, func(path, body string) (int, string) {
+		switch {
+		case path != "/v3/cluster/member/remove":
+			return http.StatusTeapot, ""
+		case body == `{"ID":"9372538179322589801"}`:
+			return http.StatusOK, `{"header":{},"members":[]}`
+		default:
+			return http.StatusServiceUnavailable, `{"error":"x","code":14,"message":"` + refusal + `"}`
+		}
+	})
+	if err := RemoveEtcdMember(t.Context(), host, 9372538179322589801); err != nil {
+		t.Error(err)
+	}
+	if err := RemoveEtcdMember(t.Context(), host, 0xabc); err == nil || !strings.Contains(err.Error(), "remove member abc: 503 Service Unavailable "+refusal) {
+		t.Errorf("got %v", err)
 	}
 }

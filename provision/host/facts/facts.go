@@ -44,6 +44,8 @@ type Facts struct {
 	Listeners []Listener
 	// CRISockets are the existing sockets of container runtimes.
 	CRISockets []string
+	// CNIConfigs are the names of the CNI configurations in /etc/cni/net.d.
+	CNIConfigs []string
 	// Existing are the paths that exist; see Exists.
 	Existing []Path
 	// Commands are the required programs that are on the PATH.

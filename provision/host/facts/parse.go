@@ -94,6 +94,8 @@ func (f *Facts) set(key, value string) (err error) {
 		f.Loadable = append(f.Loadable, value)
 	case "criSocket":
 		f.CRISockets = append(f.CRISockets, value)
+	case "cniConfig":
+		f.CNIConfigs = append(f.CNIConfigs, value)
 	case "exists":
 		f.Existing = append(f.Existing, Path(value))
 	case "command":

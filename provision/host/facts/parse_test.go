@@ -39,8 +39,8 @@ func TestParse(t *testing.T) {
 			Facts{Swap: Swap{Active: []string{"/dev/sda2", "/swapfile"}, Fstab: []string{"UUID=x"}, Units: []string{"dev-sda2.swap"}, Zram: []string{"/etc/zram"}}},
 		},
 		{
-			"lists", "module\toverlay\nloadable\tvxlan\ncriSocket\t/run/a\nexists\t/etc/b\ncommand\tmount\nmac\teth0 aa:bb\n",
-			Facts{Modules: []string{"overlay"}, Loadable: []string{"vxlan"}, CRISockets: []string{"/run/a"}, Existing: []Path{"/etc/b"}, Commands: []string{"mount"}, MACs: []string{"aa:bb"}},
+			"lists", "module\toverlay\nloadable\tvxlan\ncriSocket\t/run/a\ncniConfig\t10-a.conf\nexists\t/etc/b\ncommand\tmount\nmac\teth0 aa:bb\n",
+			Facts{Modules: []string{"overlay"}, Loadable: []string{"vxlan"}, CRISockets: []string{"/run/a"}, CNIConfigs: []string{"10-a.conf"}, Existing: []Path{"/etc/b"}, Commands: []string{"mount"}, MACs: []string{"aa:bb"}},
 		},
 		{
 			"sysctls, one with several values", "sysctl\tnet.ipv4.ip_forward 1\nsysctl\tnet.ipv4.tcp_rmem 4096\t131072\t6291456\n",

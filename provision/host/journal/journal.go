@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,14 +27,16 @@ const Dir = "/var/lib/slipway/journal"
 type Entry struct {
 	Time  string `json:"time"`
 	Phase string `json:"phase"`
-	// Kind is "file" or "dir" for a path that was written, "run" for a command.
+	// Kind is "file" or "dir" for the first write of a path, "content" for each
+	// content that is written to a file, "run" for a command.
 	Kind string `json:"kind"`
 	// Path is the path that was written. Existed: it existed before, and there is a
 	// copy of it if it is a file. Made is the topmost parent directory that was
-	// created for it.
+	// created for it. Sum is the SHA-256 checksum of a content, in lower-case hex.
 	Path    string `json:"path,omitempty"`
 	Existed bool   `json:"existed,omitempty"`
 	Made    string `json:"made,omitempty"`
+	Sum     string `json:"sum,omitempty"`
 	// Run is a command for messages. Undo is the command that undoes it.
 	Run  string   `json:"run,omitempty"`
 	Undo []string `json:"undo,omitempty"`
@@ -75,16 +78,43 @@ func (j *journaling) Run(ctx context.Context, cmd host.Cmd) (host.Result, error)
 		}
 		same = `"undo":` + string(undo)
 	}
-	if err := j.write(ctx, "append.sh", string(line), same); err != nil {
+	args := []string{string(line), same}
+	if service, ok := disabled(cmd.Undo); ok {
+		// A service that was enabled before stays enabled after a reset.
+		entry.Undo = nil
+		line, err := json.Marshal(entry)
+		if err != nil {
+			return host.Result{}, err
+		}
+		args = append(args, service, string(line))
+	}
+	if err := j.write(ctx, "append.sh", args...); err != nil {
 		return host.Result{}, err
 	}
 	return j.Host.Run(ctx, cmd)
 }
 
-// WriteFiles adds the paths to the journal, with a copy of each file that slipway
-// replaces for the first time, and writes the files.
+// disabled returns the service that a command disables.
+func disabled(argv []string) (service string, ok bool) {
+	if len(argv) < 3 || argv[0] != "systemctl" || argv[1] != "disable" {
+		return "", false
+	}
+	return argv[len(argv)-1], true
+}
+
+// WriteFiles adds the paths and the checksums of their content to the journal, with
+// a copy of each file that slipway replaces for the first time, and writes the
+// files.
 func (j *journaling) WriteFiles(ctx context.Context, files ...host.File) error {
-	if err := j.files(ctx, files); err != nil {
+	paths := make([]path, 0, len(files))
+	for _, file := range files {
+		if file.Mode.IsDir() {
+			paths = append(paths, path{kind: "dir", name: file.Path})
+			continue
+		}
+		paths = append(paths, path{"file", file.Path, fmt.Sprintf("%x", sha256.Sum256(file.Content))})
+	}
+	if err := j.paths(ctx, paths); err != nil {
 		return err
 	}
 	return j.Host.WriteFiles(ctx, files...)
@@ -96,13 +126,13 @@ func (j *journaling) Upload(ctx context.Context, blobs ...host.Blob) error {
 	if len(blobs) == 0 {
 		return nil
 	}
-	var files []host.File
+	var paths []path
 	var sums []string
 	for _, blob := range blobs {
-		files = append(files, host.File{Path: blob.Path})
+		paths = append(paths, path{"file", blob.Path, blob.SHA256})
 		sums = append(sums, blob.SHA256, blob.Path)
 	}
-	if err := j.files(ctx, files); err != nil {
+	if err := j.paths(ctx, paths); err != nil {
 		return err
 	}
 	if err := j.Host.Upload(ctx, blobs...); err != nil {
@@ -111,21 +141,21 @@ func (j *journaling) Upload(ctx context.Context, blobs ...host.Blob) error {
 	return j.write(ctx, "sums-add.sh", sums...)
 }
 
-// files adds paths to the journal before they are written.
-func (j *journaling) files(ctx context.Context, files []host.File) error {
-	if len(files) == 0 {
+// path is a path to write: its kind and the checksum of its content, as files.sh
+// takes them.
+type path struct{ kind, name, sum string }
+
+// paths adds paths to the journal before they are written.
+func (j *journaling) paths(ctx context.Context, paths []path) error {
+	if len(paths) == 0 {
 		return nil
 	}
 	args := []string{j.phase}
-	for _, file := range files {
-		if !plainPath.MatchString(file.Path) {
-			return fmt.Errorf("%s: journal: unsupported characters in path %q", j, file.Path)
+	for _, p := range paths {
+		if !plainPath.MatchString(p.name) {
+			return fmt.Errorf("%s: journal: unsupported characters in path %q", j, p.name)
 		}
-		kind := "file"
-		if file.Mode.IsDir() {
-			kind = "dir"
-		}
-		args = append(args, kind, file.Path)
+		args = append(args, p.kind, p.name, p.sum)
 	}
 	return j.write(ctx, "files.sh", args...)
 }

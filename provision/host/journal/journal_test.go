@@ -2,8 +2,10 @@ package journal
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
@@ -31,6 +33,7 @@ func TestACommandIsAddedToTheJournalBeforeItRuns(t *testing.T) {
 		name       string
 		cmd        host.Cmd
 		line, same string
+		service    []string
 		change     string
 	}{
 		{
@@ -48,6 +51,16 @@ func TestACommandIsAddedToTheJournalBeforeItRuns(t *testing.T) {
 			change: "run swapoff /dev/sda2",
 		},
 		{
+			name: "with the service that its undo disables",
+			cmd:  host.Cmd{Name: "start.sh", Argv: []string{"sh"}, Undo: []string{"systemctl", "disable", "--now", "iscsid"}},
+			line: `{"time":"2000-01-01T00:00:00Z","phase":"swap-off","kind":"run","run":"start.sh","undo":["systemctl","disable","--now","iscsid"]}`,
+			same: `"undo":["systemctl","disable","--now","iscsid"]`,
+			service: []string{
+				"iscsid", `{"time":"2000-01-01T00:00:00Z","phase":"swap-off","kind":"run","run":"start.sh"}`,
+			},
+			change: "run start.sh",
+		},
+		{
 			name:   "without its secrets",
 			cmd:    host.Cmd{Argv: []string{"join", "--token", "abc.def"}, Secret: []string{"abc.def"}},
 			line:   `{"time":"2000-01-01T00:00:00Z","phase":"swap-off","kind":"run","run":"join --token \u003csecret\u003e"}`,
@@ -61,7 +74,7 @@ func TestACommandIsAddedToTheJournalBeforeItRuns(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h, fake, changes := journaled(t)
 				test.cmd.Sudo = true
-				fake.ExpectRunScript("journal/append.sh", Dir, test.line, test.same)
+				fake.ExpectRunScript("journal/append.sh", append([]string{Dir, test.line, test.same}, test.service...)...)
 				fake.ExpectRun(test.cmd.Argv...).Returns("out")
 				res, err := h.Run(t.Context(), test.cmd)
 				if err != nil || string(res.Stdout) != "out" {
@@ -78,7 +91,7 @@ func TestACommandIsAddedToTheJournalBeforeItRuns(t *testing.T) {
 func TestFilesAreAddedToTheJournalBeforeTheyAreWritten(t *testing.T) {
 	t.Parallel()
 	h, fake, changes := journaled(t)
-	fake.ExpectRunScript("journal/files.sh", Dir, "swap-off", "dir", "/etc/new", "file", "/etc/new/file")
+	fake.ExpectRunScript("journal/files.sh", Dir, "swap-off", "dir", "/etc/new", "", "file", "/etc/new/file", fmt.Sprintf("%x", sha256.Sum256([]byte("new"))))
 	fake.ExpectWrite("/etc/new")
 	fake.ExpectWrite("/etc/new/file")
 	files := []host.File{{Path: "/etc/new", Mode: fs.ModeDir}, {Path: "/etc/new/file", Content: []byte("new")}}
@@ -96,7 +109,7 @@ func TestFilesAreAddedToTheJournalBeforeTheyAreWritten(t *testing.T) {
 func TestUploadsAreAddedBeforeAndTheirChecksumsAfter(t *testing.T) {
 	t.Parallel()
 	h, fake, changes := journaled(t)
-	fake.ExpectRunScript("journal/files.sh", Dir, "swap-off", "file", "/bin/a", "file", "/bin/b")
+	fake.ExpectRunScript("journal/files.sh", Dir, "swap-off", "file", "/bin/a", "aa", "file", "/bin/b", "bb")
 	fake.ExpectUpload("/bin/a")
 	fake.ExpectUpload("/bin/b")
 	fake.ExpectRunScript("journal/sums-add.sh", Dir, "aa", "/bin/a", "bb", "/bin/b")
@@ -111,7 +124,7 @@ func TestUploadsAreAddedBeforeAndTheirChecksumsAfter(t *testing.T) {
 func TestAFailedUploadRecordsNoChecksum(t *testing.T) {
 	t.Parallel()
 	h, fake, _ := journaled(t)
-	fake.ExpectRunScript("journal/files.sh", Dir, "swap-off", "file", "/bin/a")
+	fake.ExpectRunScript("journal/files.sh", Dir, "swap-off", "file", "/bin/a", "aa")
 	fake.ExpectUpload("/bin/a").Error(host.ErrCorrupt)
 	if err := h.Upload(t.Context(), host.Blob{Path: "/bin/a", SHA256: "aa"}); !errors.Is(err, host.ErrCorrupt) {
 		t.Errorf("got %v", err)

@@ -81,11 +81,11 @@ func TestFilesScriptKeepsTheFilesThatExist(t *testing.T) {
 	if err := os.Mkdir(root+"/existing", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	mustRun(t, "files.sh", journal, "swap-off", "file", root+"/fstab")
-	mustRun(t, "files.sh", journal, "swap-off", "file", root+"/link")
-	mustRun(t, "files.sh", journal, "kernel", "file", root+"/etc/sysctl.d/90.conf")
-	mustRun(t, "files.sh", journal, "kubelet", "dir", root+"/existing")
-	mustRun(t, "files.sh", journal, "kubelet", "dir", root+"/new")
+	mustRun(t, "files.sh", journal, "swap-off", "file", root+"/fstab", "")
+	mustRun(t, "files.sh", journal, "swap-off", "file", root+"/link", "")
+	mustRun(t, "files.sh", journal, "kernel", "file", root+"/etc/sysctl.d/90.conf", "")
+	mustRun(t, "files.sh", journal, "kubelet", "dir", root+"/existing", "")
+	mustRun(t, "files.sh", journal, "kubelet", "dir", root+"/new", "")
 
 	want := []Entry{
 		{Phase: "swap-off", Kind: "file", Path: root + "/fstab", Existed: true},
@@ -118,11 +118,11 @@ func TestFilesScriptKeepsOnlyTheFirstState(t *testing.T) {
 	root := t.TempDir()
 	journal, path := root+"/journal", root+"/hosts"
 	write(t, path, "first")
-	mustRun(t, "files.sh", journal, "hosts-file", "file", path)
+	mustRun(t, "files.sh", journal, "hosts-file", "file", path, "")
 	write(t, path, "second")
-	mustRun(t, "files.sh", journal, "hosts-file", "file", path)
+	mustRun(t, "files.sh", journal, "hosts-file", "file", path, "")
 	// A path that is a prefix of the other one.
-	mustRun(t, "files.sh", journal, "hosts-file", "file", root+"/host")
+	mustRun(t, "files.sh", journal, "hosts-file", "file", root+"/host", "")
 
 	if got := read(t, journal+"/before"+path); got != "first" {
 		t.Errorf("kept %q, want the first state", got)
@@ -168,7 +168,7 @@ func TestATruncatedLineDoesNotAffectTheNextEntry(t *testing.T) {
 	path := root + "/hosts"
 	whole := `{"time":"2026-01-01T00:00:00Z","phase":"hosts-file","kind":"file","path":"` + path + `","existed":false,"made":""}`
 	for name, next := range map[string]func(journal string){
-		"a file":    func(journal string) { mustRun(t, "files.sh", journal, "hosts-file", "file", path) },
+		"a file":    func(journal string) { mustRun(t, "files.sh", journal, "hosts-file", "file", path, "") },
 		"a command": func(journal string) { mustRun(t, "append.sh", journal, whole, whole[:len(whole)-20]) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -192,7 +192,7 @@ func TestFilesScriptsMayRunInParallel(t *testing.T) {
 	for i := range 20 {
 		all.Go(func() {
 			// Two scripts for each path.
-			if out, code := runScript(t, "files.sh", journal, "kubelet", "file", fmt.Sprintf("%s/bin/%d", root, i/2)); code != 0 {
+			if out, code := runScript(t, "files.sh", journal, "kubelet", "file", fmt.Sprintf("%s/bin/%d", root, i/2), ""); code != 0 {
 				t.Errorf("exit code %d: %s", code, out)
 			}
 		})
@@ -254,7 +254,7 @@ func TestFilesScriptAcceptsManyPaths(t *testing.T) {
 	root := t.TempDir()
 	journal := root + "/journal"
 	write(t, root+"/old", "old")
-	mustRun(t, "files.sh", journal, "kubelet", "file", root+"/old", "dir", root+"/etc/new", "file", root+"/etc/new/file", "file", root+"/old")
+	mustRun(t, "files.sh", journal, "kubelet", "file", root+"/old", "", "dir", root+"/etc/new", "", "file", root+"/etc/new/file", "", "file", root+"/old", "")
 	want := []Entry{
 		{Phase: "kubelet", Kind: "file", Path: root + "/old", Existed: true},
 		{Phase: "kubelet", Kind: "dir", Path: root + "/etc/new", Made: root + "/etc"},
@@ -262,5 +262,81 @@ func TestFilesScriptAcceptsManyPaths(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, entries(t, journal), noTime); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A reset restores a replaced file only if its content is one that slipway wrote.
+func TestFilesScriptRecordsEachContentOnce(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	journal, path := root+"/journal", root+"/config.toml"
+	for _, sum := range []string{"aa", "bb", "aa"} {
+		mustRun(t, "files.sh", journal, "containerd", "file", path, sum)
+	}
+	want := []Entry{
+		{Phase: "containerd", Kind: "file", Path: path},
+		{Phase: "containerd", Kind: "content", Path: path, Sum: "aa"},
+		{Phase: "containerd", Kind: "content", Path: path, Sum: "bb"},
+	}
+	if diff := cmp.Diff(want, entries(t, journal), noTime); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAppendScriptLeavesOutTheUndoOfAServiceThatIsEnabled(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, journal, code, want string
+	}{
+		{"a disabled service", "", "1", `{"undo":["x"]}`},
+		{"an enabled service", "", "0", `{}`},
+		{"a service that slipway enabled before", `{"undo":["x"]}`, "0", `{"undo":["x"]}`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			journal := t.TempDir()
+			if test.journal != "" {
+				write(t, journal+"/entries.jsonl", test.journal+"\n")
+			}
+			local := hosttest.Local{Env: []string{hosttest.Programs(t, map[string]string{
+				"systemctl": `[ "$*" = "is-enabled --quiet containerd.service" ] || exit 9; exit ` + test.code,
+			})}}
+			_, stderr, code := local.Script(t, "journal/append.sh", journal, `{"undo":["x"]}`, `"undo":["x"]`, "containerd.service", "{}")
+			if got := read(t, journal+"/entries.jsonl"); code != 0 || got != test.want+"\n" {
+				t.Errorf("exit code %d, %s: the journal is %q, want %q", code, stderr, got, test.want)
+			}
+		})
+	}
+}
+
+// Kubernetes changes kernel settings: the first entry records them, and no later
+// one does.
+func TestTheFirstEntryRecordsTheKernelSettings(t *testing.T) {
+	t.Parallel()
+	for script, args := range map[string][]string{
+		"files.sh":  {"kubelet", "file", "/nonexistent/x", ""},
+		"append.sh": {"{}", "{}"},
+	} {
+		t.Run(script, func(t *testing.T) {
+			t.Parallel()
+			local := hosttest.Local{Env: []string{hosttest.Programs(t, map[string]string{"sysctl": "echo vm.panic_on_oom = 1"})}}
+			run := func(journal string) {
+				t.Helper()
+				if _, stderr, code := local.Script(t, "journal/"+script, append([]string{journal}, args...)...); code != 0 {
+					t.Fatal(stderr)
+				}
+			}
+			fresh, old := t.TempDir(), t.TempDir()
+			write(t, old+"/entries.jsonl", "{\"kind\":\"run\"}\n")
+			run(fresh)
+			run(old)
+			if got := read(t, fresh+"/sysctls"); got != "vm.panic_on_oom = 1\n" {
+				t.Errorf("recorded %q", got)
+			}
+			if _, err := os.Stat(old + "/sysctls"); err == nil {
+				t.Error("a journal that has entries records the settings of a running cluster")
+			}
+		})
 	}
 }

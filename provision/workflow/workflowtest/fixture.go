@@ -29,6 +29,8 @@ type Fixture struct {
 	Hosts   *workflow.Hosts
 	// Bundle is that of NewBundle, unless the test sets another one.
 	Bundle *bundle.Bundle
+	// Selection is the part of the hosts to work on.
+	Selection workflow.Selection
 	// Events are those of the last run.
 	Events *report.Recorder
 
@@ -126,7 +128,7 @@ func (b *Fixture) run(phase workflow.Phase, plan bool) error {
 	phase.Needs, phase.NeedsAll = nil, nil
 	b.Events = &report.Recorder{}
 	run := &workflow.Run{
-		Cluster: b.Cluster, Hosts: b.Hosts, Bundle: b.Bundle, Sink: b.Events, Plan: plan, Parallel: 10, Holder: "test",
+		Cluster: b.Cluster, Hosts: b.Hosts, Bundle: b.Bundle, Selection: b.Selection, Sink: b.Events, Plan: plan, Parallel: 10, Holder: "test",
 	}
 	return run.Do(b.t.Context(), workflow.Workflow{Name: "test", Phases: []workflow.Phase{phase}})
 }

@@ -1,0 +1,215 @@
+package reset
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/cluster/kubetest"
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/host/hosttest"
+	"slipway.io/slipway/provision/host/journal"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+const three = `controlPlane: {endpoint: "192.0.2.100:6443"}
+hosts:
+- {name: cp-1, address: 192.0.2.11, roles: [control-plane]}
+- {name: cp-2, address: 192.0.2.12, roles: [control-plane]}
+- {name: cp-3, address: 192.0.2.13, roles: [control-plane]}
+`
+
+const workers = `hosts:
+- {name: cp-1, address: 192.0.2.11, roles: [control-plane]}
+- {name: w-1, address: 192.0.2.21, roles: [worker]}
+`
+
+// ours is a fixture whose hosts have a journal and, on control planes, etcd.
+func ours(t *testing.T, inventory string, hosts ...string) *workflowtest.Fixture {
+	t.Helper()
+	fixture := workflowtest.New(t, inventory)
+	fixture.Selection = workflow.Selection{Hosts: hosts}
+	for _, h := range fixture.Hosts.All {
+		h.Facts().Existing = []facts.Path{journal.Dir, facts.EtcdMember}
+	}
+	return fixture
+}
+
+func node(name, machineID string) kubetest.Object {
+	return kubetest.Object{
+		"apiVersion": "v1", "kind": "Node", "metadata": kubetest.Object{"name": name},
+		"status": kubetest.Object{"nodeInfo": kubetest.Object{"machineID": machineID}},
+	}
+}
+
+func TestTheNodeIsDeletedWhereTheClusterLivesOn(t *testing.T) {
+	t.Parallel()
+	own := strings.Repeat("b", 32) // the second host's
+	tests := []struct {
+		name    string
+		hosts   []string
+		node    kubetest.Object
+		plan    bool
+		changes []string
+		deleted bool
+		note    string
+	}{
+		{"a worker", []string{"w-1"}, node("w-1", own), false, []string{"delete node w-1"}, true, ""},
+		{"a worker, in a plan", []string{"w-1"}, node("w-1", own), true, []string{"delete node w-1"}, false, ""},
+		{"a Node that says nothing about its machine", []string{"w-1"}, node("w-1", ""), false, []string{"delete node w-1"}, true, ""},
+		{"a Node that is deleted already", []string{"w-1"}, node("w-2", own), false, nil, false, ""},
+		{"a Node of another machine", []string{"w-1"}, node("w-1", "other"), false, nil, false, "another machine"},
+		{"all hosts", nil, node("w-1", own), false, nil, false, ""},
+		{"all control planes", []string{"cp-1"}, node("cp-1", own), false, nil, false, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fixture, server := ours(t, workers, test.hosts...), kubetest.New(t)
+			fixture.Serve(server)
+			server.PutObject(test.node)
+			run := fixture.MustApply
+			if test.plan {
+				run = fixture.MustPlan
+			}
+			run(Node())
+			if diff := cmp.Diff(test.changes, fixture.Changes()); diff != "" {
+				t.Error(diff)
+			}
+			name := test.node["metadata"].(kubetest.Object)["name"].(string)
+			if deleted := server.Get("/api/v1/nodes/"+name) == nil && name == fixture.Hosts.All[1].Config.Name; deleted != test.deleted {
+				t.Errorf("deleted: %v", deleted)
+			}
+			if notes := strings.Join(fixture.Notes(), ""); test.note == "" && notes != "" || !strings.Contains(notes, test.note) {
+				t.Errorf("notes %q, want %q", notes, test.note)
+			}
+		})
+	}
+}
+
+func TestWithoutAnAPIServerANoteSaysHowToDeleteTheNode(t *testing.T) {
+	t.Parallel()
+	fixture := ours(t, workers, "w-1")
+	fixture.MustApply(Node())
+	if notes := fixture.Notes(); len(notes) != 1 || !strings.Contains(notes[0], "kubectl delete node w-1") {
+		t.Errorf("notes %q", notes)
+	}
+}
+
+// gateway is a control plane's connection, on which etcd's gateway answers.
+type gateway struct {
+	*hosttest.Fake
+	address string
+}
+
+func (g gateway) DialContext(ctx context.Context, network, _ string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, network, g.address)
+}
+
+// etcd runs a gateway of etcd with members cp-1, … on a control plane, and returns
+// the IDs that it removed.
+func etcd(t *testing.T, fixture *workflowtest.Fixture, name string, members ...string) (removed *[]string) {
+	t.Helper()
+	var list []string
+	for i, member := range members {
+		list = append(list, fmt.Sprintf(`{"ID":"%d","name":"%s"}`, i+1, member))
+	}
+	removed = new([]string)
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if r.URL.Path == "/v3/cluster/member/remove" {
+			*removed = append(*removed, string(body))
+		}
+		fmt.Fprintf(w, `{"members":[%s]}`, strings.Join(list, ","))
+	}))
+	t.Cleanup(server.Close)
+	key, err := x509.MarshalPKCS8PrivateKey(server.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	fake := fixture.Host(name)
+	fake.Put("/etc/kubernetes/pki/etcd/ca.crt", certificate)
+	fake.Put("/etc/kubernetes/pki/etcd/healthcheck-client.crt", certificate)
+	fake.Put("/etc/kubernetes/pki/etcd/healthcheck-client.key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
+	for _, h := range fixture.Hosts.All {
+		if h.Config.Name == name {
+			h.Conn = gateway{fake, server.Listener.Addr().String()}
+		}
+	}
+	return removed
+}
+
+func TestTheEtcdMemberIsRemovedFirstWhereTheClusterLivesOn(t *testing.T) {
+	t.Parallel()
+	all := []string{"cp-1", "cp-2", "cp-3"}
+	tests := []struct {
+		name string
+		// hosts are reset, answering are the control planes whose etcd answers.
+		hosts, answering, members []string
+		plan                      bool
+		changes                   []string
+		removed                   string
+		refused                   *QuorumError
+		unknown                   bool
+	}{
+		{name: "one of three", hosts: []string{"cp-3"}, answering: all, members: all, changes: []string{"remove etcd member cp-3"}, removed: `{"ID":"3"}`},
+		{name: "one of three, in a plan", hosts: []string{"cp-3"}, answering: all, members: all, plan: true, changes: []string{"remove etcd member cp-3"}},
+		{name: "one of three that is dead", hosts: []string{"cp-3"}, answering: all[:2], members: all, changes: []string{"remove etcd member cp-3"}, removed: `{"ID":"3"}`},
+		{name: "the last but one", hosts: []string{"cp-2"}, answering: all[:2], members: all[:2], changes: []string{"remove etcd member cp-2"}, removed: `{"ID":"2"}`},
+		{name: "one whose member is removed already", hosts: []string{"cp-3"}, answering: all[:2], members: all[:2]},
+		{name: "all of them", answering: all, members: all},
+		{name: "one of three while another is dead", hosts: []string{"cp-3"}, answering: []string{"cp-1", "cp-3"}, members: all, refused: &QuorumError{Live: 1, Members: 2}},
+		{name: "one with a member whose host is gone", hosts: []string{"cp-2"}, answering: all[:2], members: []string{"cp-1", "cp-2", "ghost"}, refused: &QuorumError{Live: 1, Members: 2}},
+		{name: "one while no other answers", hosts: []string{"cp-3"}, answering: []string{"cp-3"}, members: all, unknown: true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fixture := ours(t, three, test.hosts...)
+			var removed []string
+			var gateways []*[]string
+			for _, name := range test.answering {
+				gateways = append(gateways, etcd(t, fixture, name, test.members...))
+			}
+			run := fixture.Apply
+			if test.plan {
+				run = fixture.Plan
+			}
+			err := run(Member())
+			var refused *QuorumError
+			if errors.As(err, &refused) != (test.refused != nil) || (err != nil) != (test.refused != nil || test.unknown) {
+				t.Fatalf("got %v", err)
+			}
+			if diff := cmp.Diff(test.refused, refused); diff != "" {
+				t.Error(diff)
+			}
+			if err != nil && !strings.Contains(workflow.Hint(err), "without --hosts") {
+				t.Errorf("the hint is %q", workflow.Hint(err))
+			}
+			if diff := cmp.Diff(test.changes, fixture.Changes()); diff != "" {
+				t.Error(diff)
+			}
+			for _, g := range gateways {
+				removed = append(removed, *g...)
+			}
+			if got := strings.Join(removed, " "); got != test.removed {
+				t.Errorf("removed %s, want %s", got, test.removed)
+			}
+		})
+	}
+}
+
+var _ host.Dialer = gateway{}
