@@ -23,8 +23,6 @@ import (
 
 const (
 	initFile = kubeadm.Dir + "/init.yaml"
-	// apiServerManifest is the static pod of the API server.
-	apiServerManifest = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 	// initTimeout bounds init; kubeadm's own timeouts (4 minutes for the control
 	// plane to start) are shorter.
 	initTimeout = 15 * time.Minute
