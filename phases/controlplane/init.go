@@ -17,6 +17,7 @@ import (
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/host/systemd"
 	"slipway.io/slipway/provision/workflow"
 )
@@ -60,6 +61,9 @@ func Init() workflow.Phase {
 func initialised(ctx context.Context, s *workflow.Step) (bool, error) {
 	if !s.Facts().Joined() {
 		return false, nil
+	}
+	if !s.Facts().Exists(facts.APIServerManifest) && !exists(s) {
+		return false, nil // interrupted before the API server could start
 	}
 	client, err := s.Kube(ctx)
 	switch {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -143,6 +144,18 @@ func TestInitResumesAfterAnInterruption(t *testing.T) {
 			fixture.MustApply(Init())
 		})
 	}
+	t.Run("before the manifest of the API server", func(t *testing.T) {
+		t.Parallel()
+		fixture, fake, server := begun(t, one)
+		fixture.Facts("cp-1").Existing = []facts.Path{facts.AdminConf, facts.CAKey}
+		server.Intercept = refuses(http.StatusServiceUnavailable, "ServiceUnavailable", "not started")
+		started := time.Now()
+		expectInit(fake).Then(func() { answering(server, nil) })
+		fixture.MustApply(Init())
+		if waited := time.Since(started); waited > apiTimeout/2 {
+			t.Errorf("it waited %s for an API server that nothing starts", waited)
+		}
+	})
 	t.Run("before its kubeconfig", func(t *testing.T) {
 		t.Parallel()
 		fixture, fake, server := begun(t, one)
