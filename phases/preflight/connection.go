@@ -94,7 +94,12 @@ func connectionChecks() []Check {
 			},
 			connection: true,
 			run: failures(func(err error) (check.Finding, bool) {
-				return check.Finding{Fix: "log in by hand and run: sudo sh -c 'uname -m'; it must print the architecture"}, !connectionFailed(err)
+				f := check.Finding{Fix: "log in by hand and run: sudo sh -c 'uname -m'; it must print the architecture"}
+				// Which command did not run says nothing.
+				if _, reason, ok := strings.Cut(err.Error(), host.ErrNoShell.Error()); ok {
+					f.Evidence = host.ErrNoShell.Error() + reason
+				}
+				return f, !connectionFailed(err)
 			}),
 		},
 		{

@@ -32,7 +32,8 @@ func connectionCases() []connectionCase {
 		{"a changed host key", "ssh-hostkey", &changed, "known_hosts:7 has another one", "ssh-keygen -R 192.0.2.21"},
 		{"a host key of another type", "ssh-hostkey-type", &otherType, "offers ssh-ed25519 SHA256:abc, but known_hosts:7 has only ssh-rsa", "ssh-keygen -R 192.0.2.21"},
 		{"sudo requires a password", "sudo-password", fmt.Errorf("w-1: %w: a password is required", host.ErrSudo), "a password is required", "--ask-sudo-password"},
-		{"an account without a shell", "ssh-output", errors.New("w-1: facts: incomplete"), "facts: incomplete", "uname -m"},
+		{"an account without a shell", "ssh-output", fmt.Errorf("w-1: facts.sh a b c: %w: no login today", host.ErrNoShell), "the login shell does not run commands: no login today", "uname -m"},
+		{"output that is incomplete", "ssh-output", errors.New("w-1: facts: incomplete"), "facts: incomplete", "uname -m"},
 	}
 }
 

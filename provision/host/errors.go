@@ -16,6 +16,9 @@ var (
 	ErrAuth = errors.New("authentication refused")
 	// ErrSudo: the user may not become root, or the password is wrong.
 	ErrSudo = errors.New("sudo denied")
+	// ErrNoShell: the login shell, or a forced command of sshd, did not run the
+	// command.
+	ErrNoShell = errors.New("the login shell does not run commands")
 	// ErrOutcomeUnknown: the connection was lost while a command ran. Whether it
 	// ended, and how, is unknown.
 	ErrOutcomeUnknown = errors.New("outcome unknown")

@@ -83,16 +83,13 @@ func (a *afterMark) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// errNoShell: the login shell or a forced command of sshd did not run the command.
-var errNoShell = errors.New("the login shell does not run commands")
-
 // refusal returns the error for a command that has not run, because sudo or the login
 // shell refused.
 func (s sudo) refusal(reason string) error {
 	if len(s.prefix) > 0 {
 		return fmt.Errorf("%w: %s", host.ErrSudo, reason)
 	}
-	return fmt.Errorf("%w: %s", errNoShell, reason)
+	return fmt.Errorf("%w: %s", host.ErrNoShell, reason)
 }
 
 // errNoPacket: a program other than an SFTP server runs, and may never end.
