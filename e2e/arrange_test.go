@@ -40,6 +40,20 @@ func (s *scenario) edit(t *testing.T, replacements ...string) string {
 	return filepath.Join(dir, "inventory.yaml")
 }
 
+// copied is edit without replacements, with the decoded content of the copy.
+func (s *scenario) copied(t *testing.T) (path string, inventory map[string]any) {
+	t.Helper()
+	path = s.edit(t)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(content, &inventory); err != nil {
+		t.Fatal(err)
+	}
+	return path, inventory
+}
+
 func write(t *testing.T, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {

@@ -5,7 +5,6 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -78,15 +77,7 @@ func (s *scenario) statusIsComplete(ctx context.Context, t *testing.T) {
 // reordered writes an inventory with the hosts in the opposite order.
 func (s *scenario) reordered(t *testing.T) string {
 	t.Helper()
-	path := s.edit(t)
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var inventory map[string]any
-	if err := yaml.Unmarshal(content, &inventory); err != nil {
-		t.Fatal(err)
-	}
+	path, inventory := s.copied(t)
 	slices.Reverse(inventory["hosts"].([]any))
 	text, err := yaml.Marshal(inventory)
 	if err != nil {

@@ -126,15 +126,7 @@ func (s *scenario) clean(ctx context.Context, t *testing.T) check.Report {
 // arranged writes the inventory for a fault, planted or healed.
 func (s *scenario) arranged(t *testing.T, f fault, planted bool) string {
 	t.Helper()
-	path := s.edit(t)
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var inventory map[string]any
-	if err := yaml.Unmarshal(content, &inventory); err != nil {
-		t.Fatal(err)
-	}
+	path, inventory := s.copied(t)
 	merge(inventory, f.Always)
 	if planted {
 		merge(inventory, f.Inventory)

@@ -29,14 +29,11 @@ func writeRecord(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	before, err := cluster.ReadRecord(ctx, client)
-	if err != nil {
-		return err
-	}
 	state := &cluster.State{}
 	if err := state.Read(ctx, client); err != nil {
 		return err
 	}
+	before := state.Record
 	after := cluster.Record{Fixed: cluster.FixedOf(s.Cluster()), Hosts: map[string]cluster.RecordedHost{}}
 	if before != nil {
 		after.Fixed = before.Fixed

@@ -1,10 +1,6 @@
 package cluster
 
-import (
-	"net"
-
-	"slipway.io/slipway/provision/config"
-)
+import "slipway.io/slipway/provision/config"
 
 // Fixed are the fields of a cluster that cannot change: addresses that pods,
 // Services and certificates contain.
@@ -25,7 +21,7 @@ func FixedOf(c *config.Cluster) Fixed {
 		PodNetwork: c.Network.CNI.Name,
 	}
 	if c.ControlPlane.Endpoint != "" {
-		fixed.Endpoint = c.Endpoint("")
+		fixed.Endpoint = config.WithPort(c.ControlPlane.Endpoint)
 	}
 	return fixed
 }
@@ -56,15 +52,4 @@ func (have Fixed) Differences(want Fixed) []Difference {
 		all = append(all, Difference{"controlPlane.endpoint", have.Endpoint, want.Endpoint})
 	}
 	return all
-}
-
-// withPort adds kubeadm's default port to an endpoint that has none.
-func withPort(endpoint string) string {
-	if endpoint == "" {
-		return ""
-	}
-	if _, _, err := net.SplitHostPort(endpoint); err == nil {
-		return endpoint
-	}
-	return net.JoinHostPort(endpoint, "6443")
 }

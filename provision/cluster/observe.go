@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/config"
 )
 
 // Read reads what the API server knows of the cluster into s.
@@ -80,7 +81,10 @@ func (s *State) readConfiguration(ctx context.Context, client *kube.Client) erro
 	s.Version = document.KubernetesVersion
 	s.Fixed = Fixed{
 		PodSubnet: document.Networking.PodSubnet, ServiceSubnet: document.Networking.ServiceSubnet,
-		DNSDomain: document.Networking.DNSDomain, Endpoint: withPort(document.ControlPlaneEndpoint),
+		DNSDomain: document.Networking.DNSDomain,
+	}
+	if document.ControlPlaneEndpoint != "" {
+		s.Fixed.Endpoint = config.WithPort(document.ControlPlaneEndpoint)
 	}
 	return nil
 }

@@ -45,6 +45,12 @@ func (c *Cluster) Endpoint(firstNodeIP string) string {
 	if endpoint == "" {
 		return net.JoinHostPort(firstNodeIP, apiServerPort)
 	}
+	return WithPort(endpoint)
+}
+
+// WithPort adds the default port 6443 to an endpoint of the API server that has
+// none.
+func WithPort(endpoint string) string {
 	if _, _, err := net.SplitHostPort(endpoint); err == nil {
 		return endpoint
 	}

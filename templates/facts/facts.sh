@@ -189,7 +189,6 @@ else
 	fact kubeletCertificate "$(awk '$1 == "client-certificate-data:" { print $2; exit }' "$conf" 2>/dev/null)"
 fi
 grep -qs kubelet-client-current "$conf" && fact kubeletFinalized yes
-fact kubeletServer "$(awk '$1 == "server:" { print $2; exit }' "$conf" 2>/dev/null)"
 for pod in etcd kube-apiserver kube-controller-manager kube-scheduler; do
 	fact staticPod "$(awk -v pod="$pod" '$1 == "image:" { print pod " " $2; exit }' "/etc/kubernetes/manifests/$pod.yaml" 2>/dev/null)"
 done

@@ -19,8 +19,6 @@ type Kubernetes struct {
 	// Finalized: kubelet.conf uses the certificate that kubelet rotates. On the host
 	// of `kubeadm init`, only the addons are left to install then.
 	Finalized bool
-	// Server is the URL of the API server in kubelet.conf.
-	Server string
 	// StaticPods are the images of the control plane's pods, by component:
 	// "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler".
 	StaticPods map[string]string
@@ -92,8 +90,6 @@ func (k *Kubernetes) set(key string, words []string) bool {
 		k.Kubelet, _ = base64.StdEncoding.DecodeString(words[0])
 	case key == "kubeletFinalized":
 		k.Finalized = true
-	case key == "kubeletServer":
-		k.Server = strings.Join(words, " ")
 	case key == "staticPod" && len(words) == 2:
 		if k.StaticPods == nil {
 			k.StaticPods = map[string]string{}

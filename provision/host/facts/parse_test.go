@@ -103,9 +103,9 @@ func TestParse(t *testing.T) {
 			}},
 		},
 		{
-			"a cluster", "certificate\t/a.crt YWJj\nkubeletCertificate\tYWJj\nkubeletFinalized\tyes\nkubeletServer\thttps://192.0.2.1:6443\nstaticPod\tetcd registry.k8s.io/etcd:3.6.5-0\n",
+			"a cluster", "certificate\t/a.crt YWJj\nkubeletCertificate\tYWJj\nkubeletFinalized\tyes\nstaticPod\tetcd registry.k8s.io/etcd:3.6.5-0\n",
 			Facts{Kubernetes: Kubernetes{
-				Certificates: []Certificate{{"/a.crt", []byte("abc")}}, Kubelet: []byte("abc"), Finalized: true, Server: "https://192.0.2.1:6443",
+				Certificates: []Certificate{{"/a.crt", []byte("abc")}}, Kubelet: []byte("abc"), Finalized: true,
 				StaticPods: map[string]string{"etcd": "registry.k8s.io/etcd:3.6.5-0"},
 			}},
 		},
