@@ -63,8 +63,8 @@ func newPlan(a *app) *cobra.Command {
 		Long: `Run all checks, and print what apply would change on each host and in the cluster.
 Nothing changes.
 
-With --detailed-exitcode the exit code is 0 if there is nothing to change, and 12 if there
-is.`,
+With --detailed-exitcode the exit code is 12 if there are changes, or differences from the
+inventory that apply cannot change on a running cluster, and otherwise 0.`,
 		Example: `  slipway plan
   slipway plan --hosts w-3 -o json
   slipway plan --detailed-exitcode`,
@@ -75,7 +75,7 @@ is.`,
 	}
 	connectionFlags(cmd)
 	selectionFlags(cmd)
-	cmd.Flags().Bool("detailed-exitcode", false, "Exit with 12 if there are changes.")
+	cmd.Flags().Bool("detailed-exitcode", false, "Exit with 12 if the cluster differs from the inventory.")
 	return cmd
 }
 
@@ -92,17 +92,17 @@ func (a *app) run(ctx context.Context, w workflow.Workflow, selection workflow.S
 // runOn runs a workflow with a live view, a log and a report.
 func (a *app) runOn(ctx context.Context, s *session, w workflow.Workflow, selection workflow.Selection, plan bool) error {
 	run := &workflow.Run{
-		Cluster: s.cluster, Hosts: s.hosts, Selection: selection, Plan: plan,
+		Cluster: s.cluster, Hosts: s.hosts, Selection: selection, Plan: plan, OpenBundle: bundleOf(s.cluster),
 		Parallel: max(a.settings.GetInt("parallel"), 1), Holder: lockHolder(), Hint: hintFor,
 		Timeout: a.settings.GetDuration("timeout"), LockTimeout: a.settings.GetDuration("lock-timeout"),
 	}
 	if err := selection.Check(w, s.hosts.Names()); err != nil {
-		return err // before a bundle is downloaded
+		return err
 	}
-	if _, needs := w.Phase("bundle"); needs {
+	if _, needs := w.Phase("bundle"); needs && s.cluster.Artifacts.Bundle != "" {
 		var err error
-		if run.Bundle, err = a.bundle(ctx, s.cluster); err != nil {
-			return err
+		if run.Bundle, err = openBundle(s.cluster.Artifacts.Bundle); err != nil {
+			return err // before slipway connects to a host
 		}
 	}
 	name := w.Name
@@ -121,7 +121,7 @@ func (a *app) runOn(ctx context.Context, s *session, w workflow.Workflow, select
 	switch {
 	case err != nil && out.failed.Load():
 		return reported{err}
-	case err == nil && plan && a.settings.GetBool("detailed-exitcode") && out.changes.Load() > 0:
+	case err == nil && plan && a.settings.GetBool("detailed-exitcode") && out.changes.Load()+out.deferred.Load() > 0:
 		return reported{errChanges}
 	}
 	return err

@@ -63,7 +63,7 @@ Kubernetes version, the pod network and the addons of that inventory.`,
 					return err
 				}
 				if !cmd.Flags().Changed("kubernetes") {
-					options.Kubernetes = cluster.Kubernetes.Version
+					options.Kubernetes = cluster.Kubernetes.NewVersion()
 				}
 				if !cmd.Flags().Changed("addons") {
 					options.Addons = cluster.Catalogued()
@@ -168,10 +168,21 @@ func bundleDir(version string, addons []string) (string, error) {
 	return filepath.Join(cache, "slipway", "bundles", strings.Join(name, "-")), nil
 }
 
-// cachedBundle opens the bundle for a cluster in the user's cache directory, and
-// creates it if it does not exist.
-func (a *app) cachedBundle(ctx context.Context, cluster *config.Cluster) (*bundle.Bundle, error) {
-	dir, err := bundleDir(cluster.Kubernetes.Version, cluster.Catalogued())
+// bundleOf returns a function that opens the bundle of the inventory, or the cached
+// one of a version.
+func bundleOf(cluster *config.Cluster) func(context.Context, string, func(string)) (*bundle.Bundle, error) {
+	return func(ctx context.Context, version string, progress func(string)) (*bundle.Bundle, error) {
+		if cluster.Artifacts.Bundle != "" {
+			return openBundle(cluster.Artifacts.Bundle)
+		}
+		return cachedBundle(ctx, cluster, version, progress)
+	}
+}
+
+// cachedBundle opens the bundle for a cluster of a version in the user's cache
+// directory, and creates it if it does not exist.
+func cachedBundle(ctx context.Context, cluster *config.Cluster, version string, progress func(string)) (*bundle.Bundle, error) {
+	dir, err := bundleDir(version, cluster.Catalogued())
 	if err != nil {
 		return nil, err
 	}
@@ -179,22 +190,30 @@ func (a *app) cachedBundle(ctx context.Context, cluster *config.Cluster) (*bundl
 	if !errors.Is(err, fs.ErrNotExist) {
 		return b, err
 	}
-	fmt.Fprintf(a.err, "artifacts.bundle is not set: creating a bundle in %s\n", dir)
+	progress(fmt.Sprintf("artifacts.bundle is not set: creating a bundle of %s in %s", version, dir))
 	b, err = bundle.Create(ctx, bundle.CreateOptions{
-		Dir: dir, Kubernetes: cluster.Kubernetes.Version, Addons: cluster.Catalogued(), Arches: []string{runtime.GOARCH},
-		Rewrites: cluster.Artifacts.Rewrites, Progress: a.showDownload,
+		Dir: dir, Kubernetes: version, Addons: cluster.Catalogued(), Arches: []string{runtime.GOARCH},
+		Rewrites: cluster.Artifacts.Rewrites, Progress: func(p bundle.Progress) { progress(download(p)) },
 	})
 	return b, workflow.WithHint(err, "without access to the release servers, create a bundle on another computer with `slipway bundle create` and set artifacts.bundle")
 }
 
-// showDownload prints each file that is ready, and what delays the downloads.
-func (a *app) showDownload(p bundle.Progress) {
+// download describes the progress of a download.
+func download(p bundle.Progress) string {
 	switch {
 	case p.Waiting != nil:
-		fmt.Fprintf(a.err, "  waiting     %v\n", p.Waiting)
+		return fmt.Sprintf("waiting     %v", p.Waiting)
 	case p.Cached:
-		fmt.Fprintf(a.err, "  cached      %s\n", p.Name)
+		return "cached      " + p.Name
 	case p.Done:
-		fmt.Fprintf(a.err, "  downloaded  %s, %s\n", p.Name, megabytes(p.Bytes))
+		return fmt.Sprintf("downloaded  %s, %s", p.Name, megabytes(p.Bytes))
+	}
+	return ""
+}
+
+// showDownload prints each file that is ready, and what delays the downloads.
+func (a *app) showDownload(p bundle.Progress) {
+	if line := download(p); line != "" {
+		fmt.Fprintf(a.err, "  %s\n", line)
 	}
 }

@@ -22,6 +22,7 @@ type output struct {
 	html     string
 	failed   atomic.Bool
 	changes  atomic.Int64 // of the whole run
+	deferred atomic.Int64 // differences that the run does not change
 }
 
 func (a *app) output(run string, plan bool) (*output, error) {
@@ -73,6 +74,9 @@ func runsDir() (string, error) {
 func (o *output) Event(e report.Event) {
 	if e.Kind == report.PhaseFailed || e.Kind == report.RunFinished && e.Error != "" {
 		o.failed.Store(true)
+	}
+	if e.Kind == report.Deferred {
+		o.deferred.Add(1)
 	}
 	if e.Kind == report.RunFinished {
 		o.changes.Store(int64(e.Changes))

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/lock"
@@ -123,14 +122,6 @@ func (a *app) sudoPassword() (func(context.Context) (string, error), error) {
 
 func fixed(password string) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) { return password, nil }
-}
-
-// bundle opens the inventory's bundle, or the cached one for its version.
-func (a *app) bundle(ctx context.Context, cluster *config.Cluster) (*bundle.Bundle, error) {
-	if cluster.Artifacts.Bundle != "" {
-		return openBundle(cluster.Artifacts.Bundle)
-	}
-	return a.cachedBundle(ctx, cluster)
 }
 
 // lockHolder names user, computer and process in the lock on each host.

@@ -132,7 +132,7 @@ func customChart(ctx context.Context, s *workflow.Step, a config.Addon, namespac
 		return nil, err
 	}
 	rendered, err := addon.RenderChart(c, addon.Release{
-		Name: a.Name, Namespace: namespace, Kubernetes: s.Cluster().Kubernetes.Version, APIs: apis, Values: a.Chart.Values,
+		Name: a.Name, Namespace: namespace, Kubernetes: s.Version(), APIs: apis, Values: a.Chart.Values,
 	})
 	if len(rendered.Hooks) > 0 {
 		s.Note("%s: the chart's hooks are not run: %s", a.Name, strings.Join(rendered.Hooks, ", "))

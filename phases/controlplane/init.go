@@ -172,7 +172,7 @@ func initialise(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	document, err := kubeadm.Init(s.Cluster(), kubeadm.Node{Spec: s.Target.Config, IP: ip})
+	document, err := kubeadm.Init(s.Cluster(), kubeadm.Node{Spec: s.Target.Config, IP: ip, Version: s.Version()})
 	if err != nil {
 		return err
 	}

@@ -33,11 +33,18 @@ func writeRecord(ctx context.Context, s *workflow.Step) error {
 	if err := state.Read(ctx, client); err != nil {
 		return err
 	}
+	wanted, err := cluster.SettingsOf(s.Cluster())
+	if err != nil {
+		return err
+	}
 	before := state.Record
-	after := cluster.Record{Fixed: cluster.FixedOf(s.Cluster()), Hosts: map[string]cluster.RecordedHost{}}
+	after := cluster.Record{Fixed: cluster.FixedOf(s.Cluster()), Settings: wanted, Hosts: map[string]cluster.RecordedHost{}}
 	if before != nil {
 		after.Fixed = before.Fixed
 		maps.Copy(after.Hosts, before.Hosts)
+		if before.Settings != nil && len(state.Settings.Differences(before.Settings, wanted)) > 0 {
+			after.Settings = before.Settings
+		}
 	}
 	for _, h := range s.Hosts().All {
 		if node := state.Node(h.Config.Name); node != nil && h.Facts() != nil && len(node.Addresses) > 0 {

@@ -20,6 +20,9 @@ type Check struct {
 	// connection: it is about reaching the host, and also runs on hosts whose
 	// facts are not known. measured: it needs the measurements between hosts.
 	connection, measured bool
+	// deferred: its findings are differences between the inventory and the cluster
+	// that apply leaves as they are.
+	deferred bool
 	// run runs the check. A finding without a severity has the check's own.
 	run func(*checkContext) []check.Finding
 }

@@ -45,7 +45,9 @@ func observe(ctx context.Context, hosts *workflow.Hosts, connect func(context.Co
 	if err == nil {
 		err = state.Read(ctx, client)
 	}
-	state.Silent = err
+	if state.Silent = err; err != nil {
+		state.ReadHosts(hosts.Observed())
+	}
 	for _, h := range joined {
 		if h.Facts().Member() && installed(h.Facts()) {
 			state.MembersOf = h.Config.Name

@@ -77,16 +77,21 @@ func readAll(ctx context.Context, hosts *workflow.Hosts) *workflow.Hosts {
 	return all
 }
 
-// Bundle verifies every file of the bundle before it is used.
+// Bundle opens the bundle, and verifies every file before it is used.
 func Bundle() workflow.Phase {
 	return workflow.Phase{
-		Name:     "bundle",
-		Title:    "verify the bundle",
-		Why:      "A damaged or altered file is found before any host changes, not when half of them have it.",
+		Name:  "bundle",
+		Title: "verify the bundle",
+		Why: "A damaged or altered file is found before any host changes, not when half of them have it. A cluster that " +
+			"exists keeps its version: the bundle has that one.",
 		Manual:   []string{"slipway bundle verify BUNDLE"},
 		On:       workflow.Localhost,
+		NeedsAll: []string{"cluster"},
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
+			if err := s.OpenBundle(ctx, s.Version()); err != nil {
+				return err
+			}
 			without, err := imageless(s.Cluster(), s.Bundle())
 			if err != nil {
 				return err

@@ -375,7 +375,7 @@ func TestEachCheckHasAFault(t *testing.T) {
 	t.Parallel()
 	fires := map[string]bool{
 		"ghost-member":     true,                                               // etcd_test.go
-		"cluster-identity": true, "fixed-fields": true, "version-change": true, // identity_test.go
+		"cluster-identity": true, "fixed-fields": true, "node-address-change": true, "version-change": true, "settings-change": true, // identity_test.go
 		"control-planes": true, "even-etcd": true, // hosts_test.go
 	}
 	for name := range hostFaults(t) {

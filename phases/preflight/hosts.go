@@ -149,11 +149,18 @@ func version(cc *checkContext) []check.Finding {
 			Fix:      "create it with slipway bundle create, or correct artifacts.bundle in the inventory",
 		}}
 	}
-	if cc.version == "" || cc.version == cc.cluster.Kubernetes.Version {
+	wanted := cc.hosts.Version(cc.cluster)
+	switch {
+	case cc.version == "" || cc.version == wanted:
 		return nil
+	case cc.configured():
+		return []check.Finding{{
+			Evidence: fmt.Sprintf("the cluster runs %s, but the bundle has %s", wanted, cc.version),
+			Fix:      "slipway does not upgrade clusters yet: create a bundle of the version of the cluster: slipway bundle create --kubernetes " + wanted,
+		}}
 	}
 	return []check.Finding{{
-		Evidence: fmt.Sprintf("the inventory sets Kubernetes %s, but the bundle has %s", cc.cluster.Kubernetes.Version, cc.version),
+		Evidence: fmt.Sprintf("the inventory sets Kubernetes %s, but the bundle has %s", wanted, cc.version),
 		Fix:      "set kubernetes.version: " + cc.version + ", or create a bundle of the other version: slipway bundle create",
 	}}
 }

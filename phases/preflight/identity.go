@@ -2,6 +2,8 @@ package preflight
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/report/check"
@@ -26,20 +28,40 @@ func identityChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "fixed-fields", Title: "the inventory does not change what cannot change", Kind: check.AllHosts, Severity: check.Error,
-				Examines: "The address ranges, the DNS domain, the pod network and the endpoint of the running cluster, and those of the inventory.",
-				Why:      "Pods, Services and certificates contain them. A change of one of them would break the cluster halfway.",
+				Examines: "The name, the address ranges, the DNS domain, the pod network, the endpoint and the cgroup driver of the running cluster, and those of the inventory.",
+				Why:      "Pods, Services and certificates contain them. A change of one of them would break the cluster halfway. Another name may also be an inventory that has the wrong hosts.",
 				Manual:   []string{"kubectl -n kube-system get configmap kubeadm-config -o yaml"},
 			},
 			run: fixedFields,
 		},
 		{
 			Description: check.Description{
-				Name: "version-change", Title: "the Kubernetes version of the cluster does not change", Kind: check.AllHosts, Severity: check.Error,
+				Name: "node-address-change", Title: "the inventory does not change the address of a node", Kind: check.Host, Severity: check.Error,
+				Examines: "The internal address of each Node, and the address that the inventory gives its host.",
+				Why:      "Certificates, etcd and the pod network contain the address. Other hosts would use one that the node does not have.",
+				Manual:   []string{"kubectl get nodes -o wide"},
+			},
+			run: changedAddress,
+		},
+		{
+			Description: check.Description{
+				Name: "version-change", Title: "the Kubernetes version of the cluster does not change", Kind: check.AllHosts, Severity: check.Warning,
 				Examines: "The version of the running control plane, and kubernetes.version.",
-				Why:      "An upgrade drains and restarts the nodes in order, which slipway does not do yet. New programs alone would leave a mixed cluster.",
+				Why:      "An upgrade drains and restarts the nodes in order, which slipway does not do yet. It installs new nodes with the version of the cluster.",
 				Manual:   []string{"kubectl version"},
 			},
-			run: versionChange,
+			run:      versionChange,
+			deferred: true,
+		},
+		{
+			Description: check.Description{
+				Name: "settings-change", Title: "the settings of the components do not change", Kind: check.AllHosts, Severity: check.Warning,
+				Examines: "The configuration of kubelet, kube-proxy and the control plane that kubeadm keeps in the cluster, and the one of the inventory.",
+				Why:      "A changed setting restarts its component on one node after the other, which slipway does not do yet. It reports the setting and leaves it.",
+				Manual:   []string{"kubectl -n kube-system get configmap kubeadm-config kubelet-config kube-proxy -o yaml"},
+			},
+			run:      settingsChange,
+			deferred: true,
 		},
 	}
 }
@@ -64,24 +86,63 @@ func fixedFields(cc *checkContext) []check.Finding {
 	}
 	var found []check.Finding
 	for _, d := range cc.state.Fixed.Differences(cluster.FixedOf(cc.cluster)) {
-		have, fix := d.Have, fmt.Sprintf("set %s back to %s", d.Field, d.Have)
-		if have == "" {
-			have, fix = "none", "remove "+d.Field
+		fix := fmt.Sprintf("set %s back to %s", d.Field, d.Have)
+		if d.Have == "" {
+			fix = "remove " + d.Field
 		}
 		found = append(found, check.Finding{
-			Evidence: fmt.Sprintf("%s is %s in the cluster, and cannot change to %q", d.Field, have, d.Want),
+			Evidence: d.String() + ": it cannot change",
 			Fix:      fix + ", or reinstall the cluster: slipway reset, then slipway apply",
 		})
 	}
 	return found
 }
 
+// changedAddress compares the address that the inventory gives a host with the one
+// that its Node has.
+func changedAddress(cc *checkContext) []check.Finding {
+	var found []check.Finding
+	for _, h := range cc.reachable() {
+		node := cc.state.Node(h.Config.Name)
+		want, err := h.NodeIP()
+		if err != nil || node == nil || len(node.Addresses) == 0 || slices.Contains(node.Addresses, want.String()) {
+			continue
+		}
+		found = append(found, check.Finding{
+			Host:     h.Config.Name,
+			Evidence: fmt.Sprintf("the node has the address %s, and would get %s", strings.Join(node.Addresses, ", "), want),
+			Fix: fmt.Sprintf("set nodeIP: %s, or remove the node and let it join again: slipway reset --hosts %s, then slipway apply",
+				node.Addresses[0], h.Config.Name),
+		})
+	}
+	return found
+}
+
 func versionChange(cc *checkContext) []check.Finding {
-	if !cc.configured() || cc.state.Version == cc.cluster.Kubernetes.Version {
+	named := cc.cluster.Kubernetes.Version
+	if !cc.configured() || named == "" || cc.state.Version == named {
 		return nil
 	}
 	return []check.Finding{{
-		Evidence: fmt.Sprintf("the cluster runs %s, and the inventory sets %s", cc.state.Version, cc.cluster.Kubernetes.Version),
-		Fix:      "set kubernetes.version: " + cc.state.Version + "; slipway does not upgrade clusters yet",
+		Evidence: cluster.Difference{Field: "kubernetes.version", Have: cc.state.Version, Want: named}.String(),
+		Fix:      "slipway does not upgrade clusters yet, and keeps the version: set it back to " + cc.state.Version,
 	}}
+}
+
+func settingsChange(cc *checkContext) []check.Finding {
+	if !cc.configured() {
+		return nil
+	}
+	drift, err := cc.state.Drift(cc.cluster)
+	if err != nil {
+		return []check.Finding{{Severity: check.Unknown, Evidence: err.Error(), Fix: "correct the section kubernetes of the inventory"}}
+	}
+	var found []check.Finding
+	for _, d := range drift {
+		found = append(found, check.Finding{
+			Evidence: d.String(),
+			Fix:      "slipway does not change it on a running cluster yet: set it back, or reinstall the cluster with slipway reset and slipway apply",
+		})
+	}
+	return found
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
@@ -14,7 +15,11 @@ import (
 func TestIdentityChecks(t *testing.T) {
 	t.Parallel()
 	running := func(f *workflowtest.Fixture) *cluster.State {
-		return &cluster.State{Exists: true, Version: f.Cluster.Kubernetes.Version, Fixed: cluster.FixedOf(f.Cluster)}
+		settings, err := cluster.SettingsOf(f.Cluster)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &cluster.State{Exists: true, Version: f.Cluster.Kubernetes.NewVersion(), Fixed: cluster.FixedOf(f.Cluster), Settings: settings}
 	}
 	tests := []struct {
 		name          string
@@ -42,19 +47,38 @@ func TestIdentityChecks(t *testing.T) {
 			state := running(f)
 			f.Cluster.ControlPlane.Endpoint = "api.example"
 			return state
-		}, []string{"fixed-fields  error"}, "controlPlane.endpoint is none in the cluster", "remove controlPlane.endpoint"},
+		}, []string{"fixed-fields  error"}, "controlPlane.endpoint is not set in the cluster", "remove controlPlane.endpoint"},
 		{"another version", func(f *workflowtest.Fixture) *cluster.State {
+			state := running(f)
+			f.Cluster.Kubernetes.Version = "v1.35.8"
+			return state
+		}, []string{"version-change  warning"}, "kubernetes.version is " + config.DefaultKubernetesVersion + " in the cluster, and v1.35.8", "set it back to " + config.DefaultKubernetesVersion},
+		{"an older cluster, and no version in the inventory", func(f *workflowtest.Fixture) *cluster.State {
 			state := running(f)
 			state.Version = "v1.35.8"
 			return state
-		}, []string{"version-change  error"}, "the cluster runs v1.35.8", "set kubernetes.version: v1.35.8"},
+		}, nil, "", ""},
+		{"another setting of kubelet", func(f *workflowtest.Fixture) *cluster.State {
+			state := running(f)
+			f.Cluster.Kubernetes.KubeletConfiguration = map[string]any{"maxPods": 50}
+			return state
+		}, []string{"settings-change  warning"}, "kubernetes.kubeletConfiguration.maxPods is not set in the cluster, and 50", "slipway reset and slipway apply"},
+		{"another address of a node", func(f *workflowtest.Fixture) *cluster.State {
+			state := running(f)
+			state.Nodes = []cluster.Node{{Name: "w-1", Addresses: []string{"198.51.100.9"}}, {Name: "cp-1", Addresses: []string{"192.0.2.11"}}}
+			return state
+		}, []string{"node-address-change w-1 error"}, "the node has the address 198.51.100.9, and would get 192.0.2.21", "set nodeIP: 198.51.100.9"},
+		{"another cgroup driver, and a silent API server", func(f *workflowtest.Fixture) *cluster.State {
+			f.Cluster.Containerd.CgroupDriver = "cgroupfs"
+			return &cluster.State{Exists: true, Version: "v1.35.8", Fixed: cluster.Fixed{CgroupDriver: "systemd"}}
+		}, []string{"fixed-fields  error"}, "containerd.cgroupDriver is systemd in the cluster, and cgroupfs", "set containerd.cgroupDriver back to systemd"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			fixture := workflowtest.New(t, two)
 			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "none", state: test.prepare(fixture)}
-			report := cc.report(Selection{Only: []string{"cluster-identity", "fixed-fields", "version-change"}})
+			report := cc.report(Selection{Only: []string{"cluster-identity", "fixed-fields", "node-address-change", "version-change", "settings-change"}})
 			complete(t, report)
 			if diff := cmp.Diff(test.want, told(report)); diff != "" {
 				t.Fatal(diff)

@@ -126,7 +126,7 @@ func portsUnseen(f *facts.Facts) []check.Finding {
 const oldestKubelet = 3
 
 func skew(cc *checkContext) []check.Finding {
-	wanted, err := goversion.NewVersion(cc.cluster.Kubernetes.Version)
+	wanted, err := goversion.NewVersion(cc.hosts.Version(cc.cluster))
 	if err != nil {
 		return nil // the inventory's validation has said so
 	}
@@ -139,13 +139,13 @@ func skew(cc *checkContext) []check.Finding {
 		switch {
 		case behind < 0:
 			return []check.Finding{{
-				Evidence: fmt.Sprintf("kubelet %s is newer than %s in the inventory", f.Software.Kubelet, cc.cluster.Kubernetes.Version),
+				Evidence: fmt.Sprintf("kubelet %s is newer than %s of the cluster", f.Software.Kubelet, wanted.Original()),
 				Fix:      "set kubernetes.version to at least v" + have.String() + ", or remove that kubelet",
 			}}
 		case behind > oldestKubelet:
 			return []check.Finding{{
 				Severity: check.Warning,
-				Evidence: fmt.Sprintf("kubelet %s is more than %d minor versions behind %s in the inventory", f.Software.Kubelet, oldestKubelet, cc.cluster.Kubernetes.Version),
+				Evidence: fmt.Sprintf("kubelet %s is more than %d minor versions behind %s of the cluster", f.Software.Kubelet, oldestKubelet, wanted.Original()),
 				Fix:      "remove that kubelet: slipway installs its own",
 			}}
 		}

@@ -87,9 +87,11 @@ func preflightWith(probe prober) workflow.Phase {
 
 // hostsRead returns the hosts that the run has read, or tried to read.
 func hostsRead(all *workflow.Hosts) *workflow.Hosts {
-	return &workflow.Hosts{All: all.Where(func(h *workflow.Host) bool {
+	read := &workflow.Hosts{All: all.Where(func(h *workflow.Host) bool {
 		return h.Facts() != nil || h.Unreachable() != nil
 	})}
+	read.SetState(all.State())
+	return read
 }
 
 // verdict notes the findings that do not stop the run, and returns those that
@@ -98,7 +100,11 @@ func (cc *checkContext) verdict(s *workflow.Step, report *check.Report) error {
 	for _, c := range report.Checks {
 		for _, f := range c.Findings {
 			noted := f.Ignored != "" || f.Severity == check.Warning || f.Severity == check.Unknown
-			if noted && f.Evidence != check.HostUnreadable {
+			switch {
+			case !noted || f.Evidence == check.HostUnreadable:
+			case deferred(c.Name):
+				s.Deferred("%s; %s", f.Evidence, f.Fix)
+			default:
 				s.Note("%s", line(f))
 			}
 		}
@@ -127,4 +133,9 @@ func (cc *checkContext) dispensable(f check.Finding) bool {
 	return slices.ContainsFunc(cc.hosts.All, func(h *workflow.Host) bool {
 		return h.Config.Name == f.Host && h != cc.hosts.Seed() && errors.Is(h.Unreachable(), host.ErrUnreachable)
 	})
+}
+
+// deferred reports whether the findings of a check are differences that apply leaves.
+func deferred(name string) bool {
+	return slices.ContainsFunc(Checks(), func(c Check) bool { return c.Name == name && c.deferred })
 }

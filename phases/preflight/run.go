@@ -106,6 +106,7 @@ func Run(ctx context.Context, cluster *config.Cluster, hosts *workflow.Hosts, o 
 	cc.state = observe(ctx, cc.hosts, func(ctx context.Context) (*kube.Client, error) {
 		return cc.hosts.Connect(ctx, kube.Options{DryRun: true})
 	})
+	cc.hosts.SetState(cc.state)
 	if o.NoPairs {
 		cc.unmeasured = "skipped with --no-pairs"
 	} else {

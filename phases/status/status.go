@@ -76,15 +76,19 @@ func Phase(show func(Status) error) workflow.Phase {
 		NeedsAll: []string{"cluster"},
 		ReadOnly: true,
 		Do: func(_ context.Context, s *workflow.Step) error {
-			return show(of(s.Cluster(), s.Hosts(), time.Now()))
+			status, err := of(s.Cluster(), s.Hosts(), time.Now())
+			if err != nil {
+				return err
+			}
+			return show(status)
 		},
 	}
 }
 
 // of compares what was observed with the inventory.
-func of(inventory *config.Cluster, hosts *workflow.Hosts, now time.Time) Status {
+func of(inventory *config.Cluster, hosts *workflow.Hosts, now time.Time) (status Status, err error) {
 	state := hosts.State()
-	status := Status{
+	status = Status{
 		Cluster: inventory.Metadata.Name, Exists: state.Exists, Complete: state.Record != nil,
 		Version: state.Version, Fixed: state.Fixed,
 	}
@@ -102,8 +106,8 @@ func of(inventory *config.Cluster, hosts *workflow.Hosts, now time.Time) Status 
 	for _, m := range state.Members {
 		status.Etcd = append(status.Etcd, Member{m.Name, fmt.Sprintf("%x", m.ID), m.PeerURLs})
 	}
-	status.Differences = differences(inventory, hosts, status)
-	return status
+	status.Differences, err = differences(inventory, hosts, status)
+	return status, err
 }
 
 func hostOf(h *workflow.Host, state *cluster.State, now time.Time) Host {
@@ -122,17 +126,15 @@ func hostOf(h *workflow.Host, state *cluster.State, now time.Time) Host {
 }
 
 // differences lists what a person has to decide or what apply would change.
-func differences(inventory *config.Cluster, hosts *workflow.Hosts, status Status) []string {
+func differences(inventory *config.Cluster, hosts *workflow.Hosts, status Status) ([]string, error) {
+	edits, err := hosts.State().Edits(inventory)
 	var all []string
 	for _, c := range cluster.Conflicts(hosts.Observed()) {
 		all = append(all, c.Host+": "+c.Problem)
 	}
 	if status.Version != "" {
-		if status.Version != inventory.Kubernetes.Version {
-			all = append(all, fmt.Sprintf("the cluster runs %s, the inventory sets %s", status.Version, inventory.Kubernetes.Version))
-		}
-		for _, d := range status.Fixed.Differences(cluster.FixedOf(inventory)) {
-			all = append(all, fmt.Sprintf("%s is %q in the cluster, and %q in the inventory", d.Field, d.Have, d.Want))
+		for _, d := range edits {
+			all = append(all, d.String())
 		}
 		for _, h := range status.Hosts {
 			if h.Node == nil && h.Unreachable == "" {
@@ -143,5 +145,5 @@ func differences(inventory *config.Cluster, hosts *workflow.Hosts, status Status
 	for _, node := range status.Foreign {
 		all = append(all, fmt.Sprintf("node %s is not in the inventory", node.Name))
 	}
-	return all
+	return all, err
 }

@@ -48,6 +48,7 @@ func TestStatusOfACluster(t *testing.T) {
 	fixture := workflowtest.New(t, inventory)
 	fixture.Facts("cp-1").Existing = []facts.Path{facts.CAKey, facts.EtcdMember, facts.KubeletConf}
 	fixture.Facts("cp-1").Software.Kubelet = "v1.35.8"
+	fixture.Cluster.Kubernetes.Version = "v1.36.4"
 	fixed := cluster.FixedOf(fixture.Cluster)
 	fixed.ServiceSubnet = "10.0.0.0/16"
 	ready := cluster.Node{Name: "cp-1", Version: "v1.35.8", Ready: true}
@@ -68,8 +69,8 @@ func TestStatusOfACluster(t *testing.T) {
 		t.Error(diff)
 	}
 	want := []string{
-		"the cluster runs v1.35.8, the inventory sets " + config.DefaultKubernetesVersion,
-		`network.serviceSubnet is "10.0.0.0/16" in the cluster, and "10.96.0.0/12" in the inventory`,
+		"network.serviceSubnet is 10.0.0.0/16 in the cluster, and 10.96.0.0/12 in the inventory",
+		"kubernetes.version is v1.35.8 in the cluster, and v1.36.4 in the inventory",
 		"w-1 has not joined", "node old is not in the inventory",
 	}
 	if diff := cmp.Diff(want, got.Differences); diff != "" {

@@ -62,6 +62,15 @@ func Phase(o Options, r *report.ValidationReport) workflow.Phase {
 			if err != nil {
 				return err
 			}
+			if s.Bundle() == nil {
+				server, err := client.Clientset().Discovery().ServerVersion()
+				if err != nil {
+					return err
+				}
+				if err := s.OpenBundle(ctx, server.GitVersion); err != nil {
+					return err
+				}
+			}
 			image, err := agnhostImage(s.Bundle())
 			if err != nil {
 				return err

@@ -30,6 +30,8 @@ type State struct {
 	Version string
 	// Fixed are the fields that cannot change.
 	Fixed Fixed
+	// Settings are the configuration of the components.
+	Settings Settings
 	// Nodes are all Nodes, sorted by name.
 	Nodes []Node
 	// Record is slipway's own; nil if the cluster has none yet.

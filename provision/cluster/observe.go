@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"slipway.io/slipway/provision/cluster/kube"
@@ -20,7 +21,17 @@ import (
 func (s *State) Read(ctx context.Context, client *kube.Client) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.readNodes(ctx, client) })
+	// Each of them writes fields of its own.
+	var kubelet, proxy map[string]any
 	group.Go(func() error { return s.readConfiguration(ctx, client) })
+	group.Go(func() (err error) {
+		kubelet, err = document(ctx, client, "kubelet-config", "kubelet")
+		return err
+	})
+	group.Go(func() (err error) {
+		proxy, err = document(ctx, client, "kube-proxy", "config.conf")
+		return err
+	})
 	group.Go(func() (err error) {
 		s.Record, err = ReadRecord(ctx, client)
 		return err
@@ -28,10 +39,22 @@ func (s *State) Read(ctx context.Context, client *kube.Client) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	if s.Record != nil {
-		s.Fixed.PodNetwork = s.Record.Fixed.PodNetwork
+	if s.Settings == nil {
+		return nil // an interrupted init
 	}
-	return nil
+	s.Settings[kubeletSection], s.Settings[proxySection] = kubelet, proxy
+	s.Fixed.CgroupDriver, _ = kubelet["cgroupDriver"].(string)
+	if s.Record != nil {
+		s.Fixed.PodNetwork, s.Fixed.Backend = s.Record.Fixed.PodNetwork, s.Record.Fixed.Backend
+		return nil
+	}
+	sets, err := client.ApplySets(ctx) // a cluster of an earlier release
+	for _, name := range config.PodNetworks() {
+		if slices.Contains(sets, name) {
+			s.Fixed.PodNetwork = name
+		}
+	}
+	return err
 }
 
 func (s *State) readNodes(ctx context.Context, client *kube.Client) error {
@@ -59,32 +82,38 @@ func (s *State) readNodes(ctx context.Context, client *kube.Client) error {
 // readConfiguration reads the document with which kubeadm created the cluster. It
 // does not exist yet after an interrupted init.
 func (s *State) readConfiguration(ctx context.Context, client *kube.Client) error {
-	found, err := client.Clientset().CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, "kubeadm-config", metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
+	live, err := document(ctx, client, "kubeadm-config", "ClusterConfiguration")
+	if err != nil || live == nil {
 		return err
 	}
-	var document struct {
-		KubernetesVersion    string `json:"kubernetesVersion"`
-		ControlPlaneEndpoint string `json:"controlPlaneEndpoint"`
-		Networking           struct {
-			PodSubnet     string `json:"podSubnet"`
-			ServiceSubnet string `json:"serviceSubnet"`
-			DNSDomain     string `json:"dnsDomain"`
-		} `json:"networking"`
+	field := func(path ...string) string {
+		value, _, _ := unstructured.NestedString(live, path...)
+		return value
 	}
-	if err := yaml.Unmarshal([]byte(found.Data["ClusterConfiguration"]), &document); err != nil {
-		return fmt.Errorf("configmap kube-system/kubeadm-config: %w", err)
-	}
-	s.Version = document.KubernetesVersion
+	s.Version = field("kubernetesVersion")
 	s.Fixed = Fixed{
-		PodSubnet: document.Networking.PodSubnet, ServiceSubnet: document.Networking.ServiceSubnet,
-		DNSDomain: document.Networking.DNSDomain,
+		PodSubnet: field("networking", "podSubnet"), ServiceSubnet: field("networking", "serviceSubnet"),
+		DNSDomain: field("networking", "dnsDomain"), Name: field("clusterName"),
 	}
-	if document.ControlPlaneEndpoint != "" {
-		s.Fixed.Endpoint = config.WithPort(document.ControlPlaneEndpoint)
+	if endpoint := field("controlPlaneEndpoint"); endpoint != "" {
+		s.Fixed.Endpoint = config.WithPort(endpoint)
 	}
+	s.Settings = Settings{clusterSection: live}
 	return nil
+}
+
+// document reads a document in a ConfigMap of kube-system; nil if there is none.
+func document(ctx context.Context, client *kube.Client, name, key string) (map[string]any, error) {
+	found, err := client.Clientset().CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var content map[string]any
+	if err := yaml.Unmarshal([]byte(found.Data[key]), &content); err != nil {
+		return nil, fmt.Errorf("configmap kube-system/%s: %w", name, err)
+	}
+	return content, nil
 }

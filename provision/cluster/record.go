@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"reflect"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -25,6 +26,9 @@ const (
 type Record struct {
 	// Fixed are the fields that cannot change, as the cluster was created.
 	Fixed Fixed `json:"fixed"`
+	// Settings are those that the inventory set when the cluster last agreed with it:
+	// they tell a field that was removed from the inventory from a default.
+	Settings Settings `json:"settings,omitempty"`
 	// Hosts are the hosts that have joined, by name.
 	Hosts map[string]RecordedHost `json:"hosts,omitempty"`
 }
@@ -40,7 +44,7 @@ type RecordedHost struct {
 
 // Equal reports whether both records say the same.
 func (r Record) Equal(other Record) bool {
-	return r.Fixed == other.Fixed && maps.Equal(r.Hosts, other.Hosts)
+	return r.Fixed == other.Fixed && maps.Equal(r.Hosts, other.Hosts) && reflect.DeepEqual(r.Settings, other.Settings)
 }
 
 // ReadRecord reads the record; nil if the cluster has none.

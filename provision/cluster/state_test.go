@@ -37,6 +37,14 @@ func TestReadReadsTheCluster(t *testing.T) {
 	server.Put(kubeadmConfig)
 	server.Put(`
 apiVersion: v1
+kind: ConfigMap
+metadata: {name: kubelet-config, namespace: kube-system}
+data:
+  kubelet: |
+    cgroupDriver: systemd
+    maxPods: 110
+---
+apiVersion: v1
 kind: Node
 metadata: {name: w-1}
 spec: {unschedulable: true}
@@ -60,7 +68,18 @@ status: {conditions: [{type: Ready, status: "True"}]}
 	}
 	want := State{
 		Version: "v1.36.4", Record: &record,
-		Fixed: Fixed{"10.1.0.0/16", "10.2.0.0/16", "c.example", "flannel", "api.example:6443"},
+		Fixed: Fixed{
+			PodSubnet: "10.1.0.0/16", ServiceSubnet: "10.2.0.0/16", DNSDomain: "c.example", PodNetwork: "flannel",
+			Endpoint: "api.example:6443", CgroupDriver: "systemd",
+		},
+		Settings: Settings{
+			clusterSection: {
+				"kubernetesVersion": "v1.36.4", "controlPlaneEndpoint": "api.example",
+				"networking": map[string]any{"podSubnet": "10.1.0.0/16", "serviceSubnet": "10.2.0.0/16", "dnsDomain": "c.example"},
+			},
+			kubeletSection: {"cgroupDriver": "systemd", "maxPods": 110.0},
+			proxySection:   nil,
+		},
 		Nodes: []Node{
 			{Name: "cp-1", Ready: true},
 			{Name: "w-1", Version: "v1.36.3", Why: "not Ready: KubeletNotReady: no network", Addresses: []string{"192.0.2.21"}, Cordoned: true},
@@ -109,12 +128,15 @@ hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]
 	}{
 		{"none", func(*Fixed) {}, nil},
 		{"a pod network that is not recorded", func(have *Fixed) { have.PodNetwork = "" }, nil},
-		{"each field", func(have *Fixed) { *have = Fixed{"a", "b", "c", "d", "e:6443"} }, []Difference{
+		{"each field", func(have *Fixed) { *have = Fixed{PodSubnet: "a", ServiceSubnet: "b", DNSDomain: "c", PodNetwork: "d", Backend: "e", Endpoint: "f:6443", Name: "g", CgroupDriver: "h"} }, []Difference{
 			{"network.podSubnet", "a", "10.244.0.0/16"},
 			{"network.serviceSubnet", "b", "10.96.0.0/12"},
 			{"network.dnsDomain", "c", "cluster.local"},
 			{"network.cni.name", "d", "flannel"},
-			{"controlPlane.endpoint", "e:6443", ""},
+			{"network.cni.backend", "e", "vxlan"},
+			{"metadata.name", "g", "kubernetes"},
+			{"containerd.cgroupDriver", "h", "systemd"},
+			{"controlPlane.endpoint", "f:6443", ""},
 		}},
 	}
 	for _, test := range tests {

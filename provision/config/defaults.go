@@ -15,10 +15,10 @@ const (
 
 // SetDefaults sets the fields that the inventory omits, and normalizes the
 // version to "v1.36.4". Parse calls it. The SSH port stays 0, so that
-// ~/.ssh/config applies.
+// ~/.ssh/config applies. The version stays empty: a new default of slipway must not
+// change a cluster that exists.
 func (c *Cluster) SetDefaults() {
 	setDefault(&c.Metadata.Name, defaultClusterName)
-	setDefault(&c.Kubernetes.Version, DefaultKubernetesVersion)
 	if v, err := parseVersion(c.Kubernetes.Version); err == nil {
 		c.Kubernetes.Version = v
 	}

@@ -74,7 +74,8 @@ type Metadata struct {
 
 // Kubernetes sets the version and overrides configuration.
 type Kubernetes struct {
-	// Version of Kubernetes, "v1.36.4" or "1.36.4". Default v1.36.4.
+	// Version of Kubernetes, "v1.36.4" or "1.36.4". Default: the version of the
+	// cluster if it exists, else v1.36.4.
 	Version string `json:"version,omitempty" pattern:"^v?[0-9]+[.][0-9]+[.][0-9]+$" example:"v1.36.4"`
 	// ClusterConfiguration is merged into kubeadm's v1beta4
 	// ClusterConfiguration, as a JSON merge patch (RFC 7396): null removes a

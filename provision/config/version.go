@@ -1,14 +1,20 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/util/version"
 )
 
-// DefaultKubernetesVersion is the version to install by default.
+// DefaultKubernetesVersion is the version of a new cluster if the inventory names
+// none.
 const DefaultKubernetesVersion = "v1.36.4"
+
+// NewVersion returns the version of a cluster that does not exist yet: that of the
+// inventory, else the default.
+func (k Kubernetes) NewVersion() string { return cmp.Or(k.Version, DefaultKubernetesVersion) }
 
 // SupportedMinors returns the supported Kubernetes releases, oldest first. A new
 // release also needs an entry in the catalogue of package bundle.
@@ -35,6 +41,9 @@ func minorOf(v string) (string, error) {
 
 func (v *validator) version() {
 	const path = "kubernetes.version"
+	if v.c.Kubernetes.Version == "" {
+		return
+	}
 	remedy := "use a version of " + oneOf(SupportedMinors()) + ", such as " + DefaultKubernetesVersion
 	minor, err := minorOf(v.c.Kubernetes.Version)
 	switch {

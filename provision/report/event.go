@@ -30,6 +30,9 @@ const (
 	Output Kind = "output"
 	// Note is for people: a warning, a hint, the next step.
 	Note Kind = "note"
+	// Deferred is a difference between the inventory and the cluster that the run
+	// does not change.
+	Deferred Kind = "deferred"
 )
 
 // Event is one thing that happened. Its JSON form is what `-o json` prints, a

@@ -28,7 +28,7 @@ type format struct {
 	waiting               map[step]string
 	output                map[step][]string
 	failed                []Event
-	skipped               int
+	skipped, deferred     int
 	hints                 []string
 }
 
@@ -76,6 +76,9 @@ func (f *format) event(e Event) string {
 		return f.line(e, f.colors.dim("| "+message))
 	case Change:
 		return f.line(e, f.change(clean(e.Message)))
+	case Deferred:
+		f.deferred++
+		return f.line(e, f.colors.yellow("not applied")+"  "+clean(e.Message))
 	default:
 		return f.note(e)
 	}
@@ -176,6 +179,9 @@ func (f *format) outcome(e Event) string {
 		}
 	} else if e.Error != "" {
 		text = "nothing changed"
+	}
+	if f.deferred > 0 {
+		text += ", " + count(f.deferred, "difference") + " not applied"
 	}
 	if len(f.failed) > 0 {
 		text += ", " + count(len(f.failed), "phase") + " failed"

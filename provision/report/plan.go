@@ -31,6 +31,13 @@ func Plan(w io.Writer, events []Event) error {
 		}
 		b.WriteString("\n")
 	}
+	if len(p.deferred) > 0 {
+		b.WriteString(colors.bold("not applied") + "\n")
+		for _, difference := range p.deferred {
+			b.WriteString("  " + colors.yellow(difference) + "\n")
+		}
+		b.WriteString("\n")
+	}
 	b.WriteString(p.summary(colors))
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -38,10 +45,11 @@ func Plan(w io.Writer, events []Event) error {
 
 // planned holds a plan by host and phase, in the order of the events.
 type planned struct {
-	hosts  []string
-	phases map[string][]*plannedPhase // by host
-	total  int
-	failed bool
+	hosts    []string
+	phases   map[string][]*plannedPhase // by host
+	deferred []string
+	total    int
+	failed   bool
 }
 
 type plannedPhase struct {
@@ -69,6 +77,8 @@ func newPlanned(events []Event) *planned {
 			phase := p.phase(e, titles)
 			phase.changes = append(phase.changes, clean(e.Message))
 			p.total++
+		case Deferred:
+			p.deferred = append(p.deferred, clean(e.Message))
 		case PhaseFailed:
 			p.failed = true
 			// A phase of the whole cluster, such as preflight, stopped the run:
@@ -144,6 +154,8 @@ func (p *planned) summary(colors palette) string {
 	switch {
 	case p.failed:
 		b.WriteString(colors.red(fmt.Sprintf("The plan is incomplete: %s found before it failed.", count(p.total, "change"))) + "\n")
+	case p.total == 0 && len(p.deferred) > 0:
+		b.WriteString(colors.yellow("Nothing to change; "+count(len(p.deferred), "difference")+" not applied.") + "\n")
 	case p.total == 0:
 		b.WriteString(colors.green("Nothing to change.") + "\n")
 	default:

@@ -25,7 +25,7 @@ var schema []byte
 // kinds lists every Kind.
 var kinds = []Kind{
 	RunStarted, RunFinished, PhaseStarted, PhaseChanged, PhaseUnchanged, PhaseSkipped, PhaseFailed,
-	Change, Waiting, Output, Note,
+	Change, Waiting, Output, Note, Deferred,
 }
 
 func compileSchema(t *testing.T) *jsonschema.Schema {

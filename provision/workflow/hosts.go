@@ -100,6 +100,15 @@ func (h *Hosts) State() *cluster.State { return h.state.Load() }
 // SetState is for the phase that reads it.
 func (h *Hosts) SetState(s *cluster.State) { h.state.Store(s) }
 
+// Version returns the version of the cluster on the hosts, or, if it does not exist,
+// the one that the inventory gives it: "v1.36.4".
+func (h *Hosts) Version(inventory *config.Cluster) string {
+	if state := h.State(); state != nil && state.Version != "" {
+		return state.Version
+	}
+	return inventory.Kubernetes.NewVersion()
+}
+
 // Observed returns the hosts as package cluster compares them.
 func (h *Hosts) Observed() []cluster.Host {
 	observed := make([]cluster.Host, 0, len(h.All))

@@ -25,8 +25,11 @@ import (
 type Run struct {
 	Cluster *config.Cluster
 	Hosts   *Hosts
-	Bundle  *bundle.Bundle
-	Sink    report.Sink
+	// Bundle is that of the cluster's version. Phase bundle opens it with OpenBundle,
+	// which takes the version and reports its progress in lines.
+	Bundle     *bundle.Bundle
+	OpenBundle func(ctx context.Context, version string, progress func(string)) (*bundle.Bundle, error)
+	Sink       report.Sink
 	// Selection is the part of the workflow to run.
 	Selection Selection
 	// Plan records changes instead of making them.

@@ -35,8 +35,26 @@ type Step struct {
 // Cluster is the inventory.
 func (s *Step) Cluster() *config.Cluster { return s.run.Cluster }
 
-// Bundle holds the binaries and images to install.
+// Bundle holds the binaries and images to install; nil before OpenBundle.
 func (s *Step) Bundle() *bundle.Bundle { return s.run.Bundle }
+
+// OpenBundle opens the bundle of a Kubernetes version, unless the run has a bundle.
+func (s *Step) OpenBundle(ctx context.Context, version string) error {
+	if s.run.Bundle != nil {
+		return nil
+	}
+	opened, err := s.run.OpenBundle(ctx, version, s.Waiting)
+	if err != nil {
+		return err
+	}
+	s.Waiting("")
+	s.run.Bundle = opened
+	return nil
+}
+
+// Version is the Kubernetes version that the run installs: that of the cluster if it
+// exists, else that of the inventory, "v1.36.4".
+func (s *Step) Version() string { return s.Hosts().Version(s.Cluster()) }
 
 // Hosts are all hosts of the run. A run on some hosts may not have read the facts
 // of the others.
@@ -86,6 +104,12 @@ func (s *Step) Waiting(observation string) { s.event(report.Waiting, observation
 
 // Note shows a message to people: a warning, a hint.
 func (s *Step) Note(format string, args ...any) { s.event(report.Note, fmt.Sprintf(format, args...)) }
+
+// Deferred reports a difference between the inventory and the cluster that the run
+// does not change.
+func (s *Step) Deferred(format string, args ...any) {
+	s.event(report.Deferred, fmt.Sprintf(format, args...))
+}
 
 // Output returns a writer for the output of a long command. Each line is an
 // event.

@@ -189,6 +189,7 @@ else
 	fact kubeletCertificate "$(awk '$1 == "client-certificate-data:" { print $2; exit }' "$conf" 2>/dev/null)"
 fi
 grep -qs kubelet-client-current "$conf" && fact kubeletFinalized yes
+fact kubeletCgroupDriver "$(awk '$1 == "cgroupDriver:" { print $2; exit }' /var/lib/kubelet/config.yaml 2>/dev/null)"
 for pod in etcd kube-apiserver kube-controller-manager kube-scheduler; do
 	fact staticPod "$(awk -v pod="$pod" '$1 == "image:" { print pod " " $2; exit }' "/etc/kubernetes/manifests/$pod.yaml" 2>/dev/null)"
 done

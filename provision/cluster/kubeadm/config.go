@@ -29,6 +29,8 @@ const (
 type Node struct {
 	Spec config.Host
 	IP   netip.Addr
+	// Version of Kubernetes that the cluster has or gets: "v1.36.4".
+	Version string
 }
 
 // document is a template with layers that are merged into it in order: a null in
@@ -49,6 +51,39 @@ func Init(c *config.Cluster, node Node) ([]byte, error) {
 		layered("kubeadm/kubelet.yaml.tmpl", c.Kubernetes.KubeletConfiguration),
 		layered("kubeadm/kube-proxy.yaml.tmpl", c.Kubernetes.KubeProxyConfiguration),
 	)
+}
+
+// Settings returns the documents that are the same on all hosts, by the section of
+// the inventory that overrides them: clusterConfiguration, kubeletConfiguration and
+// kubeProxyConfiguration; and initConfiguration, with the overrides alone.
+func Settings(c *config.Cluster, version string) (map[string]map[string]any, error) {
+	data := values(c, Node{Version: version})
+	settings := map[string]map[string]any{}
+	for section, doc := range map[string]document{
+		"clusterConfiguration":   layered("kubeadm/cluster.yaml.tmpl", c.Kubernetes.ClusterConfiguration),
+		"kubeletConfiguration":   layered("kubeadm/kubelet.yaml.tmpl", c.Kubernetes.KubeletConfiguration),
+		"kubeProxyConfiguration": layered("kubeadm/kube-proxy.yaml.tmpl", c.Kubernetes.KubeProxyConfiguration),
+	} {
+		text, err := render(data, doc)
+		if err != nil {
+			return nil, err
+		}
+		var decoded map[string]any
+		if err := yaml.Unmarshal(text, &decoded); err != nil {
+			return nil, fmt.Errorf("%s: %w", doc.template, err)
+		}
+		settings[section] = decoded
+	}
+	overrides, err := merge(nil, []map[string]any{c.Kubernetes.InitConfiguration})
+	if err != nil {
+		return nil, err
+	}
+	var decoded map[string]any
+	if err := yaml.Unmarshal(overrides, &decoded); err != nil {
+		return nil, fmt.Errorf("initConfiguration: %w", err)
+	}
+	settings["initConfiguration"] = decoded
+	return settings, nil
 }
 
 // Join returns what `kubeadm join --config` reads. The token is a secret.
@@ -83,7 +118,7 @@ type data struct {
 
 func values(c *config.Cluster, node Node) data {
 	d := data{
-		ClusterName: c.Metadata.Name, Version: c.Kubernetes.Version, Endpoint: c.ControlPlane.Endpoint,
+		ClusterName: c.Metadata.Name, Version: node.Version, Endpoint: c.ControlPlane.Endpoint,
 		PodSubnet: c.Network.PodSubnet, ServiceSubnet: c.Network.ServiceSubnet, DNSDomain: c.Network.DNSDomain,
 		NodeName: node.Spec.Name, NodeIP: node.IP.String(), CRISocket: CRISocket,
 		CgroupDriver: c.Containerd.CgroupDriver, ServerTLSBootstrap: c.ServerTLSBootstrap(),

@@ -64,7 +64,7 @@ func node(t *testing.T, c *config.Cluster, name, ip string) Node {
 	if !ok {
 		t.Fatalf("no host %s", name)
 	}
-	return Node{Spec: spec, IP: netip.MustParseAddr(ip)}
+	return Node{Spec: spec, IP: netip.MustParseAddr(ip), Version: c.Kubernetes.NewVersion()}
 }
 
 const overrides = `

@@ -19,6 +19,9 @@ type Kubernetes struct {
 	// Finalized: kubelet.conf uses the certificate that kubelet rotates. On the host
 	// of `kubeadm init`, only the addons are left to install then.
 	Finalized bool
+	// CgroupDriver is that of kubelet's configuration: "systemd" or "cgroupfs"; empty
+	// before the host joined.
+	CgroupDriver string
 	// StaticPods are the images of the control plane's pods, by component:
 	// "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler".
 	StaticPods map[string]string
@@ -90,6 +93,8 @@ func (k *Kubernetes) set(key string, words []string) bool {
 		k.Kubelet, _ = base64.StdEncoding.DecodeString(words[0])
 	case key == "kubeletFinalized":
 		k.Finalized = true
+	case key == "kubeletCgroupDriver" && len(words) == 1:
+		k.CgroupDriver = words[0]
 	case key == "staticPod" && len(words) == 2:
 		if k.StaticPods == nil {
 			k.StaticPods = map[string]string{}

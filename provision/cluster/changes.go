@@ -1,0 +1,105 @@
+package cluster
+
+// Outcome is what apply and plan do with a changed field of the inventory if the
+// cluster exists.
+type Outcome string
+
+const (
+	// Applied: the next apply brings the cluster to the new value. A plan shows it.
+	Applied Outcome = "applied"
+	// Refused: preflight reports an error, and nothing changes.
+	Refused Outcome = "refused"
+	// Deferred: plan and apply report the difference and leave the old value. The
+	// exit code of `slipway plan --detailed-exitcode` is 12.
+	Deferred Outcome = "not applied yet"
+)
+
+// FieldChange is the outcome of a change of one field.
+type FieldChange struct {
+	// Field is its path, as config.Paths returns it.
+	Field   string
+	Outcome Outcome
+	// Effect says what happens, or what to do instead.
+	Effect string
+}
+
+// FieldChanges lists the outcome for each field of the inventory, in the order of
+// its types.
+func FieldChanges() []FieldChange {
+	const (
+		fixed    = "Set it back, or reinstall the cluster: `slipway reset`, then `slipway apply`."
+		later    = "Set it back, or reinstall the cluster. New hosts get the setting of the cluster."
+		ssh      = "The next connection uses it."
+		slipway  = "The next run uses it."
+		registry = "containerd reads it for the next pull, without a restart."
+		addon    = "The objects of the addon change."
+	)
+	return []FieldChange{
+		{"apiVersion", Refused, "The inventory is invalid with another value."},
+		{"kind", Refused, "The inventory is invalid with another value."},
+		{"metadata.name", Refused, "Certificates and kubeconfigs contain the name. " + fixed},
+		{"kubernetes.version", Deferred, "The cluster keeps its version, and new hosts get it. Without the field, the cluster keeps its version too."},
+		{"kubernetes.clusterConfiguration", Deferred, later},
+		{"kubernetes.initConfiguration", Deferred, "`kubeadm init` has read it. Set it back, or reinstall the cluster."},
+		{"kubernetes.joinConfiguration", Applied, "Hosts that join later use it. `kubeadm join` has read it on the others."},
+		{"kubernetes.kubeletConfiguration", Deferred, later + " `serverTLSBootstrap` is applied: kubelet restarts."},
+		{"kubernetes.kubeProxyConfiguration", Deferred, later},
+		{"network.podSubnet", Refused, "Pods and nodes have addresses of the range. " + fixed},
+		{"network.serviceSubnet", Refused, "Services and certificates have addresses of the range. " + fixed},
+		{"network.dnsDomain", Refused, "Pods and certificates contain the domain. " + fixed},
+		{"network.cni.name", Refused, "Pods have addresses of the pod network, and the kernels its rules. " + fixed},
+		{"network.cni.backend", Refused, "Pods on nodes with different backends do not reach each other. " + fixed},
+		{"network.cni.mtu", Applied, "The pod network restarts on each node. Running pods keep their MTU until they are started again."},
+		{"controlPlane.endpoint", Refused, "Certificates and kubeconfigs contain the endpoint. " + fixed},
+		{"controlPlane.certSANs", Deferred, "The certificate of the API server keeps its names. Set it back, or reinstall the cluster."},
+		{"containerd.cgroupDriver", Refused, "Running pods keep their cgroups, and kubelet needs the same driver. " + fixed},
+		{"containerd.config", Applied, "containerd restarts. Pods keep running."},
+		{"containerd.mirrors[].registry", Applied, registry},
+		{"containerd.mirrors[].endpoints", Applied, registry},
+		{"containerd.mirrors[].skipVerify", Applied, registry},
+		{"ssh.user", Applied, ssh},
+		{"ssh.port", Applied, ssh},
+		{"ssh.identityFile", Applied, ssh},
+		{"ssh.knownHostsFile", Applied, ssh},
+		{"ssh.bastion", Applied, ssh},
+		{"hosts[].name", Refused, "A node cannot be renamed. Remove it with the old name (`slipway reset --hosts NAME`), and apply with the new one. A new host joins. A host that is deleted from the list is reported, and its Node stays."},
+		{"hosts[].address", Applied, "The next connection uses it. A change that would also change the address of the node is refused: set `nodeIP` to the old one."},
+		{"hosts[].roles", Refused, "A node does not become a control plane, or cease to be one. On a control plane, the role `worker` is applied: its taint changes."},
+		{"hosts[].nodeIP", Refused, "Certificates, etcd and the pod network contain the address. Remove the node (`slipway reset --hosts NAME`), and apply."},
+		{"hosts[].ssh.user", Applied, ssh},
+		{"hosts[].ssh.port", Applied, ssh},
+		{"hosts[].ssh.identityFile", Applied, ssh},
+		{"hosts[].ssh.knownHostsFile", Applied, ssh},
+		{"hosts[].ssh.bastion", Applied, ssh},
+		{"hosts[].labels", Applied, "The labels of the Node change. Labels that somebody else set stay."},
+		{"hosts[].taints[].key", Applied, "The taints of the Node change."},
+		{"hosts[].taints[].value", Applied, "The taints of the Node change."},
+		{"hosts[].taints[].effect", Applied, "The taints of the Node change."},
+		{"addons[].name", Applied, "A new addon is installed, and one that is deleted from the list is removed, unless something uses it."},
+		{"addons[].default", Applied, "The default class changes. Existing volumes and Ingresses keep their class."},
+		{"addons[].controlPlanes", Applied, addon},
+		{"addons[].addresses", Applied, "MetalLB assigns addresses of the new pool. A Service whose address is no longer in the pool gets another one."},
+		{"addons[].replicas", Applied, "New volumes use it. Existing volumes keep their replicas."},
+		{"addons[].path", Applied, "New volumes use it. Existing volumes stay where they are."},
+		{"addons[].namespace", Applied, "The objects are created in the new namespace and deleted in the old one."},
+		{"addons[].manifests[].path", Applied, addon},
+		{"addons[].manifests[].url", Applied, addon},
+		{"addons[].manifests[].sha256", Applied, addon},
+		{"addons[].chart.path", Applied, addon},
+		{"addons[].chart.url", Applied, addon},
+		{"addons[].chart.sha256", Applied, addon},
+		{"addons[].chart.oci", Applied, addon},
+		{"addons[].chart.version", Applied, addon},
+		{"addons[].chart.values", Applied, addon},
+		{"addons[].patches[].kind", Applied, addon},
+		{"addons[].patches[].name", Applied, addon},
+		{"addons[].patches[].namespace", Applied, addon},
+		{"addons[].patches[].patch", Applied, addon},
+		{"artifacts.bundle", Applied, "The next run uses it. A bundle of another Kubernetes version than the cluster's is refused."},
+		{"artifacts.rewrites", Applied, slipway},
+		{"preflight.ignore[].check", Applied, slipway},
+		{"preflight.ignore[].reason", Applied, slipway},
+		{"preflight.expect[].name", Applied, slipway},
+		{"preflight.expect[].addresses", Applied, slipway},
+	}
+}
