@@ -49,6 +49,10 @@ format: ## Format all Go files with gofumpt
 e2e: build ## Test on real clusters in machine containers, with faults (root, Debian; see CONTRIBUTING.md)
 	e2e/run
 
+.PHONY: e2e-changes
+e2e-changes: build ## Apply an edit of each field of the inventory to a real cluster (root, Debian)
+	SLIPWAY_E2E_CHANGES=all e2e/run -run '^TestCluster$$/^(machines_come_up|plan_lists|apply_creates|addons_are|each_field|lab_down)'
+
 .PHONY: e2e-vagrant
 e2e-vagrant: build ## Test on virtual machines: Vagrant, libvirt, QEMU (root, Debian; see CONTRIBUTING.md)
 	e2e/vagrant/run

@@ -35,6 +35,7 @@ func steps() []step {
 		{"addons are installed", (*scenario).addons, false},
 		{"validate passes for the data path", (*scenario).validatesDataPath, false},
 		{"a second apply with addons changes nothing", (*scenario).applyAgain, false},
+		{"each field has the outcome that is documented", (*scenario).changes, false},
 		{"probes detect faults, and apply repairs them", (*scenario).probesDetectFaults, false},
 		{"a removed addon is deleted, and nothing else", (*scenario).removedAddon, false},
 		{"charts, manifests and the console", (*scenario).customAddon, false},

@@ -30,8 +30,6 @@ func (s *scenario) edits(ctx context.Context, t *testing.T) {
 		{"a renamed worker", `name: "w2"`, `name: "w9"`, "its kubelet is node w2 of a cluster"},
 		{"a renamed control plane", `name: "cp1"`, `name: "cp9"`, "its kubelet is node cp1 of a cluster"},
 		{"another pod subnet", "\nssh:\n", "\nnetwork: {podSubnet: 10.200.0.0/16}\nssh:\n", "network.podSubnet is 10.244.0.0/16 in the cluster"},
-		{"another DNS domain", "\nssh:\n", "\nnetwork: {dnsDomain: c.example}\nssh:\n", "network.dnsDomain is cluster.local in the cluster"},
-		{"another version", "kubernetes:\n", "kubernetes:\n  version: v1.35.8\n", "the cluster runs " + s.version(t)},
 	}
 	for _, edit := range refused {
 		inventory := s.edit(t, edit.from, edit.to)
