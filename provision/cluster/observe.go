@@ -19,21 +19,21 @@ import (
 
 // Read reads what the API server knows of the cluster into s.
 func (s *State) Read(ctx context.Context, client *kube.Client) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.readNodes(ctx, client) })
+	group, reading := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.readNodes(reading, client) })
 	// Each of them writes fields of its own.
 	var kubelet, proxy map[string]any
-	group.Go(func() error { return s.readConfiguration(ctx, client) })
+	group.Go(func() error { return s.readConfiguration(reading, client) })
 	group.Go(func() (err error) {
-		kubelet, err = document(ctx, client, "kubelet-config", "kubelet")
+		kubelet, err = document(reading, client, "kubelet-config", "kubelet")
 		return err
 	})
 	group.Go(func() (err error) {
-		proxy, err = document(ctx, client, "kube-proxy", "config.conf")
+		proxy, err = document(reading, client, "kube-proxy", "config.conf")
 		return err
 	})
 	group.Go(func() (err error) {
-		s.Record, err = ReadRecord(ctx, client)
+		s.Record, err = ReadRecord(reading, client)
 		return err
 	})
 	if err := group.Wait(); err != nil {

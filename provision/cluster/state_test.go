@@ -154,3 +154,15 @@ hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]
 		t.Errorf("a new endpoint: %s", diff)
 	}
 }
+
+// A cluster of an earlier release has no record. Its ApplySets show the pod network.
+func TestThePodNetworkOfAClusterWithoutARecordIsFound(t *testing.T) {
+	t.Parallel()
+	server := kubetest.New(t)
+	server.Put(kubeadmConfig)
+	server.Put("{apiVersion: v1, kind: ConfigMap, metadata: {name: slipway-calico, namespace: kube-system, labels: {applyset.kubernetes.io/id: applyset-x-v1}}}")
+	got := State{}
+	if err := got.Read(t.Context(), client(t, server)); err != nil || got.Fixed.PodNetwork != "calico" {
+		t.Errorf("got %+v, %v", got.Fixed, err)
+	}
+}
