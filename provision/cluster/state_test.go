@@ -160,7 +160,7 @@ func TestThePodNetworkOfAClusterWithoutARecordIsFound(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	server.Put(kubeadmConfig)
-	server.Put("{apiVersion: v1, kind: ConfigMap, metadata: {name: slipway-calico, namespace: kube-system, labels: {applyset.kubernetes.io/id: applyset-x-v1}}}")
+	server.Put("{apiVersion: v1, kind: ConfigMap, metadata: {name: slipway-calico, namespace: kube-system, labels: {applyset.kubernetes.io/id: applyset-x-v1}, annotations: {applyset.kubernetes.io/tooling: slipway/v1}}}")
 	got := State{}
 	if err := got.Read(t.Context(), client(t, server)); err != nil || got.Fixed.PodNetwork != "calico" {
 		t.Errorf("got %+v, %v", got.Fixed, err)
