@@ -190,7 +190,7 @@ func (s *scenario) fieldEdits(t *testing.T, dir string) map[string]fieldEdit {
 		"ssh.bastion":                {edit: set("none", "ssh", "bastion")},
 		"hosts[].name":               {edit: ofHost("w2", "w9", "name"), says: "its kubelet is node w2 of a cluster"},
 		"hosts[].address":            {edit: func(i map[string]any) { e := item(i, "hosts", "w2"); e["nodeIP"] = w2 }},
-		"hosts[].roles":              {edit: ofHost("w2", []any{"control-plane"}, "roles"), says: "control-plane"},
+		"hosts[].roles":              {edit: ofHost("w2", []any{"control-plane"}, "roles"), says: "controlPlane.endpoint"},
 		"hosts[].nodeIP":             {edit: ofHost("w2", pool+".250", "nodeIP"), says: pool + ".250"},
 		"hosts[].ssh.user":           {edit: ofHost("w2", "root", "ssh", "user")},
 		"hosts[].ssh.port":           {edit: ofHost("w2", 22, "ssh", "port")},
