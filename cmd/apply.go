@@ -60,8 +60,8 @@ func newPlan(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what apply would change",
-		Long: `Run all checks, and print what apply would change on each host and in the cluster.
-Nothing changes.
+		Long: `Run all checks, and print what apply would change on each host and in the cluster, with
+a diff of each file and object. Secrets in diffs are replaced. Nothing changes.
 
 With --detailed-exitcode the exit code is 0 if there is nothing to change, and 12 if there
 is.`,
