@@ -60,8 +60,8 @@ func newPlan(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what apply would change",
-		Long: `Run all checks, and print what apply would change on each host and in the cluster.
-Nothing changes.
+		Long: `Run all checks, and print what apply would change on each host and in the cluster, with
+a diff of each file and object. Secrets in diffs are replaced. Nothing changes.
 
 With --detailed-exitcode the exit code is 12 if there are changes, or differences from the
 inventory that apply cannot change on a running cluster, and otherwise 0.`,

@@ -52,6 +52,7 @@ func Init() workflow.Phase {
 		// Whether init may run depends on all hosts.
 		NeedsAll: []string{"facts"},
 		Done:     initialised,
+		Creates:  []string{"/etc/kubernetes/", "/var/lib/kubelet/", "/var/lib/etcd/"},
 		Do:       initialise,
 	}
 }

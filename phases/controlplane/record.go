@@ -4,7 +4,10 @@ import (
 	"context"
 	"maps"
 
+	"sigs.k8s.io/yaml"
+
 	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/diff"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -57,6 +60,20 @@ func writeRecord(ctx context.Context, s *workflow.Step) error {
 	if err := cluster.WriteRecord(ctx, client, after); err != nil {
 		return err
 	}
-	s.Changed("update slipway's record in configmap kube-system/slipway")
-	return nil
+	change, err := diffRecords(before, after)
+	s.Record("update slipway's record in configmap kube-system/slipway", change)
+	return err
+}
+
+// diffRecords returns what changes in the record; before is nil if there is none.
+func diffRecords(before *cluster.Record, after cluster.Record) (string, error) {
+	var old []byte
+	if before != nil {
+		var err error
+		if old, err = yaml.Marshal(before); err != nil {
+			return "", err
+		}
+	}
+	current, err := yaml.Marshal(after)
+	return diff.Text(old, current), err
 }

@@ -2,6 +2,7 @@ package hostprep
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"slipway.io/slipway/provision/config"
@@ -67,10 +68,12 @@ func storageOf(c *config.Cluster) []config.Addon {
 // volumeFolder creates the directory of the volumes. Reset deletes it only if it is
 // empty, and reports it otherwise.
 func volumeFolder(ctx context.Context, s *workflow.Step, path string) error {
-	if _, err := s.Query(ctx, host.Cmd{Argv: []string{"test", "-d", path}, Sudo: true}); err == nil || !host.Exited(err) {
+	_, err := s.Query(ctx, host.Cmd{Argv: []string{"test", "-d", path}, Sudo: true})
+	var exit *host.ExitError
+	if !errors.As(err, &exit) || exit.Code != 1 { // test fails with 2
 		return err
 	}
-	_, err := s.Run(ctx, host.Cmd{
+	_, err = s.Run(ctx, host.Cmd{
 		Argv: []string{"mkdir", "-p", path},
 		Undo: []string{"rmdir", path},
 		Sudo: true,

@@ -52,7 +52,9 @@ func Join() workflow.Phase {
 		On:    workflow.Workers,
 		Needs: []string{"swap-off", "kernel", "hosts-file", "images", "kubelet", "kubeadm-init"},
 		Done:  joined,
-		Do:    join,
+		// kubeadm also starts kubelet.
+		Creates: []string{"/etc/kubernetes/", "/var/lib/kubelet/"},
+		Do:      join,
 	}
 }
 
@@ -65,13 +67,14 @@ func joined(ctx context.Context, s *workflow.Step) (bool, error) {
 	if node := s.Facts().Kubernetes.NodeName(); node != "" && node != s.Target.Config.Name {
 		return false, fmt.Errorf("the kubelet of this host is node %s: a join would take over its identity", node)
 	}
-	running := host.Cmd{Argv: []string{"systemctl", "is-active", "--quiet", service}}
-	// In a plan, phase kubelet starts a kubelet that is stopped.
-	if _, err := s.Query(ctx, running); err != nil && !errors.Is(err, host.ErrPlanned) {
-		var exit *host.ExitError
-		if errors.As(err, &exit) {
-			return false, nil
-		}
+	running := host.Cmd{Argv: []string{"systemctl", "is-active", "--quiet", service}, Requires: []string{service}}
+	_, err := s.Query(ctx, running)
+	var exit *host.ExitError
+	switch {
+	case err == nil, errors.Is(err, host.ErrPlanned): // in a plan, phase kubelet starts it
+	case errors.As(err, &exit) && (exit.Code == 3 || exit.Code == 4): // it is not active, or has no unit
+		return false, nil
+	default:
 		return false, err
 	}
 	client, err := s.Kube(ctx)

@@ -4,6 +4,7 @@ package nodes
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"slices"
 	"strings"
@@ -109,7 +110,8 @@ func wantedPlugin(network, file string) bool {
 // enabled reports whether systemd starts kubelet at boot.
 func enabled(ctx context.Context, s *workflow.Step) (bool, error) {
 	_, err := s.Query(ctx, host.Cmd{Argv: []string{"systemctl", "is-enabled", "--quiet", service}})
-	if host.Exited(err) {
+	var exit *host.ExitError
+	if errors.As(err, &exit) && exit.Stderr == "" { // with --quiet, systemctl prints errors only
 		return false, nil
 	}
 	return err == nil, err

@@ -1,6 +1,7 @@
 package nodes
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -89,6 +90,21 @@ func TestALostConnectionIsNotAKubeletThatIsDisabled(t *testing.T) {
 	fixture.MustApply(Kubelet())
 	fake.ExpectQuery("systemctl", "is-enabled", "--quiet", "kubelet.service").AsUser().Error(host.ErrUnreachable)
 	if err := fixture.Plan(Kubelet()); !errors.Is(err, host.ErrUnreachable) || len(fixture.Changes()) > 0 {
+		t.Errorf("got %v, changes %q", err, fixture.Changes())
+	}
+}
+
+// systemctl prints an error and exits with the same code as for a disabled service.
+func TestAFailureOfSystemctlIsNotAKubeletThatIsDisabled(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n")
+	fixture.Bundle = workflowtest.NewBundle(t)
+	fake := fixture.Host("cp-1")
+	fake.ExpectRunScript("enable.sh", "kubelet.service")
+	fixture.MustApply(Kubelet())
+	fake.Remove("/usr/local/bin/kubelet")
+	fake.ExpectQuery("systemctl", "is-enabled", "--quiet", "kubelet.service").AsUser().Fails(1, "Failed to connect to bus: No such file or directory")
+	if err := fixture.Plan(Kubelet()); !host.Exited(err) || errors.Is(err, host.ErrPlanned) {
 		t.Errorf("got %v, changes %q", err, fixture.Changes())
 	}
 }
@@ -351,6 +367,23 @@ func TestAPlanStartsAStoppedKubeletAndDoesNotJoinAgain(t *testing.T) {
 	fixture.MustPlan(Join())
 	if got := fixture.Changes(); len(got) > 0 {
 		t.Errorf("the plan of the join has %q", got)
+	}
+}
+
+// A plan that changes something else on the host does not hide the failure.
+func TestAFailureOfSystemctlIsNotAKubeletThatIsStopped(t *testing.T) {
+	t.Parallel()
+	fixture, fake, server := joining(t)
+	server.Put(workerNode)
+	fixture.Facts("w-1").Existing = []facts.Path{facts.KubeletConf}
+	change := workflow.Phase{Name: "change", On: workflow.Workers, Do: func(ctx context.Context, s *workflow.Step) error {
+		_, err := s.Run(ctx, host.Cmd{Argv: []string{"change"}})
+		return err
+	}}
+	fixture.MustPlan(change)
+	fake.ExpectQuery("systemctl", "is-active", "--quiet", "kubelet.service").AsUser().Fails(1, "Failed to connect to bus")
+	if err := fixture.Plan(Join()); !host.Exited(err) || len(fixture.Changes()) > 0 {
+		t.Errorf("got %v, changes %q", err, fixture.Changes())
 	}
 }
 

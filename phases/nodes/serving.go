@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/diff"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/retry"
 	"slipway.io/slipway/provision/workflow"
@@ -61,7 +62,41 @@ func serving(ctx context.Context, s *workflow.Step) error {
 	if err := setBootstrap(ctx, s, true); err != nil {
 		return err
 	}
+	if s.Planning() {
+		return planApproval(ctx, s, identity)
+	}
 	return s.WaitFor(ctx, signed(s, identity), servingTimeout)
+}
+
+// planApproval records the requests that apply would approve, without waiting for
+// the kubelet to send one.
+func planApproval(ctx context.Context, s *workflow.Step, identity kube.ServingIdentity) error {
+	client, err := s.Kube(ctx)
+	if err != nil {
+		return err
+	}
+	const pending = "approve the serving certificate request of kubelet on %s"
+	if s.Planned(kubeletConfig) { // it joins, or requests its first certificate
+		s.Changed(pending, s.Target.Config.Name)
+		return nil
+	}
+	approved, err := approve(ctx, s, client, identity)
+	if err != nil || approved > 0 {
+		return err
+	}
+	err = verify(ctx, s, client.CA(), identity.Address)
+	switch {
+	case err == nil:
+		return nil
+	case kube.ServesUnsigned(err):
+		s.Changed(pending, s.Target.Config.Name)
+		return nil
+	case s.Planned(service):
+		return fmt.Errorf("%w: %w", err, host.ErrPlanned)
+	default:
+		return workflow.WithHint(fmt.Errorf("verify the serving certificate of kubelet: %w", err),
+			fmt.Sprintf("see `journalctl -u kubelet` on %s", s.Target.Config.Name))
+	}
 }
 
 // setBootstrap sets serverTLSBootstrap in kubelet's configuration, and in the one
@@ -98,7 +133,8 @@ func setForAll(ctx context.Context, s *workflow.Step, wanted bool) error {
 	if err != nil {
 		return err
 	}
-	edited, changed, err := withBootstrap([]byte(current.Data["kubelet"]), wanted)
+	content := []byte(current.Data["kubelet"])
+	edited, changed, err := withBootstrap(content, wanted)
 	if err != nil || !changed {
 		return err
 	}
@@ -106,7 +142,7 @@ func setForAll(ctx context.Context, s *workflow.Step, wanted bool) error {
 	if _, err := maps.Update(ctx, current, metav1.UpdateOptions{FieldManager: kube.FieldManager}); err != nil {
 		return err
 	}
-	s.Changed("set serverTLSBootstrap to %t in configmap kube-system/kubelet-config", wanted)
+	s.Record(fmt.Sprintf("set serverTLSBootstrap to %t in configmap kube-system/kubelet-config", wanted), diff.Text(content, edited))
 	return nil
 }
 
@@ -138,15 +174,7 @@ func identityOf(s *workflow.Step) (kube.ServingIdentity, error) {
 // address. The check approves what the kubelet requests.
 func signed(s *workflow.Step, identity kube.ServingIdentity) kube.Condition {
 	return kube.Condition{Name: "kubelet serves with the cluster's certificate", Check: func(ctx context.Context, c *kube.Client) (bool, string, error) {
-		approved, err := c.ApproveServing(ctx, identity)
-		for _, name := range approved {
-			s.Changed("approve certificate signing request %s", name)
-		}
-		var refused *kube.RefusedRequestError
-		if errors.As(err, &refused) {
-			return false, "", retry.Stop(workflow.WithHint(err, "see `kubectl describe csr "+refused.Request+"`: a request with other names may come from a compromised host"))
-		}
-		if err != nil {
+		if _, err := approve(ctx, s, c, identity); err != nil {
 			return false, "", err
 		}
 		if err := verify(ctx, s, c.CA(), identity.Address); err != nil {
@@ -154,6 +182,20 @@ func signed(s *workflow.Step, identity kube.ServingIdentity) kube.Condition {
 		}
 		return true, "verified", nil
 	}}
+}
+
+// approve approves what the kubelet requests, and returns how many requests that
+// were. A plan only tries it.
+func approve(ctx context.Context, s *workflow.Step, c *kube.Client, identity kube.ServingIdentity) (count int, err error) {
+	approved, err := c.ApproveServing(ctx, identity)
+	for _, name := range approved {
+		s.Changed("approve certificate signing request %s", name)
+	}
+	var refused *kube.RefusedRequestError
+	if errors.As(err, &refused) {
+		err = retry.Stop(workflow.WithHint(err, "see `kubectl describe csr "+refused.Request+"`: a request with other names may come from a compromised host"))
+	}
+	return len(approved), err
 }
 
 // verify does a TLS handshake with the kubelet, through the host's connection.

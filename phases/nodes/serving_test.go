@@ -1,23 +1,33 @@
 package nodes
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
+	"math/big"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubetest"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
@@ -43,11 +53,10 @@ func TestServingFollowsTheInventory(t *testing.T) {
 		changes        int
 		want           string
 	}{
-		"it is enabled":            {"addons: [{name: metrics-server}]\n", "maxPods: 50\n", 3, "serverTLSBootstrap: true"},
-		"it is enabled already":    {"addons: [{name: metrics-server}]\n", "serverTLSBootstrap: true\n", 1, "serverTLSBootstrap: true"},
+		"it is enabled":            {"addons: [{name: metrics-server}]\n", "maxPods: 50\n", 4, "serverTLSBootstrap: true"},
 		"nothing needs it":         {"", "maxPods: 50\n", 0, "maxPods: 50"},
 		"it is disabled":           {"", "maxPods: 50\nserverTLSBootstrap: true\n", 2, "serverTLSBootstrap: false"},
-		"the inventory enables it": {"kubernetes: {kubeletConfiguration: {serverTLSBootstrap: true}}\n", "maxPods: 50\n", 3, "serverTLSBootstrap: true"},
+		"the inventory enables it": {"kubernetes: {kubeletConfiguration: {serverTLSBootstrap: true}}\n", "maxPods: 50\n", 4, "serverTLSBootstrap: true"},
 		"the inventory forbids it": {"addons: [{name: metrics-server}]\nkubernetes: {kubeletConfiguration: {serverTLSBootstrap: false}}\n", "maxPods: 50\n", 0, "maxPods: 50"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -60,7 +69,6 @@ func TestServingFollowsTheInventory(t *testing.T) {
 			if test.changes > 1 {
 				fixture.Host("cp-1").ExpectService("kubelet.service", kubeletFiles...)
 			}
-			// A plan, since no kubelet answers here.
 			fixture.MustPlan(Serving())
 			if got := fixture.Changes(); len(got) != test.changes {
 				t.Errorf("the plan has %q, want %d changes", got, test.changes)
@@ -68,6 +76,161 @@ func TestServingFollowsTheInventory(t *testing.T) {
 			edited, _, err := withBootstrap([]byte(test.has), fixture.Cluster.ServerTLSBootstrap())
 			if err != nil || !strings.Contains(string(edited), test.want) {
 				t.Errorf("got %s, %v; want %s", edited, err, test.want)
+			}
+		})
+	}
+}
+
+// kubeletOf makes the hosts dial a kubelet on its port, and the API server on others.
+// An empty certificate is that of a kubelet that waits for one: it sends an alert.
+func kubeletOf(t *testing.T, server *kubetest.Server, config *tls.Config) {
+	t.Helper()
+	kubelet, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { kubelet.Close() })
+	go func() {
+		for {
+			conn, err := kubelet.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				_ = tls.Server(conn, config).HandshakeContext(t.Context())
+			}()
+		}
+	}()
+	server.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		var dialer net.Dialer
+		if !strings.HasSuffix(addr, ":"+kubeletPort) {
+			return dialer.DialContext(ctx, network, addr)
+		}
+		if config == nil {
+			return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+		}
+		return dialer.DialContext(ctx, "tcp", kubelet.Addr().String())
+	}
+}
+
+// certificateOf returns a certificate for an address, signed by the authority, or by
+// itself, and the certificate of the authority.
+func certificateOf(t *testing.T, address string, cluster bool) (served *tls.Config, ca []byte) {
+	t.Helper()
+	template := func(serial int64) *x509.Certificate {
+		return &x509.Certificate{
+			SerialNumber: big.NewInt(serial), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+			IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+			Subject: pkix.Name{CommonName: fmt.Sprintf("serial-%d", serial)}, IPAddresses: []net.IP{net.ParseIP(address)},
+		}
+	}
+	sign := func(certificate, parent *x509.Certificate, key, parentKey *ecdsa.PrivateKey) []byte {
+		der, err := x509.CreateCertificate(rand.Reader, certificate, parent, &key.PublicKey, parentKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+	caKey, key := newKey(t), newKey(t)
+	authority := template(1)
+	ca = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: sign(authority, authority, caKey, caKey)})
+	own := template(2)
+	der := sign(own, own, key, key)
+	if cluster {
+		der = sign(own, authority, key, caKey)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, ca
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// Apply approves what a kubelet requests. A plan looks once at what it serves with and
+// at its requests.
+func TestAPlanListsTheApprovalOfAServingCertificate(t *testing.T) {
+	t.Parallel()
+	const approval = "approve the serving certificate request of kubelet on cp-1"
+	signed, ca := certificateOf(t, "192.0.2.11", true)
+	selfSigned, _ := certificateOf(t, "192.0.2.11", false)
+	elsewhere, _ := certificateOf(t, "192.0.2.99", true)
+	for name, test := range map[string]struct {
+		kubelet *tls.Config
+		pending []string // hostname and address of a pending request
+		joins   bool
+		started bool
+		want    []string
+		err     string
+	}{
+		"a certificate of the cluster":              {kubelet: signed},
+		"a certificate of the kubelet itself":       {kubelet: selfSigned, want: []string{approval}},
+		"a certificate of another cluster":          {kubelet: elsewhere, want: []string{approval}},
+		"no certificate yet":                        {kubelet: &tls.Config{}, want: []string{approval}},
+		"no certificate, and a request":             {kubelet: &tls.Config{}, pending: []string{"cp-1", "192.0.2.11"}, want: []string{"approve certificate signing request csr-1"}},
+		"a certificate of the cluster, and renewal": {kubelet: signed, pending: []string{"cp-1", "192.0.2.11"}, want: []string{"approve certificate signing request csr-1"}},
+		"a request that apply refuses":              {kubelet: signed, pending: []string{"evil", "192.0.2.11"}, err: "it asks for the name evil"},
+		"a kubelet that does not answer":            {err: "connection refused"},
+		"a kubelet that the plan starts":            {started: true, want: []string{Serving().Title}},
+		"a host that joins":                         {joins: true, want: []string{approval}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fixture, server := workflowtest.New(t, withMetrics), kubetest.New(t)
+			server.Put(strings.Replace(kubeletConfigMap, "maxPods: 50", "serverTLSBootstrap: true", 1))
+			server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+				if !strings.Contains(r.URL.Path, "/certificatesigningrequests") {
+					return false
+				}
+				w.Header().Set("Content-Type", "application/json")
+				if r.Method != http.MethodGet {
+					if r.URL.Query().Get("dryRun") != "All" {
+						t.Errorf("the plan sends %s %s", r.Method, r.URL)
+					}
+				}
+				list := &certificatesv1.CertificateSigningRequestList{TypeMeta: metav1.TypeMeta{APIVersion: "certificates.k8s.io/v1", Kind: "CertificateSigningRequestList"}}
+				if test.pending != nil {
+					list = signingRequest(t, "cp-1", test.pending[0], test.pending[1])
+				}
+				var answer any = list
+				if r.Method != http.MethodGet {
+					list.Items[0].TypeMeta = metav1.TypeMeta{APIVersion: "certificates.k8s.io/v1", Kind: "CertificateSigningRequest"}
+					answer = list.Items[0]
+				}
+				_ = json.NewEncoder(w).Encode(answer)
+				return true
+			}
+			kubeletOf(t, server, test.kubelet)
+			fixture.Serve(server)
+			// kube trusts the authority of its server and of the kubelet.
+			conf := string(server.Kubeconfig(""))
+			fixture.Host("cp-1").Put(kube.AdminConf, strings.Replace(conf,
+				base64.StdEncoding.EncodeToString(server.CA()), base64.StdEncoding.EncodeToString(append(server.CA(), ca...)), 1))
+			fixture.Host("cp-1").Put(kubeletConfig, "serverTLSBootstrap: true\n")
+			fixture.Facts("cp-1").Existing = []facts.Path{kubeletConfig}
+			before := workflow.Phase{Name: "before", Do: func(ctx context.Context, s *workflow.Step) error {
+				cmd := host.Cmd{Argv: []string{"before"}}
+				if test.started {
+					cmd.Starts = []string{service}
+				}
+				_, err := s.Run(ctx, cmd)
+				return err
+			}}
+			if test.joins {
+				before.Creates = Join().Creates
+			}
+			fixture.MustPlan(before)
+			err := fixture.Plan(Serving())
+			if test.err == "" && err != nil || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
+				t.Errorf("got %v, want %q", err, test.err)
+			}
+			if diff := cmp.Diff(test.want, fixture.Changes()); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}
@@ -124,14 +287,10 @@ func TestAServingRequestForWhatOnlyTheHostSaysIsNotApproved(t *testing.T) {
 // signingRequest is the request of a kubelet for a serving certificate, in a list.
 func signingRequest(t *testing.T, node, name, address string) *certificatesv1.CertificateSigningRequestList {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
 		Subject:  pkix.Name{CommonName: "system:node:" + node, Organization: []string{"system:nodes"}},
 		DNSNames: []string{name}, IPAddresses: []net.IP{net.ParseIP(address)},
-	}, key)
+	}, newKey(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,15 +90,15 @@ func installContainerd(ctx context.Context, s *workflow.Step) error {
 	if err := containerd.Ensure(ctx, s, append(written, uploaded...)...); err != nil {
 		return err
 	}
+	if s.Planned(configFile) || s.Planned(install.BinDir+"/containerd") {
+		return nil // the host has another configuration until then
+	}
 	return want.assert(ctx, s)
 }
 
 // assert verifies the configuration that containerd has in effect: it ignores keys
 // of another version without an error.
 func (w settings) assert(ctx context.Context, s *workflow.Step) error {
-	if s.Planning() {
-		return nil
-	}
 	dump := host.Cmd{Argv: []string{install.BinDir + "/containerd", "--config", configFile, "config", "dump"}, Sudo: true}
 	res, err := s.Query(ctx, dump)
 	if err != nil {

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -112,8 +113,11 @@ func firstOf(stream, run error) error {
 // missingImages returns the wanted images that the host lacks, or does not have
 // pinned, with the digest of the bundle.
 func missingImages(ctx context.Context, s *workflow.Step, wanted []bundle.Image) ([]bundle.Image, error) {
-	res, err := s.Query(ctx, host.Cmd{Argv: ctr("images", "list"), Sudo: true})
-	if err != nil && !host.Exited(err) {
+	res, err := s.Query(ctx, host.Cmd{Argv: ctr("images", "list"), Sudo: true, Requires: []string{service}})
+	if errors.Is(err, host.ErrPlanned) {
+		return wanted, nil // the plan installs or starts containerd
+	}
+	if err != nil {
 		return nil, err
 	}
 	have := map[string]string{}

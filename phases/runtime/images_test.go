@@ -45,25 +45,20 @@ func TestMissingImages(t *testing.T) {
 	whole := listed.String()
 	tests := []struct {
 		name, host, listed string
-		fails              bool
 		want               []string
 	}{
-		{"none where all are there", "cp-1", list + whole, false, nil},
-		{"all where ctr is not there yet", "cp-1", "", true, names(all)},
-		{"all where there are none", "cp-1", list, false, names(all)},
-		{"one that is not pinned", "cp-1", list + strings.Replace(whole, line(pause, "io.cri-containerd.image=managed,"+pinned), line(pause, "io.cri-containerd.image=managed"), 1), false, []string{pause.Name}},
-		{"one that is another under this name", "cp-1", list + strings.Replace(whole, line(pause, "io.cri-containerd.image=managed,"+pinned), line(older, pinned), 1), false, []string{pause.Name}},
-		{"of a worker, those of workers", "w-1", list, false, names(wanted(content, "worker"))},
+		{"none where all are there", "cp-1", list + whole, nil},
+		{"all where there are none", "cp-1", list, names(all)},
+		{"one that is not pinned", "cp-1", list + strings.Replace(whole, line(pause, "io.cri-containerd.image=managed,"+pinned), line(pause, "io.cri-containerd.image=managed"), 1), []string{pause.Name}},
+		{"one that is another under this name", "cp-1", list + strings.Replace(whole, line(pause, "io.cri-containerd.image=managed,"+pinned), line(older, pinned), 1), []string{pause.Name}},
+		{"of a worker, those of workers", "w-1", list, names(wanted(content, "worker"))},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			fixture := workflowtest.New(t, "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}, {name: w-1, address: 192.0.2.21}]\n")
 			fixture.Bundle = content
-			answer := listImages(fixture.Host(test.host)).Returns(test.listed)
-			if test.fails {
-				answer.Fails(127, "not found")
-			}
+			listImages(fixture.Host(test.host)).Returns(test.listed)
 			var got []string
 			look := workflow.Phase{Name: "look", Do: func(ctx context.Context, s *workflow.Step) error {
 				if s.Target.Config.Name != test.host {
@@ -188,10 +183,59 @@ func TestADamagedImageStopsTheImport(t *testing.T) {
 func TestAPlanSendsNoImages(t *testing.T) {
 	t.Parallel()
 	fixture, fake := withBundle(t, one)
+	fake.ExpectService(service, readFiles...).Returns("disabled\nstopped inactive\n")
+	fixture.MustPlan(Containerd())
 	listImages(fake).Fails(127, "not found")
 	fixture.MustPlan(Images())
 	got := fixture.Changes()
 	if len(got) != 2 || !strings.HasPrefix(got[0], "run import 4 images: ") || !strings.HasPrefix(got[1], "run pin-images.sh ") {
 		t.Errorf("got %q", got)
+	}
+}
+
+// Images cannot be listed without a containerd that runs. That is no reason to import
+// them unless the plan installs or starts it.
+func TestImagesThatCannotBeListedAreAnError(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, state string
+		missing     string // of containerd's files
+		plan        bool
+		code        int
+		planned     bool
+	}{
+		{"in an apply, without ctr", "", "", false, 127, false},
+		{"in an apply, with a containerd that does not answer", "", "", false, 1, false},
+		{"in a plan that starts containerd", "stopped failed\n", "", true, 1, true},
+		{"in a plan that installs ctr", "", "/usr/local/bin/ctr", true, 127, true},
+		{"in a plan that installs ctr, which fails", "", "/usr/local/bin/ctr", true, 1, false},
+		{"in a plan that installs runc", "", "/usr/local/bin/runc", true, 127, false},
+		{"in a plan that enables containerd", "disabled\n", "", true, 1, false},
+		{"in a plan without changes", "", "", true, 1, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fixture, fake := installed(t, one)
+			run := fixture.Apply
+			if test.plan {
+				run = fixture.Plan
+				if test.missing != "" {
+					fake.Remove(test.missing)
+				}
+				fake.ExpectService(service, readFiles...).Returns(test.state)
+				dumpOf(t, fake)
+				fixture.MustPlan(Containerd())
+			}
+			listImages(fake).Fails(test.code, "ctr: cannot be used")
+			err := run(Images())
+			var exit *host.ExitError
+			if test.planned && err != nil || !test.planned && (!errors.As(err, &exit) || len(fixture.Changes()) > 0) {
+				t.Errorf("got %v, changes %q", err, fixture.Changes())
+			}
+			if test.planned && len(fixture.Changes()) != 2 {
+				t.Errorf("changes %q", fixture.Changes())
+			}
+		})
 	}
 }

@@ -255,6 +255,9 @@ func TestContainerdRestartsOnceWhenAFileThatItReadsChanges(t *testing.T) {
 				want = append(want, "run "+test.start)
 			}
 			fake.ExpectService(service, readFiles...).Returns(test.state).Times(2)
+			if !slices.Contains(test.missing, binary) && !slices.Contains(test.missing, configFile) {
+				dumpOf(t, fake)
+			}
 			fixture.MustPlan(Containerd())
 			if diff := cmp.Diff(want, fixture.Changes()); diff != "" {
 				t.Errorf("plan: %s", diff)
@@ -284,6 +287,17 @@ func TestContainerdThatIgnoresItsFileIsAnError(t *testing.T) {
 	err := fixture.Apply(Containerd())
 	if err == nil || !strings.Contains(err.Error(), "SystemdCgroup is true, not false") || workflow.Hint(err) == "" {
 		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
+	}
+}
+
+// A plan verifies a configuration that it does not change.
+func TestAPlanReportsAConfigurationThatIsNotInEffect(t *testing.T) {
+	t.Parallel()
+	fixture, fake := installed(t, one)
+	fake.ExpectService(service, readFiles...)
+	fake.ExpectQuery("/usr/local/bin/containerd", "--config", configFile, "config", "dump").Returns("version = 3\n")
+	if err := fixture.Plan(Containerd()); err == nil || !strings.Contains(err.Error(), "does not have the configuration") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -22,7 +22,7 @@ var (
 	// ErrOutcomeUnknown: the connection was lost while a command ran. Whether it
 	// ended, and how, is unknown.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
-	// ErrPlanned: the result may depend on a change that the plan only recorded.
+	// ErrPlanned: the result depends on a change that the plan only recorded.
 	ErrPlanned = errors.New("depends on a planned change")
 	// ErrCorrupt: a file differs from what was sent or recorded.
 	ErrCorrupt = errors.New("checksum differs")

@@ -53,6 +53,14 @@ type Dialer interface {
 	DialContext(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
+// Stater is a Host that tells the type, the mode and the owner of a path.
+type Stater interface {
+	// Stat returns the path as a File without content. It does not follow a
+	// symbolic link. UID and GID are -1 if they are unknown. If the path does not
+	// exist, the error wraps fs.ErrNotExist.
+	Stat(ctx context.Context, path string) (File, error)
+}
+
 // Cmd is a command as argv. No shell interprets it: the transport quotes it as
 // it needs.
 type Cmd struct {
@@ -71,6 +79,12 @@ type Cmd struct {
 	// Undo is the command that undoes this one, as root; nil if there is nothing
 	// to undo. The journal keeps it, and reset runs it.
 	Undo []string
+	// Requires lists the services and the absolute paths without which a Query
+	// fails. In a plan, such a failure counts as planned if the plan starts one of
+	// these services or creates one of these paths. The program is among them.
+	Requires []string
+	// Starts lists the services that a Run starts and that do not run before.
+	Starts []string
 	// Output receives standard output and standard error as they are printed,
 	// without a limit; nil discards them.
 	Output io.Writer

@@ -50,6 +50,10 @@ type Event struct {
 	Phase string `json:"phase,omitempty"`
 	// Message is one line: the phase's title, the change, the observation.
 	Message string `json:"message,omitempty"`
+	// Diff is what a planned change changes: lines such as "mode 0644 → 0600", and
+	// the hunks of a unified diff of a file or of an object of the cluster, as YAML.
+	// Secrets are replaced.
+	Diff string `json:"diff,omitempty"`
 	// Changes counts what a phase or the run changed.
 	Changes int `json:"changes,omitempty"`
 	// Seconds is how long the phase or the run took.

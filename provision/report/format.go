@@ -75,7 +75,7 @@ func (f *format) event(e Event) string {
 		f.output[at] = f.output[at][max(0, len(f.output[at])-tailLines):]
 		return f.line(e, f.colors.dim("| "+message))
 	case Change:
-		return f.line(e, f.change(clean(e.Message)))
+		return f.line(e, f.change(clean(e.Message))) + f.diff(e.Diff, "         ")
 	case Deferred:
 		f.deferred++
 		return f.line(e, f.colors.yellow("not applied")+"  "+clean(e.Message))
@@ -217,6 +217,36 @@ func (f *format) change(message string) string {
 		marker = f.colors.cyan(marker)
 	}
 	return marker + " " + rest
+}
+
+// diff returns the lines of a diff, each with the indent before it.
+func (f *format) diff(text, indent string) string {
+	if text == "" {
+		return ""
+	}
+	var b strings.Builder
+	for _, line := range diffLines(text) {
+		switch {
+		case strings.HasPrefix(line, "+"):
+			line = f.colors.green(line)
+		case strings.HasPrefix(line, "-"):
+			line = f.colors.red(line)
+		case strings.HasPrefix(line, "@@"):
+			line = f.colors.cyan(line)
+		}
+		b.WriteString(strings.TrimRight(indent+line, " ") + "\n")
+	}
+	return b.String()
+}
+
+// diffLines returns the lines of a diff without control characters. Empty lines
+// belong to it.
+func diffLines(text string) []string {
+	lines := strings.Split(strings.ReplaceAll(text, "\t", "    "), "\n")
+	for i, line := range lines {
+		lines[i] = clean(line)
+	}
+	return lines
 }
 
 func seconds(s float64) time.Duration {

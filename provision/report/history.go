@@ -16,6 +16,7 @@ type history struct {
 	hosts      []string // in the order of their first phases
 	spans      []*span  // in the order of completion
 	skipped    []Event
+	diffs      []Event // changes with a diff
 }
 
 // span is a phase on a host, from its start to its end.
@@ -77,6 +78,10 @@ func (h *history) event(e Event, open map[step]*span) {
 		}
 		s.end, s.kind, s.changes, s.failure = e.Time, e.Kind, e.Changes, e
 		h.spans = append(h.spans, s)
+	case Change:
+		if e.Diff != "" {
+			h.diffs = append(h.diffs, e)
+		}
 	case Output:
 		if s, started := open[at]; started {
 			s.output = append(s.output, clean(e.Message))

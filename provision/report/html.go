@@ -40,6 +40,7 @@ type page struct {
 	Chain              []bar
 	Bars               []bar
 	Skipped            []Event
+	Diffs              []Event
 }
 
 // tick is a mark on the time axis, in percent of the width.
@@ -75,6 +76,10 @@ func newPage(h *history) page {
 		Result: "succeeded", Error: h.err, Hint: h.hint,
 		Hosts: h.hostCount(), Changes: h.changes, Phases: len(h.spans),
 		Ticks: ticks(h.took()), Skipped: h.skipped,
+	}
+	for _, e := range h.diffs {
+		e.Diff = strings.Join(diffLines(e.Diff), "\n")
+		p.Diffs = append(p.Diffs, e)
 	}
 	chain := h.critical() // first, because it marks the spans
 	for _, s := range chain {

@@ -36,6 +36,7 @@ func attributes(e Event) []slog.Attr {
 		{"host", e.Host},
 		{"phase", e.Phase},
 		{"message", e.Message},
+		{"diff", e.Diff},
 		{"error", e.Error},
 		{"command", e.Command},
 		{"output", e.Output},

@@ -11,7 +11,8 @@ import (
 )
 
 // Plan writes the changes of a plan by host and phase, grouped by hosts with the
-// same changes, and the number of changes of each host. The messages of Change
+// same changes, and the number of changes of each host. Diffs that are not the same
+// on the hosts of a group are written for each of them. The messages of Change
 // events begin with a marker: "+ path" is created, "~ path" changes, "- path" is
 // deleted, "run argv" runs.
 func Plan(w io.Writer, events []Event) error {
@@ -22,8 +23,9 @@ func Plan(w io.Writer, events []Event) error {
 		b.WriteString(colors.bold(strings.Join(group.hosts, ", ")) + "\n")
 		for _, phase := range group.phases {
 			b.WriteString("  " + phase.title() + "\n")
-			for _, message := range phase.changes {
+			for i, message := range phase.changes {
 				b.WriteString("    " + newFormat(colors).change(message) + "\n")
+				b.WriteString(p.diffs(group.hosts, phase.name, i, colors))
 			}
 			for _, line := range phase.failure {
 				b.WriteString("    " + colors.red(line) + "\n")
@@ -43,6 +45,29 @@ func Plan(w io.Writer, events []Event) error {
 	return err
 }
 
+// diffs returns the diffs of a change that the phase makes on the hosts.
+func (p *planned) diffs(hosts []string, phase string, change int, colors palette) string {
+	const indent = "      "
+	var texts []string
+	on := map[string][]string{}
+	for _, host := range hosts {
+		i := slices.IndexFunc(p.phases[host], func(other *plannedPhase) bool { return other.name == phase })
+		text := p.phases[host][i].diffs[change]
+		if on[text] == nil {
+			texts = append(texts, text)
+		}
+		on[text] = append(on[text], host)
+	}
+	var b strings.Builder
+	for _, text := range texts {
+		if len(texts) > 1 {
+			b.WriteString(indent + "on " + strings.Join(on[text], ", ") + ":\n")
+		}
+		b.WriteString(newFormat(colors).diff(text, indent))
+	}
+	return b.String()
+}
+
 // planned holds a plan by host and phase, in the order of the events.
 type planned struct {
 	hosts    []string
@@ -55,6 +80,7 @@ type planned struct {
 type plannedPhase struct {
 	name, message    string
 	changes, failure []string
+	diffs            []string // of the changes
 }
 
 func (p *plannedPhase) title() string {
@@ -75,17 +101,17 @@ func newPlanned(events []Event) *planned {
 			p.host(e.Host)
 		case Change:
 			phase := p.phase(e, titles)
-			phase.changes = append(phase.changes, clean(e.Message))
+			phase.changes, phase.diffs = append(phase.changes, clean(e.Message)), append(phase.diffs, e.Diff)
 			p.total++
 		case Deferred:
 			p.deferred = append(p.deferred, clean(e.Message))
 		case PhaseFailed:
 			p.failed = true
 			// A phase of the whole cluster, such as preflight, stopped the run:
-			// the run has shown why. On a host, its changes are unknown.
+			// the run has shown why.
 			if e.Host != wholeCluster {
 				phase := p.phase(e, titles)
-				phase.failure = append(phase.failure, cleanLines("unknown: "+e.Error)...)
+				phase.failure = append(phase.failure, cleanLines("FAILED: "+e.Error)...)
 			}
 		}
 	}

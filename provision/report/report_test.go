@@ -82,8 +82,8 @@ func planOf() []Event {
 	return run("plan",
 		[]Event{{Time: at(0), Kind: RunStarted}},
 		phase("cp1", "kernel", "load kernel modules and set sysctls", 0, 1, Event{Kind: PhaseChanged, Changes: 2}),
-		phase("worker1", "kernel", "load kernel modules and set sysctls", 0, 1, Event{Kind: PhaseChanged, Changes: 1}),
-		phase("worker2", "kernel", "load kernel modules and set sysctls", 0, 1, Event{Kind: PhaseChanged, Changes: 1}),
+		phase("worker1", "kernel", "load kernel modules and set sysctls", 0, 1, Event{Kind: PhaseChanged, Changes: 3}),
+		phase("worker2", "kernel", "load kernel modules and set sysctls", 0, 1, Event{Kind: PhaseChanged, Changes: 3}),
 		phase("worker3", "kernel", "load kernel modules and set sysctls", 0, 1, Event{Kind: PhaseUnchanged}),
 		[]Event{
 			change(0.5, "cp1", "kernel", "+ /etc/sysctl.d/90-slipway.conf"),
@@ -92,8 +92,21 @@ func planOf() []Event {
 			change(0.7, "worker2", "kernel", "run modprobe br_netfilter"),
 			change(1.5, "cp1", "kubeadm-init", "run kubeadm init"),
 		},
-		[]Event{{Time: at(2), Kind: RunFinished, Changes: 5, Seconds: 2}},
+		diffs(),
+		[]Event{{Time: at(2), Kind: RunFinished, Changes: 9, Seconds: 2}},
 	)
+}
+
+// diffs are changes with a diff: one is the same on two hosts, the other one not.
+func diffs() []Event {
+	event := func(host, message, diff string) Event {
+		return Event{Time: at(0.8), Kind: Change, Host: host, Phase: "kernel", Message: message, Diff: diff}
+	}
+	const same = "mode 0644 → 0600\n@@ -1,3 +1,3 @@\n a\n \n-b\n+<c>\x1b[2J\td"
+	return []Event{
+		event("worker1", "write /etc/same", same), event("worker2", "write /etc/same", same),
+		event("worker1", "write /etc/hosts", "+10.0.0.1 worker1"), event("worker2", "write /etc/hosts", "+10.0.0.2 worker2"),
+	}
 }
 
 // run puts the events of a run into the order of their times.
@@ -165,6 +178,7 @@ func TestSummaries(t *testing.T) {
 		{"the timeline of a failed run", "timeline-bad.golden", func(b *strings.Builder) error { return Timeline(b, badRun()) }},
 		{"a plan puts hosts with the same changes together", "plan.golden", func(b *strings.Builder) error { return Plan(b, planOf()) }},
 		{"the page of a good run", "page-good.html", func(b *strings.Builder) error { return HTML(b, goodRun()) }},
+		{"the page of a plan has the diffs", "page-plan.html", func(b *strings.Builder) error { return HTML(b, planOf()) }},
 		{"the page of a failed run", "page-bad.html", func(b *strings.Builder) error { return HTML(b, badRun()) }},
 		{"a table aligns its columns and goes on below", "table.golden", func(b *strings.Builder) error {
 			return Table(b, []string{"check", "host", "found"}, []Row{
@@ -213,7 +227,7 @@ func TestAFailedPlanIsIncomplete(t *testing.T) {
 	if err := Plan(&out, events); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"unknown: unreachable", "incomplete"} {
+	for _, want := range []string{"FAILED: unreachable", "incomplete"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in:\n%s", want, out.String())
 		}

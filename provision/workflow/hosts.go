@@ -23,7 +23,7 @@ type Host struct {
 
 	facts       atomic.Pointer[facts.Facts]
 	unreachable atomic.Pointer[error]
-	// plan says whether a plan has recorded a change of this host.
+	// plan holds what a plan creates and starts on this host.
 	plan plan.State
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/facts"
 )
 
 // revokeTimeout bounds the revocation of a token after a run was interrupted.
@@ -143,7 +144,7 @@ func (s *Step) count(changes []kube.Change) {
 				message += fmt.Sprintf(" and %d more", more)
 			}
 		}
-		s.Changed("%s", message)
+		s.Record(message, c.Unified)
 	}
 }
 
@@ -162,12 +163,12 @@ func (s *Step) SetNode(ctx context.Context, labels map[string]string, taints []c
 		return err
 	}
 	name := s.Target.Config.Name
-	changed, err := client.SetNode(ctx, name, labels, taints)
-	if s.run.Plan && apierrors.IsNotFound(err) {
-		changed, err = true, nil // the host joins before
+	changed, diff, err := client.SetNode(ctx, name, labels, taints)
+	if apierrors.IsNotFound(err) && (s.Planned(string(facts.KubeletConf)) || s.Planned("kubelet.service")) {
+		changed, diff, err = true, "", nil // its kubelet registers it before
 	}
 	if changed {
-		s.Changed("set the labels and taints of node %s", name)
+		s.Record("set the labels and taints of node "+name, diff)
 	}
 	return err
 }

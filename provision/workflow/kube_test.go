@@ -97,6 +97,12 @@ func TestSetNodeCountsItsChange(t *testing.T) {
 	if diff := cmp.Diff(want, fixture.Changes()); diff != "" {
 		t.Error(diff)
 	}
+	const diff = "+metadata:\n+  labels:\n+    a: b\n+spec:\n+  taints:\n+  - effect: NoSchedule\n+    key: k"
+	for _, e := range fixture.Events.Events() {
+		if e.Kind == report.Change && !strings.Contains(e.Diff, diff) {
+			t.Errorf("the diff is\n%s", e.Diff)
+		}
+	}
 	if metadata := server.Get("/api/v1/nodes/cp-1")["metadata"].(map[string]any); metadata["labels"] != nil {
 		t.Errorf("a plan has set %v", metadata["labels"])
 	}
@@ -195,6 +201,12 @@ func TestAPlanSetsTheMarksOfANodeThatJoinsLater(t *testing.T) {
 	set := phase(func(ctx context.Context, s *workflow.Step) error {
 		return s.SetNode(ctx, map[string]string{"a": "b"}, nil)
 	})
+	if err := fixture.Plan(set); err == nil {
+		t.Error("a plan reports no error for a node that never joins")
+	}
+	join := phase(func(context.Context, *workflow.Step) error { return host.ErrPlanned })
+	join.Creates = []string{"/etc/kubernetes/"}
+	fixture.MustPlan(join)
 	fixture.MustPlan(set)
 	if diff := cmp.Diff([]string{"set the labels and taints of node cp-1"}, fixture.Changes()); diff != "" {
 		t.Error(diff)

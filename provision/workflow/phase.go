@@ -63,6 +63,11 @@ type Phase struct {
 	// Done probes whether there is nothing to do, also in a plan. Nil: Do is
 	// idempotent and finds out by itself.
 	Done func(context.Context, *Step) (bool, error)
+	// Creates lists the files, by their paths, and the directories with all that is
+	// in them, by their paths with a slash at the end, that programs create on the
+	// host when the phase has something to do, and that other phases read. Until
+	// they exist, a plan reports those phases as a whole.
+	Creates []string
 	// Do does the work. It changes hosts and the cluster through the Step only,
 	// which counts each change and in a plan records it instead.
 	Do func(context.Context, *Step) error

@@ -93,7 +93,7 @@ func TestAnApplyJournalsWhatAStepChanges(t *testing.T) {
 }
 
 // What a plan cannot see, since a change that it recorded would make it, counts
-// as a change itself. What fails before any was recorded is a failure.
+// as a change itself. Any other failure is an error.
 func TestAPlanGoesAsFarAsItCanSee(t *testing.T) {
 	t.Parallel()
 	query := func(ctx context.Context, s *Step) error {
@@ -105,7 +105,13 @@ func TestAPlanGoesAsFarAsItCanSee(t *testing.T) {
 		return err
 	}
 	install := func(ctx context.Context, s *Step) error {
-		_, err := s.Run(ctx, host.Cmd{Argv: []string{"install"}})
+		return s.Upload(ctx, host.Blob{Path: "/usr/local/bin/containerd"})
+	}
+	write := func(ctx context.Context, s *Step) error {
+		return s.WriteFiles(ctx, host.File{Path: "/etc/kubernetes/admin.conf"})
+	}
+	other := func(ctx context.Context, s *Step) error {
+		_, err := s.Run(ctx, host.Cmd{Argv: []string{"swapoff"}})
 		return err
 	}
 	unreachable := func(ctx context.Context, s *Step) error {
@@ -118,11 +124,13 @@ func TestAPlanGoesAsFarAsItCanSee(t *testing.T) {
 		want  []string
 		err   error
 	}{
-		{"a command that would be there", []func(context.Context, *Step) error{install, query}, []string{"run install", "set it up"}, nil},
-		{"a file that would be there", []func(context.Context, *Step) error{install, read}, []string{"run install", "set it up"}, nil},
+		{"a command that would be there", []func(context.Context, *Step) error{install, query}, []string{"upload /usr/local/bin/containerd (0.0 MB)", "set it up"}, nil},
+		{"a file that would be there", []func(context.Context, *Step) error{write, read}, []string{"write /etc/kubernetes/admin.conf", "set it up"}, nil},
+		{"a command after another change", []func(context.Context, *Step) error{other, query}, []string{"run swapoff"}, &host.ExitError{}},
+		{"a file after another change", []func(context.Context, *Step) error{other, read}, []string{"run swapoff"}, fs.ErrNotExist},
 		{"a command that is not there", []func(context.Context, *Step) error{query}, nil, &host.ExitError{}},
 		{"a file that is not there", []func(context.Context, *Step) error{read}, nil, fs.ErrNotExist},
-		{"an unreachable host", []func(context.Context, *Step) error{install, unreachable}, []string{"run install"}, host.ErrUnreachable},
+		{"an unreachable host", []func(context.Context, *Step) error{other, unreachable}, []string{"run swapoff"}, host.ErrUnreachable},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -154,7 +162,7 @@ func TestAPlanRunsAPhaseThatItCannotProbe(t *testing.T) {
 	t.Parallel()
 	r, _, events := planOf(t)
 	do(t, r,
-		Phase{Name: "a", Title: "install it", Do: func(ctx context.Context, s *Step) error {
+		Phase{Name: "a", Title: "install it", Creates: []string{"/installed"}, Do: func(ctx context.Context, s *Step) error {
 			_, err := s.Run(ctx, host.Cmd{Argv: []string{"install"}})
 			return err
 		}},
@@ -174,6 +182,63 @@ func TestAPlanRunsAPhaseThatItCannotProbe(t *testing.T) {
 	}
 }
 
+// A phase that has nothing to do creates nothing.
+func TestAPlanOfAPhaseWithoutChangesExplainsNothing(t *testing.T) {
+	t.Parallel()
+	r, _, _ := planOf(t)
+	err := r.Do(t.Context(), Workflow{Name: "apply", Phases: []Phase{
+		{Name: "a", Creates: []string{"/installed"}, Do: func(context.Context, *Step) error { return nil }},
+		{Name: "b", Needs: []string{"a"}, Do: func(ctx context.Context, s *Step) error {
+			if s.Planned("/installed") {
+				t.Error("the file is planned")
+			}
+			_, err := s.ReadFile(ctx, "/installed")
+			return err
+		}},
+	}})
+	if !errors.Is(err, fs.ErrNotExist) || errors.Is(err, host.ErrPlanned) {
+		t.Errorf("got %v, want a file that does not exist", err)
+	}
+}
+
+// A phase that a plan reports as a whole creates its files as well.
+func TestAPhaseThatIsPlannedAsAWholeCreatesItsFiles(t *testing.T) {
+	t.Parallel()
+	r, _, events := planOf(t)
+	do(t, r,
+		Phase{Name: "a", Title: "join", Creates: []string{"/var/lib/kubelet/"}, Do: func(context.Context, *Step) error { return host.ErrPlanned }},
+		Phase{Name: "b", Title: "edit", Needs: []string{"a"}, Do: func(ctx context.Context, s *Step) error {
+			if !s.Planned("/var/lib/kubelet/config.yaml") {
+				t.Error("the file is not planned")
+			}
+			_, err := s.ReadFile(ctx, "/var/lib/kubelet/config.yaml")
+			return err
+		}},
+	)
+	if diff := cmp.Diff([]string{"join", "edit"}, changes(events)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEventsOfAPlanHaveTheDiffOfAFile(t *testing.T) {
+	t.Parallel()
+	r, fake, events := planOf(t)
+	fake.Put("/etc/x", "a\nb\n")
+	do(t, r, Phase{Name: "a", Do: func(ctx context.Context, s *Step) error {
+		_, err := host.EnsureFiles(ctx, s, host.File{Path: "/etc/x", Content: []byte("a\nc\n"), Mode: 0o600})
+		return err
+	}})
+	var diffs []string
+	for _, e := range events.Events() {
+		if e.Kind == report.Change {
+			diffs = append(diffs, e.Diff)
+		}
+	}
+	if diff := cmp.Diff([]string{"mode 0644 → 0600\n@@ -1,2 +1,2 @@\n a\n-b\n+c"}, diffs); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // The other host's plan does not explain what this one lacks.
 func TestAPlanDistinguishesHosts(t *testing.T) {
 	t.Parallel()
@@ -182,7 +247,7 @@ func TestAPlanDistinguishesHosts(t *testing.T) {
 	other.Conn = hosttest.NewFake(t, "w")
 	r.Hosts.All = append(r.Hosts.All, other)
 	err := r.Do(t.Context(), Workflow{Name: "apply", Phases: []Phase{{Name: "a", On: Seed, Do: func(ctx context.Context, s *Step) error {
-		if _, err := s.Run(ctx, host.Cmd{Argv: []string{"install"}}); err != nil {
+		if err := s.WriteFiles(ctx, host.File{Path: "/etc/passwd"}); err != nil {
 			return err
 		}
 		_, err := s.On(other).ReadFile(ctx, "/etc/passwd")

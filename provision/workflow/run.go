@@ -241,10 +241,10 @@ func (r *Run) perform(ctx context.Context, step *Step, u *turn) error {
 	err := step.phase.Do(ctx, step)
 	if planned(r, err) {
 		step.Changed("%s", step.phase.Title)
-		if step.Target != nil {
-			step.Target.plan.Set()
-		}
-		return nil
+		err = nil
+	}
+	if r.Plan && err == nil && step.Target != nil && step.changes.Load() > 0 {
+		step.Target.plan.Add(step.phase.Creates...)
 	}
 	return err
 }

@@ -92,11 +92,22 @@ func (s *Step) Kube(ctx context.Context) (*kube.Client, error) { return s.run.ku
 // before that change. It succeeds, so host.ErrPlanned does not help.
 func (s *Step) Planning() bool { return s.run.Plan }
 
+// Planned reports whether the plan has recorded that it creates a path or starts a
+// service on the host.
+func (s *Step) Planned(name string) bool { return s.run.Plan && s.Target.plan.Has(name) }
+
 // Changed counts and reports a change that did not go through Host, such as
 // one made through the API server.
-func (s *Step) Changed(format string, args ...any) {
+func (s *Step) Changed(format string, args ...any) { s.Record(fmt.Sprintf(format, args...), "") }
+
+// Record is Changed with the diff of what changes, as package diff returns it. Only
+// a plan reports diffs.
+func (s *Step) Record(message, diff string) {
 	s.changes.Add(1)
-	s.event(report.Change, fmt.Sprintf(format, args...))
+	if !s.run.Plan {
+		diff = ""
+	}
+	s.emit(report.Event{Kind: report.Change, Message: message, Diff: diff})
 }
 
 // Waiting reports the last observation of a condition that the phase waits for.
@@ -116,7 +127,12 @@ func (s *Step) Deferred(format string, args ...any) {
 func (s *Step) Output() io.Writer { return &lines{emit: func(l string) { s.event(report.Output, l) }} }
 
 func (s *Step) event(kind report.Kind, message string) {
-	s.run.emit(report.Event{Kind: kind, Host: s.hostName(), Phase: s.phase.Name, Message: message})
+	s.emit(report.Event{Kind: kind, Message: message})
+}
+
+func (s *Step) emit(e report.Event) {
+	e.Host, e.Phase = s.hostName(), s.phase.Name
+	s.run.emit(e)
 }
 
 func (s *Step) hostName() string { return s.Target.name() }

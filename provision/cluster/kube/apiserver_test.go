@@ -280,7 +280,7 @@ func realNode(t *testing.T, client *Client) {
 		{map[string]string{"b": "2"}, nil, true},
 		{map[string]string{"b": "2"}, nil, false},
 	} {
-		changed, err := client.SetNode(t.Context(), "n", step.labels, step.taints)
+		changed, _, err := client.SetNode(t.Context(), "n", step.labels, step.taints)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -37,6 +37,8 @@ type Change struct {
 	// "path: old -> new", in the order of the paths. The values of a Secret
 	// are left out.
 	Diff []string
+	// Unified is what would change with DryRun, as package diff shows it.
+	Unified string
 }
 
 // crdTimeout bounds the wait until new kinds are served.
@@ -109,8 +111,9 @@ func (c *Client) applyAll(ctx context.Context, objects []*unstructured.Unstructu
 func (c *Client) applyOne(ctx context.Context, object *unstructured.Unstructured, prepare beforeApply) (Change, error) {
 	change := Change{Kind: object.GetKind(), Namespace: object.GetNamespace(), Name: object.GetName(), Action: Created}
 	resource, err := c.resourceFor(object)
-	if c.dryRun && meta.IsNoMatchError(err) {
-		return change, nil // its CRD does not exist yet
+	if c.dryRun && meta.IsNoMatchError(err) { // its CRD does not exist yet
+		change.Unified, err = unifiedDiff(nil, object)
+		return change, err
 	}
 	if err != nil {
 		return change, err
@@ -128,13 +131,16 @@ func (c *Client) applyOne(ctx context.Context, object *unstructured.Unstructured
 			return change, err
 		}
 	}
+	applied := object
 	after, err := resource.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
 	switch {
 	case c.dryRun && before == nil && apierrors.IsNotFound(err): // its namespace does not exist yet
 	case err != nil:
 		return change, err
 	case before == nil:
+		applied = after
 	default:
+		applied = after
 		// Resource versions do not show it: a controller may write the status
 		// between the two requests, and the second apply of a Namespace, which
 		// the server labels, moves nothing but managed fields.
@@ -143,7 +149,10 @@ func (c *Client) applyOne(ctx context.Context, object *unstructured.Unstructured
 			change.Action = Changed
 		}
 	}
-	return change, nil
+	if c.dryRun && change.Action != Unchanged {
+		change.Unified, err = unifiedDiff(before, applied)
+	}
+	return change, err
 }
 
 // deleteOne deletes an object in the background. An object that does not exist,

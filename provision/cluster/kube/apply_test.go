@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -154,6 +155,11 @@ func TestDryRunChangesNothingAndShowsTheDifference(t *testing.T) {
 	if server.Get("/api/v1/namespaces/harbour") != nil {
 		t.Fatal("a dry run created a namespace")
 	}
+	for i, object := range []string{"+kind: Namespace", "+kind: CustomResourceDefinition", "+  oars: 2", "+kind: ConfigMap"} {
+		if !strings.Contains(changes[i].Unified+"\n", object+"\n") {
+			t.Errorf("no %s in\n%s", object, changes[i].Unified)
+		}
+	}
 
 	if _, err := client.Apply(t.Context(), []byte(manifest)); err != nil {
 		t.Fatal(err)
@@ -172,9 +178,54 @@ func TestDryRunChangesNothingAndShowsTheDifference(t *testing.T) {
 	if diff := cmp.Diff([]string{"spec.oars: 2 -> 4"}, changes[2].Diff); diff != "" {
 		t.Error(diff)
 	}
+	if got := changes[2].Unified; !strings.Contains(got, "\n-  oars: 2\n+  oars: 4") || strings.Contains(got, "resourceVersion") {
+		t.Errorf("the diff is\n%s", got)
+	}
+	if got := changes[0].Unified; got != "" {
+		t.Errorf("the diff of an unchanged object is\n%s", got)
+	}
 	spec := server.Get("/apis/example.org/v1/namespaces/harbour/boats/dinghy")["spec"]
 	if diff := cmp.Diff(kubetest.Object{"oars": 2.0}, spec); diff != "" {
 		t.Errorf("a dry run changed the boat: %s", diff)
+	}
+}
+
+// Neither the message nor the diff shows a secret, whatever the kind of the object, but
+// both show that it changes.
+func TestADryRunHidesSecrets(t *testing.T) {
+	t.Parallel()
+	server := kubetest.New(t)
+	client, dryRun := testClient(t, server), dryRunClient(t, server)
+	for name, object := range map[string]string{
+		"a Secret":                 "{apiVersion: v1, kind: Secret, metadata: {name: x, namespace: kube-system}, stringData: {harmless: %s}}",
+		"the data of a Secret":     "{apiVersion: v1, kind: Secret, metadata: {name: other, namespace: kube-system}, data: {harmless: %s}}",
+		"a password in a file":     "{apiVersion: v1, kind: ConfigMap, metadata: {name: x, namespace: kube-system}, data: {app.conf: \"a = 1\\npassword = %s\\n\"}}",
+		"a password":               "{apiVersion: v1, kind: ConfigMap, metadata: {name: other, namespace: kube-system}, data: {password: %s}}",
+		"an environment variable":  "{apiVersion: v1, kind: Pod, metadata: {name: x, namespace: kube-system}, spec: {containers: [{name: a, env: [{name: DB_PASSWORD, value: %s}]}]}}",
+		"an argument of a program": "{apiVersion: v1, kind: Pod, metadata: {name: other, namespace: kube-system}, spec: {containers: [{name: a, args: [--token=%s]}]}}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			before, after := fmt.Sprintf(object, "aHVudGVyMQ=="), fmt.Sprintf(object, "aHVudGVyMg==")
+			created, err := dryRun.Apply(t.Context(), []byte(before))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := client.Apply(t.Context(), []byte(before)); err != nil {
+				t.Fatal(err)
+			}
+			changed, err := dryRun.Apply(t.Context(), []byte(after))
+			if err != nil {
+				t.Fatal(err)
+			}
+			shown := created[0].Unified + changed[0].Unified + strings.Join(changed[0].Diff, "\n")
+			if strings.Contains(shown, "aHVudGVy") || changed[0].Action != Changed || len(changed[0].Diff) != 1 {
+				t.Errorf("%s:\n%s", changed[0].Action, shown)
+			}
+			if strings.Count(changed[0].Unified, "(sensitive value)") != 2 {
+				t.Errorf("the diff does not show the change:\n%s", changed[0].Unified)
+			}
+		})
 	}
 }
 

@@ -9,16 +9,27 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"slipway.io/slipway/provision/diff"
 )
 
 // valueWidth bounds a value in a line of a diff, in bytes.
 const valueWidth = 120
 
 // diffObjects returns a line for each field that an apply changes. What the server
-// maintains itself is left out.
+// maintains itself is left out, and secrets are replaced.
 func diffObjects(before, after *unstructured.Unstructured) []string {
 	d := differ{secret: before.GetKind() == "Secret"}
-	d.maps("", cleaned(before), cleaned(after))
+	old, current := cleaned(before), cleaned(after)
+	d.maps("", old, current)
+	if len(d.lines) > 0 && !d.secret {
+		d.lines = nil
+		old, current = diff.Mask(old, current)
+		d.maps("", old, current)
+		for i, line := range d.lines {
+			d.lines[i] = diff.Unmask(line)
+		}
+	}
 	slices.Sort(d.lines)
 	return d.lines
 }
@@ -32,6 +43,26 @@ func cleaned(object *unstructured.Unstructured) map[string]any {
 	unstructured.RemoveNestedField(object.Object, "metadata", "annotations", "deprecated.daemonset.template.generation")
 	unstructured.RemoveNestedField(object.Object, "status")
 	return object.Object
+}
+
+// unifiedDiff returns what an apply changes as a diff of YAML. before is nil if the
+// object is created.
+func unifiedDiff(before, after *unstructured.Unstructured) (string, error) {
+	var objects [2]map[string]any
+	for i, object := range []*unstructured.Unstructured{before, after} {
+		if object == nil {
+			continue
+		}
+		objects[i] = cleaned(object)
+		for _, field := range [][]string{
+			{"metadata", "creationTimestamp"}, {"metadata", "uid"}, {"metadata", "selfLink"},
+			// It repeats the object.
+			{"metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration"},
+		} {
+			unstructured.RemoveNestedField(objects[i], field...)
+		}
+	}
+	return diff.Objects(objects[0], objects[1])
 }
 
 type differ struct {

@@ -10,6 +10,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/util/retry"
@@ -27,17 +29,38 @@ const controlPlaneTaint = "node-role.kubernetes.io/control-plane"
 // SetNode sets a Node's labels and taints, and reports whether that changed the
 // Node. Labels and taints that slipway set earlier and that are no longer given
 // are removed; those of others stay. If taints is nil (not empty), kubeadm's
-// control-plane taint stays.
-func (c *Client) SetNode(ctx context.Context, name string, labels map[string]string, taints []corev1.Taint) (changed bool, err error) {
-	before, tainted, err := c.setTaints(ctx, name, taints)
+// control-plane taint stays. The diff shows labels and taints as YAML.
+func (c *Client) SetNode(ctx context.Context, name string, labels map[string]string, taints []corev1.Taint) (changed bool, diff string, err error) {
+	old, before, tainted, err := c.setTaints(ctx, name, taints)
 	if err != nil {
-		return tainted, fmt.Errorf("node %s: set taints: %w", name, err)
+		return tainted, "", fmt.Errorf("node %s: set taints: %w", name, err)
 	}
 	after, err := c.applyMarks(ctx, before, labels, taints)
 	if err != nil {
-		return tainted, fmt.Errorf("node %s: set labels: %w", name, err)
+		return tainted, "", fmt.Errorf("node %s: set labels: %w", name, err)
 	}
-	return tainted || !sameMarks(before, after), nil
+	changed = tainted || !sameMarks(before, after)
+	if changed {
+		// A dry run sets the taints of the first answer only.
+		diff, err = diffMarks(old, after.Labels, before.Spec.Taints)
+	}
+	return changed, diff, err
+}
+
+// diffMarks returns the diff of a Node's labels and taints.
+func diffMarks(node *corev1.Node, labels map[string]string, taints []corev1.Taint) (string, error) {
+	var objects [2]map[string]any
+	for i, marks := range []corev1.Node{
+		{ObjectMeta: metav1.ObjectMeta{Labels: node.Labels}, Spec: corev1.NodeSpec{Taints: node.Spec.Taints}},
+		{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.NodeSpec{Taints: taints}},
+	} {
+		object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&marks)
+		if err != nil {
+			return "", err
+		}
+		objects[i] = object
+	}
+	return unifiedDiff(&unstructured.Unstructured{Object: objects[0]}, &unstructured.Unstructured{Object: objects[1]})
 }
 
 // applyMarks applies the labels, and the annotation that lists the taints.
@@ -60,13 +83,16 @@ func sameMarks(a, b *corev1.Node) bool {
 
 // setTaints replaces the Node's list of taints if its resource version is still
 // the same, since others (the node lifecycle controller) write it too. It returns
-// the Node as it is afterwards.
-func (c *Client) setTaints(ctx context.Context, name string, taints []corev1.Taint) (node *corev1.Node, changed bool, err error) {
+// the Node as it was, and as it is afterwards.
+func (c *Client) setTaints(ctx context.Context, name string, taints []corev1.Taint) (old, node *corev1.Node, changed bool, err error) {
 	nodes := c.clientset.CoreV1().Nodes()
 	once := func() error {
 		node, err = nodes.Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err
+		}
+		if old == nil {
+			old = node
 		}
 		wanted := wantedTaints(node, taints)
 		if slices.EqualFunc(node.Spec.Taints, wanted, sameTaint) {
@@ -85,7 +111,7 @@ func (c *Client) setTaints(ctx context.Context, name string, taints []corev1.Tai
 		return err
 	}
 	err = retryTransient(ctx, func() error { return retry.RetryOnConflict(retry.DefaultBackoff, once) })
-	return node, changed, err
+	return old, node, changed, err
 }
 
 // wantedTaints keeps the Node's other taints in their order, drops slipway's old

@@ -80,7 +80,7 @@ func TestSetNodeFollowsTheInventoryAndKeepsTheMarksOfOthers(t *testing.T) {
 		{"still nothing", nil, nil, false, nil, []string{notReady}},
 	}
 	for _, step := range steps { // each starts from the one before
-		changed, err := client.SetNode(t.Context(), "cp-1", step.labels, step.taints)
+		changed, _, err := client.SetNode(t.Context(), "cp-1", step.labels, step.taints)
 		if err != nil {
 			t.Fatalf("%s: %v", step.name, err)
 		}
@@ -118,7 +118,7 @@ func TestSetNodeRetriesTaintsAfterAConflict(t *testing.T) {
 		kubetest.Refuse(w, http.StatusConflict, "Conflict", "the object has been modified")
 		return true
 	}
-	if _, err := testClient(t, server).SetNode(t.Context(), "cp-1", nil, []corev1.Taint{}); err != nil {
+	if _, _, err := testClient(t, server).SetNode(t.Context(), "cp-1", nil, []corev1.Taint{}); err != nil {
 		t.Fatal(err)
 	}
 	_, taints := marks(t, server)
@@ -138,13 +138,13 @@ func TestSetNodeReportsTaintsWhoseAnswerWasLost(t *testing.T) {
 			return false
 		}
 		// The server does it, and times out before it answers.
-		if _, err := client.SetNode(t.Context(), "cp-1", nil, []corev1.Taint{}); err != nil {
+		if _, _, err := client.SetNode(t.Context(), "cp-1", nil, []corev1.Taint{}); err != nil {
 			t.Error(err)
 		}
 		kubetest.Refuse(w, http.StatusGatewayTimeout, "Timeout", "request did not complete within the allotted timeout")
 		return true
 	}
-	changed, err := client.SetNode(t.Context(), "cp-1", nil, []corev1.Taint{})
+	changed, _, err := client.SetNode(t.Context(), "cp-1", nil, []corev1.Taint{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestSetNodeDoesNotCreateANode(t *testing.T) {
 	t.Run("that does not exist", func(t *testing.T) {
 		t.Parallel()
 		server := kubetest.New(t)
-		if _, err := testClient(t, server).SetNode(t.Context(), "cp-1", map[string]string{"zone": "a"}, nil); err == nil {
+		if _, _, err := testClient(t, server).SetNode(t.Context(), "cp-1", map[string]string{"zone": "a"}, nil); err == nil {
 			t.Error("no error")
 		}
 		if server.Get(nodePath) != nil {
@@ -183,7 +183,7 @@ func TestSetNodeDoesNotCreateANode(t *testing.T) {
 			}
 			return false
 		}
-		if _, err := client.SetNode(t.Context(), "cp-1", map[string]string{"zone": "a"}, nil); err == nil {
+		if _, _, err := client.SetNode(t.Context(), "cp-1", map[string]string{"zone": "a"}, nil); err == nil {
 			t.Error("no error")
 		}
 		if server.Get(nodePath) != nil {
@@ -210,13 +210,13 @@ func TestNodesAreSetThroughTimeouts(t *testing.T) {
 		return true
 	}
 	labels := map[string]string{"zone": "a"}
-	if planned, err := dryRunClient(t, server).SetNode(t.Context(), "cp-1", labels, []corev1.Taint{}); err != nil || !planned {
+	if planned, _, err := dryRunClient(t, server).SetNode(t.Context(), "cp-1", labels, []corev1.Taint{}); err != nil || !planned {
 		t.Errorf("dry run: %t, %v", planned, err)
 	}
 	if has, taints := marks(t, server); has["zone"] != "" || len(taints) != 2 {
 		t.Errorf("the dry run has set labels %v, taints %v", has, taints)
 	}
-	if changed, err := client.SetNode(t.Context(), "cp-1", labels, []corev1.Taint{}); err != nil || !changed {
+	if changed, _, err := client.SetNode(t.Context(), "cp-1", labels, []corev1.Taint{}); err != nil || !changed {
 		t.Errorf("set: %t, %v", changed, err)
 	}
 	if has, taints := marks(t, server); has["zone"] != "a" || len(taints) != 1 {

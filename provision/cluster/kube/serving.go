@@ -2,10 +2,12 @@ package kube
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -56,6 +58,14 @@ func (c *Client) ApproveServing(ctx context.Context, identity ServingIdentity) (
 		approved = append(approved, request.Name)
 	}
 	return approved, errors.Join(errs...)
+}
+
+// ServesUnsigned reports whether a TLS handshake with a kubelet failed because it has a
+// certificate that the cluster did not sign, or none. Then it sends an alert.
+func ServesUnsigned(err error) bool {
+	var certificate *tls.CertificateVerificationError
+	var alert *net.OpError
+	return errors.As(err, &certificate) || errors.As(err, &alert) && alert.Op == "remote error"
 }
 
 // pendingServing returns the undecided requests of a node's kubelet.

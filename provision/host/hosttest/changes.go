@@ -1,27 +1,33 @@
 package hosttest
 
 import (
-	"fmt"
 	"slices"
 	"sync"
 )
 
 // Changes is a record.Recorder that keeps the recorded changes.
 type Changes struct {
-	mu    sync.Mutex
-	lines []string
+	mu           sync.Mutex
+	lines, diffs []string
 }
 
-// Changed keeps one change.
-func (c *Changes) Changed(format string, args ...any) {
+// Record keeps one change.
+func (c *Changes) Record(message, diff string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.lines = append(c.lines, fmt.Sprintf(format, args...))
+	c.lines, c.diffs = append(c.lines, message), append(c.diffs, diff)
 }
 
-// Lines returns the changes so far, in order.
+// Lines returns the messages so far, in order.
 func (c *Changes) Lines() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.lines)
+}
+
+// Diffs returns the diff of each change so far.
+func (c *Changes) Diffs() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.diffs)
 }

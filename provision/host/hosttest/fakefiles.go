@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -80,6 +81,19 @@ func normal(file host.File) host.File {
 	file.Mode = file.Mode.Type() | file.Perm()
 	file.Content = bytes.Clone(file.Content)
 	return file
+}
+
+// Stat returns a file or directory without its content.
+func (f *Fake) Stat(ctx context.Context, path string) (host.File, error) {
+	if err := ctx.Err(); err != nil {
+		return host.File{}, fmt.Errorf("%s: stat %s: %w", f.name, path, err)
+	}
+	file, found := f.File(path)
+	if !found {
+		return host.File{}, fmt.Errorf("%s: stat %s: %w", f.name, path, fs.ErrNotExist)
+	}
+	file.Content = nil
+	return file, nil
 }
 
 // Differs compares with the files of Put, PutFile and WriteFiles.

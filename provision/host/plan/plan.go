@@ -6,17 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"sync/atomic"
 
 	"slipway.io/slipway/provision/host"
 )
 
-// State holds whether a change of a host is planned. All plans of one host share
-// it. The zero value is a host without planned changes.
-type State struct{ planned atomic.Bool }
-
-// Set records that a change of the host is planned.
-func (s *State) Set() { s.planned.Store(true) }
+// The exit codes of a shell that cannot execute a program, or does not find it.
+const (
+	cannotExecute = 126
+	notFound      = 127
+)
 
 // planning is a Host that is read and not changed.
 type planning struct {
@@ -27,44 +25,58 @@ type planning struct {
 // New wraps h: reads go to h, and changes are recorded in the state.
 func New(h host.Host, state *State) host.Host { return &planning{Host: h, state: state} }
 
-// Query runs the command. If it fails after a change was planned, the planned
-// change may be the reason: the error also wraps host.ErrPlanned.
+// Query runs the command. If it fails because of what the plan would create or
+// start, the error also wraps host.ErrPlanned. Any other failure is an error.
 func (p *planning) Query(ctx context.Context, cmd host.Cmd) (host.Result, error) {
 	res, err := p.Host.Query(ctx, cmd)
-	if host.Exited(err) && p.state.planned.Load() {
+	if p.explains(cmd, err) {
 		err = fmt.Errorf("%w: %w", err, host.ErrPlanned)
 	}
 	return res, err
 }
 
-// ReadFile reads the file. If it is missing after a change was planned, the
-// planned change may create it: the error also wraps host.ErrPlanned.
+// explains reports whether the command failed because of a planned change.
+func (p *planning) explains(cmd host.Cmd, err error) bool {
+	var exit *host.ExitError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	for _, name := range cmd.Requires {
+		if p.state.Has(name) {
+			return true
+		}
+	}
+	return (exit.Code == notFound || exit.Code == cannotExecute) && len(cmd.Argv) > 0 && p.state.hasProgram(cmd.Argv[0])
+}
+
+// ReadFile reads the file. If it is missing and the plan creates it, the error also
+// wraps host.ErrPlanned.
 func (p *planning) ReadFile(ctx context.Context, path string) ([]byte, error) {
 	content, err := p.Host.ReadFile(ctx, path)
-	if errors.Is(err, fs.ErrNotExist) && p.state.planned.Load() {
+	if errors.Is(err, fs.ErrNotExist) && p.state.Has(path) {
 		err = fmt.Errorf("%w: %w", err, host.ErrPlanned)
 	}
 	return content, err
 }
 
 // Run plans the command.
-func (p *planning) Run(context.Context, host.Cmd) (host.Result, error) {
-	p.state.Set()
+func (p *planning) Run(_ context.Context, cmd host.Cmd) (host.Result, error) {
+	p.state.Add(cmd.Starts...)
 	return host.Result{}, nil
 }
 
 // WriteFiles plans the files.
 func (p *planning) WriteFiles(_ context.Context, files ...host.File) error {
-	if len(files) > 0 {
-		p.state.Set()
+	for _, file := range files {
+		p.state.Add(file.Path)
 	}
 	return nil
 }
 
 // Upload plans the files.
 func (p *planning) Upload(_ context.Context, blobs ...host.Blob) error {
-	if len(blobs) > 0 {
-		p.state.Set()
+	for _, blob := range blobs {
+		p.state.Add(blob.Path)
 	}
 	return nil
 }

@@ -28,6 +28,7 @@ type Host struct {
 var (
 	_ host.Host   = (*Host)(nil)
 	_ host.Dialer = (*Host)(nil)
+	_ host.Stater = (*Host)(nil)
 )
 
 // New returns the host that the options describe. It does not connect. Close

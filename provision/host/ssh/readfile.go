@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"github.com/pkg/sftp"
+
+	"slipway.io/slipway/provision/host"
 )
 
 const (
@@ -31,6 +33,18 @@ func (h *Host) ReadFile(ctx context.Context, name string) ([]byte, error) {
 		}
 		defer closeLater(file)
 		return readAll(ctx, file)
+	})
+}
+
+// Stat returns the type, the mode and the owner of a path, in one round trip.
+func (h *Host) Stat(ctx context.Context, name string) (host.File, error) {
+	return withFiles(ctx, h, "stat "+name, func(client *sftp.Client) (host.File, error) {
+		info, err := client.Lstat(name)
+		if err != nil {
+			return host.File{}, err
+		}
+		uid, gid := owner(info)
+		return host.File{Path: name, Mode: info.Mode().Type() | info.Mode().Perm(), UID: uid, GID: gid}, nil
 	})
 }
 

@@ -65,6 +65,25 @@ func TestDiffersReturnsTheFilesThatWriteFilesWouldChange(t *testing.T) {
 	}
 }
 
+func TestStatReturnsTypeModeAndOwner(t *testing.T) {
+	t.Parallel()
+	h, _ := shellHost(t, hosttest.ServerConfig{})
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
+	if err := errors.Join(os.WriteFile(file, []byte("x"), 0o600), os.Symlink(file, link)); err != nil {
+		t.Fatal(err)
+	}
+	for path, mode := range map[string]fs.FileMode{file: 0o600, link: fs.ModeSymlink | 0o777} {
+		got, err := h.Stat(t.Context(), path)
+		if err != nil || got.Path != path || got.Mode != mode || got.UID != os.Getuid() || got.GID != os.Getgid() || got.Content != nil {
+			t.Errorf("%s: got %+v, %v", path, got, err)
+		}
+	}
+	if _, err := h.Stat(t.Context(), filepath.Join(dir, "missing")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v, want a file that does not exist", err)
+	}
+}
+
 func TestDiffersReturnsFilesInOrder(t *testing.T) {
 	t.Parallel()
 	h, _ := shellHost(t, hosttest.ServerConfig{})

@@ -41,7 +41,7 @@ func (s Service) Ensure(ctx context.Context, h host.Host, written ...string) err
 	}
 	switch {
 	case stopped != "":
-		return s.start(ctx, h, fmt.Sprintf("start %s: it is %s", s.Name, stopped))
+		return s.start(ctx, h, fmt.Sprintf("start %s: it is %s", s.Name, stopped), s.Name)
 	case len(changed) > 0:
 		slices.Sort(changed)
 		return s.start(ctx, h, fmt.Sprintf("restart %s: %s changed", s.Name, strings.Join(changed, ", ")))
@@ -69,10 +69,11 @@ func parseState(out string) (disabled bool, stopped string, changed []string) {
 }
 
 // start enables and restarts the service. With `sh -c`, plans and logs show the
-// reason without the arguments of the script.
-func (s Service) start(ctx context.Context, h host.Host, reason string) error {
+// reason without the arguments of the script. starts is the service if it does not
+// run before.
+func (s Service) start(ctx context.Context, h host.Host, reason string, starts ...string) error {
 	argv := []string{"sh", "-c", string(templates.Script("systemd/service.sh")), "service.sh", "start", StartsDir, s.Name}
-	return enable(ctx, h, host.Cmd{Name: reason, Argv: append(argv, s.Files...), Sudo: true}, s.Name)
+	return enable(ctx, h, host.Cmd{Name: reason, Argv: append(argv, s.Files...), Sudo: true, Starts: starts}, s.Name)
 }
 
 // Enable makes a service start at boot. It neither starts nor stops it now.
