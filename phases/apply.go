@@ -23,7 +23,7 @@ func Apply() workflow.Workflow {
 		preflight.Preflight(),
 
 		// Prepare each host.
-		hostprep.Lock(),
+		hostprep.Lock(controlplane.Answers),
 		hostprep.SwapOff(),
 		hostprep.Kernel(),
 		hostprep.HostsFile(),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"sync"
 	"testing"
@@ -25,6 +26,9 @@ type lockable struct {
 }
 
 func (l lockable) String() string { return l.name }
+
+// ReadFile finds no file: there is no cluster.
+func (l lockable) ReadFile(context.Context, string) ([]byte, error) { return nil, fs.ErrNotExist }
 
 func (l lockable) Run(_ context.Context, cmd host.Cmd) (host.Result, error) {
 	if cmd.Name == "lock.sh" && slices.Contains(cmd.Argv, "take") {

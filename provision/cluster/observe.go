@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/cluster/lease"
 	"slipway.io/slipway/provision/config"
 )
 
@@ -23,6 +24,10 @@ func (s *State) Read(ctx context.Context, client *kube.Client) error {
 	group.Go(func() error { return s.readConfiguration(ctx, client) })
 	group.Go(func() (err error) {
 		s.Record, err = ReadRecord(ctx, client)
+		return err
+	})
+	group.Go(func() (err error) {
+		s.Lease, err = lease.Read(ctx, client)
 		return err
 	})
 	if err := group.Wait(); err != nil {
