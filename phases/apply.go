@@ -42,5 +42,6 @@ func Apply() workflow.Workflow {
 		nodes.Serving(),
 		nodes.Ready(),
 		network.Ready(),
+		network.DNS(),
 	}, addons.Phases()...)}
 }

@@ -307,4 +307,3 @@ func TestAPlanDoesNotLockTheCluster(t *testing.T) {
 }
 
 var _ host.Dialer = member{}
-
