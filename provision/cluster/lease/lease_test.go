@@ -318,7 +318,8 @@ func TestALeaseDoesNotExpireWhileTheAPIServerIsSilent(t *testing.T) {
 		<-time.After(30 * time.Second)
 		f.setSilent(false)
 		if err := try(); !errors.As(err, &held) {
-			t.Errorf("got %v", err)
+			l.Release(t.Context())
+			t.Fatalf("got %v", err)
 		}
 		<-time.After(40 * time.Second)
 		if err := try(); err != nil {
