@@ -30,7 +30,7 @@ func connectionFlags(cmd *cobra.Command) {
 
 // lockFlags are the flags of commands that change hosts.
 func lockFlags(cmd *cobra.Command) {
-	cmd.Flags().Duration("lock-timeout", lock.Expiry, "Time to wait for another slipway that works on the same hosts; 0 does not wait.")
+	cmd.Flags().Duration("lock-timeout", lock.Expiry, "Time to wait for another slipway that works on the same hosts or cluster; 0 does not wait.")
 }
 
 // inventory loads the file that --inventory names.

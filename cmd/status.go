@@ -60,6 +60,9 @@ func (a *app) showStatus(s status.Status) error {
 		}
 		fmt.Fprintf(a.out, "etcd member %s  %s  %s\n", m.ID, name, strings.Join(m.PeerURLs, ", "))
 	}
+	if l := s.Lock; l != nil {
+		fmt.Fprintf(a.out, "locked by %s (%s) since %s\n", l.Holder, l.Run, l.Since)
+	}
 	for _, d := range s.Differences {
 		fmt.Fprintln(a.out, "differs: "+d)
 	}

@@ -23,7 +23,7 @@ func Apply() workflow.Workflow {
 		preflight.Preflight(),
 
 		// Prepare each host.
-		hostprep.Lock(),
+		hostprep.Lock(controlplane.Answers),
 		hostprep.SwapOff(),
 		hostprep.Kernel(),
 		hostprep.HostsFile(),
@@ -42,5 +42,6 @@ func Apply() workflow.Workflow {
 		nodes.Serving(),
 		nodes.Ready(),
 		network.Ready(),
+		network.DNS(),
 	}, addons.Phases()...)}
 }

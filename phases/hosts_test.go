@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"sync"
 	"testing"
@@ -22,9 +23,17 @@ type lockable struct {
 	host.Host
 	name  string
 	taken func(name string) error
+	// asked is called when the administrator's kubeconfig is read.
+	asked func(name string)
 }
 
 func (l lockable) String() string { return l.name }
+
+// ReadFile finds no file: there is no cluster.
+func (l lockable) ReadFile(context.Context, string) ([]byte, error) {
+	l.asked(l.name)
+	return nil, fs.ErrNotExist
+}
 
 func (l lockable) Run(_ context.Context, cmd host.Cmd) (host.Result, error) {
 	if cmd.Name == "lock.sh" && slices.Contains(cmd.Argv, "take") {
@@ -44,9 +53,13 @@ func trial(t *testing.T, w workflow.Workflow, selection workflow.Selection, refu
 		{Config: config.Host{Name: "w-2", Roles: []config.Role{config.RoleWorker}}},
 	}}
 	var mu sync.Mutex
-	var locked []string
+	var locked, asked []string
 	for _, h := range hosts.All {
-		h.Conn = lockable{name: h.Config.Name, taken: func(name string) error {
+		h.Conn = lockable{name: h.Config.Name, asked: func(name string) {
+			mu.Lock()
+			defer mu.Unlock()
+			asked = append(asked, name)
+		}, taken: func(name string) error {
 			mu.Lock()
 			defer mu.Unlock()
 			locked = append(locked, name)
@@ -75,7 +88,7 @@ func trial(t *testing.T, w workflow.Workflow, selection workflow.Selection, refu
 	events := &report.Recorder{}
 	run := &workflow.Run{Cluster: everything(), Hosts: hosts, Sink: events, Selection: selection, Parallel: 4}
 	err = run.Do(t.Context(), w)
-	ran = map[string][]string{"lock": locked}
+	ran = map[string][]string{"lock": locked, "the cluster's lock": asked}
 	for _, e := range events.Events() {
 		if e.Kind == report.PhaseStarted && e.Phase != "lock" {
 			ran[e.Phase] = append(ran[e.Phase], e.Host)
@@ -140,6 +153,28 @@ func TestResetOfOneHostReadsAndLocksOnlyThatHost(t *testing.T) {
 		if diff := cmp.Diff([]string{"w-1"}, ran[phase]); diff != "" {
 			t.Errorf("%s: %s", phase, diff)
 		}
+	}
+}
+
+func TestAResetLocksTheClusterThatStays(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string][]string{"w-1": {"cp-1"}, "cp-1": nil, "": nil} {
+		selection := workflow.Selection{}
+		if host != "" {
+			selection.Hosts = []string{host}
+		}
+		ran, _ := trial(t, Reset(), selection, nil)
+		if diff := cmp.Diff(want, ran["the cluster's lock"]); diff != "" {
+			t.Errorf("reset of %q: %s", host, diff)
+		}
+	}
+}
+
+func TestApplyLocksNoClusterBeforeItExists(t *testing.T) {
+	t.Parallel()
+	ran, _ := trial(t, Apply(), workflow.Selection{}, nil)
+	if on := ran["the cluster's lock"]; on != nil {
+		t.Errorf("the cluster is asked for on %v", on)
 	}
 }
 

@@ -148,6 +148,7 @@ func TestALabHandsOutAKubeconfigOnlyForAClusterThatWorks(t *testing.T) {
 	for failing, want := range map[string][]string{
 		"":               {"validate", "kubeconfig"},
 		"cni-ready":      nil,
+		"dns-ready":      nil,
 		"addons-removed": nil,
 		"validate":       {"validate"},
 	} {

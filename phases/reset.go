@@ -10,7 +10,7 @@ import (
 // Reset undoes everything slipway did on the hosts, and leaves the rest alone. A
 // cluster with a control plane that is not reset loses the Nodes of the hosts.
 func Reset() workflow.Workflow {
-	lock := hostprep.Lock()
+	lock := hostprep.Lock(reset.ClusterStays)
 	lock.NeedsAll = []string{"facts"}
 	return workflow.Workflow{Name: "reset", Phases: []workflow.Phase{
 		preflight.Facts(),

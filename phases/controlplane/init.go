@@ -51,11 +51,21 @@ func Init() workflow.Phase {
 		Needs:  []string{"swap-off", "kernel", "hosts-file", "images", "kubelet"},
 		// Whether init may run depends on all hosts.
 		NeedsAll: []string{"facts"},
-		Done:     initialised,
 		Creates:  []string{"/etc/kubernetes/", "/var/lib/kubelet/", "/var/lib/etcd/"},
-		Do:       initialise,
+		Done: func(ctx context.Context, s *workflow.Step) (bool, error) {
+			done, err := initialised(ctx, s)
+			if !done || err != nil {
+				return false, err
+			}
+			return true, s.LockCluster(ctx)
+		},
+		Do: initialise,
 	}
 }
+
+// Answers reports whether the API server of an existing cluster answered when the run
+// read the state of the cluster.
+func Answers(s *workflow.Step) bool { return s.Hosts().State().Answers() }
 
 // initialised reports whether init has completed. It never answers no for a cluster
 // that exists: a second init would destroy it.
@@ -189,6 +199,7 @@ func initialise(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return workflow.WithHint(err, fmt.Sprintf("see `journalctl -u kubelet` on %s, fix the problem and rerun `slipway apply` to resume", s.Target.Config.Name))
 	}
+	s.LockCreatedCluster(ctx)
 	if err := writeRecord(ctx, s); !errors.Is(err, host.ErrPlanned) {
 		return err
 	}

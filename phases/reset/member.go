@@ -43,6 +43,9 @@ func staying(s *workflow.Step) []*workflow.Host {
 	return slices.DeleteFunc(slices.Clone(s.Hosts().ControlPlanes()), s.Selected)
 }
 
+// ClusterStays reports whether the run leaves a cluster that other runs may change.
+func ClusterStays(s *workflow.Step) bool { return len(staying(s)) > 0 }
+
 // QuorumError says that the etcd members that stay would not be a majority.
 type QuorumError struct {
 	// Live is how many of the members that stay answer; Members is how many stay.

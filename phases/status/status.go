@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/cluster/lease"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/workflow"
 )
@@ -31,6 +32,8 @@ type Status struct {
 	// Foreign are the Nodes without a host in the inventory.
 	Foreign []cluster.Node `json:"foreignNodes,omitempty"`
 	Etcd    []Member       `json:"etcdMembers,omitempty"`
+	// Lock is who holds the lock of the cluster; absent if nobody does.
+	Lock *Lock `json:"lock,omitempty"`
 	// Differences say what differs from the inventory, a sentence each.
 	Differences []string `json:"differences,omitempty"`
 }
@@ -53,6 +56,14 @@ type Host struct {
 	CertificateDays *int `json:"certificateDays,omitempty"`
 	// Node is its Node; absent if it has not joined, or the API is silent.
 	Node *cluster.Node `json:"node,omitempty"`
+}
+
+// Lock is the installer that holds the lock of the cluster.
+type Lock struct {
+	// Holder is its user, Run its command, Since when it took the lock (RFC 3339).
+	Holder string `json:"holder"`
+	Run    string `json:"run"`
+	Since  string `json:"since"`
 }
 
 // Member is a member of etcd.
@@ -105,6 +116,9 @@ func of(inventory *config.Cluster, hosts *workflow.Hosts, now time.Time) (status
 	}
 	for _, m := range state.Members {
 		status.Etcd = append(status.Etcd, Member{m.Name, fmt.Sprintf("%x", m.ID), m.PeerURLs})
+	}
+	if holder, held := lease.Holder(state.Lease); held {
+		status.Lock = &Lock{holder.Holder, holder.Run, holder.Since}
 	}
 	status.Differences, err = differences(inventory, hosts, status)
 	return status, err

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	coordinationv1 "k8s.io/api/coordination/v1"
 
 	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kube"
@@ -54,6 +55,7 @@ func TestStatusOfACluster(t *testing.T) {
 	ready := cluster.Node{Name: "cp-1", Version: "v1.35.8", Ready: true}
 	got := shown(t, fixture, &cluster.State{
 		Exists: true, Version: "v1.35.8", Fixed: fixed, Record: &cluster.Record{},
+		Lease: &coordinationv1.Lease{Spec: coordinationv1.LeaseSpec{HolderIdentity: new("ada")}},
 		Nodes: []cluster.Node{ready, {Name: "old"}}, Members: []kube.EtcdMember{{ID: 0xabc, Name: "cp-1"}},
 	})
 	if !got.Exists || !got.Complete || got.API != "" || got.Hosts[0].Kubelet != "v1.35.8" {
@@ -66,6 +68,9 @@ func TestStatusOfACluster(t *testing.T) {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]cluster.Node{{Name: "old"}}, got.Foreign); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(&Lock{"ada", "another program", "an unknown time"}, got.Lock); diff != "" {
 		t.Error(diff)
 	}
 	want := []string{

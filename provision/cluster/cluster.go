@@ -4,6 +4,8 @@
 package cluster
 
 import (
+	coordinationv1 "k8s.io/api/coordination/v1"
+
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/host/facts"
 )
@@ -36,12 +38,26 @@ type State struct {
 	Nodes []Node
 	// Record is slipway's own; nil if the cluster has none yet.
 	Record *Record
+	// Lease is the lock of the cluster; nil if nobody has taken it yet.
+	Lease *coordinationv1.Lease
 
 	// Members are those of etcd, as MembersOf answered, a host of the inventory;
 	// empty if no host has etcd. MembersErr is why it did not answer.
 	Members    []kube.EtcdMember
 	MembersOf  string
 	MembersErr error
+}
+
+// Answers reports whether there is a cluster, and its API server answered. That of a
+// nil State has not been tried.
+func (s *State) Answers() bool { return s != nil && s.Exists && s.Silent == nil }
+
+// ReadLease returns the lock of the cluster if it was read. A nil State has none.
+func (s *State) ReadLease() *coordinationv1.Lease {
+	if s == nil {
+		return nil
+	}
+	return s.Lease
 }
 
 // Node is a Node of the cluster.

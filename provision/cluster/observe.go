@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/cluster/lease"
 	"slipway.io/slipway/provision/config"
 )
 
@@ -34,6 +35,10 @@ func (s *State) Read(ctx context.Context, client *kube.Client) error {
 	})
 	group.Go(func() (err error) {
 		s.Record, err = ReadRecord(reading, client)
+		return err
+	})
+	group.Go(func() (err error) {
+		s.Lease, err = lease.Read(reading, client)
 		return err
 	})
 	if err := group.Wait(); err != nil {

@@ -4,17 +4,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"sync"
 
+	"slipway.io/slipway/provision/cluster/lease"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/lock"
 )
 
-// Lock takes the locks of the selected hosts, except for unreachable ones, until
-// the run ends. It takes all of them or none, and waits for other installers for
-// Run.LockTimeout. A plan takes none.
-func (s *Step) Lock(ctx context.Context) error {
+// locks are those that a run holds.
+type locks struct {
+	hosts *lock.Locks
+	// lease is that of the cluster, once the run has tried to take it. It is held
+	// with hosts, or with cluster if it was taken later.
+	lease   *lease.Lease
+	cluster *lock.Locks
+	// silent: the API server did not answer when it was tried.
+	silent bool
+	// created takes the Lease of a cluster that the run created, until stop.
+	created sync.WaitGroup
+	stop    context.CancelFunc
+}
+
+// Lock takes the locks of the selected hosts, except for unreachable ones, and with
+// cluster also the Lease of the cluster, until the run ends. It takes all of them or
+// none, and waits for other installers for Run.LockTimeout. An API server that does
+// not answer refuses nothing. A plan takes none.
+func (s *Step) Lock(ctx context.Context, cluster bool) error {
 	r := s.run
-	if r.Plan || r.locks != nil {
+	if r.Plan || r.locks.hosts != nil {
 		return nil
 	}
 	var hosts []host.Host
@@ -23,16 +41,57 @@ func (s *Step) Lock(ctx context.Context) error {
 			hosts = append(hosts, h.Conn)
 		}
 	}
-	locks, err := lock.Take(ctx, hosts, lock.Request{
+	taken, err := s.lock(ctx, hosts, cluster)
+	r.locks.hosts = taken
+	return err
+}
+
+// LockCluster takes the Lease of the cluster if Lock could not, since there was no
+// API server that answered.
+func (s *Step) LockCluster(ctx context.Context) error {
+	r := s.run
+	if r.Plan || r.locks.hosts == nil || r.locks.lease != nil && !r.locks.silent {
+		return nil
+	}
+	taken, err := s.lock(ctx, nil, true)
+	r.locks.cluster = taken
+	return err
+}
+
+// LockCreatedCluster takes the Lease of a cluster that the run has just created. It
+// does not wait for the API server: no other installer works on the cluster yet.
+func (s *Step) LockCreatedCluster(ctx context.Context) {
+	r := s.run
+	ctx, r.locks.stop = context.WithCancel(ctx)
+	r.locks.created.Go(func() {
+		if err := s.LockCluster(ctx); err != nil && ctx.Err() == nil {
+			r.stop(err)
+		}
+	})
+}
+
+// lock takes the locks of the hosts, and with cluster also the Lease.
+func (s *Step) lock(ctx context.Context, hosts []host.Host, cluster bool) (*lock.Locks, error) {
+	r := s.run
+	request := lock.Request{
 		Holder: r.Holder, Run: r.name, Timeout: r.LockTimeout,
 		Waiting: func(err error) { s.Waiting(fmt.Sprintf("%v; waiting up to %s", err, r.LockTimeout)) },
 		Lost:    func(err error) { r.stop(hintLock(err)) },
-	})
-	if err != nil {
-		return hintLock(err)
+		Silent: func(err error) {
+			r.locks.silent = true
+			if !errors.Is(err, fs.ErrNotExist) { // there is a cluster
+				s.Note("only the hosts are locked, not the cluster: %v", err)
+			}
+		},
 	}
-	r.locks = locks
-	return nil
+	if cluster {
+		if r.locks.lease == nil {
+			r.locks.lease = lease.New(r.kube, r.Hosts.State().ReadLease())
+		}
+		r.locks.silent, request.Cluster = false, r.locks.lease
+	}
+	taken, err := lock.Take(ctx, hosts, request)
+	return taken, hintLock(err)
 }
 
 func hintLock(err error) error {
@@ -45,9 +104,16 @@ func hintLock(err error) error {
 
 // unlock releases every lock of the run.
 func (r *Run) unlock(ctx context.Context) error {
-	if r.locks == nil {
-		return nil
+	if r.locks.stop != nil {
+		r.locks.stop()
+		r.locks.created.Wait()
 	}
-	defer func() { r.locks = nil }()
-	return r.locks.Release(ctx)
+	var errs []error
+	for _, held := range []*lock.Locks{r.locks.cluster, r.locks.hosts} {
+		if held != nil {
+			errs = append(errs, held.Release(ctx))
+		}
+	}
+	r.locks = locks{}
+	return errors.Join(errs...)
 }

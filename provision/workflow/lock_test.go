@@ -40,7 +40,7 @@ func (l *lockable) host() host.Host {
 // lockPhase takes the locks and then does something.
 func lockPhase(do func(context.Context) error) Phase {
 	return Phase{Name: "lock", On: Localhost, Always: true, Do: func(ctx context.Context, s *Step) error {
-		if err := s.Lock(ctx); err != nil {
+		if err := s.Lock(ctx, false); err != nil {
 			return err
 		}
 		return do(ctx)

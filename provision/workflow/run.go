@@ -14,7 +14,6 @@ import (
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/journal"
-	"slipway.io/slipway/provision/host/lock"
 	"slipway.io/slipway/provision/host/plan"
 	"slipway.io/slipway/provision/host/record"
 	"slipway.io/slipway/provision/report"
@@ -54,7 +53,7 @@ type Run struct {
 
 	name  string
 	stop  context.CancelCauseFunc
-	locks *lock.Locks
+	locks locks
 	kubes kubeClient
 	mu    sync.Mutex
 }

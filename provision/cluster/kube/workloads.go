@@ -164,9 +164,14 @@ func (c *Client) unreadyPods(ctx context.Context, namespace string, selector *me
 	if err != nil {
 		return ""
 	}
+	return c.describeUnready(ctx, pods.Items)
+}
+
+// describeUnready is unreadyPods for pods that are known.
+func (c *Client) describeUnready(ctx context.Context, pods []corev1.Pod) string {
 	text, more := "", 0
-	for i := range pods.Items {
-		pod := &pods.Items[i]
+	for i := range pods {
+		pod := &pods[i]
 		ready, why := PodIsReady(pod)
 		switch {
 		case ready:

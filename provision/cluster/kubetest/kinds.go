@@ -30,6 +30,7 @@ func builtin() []kind {
 		{"apps", "v1", "statefulsets", "StatefulSet", true},
 		{"apps", "v1", "replicasets", "ReplicaSet", true},
 		{"autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", true},
+		{"coordination.k8s.io", "v1", "leases", "Lease", true},
 		{"networking.k8s.io", "v1", "ingresses", "Ingress", true},
 		{"networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", true},
 		{"storage.k8s.io", "v1", "storageclasses", "StorageClass", false},

@@ -54,7 +54,7 @@ func TestTheLocksOfAKilledInstallerGoToOneOfTheNext(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			line, err := json.Marshal(lockRecord{Token: "dead", Holder: "me@here", Run: "apply", Process: process})
+			line, err := json.Marshal(Record{Token: "dead", Holder: "me@here", Run: "apply", Process: process})
 			if err != nil {
 				t.Fatal(err)
 			}

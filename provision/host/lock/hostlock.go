@@ -2,7 +2,6 @@ package lock
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"slipway.io/slipway/provision/host"
-	"slipway.io/slipway/provision/localhost"
 	"slipway.io/slipway/templates"
 )
 
@@ -27,29 +25,17 @@ const (
 	held = 75
 )
 
-// lockRecord is the content of a lock file.
-type lockRecord struct {
-	Token  string `json:"token"`
-	Holder string `json:"holder"`
-	Run    string `json:"run"`
-	Since  string `json:"since"`
-	// Process is the installer itself.
-	Process localhost.Process `json:"process,omitzero"`
-}
-
 // hostLock is the lock of one host.
 type hostLock struct {
 	host    host.Host
-	record  lockRecord
+	record  Record
 	stop    context.CancelFunc
 	renewal sync.WaitGroup
 }
 
 // take takes the lock of a host without waiting, and renews it until release.
 func take(ctx context.Context, h host.Host, r Request) (*hostLock, error) {
-	l := &hostLock{host: h, record: lockRecord{
-		Token: rand.Text(), Holder: r.Holder, Run: r.Run, Since: time.Now().Format(time.RFC3339), Process: localhost.CurrentProcess(),
-	}}
+	l := &hostLock{host: h, record: NewRecord(r)}
 	other, err := l.script(ctx, "take", "")
 	if other.Process.Ended() {
 		_, err = l.script(ctx, "take", other.Token)
@@ -111,21 +97,21 @@ func (l *hostLock) release(ctx context.Context) error {
 // script runs lock.sh. The lock counts as free if its token is ended. If another
 // installer holds it, the error is a *HeldError, and other the record of that
 // installer.
-func (l *hostLock) script(ctx context.Context, verb, ended string) (other lockRecord, err error) {
+func (l *hostLock) script(ctx context.Context, verb, ended string) (other Record, err error) {
 	line, err := json.Marshal(l.record)
 	if err != nil {
-		return lockRecord{}, err
+		return Record{}, err
 	}
 	_, err = l.host.Run(ctx, host.Script("lock.sh", templates.Script("lock/lock.sh"),
 		dir, verb, l.record.Token, seconds(Expiry), string(line), ended, seconds(guardTimeout)))
 	var exit *host.ExitError
 	if !errors.As(err, &exit) || exit.Code != held {
-		return lockRecord{}, err
+		return Record{}, err
 	}
 	if err := json.Unmarshal([]byte(exit.Stdout), &other); err != nil {
-		return lockRecord{}, fmt.Errorf("%s: lock: %w", l.host, err)
+		return Record{}, fmt.Errorf("%s: lock: %w", l.host, err)
 	}
-	return other, &HeldError{Host: l.host.String(), Holder: other.Holder, Run: other.Run, Since: other.Since}
+	return other, other.HeldAt(l.host.String())
 }
 
 func seconds(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }

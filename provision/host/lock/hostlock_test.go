@@ -22,7 +22,7 @@ type fakeHost struct {
 	mu     sync.Mutex
 	verbs  []string
 	times  []time.Duration // since the first call
-	record lockRecord
+	record Record
 	start  time.Time
 	// answer returns the result of the script; nil is success.
 	answer func(verb string) error
@@ -108,7 +108,7 @@ func TestAFailedRenewalIsRetried(t *testing.T) {
 }
 
 // heldBy is the script's answer when another installer holds the lock.
-func heldBy(t *testing.T, r lockRecord) error {
+func heldBy(t *testing.T, r Record) error {
 	t.Helper()
 	line, err := json.Marshal(r)
 	if err != nil {
@@ -120,14 +120,14 @@ func heldBy(t *testing.T, r lockRecord) error {
 func TestASecondInstallerIsRefusedWithTheHolder(t *testing.T) {
 	t.Parallel()
 	h := &fakeHost{answer: func(string) error {
-		return heldBy(t, lockRecord{Token: "x", Holder: "you@there", Run: "reset", Since: "2026-01-01T00:00:00Z"})
+		return heldBy(t, Record{Token: "x", Holder: "you@there", Run: "reset", Since: "2026-01-01T00:00:00Z"})
 	}}
 	l, err := take(t.Context(), h, mine(t))
 	var other *HeldError
 	if l != nil || !errors.As(err, &other) {
 		t.Fatalf("got %v, want a *HeldError", err)
 	}
-	if diff := cmp.Diff(&HeldError{Host: "cp", Holder: "you@there", Run: "reset", Since: "2026-01-01T00:00:00Z"}, other); diff != "" {
+	if diff := cmp.Diff(&HeldError{Place: "cp", Holder: "you@there", Run: "reset", Since: "2026-01-01T00:00:00Z"}, other); diff != "" {
 		t.Error(diff)
 	}
 	if got, want := err.Error(), "cp: locked by you@there (reset) since 2026-01-01T00:00:00Z"; got != want {
@@ -145,7 +145,7 @@ func TestALockThatAnotherInstallerTookOverIsLost(t *testing.T) {
 		h := &fakeHost{}
 		h.answer = func(string) error {
 			if len(h.verbs) == 2 {
-				return heldBy(t, lockRecord{Holder: "you@there"})
+				return heldBy(t, Record{Holder: "you@there"})
 			}
 			return nil
 		}

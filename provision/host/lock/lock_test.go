@@ -22,7 +22,7 @@ type memoryHost struct {
 	name string
 
 	mu      sync.Mutex
-	record  *lockRecord
+	record  *Record
 	renewed time.Time
 	takes   int
 	fail    error // the result of every take
@@ -57,12 +57,12 @@ func (m *memoryHost) Run(ctx context.Context, cmd host.Cmd) (host.Result, error)
 		}
 		return host.Result{}, &host.ExitError{Host: m.name, Code: held, Stdout: string(line)}
 	}
-	m.record, m.renewed = &lockRecord{}, time.Now()
+	m.record, m.renewed = &Record{}, time.Now()
 	return host.Result{}, json.Unmarshal([]byte(cmd.Argv[7]), m.record)
 }
 
 // lockedBy locks the host now.
-func (m *memoryHost) lockedBy(r lockRecord) {
+func (m *memoryHost) lockedBy(r Record) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.record, m.renewed = &r, time.Now()
@@ -103,7 +103,7 @@ func holders(hosts map[string]*memoryHost) map[string]string {
 }
 
 // ada is another installer, of which nobody knows whether it is running.
-var ada = lockRecord{Token: "ada", Holder: "ada@there", Run: "apply", Since: "2026-01-01T00:00:00Z"}
+var ada = Record{Token: "ada", Holder: "ada@there", Run: "apply", Since: "2026-01-01T00:00:00Z"}
 
 func TestALockThatIsRefusedLeavesEveryHostFree(t *testing.T) {
 	t.Parallel()
