@@ -125,9 +125,17 @@ func joinedBefore(s *workflow.Step) []string {
 }
 
 // complete reports whether a cluster without slipway's record, of an earlier
-// release or an interrupted init, has the objects that kubeadm creates last.
+// release or an interrupted init, has the object that each phase of kubeadm creates
+// last (Kubernetes 1.36, cmd/kubeadm/app/phases). The binding of the administrator,
+// kubeadm:cluster-admins, exists: without it, the API server refuses admin.conf.
 func complete(ctx context.Context, s *workflow.Step, client *kube.Client) (bool, error) {
 	set := client.Clientset()
+	binding := func(namespace, name string) func() error {
+		return func() error {
+			_, err := set.RbacV1().RoleBindings(namespace).Get(ctx, name, metav1.GetOptions{})
+			return err
+		}
+	}
 	lookups := []struct {
 		phase string
 		get   func() error
@@ -136,23 +144,14 @@ func complete(ctx context.Context, s *workflow.Step, client *kube.Client) (bool,
 			_, err := set.CoreV1().Nodes().Get(ctx, s.Target.Config.Name, metav1.GetOptions{})
 			return err
 		}},
-		{"upload-config", func() error {
-			_, err := set.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, "kubeadm-config", metav1.GetOptions{})
-			return err
-		}},
-		{"bootstrap-token", func() error {
-			_, err := set.CoreV1().ConfigMaps(metav1.NamespacePublic).Get(ctx, "cluster-info", metav1.GetOptions{})
-			return err
-		}},
+		{"upload-config/kubeadm", binding(metav1.NamespaceSystem, "kubeadm:nodes-kubeadm-config")},
+		{"upload-config/kubelet", binding(metav1.NamespaceSystem, "kubeadm:kubelet-config")},
+		{"bootstrap-token", binding(metav1.NamespacePublic, "kubeadm:bootstrap-signer-clusterinfo")},
 		{"addon/coredns", func() error {
-			_, err := set.AppsV1().Deployments(metav1.NamespaceSystem).Get(ctx, "coredns", metav1.GetOptions{})
+			_, err := set.CoreV1().Services(metav1.NamespaceSystem).Get(ctx, "kube-dns", metav1.GetOptions{})
 			return err
 		}},
-		// The last object of kube-proxy.
-		{"addon/kube-proxy", func() error {
-			_, err := set.RbacV1().RoleBindings(metav1.NamespaceSystem).Get(ctx, "kube-proxy", metav1.GetOptions{})
-			return err
-		}},
+		{"addon/kube-proxy", binding(metav1.NamespaceSystem, "kube-proxy")},
 	}
 	for _, l := range lookups {
 		if kubeadm.Skips(s.Cluster(), l.phase) {

@@ -1,7 +1,9 @@
 package controlplane
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -19,13 +21,41 @@ import (
 
 const one = "hosts:\n  - {name: cp-1, address: 192.0.2.11, roles: [control-plane]}\n"
 
-// finished is what kubeadm init leaves in the cluster, by API path.
+// finished has the last object of each phase of kubeadm init, by API path.
 var finished = map[string]string{
 	"/api/v1/nodes/cp-1": "{apiVersion: v1, kind: Node, metadata: {name: cp-1}, status: {addresses: [{type: InternalIP, address: 192.0.2.11}]}}",
-	"/api/v1/namespaces/kube-system/configmaps/kubeadm-config":                          "{apiVersion: v1, kind: ConfigMap, metadata: {name: kubeadm-config, namespace: kube-system}}",
-	"/api/v1/namespaces/kube-public/configmaps/cluster-info":                            "{apiVersion: v1, kind: ConfigMap, metadata: {name: cluster-info, namespace: kube-public}}",
-	"/apis/apps/v1/namespaces/kube-system/deployments/coredns":                          "{apiVersion: apps/v1, kind: Deployment, metadata: {name: coredns, namespace: kube-system}}",
-	"/apis/rbac.authorization.k8s.io/v1/namespaces/kube-system/rolebindings/kube-proxy": "{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: kube-proxy, namespace: kube-system}}",
+	roleBinding("kube-system", "kubeadm:nodes-kubeadm-config"):         binding("kube-system", "kubeadm:nodes-kubeadm-config"),
+	roleBinding("kube-system", "kubeadm:kubelet-config"):               binding("kube-system", "kubeadm:kubelet-config"),
+	roleBinding("kube-public", "kubeadm:bootstrap-signer-clusterinfo"): binding("kube-public", "kubeadm:bootstrap-signer-clusterinfo"),
+	dns:   "{apiVersion: v1, kind: Service, metadata: {name: kube-dns, namespace: kube-system}}",
+	proxy: binding("kube-system", "kube-proxy"),
+}
+
+const (
+	dns   = "/api/v1/namespaces/kube-system/services/kube-dns"
+	proxy = "/apis/rbac.authorization.k8s.io/v1/namespaces/kube-system/rolebindings/kube-proxy"
+)
+
+func roleBinding(namespace, name string) string {
+	return "/apis/rbac.authorization.k8s.io/v1/namespaces/" + namespace + "/rolebindings/" + name
+}
+
+func binding(namespace, name string) string {
+	return fmt.Sprintf("{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: %q, namespace: %s}}", name, namespace)
+}
+
+// earlier are objects of the same phases that kubeadm creates before the last one.
+var earlier = []string{
+	"{apiVersion: v1, kind: ConfigMap, metadata: {name: kubeadm-config, namespace: kube-system}}",
+	"{apiVersion: v1, kind: ConfigMap, metadata: {name: kubelet-config, namespace: kube-system}}",
+	"{apiVersion: v1, kind: ConfigMap, metadata: {name: cluster-info, namespace: kube-public}}",
+	"{apiVersion: v1, kind: ServiceAccount, metadata: {name: coredns, namespace: kube-system}}",
+	"{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: \"system:coredns\"}}",
+	"{apiVersion: apps/v1, kind: Deployment, metadata: {name: coredns, namespace: kube-system}}",
+	"{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: kube-proxy, namespace: kube-system}}",
+	"{apiVersion: v1, kind: ServiceAccount, metadata: {name: kube-proxy, namespace: kube-system}}",
+	"{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: \"kubeadm:node-proxier\"}}",
+	"{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: kube-proxy, namespace: kube-system}}",
 }
 
 const record = "{apiVersion: v1, kind: ConfigMap, metadata: {name: slipway, namespace: kube-system}, data: {record.yaml: \"fixed: {podSubnet: 10.244.0.0/16}\"}}"
@@ -57,7 +87,7 @@ func begun(t *testing.T, inventory string, objects ...string) (*workflowtest.Fix
 
 // allBut returns the objects of a complete init without those at a path.
 func allBut(path string) []string {
-	var objects []string
+	objects := slices.Clone(earlier)
 	for at, object := range finished {
 		if at != path {
 			objects = append(objects, object)
@@ -98,7 +128,6 @@ func TestInitDoesNotRunOnAnExistingCluster(t *testing.T) {
 	t.Parallel()
 	noProxy := one + "kubernetes: {clusterConfiguration: {proxy: {disabled: true}, dns: {disabled: true}}}\n"
 	skipping := one + "kubernetes: {initConfiguration: {skipPhases: [addon]}}\n"
-	const proxy, dns = "/apis/rbac.authorization.k8s.io/v1/namespaces/kube-system/rolebindings/kube-proxy", "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
 	var bare []string
 	for path, object := range finished {
 		if path != proxy && path != dns {
