@@ -192,6 +192,8 @@ func initialise(ctx context.Context, s *workflow.Step) error {
 	_, err = systemd.Run(ctx, s, systemd.Unit{
 		Name:    "kubeadm-init",
 		Argv:    []string{install.BinDir + "/kubeadm", "init", "--config", initFile, "--skip-token-print", "--ignore-preflight-errors", resumable},
+		Input:   systemd.InputOf(document),
+		Sync:    kubeadm.Directories(),
 		Output:  s.Output(),
 		Timeout: initTimeout,
 	})

@@ -137,6 +137,8 @@ func join(ctx context.Context, s *workflow.Step) error {
 	_, err = systemd.Run(ctx, s, systemd.Unit{
 		Name:    "kubeadm-join",
 		Argv:    []string{install.BinDir + "/kubeadm", "join", "--config", joinFile, "--ignore-preflight-errors", resumable},
+		Input:   systemd.InputOf(document, discovery),
+		Sync:    kubeadm.Directories(),
 		Secret:  []string{token},
 		Output:  s.Output(),
 		Timeout: joinTimeout,

@@ -1,13 +1,17 @@
 #!/bin/sh
 # Runs a command as the transient systemd unit slipway-NAME, prints its output and
 # exits with its exit code. Both are kept in DIR/NAME, so that they survive a lost
-# connection. If the unit is running, the script follows it instead of starting it.
+# connection. If the unit is running with the same command and input, the script
+# follows it instead of starting it. If they differ, it stops the unit first.
 #
-# Arguments: DIR NAME AGE LIMIT COMMAND...
+# Arguments: DIR NAME AGE LIMIT INPUT SYNC COMMAND...
 #   AGE    0 always runs the command. Otherwise the result of the same command is
 #          used if it started at most AGE seconds ago: the caller lost the
 #          connection meanwhile.
 #   LIMIT  seconds after which systemd ends the command; 0 is no limit
+#   INPUT  identifies the content of the files that the command reads
+#   SYNC   paths, separated by spaces. The file systems of those that exist are on
+#          disk before the command counts as done.
 set -eu
 
 boot() { cat /proc/sys/kernel/random/boot_id; }
@@ -22,22 +26,30 @@ running() {
 	esac
 }
 
+# The unit runs, or ran, the same command with the same input.
+same() { cmp -s "$state/argv" "$state/argv.new" && [ "$(cat "$state/input" 2>/dev/null)" = "$input" ]; }
+
 # The unit has finished, ran the same command and started at most AGE seconds ago.
 finished() {
-	[ "$age" -gt 0 ] && [ -s "$state/code" ] && cmp -s "$state/argv" "$state/argv.new" || return 1
+	[ "$age" -gt 0 ] && [ -s "$state/code" ] && same || return 1
 	read -r in_boot at <"$state/started" || return 1
 	[ "$in_boot" = "$(boot)" ] && [ $(($(uptime) - at)) -le "$age" ]
 }
 
 start() {
 	systemctl reset-failed "$unit" 2>/dev/null || true
-	rm -f "$state/code" "$state/log"
+	rm -f "$state/code" "$state/log" "$state/input"
 	mv "$state/argv.new" "$state/argv"
+	printf '%s\n' "$input" >"$state/input"
+	printf '%s\n' "$sync" >"$state/sync"
 	: >"$state/log"
 	# xargs passes the arguments unchanged. systemd would expand "$" in them.
 	cat >"$state/run" <<-'RUN'
 		cd /
 		exec xargs -0 sh -c 'state=$0; code=0; "$@" >>"$state/log" 2>&1 || code=$?
+			for path in $(cat "$state/sync"); do
+				[ ! -e "$path" ] || sync -f "$path" >>"$state/log" 2>&1 || [ "$code" -ne 0 ] || code=74
+			done
 			echo "$code" >"$state/code.new"; mv "$state/code.new" "$state/code"' "$1" <"$1/argv"
 	RUN
 	echo "$(boot) $(uptime)" >"$state/started"
@@ -49,8 +61,8 @@ start() {
 }
 
 main() {
-	state=$1/$2 name=$2 unit=slipway-$2.service age=$3 limit=$4
-	shift 4
+	state=$1/$2 name=$2 unit=slipway-$2.service age=$3 limit=$4 input=$5 sync=$6
+	shift 6
 	umask 077
 	mkdir -p "$state"
 
@@ -58,9 +70,13 @@ main() {
 	exec 9>"$state/lock"
 	flock 9
 	printf '%s\0' "$@" >"$state/argv.new"
+	if running && ! same; then
+		systemctl stop "$unit" 2>/dev/null || true # it may have ended meanwhile
+	fi
 	if ! running && ! finished; then
 		start
 	fi
+	rm -f "$state/argv.new"
 	pid=$(systemctl show --property=MainPID --value "$unit")
 	exec 9>&-
 
@@ -72,7 +88,9 @@ main() {
 	# The last line on standard error marks a failure of the command, in contrast to
 	# a failure of this script.
 	if ! [ -s "$state/code" ]; then
-		echo "slipway-$name was stopped: $(systemctl show --property=Result --value "$unit")" >&2
+		result=$(systemctl show --property=Result --value "$unit")
+		systemctl reset-failed "$unit" 2>/dev/null || true
+		echo "slipway-$name was stopped: $result" >&2
 		exit 255
 	fi
 	code=$(cat "$state/code")

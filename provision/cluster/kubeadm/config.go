@@ -25,6 +25,12 @@ const (
 	BindPort = 6443
 )
 
+// Directories returns the directories in which kubeadm, and what it starts, keeps the
+// state of a node. kubeadm does not sync what it writes.
+func Directories() []string {
+	return []string{"/etc/kubernetes", "/var/lib/kubelet", "/var/lib/etcd"}
+}
+
 // Node is the host that the documents are for.
 type Node struct {
 	Spec config.Host

@@ -2,11 +2,20 @@ package hosttest
 
 import (
 	"fmt"
+	"slices"
 
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/systemd"
 	"slipway.io/slipway/templates"
 )
+
+// anyArgument is an argument of an expected command that fits every argument.
+const anyArgument = "<any>"
+
+// sameArgv reports whether argv is what is expected.
+func sameArgv(want, argv []string) bool {
+	return slices.EqualFunc(want, argv, func(want, word string) bool { return want == word || want == anyArgument })
+}
 
 // Expectation is a call that the test expects: once, unless Times or AnyTimes is
 // set. Call its methods before the expected call.
@@ -46,14 +55,15 @@ func (f *Fake) ExpectRunScript(name string, args ...string) *Expectation {
 }
 
 // ExpectUnit expects a systemd.Run of the unit of this name with exactly this
-// argv, without a timeout. Returns sets the unit's log.
+// argv, without a timeout, with any input and paths to sync. Returns sets the unit's
+// log.
 func (f *Fake) ExpectUnit(name string, argv ...string) *Expectation {
 	return f.ExpectUnitTimeout(name, 0, argv...)
 }
 
 // ExpectUnitTimeout is ExpectUnit with a timeout in seconds.
 func (f *Fake) ExpectUnitTimeout(name string, seconds int, argv ...string) *Expectation {
-	args := append([]string{systemd.UnitsDir, name, "0", fmt.Sprint(seconds)}, argv...)
+	args := append([]string{systemd.UnitsDir, name, "0", fmt.Sprint(seconds), anyArgument, anyArgument}, argv...)
 	return f.ExpectRunScript("unit "+name, args...)
 }
 

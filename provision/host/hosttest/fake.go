@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -144,7 +143,7 @@ func (f *Fake) find(kind string, cmd host.Cmd, stdin []byte) *Expectation {
 			continue
 		}
 		fits := e.kind == kind && (e.cmd.Name == "" || e.cmd.Name == cmd.Name) && e.cmd.Sudo == cmd.Sudo &&
-			slices.Equal(e.cmd.Argv, cmd.Argv) && (e.stdin == nil || bytes.Equal(e.stdin, stdin))
+			sameArgv(e.cmd.Argv, cmd.Argv) && (e.stdin == nil || bytes.Equal(e.stdin, stdin))
 		if fits {
 			return e
 		}

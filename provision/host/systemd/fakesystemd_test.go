@@ -35,6 +35,15 @@ setsid sh -c 'pid=$0; "$@" & echo $! >"$pid.new"; mv "$pid.new" "$pid"; wait' "$
 while ! [ -e "$pid" ]; do sleep 0.01; done
 `
 	fakeSystemctl = `set -eu
+if [ "$1" = stop ]; then
+	echo "$2" >>"$FAKE_SYSTEMD/stops"
+	pid=$(cat "$FAKE_SYSTEMD/$2.pid")
+	group=$(ps -o pgid= -p "$pid" | tr -d ' ')
+	[ -n "$group" ] || exit 5
+	kill -KILL "-$group"
+	while kill -0 "$pid" 2>/dev/null; do sleep 0.01; done
+	exit
+fi
 [ "$1" = show ] || exit 0
 pid=$(cat "$FAKE_SYSTEMD/$4.pid" 2>/dev/null || echo 0)
 [ "$pid" -gt 0 ] && kill -0 "$pid" 2>/dev/null || pid=0

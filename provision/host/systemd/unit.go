@@ -3,6 +3,8 @@ package systemd
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +20,7 @@ import (
 )
 
 // UnitsDir is where a host keeps the command, the output and the exit code of
-// each unit: UnitsDir/NAME/{argv,log,code}.
+// each unit: UnitsDir/NAME/{argv,input,log,code}.
 const UnitsDir = "/var/lib/slipway/units"
 
 // A unit is retried after a lost connection. Pauses double up to the maximum: a
@@ -42,6 +44,12 @@ type Unit struct {
 	Name string
 	// Argv is the command. It runs as root, in /, with an empty input.
 	Argv []string
+	// Input identifies the content of the files that the command reads: see InputOf.
+	// A running unit with another command or input is stopped and replaced.
+	Input string
+	// Sync are paths whose file systems are on disk before the unit counts as done:
+	// the command itself may not sync what it writes.
+	Sync []string
 	// Undo, Secret and Output are those of host.Cmd.
 	Undo   []string
 	Secret []string
@@ -51,9 +59,20 @@ type Unit struct {
 	Timeout time.Duration
 }
 
+// InputOf returns the Input of a unit whose command reads files with these contents.
+func InputOf(contents ...[]byte) string {
+	all := sha256.New()
+	for _, content := range contents {
+		sum := sha256.Sum256(content)
+		all.Write(sum[:])
+	}
+	return hex.EncodeToString(all.Sum(nil))
+}
+
 // Run runs the command as a transient systemd unit and waits for its end. If a
-// unit of that name runs already, since an installer was killed or lost its
-// connection, Run follows it instead of starting another. It ignores the result
+// unit of that name runs the same command with the same input already, since an
+// installer was killed or lost its connection, Run follows it instead of starting
+// another. A unit that differs is stopped first. Run ignores the result
 // of an earlier call: phases probe the host themselves. After a lost connection,
 // Run reconnects and continues to follow the unit.
 //
@@ -100,7 +119,7 @@ func run(ctx context.Context, h host.Host, u Unit, dir string) (host.Result, err
 
 func (u Unit) command(dir string, age int, output io.Writer) host.Cmd {
 	limit := int(math.Ceil(u.Timeout.Seconds()))
-	args := append([]string{dir, u.Name, strconv.Itoa(age), strconv.Itoa(limit)}, u.Argv...)
+	args := append([]string{dir, u.Name, strconv.Itoa(age), strconv.Itoa(limit), u.Input, strings.Join(u.Sync, " ")}, u.Argv...)
 	cmd := host.Script("unit "+u.Name, templates.Script("systemd/unit.sh"), args...)
 	cmd.Undo, cmd.Secret, cmd.Output = u.Undo, u.Secret, output
 	return cmd

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/host/systemd"
 )
 
@@ -128,6 +129,88 @@ func TestARunningUnitIsFollowed(t *testing.T) {
 	}
 	if n := m.starts(t); n != 1 {
 		t.Errorf("started %d times", n)
+	}
+}
+
+// A run that was interrupted left its unit running. The next run wants something else.
+func TestARunningUnitThatDiffersIsReplaced(t *testing.T) {
+	t.Parallel()
+	const wait = `echo "$1"; while ! [ -e "$2" ]; do sleep 0.05; done; cat "$2"`
+	for name, test := range map[string]struct {
+		before, after func(file string) systemd.Unit
+	}{
+		"another input": {
+			func(file string) systemd.Unit { return systemd.Unit{Argv: sh(wait, "x", file), Input: "old"} },
+			func(file string) systemd.Unit { return systemd.Unit{Argv: sh(wait, "x", file), Input: "new"} },
+		},
+		"another command": {
+			func(file string) systemd.Unit { return systemd.Unit{Argv: sh(wait, "old", file)} },
+			func(file string) systemd.Unit { return systemd.Unit{Argv: sh(wait, "x", file)} },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newUnitHost(t)
+			file := filepath.Join(t.TempDir(), "file")
+			ctx, interrupt := context.WithCancel(t.Context())
+			old := test.before(file)
+			old.Name, old.Output = "x", writerFunc(func([]byte) { interrupt() })
+			if _, err := systemd.RunIn(ctx, m, old, m.dir); err == nil {
+				t.Fatal("the first unit ended")
+			}
+			next := test.after(file)
+			next.Name, next.Output = "x", writerFunc(func([]byte) {
+				if err := os.WriteFile(file, []byte("done"), 0o600); err != nil {
+					t.Error(err)
+				}
+			})
+			result, err := m.run(t, next)
+			if err != nil || string(result.Stdout) != "x\ndone" {
+				t.Errorf("got %q, %v", result.Stdout, err)
+			}
+			if n := m.starts(t); n != 2 {
+				t.Errorf("started %d times, want 2", n)
+			}
+		})
+	}
+}
+
+func TestUnitSyncsWhatItsCommandWrites(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		sync string // of coreutils
+		code int
+	}{
+		"on disk":       {`echo "$@" >>"$SYNCED"`, 0},
+		"a broken disk": {`echo "sync: error syncing: Input/output error"; exit 1`, 74},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newUnitHost(t)
+			dir, synced := t.TempDir(), filepath.Join(t.TempDir(), "synced")
+			programs := hosttest.Programs(t, map[string]string{"sync": test.sync, "systemd-run": fakeSystemdRun, "systemctl": fakeSystemctl})
+			m.Env = append(m.Env, programs, "SYNCED="+synced)
+			_, err := m.run(t, systemd.Unit{Name: "x", Argv: []string{"true"}, Sync: []string{dir, dir + "/missing"}})
+			var exit *host.ExitError
+			if test.code == 0 && err != nil || test.code != 0 && (!errors.As(err, &exit) || exit.Code != test.code) {
+				t.Fatal(err)
+			}
+			got, _ := os.ReadFile(synced)
+			if test.code == 0 && string(got) != "-f "+dir+"\n" {
+				t.Errorf("synced %q", got)
+			}
+		})
+	}
+}
+
+func TestInputsDifferInEachFile(t *testing.T) {
+	t.Parallel()
+	one := systemd.InputOf([]byte("ab"), []byte("c"))
+	if other := systemd.InputOf([]byte("a"), []byte("bc")); one == other {
+		t.Error("the boundary between the files does not count")
+	}
+	if same := systemd.InputOf([]byte("ab"), []byte("c")); one != same {
+		t.Errorf("%s and %s", one, same)
 	}
 }
 
