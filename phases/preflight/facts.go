@@ -4,16 +4,13 @@ package preflight
 import (
 	"context"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow"
-	"slipway.io/slipway/templates"
 )
 
 // Facts reads the facts of each host. It records that a host is unreachable, and
@@ -27,7 +24,7 @@ func Facts() workflow.Phase {
 		On:       workflow.EachHost,
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			found, err := read(ctx, s)
+			found, err := facts.Read(ctx, s)
 			switch {
 			case err == nil:
 				s.Target.SetFacts(found)
@@ -38,16 +35,6 @@ func Facts() workflow.Phase {
 			return err
 		},
 	}
-}
-
-// read reads the facts of a host in one round trip.
-func read(ctx context.Context, h host.Host) (*facts.Facts, error) {
-	before := time.Now()
-	res, err := h.Query(ctx, host.Script("facts.sh", templates.Script("facts/facts.sh"), facts.Arguments()...))
-	if err != nil {
-		return nil, err
-	}
-	return facts.Parse(res.Stdout, before, time.Now())
 }
 
 // atOnce bounds the hosts that are read at the same time.
@@ -64,7 +51,7 @@ func readAll(ctx context.Context, hosts *workflow.Hosts) *workflow.Hosts {
 		h := &workflow.Host{Config: original.Config, Conn: original.Conn}
 		all.All = append(all.All, h)
 		group.Go(func() error {
-			found, err := read(ctx, h.Conn)
+			found, err := facts.Read(ctx, h.Conn)
 			if err != nil {
 				h.SetUnreachable(err)
 				return nil

@@ -193,5 +193,65 @@ fact kubeletCgroupDriver "$(awk '$1 == "cgroupDriver:" { print $2; exit }' /var/
 for pod in etcd kube-apiserver kube-controller-manager kube-scheduler; do
 	fact staticPod "$(awk -v pod="$pod" '$1 == "image:" { print pod " " $2; exit }' "/etc/kubernetes/manifests/$pod.yaml" 2>/dev/null)"
 done
+
+# The files that kubeadm and kubelet wrote, and whether each can be read. They do not
+# sync what they write: a file may be empty or truncated after a power loss. Keys stay
+# on the host.
+set --
+for file in /etc/kubernetes/pki/*.crt /etc/kubernetes/pki/*.key /etc/kubernetes/pki/*.pub \
+	/etc/kubernetes/pki/etcd/*.crt /etc/kubernetes/pki/etcd/*.key /etc/kubernetes/*.conf \
+	/etc/kubernetes/manifests/etcd.yaml /etc/kubernetes/manifests/kube-*.yaml \
+	/var/lib/kubelet/pki/*.crt /var/lib/kubelet/pki/*.key /var/lib/kubelet/pki/*.pem \
+	/var/lib/kubelet/config.yaml /var/lib/kubelet/kubeadm-flags.env; do
+	if [ -f "$file" ] || [ -L "$file" ]; then set -- "$@" "$file"; fi
+done
+awk '
+	# Whole PEM blocks, and nothing but text before them.
+	function pem(line) {
+		if (line ~ /^-----BEGIN [A-Z ]+-----$/ && !open) { open = line; size = 0 }
+		else if (line ~ /^-----END [A-Z ]+-----$/ && open && size > 30) {
+			sub(/BEGIN/, "END", open)
+			if (line == open) { blocks++; kinds = kinds line } else bad = 1
+			open = ""
+		} else if (open && line ~ /^[A-Za-z0-9+\/]+=*$/) size += length(line)
+		else if (open || line ~ /^-/) bad = 1
+	}
+	# The base64 of the end of a PEM block: "-----" and a newline, in three alignments.
+	function encoded(value) { return length(value) > 200 && value ~ /^[A-Za-z0-9+\/]+(LS0tLS0K|LS0tLQo=|LS0tCg==)$/ }
+	function kubeconfig(line,   word, words) {
+		words = split(line, word, " ")
+		if (line ~ /^(clusters|users|current-context|kind):/) fields[word[1]]
+		if (word[1] == "server:" && word[2] ~ /^https:/) fields["server:"]
+		if (word[1] ~ /-data:$/) { if (encoded(word[2])) fields[word[1]]; else bad = 1 }
+		if (word[1] ~ /^(client-certificate|client-key):$/) { if (word[2] ~ /[.]pem$/) fields[word[1] "-data"]; else bad = 1 }
+		if (word[1] == "token:" && word[2] ~ /^"?[a-z0-9]+[.][a-z0-9]+"?$/ && length(word[2]) >= 23) fields["token:"]
+	}
+	function readable(path,   whole) {
+		if (lines == 0 || bad || open) return 0
+		if (path ~ /[.]pem$/) return kinds ~ /END CERTIFICATE/ && kinds ~ /PRIVATE KEY/
+		if (path ~ /[.]crt$/) return kinds ~ /END CERTIFICATE/
+		if (path ~ /[.]key$/) return kinds ~ /PRIVATE KEY/
+		if (path ~ /[.]pub$/) return kinds ~ /PUBLIC KEY/
+		if (path ~ /[.]env$/) return last ~ /^KUBELET_KUBEADM_ARGS=.*"$/
+		if (path ~ /manifests/) return "kind:" in fields && "spec:" in fields
+		if (path !~ /[.]conf$/) return 1
+		whole = "clusters:" in fields && "users:" in fields && "current-context:" in fields && "kind:" in fields && "server:" in fields
+		return whole && ("token:" in fields || (("client-certificate-data:" in fields || "client-certificate:-data" in fields) &&
+			("client-key-data:" in fields || "client-key:-data" in fields)))
+	}
+	BEGIN {
+		for (i = 1; i < ARGC; i++) {
+			path = ARGV[i]
+			lines = bad = blocks = 0; open = kinds = last = ""; split("", fields)
+			while ((getline line <path) > 0) {
+				lines++; last = line
+				if (path ~ /[.]conf$/) kubeconfig(line)
+				else if (path ~ /[.](crt|key|pub|pem)$/) pem(line)
+				else if (line ~ /^(kind|spec):/) fields[substr(line, 1, 5)]
+			}
+			close(path)
+			print "kubeFile\t" path " " (readable(path) ? "ok" : "damaged")
+		}
+	}' "$@"
 grep -Eqsr '^[[:space:]]*(devnode|protocol|property)' /etc/multipath.conf /etc/multipath/conf.d && fact multipathBlacklist yes
 exit 0

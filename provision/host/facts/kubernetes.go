@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
+	"slices"
 	"strings"
 	"time"
 )
@@ -25,6 +26,35 @@ type Kubernetes struct {
 	// StaticPods are the images of the control plane's pods, by component:
 	// "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler".
 	StaticPods map[string]string
+	// Files are the files of kubeadm and kubelet: certificates, keys, kubeconfigs,
+	// manifests, kubelet's configuration.
+	Files []KubeFile
+}
+
+// KubeFile is a file that kubeadm or kubelet wrote.
+type KubeFile struct {
+	Path string
+	// Damaged: it is empty, truncated or something else.
+	Damaged bool
+}
+
+// Intact reports whether the file exists and can be read.
+func (k Kubernetes) Intact(path string) bool {
+	return slices.Contains(k.Files, KubeFile{Path: path}) && !slices.Contains(k.Damaged(), path)
+}
+
+// Damaged returns the paths of the files that exist and cannot be read.
+func (k Kubernetes) Damaged() []string {
+	var damaged []string
+	for _, file := range k.Files {
+		undecodable := slices.ContainsFunc(k.Certificates, func(c Certificate) bool {
+			return c.Path == file.Path && parse(c.PEM) == nil
+		})
+		if file.Damaged || undecodable {
+			damaged = append(damaged, file.Path)
+		}
+	}
+	return damaged
 }
 
 // Certificate is a certificate file of kubeadm.
@@ -95,6 +125,8 @@ func (k *Kubernetes) set(key string, words []string) bool {
 		k.Finalized = true
 	case key == "kubeletCgroupDriver" && len(words) == 1:
 		k.CgroupDriver = words[0]
+	case key == "kubeFile" && len(words) == 2:
+		k.Files = append(k.Files, KubeFile{Path: words[0], Damaged: words[1] != "ok"})
 	case key == "staticPod" && len(words) == 2:
 		if k.StaticPods == nil {
 			k.StaticPods = map[string]string{}
