@@ -23,6 +23,7 @@ import (
 )
 
 const (
+	unitName = "kubeadm-init"
 	initFile = kubeadm.Dir + "/init.yaml"
 	// initTimeout bounds init; kubeadm's own timeouts (4 minutes for the control
 	// plane to start) are shorter.
@@ -73,8 +74,8 @@ func initialised(ctx context.Context, s *workflow.Step) (bool, error) {
 	if !s.Facts().Joined() {
 		return false, nil
 	}
-	if !s.Facts().Exists(facts.APIServerManifest) && !exists(s) {
-		return false, nil // interrupted before the API server could start
+	if (!s.Facts().Exists(facts.APIServerManifest) || adminDamaged(s.Facts())) && !exists(s) {
+		return false, nil // interrupted before the API server could start, or its files are damaged
 	}
 	client, err := s.Kube(ctx)
 	switch {
@@ -186,11 +187,14 @@ func initialise(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
+	if err := resume(ctx, s, document); err != nil {
+		return err
+	}
 	if _, err := host.EnsureFiles(ctx, s, host.File{Path: initFile, Content: document, Mode: 0o600}); err != nil {
 		return err
 	}
 	_, err = systemd.Run(ctx, s, systemd.Unit{
-		Name:    "kubeadm-init",
+		Name:    unitName,
 		Argv:    []string{install.BinDir + "/kubeadm", "init", "--config", initFile, "--skip-token-print", "--ignore-preflight-errors", resumable},
 		Input:   systemd.InputOf(document),
 		Sync:    kubeadm.Directories(),

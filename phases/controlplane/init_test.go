@@ -81,6 +81,7 @@ func begun(t *testing.T, inventory string, objects ...string) (*workflowtest.Fix
 		server.Put(object)
 	}
 	fixture.Facts("cp-1").Existing = []facts.Path{facts.APIServerManifest, facts.AdminConf, facts.CAKey, facts.EtcdMember}
+	fixture.Facts("cp-1").Kubernetes.Files = whole()
 	fixture.Serve(server)
 	return fixture, fixture.Host("cp-1"), server
 }

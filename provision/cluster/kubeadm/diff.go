@@ -1,0 +1,76 @@
+package kubeadm
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+)
+
+// Change is how a configuration of `kubeadm init` differs from that of an earlier
+// attempt.
+type Change struct {
+	// Changed: they differ. kubeadm keeps certificates and kubeconfigs that exist,
+	// although they have the old values.
+	Changed bool
+	// Stored are the fields that differ and that are stored in etcd, as "FIELD: OLD to
+	// NEW": the name and address of the node and of its etcd member, address ranges.
+	Stored []string
+}
+
+// storedFields are the fields of Change.Stored, by kind of document.
+var storedFields = map[string][]string{
+	"InitConfiguration":    {"nodeRegistration.name", "localAPIEndpoint.advertiseAddress", "localAPIEndpoint.bindPort"},
+	"ClusterConfiguration": {"networking.podSubnet", "networking.serviceSubnet", "networking.dnsDomain", "etcd.local.dataDir"},
+}
+
+// Compare compares two configurations of Init.
+func Compare(before, after []byte) (Change, error) {
+	if bytes.Equal(before, after) {
+		return Change{}, nil
+	}
+	change := Change{Changed: true}
+	old, err := documents(before)
+	if err != nil {
+		return Change{}, err
+	}
+	wanted, err := documents(after)
+	if err != nil {
+		return Change{}, err
+	}
+	for _, kind := range []string{"InitConfiguration", "ClusterConfiguration"} {
+		for _, field := range storedFields[kind] {
+			have, want := lookup(old[kind], field), lookup(wanted[kind], field)
+			if !reflect.DeepEqual(have, want) {
+				change.Stored = append(change.Stored, fmt.Sprintf("%s: %v to %v", field, have, want))
+			}
+		}
+	}
+	return change, nil
+}
+
+// documents are those of a YAML stream, by kind.
+func documents(stream []byte) (map[string]map[string]any, error) {
+	all := map[string]map[string]any{}
+	for text := range strings.SplitSeq(string(stream), "\n---\n") {
+		var document map[string]any
+		if err := yaml.Unmarshal([]byte(text), &document); err != nil {
+			return nil, fmt.Errorf("configuration of kubeadm: %w", err)
+		}
+		kind, _ := document["kind"].(string)
+		all[kind] = document
+	}
+	return all, nil
+}
+
+// lookup returns the value of a field, nil if it is not set.
+func lookup(document map[string]any, field string) any {
+	var value any = document
+	for name := range strings.SplitSeq(field, ".") {
+		section, _ := value.(map[string]any)
+		value = section[name]
+	}
+	return value
+}
