@@ -16,6 +16,7 @@ import (
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/host/systemd"
 	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/templates"
 )
 
 const (
@@ -29,8 +30,9 @@ const (
 	// registerTimeout bounds the wait for a Node of a kubelet that has joined.
 	registerTimeout = time.Minute
 
-	discoveryFile = kubeadm.Dir + "/discovery.conf"
-	joinFile      = kubeadm.Dir + "/join.yaml"
+	unitName      = "kubeadm-join"
+	discoveryFile = string(facts.JoinDiscovery)
+	joinFile      = string(facts.JoinConfig)
 )
 
 // resumable lists kubeadm's checks that fail after an interrupted join.
@@ -51,17 +53,49 @@ func Join() workflow.Phase {
 		},
 		On:    workflow.Workers,
 		Needs: []string{"swap-off", "kernel", "hosts-file", "images", "kubelet", "kubeadm-init"},
-		Done:  joined,
 		// kubeadm also starts kubelet.
 		Creates: []string{"/etc/kubernetes/", "/var/lib/kubelet/"},
-		Do:      join,
+		Done: func(ctx context.Context, s *workflow.Step) (bool, error) {
+			if len(secrets(s)) > 0 {
+				return false, nil
+			}
+			return joined(ctx, s)
+		},
+		Do: func(ctx context.Context, s *workflow.Step) error {
+			// A run that was interrupted after the join leaves the files of the join.
+			if left := secrets(s); len(left) > 0 {
+				if done, err := joined(ctx, s); err != nil {
+					return err
+				} else if done {
+					return remove(ctx, s, left)
+				}
+			}
+			return join(ctx, s)
+		},
 	}
+}
+
+// secrets returns the files of a join that existed on the host when the run started.
+// They contain a token, or are of no use without one.
+func secrets(s *workflow.Step) []string {
+	var left []string
+	for _, path := range []facts.Path{facts.BootstrapConf, facts.JoinDiscovery, facts.JoinConfig} {
+		if s.Facts().Exists(path) {
+			left = append(left, string(path))
+		}
+	}
+	return left
+}
+
+func remove(ctx context.Context, s *workflow.Step, files []string) error {
+	_, err := s.Run(ctx, host.Cmd{Argv: append([]string{"rm", "-f"}, files...), Sudo: true})
+	return err
 }
 
 // joined reports whether the host's kubelet has the cluster's credentials and runs,
 // and the cluster has a Node for it.
 func joined(ctx context.Context, s *workflow.Step) (bool, error) {
-	if !s.Facts().Exists(facts.KubeletConf) {
+	if !s.Facts().Exists(facts.KubeletConf) || len(kubeadm.RecreateNode(s.Facts().Kubernetes)) > 0 {
 		return false, nil
 	}
 	if node := s.Facts().Kubernetes.NodeName(); node != "" && node != s.Target.Config.Name {
@@ -119,6 +153,9 @@ func join(ctx context.Context, s *workflow.Step) error {
 	if err := controllersRun(ctx, s); err != nil {
 		return err
 	}
+	if err := removeDamaged(ctx, s); err != nil {
+		return err
+	}
 	token, revoke, err := s.JoinToken(ctx, tokenTTL)
 	if err != nil {
 		return err
@@ -135,7 +172,7 @@ func join(ctx context.Context, s *workflow.Step) error {
 		return err
 	}
 	_, err = systemd.Run(ctx, s, systemd.Unit{
-		Name:    "kubeadm-join",
+		Name:    unitName,
 		Argv:    []string{install.BinDir + "/kubeadm", "join", "--config", joinFile, "--ignore-preflight-errors", resumable},
 		Input:   systemd.InputOf(document, discovery),
 		Sync:    kubeadm.Directories(),
@@ -147,5 +184,32 @@ func join(ctx context.Context, s *workflow.Step) error {
 		return workflow.WithHint(err, fmt.Sprintf("see `journalctl -u kubelet` on %s, fix the problem and rerun `slipway apply` to resume", s.Target.Config.Name))
 	}
 	// kubelet registers its Node a moment later, once it has its certificate.
-	return s.WaitFor(ctx, kube.NodeRegistered(s.Target.Config.Name), registerTimeout)
+	if err := s.WaitFor(ctx, kube.NodeRegistered(s.Target.Config.Name), registerTimeout); err != nil {
+		return err
+	}
+	return remove(ctx, s, []string{string(facts.BootstrapConf), discoveryFile, joinFile})
+}
+
+// removeDamaged deletes files of an earlier join that cannot be read: kubeadm keeps a
+// CA that exists, and kubelet stops at a certificate that it cannot read. What the
+// facts show may be the middle of a join that still runs.
+func removeDamaged(ctx context.Context, s *workflow.Step) error {
+	files := kubeadm.RecreateNode(s.Facts().Kubernetes)
+	if len(files) == 0 {
+		return nil
+	}
+	if _, err := s.Run(ctx, host.Script("stop.sh", templates.Script("kubeadm/stop.sh"), "slipway-"+unitName+".service")); err != nil {
+		return err
+	}
+	if !s.Planning() {
+		now, err := facts.Read(ctx, s)
+		if err != nil {
+			return err
+		}
+		files = kubeadm.RecreateNode(now.Kubernetes)
+	}
+	if len(files) == 0 {
+		return nil
+	}
+	return remove(ctx, s, files)
 }

@@ -253,9 +253,18 @@ func expectJoin(fake *hosttest.Fake) *hosttest.Expectation {
 		"/usr/local/bin/kubeadm", "join", "--config", "/etc/kubernetes/slipway/join.yaml", "--ignore-preflight-errors", resumable)
 }
 
+// expectForget expects that the files of the join are deleted.
+func expectForget(fake *hosttest.Fake, paths ...string) {
+	if len(paths) == 0 {
+		paths = []string{"/etc/kubernetes/bootstrap-kubelet.conf", "/etc/kubernetes/slipway/discovery.conf", "/etc/kubernetes/slipway/join.yaml"}
+	}
+	fake.ExpectRun(append([]string{"rm", "-f"}, paths...)...)
+}
+
 func TestAWorkerJoinsWithATokenOfItsOwn(t *testing.T) {
 	t.Parallel()
 	fixture, fake, server := joining(t)
+	expectForget(fake)
 	expectJoin(fake).Then(func() {
 		document, _ := fake.File("/etc/kubernetes/slipway/join.yaml")
 		_, rest, _ := strings.Cut(string(document.Content), "tlsBootstrapToken: ")
@@ -293,6 +302,7 @@ func TestAJoinWaitsForTheControllersThatSignItsCertificate(t *testing.T) {
 		working.Store(true)
 		server.Put(controllersAccount)
 	})
+	expectForget(fake)
 	expectJoin(fake).Then(func() {
 		if !working.Load() {
 			t.Error("kubelet is started before its certificate can be signed")
@@ -342,6 +352,7 @@ func TestAWorkerThatHasJoinedDoesNotJoinAgain(t *testing.T) {
 				server.Put(workerNode)
 			}
 			if !test.left {
+				expectForget(fake)
 				expectJoin(fake).Then(func() { server.Put(workerNode) })
 			}
 			fixture.MustApply(Join())

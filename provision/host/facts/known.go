@@ -14,9 +14,14 @@ const (
 	KubeletConf       Path = "/etc/kubernetes/kubelet.conf"
 	APIServerManifest Path = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 	// CAKey is the key of the cluster's CA. Control planes have it.
-	CAKey              Path = "/etc/kubernetes/pki/ca.key"
-	KubeletConfig      Path = "/var/lib/kubelet/config.yaml"
-	EtcdMember         Path = "/var/lib/etcd/member"
+	CAKey         Path = "/etc/kubernetes/pki/ca.key"
+	KubeletConfig Path = "/var/lib/kubelet/config.yaml"
+	EtcdMember    Path = "/var/lib/etcd/member"
+	// BootstrapConf, JoinConfig and JoinDiscovery exist only while a host joins: the
+	// first two contain a token.
+	BootstrapConf      Path = "/etc/kubernetes/bootstrap-kubelet.conf"
+	JoinConfig         Path = "/etc/kubernetes/slipway/join.yaml"
+	JoinDiscovery      Path = "/etc/kubernetes/slipway/discovery.conf"
 	Journal            Path = "/var/lib/slipway/journal"
 	KernelModules      Path = "/lib/modules"
 	InitiatorName      Path = "/etc/iscsi/initiatorname.iscsi"
@@ -27,8 +32,8 @@ const (
 )
 
 var knownPaths = []Path{
-	AdminConf, KubeletConf, APIServerManifest, CAKey, KubeletConfig, EtcdMember, Journal, KernelModules, InitiatorName,
-	ResolvedConfig, SystemdInContainer, FlannelConflist, CalicoConflist,
+	AdminConf, KubeletConf, APIServerManifest, CAKey, KubeletConfig, EtcdMember, BootstrapConf, JoinConfig, JoinDiscovery,
+	Journal, KernelModules, InitiatorName, ResolvedConfig, SystemdInContainer, FlannelConflist, CalicoConflist,
 }
 
 // Sysctl is a kernel setting whose value is a fact.
