@@ -26,9 +26,10 @@ func Images() workflow.Phase {
 		Title: "import the images",
 		Why: "kubeadm times out if images are pulled slowly, and registries limit the pulls of many hosts behind one " +
 			"address. Each image is downloaded once and sent to each host before init starts. " +
-			"Images are pinned, so that kubelet's garbage collection does not delete what cannot be pulled again.",
+			"Images are pinned, so that kubelet's garbage collection does not delete what cannot be pulled again, and only " +
+			"when they are on disk: containerd never repairs an image that a power loss damaged.",
 		Manual: []string{
-			"ctr -n k8s.io images import IMAGE.tar",
+			"ctr -n k8s.io images import --local --sync-fs IMAGE.tar",
 			"ctr -n k8s.io images label IMAGE io.cri-containerd.pinned=pinned",
 		},
 		On:    workflow.EachHost,
@@ -48,7 +49,7 @@ func AddonImages() workflow.Phase {
 		Why: "A pod that starts before its image is imported backs off for minutes. A host receives only images of " +
 			"addons in the inventory.",
 		Manual: []string{
-			"ctr -n k8s.io images import IMAGE.tar",
+			"ctr -n k8s.io images import --local --sync-fs IMAGE.tar",
 			"ctr -n k8s.io images label IMAGE io.cri-containerd.pinned=pinned",
 		},
 		On:      workflow.EachHost,
@@ -90,7 +91,7 @@ func importImages(ctx context.Context, s *workflow.Step, wanted []bundle.Image) 
 	}
 	cmd := host.Cmd{
 		Name: fmt.Sprintf("import %d images: %s", len(missing), strings.Join(names, " ")),
-		Argv: ctr("images", "import", "--digests=false", "-"),
+		Argv: importArgv(s.Bundle().Version("containerd")),
 		Sudo: true, Stdin: read,
 	}
 	if _, err := s.Run(ctx, cmd); err != nil {
@@ -100,6 +101,18 @@ func importImages(ctx context.Context, s *workflow.Step, wanted []bundle.Image) 
 	pin := host.Script("pin-images.sh", templates.Script("runtime/pin-images.sh"), append([]string{pinned}, names...)...)
 	_, err = s.Run(ctx, pin)
 	return err
+}
+
+// importArgv is the command that imports an archive of images. containerd records a
+// layer as unpacked durably, without a sync of its files: after a power loss, it uses
+// the empty files for ever, even if the image is imported again. With --sync-fs, it
+// syncs the files first, but only for clients that unpack themselves (containerd 2,
+// cmd/ctr/commands/images/import.go).
+func importArgv(version string) []string {
+	if strings.HasPrefix(strings.TrimPrefix(version, "v"), "1.") {
+		return ctr("images", "import", "--digests=false", "-")
+	}
+	return ctr("images", "import", "--local", "--sync-fs", "--digests=false", "-")
 }
 
 // firstOf returns the cause: a stream that could not be created breaks the import.

@@ -16,6 +16,7 @@ import (
 	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
+	"slipway.io/slipway/templates"
 )
 
 const list = "REF TYPE DIGEST SIZE PLATFORMS LABELS\n"
@@ -97,7 +98,7 @@ func TestImagesOfAddons(t *testing.T) {
 			fixture, fake := withBundle(t, test.inventory)
 			if len(test.want) > 0 {
 				listImages(fake).Returns(list)
-				fake.ExpectRun("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "import", "--digests=false", "-").
+				fake.ExpectRun("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "import", "--local", "--sync-fs", "--digests=false", "-").
 					Stdin(archiveOf(t, fixture.Bundle, fixture.Bundle.AddonImages("traefik", "", "amd64")))
 				fake.ExpectRunScript("pin-images.sh", append([]string{pinned}, test.want...)...)
 			}
@@ -129,9 +130,49 @@ func TestImagesAreStreamedAndPinned(t *testing.T) {
 	all := names(wanted(fixture.Bundle, "control-plane"))
 	archive := archiveOf(t, fixture.Bundle, wanted(fixture.Bundle, "control-plane"))
 	listImages(fake).Returns(list)
-	fake.ExpectRun("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "import", "--digests=false", "-").Stdin(archive)
+	fake.ExpectRun("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "import", "--local", "--sync-fs", "--digests=false", "-").Stdin(archive)
 	fake.ExpectRunScript("pin-images.sh", append([]string{pinned}, all...)...)
 	fixture.MustApply(Images())
+}
+
+func TestImportsSyncWhatTheyUnpack(t *testing.T) {
+	t.Parallel()
+	for version, want := range map[string]string{
+		"v2.3.4": "--local --sync-fs --digests=false -", "2.0.0": "--local --sync-fs --digests=false -", "v1.7.27": "--digests=false -",
+	} {
+		if got := strings.Join(importArgv(version)[5:], " "); got != want {
+			t.Errorf("containerd %s: %s, want %s", version, got, want)
+		}
+	}
+}
+
+// The label is what says that an image is complete: a power loss after it must not
+// damage the image.
+func TestImagesAreOnDiskBeforeTheyArePinned(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, sync, want string
+		code             int
+	}{
+		{"a disk", "", "sync -f /var/lib/containerd\nctr --namespace k8s.io images label a x=y\nctr --namespace k8s.io images label b x=y\n", 0},
+		{"a broken disk", "exit 1", "sync -f /var/lib/containerd\n", 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			log := filepath.Join(t.TempDir(), "log")
+			local := hosttest.Local{Env: []string{"LOG=" + log, hosttest.Programs(t, map[string]string{
+				"sync": `echo "sync $*" >>"$LOG"; ` + test.sync, "ctr": `echo "ctr $*" >>"$LOG"`,
+			})}}
+			script := strings.ReplaceAll(string(templates.Script("runtime/pin-images.sh")), "/usr/local/bin/ctr", "ctr")
+			_, err := local.Run(t.Context(), host.Script("pin-images.sh", []byte(script), "x=y", "a", "b"))
+			if (err != nil) != (test.code != 0) {
+				t.Error(err)
+			}
+			if got, _ := os.ReadFile(log); string(got) != test.want {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
 }
 
 func TestExistingImagesAreNotSentAgain(t *testing.T) {
@@ -152,7 +193,7 @@ func TestAnImportThatFailsIsAnError(t *testing.T) {
 	t.Parallel()
 	fixture, fake := withBundle(t, one)
 	listImages(fake).Returns(list)
-	fake.ExpectRun("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "import", "--digests=false", "-").Fails(1, "ctr: no space left on device")
+	fake.ExpectRun("/usr/local/bin/ctr", "--namespace", "k8s.io", "images", "import", "--local", "--sync-fs", "--digests=false", "-").Fails(1, "ctr: no space left on device")
 	err := fixture.Apply(Images())
 	var exit *host.ExitError
 	if !errors.As(err, &exit) || exit.Code != 1 {
