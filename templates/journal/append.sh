@@ -11,10 +11,10 @@ exec 9>>"$entries"
 flock 9
 # Kubernetes changes kernel settings that reset restores.
 [ -s "$entries" ] || sysctl -a --pattern '^(kernel|vm|net.ipv4.conf.all|net.netfilter)[.]' >"$journal/sysctls" 2>/dev/null || true
-# Start a new line after one that a full disk truncated. A truncated line does not
-# end in "}" and is ignored.
-[ -z "$(tail -c 1 "$entries")" ] || echo >&9
-grep -sF -- "$same" "$entries" | grep -q '}$' && exit 0
+# Start a new line after one that a full disk or a power loss truncated, or that ends
+# in zeros. A truncated line does not end in "}" and is ignored.
+[ ! -s "$entries" ] || [ "$(tail -c 1 "$entries" | wc -l)" -eq 1 ] || echo >&9
+grep -asF -- "$same" "$entries" | grep -aq '}$' && exit 0
 if [ -n "$service" ] && systemctl is-enabled --quiet "$service" 2>/dev/null; then
 	entry=$enabled
 fi

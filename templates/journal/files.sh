@@ -13,24 +13,29 @@ exec 9>>"$entries"
 flock 9
 # Kubernetes changes kernel settings that reset restores.
 [ -s "$entries" ] || sysctl -a --pattern '^(kernel|vm|net.ipv4.conf.all|net.netfilter)[.]' >"$journal/sysctls" 2>/dev/null || true
-# Start a new line after one that a full disk truncated. A truncated line does not
-# end in "}" and is ignored.
-[ -z "$(tail -c 1 "$entries")" ] || echo >&9
+# Start a new line after one that a full disk or a power loss truncated, or that ends
+# in zeros. A truncated line does not end in "}" and is ignored.
+[ ! -s "$entries" ] || [ "$(tail -c 1 "$entries" | wc -l)" -eq 1 ] || echo >&9
 now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
 
-recorded() { grep -sF -- "$1" "$entries" | grep -q '}$'; }
+recorded() { grep -asF -- "$1" "$entries" | grep -aq '}$'; }
+
+exists() { [ -e "$path" ] || [ -L "$path" ]; }
+
+# Copies a file that exists before the first change.
+copy() {
+	recorded "\"kind\":\"file\",\"path\":\"$path\"" && return
+	exists || return 0
+	(umask 077 && mkdir -p "$journal/before$(dirname "$path")")
+	cp -a --no-dereference "$path" "$journal/before$path.part"
+	mv -T "$journal/before$path.part" "$journal/before$path"
+	copied=yes
+}
 
 # Records the state of a path before the first change.
 before() {
 	existed=false
-	if [ -e "$path" ] || [ -L "$path" ]; then
-		existed=true
-		if [ "$kind" = file ]; then
-			(umask 077 && mkdir -p "$journal/before$(dirname "$path")")
-			cp -a --no-dereference "$path" "$journal/before$path.part"
-			mv -T "$journal/before$path.part" "$journal/before$path"
-		fi
-	fi
+	if exists; then existed=true; fi
 
 	# The topmost missing parent: reset removes it if it is empty.
 	made=
@@ -43,6 +48,18 @@ before() {
 	printf '{"time":"%s","phase":"%s","kind":"%s","path":"%s","existed":%s,"made":"%s"}\n' \
 		"$now" "$phase" "$kind" "$path" "$existed" "$made" >&9
 }
+
+# The copies are on disk before an entry says that they exist.
+copied=
+count=$#
+while [ "$count" -gt 0 ]; do
+	kind=$1 path=$2
+	[ "$kind" != file ] || copy
+	set -- "$@" "$1" "$2" "$3"
+	shift 3
+	count=$((count - 3))
+done
+[ -z "$copied" ] || sync -f "$journal"
 
 while [ $# -gt 0 ]; do
 	kind=$1 path=$2 sum=$3

@@ -190,7 +190,7 @@ func Read(ctx context.Context, h host.Host) ([]Entry, error) {
 		var e Entry
 		err := json.Unmarshal(lines.Bytes(), &e)
 		if errors.As(err, &torn) {
-			// A full disk truncated the line: the change was not made.
+			// A full disk or a power loss truncated the line: the change was not made.
 			continue
 		}
 		if err != nil {
