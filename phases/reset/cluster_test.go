@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kubetest"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
@@ -105,6 +106,30 @@ func TestWithoutAnAPIServerANoteSaysHowToDeleteTheNode(t *testing.T) {
 	fixture.MustApply(Node())
 	if notes := fixture.Notes(); len(notes) != 1 || !strings.Contains(notes[0], "kubectl delete node w-1") {
 		t.Errorf("notes %q", notes)
+	}
+}
+
+// The control plane was reset before: its workers are refused by apply until they are
+// reset too.
+func TestAWorkerOfAClusterThatIsGoneIsReset(t *testing.T) {
+	t.Parallel()
+	fixture := ours(t, workers, "w-1")
+	fixture.Facts("cp-1").Existing = nil
+	fixture.Facts("w-1").Existing = []facts.Path{journal.Dir, facts.KubeletConf}
+
+	conflicts := cluster.Conflicts(fixture.Hosts.Observed())
+	if len(conflicts) != 1 || !strings.Contains(conflicts[0].Remedy, "slipway reset --hosts w-1, then slipway apply") {
+		t.Fatalf("conflicts %+v", conflicts)
+	}
+	for _, phase := range []workflow.Phase{Member(), Node()} {
+		fixture.MustApply(phase)
+		if changes, notes := fixture.Changes(), fixture.Notes(); len(changes)+len(notes) > 0 {
+			t.Errorf("%s: changes %q, notes %q", phase.Name, changes, notes)
+		}
+	}
+	fixture.Facts("w-1").Existing = nil // as the other phases leave it
+	if left := cluster.Conflicts(fixture.Hosts.Observed()); len(left) > 0 {
+		t.Errorf("apply is still refused: %+v", left)
 	}
 }
 

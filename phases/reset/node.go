@@ -3,6 +3,7 @@ package reset
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -25,7 +26,7 @@ func Node() workflow.Phase {
 		On:     workflow.EachHost,
 		Needs:  []string{"stop"},
 		Done: func(ctx context.Context, s *workflow.Step) (bool, error) {
-			if len(staying(s)) == 0 {
+			if !slices.ContainsFunc(staying(s), hasCluster) {
 				return true, nil
 			}
 			return notOurs(ctx, s)
@@ -43,6 +44,10 @@ func Node() workflow.Phase {
 		},
 	}
 }
+
+// hasCluster reports whether a control plane may have a cluster. After a reset of the
+// control planes, the workers are left with a cluster that no longer exists.
+func hasCluster(h *workflow.Host) bool { return h.Facts() == nil || h.Facts().Joined() }
 
 func deleteNode(ctx context.Context, s *workflow.Step) error {
 	client, err := s.Kube(ctx)

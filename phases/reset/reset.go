@@ -9,6 +9,7 @@ import (
 	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/host/systemd"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
@@ -69,6 +70,10 @@ func stop(ctx context.Context, s *workflow.Step) error {
 	if _, err := host.EnsureFiles(ctx, s.WithoutJournal(), host.File{Path: configFile, Content: document}); err != nil {
 		return err
 	}
+	if err := run(ctx, s, "units.sh", systemd.UnitsDir); err != nil {
+		return err
+	}
+	// kubelet starts no further container now.
 	if err := run(ctx, s, "pods.sh", podList, bundles); err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func steps(fake *hosttest.Fake) []*hosttest.Expectation {
 		fake.ExpectRunScript("lines.sh", dir, "/etc/fstab"),
 		fake.ExpectRunScript("sysctls.sh", dir),
 		fake.ExpectRunScript("services.sh"),
-		fake.ExpectRunScript("archive.sh", dir, dir+"-20000101T000000Z", configFile, podList),
+		fake.ExpectRunScript("archive.sh", dir, dir+"-20000101T000000Z", configFile, podList, "/run/slipway/services"),
 	}
 }
 
@@ -133,6 +133,7 @@ func TestStopPassesKubeadmItsConfiguration(t *testing.T) {
 	fixture, fake := used(t)
 	fake.InOrder()
 	fake.ExpectWrite(configFile)
+	fake.ExpectRunScript("units.sh", "/var/lib/slipway/units")
 	fake.ExpectRunScript("pods.sh", podList, bundles)
 	fake.ExpectRunScript("stop.sh", configFile).Returns("[reset] Stopping the kubelet service\n")
 	fake.ExpectRunScript("kill.sh", "/sys/fs/cgroup")

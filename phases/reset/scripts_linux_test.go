@@ -83,7 +83,7 @@ func TestArchiveScriptKeepsTheJournal(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	write(t, root+"/journal/entries.jsonl", "{}\n", 0o600)
-	write(t, root+"/run", "x", 0o600)
+	write(t, root+"/run/services/containerd.service/1", "x", 0o600)
 	// The second time is after a reset that was killed.
 	for _, archive := range []string{root + "/old/journal-1", root + "/old/journal-2"} {
 		sh(t, "reset/archive.sh", nil, root+"/journal", archive, root+"/run", root+"/missing")

@@ -9,7 +9,58 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/hosttest"
+	"slipway.io/slipway/templates"
 )
+
+// An interrupted run leaves its unit running. It would start kubelet and containers
+// again after they were stopped.
+func TestUnitsScriptStopsTheUnitsBeforeKubelet(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	for _, name := range []string{"kubeadm-join", "longer.name_1"} {
+		write(t, root+"/units/"+name+"/argv", "x", 0o600)
+	}
+	for name, test := range map[string]struct{ dir, want string }{
+		"with units": {root + "/units", "stop slipway-kubeadm-join.service\nstop slipway-longer.name_1.service\nstop slipway-kubeadm-*.service\nstop kubelet.service\n"},
+		"without":    {root + "/missing", "stop slipway-kubeadm-*.service\nstop kubelet.service\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := root + "/" + name
+			// systemctl fails for a unit that it does not know.
+			sh(t, "reset/units.sh", map[string]string{"systemctl": `echo "$*" >>"` + log + `"; exit 5`}, test.dir)
+			if diff := cmp.Diff(test.want, contents(t, log)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// A kubeadm that a power loss damaged must not stop the reset.
+func TestStopScriptContinuesWithoutKubeadm(t *testing.T) {
+	t.Parallel()
+	for name, kubeadm := range map[string]string{"none": "", "damaged": "exit 126", "failing": "echo '[reset]'; exit 1"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root := t.TempDir()
+			text := strings.ReplaceAll(string(templates.Script("reset/stop.sh")), "/usr/local/bin/kubeadm", root+"/kubeadm")
+			if kubeadm != "" {
+				write(t, root+"/kubeadm", "#!/bin/sh\n"+kubeadm+"\n", 0o700)
+			}
+			local := hosttest.Local{Env: []string{hosttest.Programs(t, map[string]string{
+				"systemctl": `echo "$*" >>` + root + "/log", "pgrep": "exit 1",
+			})}}
+			if _, err := local.Run(t.Context(), host.Script("stop.sh", []byte(text), root+"/reset.yaml")); err != nil {
+				t.Fatal(err)
+			}
+			if log := contents(t, root+"/log"); !strings.HasSuffix(log, "stop containerd.service\n") {
+				t.Errorf("containerd was not stopped: %q", log)
+			}
+		})
+	}
+}
 
 func TestPodsScriptListsTheContainersOfKubernetes(t *testing.T) {
 	t.Parallel()

@@ -9,6 +9,7 @@ import (
 
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/journal"
+	"slipway.io/slipway/provision/host/systemd"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -63,7 +64,7 @@ func undo(ctx context.Context, s *workflow.Step) error {
 		return err
 	}
 	archive := journal.Dir + "-" + time.Now().UTC().Format("20060102T150405Z")
-	return run(ctx, s, "archive.sh", journal.Dir, archive, configFile, podList)
+	return run(ctx, s, "archive.sh", journal.Dir, archive, configFile, podList, systemd.StartsDir)
 }
 
 func undoEntries(ctx context.Context, s *workflow.Step, entries []journal.Entry) error {

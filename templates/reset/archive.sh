@@ -1,9 +1,14 @@
 #!/bin/sh
-# Moves the journal to an archive, for people to read, and deletes the files that a
-# reset needs while it runs.
-# Arguments: journal directory, path of the archive, file...
+# Deletes the files that a reset needs while it runs, and moves the journal to an
+# archive, for people to read. The journal goes last: without it, a reset has nothing
+# to do.
+# Arguments: journal directory, path of the archive, file or directory...
 set -eu
-mkdir -p "$(dirname "$2")"
-[ -d "$1" ] && mv -T "$1" "$2"
+journal=$1 archive=$2
 shift 2
-rm -f "$@"
+rm -rf "$@"
+mkdir -p "$(dirname "$archive")"
+if [ -d "$journal" ]; then
+	mv -T "$journal" "$archive"
+	sync -f "$archive"
+fi

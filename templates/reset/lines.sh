@@ -31,5 +31,8 @@ END {
 if cmp -s "$new" "$journal/before$path"; then
 	cp -a "$journal/before$path" "$new"
 fi
-cmp -s "$new" "$path" || mv -T "$new" "$path"
+if ! cmp -s "$new" "$path"; then
+	sync "$new"
+	mv -T "$new" "$path"
+fi
 rm -f "$new"

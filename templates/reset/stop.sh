@@ -1,15 +1,12 @@
 #!/bin/sh
-# Stops kubelet, all pods and containerd, and unmounts the volumes of the pods.
-# Containers of other namespaces of containerd keep running. Works without kubeadm
-# too.
+# Stops all pods and containerd. Containers of other namespaces of containerd keep
+# running. Works without kubeadm too, and with one that a power loss damaged. kubelet
+# must not run.
 # Argument: the path of a ResetConfiguration for kubeadm.
 set -eu
 config=$1
-# An interrupted run may have left its kubeadm running.
-systemctl stop 'slipway-kubeadm-*.service' 2>/dev/null || true
-systemctl stop kubelet.service 2>/dev/null || true
 if [ -x /usr/local/bin/kubeadm ] && systemctl is-active --quiet containerd.service; then
-	/usr/local/bin/kubeadm reset --config "$config"
+	/usr/local/bin/kubeadm reset --config "$config" || echo "kubeadm reset failed with $?; continuing without it"
 fi
 # Pods that kubeadm could not remove still have a shim process. It is not in the
 # cgroup of the service: find it by its command line.

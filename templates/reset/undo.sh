@@ -20,6 +20,7 @@ restored() {
 
 put_back() {
 	cp -a --no-dereference "$saved" "$path.slipway-undo"
+	[ -L "$saved" ] || sync "$path.slipway-undo"
 	mv -T "$path.slipway-undo" "$path"
 }
 
