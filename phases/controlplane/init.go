@@ -107,11 +107,11 @@ func initialised(ctx context.Context, s *workflow.Step) (bool, error) {
 	return complete(ctx, s, client)
 }
 
-// exists reports whether the hosts show that a cluster exists: kubelet has its own
-// certificate on the host of init, or other hosts have joined. Init starts the API
-// server long before.
+// exists reports whether the hosts show that a cluster exists: etcd has data, and
+// kubelet has its own certificate on the host of init, or other hosts have joined. Init
+// starts the API server long before. A reset deletes the data first.
 func exists(s *workflow.Step) bool {
-	return s.Facts().Kubernetes.Finalized || len(joinedBefore(s)) > 0
+	return hasData(s, s.Facts()) && (s.Facts().Kubernetes.Finalized || len(joinedBefore(s)) > 0)
 }
 
 // joinedBefore returns the names of the other hosts that belong to a cluster.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -260,6 +261,36 @@ func TestInitStartsOverWithOtherValues(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A reset that was killed has deleted the data of etcd, and not yet the rest.
+func TestInitRunsAfterAnInterruptedReset(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		files := damaged("/etc/kubernetes/kubelet.conf") // it names a certificate that is gone
+		existing := []facts.Path{facts.CAKey, facts.AdminConf, facts.APIServerManifest, facts.KubeletConf}
+		fixture, fake := interrupted(t, one, files, existing...)
+		fixture.Facts("cp-1").Kubernetes.Finalized = true
+		notRunning(fake).Fails(3, "")
+		expectStop(fake, existing, files)
+		expectDelete(fake, "/etc/kubernetes/kubelet.conf")
+		fixture.MustApply(Init())
+		if !ran(fake) {
+			t.Error("init did not run")
+		}
+	})
+}
+
+func TestInitIsRefusedWhereAResetHasLeftWorkers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fixture, fake := interrupted(t, one+"  - {name: w-1, address: 192.0.2.21}\n", whole(), facts.CAKey, facts.AdminConf, facts.APIServerManifest)
+		fixture.Facts("w-1").Existing = []facts.Path{facts.KubeletConf}
+		err := fixture.Apply(Init())
+		if err == nil || !strings.Contains(workflow.Hint(err), "slipway reset --hosts w-1") || ran(fake) {
+			t.Errorf("got %v, hint %q", err, workflow.Hint(err))
+		}
+	})
 }
 
 // A CA that the user keeps elsewhere is not slipway's to judge.

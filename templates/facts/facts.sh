@@ -223,7 +223,10 @@ awk '
 		if (line ~ /^(clusters|users|current-context|kind):/) fields[word[1]]
 		if (word[1] == "server:" && word[2] ~ /^https:/) fields["server:"]
 		if (word[1] ~ /-data:$/) { if (encoded(word[2])) fields[word[1]]; else bad = 1 }
-		if (word[1] ~ /^(client-certificate|client-key):$/) { if (word[2] ~ /[.]pem$/) fields[word[1] "-data"]; else bad = 1 }
+		if (word[1] ~ /^(client-certificate|client-key):$/) {
+			if (word[2] ~ /[.]pem$/ && (getline other <word[2]) > 0) fields[word[1] "-data"]; else bad = 1
+			close(word[2])
+		}
 		if (word[1] == "token:" && word[2] ~ /^"?[a-z0-9]+[.][a-z0-9]+"?$/ && length(word[2]) >= 23) fields["token:"]
 	}
 	function readable(path,   whole) {

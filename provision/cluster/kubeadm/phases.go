@@ -23,3 +23,12 @@ func Skips(c *config.Cluster, phase string) bool {
 		return name == phase || name == parent || name == parent+"/all"
 	})
 }
+
+// OwnDataDir reports whether the inventory moves the data of etcd: the facts of a host
+// do not show whether there is any.
+func OwnDataDir(c *config.Cluster) bool {
+	etcd, _ := c.Kubernetes.ClusterConfiguration["etcd"].(map[string]any)
+	local, _ := etcd["local"].(map[string]any)
+	dir, _ := local["dataDir"].(string)
+	return dir != "" && dir != "/var/lib/etcd"
+}

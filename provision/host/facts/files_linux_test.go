@@ -96,13 +96,28 @@ func filesIn(t *testing.T, root string) Kubernetes {
 	return f.Kubernetes
 }
 
+// place writes a file. A kubeconfig that names a certificate names one that exists.
 func place(t *testing.T, path, content string) {
 	t.Helper()
+	content = strings.ReplaceAll(content, "/var/lib/kubelet/pki/kubelet-client-current.pem", existingPEM)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// existingPEM is a file that every host has, with the ending of a certificate.
+const existingPEM = "/proc/self/cwd/testdata/current.pem"
+
+func TestAKubeconfigOfAMissingCertificateIsDamaged(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	const path = "/etc/kubernetes/kubelet.conf"
+	place(t, root+path, strings.ReplaceAll(kubernetesFiles(t)[path], "kubelet-client-current.pem", "kubelet-client-gone.pem"))
+	if got := filesIn(t, root).Damaged(); !slices.Equal(got, []string{path}) {
+		t.Errorf("damaged: %q", got)
 	}
 }
 
