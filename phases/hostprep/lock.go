@@ -5,6 +5,7 @@ package hostprep
 import (
 	"context"
 
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -16,7 +17,8 @@ func Lock(cluster func(*workflow.Step) bool) workflow.Phase {
 		Name:  "lock",
 		Title: "lock the hosts and the cluster",
 		Why: "Two installers that change the same host or the same cluster at once leave it in a state that neither of them " +
-			"expects. Nothing changes anywhere unless every host is locked, and the cluster if it exists.",
+			"expects. Nothing changes anywhere unless every host is locked, and the cluster if it exists. Temporary files of " +
+			"runs that were killed are deleted.",
 		Manual: []string{
 			"cat /run/slipway/lock    # the installer that holds the lock of the host",
 			"kubectl -n kube-system get lease slipway    # the installer that holds the lock of the cluster",
@@ -24,6 +26,28 @@ func Lock(cluster func(*workflow.Step) bool) workflow.Phase {
 		On:       workflow.Localhost,
 		NeedsAll: []string{"preflight"},
 		Always:   true,
-		Do:       func(ctx context.Context, s *workflow.Step) error { return s.Lock(ctx, cluster(s)) },
+		Do: func(ctx context.Context, s *workflow.Step) error {
+			if err := s.Lock(ctx, cluster(s)); err != nil {
+				return err
+			}
+			for _, h := range s.Hosts().All {
+				if err := deleteLeftovers(ctx, s, h); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
 	}
+}
+
+// deleteLeftovers deletes the temporary files that were on a host when the run started.
+// Their names are never used again, and the run that wrote them has ended: it had the
+// lock.
+func deleteLeftovers(ctx context.Context, s *workflow.Step, h *workflow.Host) error {
+	if h.Facts() == nil || h.Unreachable() != nil || !s.Selected(h) || len(h.Facts().Leftovers) == 0 {
+		return nil
+	}
+	rm := append([]string{"rm", "-rf", "--one-file-system", "--"}, h.Facts().Leftovers...)
+	_, err := s.On(h).Run(ctx, host.Cmd{Argv: rm, Sudo: true})
+	return err
 }

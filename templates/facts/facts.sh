@@ -256,5 +256,24 @@ awk '
 			print "kubeFile\t" path " " (readable(path) ? "ok" : "damaged")
 		}
 	}' "$@"
+
+# The temporary files of runs that were killed. They are beside the files in the
+# journal, which has each path before it is written.
+journal=/var/lib/slipway/journal/entries.jsonl
+[ ! -e "$journal" ] || grep -a '"kind":"file"' "$journal" | sed -n 's/.*"path":"\([^"]*\)".*/\1/p' | sort -u | {
+	last=
+	while read -r path; do
+		[ ! -e "$path.slipway-undo" ] || fact leftover "$path.slipway-undo"
+		dir=${path%/*}
+		[ "$dir" != "$last" ] || continue
+		last=$dir
+		for part in "$dir"/.slipway-*; do
+			case $part in
+			*/.slipway-probe-* | *'*') ;; # of a running probe; no file
+			*) fact leftover "$part" ;;
+			esac
+		done
+	done
+}
 grep -Eqsr '^[[:space:]]*(devnode|protocol|property)' /etc/multipath.conf /etc/multipath/conf.d && fact multipathBlacklist yes
 exit 0

@@ -51,6 +51,9 @@ type Facts struct {
 	// Commands are the required programs that are on the PATH.
 	Commands []string
 
+	// Leftovers are temporary files of runs that were killed.
+	Leftovers []string
+
 	// Missing are the programs that the script needs and that the host lacks.
 	Missing []string
 

@@ -162,7 +162,7 @@ func TestTruncatedFilesOfKubernetesAreDamaged(t *testing.T) {
 			// Readers accept a file without its last newline, but not a shorter one.
 			for length := range len(content) - 1 {
 				// Each length around the ends of lines, and at the end; others are alike.
-				near := strings.Contains(content[max(0, length-30):length+2], "\n") || length > len(content)-120
+				near := strings.Contains(content[max(0, length-3):length+2], "\n") || length > len(content)-120
 				if near || length%97 == 0 {
 					add(fmt.Sprint(length), content[:length])
 				}

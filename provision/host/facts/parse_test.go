@@ -103,6 +103,13 @@ func TestParse(t *testing.T) {
 			}},
 		},
 		{
+			"what an interrupted run left", "leftover\t/etc/.slipway-abc\nleftover\t/etc/hosts.slipway-undo\nkubeFile\t/a.crt damaged\nkubeFile\t/b.key ok\n",
+			Facts{
+				Leftovers:  []string{"/etc/.slipway-abc", "/etc/hosts.slipway-undo"},
+				Kubernetes: Kubernetes{Files: []KubeFile{{"/a.crt", true}, {"/b.key", false}}},
+			},
+		},
+		{
 			"a cluster", "certificate\t/a.crt YWJj\nkubeletCertificate\tYWJj\nkubeletFinalized\tyes\nstaticPod\tetcd registry.k8s.io/etcd:3.6.5-0\n",
 			Facts{Kubernetes: Kubernetes{
 				Certificates: []Certificate{{"/a.crt", []byte("abc")}}, Kubelet: []byte("abc"), Finalized: true,
