@@ -71,6 +71,7 @@ func Checks() []Check {
 		runtimeChecks(),
 		kubeadmChecks(),
 		identityChecks(),
+		fileChecks(),
 		networkChecks(),
 		hostsChecks(),
 		etcdChecks(),

@@ -45,10 +45,7 @@ func Conflicts(hosts []Host) []Conflict {
 		}
 		k := h.Facts.Kubernetes
 		if node := k.NodeName(); node != "" && node != h.Name {
-			found = append(found, Conflict{
-				h.Name, fmt.Sprintf("its kubelet is node %s of a cluster, and a node cannot be renamed", node),
-				fmt.Sprintf("set name: %s in the inventory, or remove the node: slipway reset --hosts %s with the old name, then slipway apply", node, node),
-			})
+			found = append(found, renamed(hosts, i, node)...)
 		}
 		if h.Facts.Member() && !h.ControlPlane {
 			found = append(found, Conflict{
@@ -61,6 +58,24 @@ func Conflicts(hosts []Host) []Conflict {
 		}
 	}
 	return found
+}
+
+// renamed returns the conflict of a host whose kubelet is a node of another name.
+func renamed(hosts []Host, i int, node string) []Conflict {
+	h := hosts[i]
+	problem := fmt.Sprintf("its kubelet is node %s of a cluster, and a node cannot be renamed", node)
+	alone := i == Seed(hosts) && !slices.ContainsFunc(hosts, func(other Host) bool {
+		return other.Name != h.Name && (other.Facts == nil || other.Facts.Joined())
+	})
+	switch {
+	case alone && !h.Facts.Exists(facts.EtcdMember) && !h.Facts.Kubernetes.Finalized:
+		return nil // init was interrupted before it stored the name, and starts over
+	case alone:
+		return []Conflict{{h.Name, problem, fmt.Sprintf(
+			"set name: %s in the inventory, or remove the cluster, which has no other node, with its data: slipway reset --hosts %s, then slipway apply", node, h.Name)}}
+	}
+	return []Conflict{{h.Name, problem, fmt.Sprintf(
+		"set name: %s in the inventory, or remove the node: slipway reset --hosts %s with the old name, then slipway apply", node, node)}}
 }
 
 // foreign returns the conflict of a host that does not belong to the cluster of

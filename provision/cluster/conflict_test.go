@@ -141,3 +141,40 @@ func TestConflicts(t *testing.T) {
 		})
 	}
 }
+
+// The first control plane may be renamed as long as an interrupted init has stored
+// nothing. Afterwards, the way out depends on whether other hosts have joined.
+func TestTheWayOutOfARenamedControlPlane(t *testing.T) {
+	t.Parallel()
+	renamed := func(data, finalized bool) Host {
+		h := as(member("old", "ca"), func(h *Host) { h.Name, h.Facts.Kubernetes.Finalized = "new", finalized })
+		if !data {
+			h.Facts.Existing = []facts.Path{facts.KubeletConf, facts.CAKey}
+		}
+		return h
+	}
+	const reset = "slipway reset --hosts new, then slipway apply"
+	tests := []struct {
+		name  string
+		hosts []Host
+		want  string // of the remedy; empty without a conflict
+	}{
+		{"before etcd has data", []Host{renamed(false, false), blank("w", false)}, ""},
+		{"after etcd has data", []Host{renamed(true, false), blank("w", false)}, reset},
+		{"a complete cluster of one node", []Host{renamed(true, true)}, reset},
+		{"with a worker", []Host{renamed(true, false), worker("w", "ca")}, "slipway reset --hosts old with the old name"},
+		{"with a worker that was not read", []Host{renamed(false, false), {Name: "w"}}, "slipway reset --hosts old with the old name"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var got string
+			for _, c := range Conflicts(test.hosts) {
+				got += c.Remedy
+			}
+			if test.want == "" && got != "" || !strings.Contains(got, test.want) || test.want != "" && !strings.Contains(got, "set name: old") {
+				t.Errorf("the remedy is %q", got)
+			}
+		})
+	}
+}

@@ -103,6 +103,24 @@ func RecreateNode(k facts.Kubernetes) []string {
 	return slices.Compact(r.files)
 }
 
+// Damaged returns the files of kubeadm and kubelet on a control plane that exist and
+// cannot be read: certificates, keys and kubeconfigs.
+func Damaged(k facts.Kubernetes) []string {
+	var names []string
+	for _, a := range authorities {
+		for _, name := range append([]string{a.name}, a.signs...) {
+			names = append(names, pkiDir+"/"+name+".crt", pkiDir+"/"+name+".key")
+		}
+	}
+	names = append(names, pkiDir+"/sa.key", pkiDir+"/sa.pub")
+	for _, name := range kubeconfigs {
+		names = append(names, etcKubernetes+"/"+name+".conf")
+	}
+	return slices.DeleteFunc(k.Damaged(), func(path string) bool {
+		return !slices.Contains(names, path) && !strings.HasPrefix(path, kubeletPKI+"/")
+	})
+}
+
 // recreation collects files to delete.
 type recreation struct {
 	k       facts.Kubernetes
