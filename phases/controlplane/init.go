@@ -90,7 +90,8 @@ func initialised(ctx context.Context, s *workflow.Step) (bool, error) {
 		return false, ctx.Err()
 	case err != nil && exists(s):
 		return false, workflow.WithHint(fmt.Errorf("the cluster exists, but its API server does not answer: %w", err), fmt.Sprintf(
-			"repair it, and rerun `slipway apply`: see `journalctl -u kubelet` and /var/log/pods/kube-system_* on %s", s.Target.Config.Name))
+			"repair it, and rerun `slipway apply`: see `journalctl -u kubelet` and /var/log/pods/kube-system_* on %[1]s; or finish a reset that was interrupted: slipway reset --hosts %[1]s",
+			s.Target.Config.Name))
 	case err != nil:
 		return false, nil // init starts the API server
 	}

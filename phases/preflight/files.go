@@ -44,7 +44,7 @@ func clusterFiles(cc *checkContext) []check.Finding {
 		data := f.Exists(facts.EtcdMember) || kubeadm.OwnDataDir(cc.cluster)
 		_, err := kubeadm.Recreate(f.Kubernetes, false, data)
 		var authority *kubeadm.AuthorityError
-		if errors.As(err, &authority) {
+		if errors.As(err, &authority) && !(settled(cc, h) && offline(f, authority)) {
 			found = append(found, check.Finding{
 				Host: h.Config.Name, Evidence: err.Error(),
 				Fix: fmt.Sprintf("restore /etc/kubernetes/pki from a backup, or remove the cluster with its data: slipway reset --hosts %s, then slipway apply", h.Config.Name),
@@ -56,6 +56,12 @@ func clusterFiles(cc *checkContext) []check.Finding {
 		}
 	}
 	return found
+}
+
+// offline reports whether only the key of the CA is missing: an administrator may keep
+// the key of a complete cluster elsewhere.
+func offline(f *facts.Facts, e *kubeadm.AuthorityError) bool {
+	return !e.Damaged && f.Kubernetes.Intact("/etc/kubernetes/pki/ca.crt")
 }
 
 // settled reports whether the init of the cluster is complete: nothing is deleted and

@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,6 +24,36 @@ func intactFiles() []facts.KubeFile {
 	return append(files, facts.KubeFile{Path: "/etc/kubernetes/pki/sa.key"}, facts.KubeFile{Path: "/etc/kubernetes/pki/sa.pub"},
 		facts.KubeFile{Path: "/etc/kubernetes/admin.conf"}, facts.KubeFile{Path: "/etc/kubernetes/kubelet.conf"},
 		facts.KubeFile{Path: "/var/lib/kubelet/pki/kubelet-client-current.pem"})
+}
+
+// An administrator may keep the key of the CA elsewhere. A reset that was killed has
+// deleted the certificate too.
+func TestTheKeyOfTheCAMayBeElsewhere(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		missing []string
+		found   bool
+	}{
+		"the key":                     {[]string{"ca.key"}, false},
+		"the key and the certificate": {[]string{"ca.key", "ca.crt"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fixture := workflowtest.New(t, two)
+			f := fixture.Facts("cp-1")
+			f.Existing = []facts.Path{facts.Journal, facts.EtcdMember}
+			f.Kubernetes.Files = slices.DeleteFunc(intactFiles(), func(file facts.KubeFile) bool {
+				return slices.Contains(test.missing, strings.TrimPrefix(file.Path, "/etc/kubernetes/pki/"))
+			})
+			cc := &checkContext{
+				cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "none",
+				state: &cluster.State{Exists: true, Record: &cluster.Record{}},
+			}
+			if found := told(cc.report(Selection{Only: []string{"cluster-files"}})); len(found) > 0 != test.found {
+				t.Errorf("found %q", found)
+			}
+		})
+	}
 }
 
 func TestClusterFiles(t *testing.T) {

@@ -32,10 +32,8 @@ func Compare(before, after []byte) (Change, error) {
 		return Change{}, nil
 	}
 	change := Change{Changed: true}
-	old, err := documents(before)
-	if err != nil {
-		return Change{}, err
-	}
+	// If the earlier one cannot be read, its values are not known.
+	old, _ := documents(before)
 	wanted, err := documents(after)
 	if err != nil {
 		return Change{}, err

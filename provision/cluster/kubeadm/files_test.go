@@ -152,6 +152,7 @@ func TestCompare(t *testing.T) {
 		{"nothing", before, Change{}},
 		{"a field that is not stored", strings.Replace(before, "clusterName: x", "clusterName: y", 1), Change{Changed: true}},
 		{"a field that is stored", strings.Replace(before, "name: a", "name: b", 1), Change{true, []string{"nodeRegistration.name: a to b"}}},
+		{"fields of a configuration that cannot be read", "", Change{true, []string{"nodeRegistration.name: a to <nil>"}}},
 		{"a section that appears", before + "etcd: {local: {dataDir: /x}}\n", Change{true, []string{"etcd.local.dataDir: <nil> to /x"}}},
 	}
 	for _, test := range tests {
