@@ -82,7 +82,7 @@ func interrupted(t *testing.T, inventory string, files []facts.KubeFile, existin
 	fixture, fake, server := begun(t, inventory)
 	fixture.Facts("cp-1").Existing, fixture.Facts("cp-1").Kubernetes.Files = existing, files
 	server.Intercept = refuses(http.StatusServiceUnavailable, "ServiceUnavailable", "not started")
-	document, err := kubeadm.Init(fixture.Cluster, kubeadm.Node{Spec: fixture.Cluster.Hosts[0], IP: mustIP(t, fixture)})
+	document, err := kubeadm.Init(fixture.Cluster, kubeadm.Node{Spec: fixture.Cluster.Hosts[0], IP: mustIP(t, fixture), Version: fixture.Hosts.Version(fixture.Cluster)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func TestInitStartsOverWithOtherValues(t *testing.T) {
 				expectStop(fake, existing, files)
 				expectDelete(fake, all...)
 				fixture.MustApply(Init())
-				want, err := kubeadm.Init(fixture.Cluster, kubeadm.Node{Spec: fixture.Hosts.All[0].Config, IP: mustIP(t, fixture)})
+				want, err := kubeadm.Init(fixture.Cluster, kubeadm.Node{Spec: fixture.Hosts.All[0].Config, IP: mustIP(t, fixture), Version: fixture.Hosts.Version(fixture.Cluster)})
 				if err != nil {
 					t.Fatal(err)
 				}
