@@ -60,6 +60,15 @@ func (a *app) showStatus(s status.Status) error {
 		}
 		fmt.Fprintf(a.out, "etcd member %s  %s  %s\n", m.ID, name, strings.Join(m.PeerURLs, ", "))
 	}
+	var installed []string
+	for _, a := range s.Addons {
+		if a.Installed {
+			installed = append(installed, a.Name)
+		}
+	}
+	if len(installed) > 0 {
+		fmt.Fprintf(a.out, "pod network and addons: %s\n", strings.Join(installed, ", "))
+	}
 	if l := s.Lock; l != nil {
 		fmt.Fprintf(a.out, "locked by %s (%s) since %s\n", l.Holder, l.Run, l.Since)
 	}

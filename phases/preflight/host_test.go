@@ -374,9 +374,9 @@ func TestOrdinaryHostsHaveNoFindings(t *testing.T) {
 func TestEachCheckHasAFault(t *testing.T) {
 	t.Parallel()
 	fires := map[string]bool{
-		"ghost-member":     true,                                                                                                     // etcd_test.go
-		"cluster-files":    true,                                                                                                     // files_test.go
-		"cluster-identity": true, "fixed-fields": true, "node-address-change": true, "version-change": true, "settings-change": true, // identity_test.go
+		"ghost-member":     true,                                                                                                                            // etcd_test.go
+		"cluster-files":    true,                                                                                                                            // files_test.go
+		"cluster-identity": true, "node-identity": true, "fixed-fields": true, "node-address-change": true, "version-change": true, "settings-change": true, // identity_test.go
 		"control-planes": true, "even-etcd": true, // hosts_test.go
 	}
 	for name := range hostFaults(t) {

@@ -27,6 +27,18 @@ func identityChecks() []Check {
 		},
 		{
 			Description: check.Description{
+				Name: "node-identity", Title: "the name of a new host is not that of another machine", Kind: check.Host, Severity: check.Error,
+				Examines: "The machine ID of each Node, and of the host with its name that has not joined.",
+				Why:      "A host that joins with the name of a Node takes over its identity: the pods and volumes of two machines get mixed up.",
+				Manual: []string{
+					"kubectl get node NODE -o jsonpath='{.status.nodeInfo.machineID}'; cat /etc/machine-id    # on the host",
+					"kubectl delete node NODE    # if its machine does not exist any more",
+				},
+			},
+			run: nodeIdentity,
+		},
+		{
+			Description: check.Description{
 				Name: "fixed-fields", Title: "the inventory does not change what cannot change", Kind: check.AllHosts, Severity: check.Error,
 				Examines: "The name, the address ranges, the DNS domain, the pod network, the endpoint and the cgroup driver of the running cluster, and those of the inventory.",
 				Why:      "Pods, Services and certificates contain them. A change of one of them would break the cluster halfway. Another name may also be an inventory that has the wrong hosts.",
@@ -73,6 +85,28 @@ func clusterIdentity(cc *checkContext) []check.Finding {
 			continue // the check leftovers reports other installations
 		}
 		found = append(found, check.Finding{Host: c.Host, Evidence: c.Problem, Fix: c.Remedy})
+	}
+	return found
+}
+
+// nodeIdentity finds hosts that would join with the identity of another machine.
+func nodeIdentity(cc *checkContext) []check.Finding {
+	var found []check.Finding
+	for _, h := range cc.reachable() {
+		f, node := h.Facts(), cc.state.Node(h.Config.Name)
+		if node == nil || f.Joined() || node.MachineID == "" || f.MachineID == "" || node.MachineID == f.MachineID {
+			continue
+		}
+		state := "is not ready"
+		if node.Ready {
+			state = "is ready"
+		}
+		found = append(found, check.Finding{
+			Host: h.Config.Name,
+			Evidence: fmt.Sprintf("the cluster has a node %s, which %s, on another machine: its machine ID is %.8s…, that of this host %.8s…",
+				node.Name, state, node.MachineID, f.MachineID),
+			Fix: fmt.Sprintf("give the host a name of its own; if the other machine does not exist any more, kubectl delete node %s", node.Name),
+		})
 	}
 	return found
 }

@@ -68,6 +68,22 @@ func TestIdentityChecks(t *testing.T) {
 			state.Nodes = []cluster.Node{{Name: "w-1", Addresses: []string{"198.51.100.9"}}, {Name: "cp-1", Addresses: []string{"192.0.2.11"}}}
 			return state
 		}, []string{"node-address-change w-1 error"}, "the node has the address 198.51.100.9, and would get 192.0.2.21", "set nodeIP: 198.51.100.9"},
+		{"a new machine with the name of a node", func(f *workflowtest.Fixture) *cluster.State {
+			state := running(f)
+			state.Nodes = []cluster.Node{{Name: "w-1", Ready: true, MachineID: "0123456789abcdef", Addresses: []string{"192.0.2.21"}}}
+			return state
+		}, []string{"node-identity w-1 error"}, "the cluster has a node w-1, which is ready, on another machine", "kubectl delete node w-1"},
+		{"a machine that joins again", func(f *workflowtest.Fixture) *cluster.State {
+			state := running(f)
+			state.Nodes = []cluster.Node{{Name: "w-1", MachineID: f.Facts("w-1").MachineID, Addresses: []string{"192.0.2.21"}}}
+			return state
+		}, nil, "", ""},
+		{"a machine ID that changed after the join", func(f *workflowtest.Fixture) *cluster.State {
+			state := running(f)
+			f.Facts("cp-1").Existing = []facts.Path{facts.CAKey, facts.EtcdMember, facts.KubeletConf, facts.Journal}
+			state.Nodes = []cluster.Node{{Name: "cp-1", MachineID: "0123456789abcdef", Addresses: []string{"192.0.2.11"}}}
+			return state
+		}, nil, "", ""},
 		{"another cgroup driver, and a silent API server", func(f *workflowtest.Fixture) *cluster.State {
 			f.Cluster.Containerd.CgroupDriver = "cgroupfs"
 			return &cluster.State{Exists: true, Version: "v1.35.8", Fixed: cluster.Fixed{CgroupDriver: "systemd"}}
@@ -78,7 +94,7 @@ func TestIdentityChecks(t *testing.T) {
 			t.Parallel()
 			fixture := workflowtest.New(t, two)
 			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "none", state: test.prepare(fixture)}
-			report := cc.report(Selection{Only: []string{"cluster-identity", "fixed-fields", "node-address-change", "version-change", "settings-change"}})
+			report := cc.report(Selection{Only: []string{"cluster-identity", "node-identity", "fixed-fields", "node-address-change", "version-change", "settings-change"}})
 			complete(t, report)
 			if diff := cmp.Diff(test.want, told(report)); diff != "" {
 				t.Fatal(diff)

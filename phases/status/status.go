@@ -32,6 +32,8 @@ type Status struct {
 	// Foreign are the Nodes without a host in the inventory.
 	Foreign []cluster.Node `json:"foreignNodes,omitempty"`
 	Etcd    []Member       `json:"etcdMembers,omitempty"`
+	// Addons are those that slipway has installed, and those in the inventory.
+	Addons []Addon `json:"addons,omitempty"`
 	// Lock is who holds the lock of the cluster; absent if nobody does.
 	Lock *Lock `json:"lock,omitempty"`
 	// Differences say what differs from the inventory, a sentence each.
@@ -56,6 +58,14 @@ type Host struct {
 	CertificateDays *int `json:"certificateDays,omitempty"`
 	// Node is its Node; absent if it has not joined, or the API is silent.
 	Node *cluster.Node `json:"node,omitempty"`
+}
+
+// Addon is an addon, or the pod network.
+type Addon struct {
+	Name string `json:"name"`
+	// Listed: the inventory has it. Installed: slipway has installed it.
+	Listed    bool `json:"listed"`
+	Installed bool `json:"installed"`
 }
 
 // Lock is the installer that holds the lock of the cluster.
@@ -117,11 +127,32 @@ func of(inventory *config.Cluster, hosts *workflow.Hosts, now time.Time) (status
 	for _, m := range state.Members {
 		status.Etcd = append(status.Etcd, Member{m.Name, fmt.Sprintf("%x", m.ID), m.PeerURLs})
 	}
+	if state.Version != "" {
+		status.Addons = addonsOf(inventory, state.Sets)
+	}
 	if holder, held := lease.Holder(state.Lease); held {
 		status.Lock = &Lock{holder.Holder, holder.Run, holder.Since}
 	}
 	status.Differences, err = differences(inventory, hosts, status)
 	return status, err
+}
+
+// addonsOf compares the installed pod network and addons with the inventory.
+func addonsOf(inventory *config.Cluster, installed []string) []Addon {
+	var listed []string
+	if inventory.Network.CNI.Name != config.CNINone {
+		listed = append(listed, inventory.Network.CNI.Name)
+	}
+	for _, a := range inventory.Addons {
+		listed = append(listed, a.Name)
+	}
+	names := slices.Concat(listed, installed)
+	slices.Sort(names)
+	var all []Addon
+	for _, name := range slices.Compact(names) {
+		all = append(all, Addon{Name: name, Listed: slices.Contains(listed, name), Installed: slices.Contains(installed, name)})
+	}
+	return all
 }
 
 func hostOf(h *workflow.Host, state *cluster.State, now time.Time) Host {
@@ -154,6 +185,14 @@ func differences(inventory *config.Cluster, hosts *workflow.Hosts, status Status
 			if h.Node == nil && h.Unreachable == "" {
 				all = append(all, h.Name+" has not joined")
 			}
+		}
+	}
+	for _, a := range status.Addons {
+		switch {
+		case !a.Installed:
+			all = append(all, fmt.Sprintf("%s is not installed", a.Name))
+		case !a.Listed:
+			all = append(all, fmt.Sprintf("%s is installed, but not in the inventory", a.Name))
 		}
 	}
 	for _, node := range status.Foreign {

@@ -54,7 +54,7 @@ func TestStatusOfACluster(t *testing.T) {
 	fixed.ServiceSubnet = "10.0.0.0/16"
 	ready := cluster.Node{Name: "cp-1", Version: "v1.35.8", Ready: true}
 	got := shown(t, fixture, &cluster.State{
-		Exists: true, Version: "v1.35.8", Fixed: fixed, Record: &cluster.Record{},
+		Exists: true, Version: "v1.35.8", Fixed: fixed, Record: &cluster.Record{}, Sets: []string{"traefik"},
 		Lease: &coordinationv1.Lease{Spec: coordinationv1.LeaseSpec{HolderIdentity: new("ada")}},
 		Nodes: []cluster.Node{ready, {Name: "old"}}, Members: []kube.EtcdMember{{ID: 0xabc, Name: "cp-1"}},
 	})
@@ -67,6 +67,9 @@ func TestStatusOfACluster(t *testing.T) {
 	if diff := cmp.Diff([]Member{{Name: "cp-1", ID: "abc"}}, got.Etcd); diff != "" {
 		t.Error(diff)
 	}
+	if diff := cmp.Diff([]Addon{{Name: "flannel", Listed: true}, {Name: "traefik", Installed: true}}, got.Addons); diff != "" {
+		t.Error(diff)
+	}
 	if diff := cmp.Diff([]cluster.Node{{Name: "old"}}, got.Foreign); diff != "" {
 		t.Error(diff)
 	}
@@ -76,7 +79,8 @@ func TestStatusOfACluster(t *testing.T) {
 	want := []string{
 		"network.serviceSubnet is 10.0.0.0/16 in the cluster, and 10.96.0.0/12 in the inventory",
 		"kubernetes.version is v1.35.8 in the cluster, and v1.36.4 in the inventory",
-		"w-1 has not joined", "node old is not in the inventory",
+		"w-1 has not joined", "flannel is not installed", "traefik is installed, but not in the inventory",
+		"node old is not in the inventory",
 	}
 	if diff := cmp.Diff(want, got.Differences); diff != "" {
 		t.Error(diff)

@@ -38,6 +38,8 @@ type State struct {
 	Nodes []Node
 	// Record is slipway's own; nil if the cluster has none yet.
 	Record *Record
+	// Sets are the names of the pod network and the addons that slipway has installed.
+	Sets []string
 	// Lease is the lock of the cluster; nil if nobody has taken it yet.
 	Lease *coordinationv1.Lease
 
@@ -68,6 +70,8 @@ type Node struct {
 	// Ready is the Node's condition, Why the reason of kubelet if it is not.
 	Ready bool   `json:"ready"`
 	Why   string `json:"why,omitempty"`
+	// MachineID is that of the machine on which its kubelet runs or ran last.
+	MachineID string `json:"-"`
 	// Addresses are its internal addresses.
 	Addresses []string `json:"addresses,omitempty"`
 	// Cordoned: no new pods are scheduled on it.

@@ -41,6 +41,10 @@ func (s *State) Read(ctx context.Context, client *kube.Client) error {
 		s.Lease, err = lease.Read(reading, client)
 		return err
 	})
+	group.Go(func() (err error) {
+		s.Sets, err = client.ApplySets(reading)
+		return err
+	})
 	if err := group.Wait(); err != nil {
 		return err
 	}
@@ -53,13 +57,12 @@ func (s *State) Read(ctx context.Context, client *kube.Client) error {
 		s.Fixed.PodNetwork, s.Fixed.Backend = s.Record.Fixed.PodNetwork, s.Record.Fixed.Backend
 		return nil
 	}
-	sets, err := client.ApplySets(ctx) // a cluster of an earlier release
 	for _, name := range config.PodNetworks() {
-		if slices.Contains(sets, name) {
+		if slices.Contains(s.Sets, name) { // of a cluster of an earlier release
 			s.Fixed.PodNetwork = name
 		}
 	}
-	return err
+	return nil
 }
 
 func (s *State) readNodes(ctx context.Context, client *kube.Client) error {
@@ -69,7 +72,7 @@ func (s *State) readNodes(ctx context.Context, client *kube.Client) error {
 	}
 	for i := range list.Items {
 		node := &list.Items[i]
-		n := Node{Name: node.Name, Version: node.Status.NodeInfo.KubeletVersion, Cordoned: node.Spec.Unschedulable}
+		n := Node{Name: node.Name, Version: node.Status.NodeInfo.KubeletVersion, MachineID: node.Status.NodeInfo.MachineID, Cordoned: node.Spec.Unschedulable}
 		if n.Ready, n.Why = kube.NodeIsReady(node); n.Ready {
 			n.Why = ""
 		}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -128,7 +129,9 @@ hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]
 	}{
 		{"none", func(*Fixed) {}, nil},
 		{"a pod network that is not recorded", func(have *Fixed) { have.PodNetwork = "" }, nil},
-		{"each field", func(have *Fixed) { *have = Fixed{PodSubnet: "a", ServiceSubnet: "b", DNSDomain: "c", PodNetwork: "d", Backend: "e", Endpoint: "f:6443", Name: "g", CgroupDriver: "h"} }, []Difference{
+		{"each field", func(have *Fixed) {
+			*have = Fixed{PodSubnet: "a", ServiceSubnet: "b", DNSDomain: "c", PodNetwork: "d", Backend: "e", Endpoint: "f:6443", Name: "g", CgroupDriver: "h"}
+		}, []Difference{
 			{"network.podSubnet", "a", "10.244.0.0/16"},
 			{"network.serviceSubnet", "b", "10.96.0.0/12"},
 			{"network.dnsDomain", "c", "cluster.local"},
@@ -162,7 +165,7 @@ func TestThePodNetworkOfAClusterWithoutARecordIsFound(t *testing.T) {
 	server.Put(kubeadmConfig)
 	server.Put("{apiVersion: v1, kind: ConfigMap, metadata: {name: slipway-calico, namespace: kube-system, labels: {applyset.kubernetes.io/id: applyset-x-v1}, annotations: {applyset.kubernetes.io/tooling: slipway/v1}}}")
 	got := State{}
-	if err := got.Read(t.Context(), client(t, server)); err != nil || got.Fixed.PodNetwork != "calico" {
-		t.Errorf("got %+v, %v", got.Fixed, err)
+	if err := got.Read(t.Context(), client(t, server)); err != nil || got.Fixed.PodNetwork != "calico" || !slices.Equal(got.Sets, []string{"calico"}) {
+		t.Errorf("got %+v, %v, %v", got.Fixed, got.Sets, err)
 	}
 }

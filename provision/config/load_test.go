@@ -58,7 +58,7 @@ hosts:
 	}
 	want := &Cluster{
 		APIVersion: APIVersion, Kind: Kind,
-		Metadata:   Metadata{Name: "kubernetes"},
+		Metadata: Metadata{Name: "kubernetes"},
 		Network: Network{
 			PodSubnet: "10.244.0.0/16", ServiceSubnet: "10.96.0.0/12", DNSDomain: "cluster.local",
 			CNI: CNI{Name: "flannel", Backend: "vxlan"},

@@ -55,7 +55,9 @@ func unifiedDiff(before, after *unstructured.Unstructured) (string, error) {
 		}
 		objects[i] = cleaned(object)
 		for _, field := range [][]string{
-			{"metadata", "creationTimestamp"}, {"metadata", "uid"}, {"metadata", "selfLink"},
+			{"metadata", "creationTimestamp"},
+			{"metadata", "uid"},
+			{"metadata", "selfLink"},
 			// It repeats the object.
 			{"metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration"},
 		} {
