@@ -49,6 +49,7 @@ func TestLeftoversScriptDeletesOnlyTheFilesOfTheCluster(t *testing.T) {
 		"/run/flannel/subnet.env", "/run/calico/x", "/var/lib/calico/nodename", "/var/log/calico/cni/cni.log",
 		"/var/lib/cni/flannel/1", "/var/lib/cni/networks/cbr0/10.244.0.2", "/var/lib/cni/results/cbr0-1-eth0",
 		"/var/lib/etcd/member/wal/0.wal", "/var/log/pods/kube-system_etcd_1/etcd/0.log", "/var/lib/slipway/units/kubeadm-init/argv",
+		"/run/slipway/services/kubelet.service/0123",
 	}
 	for _, path := range slices.Concat(foreign, cluster) {
 		write(t, root+path, "x", 0o600)

@@ -12,7 +12,7 @@ delete "$etc/pki" "$etc/tmp" \
 	"$etc/controller-manager.conf" "$etc/scheduler.conf" \
 	"$etc/manifests/etcd.yaml" "$etc/manifests/kube-apiserver.yaml" \
 	"$etc/manifests/kube-controller-manager.yaml" "$etc/manifests/kube-scheduler.yaml" \
-	"$root/var/lib/etcd/member" "$root/run/kubernetes" "$root/var/lib/slipway/units" \
+	"$root/var/lib/etcd/member" "$root/run/kubernetes" "$root/var/lib/slipway/units" "$root/run/slipway/services" \
 	"$root/usr/libexec/kubernetes/kubelet-plugins/volume/exec/nodeagent~uds"
 
 # The logs of the pods, and the links to them.
