@@ -29,7 +29,7 @@ type locks struct {
 // Lock takes the locks of the selected hosts, except for unreachable ones, and with
 // cluster also the Lease of the cluster, until the run ends. It takes all of them or
 // none, and waits for other installers for Run.LockTimeout. An API server that does
-// not answer refuses nothing. A plan takes none.
+// not answer refuses nothing. After a wait, it reads the hosts again. A plan takes none.
 func (s *Step) Lock(ctx context.Context, cluster bool) error {
 	r := s.run
 	if r.Plan || r.locks.hosts != nil {
@@ -41,9 +41,29 @@ func (s *Step) Lock(ctx context.Context, cluster bool) error {
 			hosts = append(hosts, h.Conn)
 		}
 	}
-	taken, err := s.lock(ctx, hosts, cluster)
+	taken, waited, err := s.lock(ctx, hosts, cluster)
 	r.locks.hosts = taken
+	if err == nil && waited {
+		return r.observeAgain(ctx)
+	}
 	return err
+}
+
+// observeAgain repeats the phases that read the hosts before the first one that
+// changes something. While this run waited for another one, they changed.
+func (r *Run) observeAgain(ctx context.Context) error {
+	seed := r.Hosts.Seed()
+	tasks, err := r.build(r.workflow, nil)
+	if err != nil {
+		return err
+	}
+	if _, failures := r.start(ctx, observing(tasks)); len(failures) > 0 {
+		return errors.Join(failures...)
+	}
+	if now := r.Hosts.Seed(); now != seed {
+		return WithHint(fmt.Errorf("while this run waited, the cluster was created on %s", now.name()), "rerun the command")
+	}
+	return nil
 }
 
 // LockCluster takes the Lease of the cluster if Lock could not, since there was no
@@ -53,7 +73,7 @@ func (s *Step) LockCluster(ctx context.Context) error {
 	if r.Plan || r.locks.hosts == nil || r.locks.lease != nil && !r.locks.silent {
 		return nil
 	}
-	taken, err := s.lock(ctx, nil, true)
+	taken, _, err := s.lock(ctx, nil, true)
 	r.locks.cluster = taken
 	return err
 }
@@ -70,13 +90,17 @@ func (s *Step) LockCreatedCluster(ctx context.Context) {
 	})
 }
 
-// lock takes the locks of the hosts, and with cluster also the Lease.
-func (s *Step) lock(ctx context.Context, hosts []host.Host, cluster bool) (*lock.Locks, error) {
+// lock takes the locks of the hosts, and with cluster also the Lease. It reports
+// whether it waited for another installer.
+func (s *Step) lock(ctx context.Context, hosts []host.Host, cluster bool) (taken *lock.Locks, waited bool, err error) {
 	r := s.run
 	request := lock.Request{
 		Holder: r.Holder, Run: r.name, Timeout: r.LockTimeout,
-		Waiting: func(err error) { s.Waiting(fmt.Sprintf("%v; waiting up to %s", err, r.LockTimeout)) },
-		Lost:    func(err error) { r.stop(hintLock(err)) },
+		Waiting: func(err error) {
+			waited = true
+			s.Waiting(fmt.Sprintf("%v; waiting up to %s", err, r.LockTimeout))
+		},
+		Lost: func(err error) { r.stop(hintLock(err)) },
 		Silent: func(err error) {
 			r.locks.silent = true
 			if !errors.Is(err, fs.ErrNotExist) { // there is a cluster
@@ -90,8 +114,8 @@ func (s *Step) lock(ctx context.Context, hosts []host.Host, cluster bool) (*lock
 		}
 		r.locks.silent, request.Cluster = false, r.locks.lease
 	}
-	taken, err := lock.Take(ctx, hosts, request)
-	return taken, hintLock(err)
+	taken, err = lock.Take(ctx, hosts, request)
+	return taken, waited, hintLock(err)
 }
 
 func hintLock(err error) error {

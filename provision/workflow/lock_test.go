@@ -145,6 +145,58 @@ func TestARunShowsThatItWaitsForALock(t *testing.T) {
 	})
 }
 
+// The other run may have created the cluster meanwhile.
+func TestARunThatWaitedForALockReadsTheHostsAgain(t *testing.T) {
+	t.Parallel()
+	refused := errors.New("the host has changed")
+	for name, test := range map[string]struct {
+		held, reads int
+		// fails is the number of the read that fails.
+		fails int
+		want  error
+	}{
+		"without a wait":               {reads: 1},
+		"after a wait":                 {held: 2, reads: 2},
+		"after a wait, with a failure": {held: 2, reads: 2, fails: 2, want: refused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				h := &lockable{}
+				h.answer = func(string) error {
+					if len(h.verbs) <= test.held {
+						return heldBy(t, "you@there")
+					}
+					return nil
+				}
+				r := lockRun(h)
+				r.LockTimeout = time.Minute
+				reads, seen := 0, 0
+				read := Phase{Name: "read", ReadOnly: true, Always: true, Do: func(context.Context, *Step) error {
+					if reads++; reads == test.fails {
+						return refused
+					}
+					return nil
+				}}
+				take := lockPhase(func(context.Context) error { return nil })
+				take.NeedsAll = []string{"read"}
+				err := r.Do(t.Context(), Workflow{Name: "test", Phases: []Phase{read, take, {
+					Name: "change", Needs: []string{"lock"}, Do: func(context.Context, *Step) error { seen = reads; return nil },
+				}}})
+				if !errors.Is(err, test.want) || reads != test.reads {
+					t.Errorf("got %v after %d reads, want %v after %d", err, reads, test.want, test.reads)
+				}
+				if changed := seen > 0; changed != (test.want == nil) || changed && seen != test.reads {
+					t.Errorf("the change came after %d reads", seen)
+				}
+				if n := len(h.verbs); h.verbs[n-1] != "release" {
+					t.Errorf("the host is still locked: %v", h.verbs)
+				}
+			})
+		})
+	}
+}
+
 func TestCtrlCEndsTheWaitForALock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

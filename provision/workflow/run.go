@@ -51,11 +51,12 @@ type Run struct {
 	// does not wait.
 	LockTimeout time.Duration
 
-	name  string
-	stop  context.CancelCauseFunc
-	locks locks
-	kubes kubeClient
-	mu    sync.Mutex
+	name     string
+	workflow Workflow
+	stop     context.CancelCauseFunc
+	locks    locks
+	kubes    kubeClient
+	mu       sync.Mutex
 }
 
 // PhaseError is the failure of a phase on a host.
@@ -86,7 +87,7 @@ func (r *Run) Do(ctx context.Context, w Workflow) error {
 	if err != nil {
 		return err
 	}
-	r.name = w.Name
+	r.name, r.workflow = w.Name, w
 	if r.Plan {
 		r.name = "plan"
 	}
