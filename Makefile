@@ -53,6 +53,13 @@ e2e: build ## Test on real clusters in machine containers, with faults (root, De
 e2e-changes: build ## Apply an edit of each field of the inventory to a real cluster (root, Debian)
 	SLIPWAY_E2E_CHANGES=all e2e/run -run '^TestCluster$$/^(machines_come_up|plan_lists|apply_creates|addons_are|each_field|lab_down)'
 
+COUNT ?= 60
+SEED ?= 1
+
+.PHONY: e2e-chaos
+e2e-chaos: build ## Kill COUNT installs at moments that SEED selects, and repair them (root, Debian; see CONTRIBUTING.md)
+	SLIPWAY_CHAOS_ROUNDS=$(COUNT) SLIPWAY_CHAOS_SEED=$(SEED) e2e/run -run '^TestChaos$$' -timeout 12h
+
 .PHONY: e2e-vagrant
 e2e-vagrant: build ## Test on virtual machines: Vagrant, libvirt, QEMU (root, Debian; see CONTRIBUTING.md)
 	e2e/vagrant/run

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,6 +21,8 @@ import (
 // binary is the slipway binary under test.
 type binary struct {
 	path string
+	// wrapper is a command that runs the binary, if there is one.
+	wrapper []string
 	// env lacks the settings, SSH agent and kubeconfig of the user.
 	env []string
 }
@@ -55,7 +58,8 @@ func tail(text string, lines int) string {
 }
 
 func (b binary) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, b.path, args...)
+	argv := slices.Concat(b.wrapper, []string{b.path}, args)
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = b.env
 	// Interrupt it as a user would, and kill it if it does not stop.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -133,6 +137,69 @@ func events(t *testing.T, output string) []event {
 // event that matches. A run that ends before that fails the test.
 func (b binary) interrupt(ctx context.Context, t *testing.T, signal syscall.Signal, matches func(event) bool, args ...string) result {
 	t.Helper()
+	r, sent := b.signalAt(ctx, t, signal, matches, 0, args...)
+	if !sent {
+		t.Fatalf("it ended before the event at which to interrupt it\n%s", r)
+	}
+	return r
+}
+
+// signalAt runs the binary with `-o json` and sends it a signal, a delay after the
+// first event that matches; the zero event is the start of the process. The run may
+// end before. The result has the time since the signal.
+func (b binary) signalAt(ctx context.Context, t *testing.T, signal syscall.Signal, matches func(event) bool, delay time.Duration, args ...string) (r result, sent bool) {
+	t.Helper()
+	signalled := make(chan time.Time, 1)
+	var timer *time.Timer
+	r = b.watch(ctx, t, func(p *os.Process, e event) {
+		if timer == nil && matches(e) {
+			timer = time.AfterFunc(delay, func() {
+				now := time.Now()
+				if p.Signal(signal) == nil {
+					signalled <- now
+				}
+			})
+		}
+	}, args...)
+	if timer != nil {
+		timer.Stop()
+	}
+	select {
+	case since := <-signalled:
+		r.took, sent = time.Since(since), true
+	default:
+	}
+	return r, sent
+}
+
+// paused runs the binary with `-o json`, and stops it for the duration of a function
+// at the first event that matches. A run that ends before that fails the test.
+func (b binary) paused(ctx context.Context, t *testing.T, matches func(event) bool, during func(), args ...string) result {
+	t.Helper()
+	stopped := false
+	r := b.watch(ctx, t, func(p *os.Process, e event) {
+		if stopped || !matches(e) {
+			return
+		}
+		stopped = true
+		if err := p.Signal(syscall.SIGSTOP); err != nil {
+			t.Error(err)
+		}
+		during()
+		if err := p.Signal(syscall.SIGCONT); err != nil {
+			t.Error(err)
+		}
+	}, args...)
+	if !stopped {
+		t.Fatalf("it ended before the event at which to stop it\n%s", r)
+	}
+	return r
+}
+
+// watch runs the binary with `-o json`, and calls a function for the zero event at the
+// start and for each event that it prints.
+func (b binary) watch(ctx context.Context, t *testing.T, see func(*os.Process, event), args ...string) result {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd := b.command(ctx, args...)
 	cmd.Stderr = &stderr
@@ -140,10 +207,11 @@ func (b binary) interrupt(ctx context.Context, t *testing.T, signal syscall.Sign
 	if err != nil {
 		t.Fatal(err)
 	}
+	start := time.Now()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var signalled time.Time
+	see(cmd.Process, event{})
 	lines := bufio.NewScanner(pipe)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -152,18 +220,10 @@ func (b binary) interrupt(ctx context.Context, t *testing.T, signal syscall.Sign
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			continue // the end of a killed run may be half a line
 		}
-		if signalled.IsZero() && matches(e) {
-			signalled = time.Now()
-			if err := cmd.Process.Signal(signal); err != nil {
-				t.Error(err)
-			}
-		}
+		see(cmd.Process, e)
 	}
 	err = cmd.Wait()
-	r := result{args: args, stdout: stdout.String(), stderr: stderr.String(), took: time.Since(signalled)}
+	r := result{args: args, stdout: stdout.String(), stderr: stderr.String(), took: time.Since(start)}
 	r.code = exitCode(t, err)
-	if signalled.IsZero() {
-		t.Fatalf("it ended before the event at which to interrupt it\n%s", r)
-	}
 	return r
 }

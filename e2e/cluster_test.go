@@ -45,6 +45,7 @@ func steps() []step {
 		{"apply names the missing images of Calico", (*scenario).calico, false},
 		{"Ctrl-C stops cleanly", (*scenario).ctrlC, false},
 		{"apply resumes after a killed installer", (*scenario).killed, false},
+		{"runs repair what killed runs left", (*scenario).chaosInCI, false},
 		{"lab down leaves nothing", (*scenario).labDown, false},
 	}
 }
@@ -88,6 +89,8 @@ type scenario struct {
 	// bare is the listing of the machines before the installation.
 	bare   listing
 	lister *lister
+	// timeline describes an install.
+	timeline timeline
 	// figures are the measured times, in order.
 	figures []string
 }

@@ -9,4 +9,12 @@
 //	SLIPWAY_E2E_LAB   the lab's name (default e2e-PID)
 //	SLIPWAY_KEEP_LAB  1 keeps the lab, to inspect it after a failure
 //	ARTIFACTS         the directory for logs after a failure (default ../artifacts)
+//
+// TestChaos runs only with the first of these:
+//
+//	SLIPWAY_CHAOS_ROUNDS  the number of rounds, those of earlier runs included
+//	SLIPWAY_CHAOS_SEED    selects the moments of the kills (default 1; in the short
+//	                      form of CI: the day)
+//	SLIPWAY_CHAOS_DIR     the directory of the record, rounds.jsonl, from which a
+//	                      later run continues (default ARTIFACTS/chaos)
 package e2e

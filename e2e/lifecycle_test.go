@@ -138,10 +138,7 @@ var (
 // nothingLeft checks for processes, links, rules and mounts of a cluster.
 func (s *scenario) nothingLeft(ctx context.Context, t *testing.T, machine string) {
 	t.Helper()
-	const programs = "kube|containerd|etcd|coredns|flannel|pause"
-	if left := s.mustSSH(ctx, t, machine, "ps -e -o pid=,comm= | grep -E '"+programs+"' || true"); left != "" {
-		t.Errorf("%s still runs:\n%s", machine, left)
-	}
+	s.noProcesses(ctx, t, machine)
 	if left := clusterLinks.FindAllString(s.mustSSH(ctx, t, machine, "ip -o link"), -1); left != nil {
 		t.Errorf("%s still has the links %q", machine, left)
 	}
