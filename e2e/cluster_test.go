@@ -43,6 +43,11 @@ func steps() []step {
 		{"the cluster survives a power cycle", (*scenario).powerCycle, false},
 		{"reset leaves nothing", (*scenario).reset, false},
 		{"apply names the missing images of Calico", (*scenario).calico, false},
+		{"foreign state stops or survives an install", (*scenario).foreignBefore, true},
+		{"two computers apply at once", (*scenario).twoComputers, true},
+		{"foreign state beside a cluster is not in the plan", (*scenario).foreignBetween, false},
+		{"pods of another pod network write on the hosts", (*scenario).podNetwork, false},
+		{"foreign state survives a reset", (*scenario).resetAmongForeign, false},
 		{"Ctrl-C stops cleanly", (*scenario).ctrlC, false},
 		{"apply resumes after a killed installer", (*scenario).killed, false},
 		{"runs repair what killed runs left", (*scenario).chaosInCI, false},
@@ -89,7 +94,9 @@ type scenario struct {
 	// bare is the listing of the machines before the installation.
 	bare   listing
 	lister *lister
-	// timeline describes an install.
+	// foreign is the state of the machines before the second installation, which
+	// timeline describes.
+	foreign  foreignState
 	timeline timeline
 	// figures are the measured times, in order.
 	figures []string
