@@ -183,16 +183,23 @@ func (s *scenario) fieldEdits(t *testing.T, dir string) map[string]fieldEdit {
 			edit: mirrors(object{"registry": "example.com", "endpoints": []any{"https://mirror.example"}, "skipVerify": true}), changes: true,
 			effect: machineSays("skip_verify", "w1", "cat /etc/containerd/certs.d/example.com/hosts.toml"),
 		},
-		"ssh.user":                   {edit: set("root", "ssh", "user")},
-		"ssh.port":                   {edit: set(22, "ssh", "port")},
-		"ssh.identityFile":           {edit: set(key, "ssh", "identityFile")},
-		"ssh.knownHostsFile":         {edit: set(known, "ssh", "knownHostsFile")},
-		"ssh.bastion":                {edit: set("none", "ssh", "bastion")},
-		"hosts[].name":               {edit: ofHost("w2", "w9", "name"), says: "its kubelet is node w2 of a cluster"},
-		"hosts[].address":            {edit: func(i map[string]any) { e := item(i, "hosts", "w2"); e["nodeIP"] = w2 }},
-		"hosts[].roles":              {edit: ofHost("w2", []any{"control-plane"}, "roles"), says: "controlPlane.endpoint"},
-		"hosts[].nodeIP":             {edit: ofHost("w2", pool+".250", "nodeIP"), says: pool + ".250"},
-		"hosts[].ssh.user":           {edit: ofHost("w2", "root", "ssh", "user")},
+		"ssh.user": {edit: func(i map[string]any) {
+			for _, host := range i["hosts"].([]any) {
+				setIn(host.(map[string]any), i["ssh"].(map[string]any)["user"], "ssh", "user")
+			}
+			setIn(i, "nobody", "ssh", "user")
+		}},
+		"ssh.port":           {edit: set(22, "ssh", "port")},
+		"ssh.identityFile":   {edit: set(key, "ssh", "identityFile")},
+		"ssh.knownHostsFile": {edit: set(known, "ssh", "knownHostsFile")},
+		"ssh.bastion":        {edit: set("none", "ssh", "bastion")},
+		"hosts[].name":       {edit: ofHost("w2", "w9", "name"), says: "its kubelet is node w2 of a cluster"},
+		"hosts[].address":    {edit: func(i map[string]any) { e := item(i, "hosts", "w2"); e["nodeIP"] = w2 }},
+		"hosts[].roles":      {edit: ofHost("w2", []any{"control-plane"}, "roles"), says: "controlPlane.endpoint"},
+		"hosts[].nodeIP":     {edit: ofHost("w2", pool+".250", "nodeIP"), says: pool + ".250"},
+		"hosts[].ssh.user": {edit: func(i map[string]any) {
+			setIn(item(i, "hosts", "w2"), i["ssh"].(map[string]any)["user"], "ssh", "user")
+		}},
 		"hosts[].ssh.port":           {edit: ofHost("w2", 22, "ssh", "port")},
 		"hosts[].ssh.identityFile":   {edit: ofHost("w2", key, "ssh", "identityFile")},
 		"hosts[].ssh.knownHostsFile": {edit: ofHost("w2", known, "ssh", "knownHostsFile")},
