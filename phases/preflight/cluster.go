@@ -10,7 +10,7 @@ import (
 )
 
 // apiTimeout bounds the reads from an API server that does not answer.
-const apiTimeout = 10 * time.Second
+const apiTimeout = 30 * time.Second
 
 // Cluster reads the state of the cluster: Nodes, etcd, the fields that cannot
 // change. Without a cluster there is nothing to read. A silent API server is part of
