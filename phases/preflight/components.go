@@ -8,6 +8,7 @@ import (
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/distro"
 	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/probe/netprobe"
 	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow"
 )
@@ -180,7 +181,7 @@ func replicas(cc *checkContext) []check.Finding {
 func webPorts(_ config.Host, f *facts.Facts) []check.Finding {
 	found := portsUnseen(f)
 	for _, listener := range f.Listeners {
-		if listener.Port != 80 && listener.Port != 443 {
+		if listener.Port != 80 && listener.Port != 443 || listener.Process == netprobe.Program {
 			continue
 		}
 		taken := check.Finding{

@@ -198,6 +198,7 @@ func hostFaults(t *testing.T) map[string][]fault {
 			{"a port in use", "", func(f *facts.Facts) { f.Listeners = []facts.Listener{{Port: 10250, Process: "kubelet"}} }, bad, "port 10250 is in use by kubelet", "ss -ltnp"},
 			{"a host without ss", "", func(f *facts.Facts) { f.Missing = []string{"ss"} }, unknown, "ss is not installed", "apt-get install -y iproute2"},
 			{"a control plane's port on a worker", "", func(f *facts.Facts) { f.Listeners = []facts.Listener{{Port: 6443, Process: "haproxy"}} }, nil, "", ""},
+			{"the probe of another run", "", func(f *facts.Facts) { f.Listeners = []facts.Listener{{Port: 10250, Process: "slipway-probe"}} }, nil, "", ""},
 			{"our own", "", func(f *facts.Facts) { journaled(f); f.Listeners = []facts.Listener{{Port: 10250, Process: "kubelet"}} }, nil, "", ""},
 		},
 		"skew": {

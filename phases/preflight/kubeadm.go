@@ -11,6 +11,7 @@ import (
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/distro"
 	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/probe/netprobe"
 	"slipway.io/slipway/provision/report/check"
 )
 
@@ -78,7 +79,8 @@ func leftovers(h config.Host, f *facts.Facts) []check.Finding {
 	found = append(found, portsUnseen(f)...)
 	for _, listener := range f.Listeners {
 		for _, port := range ports {
-			if listener.Port == port {
+			// Another run may measure the network at the same moment.
+			if listener.Port == port && listener.Process != netprobe.Program {
 				found = append(found, check.Finding{
 					Evidence: inUse(listener),
 					Fix:      fmt.Sprintf("stop the process that listens there: ss -ltnp 'sport = :%d'", port),

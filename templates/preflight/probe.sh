@@ -23,6 +23,6 @@ trap 'exit 129' HUP INT TERM
 
 head -c "$1" >"$dir/probe.gz"
 printf '%s  %s\n' "$2" "$dir/probe.gz" | sha256sum -c - >/dev/null
-gzip -dc "$dir/probe.gz" >"$dir/probe"
-chmod 700 "$dir/probe"
-"$dir/probe"
+gzip -dc "$dir/probe.gz" >"$dir/slipway-probe"
+chmod 700 "$dir/slipway-probe"
+"$dir/slipway-probe"

@@ -14,6 +14,10 @@ import (
 	"slipway.io/slipway/templates"
 )
 
+// Program is the name of the agent's process on a host, by which the facts show it
+// while it listens.
+const Program = "slipway-probe"
+
 // session is an agent that runs on a node.
 type session struct {
 	node  Node
@@ -32,7 +36,7 @@ func start(ctx context.Context, node Node, p program) *session {
 	cmd := host.Cmd{
 		Name: "probe",
 		Argv: []string{
-			"sh", "-c", string(templates.Script("preflight/probe.sh")), "slipway-probe",
+			"sh", "-c", string(templates.Script("preflight/probe.sh")), Program,
 			strconv.Itoa(len(p.content)), p.sha256,
 		},
 		Stdin:  io.MultiReader(bytes.NewReader(p.content), in),
