@@ -64,6 +64,10 @@ e2e-chaos: build ## Kill COUNT installs at moments that SEED selects, and repair
 e2e-vagrant: build ## Test on virtual machines: Vagrant, libvirt, QEMU (root, Debian; see CONTRIBUTING.md)
 	e2e/vagrant/run
 
+.PHONY: e2e-power
+e2e-power: build ## Test that apply survives power losses, on a virtual machine (root, Debian; see CONTRIBUTING.md)
+	e2e/vagrant/run -run '^TestPowerLoss$$'
+
 .PHONY: lab
 lab: build ## Create a lab of machine containers, with a bundle built from source (root, Debian)
 	e2e/lab.sh

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -193,6 +194,35 @@ func (b binary) paused(ctx context.Context, t *testing.T, matches func(event) bo
 	if !stopped {
 		t.Fatalf("it ended before the event at which to stop it\n%s", r)
 	}
+	return r
+}
+
+// during runs the binary with `-o json`, and calls a function at the first event that
+// matches, while the run continues. The result has the time since the function returned.
+// A run that ends before the event fails the test.
+func (b binary) during(ctx context.Context, t *testing.T, matches func(event) bool, act func(*os.Process) error, args ...string) result {
+	t.Helper()
+	var acting sync.WaitGroup
+	var acted time.Time
+	matched := false
+	r := b.watch(ctx, t, func(p *os.Process, e event) {
+		if matched || !matches(e) {
+			return
+		}
+		matched = true
+		acting.Go(func() {
+			if err := act(p); err != nil {
+				t.Error(err)
+			}
+			acted = time.Now()
+		})
+	}, args...)
+	ended := time.Now()
+	acting.Wait()
+	if !matched {
+		t.Fatalf("it ended before the event\n%s", r)
+	}
+	r.took = ended.Sub(acted)
 	return r
 }
 

@@ -54,6 +54,9 @@ func (s *scenario) collect(t *testing.T, step string) {
 			"describe": {"describe", "nodes,pods", "-A"},
 			"events":   {"get", "events", "-A", "--sort-by=.lastTimestamp"},
 		} {
+			if ctx.Err() != nil {
+				break // slipway cannot be started
+			}
 			out, err := s.kubectl(ctx, t, args...)
 			keep("cluster-"+name+".log", out, err)
 		}
