@@ -28,7 +28,8 @@ const (
 	// initTimeout bounds init; kubeadm's own timeouts (4 minutes for the control
 	// plane to start) are shorter.
 	initTimeout = 15 * time.Minute
-	// apiTimeout is for an API server that restarts.
+	// apiTimeout is for an API server that restarts after an interrupted init, which
+	// starts it again.
 	apiTimeout = 60 * time.Second
 )
 
@@ -84,13 +85,17 @@ func initialised(ctx context.Context, s *workflow.Step) (bool, error) {
 	case err != nil:
 		return false, err
 	}
-	err = client.WaitFor(ctx, kube.APIReady(), kube.WaitOptions{Timeout: apiTimeout})
+	ready, options := kube.APIReady(), kube.WaitOptions{Timeout: apiTimeout}
+	if exists(s) {
+		options = s.WaitOptions(ready.Name) // nothing else may follow
+	}
+	err = client.WaitFor(ctx, ready, options)
 	switch {
 	case ctx.Err() != nil:
 		return false, ctx.Err()
 	case err != nil && exists(s):
 		return false, workflow.WithHint(fmt.Errorf("the cluster exists, but its API server does not answer: %w", err), fmt.Sprintf(
-			"repair it, and rerun `slipway apply`: see `journalctl -u kubelet` and /var/log/pods/kube-system_* on %[1]s; or finish a reset that was interrupted: slipway reset --hosts %[1]s",
+			"if the host has just booted, rerun `slipway apply` with a longer --timeout; otherwise repair it: see `journalctl -u kubelet` and /var/log/pods/kube-system_* on %[1]s; or finish a reset that was interrupted: slipway reset --hosts %[1]s",
 			s.Target.Config.Name))
 	case err != nil:
 		return false, nil // init starts the API server

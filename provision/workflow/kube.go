@@ -127,7 +127,7 @@ func (t *Set) Apply(ctx context.Context, objects []*unstructured.Unstructured) e
 // Prune deletes the members that were not applied since the set was opened, and
 // waits until they are gone. If nothing was applied, the set is deleted.
 func (t *Set) Prune(ctx context.Context) error {
-	changes, err := t.set.Prune(ctx, t.step.waitOptions("removal"))
+	changes, err := t.set.Prune(ctx, t.step.WaitOptions("removal"))
 	t.step.count(changes)
 	return err
 }
@@ -208,14 +208,16 @@ func (s *Step) WaitFor(ctx context.Context, condition kube.Condition, timeout ti
 	if err != nil {
 		return err
 	}
-	options := s.waitOptions(condition.Name)
+	options := s.WaitOptions(condition.Name)
 	if timeout > 0 {
 		options.Timeout = timeout
 	}
 	return client.WaitFor(ctx, condition, options)
 }
 
-func (s *Step) waitOptions(what string) kube.WaitOptions {
+// WaitOptions are those of a wait for a condition of the cluster, which also a plan
+// waits for: the timeout is the run's, and what is observed is shown.
+func (s *Step) WaitOptions(what string) kube.WaitOptions {
 	return kube.WaitOptions{
 		Timeout:  s.run.Timeout,
 		Progress: func(seen string) { s.Waiting(what + ": " + seen) },

@@ -10,7 +10,9 @@ entries=$journal/entries.jsonl
 exec 9>>"$entries"
 flock 9
 # Kubernetes changes kernel settings that reset restores.
-[ -s "$entries" ] || sysctl -a --pattern '^(kernel|vm|net.ipv4.conf.all|net.netfilter)[.]' >"$journal/sysctls" 2>/dev/null || true
+if [ ! -s "$entries" ] && sysctl -a --pattern '^(kernel|vm|net.ipv4.conf.all|net.netfilter)[.]' >"$journal/sysctls" 2>/dev/null; then
+	sync "$journal/sysctls" "$journal"
+fi
 # Start a new line after one that a full disk or a power loss truncated, or that ends
 # in zeros. A truncated line does not end in "}" and is ignored.
 [ ! -s "$entries" ] || [ "$(tail -c 1 "$entries" | wc -l)" -eq 1 ] || echo >&9

@@ -132,20 +132,22 @@ func TestAHalfMadeJournal(t *testing.T) {
 	}
 }
 
-// An entry that says that a copy exists must not be on disk before the copy.
+// An entry that says that a copy exists must not be on disk before the copy. The kernel
+// settings are read only once.
 func TestTheCopyIsOnDiskBeforeItsEntry(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	journal, path, synced := root+"/journal", root+"/hosts", root+"/synced"
 	write(t, path, "of the user")
 	local := hosttest.Local{Env: []string{"JOURNAL=" + journal, "SYNCED=" + synced, hosttest.Programs(t, map[string]string{
-		"sync": `echo "$*: $(cat "$JOURNAL"/before/*/*/*/*/hosts "$JOURNAL"/before/*/*/*/hosts 2>/dev/null), $(wc -l <"$JOURNAL/entries.jsonl") lines" >>"$SYNCED"`,
+		"sysctl": "echo vm.swappiness = 60",
+		"sync":   `echo "$*: $(cat "$JOURNAL"/before/*/*/*/*/hosts "$JOURNAL"/before/*/*/*/hosts 2>/dev/null), $(wc -l <"$JOURNAL/entries.jsonl") lines" >>"$SYNCED"`,
 	})}}
 	script := host.Script("files.sh", templates.Script("journal/files.sh"), journal, "hosts-file", "file", path, "aa")
 	if _, err := local.Run(t.Context(), script); err != nil {
 		t.Fatal(err)
 	}
-	want := "-f " + journal + ": of the user, 0 lines\n" + journal + "/entries.jsonl: of the user, 2 lines\n"
+	want := journal + "/sysctls " + journal + ": , 0 lines\n-f " + journal + ": of the user, 0 lines\n" + journal + "/entries.jsonl: of the user, 2 lines\n"
 	if got := read(t, synced); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
