@@ -39,7 +39,7 @@ const sandbox = `{apiVersion: v1, kind: Event, metadata: {name: e, namespace: ku
 message: 'Failed to create pod sandbox: plugin type="calico" failed (add): stat /var/lib/calico/nodename: no such file or directory'}`
 
 // waitForDNS runs the phase against a server with these objects.
-func waitForDNS(t *testing.T, objects ...string) (err error, took time.Duration, requests int) {
+func waitForDNS(t *testing.T, objects ...string) (took time.Duration, requests int, err error) {
 	t.Helper()
 	fixture, server := workflowtest.New(t, one), kubetest.NewInMemory(t)
 	for _, object := range objects {
@@ -50,7 +50,7 @@ func waitForDNS(t *testing.T, objects ...string) (err error, took time.Duration,
 	fixture.Serve(server)
 	start := time.Now()
 	err = fixture.Apply(DNS())
-	return err, time.Since(start), int(count.Load())
+	return time.Since(start), int(count.Load()), err
 }
 
 func TestApplyDoesNotWaitForCoreDNSThatHasStarted(t *testing.T) {
@@ -68,7 +68,7 @@ func TestApplyDoesNotWaitForCoreDNSThatHasStarted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				err, took, requests := waitForDNS(t, test.objects...)
+				took, requests, err := waitForDNS(t, test.objects...)
 				if err != nil || took > time.Second || requests != test.requests {
 					t.Errorf("got %v after %s and %d requests", err, took, requests)
 				}
@@ -118,7 +118,7 @@ func TestApplyFailsIfCoreDNSDoesNotStart(t *testing.T) {
 func TestTheErrorOfCoreDNSNamesTheReasonAndTheFix(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		err, took, _ := waitForDNS(t, coreDNS, pod("coredns-x", "", pending), sandbox)
+		took, _, err := waitForDNS(t, coreDNS, pod("coredns-x", "", pending), sandbox)
 		var wait *kube.WaitError
 		if !errors.As(err, &wait) || took != 5*time.Minute {
 			t.Errorf("got %v after %s", err, took)
