@@ -92,16 +92,16 @@ func (a *app) run(ctx context.Context, w workflow.Workflow, selection workflow.S
 // runOn runs a workflow with a live view, a log and a report.
 func (a *app) runOn(ctx context.Context, s *session, w workflow.Workflow, selection workflow.Selection, plan bool) error {
 	run := &workflow.Run{
-		Cluster: s.cluster, Hosts: s.hosts, Selection: selection, Plan: plan, OpenBundle: bundleOf(s.cluster),
+		Cluster: s.cluster, Hosts: s.hosts, Selection: selection, Plan: plan, OpenBundle: cachedBundleOf(s.cluster),
 		Parallel: max(a.settings.GetInt("parallel"), 1), Holder: lockHolder(), Hint: hintFor,
 		Timeout: a.settings.GetDuration("timeout"), LockTimeout: a.settings.GetDuration("lock-timeout"),
 	}
 	if err := selection.Check(w, s.hosts.Names()); err != nil {
 		return err
 	}
-	if _, needs := w.Phase("bundle"); needs && s.cluster.Artifacts.Bundle != "" {
+	if _, needs := w.Phase("bundle"); needs {
 		var err error
-		if run.Bundle, err = openBundle(s.cluster.Artifacts.Bundle); err != nil {
+		if run.Bundle, err = namedBundle(s.cluster); err != nil {
 			return err // before slipway connects to a host
 		}
 	}

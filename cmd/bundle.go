@@ -168,13 +168,17 @@ func bundleDir(version string, addons []string) (string, error) {
 	return filepath.Join(cache, "slipway", "bundles", strings.Join(name, "-")), nil
 }
 
-// bundleOf returns a function that opens the bundle of the inventory, or the cached
-// one of a version.
-func bundleOf(cluster *config.Cluster) func(context.Context, string, func(string)) (*bundle.Bundle, error) {
+// namedBundle opens the bundle that the inventory names; nil if it names none.
+func namedBundle(cluster *config.Cluster) (*bundle.Bundle, error) {
+	if cluster.Artifacts.Bundle == "" {
+		return nil, nil
+	}
+	return openBundle(cluster.Artifacts.Bundle)
+}
+
+// cachedBundleOf returns a function that opens the cached bundle of a version.
+func cachedBundleOf(cluster *config.Cluster) func(context.Context, string, func(string)) (*bundle.Bundle, error) {
 	return func(ctx context.Context, version string, progress func(string)) (*bundle.Bundle, error) {
-		if cluster.Artifacts.Bundle != "" {
-			return openBundle(cluster.Artifacts.Bundle)
-		}
 		return cachedBundle(ctx, cluster, version, progress)
 	}
 }

@@ -60,9 +60,16 @@ func (a *app) validate(ctx context.Context, s *session) error {
 	if err := options.Selection.Validate(); err != nil {
 		return err
 	}
-	run := &workflow.Run{Cluster: s.cluster, Hosts: s.hosts, OpenBundle: bundleOf(s.cluster), Sink: report.SinkFunc(a.validateProgress)}
+	named, err := namedBundle(s.cluster)
+	if err != nil {
+		return err
+	}
+	run := &workflow.Run{
+		Cluster: s.cluster, Hosts: s.hosts, Bundle: named, OpenBundle: cachedBundleOf(s.cluster),
+		Sink: report.SinkFunc(a.validateProgress),
+	}
 	var found report.ValidationReport
-	err := run.Do(ctx, phases.Validate(options, &found))
+	err = run.Do(ctx, phases.Validate(options, &found))
 	if printErr := a.printValidation(&found); printErr != nil {
 		return printErr
 	}

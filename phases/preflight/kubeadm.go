@@ -132,6 +132,10 @@ func skew(cc *checkContext) []check.Finding {
 	if err != nil {
 		return nil // the inventory's validation has said so
 	}
+	of := wanted.Original() + " in the inventory"
+	if cc.configured() {
+		of = wanted.Original() + " of the cluster"
+	}
 	return eachHost(func(_ config.Host, f *facts.Facts) []check.Finding {
 		have, err := goversion.NewVersion(f.Software.Kubelet)
 		if err != nil {
@@ -141,13 +145,13 @@ func skew(cc *checkContext) []check.Finding {
 		switch {
 		case behind < 0:
 			return []check.Finding{{
-				Evidence: fmt.Sprintf("kubelet %s is newer than %s of the cluster", f.Software.Kubelet, wanted.Original()),
+				Evidence: fmt.Sprintf("kubelet %s is newer than %s", f.Software.Kubelet, of),
 				Fix:      "set kubernetes.version to at least v" + have.String() + ", or remove that kubelet",
 			}}
 		case behind > oldestKubelet:
 			return []check.Finding{{
 				Severity: check.Warning,
-				Evidence: fmt.Sprintf("kubelet %s is more than %d minor versions behind %s of the cluster", f.Software.Kubelet, oldestKubelet, wanted.Original()),
+				Evidence: fmt.Sprintf("kubelet %s is more than %d minor versions behind %s", f.Software.Kubelet, oldestKubelet, of),
 				Fix:      "remove that kubelet: slipway installs its own",
 			}}
 		}
