@@ -117,7 +117,7 @@ func initialised(ctx context.Context, s *workflow.Step) (bool, error) {
 // kubelet has its own certificate on the host of init, or other hosts have joined. Init
 // starts the API server long before. A reset deletes the data first.
 func exists(s *workflow.Step) bool {
-	return hasData(s, s.Facts()) && (s.Facts().Kubernetes.Finalized || len(joinedBefore(s)) > 0)
+	return kubeadm.HasData(s.Cluster(), s.Facts()) && (s.Facts().Kubernetes.Finalized || len(joinedBefore(s)) > 0)
 }
 
 // joinedBefore returns the names of the other hosts that belong to a cluster.

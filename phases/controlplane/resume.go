@@ -84,7 +84,7 @@ func changeOf(ctx context.Context, s *workflow.Step, document []byte) (kubeadm.C
 // or why only a person can decide.
 func recreate(s *workflow.Step, f *facts.Facts, change kubeadm.Change) ([]string, error) {
 	reset := fmt.Sprintf("remove the unfinished cluster: slipway reset --hosts %s, then slipway apply", s.Target.Config.Name)
-	data := hasData(s, f)
+	data := kubeadm.HasData(s.Cluster(), f)
 	if data && len(change.Stored) > 0 {
 		return nil, workflow.WithHint(&StoredError{Fields: change.Stored}, "set these fields back, or "+reset)
 	}
@@ -96,11 +96,6 @@ func recreate(s *workflow.Step, f *facts.Facts, change kubeadm.Change) ([]string
 		err = workflow.WithHint(err, "restore /etc/kubernetes/pki from a backup, or "+reset)
 	}
 	return files, err
-}
-
-// hasData reports whether etcd has data, or may have.
-func hasData(s *workflow.Step, f *facts.Facts) bool {
-	return f.Exists(facts.EtcdMember) || kubeadm.OwnDataDir(s.Cluster())
 }
 
 // running reports whether an init of an earlier run still runs.

@@ -41,7 +41,7 @@ func clusterFiles(cc *checkContext) []check.Finding {
 		if !h.Config.Has(config.RoleControlPlane) || !hasJournal(f) || !f.Joined() {
 			continue
 		}
-		data := f.Exists(facts.EtcdMember) || kubeadm.OwnDataDir(cc.cluster)
+		data := kubeadm.HasData(cc.cluster, f)
 		_, err := kubeadm.Recreate(f.Kubernetes, false, data)
 		var authority *kubeadm.AuthorityError
 		if errors.As(err, &authority) && !(settled(cc, h) && offline(f, authority)) {

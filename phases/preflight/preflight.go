@@ -97,12 +97,13 @@ func hostsRead(all *workflow.Hosts) *workflow.Hosts {
 // verdict notes the findings that do not stop the run, and returns those that
 // do. That a host was not checked follows from the finding on its connection.
 func (cc *checkContext) verdict(s *workflow.Step, report *check.Report) error {
+	left := deferred()
 	for _, c := range report.Checks {
 		for _, f := range c.Findings {
 			noted := f.Ignored != "" || f.Severity == check.Warning || f.Severity == check.Unknown
 			switch {
 			case !noted || f.Evidence == check.HostUnreadable:
-			case deferred(c.Name):
+			case slices.Contains(left, c.Name):
 				s.Deferred("%s; %s", f.Evidence, f.Fix)
 			default:
 				s.Note("%s", line(f))
@@ -135,7 +136,14 @@ func (cc *checkContext) dispensable(f check.Finding) bool {
 	})
 }
 
-// deferred reports whether the findings of a check are differences that apply leaves.
-func deferred(name string) bool {
-	return slices.ContainsFunc(Checks(), func(c Check) bool { return c.Name == name && c.deferred })
+// deferred returns the names of the checks whose findings are differences that apply
+// leaves.
+func deferred() []string {
+	var names []string
+	for _, c := range Checks() {
+		if c.deferred {
+			names = append(names, c.Name)
+		}
+	}
+	return names
 }

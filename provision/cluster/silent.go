@@ -1,6 +1,9 @@
 package cluster
 
-import "strings"
+import (
+	"path"
+	"strings"
+)
 
 // ReadHosts reads what hosts tell of a cluster whose API server does not answer:
 // its version, and the cgroup driver. A repair must not change them.
@@ -13,17 +16,6 @@ func (s *State) ReadHosts(hosts []Host) {
 	if !k.Finalized {
 		return // an interrupted init, which the next one replaces
 	}
-	if image, tag, ok := cutLast(k.StaticPods["kube-apiserver"], ":"); ok && !strings.Contains(tag, "/") && image != "" {
-		s.Version = tag
-	}
+	_, s.Version, _ = strings.Cut(path.Base(k.StaticPods["kube-apiserver"]), ":")
 	s.Fixed.CgroupDriver = k.CgroupDriver
-}
-
-// cutLast cuts s at the last separator.
-func cutLast(s, separator string) (before, after string, found bool) {
-	i := strings.LastIndex(s, separator)
-	if i < 0 {
-		return s, "", false
-	}
-	return s[:i], s[i+len(separator):], true
 }

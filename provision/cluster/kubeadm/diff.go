@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 )
 
@@ -40,7 +41,9 @@ func Compare(before, after []byte) (Change, error) {
 	}
 	for _, kind := range []string{"InitConfiguration", "ClusterConfiguration"} {
 		for _, field := range storedFields[kind] {
-			have, want := lookup(old[kind], field), lookup(wanted[kind], field)
+			path := strings.Split(field, ".")
+			have, _, _ := unstructured.NestedFieldNoCopy(old[kind], path...)
+			want, _, _ := unstructured.NestedFieldNoCopy(wanted[kind], path...)
 			if !reflect.DeepEqual(have, want) {
 				change.Stored = append(change.Stored, fmt.Sprintf("%s: %v to %v", field, have, want))
 			}
@@ -61,14 +64,4 @@ func documents(stream []byte) (map[string]map[string]any, error) {
 		all[kind] = document
 	}
 	return all, nil
-}
-
-// lookup returns the value of a field, nil if it is not set.
-func lookup(document map[string]any, field string) any {
-	var value any = document
-	for name := range strings.SplitSeq(field, ".") {
-		section, _ := value.(map[string]any)
-		value = section[name]
-	}
-	return value
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host/facts"
 )
 
 // Skips reports whether the inventory leaves out a phase of `kubeadm init`, such as
@@ -24,9 +25,13 @@ func Skips(c *config.Cluster, phase string) bool {
 	})
 }
 
-// OwnDataDir reports whether the inventory moves the data of etcd: the facts of a host
-// do not show whether there is any.
-func OwnDataDir(c *config.Cluster) bool {
+// HasData reports whether etcd on a host has data, or may have: if the inventory moves
+// the data, the facts do not show whether there is any.
+func HasData(c *config.Cluster, f *facts.Facts) bool {
+	return f.Exists(facts.EtcdMember) || ownDataDir(c)
+}
+
+func ownDataDir(c *config.Cluster) bool {
 	etcd, _ := c.Kubernetes.ClusterConfiguration["etcd"].(map[string]any)
 	local, _ := etcd["local"].(map[string]any)
 	dir, _ := local["dataDir"].(string)

@@ -91,28 +91,12 @@ func (l *Lease) Take(ctx context.Context, r lock.Request) error {
 	}
 	// After Ctrl-C the run still cleans up: Release ends the renewal.
 	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
-	l.renewal.Go(func() { l.renew(ctx, r.Lost) })
-	return nil
-}
-
-// renew renews the Lease until ctx ends or another installer takes it over.
-func (l *Lease) renew(ctx context.Context, lost func(error)) {
-	tick := time.NewTicker(renewal)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			// Other errors are retried at the next tick: the API server restarts while
-			// a control plane is created or changed. The hosts stay locked.
-			var other *lock.HeldError
-			if err := l.write(ctx, func(lock.Record) bool { return false }); errors.As(err, &other) {
-				lost(other)
-				return
-			}
-		}
+	// While the API server restarts, the hosts stay locked.
+	again := func(ctx context.Context) error {
+		return l.write(ctx, func(lock.Record) bool { return false })
 	}
+	l.renewal.Go(func() { lock.Renew(ctx, renewal, again, r.Lost) })
+	return nil
 }
 
 // write writes this installer into the Lease, if it holds it already, nobody does,

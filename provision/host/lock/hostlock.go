@@ -46,7 +46,11 @@ func take(ctx context.Context, h host.Host, r Request) (*hostLock, error) {
 	}
 	// After Ctrl-C the run still cleans up: release ends the renewal.
 	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
-	l.renewal.Go(func() { l.renew(ctx, r.Lost) })
+	again := func(ctx context.Context) error {
+		_, err := l.script(ctx, "take", "")
+		return err
+	}
+	l.renewal.Go(func() { Renew(ctx, renewal, again, r.Lost) })
 	return l, nil
 }
 
@@ -61,19 +65,19 @@ func (l *hostLock) releaseUncertain(ctx context.Context, err error) {
 	_, _ = l.script(ctx, "release", "") // if this fails, the lock expires
 }
 
-// renew renews the lock until ctx ends or another installer takes it over.
-func (l *hostLock) renew(ctx context.Context, lost func(error)) {
-	tick := time.NewTicker(renewal)
+// Renew takes a lock again at an interval, until ctx ends or another installer takes it
+// over. Other errors are retried at the next tick: while the lock cannot be reached, this
+// run does not change what it protects.
+func Renew(ctx context.Context, interval time.Duration, take func(context.Context) error, lost func(error)) {
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			// Other errors are retried at the next tick. While the host is
-			// unreachable, this run does not change it.
 			var other *HeldError
-			if _, err := l.script(ctx, "take", ""); errors.As(err, &other) {
+			if err := take(ctx); errors.As(err, &other) {
 				lost(other)
 				return
 			}
