@@ -83,7 +83,7 @@ hosts:
   - {name: cp-1, address: 192.0.2.11, roles: [control-plane]}
   - {name: w-1, address: 192.0.2.21}
 `), kubetest.New(t)
-			server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+			server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 				switch {
 				case r.URL.Path == "/readyz":
 					_, _ = w.Write([]byte("ok"))
@@ -94,7 +94,7 @@ hosts:
 					return false
 				}
 				return true
-			}
+			})
 			fixture.Bundle = workflowtest.NewBundle(t)
 			if test.cluster {
 				server.Put(createdCluster)
@@ -187,7 +187,7 @@ hosts:
   - {name: cp-1, address: 192.0.2.11, roles: [control-plane]}
   - {name: w-1, address: 192.0.2.21}
 `), kubetest.New(t)
-			server.Intercept = intercept
+			server.Intercept(intercept)
 			fixture.Serve(server)
 			fixture.Bundle = workflowtest.NewBundle(t)
 			fixture.Facts("cp-1").Existing = []facts.Path{facts.APIServerManifest, facts.AdminConf, facts.CAKey, facts.KubeletConfig}

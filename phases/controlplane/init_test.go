@@ -62,13 +62,13 @@ const record = "{apiVersion: v1, kind: ConfigMap, metadata: {name: slipway, name
 
 // answering lets the server answer /readyz, and the others with intercept, if any.
 func answering(server *kubetest.Server, intercept func(http.ResponseWriter, *http.Request) bool) {
-	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+	server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path == "/readyz" {
 			_, _ = w.Write([]byte("ok"))
 			return true
 		}
 		return intercept != nil && intercept(w, r)
-	}
+	})
 }
 
 // begun is a fixture whose init has begun, with an API server that has the given
@@ -178,7 +178,7 @@ func TestInitResumesAfterAnInterruption(t *testing.T) {
 		t.Parallel()
 		fixture, fake, server := begun(t, one)
 		fixture.Facts("cp-1").Existing = []facts.Path{facts.AdminConf, facts.CAKey}
-		server.Intercept = refuses(http.StatusServiceUnavailable, "ServiceUnavailable", "not started")
+		server.Intercept(refuses(http.StatusServiceUnavailable, "ServiceUnavailable", "not started"))
 		started := time.Now()
 		expectInit(fake).Then(func() { answering(server, nil) })
 		fixture.MustApply(Init())
@@ -204,7 +204,7 @@ func TestInitResumesAfterAnInterruption(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			fixture, fake, server := begun(t, one)
-			server.Intercept = refuses(http.StatusServiceUnavailable, "ServiceUnavailable", "starting")
+			server.Intercept(refuses(http.StatusServiceUnavailable, "ServiceUnavailable", "starting"))
 			expectInit(fake).Then(func() { answering(server, nil) })
 			fixture.MustApply(Init())
 		})
@@ -250,7 +250,7 @@ func TestInitDoesNotRunIfTheClusterDoesNotAnswer(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				fixture, _, server := begun(t, one+"  - {name: w-1, address: 192.0.2.21}\n")
-				server.Intercept = test.intercept
+				server.Intercept(test.intercept)
 				test.prepare(fixture)
 				if err := fixture.Apply(Init()); err == nil || !strings.Contains(err.Error(), test.want) {
 					t.Errorf("got %v", err)

@@ -81,7 +81,7 @@ func interrupted(t *testing.T, inventory string, files []facts.KubeFile, existin
 	t.Helper()
 	fixture, fake, server := begun(t, inventory)
 	fixture.Facts("cp-1").Existing, fixture.Facts("cp-1").Kubernetes.Files = existing, files
-	server.Intercept = refuses(http.StatusServiceUnavailable, "ServiceUnavailable", "not started")
+	server.Intercept(refuses(http.StatusServiceUnavailable, "ServiceUnavailable", "not started"))
 	document, err := kubeadm.Init(fixture.Cluster, kubeadm.Node{Spec: fixture.Cluster.Hosts[0], IP: mustIP(t, fixture), Version: fixture.Hosts.Version(fixture.Cluster)})
 	if err != nil {
 		t.Fatal(err)

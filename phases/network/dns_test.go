@@ -46,7 +46,7 @@ func waitForDNS(t *testing.T, objects ...string) (took time.Duration, requests i
 		server.Put(object)
 	}
 	var count atomic.Int64
-	server.Intercept = func(http.ResponseWriter, *http.Request) bool { count.Add(1); return false }
+	server.Intercept(func(http.ResponseWriter, *http.Request) bool { count.Add(1); return false })
 	fixture.Serve(server)
 	start := time.Now()
 	err = fixture.Apply(DNS())

@@ -456,12 +456,12 @@ func TestReadyWaitsForEveryNode(t *testing.T) {
 	fixture, _, server := joining(t)
 	server.Put(ready("cp-1"))
 	looks := 0
-	server.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+	server.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
 		if looks++; looks == 2 {
 			server.Put(ready("w-1"))
 		}
 		return false
-	}
+	})
 	fixture.MustApply(Ready())
 	if looks < 2 {
 		t.Errorf("looked %d times, and w-1 came with the second", looks)

@@ -183,7 +183,7 @@ func TestAPlanListsTheApprovalOfAServingCertificate(t *testing.T) {
 			t.Parallel()
 			fixture, server := workflowtest.New(t, withMetrics), kubetest.New(t)
 			server.Put(strings.Replace(kubeletConfigMap, "maxPods: 50", "serverTLSBootstrap: true", 1))
-			server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+			server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 				if !strings.Contains(r.URL.Path, "/certificatesigningrequests") {
 					return false
 				}
@@ -204,7 +204,7 @@ func TestAPlanListsTheApprovalOfAServingCertificate(t *testing.T) {
 				}
 				_ = json.NewEncoder(w).Encode(answer)
 				return true
-			}
+			})
 			kubeletOf(t, server, test.kubelet)
 			fixture.Serve(server)
 			// kube trusts the authority of its server and of the kubelet.
@@ -259,7 +259,7 @@ func TestAServingRequestForWhatOnlyTheHostSaysIsNotApproved(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			fixture, server := workflowtest.New(t, withMetrics+"  - {name: w-1, address: 192.0.2.21}\n"), kubetest.New(t)
-			server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+			server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 				if !strings.Contains(r.URL.Path, "/certificatesigningrequests") {
 					return false
 				}
@@ -269,7 +269,7 @@ func TestAServingRequestForWhatOnlyTheHostSaysIsNotApproved(t *testing.T) {
 				w.Header().Set("Content-Type", "application/json")
 				_ = json.NewEncoder(w).Encode(signingRequest(t, "w-1", test.hostname, test.address))
 				return true
-			}
+			})
 			fixture.Serve(server)
 			fixture.Host("w-1").Put(kubeletConfig, "serverTLSBootstrap: true\n")
 			f := fixture.Facts("w-1")

@@ -82,8 +82,8 @@ func testClusterOn(t *testing.T, server *kubetest.Server) *testCluster {
 		c.Put(fmt.Sprintf(`{apiVersion: v1, kind: Pod, metadata: {name: %s-cp-1, namespace: kube-system},
 			status: {conditions: [{type: Ready, status: "True"}], containerStatuses: [{name: a, restartCount: 2}]}}`, component))
 	}
-	c.OnCreate = c.created
-	c.Intercept = c.intercept
+	c.OnCreate(c.created)
+	c.Intercept(c.intercept)
 	return c
 }
 

@@ -166,10 +166,10 @@ func TestATimeoutOfTheProbeKeepsTheProxyInUse(t *testing.T) {
 func TestTheErrorOfALogHasTheMessageOfTheServer(t *testing.T) {
 	t.Parallel()
 	p, c := newTestProber(t)
-	c.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
+	c.Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
 		kubetest.Refuse(w, http.StatusInternalServerError, "InternalError", "dial tcp 10.0.2.15:10250: i/o timeout")
 		return true
-	}
+	})
 	if _, err := p.logs(t.Context(), "probe-a"); err == nil || !strings.Contains(err.Error(), "dial tcp 10.0.2.15:10250: i/o timeout") {
 		t.Errorf("error %v", err)
 	}

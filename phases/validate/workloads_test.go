@@ -152,13 +152,13 @@ func TestStorageClassesThatCannotBeListedAreAFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, c, _ := setUp(t)
-		c.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		c.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 			if !strings.HasSuffix(r.URL.Path, "/storageclasses") {
 				return false
 			}
 			kubetest.Refuse(w, http.StatusForbidden, "Forbidden", "not for you")
 			return true
-		}
+		})
 		outcomes(t, probeOnce(t, r, "volume"), []string{": failed: list storage classes: … not for you"})
 	})
 }
@@ -339,24 +339,24 @@ func TestIngress(t *testing.T) {
 			if err != nil {
 				c.t.Fatal(err)
 			}
-			c.OnCreate = func(object kubetest.Object) {
+			c.OnCreate(func(object kubetest.Object) {
 				if object["kind"] == "Secret" {
 					object["data"] = kubetest.Object{"tls.crt": base64.StdEncoding.EncodeToString(certificate), "tls.key": base64.StdEncoding.EncodeToString(key)}
 					c.PutObject(object)
 				}
-			}
+			})
 		}, []string{"w-1 http: passed: ", "w-1 https: failed: request 192.0.2.2:443 from outside: … certificate"}},
 		{"control planes serve the ingress too", testPod, func(r *run, _ *testCluster) { r.cluster.Addons[0].ControlPlanes = true }, []string{
 			"cp-1 http: passed: ", "cp-1 https: passed: ", "w-1 http: passed: ", "w-1 https: passed: ",
 		}},
 		{"the Ingress cannot be created", testPod, func(_ *run, c *testCluster) {
-			c.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+			c.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 				if r.Method != http.MethodPatch || !strings.Contains(r.URL.Path, "/ingresses/") {
 					return false
 				}
 				kubetest.Refuse(w, http.StatusForbidden, "Forbidden", "not for you")
 				return true
-			}
+			})
 		}, []string{": failed: … not for you"}},
 		{"the inventory has no ingress", testPod, func(r *run, _ *testCluster) { r.cluster.Addons = nil }, []string{": skipped: the inventory has no ingress addon"}},
 	}

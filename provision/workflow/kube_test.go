@@ -130,10 +130,10 @@ func TestWithoutAKubeconfigThereIsNoCluster(t *testing.T) {
 func TestAPlanThatCreatesTheClusterSendsItNoRequests(t *testing.T) {
 	t.Parallel()
 	fixture, server := served(t)
-	server.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+	server.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
 		t.Errorf("asked: %s", r.URL)
 		return false
-	}
+	})
 	fixture.MustPlan(phase(func(ctx context.Context, s *workflow.Step) error {
 		s.CreatesCluster()
 		if _, err := s.Run(ctx, host.Cmd{Argv: []string{"kubeadm", "init"}}); err != nil {

@@ -209,12 +209,12 @@ func TestAClusterThatIsSilentIsLockedWhenItAnswers(t *testing.T) {
 				server := kubetest.NewInMemory(t)
 				var silent atomic.Bool
 				silent.Store(true)
-				server.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
+				server.Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
 					if silent.Load() {
 						kubetest.Refuse(w, http.StatusInternalServerError, "InternalError", "etcdserver: no leader")
 					}
 					return silent.Load()
-				}
+				})
 				r, _, events := clusterRun(server, "w1")
 				err := r.Do(t.Context(), locked(func(ctx context.Context, s *Step) error {
 					silent.Store(false)

@@ -57,7 +57,7 @@ func TestAStageIsReadyBeforeTheNextOneBegins(t *testing.T) {
 	t.Parallel()
 	fixture, server := served(t)
 	var checks atomic.Int32
-	server.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+	server.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodGet && r.URL.Path == webPath && server.Get(webPath) != nil && checks.Add(1) == 3 {
 			if server.Get(poolPath) != nil {
 				t.Error("the second stage began before the first one was ready")
@@ -65,7 +65,7 @@ func TestAStageIsReadyBeforeTheNextOneBegins(t *testing.T) {
 			server.Put(readyWeb)
 		}
 		return false
-	}
+	})
 	fixture.MustApply(install(addon.Stage{Objects: objects(t, web)}, addon.Stage{Objects: objects(t, pool)}))
 	want := []string{"created deployment kube-system/web", "created configmap kube-system/pool"}
 	if diff := cmp.Diff(want, fixture.Changes()); diff != "" {
@@ -93,13 +93,13 @@ func TestAStageWaitsForWhatItsControllersCreate(t *testing.T) {
 func TestAFailureNamesTheObjectAndEndsTheInstallation(t *testing.T) {
 	t.Parallel()
 	fixture, server := served(t)
-	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+	server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodPatch || r.URL.Path != otherPath {
 			return false
 		}
 		kubetest.Refuse(w, http.StatusUnprocessableEntity, "Invalid", "data: too large")
 		return true
-	}
+	})
 	err := fixture.Apply(install(addon.Stage{Objects: objects(t, settings)}, addon.Stage{Objects: objects(t, pool)}))
 	if err == nil || !strings.Contains(err.Error(), "apply ConfigMap kube-system/settings: data: too large") {
 		t.Errorf("got %v", err)
@@ -138,13 +138,13 @@ func TestAPlanListsAllStagesAndWaitsForNone(t *testing.T) {
 func TestAPlanNotesAWebhookThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	fixture, server := served(t)
-	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+	server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodPatch || r.URL.Path != poolPath {
 			return false
 		}
 		kubetest.Refuse(w, http.StatusInternalServerError, "InternalError", `failed calling webhook "pools": connection refused`)
 		return true
-	}
+	})
 	fixture.MustPlan(install(addon.Stage{Objects: objects(t, web)}, addon.Stage{Objects: objects(t, pool)}))
 	if diff := cmp.Diff([]string{"created deployment kube-system/web"}, fixture.Changes()); diff != "" {
 		t.Error(diff)

@@ -237,14 +237,14 @@ func TestAStatusWrittenMeanwhileIsNoChange(t *testing.T) {
 	if _, err := client.Apply(t.Context(), []byte(namespace)); err != nil {
 		t.Fatal(err)
 	}
-	server.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+	server.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPatch {
 			object := server.Get("/api/v1/namespaces/harbour") // a controller, between Get and Apply
 			object["status"] = kubetest.Object{"phase": "Active"}
 			server.PutObject(object)
 		}
 		return false
-	}
+	})
 	changes, err := client.Apply(t.Context(), []byte(namespace))
 	if err != nil {
 		t.Fatal(err)
@@ -275,13 +275,13 @@ func TestApplyRetriesTransientErrorsOnly(t *testing.T) {
 			t.Parallel()
 			server := kubetest.New(t)
 			var refused atomic.Bool
-			server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+			server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 				if r.Method != http.MethodPatch || refused.Swap(true) {
 					return false
 				}
 				kubetest.Refuse(w, test.code, test.reason, test.message)
 				return true
-			}
+			})
 			changes, err := testClient(t, server).Apply(t.Context(), []byte("{apiVersion: v1, kind: Namespace, metadata: {name: harbour}}"))
 			if retried := err == nil && len(changes) == 1; retried != test.retried {
 				t.Errorf("retried = %v, want %v; error: %v", retried, test.retried, err)
@@ -334,14 +334,14 @@ func TestApplyEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+	server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodPatch {
 			return false
 		}
 		cancel()
 		kubetest.Refuse(w, 503, "ServiceUnavailable", "shutting down")
 		return true
-	}
+	})
 	if _, err := testClient(t, server).Apply(ctx, []byte("{apiVersion: v1, kind: Namespace, metadata: {name: a}}")); err == nil {
 		t.Error("no error although the context ended")
 	}

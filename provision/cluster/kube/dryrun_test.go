@@ -64,10 +64,10 @@ func TestADryRunTriesEveryKindOfChange(t *testing.T) {
 func TestADryRunRefusesRequestsThatItCannotTry(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
-	server.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+	server.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
 		t.Errorf("sent: %s %s", r.Method, r.URL)
 		return false
-	}
+	})
 	client := dryRunClient(t, server)
 	for name, act := range map[string]func() error{
 		"exec": func() error {

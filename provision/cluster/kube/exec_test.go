@@ -126,7 +126,7 @@ func overSPDY(t *testing.T) func(http.ResponseWriter, *http.Request) bool {
 func TestExecGoesThroughTheDialAndReturnsTheOutput(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
-	server.Intercept = overWebSocket(t, success)
+	server.Intercept(overWebSocket(t, success))
 	client, dials := tunnelled(t, server)
 	stdout, stderr, err := client.Exec(t.Context(), "default", "probe", "main", []string{"echo", "a b"}, nil)
 	if err != nil {
@@ -143,7 +143,7 @@ func TestExecGoesThroughTheDialAndReturnsTheOutput(t *testing.T) {
 func TestExecWithoutDialReachesTheServerDirectly(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
-	server.Intercept = overWebSocket(t, success)
+	server.Intercept(overWebSocket(t, success))
 	stdout, _, err := testClient(t, server).Exec(t.Context(), "default", "probe", "main", []string{"id"}, nil)
 	if err != nil || string(stdout) != "id" {
 		t.Errorf("stdout %q, error %v", stdout, err)
@@ -153,7 +153,7 @@ func TestExecWithoutDialReachesTheServerDirectly(t *testing.T) {
 func TestExecReturnsTheExitCodeAndStderr(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
-	server.Intercept = overWebSocket(t, exit3)
+	server.Intercept(overWebSocket(t, exit3))
 	client, _ := tunnelled(t, server)
 	_, stderr, err := client.Exec(t.Context(), "default", "probe", "main", []string{"false"}, nil)
 	var exit clientexec.CodeExitError
@@ -168,7 +168,7 @@ func TestExecReturnsTheExitCodeAndStderr(t *testing.T) {
 func TestExecFallsBackToSPDYThroughTheDial(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
-	server.Intercept = overSPDY(t)
+	server.Intercept(overSPDY(t))
 	client, dials := tunnelled(t, server)
 	stdout, _, err := client.Exec(t.Context(), "default", "probe", "main", []string{"id"}, nil)
 	if err != nil {
@@ -185,12 +185,12 @@ func TestExecFallsBackToSPDYThroughTheDial(t *testing.T) {
 func TestExecEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
-	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+	server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if isExec(r) {
 			<-r.Context().Done() // never answers
 		}
 		return isExec(r)
-	}
+	})
 	client, _ := tunnelled(t, server)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()

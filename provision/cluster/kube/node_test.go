@@ -111,13 +111,13 @@ func TestSetNodeRetriesTaintsAfterAConflict(t *testing.T) {
 	server := kubetest.New(t)
 	server.Put(kubeadmNode)
 	var conflicted atomic.Bool
-	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+	server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Header.Get("Content-Type") != "application/merge-patch+json" || conflicted.Swap(true) {
 			return false
 		}
 		kubetest.Refuse(w, http.StatusConflict, "Conflict", "the object has been modified")
 		return true
-	}
+	})
 	if _, _, err := testClient(t, server).SetNode(t.Context(), "cp-1", nil, []corev1.Taint{}); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestSetNodeReportsTaintsWhoseAnswerWasLost(t *testing.T) {
 	server.Put(kubeadmNode)
 	client := testClient(t, server)
 	var patches atomic.Int32
-	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+	server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Header.Get("Content-Type") != "application/merge-patch+json" || patches.Add(1) > 1 {
 			return false
 		}
@@ -143,7 +143,7 @@ func TestSetNodeReportsTaintsWhoseAnswerWasLost(t *testing.T) {
 		}
 		kubetest.Refuse(w, http.StatusGatewayTimeout, "Timeout", "request did not complete within the allotted timeout")
 		return true
-	}
+	})
 	changed, _, err := client.SetNode(t.Context(), "cp-1", nil, []corev1.Taint{})
 	if err != nil {
 		t.Fatal(err)
@@ -174,7 +174,7 @@ func TestSetNodeDoesNotCreateANode(t *testing.T) {
 		server := kubetest.New(t)
 		server.Put(kubeadmNode)
 		client := testClient(t, server)
-		server.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+		server.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
 			if r.Method == http.MethodPatch {
 				// Before the server handles the apply.
 				if err := client.Clientset().CoreV1().Nodes().Delete(t.Context(), "cp-1", metav1.DeleteOptions{}); err != nil {
@@ -182,7 +182,7 @@ func TestSetNodeDoesNotCreateANode(t *testing.T) {
 				}
 			}
 			return false
-		}
+		})
 		if _, _, err := client.SetNode(t.Context(), "cp-1", map[string]string{"zone": "a"}, nil); err == nil {
 			t.Error("no error")
 		}
@@ -199,7 +199,7 @@ func TestNodesAreSetThroughTimeouts(t *testing.T) {
 	client := testClient(t, server)
 	// Each kind of request is refused once.
 	var refused sync.Map
-	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+	server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasPrefix(r.URL.Path, nodePath) {
 			return false
 		}
@@ -208,7 +208,7 @@ func TestNodesAreSetThroughTimeouts(t *testing.T) {
 		}
 		kubetest.Refuse(w, http.StatusGatewayTimeout, "Timeout", "request did not complete within requested timeout")
 		return true
-	}
+	})
 	labels := map[string]string{"zone": "a"}
 	if planned, _, err := dryRunClient(t, server).SetNode(t.Context(), "cp-1", labels, []corev1.Taint{}); err != nil || !planned {
 		t.Errorf("dry run: %t, %v", planned, err)

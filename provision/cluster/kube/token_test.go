@@ -88,7 +88,7 @@ func TestBootstrapTokenWhoseAnswerIsLost(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	var lost atomic.Bool
-	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+	server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodPost || lost.Swap(true) {
 			return false
 		}
@@ -99,7 +99,7 @@ func TestBootstrapTokenWhoseAnswerIsLost(t *testing.T) {
 		server.PutObject(secret)
 		kubetest.Refuse(w, http.StatusGatewayTimeout, "Timeout", "request did not complete within requested timeout")
 		return true
-	}
+	})
 	token, err := testClient(t, server).CreateBootstrapToken(t.Context(), time.Minute)
 	if err != nil {
 		t.Fatal(err)

@@ -163,7 +163,7 @@ func TestAPIReadyNamesTheFailedChecks(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t)
 	var looks atomic.Int32
-	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+	server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path != "/readyz" {
 			return false
 		}
@@ -173,7 +173,7 @@ func TestAPIReadyNamesTheFailedChecks(t *testing.T) {
 		}
 		w.Write([]byte("ok"))
 		return true
-	}
+	})
 	var seen []string
 	err := testClient(t, server).WaitFor(t.Context(), APIReady(), WaitOptions{
 		Interval: time.Millisecond, Progress: func(observation string) { seen = append(seen, observation) },
@@ -206,12 +206,12 @@ func TestWaitForOutlastsALostConnection(t *testing.T) {
 	server := kubetest.New(t)
 	server.Put(readyNode)
 	var looks atomic.Int32
-	server.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
+	server.Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
 		if looks.Add(1) == 1 {
 			panic(http.ErrAbortHandler) // the connection breaks
 		}
 		return false
-	}
+	})
 	if err := testClient(t, server).WaitFor(t.Context(), NodesReady("cp-1"), WaitOptions{Interval: time.Millisecond}); err != nil {
 		t.Error(err)
 	}

@@ -27,19 +27,15 @@ type Object = map[string]any
 
 // Server is the API server of one test.
 type Server struct {
-	// Intercept, if not nil, is called first and reports whether it has answered:
-	// for /readyz, pod proxies, logs, exec, and injected errors.
-	Intercept func(w http.ResponseWriter, r *http.Request) bool
-	// OnCreate, if not nil, is called after an object was created, in place of
-	// controllers. It may call Put.
-	OnCreate func(object Object)
-
 	// Dial connects to the server; nil if it is on the loopback.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	server *httptest.Server
 
-	mu      sync.Mutex
+	mu        sync.Mutex
+	intercept func(w http.ResponseWriter, r *http.Request) bool
+	onCreate  func(object Object)
+
 	kinds   []kind
 	objects map[string]Object // by API path
 	applied map[string]Object // what was applied last, by API path and manager
@@ -104,6 +100,22 @@ func (s *Server) Kubeconfig(server string) []byte {
 	return config
 }
 
+// Intercept lets f see each request first from now on; nil ends that. f reports
+// whether it has answered: for /readyz, pod proxies, logs, exec, and injected errors.
+func (s *Server) Intercept(f func(w http.ResponseWriter, r *http.Request) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.intercept = f
+}
+
+// OnCreate calls f, in place of controllers, after each object that is created from
+// now on. It may call Put.
+func (s *Server) OnCreate(f func(object Object)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onCreate = f
+}
+
 // Put stores objects in YAML, as a controller would.
 func (s *Server) Put(manifests string) {
 	for _, document := range strings.Split(manifests, "\n---\n") {
@@ -159,17 +171,20 @@ func Refuse(w http.ResponseWriter, code int, reason, message string) {
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	if s.Intercept != nil && s.Intercept(w, r) {
+	s.mu.Lock()
+	intercept := s.intercept
+	s.mu.Unlock()
+	if intercept != nil && intercept(w, r) {
 		return
 	}
 	s.mu.Lock()
 	if r.Method != http.MethodGet {
 		s.requests = append(s.requests, r.Method+" "+r.URL.RequestURI())
 	}
-	created := s.answer(w, r)
+	created, onCreate := s.answer(w, r), s.onCreate
 	s.mu.Unlock()
-	if created != nil && s.OnCreate != nil {
-		s.OnCreate(created)
+	if created != nil && onCreate != nil {
+		onCreate(created)
 	}
 }
 

@@ -40,7 +40,7 @@ type fixture struct {
 func setUp(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{t: t, server: kubetest.NewInMemory(t)}
-	f.server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+	f.server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.requests = append(f.requests, r.Method)
@@ -48,7 +48,7 @@ func setUp(t *testing.T) *fixture {
 			kubetest.Refuse(w, http.StatusInternalServerError, "InternalError", "etcdserver: no leader")
 		}
 		return f.silent
-	}
+	})
 	client, err := kube.New(f.server.Kubeconfig(""), f.server.Dial)
 	if err != nil {
 		t.Fatal(err)
@@ -395,10 +395,10 @@ func TestALeaseThatMayHaveBeenTakenIsReleased(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fixture) {
 		ctx, cancel := context.WithCancel(t.Context())
 		answer := make(chan struct{})
-		f.server.OnCreate = func(kubetest.Object) {
+		f.server.OnCreate(func(kubetest.Object) {
 			cancel()
 			<-answer
-		}
+		})
 		if _, err := lock.Take(ctx, nil, f.request(0, New(f.connect, nil))); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
