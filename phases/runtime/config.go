@@ -8,7 +8,6 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"slipway.io/slipway/provision/config"
-	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
@@ -121,17 +120,4 @@ func lookup(tables map[string]any, path []string) any {
 		at = table[key]
 	}
 	return at
-}
-
-// mirrorFiles returns the hosts.toml of each mirrored registry.
-func mirrorFiles(mirrors []config.Mirror) ([]host.File, error) {
-	var files []host.File
-	for _, m := range mirrors {
-		content, err := templates.Render("runtime/hosts.toml.tmpl", m)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, host.File{Path: certsDir + "/" + m.Registry + "/hosts.toml", Content: content})
-	}
-	return files, nil
 }

@@ -84,6 +84,9 @@ func installContainerd(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
+	if err := deleteMirrors(ctx, s); err != nil {
+		return err
+	}
 	// containerd reads mirrors without a restart, and new pods run the current shim
 	// and runc. Pods keep running while containerd restarts: see KillMode in its unit.
 	containerd := systemd.Service{Name: service, Files: []string{configFile, serviceFile, install.BinDir + "/containerd"}}

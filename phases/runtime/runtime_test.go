@@ -277,6 +277,28 @@ func TestContainerdRestartsOnceWhenAFileThatItReadsChanges(t *testing.T) {
 	}
 }
 
+func TestMirrorsThatTheInventoryNoLongerHasAreDeleted(t *testing.T) {
+	t.Parallel()
+	fixture, fake := installed(t, one+"containerd: {mirrors: [{registry: docker.io, endpoints: [https://a.example]}]}\n")
+	fixture.Facts("cp-1").Software.Mirrors = []string{"_default", "docker.io", "old.example:5000"}
+	files := []string{"/etc/containerd/certs.d/_default/hosts.toml", "/etc/containerd/certs.d/old.example:5000/hosts.toml"}
+	dirs := []string{"/etc/containerd/certs.d/_default", "/etc/containerd/certs.d/old.example:5000"}
+	want := []string{"run rm -f " + strings.Join(files, " "), "run rmdir --ignore-fail-on-non-empty " + strings.Join(dirs, " ")}
+	apply := func(phase workflow.Phase) {
+		fake.ExpectRun(append([]string{"rm", "-f"}, files...)...)
+		fake.ExpectRun(append([]string{"rmdir", "--ignore-fail-on-non-empty"}, dirs...)...)
+		fixture.MustApply(phase)
+	}
+	for _, run := range []func(workflow.Phase){fixture.MustPlan, apply} {
+		fake.ExpectService(service, readFiles...)
+		dumpOf(t, fake)
+		run(Containerd())
+		if diff := cmp.Diff(want, fixture.Changes()); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
 func TestContainerdThatIgnoresItsFileIsAnError(t *testing.T) {
 	t.Parallel()
 	fixture, fake := installed(t, one)

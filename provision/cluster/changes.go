@@ -54,7 +54,7 @@ func FieldChanges() []FieldChange {
 		{"controlPlane.certSANs", Deferred, "The certificate of the API server keeps its names. Set it back, or reinstall the cluster."},
 		{"containerd.cgroupDriver", Refused, "Running pods keep their cgroups, and kubelet needs the same driver. " + fixed},
 		{"containerd.config", Applied, "containerd restarts. Pods keep running."},
-		{"containerd.mirrors[].registry", Applied, registry + " A mirror that is deleted from the list stays on the hosts: delete its directory in /etc/containerd/certs.d."},
+		{"containerd.mirrors[].registry", Applied, registry + " The configuration of a mirror that is deleted from the list is deleted."},
 		{"containerd.mirrors[].endpoints", Applied, registry},
 		{"containerd.mirrors[].skipVerify", Applied, registry},
 		{"ssh.user", Applied, ssh},

@@ -257,6 +257,16 @@ awk '
 		}
 	}' "$@"
 
+# The mirrors that slipway configured.
+for file in /etc/containerd/certs.d/*/hosts.toml; do
+	IFS= read -r line 2>/dev/null <"$file" || continue
+	case $line in '# Written by slipway'*)
+		dir=${file%/*}
+		fact mirror "${dir##*/}"
+		;;
+	esac
+done
+
 # The temporary files of runs that were killed. They are beside the files in the
 # journal, which has each path before it is written.
 journal=/var/lib/slipway/journal/entries.jsonl

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/templates"
@@ -27,10 +28,40 @@ func TestTheScriptFindsTheTemporaryFilesOfKilledRuns(t *testing.T) {
 		}
 		place(t, path, "x")
 	}
+	f := tail(t, "\njournal=/var", "/var/lib/slipway/journal/entries.jsonl", root+"/journal")
+	slices.Sort(f.Leftovers)
+	if !slices.Equal(f.Leftovers, want) {
+		t.Errorf("got %q", f.Leftovers)
+	}
+}
+
+func TestTheScriptFindsTheMirrorsThatSlipwayWrote(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	file, err := templates.Render("runtime/hosts.toml.tmpl", config.Mirror{Registry: "old.example:5000", Endpoints: []string{"https://a.example"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	place(t, root+"/old.example:5000/hosts.toml", string(file))
+	place(t, root+"/_default/hosts.toml", string(file))
+	place(t, root+"/docker.io/hosts.toml", "[host.'https://of-an-administrator.example']\n")
+	place(t, root+"/quay.io/hosts.toml", "")
+	place(t, root+"/ghcr.io/ca.crt", "x")
+	if got := tail(t, "\nfor file in /etc/containerd", "/etc/containerd/certs.d", root).Software.Mirrors; !slices.Equal(got, []string{"_default", "old.example:5000"}) {
+		t.Errorf("got %q", got)
+	}
+	if got := tail(t, "\nfor file in /etc/containerd", "/etc/containerd/certs.d", root+"/missing").Software.Mirrors; got != nil {
+		t.Errorf("got %q of a missing directory", got)
+	}
+}
+
+// tail runs the functions of the script and what follows the text from, with
+// another path, and returns the facts.
+func tail(t *testing.T, from, path, instead string) *Facts {
+	t.Helper()
 	script := string(templates.Script("facts/facts.sh"))
-	script = script[:strings.Index(script, "\nfact time ")] + script[strings.Index(script, "\njournal=/var"):]
-	script = strings.ReplaceAll(script, "/var/lib/slipway/journal/entries.jsonl", root+"/journal")
-	res, err := hosttest.Local{}.Query(t.Context(), host.Script("facts.sh", []byte(script)))
+	script = script[:strings.Index(script, "\nfact time ")] + script[strings.Index(script, from):]
+	res, err := hosttest.Local{}.Query(t.Context(), host.Script("facts.sh", []byte(strings.ReplaceAll(script, path, instead))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,8 +69,5 @@ func TestTheScriptFindsTheTemporaryFilesOfKilledRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	slices.Sort(f.Leftovers)
-	if !slices.Equal(f.Leftovers, want) {
-		t.Errorf("got %q", f.Leftovers)
-	}
+	return f
 }

@@ -92,10 +92,11 @@ func TestParse(t *testing.T) {
 		{
 			"software",
 			"kubelet\tKubernetes v1.36.4\ncontainerd\tcontainerd github.com/containerd/containerd 1.6.20~ds1 abc\ncontainerdFile\t2\n" +
-				"containerdConfig\tversion = 3\ncontainerdConfig\t  x = 'a\tb'\npackage\tcontainerd 1.6.20~ds1\npackage\tkubelet 1.36.4-1.1 held\n" +
+				"containerdConfig\tversion = 3\ncontainerdConfig\t  x = 'a\tb'\nmirror\told.example:5000\npackage\tcontainerd 1.6.20~ds1\npackage\tkubelet 1.36.4-1.1 held\n" +
 				"unfinished\tnfs-common\npackageLock\tapt-get (pid 7)\nproxy\thttp_proxy=http://p:3128\nproxy\tNO_PROXY=\"a,b\"\nmultipathBlacklist\tyes\n",
 			Facts{Software: Software{
 				Kubelet: "v1.36.4", Containerd: "1.6.20~ds1", ContainerdFileVersion: "2", ContainerdConfig: "version = 3\n  x = 'a\tb'\n",
+				Mirrors:      []string{"old.example:5000"},
 				Packages:     []Package{{"containerd", "1.6.20~ds1", false}, {"kubelet", "1.36.4-1.1", true}},
 				Unfinished:   []string{"nfs-common"},
 				PackageLocks: []string{"apt-get (pid 7)"}, Proxy: map[string]string{"http_proxy": "http://p:3128", "no_proxy": "a,b"},

@@ -11,6 +11,8 @@ type Software struct {
 	// ContainerdConfig is the effective configuration in TOML, the output of
 	// `containerd config dump`.
 	ContainerdFileVersion, ContainerdConfig string
+	// Mirrors are the registries whose mirrors slipway configured.
+	Mirrors []string
 	// Packages are the installed packages that contain programs which slipway
 	// installs itself.
 	Packages []Package
@@ -44,6 +46,8 @@ func (s *Software) set(key, value string, words []string) bool {
 		s.ContainerdFileVersion = value
 	case key == "containerdConfig":
 		s.ContainerdConfig += value + "\n"
+	case key == "mirror":
+		s.Mirrors = append(s.Mirrors, value)
 	case key == "package" && len(words) >= 2:
 		s.Packages = append(s.Packages, Package{Name: words[0], Version: words[1], Held: len(words) > 2})
 	case key == "unfinished":
