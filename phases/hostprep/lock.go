@@ -40,9 +40,10 @@ func Lock(cluster func(*workflow.Step) bool) workflow.Phase {
 	}
 }
 
-// deleteLeftovers deletes the temporary files that were on a host when the run started.
-// Their names are never used again, and the run that wrote them has ended: it had the
-// lock.
+// deleteLeftovers deletes the temporary files, and the empty files of CNI plugins,
+// that were on a host when the run started. The names of temporary files are never used
+// again, and the run that wrote them has ended: it had the lock. The plugins wrote
+// theirs before the host booted.
 func deleteLeftovers(ctx context.Context, s *workflow.Step, h *workflow.Host) error {
 	if h.Facts() == nil || h.Unreachable() != nil || !s.Selected(h) || len(h.Facts().Leftovers) == 0 {
 		return nil

@@ -285,5 +285,12 @@ journal=/var/lib/slipway/journal/entries.jsonl
 		done
 	done
 }
+
+# Files of CNI plugins that a power loss has emptied, since the plugins do not sync
+# them. The plugins fail on them when they delete a pod, and do without them.
+boot=$(awk '$1 == "btime" { print $2 }' /proc/stat)
+find /var/lib/cni -type f -size 0 ! -name lock ! -newermt "@$boot" 2>/dev/null | while read -r path; do
+	fact leftover "$path"
+done
 grep -Eqsr '^[[:space:]]*(devnode|protocol|property)' /etc/multipath.conf /etc/multipath/conf.d && fact multipathBlacklist yes
 exit 0

@@ -51,7 +51,8 @@ type Facts struct {
 	// Commands are the required programs that are on the PATH.
 	Commands []string
 
-	// Leftovers are temporary files of runs that were killed.
+	// Leftovers are temporary files of runs that were killed, and files of CNI plugins
+	// that a power loss has emptied.
 	Leftovers []string
 
 	// Missing are the programs that the script needs and that the host lacks.

@@ -1,6 +1,7 @@
 package facts
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -32,6 +33,26 @@ func TestTheScriptFindsTheTemporaryFilesOfKilledRuns(t *testing.T) {
 	slices.Sort(f.Leftovers)
 	if !slices.Equal(f.Leftovers, want) {
 		t.Errorf("got %q", f.Leftovers)
+	}
+}
+
+// Flannel's plugin fails for ever on such a file, and kubelet cannot stop the pod.
+func TestTheScriptFindsTheFilesOfPluginsThatAPowerLossEmptied(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	want := []string{root + "/flannel/9b3f", root + "/networks/cbr0/10.244.0.2", root + "/results/cbr0-9b3f-eth0"}
+	before := time.Unix(1, 0) // this boot
+	for _, path := range append(want, root+"/networks/cbr0/lock") {
+		place(t, path, "")
+		if err := os.Chtimes(path, before, before); err != nil {
+			t.Fatal(err)
+		}
+	}
+	place(t, root+"/flannel/5b5f", "") // is being written
+	place(t, root+"/flannel/77aa", "{}")
+	got := tail(t, "\nboot=", "/var/lib/cni", root).Leftovers
+	if slices.Sort(got); !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
 	}
 }
 
