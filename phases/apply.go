@@ -36,6 +36,7 @@ func Apply() workflow.Workflow {
 		// Create the cluster.
 		controlplane.Init(),
 		nodes.Join(),
+		nodes.Tokens(),
 		controlplane.Record(),
 		network.CNI(),
 		nodes.Metadata(),

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 )
 
 // Names of bootstrap token Secrets: k8s.io/cluster-bootstrap/token/api, and
@@ -17,6 +18,8 @@ import (
 const (
 	tokenSecretPrefix = "bootstrap-token-"
 	tokenGroup        = "system:bootstrappers:kubeadm:default-node-token"
+	// tokenDescription tells the tokens of CreateBootstrapToken from others.
+	tokenDescription = "created by slipway to join hosts"
 )
 
 // CreateBootstrapToken creates a token ("[a-z0-9]{6}.[a-z0-9]{16}") with which
@@ -34,7 +37,7 @@ func (c *Client) CreateBootstrapToken(ctx context.Context, ttl time.Duration) (t
 		Data: map[string][]byte{
 			"token-id":                       []byte(id),
 			"token-secret":                   []byte(secret),
-			"description":                    []byte("created by slipway to join hosts"),
+			"description":                    []byte(tokenDescription),
 			"expiration":                     []byte(time.Now().Add(ttl).UTC().Format(time.RFC3339)),
 			"usage-bootstrap-authentication": []byte("true"),
 			"usage-bootstrap-signing":        []byte("false"),
@@ -56,7 +59,26 @@ func (c *Client) CreateBootstrapToken(ctx context.Context, ttl time.Duration) (t
 	return id + "." + secret, nil
 }
 
-// DeleteBootstrapToken revokes a token. It is no error if the token does not exist.
+// JoinTokens returns the IDs of the tokens that CreateBootstrapToken created and that
+// still exist, whoever called it.
+func (c *Client) JoinTokens(ctx context.Context) ([]string, error) {
+	list, err := c.clientset.CoreV1().Secrets(metav1.NamespaceSystem).List(ctx, metav1.ListOptions{
+		FieldSelector: fields.OneTermEqualSelector("type", string(corev1.SecretTypeBootstrapToken)).String(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list bootstrap tokens: %w", err)
+	}
+	var ids []string
+	for _, secret := range list.Items {
+		if string(secret.Data["description"]) == tokenDescription {
+			ids = append(ids, string(secret.Data["token-id"]))
+		}
+	}
+	return ids, nil
+}
+
+// DeleteBootstrapToken revokes a token, which may be its ID alone. It is no error if the
+// token does not exist.
 func (c *Client) DeleteBootstrapToken(ctx context.Context, token string) error {
 	id, _, _ := strings.Cut(token, ".")
 	err := retryTransient(ctx, func() error {
