@@ -33,7 +33,9 @@ metadata: {name: other, namespace: kube-system}
 		t.Fatal(err)
 	}
 	id, _, _ := strings.Cut(token, ".")
-	exists := func(id string) bool { return server.Get("/api/v1/namespaces/kube-system/secrets/bootstrap-token-"+id) != nil }
+	exists := func(id string) bool {
+		return server.Get("/api/v1/namespaces/kube-system/secrets/bootstrap-token-"+id) != nil
+	}
 	fixture.MustPlan(Tokens())
 	if diff := cmp.Diff([]string{"revoke join token " + id}, fixture.Changes()); diff != "" || !exists(id) {
 		t.Errorf("the plan revokes the token: %v; %s", !exists(id), diff)
