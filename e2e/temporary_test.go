@@ -21,7 +21,10 @@ func (s *scenario) nothingTemporary(ctx context.Context, t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, m := range s.lab.names() {
-		eventually(ctx, t, m+" has nothing temporary", 30*time.Second, func(ctx context.Context) error {
+		eventually(ctx, t, m+" has nothing temporary", time.Minute, func(ctx context.Context) error {
+			// On a busy machine, a connection may hang.
+			ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+			defer cancel()
 			left, err := s.ssh(ctx, m, string(script))
 			if err == nil && left != "" {
 				err = errors.New(left)
