@@ -231,14 +231,14 @@ func (s *scenario) powerLossAtTheEnd(ctx context.Context, t *testing.T) {
 		return err
 	})
 	s.took("power on until the node is ready", time.Since(booted))
-	s.repairsPlugins(ctx, t, "plan", "-o", "json")
+	s.repairsPlugins(ctx, t, s.on("plan", "-o", "json")...)
 }
 
 // repairsPlugins checks that a command changes at most the files of CNI plugins, which
 // do not sync them.
 func (s *scenario) repairsPlugins(ctx context.Context, t *testing.T, args ...string) {
 	t.Helper()
-	r := s.slipway.must(ctx, t, s.on(args...)...)
+	r := s.slipway.must(ctx, t, args...)
 	s.took(args[0]+" after the last power loss", r.took)
 	for _, e := range events(t, r.stdout) {
 		if e.Kind == "change" && !strings.HasPrefix(e.Message, "run rm -rf --one-file-system -- /var/lib/cni/") {
@@ -251,7 +251,7 @@ func (s *scenario) repairsPlugins(ctx context.Context, t *testing.T, args ...str
 }
 
 func (s *scenario) validAfterPowerLoss(ctx context.Context, t *testing.T) {
-	s.repairsPlugins(ctx, t, "apply", "-o", "json", "--timeout", "30m")
+	s.repairsPlugins(ctx, t, s.applying()...)
 	r := s.slipway.must(ctx, t, s.applying()...)
 	s.took("second apply after the last power loss", r.took)
 	nothingChanged(t, s.lab.names(), r)

@@ -64,8 +64,7 @@ func resume(ctx context.Context, s *workflow.Step, document []byte) error {
 	if len(files) == 0 {
 		return nil
 	}
-	_, err = s.Run(ctx, host.Cmd{Argv: append([]string{"rm", "-f"}, files...), Sudo: true})
-	return err
+	return host.Remove(ctx, s, files...)
 }
 
 // changeOf compares the configuration of init with that of the interrupted attempt.

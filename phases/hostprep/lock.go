@@ -18,7 +18,7 @@ func Lock(cluster func(*workflow.Step) bool) workflow.Phase {
 		Title: "lock the hosts and the cluster",
 		Why: "Two installers that change the same host or the same cluster at once leave it in a state that neither of them " +
 			"expects. Nothing changes anywhere unless every host is locked, and the cluster if it exists. Temporary files of " +
-			"runs that were killed are deleted.",
+			"runs that were killed are deleted, and files of CNI plugins that a power loss has emptied.",
 		Manual: []string{
 			"cat /run/slipway/lock    # the installer that holds the lock of the host",
 			"kubectl -n kube-system get lease slipway    # the installer that holds the lock of the cluster",

@@ -67,7 +67,7 @@ func Join() workflow.Phase {
 				if done, err := joined(ctx, s); err != nil {
 					return err
 				} else if done {
-					return remove(ctx, s, left)
+					return host.Remove(ctx, s, left...)
 				}
 			}
 			return join(ctx, s)
@@ -85,11 +85,6 @@ func secrets(s *workflow.Step) []string {
 		}
 	}
 	return left
-}
-
-func remove(ctx context.Context, s *workflow.Step, files []string) error {
-	_, err := s.Run(ctx, host.Cmd{Argv: append([]string{"rm", "-f"}, files...), Sudo: true})
-	return err
 }
 
 // joined reports whether the host's kubelet has the cluster's credentials and runs,
@@ -187,7 +182,7 @@ func join(ctx context.Context, s *workflow.Step) error {
 	if err := s.WaitFor(ctx, kube.NodeRegistered(s.Target.Config.Name), registerTimeout); err != nil {
 		return err
 	}
-	return remove(ctx, s, []string{string(facts.BootstrapConf), discoveryFile, joinFile})
+	return host.Remove(ctx, s, string(facts.BootstrapConf), discoveryFile, joinFile)
 }
 
 // removeDamaged deletes files of an earlier join that cannot be read: kubeadm keeps a
@@ -211,5 +206,5 @@ func removeDamaged(ctx context.Context, s *workflow.Step) error {
 	if len(files) == 0 {
 		return nil
 	}
-	return remove(ctx, s, files)
+	return host.Remove(ctx, s, files...)
 }

@@ -31,10 +31,8 @@ func Tokens() workflow.Phase {
 				return err
 			}
 			for _, id := range tokens {
-				if !s.Planning() {
-					if err := client.DeleteBootstrapToken(ctx, id); err != nil {
-						return err
-					}
+				if err := client.DeleteBootstrapToken(ctx, id); err != nil {
+					return err
 				}
 				s.Changed("revoke join token %s", id)
 			}

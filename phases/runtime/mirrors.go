@@ -38,7 +38,7 @@ func deleteMirrors(ctx context.Context, s *workflow.Step) error {
 	if len(files) == 0 {
 		return nil
 	}
-	if _, err := s.Run(ctx, host.Cmd{Argv: append([]string{"rm", "-f"}, files...), Sudo: true}); err != nil {
+	if err := host.Remove(ctx, s, files...); err != nil {
 		return err
 	}
 	_, err := s.Run(ctx, host.Cmd{Argv: append([]string{"rmdir", "--ignore-fail-on-non-empty"}, dirs...), Sudo: true})
