@@ -181,6 +181,7 @@ func (c *chaos) killAndRepair(ctx context.Context, t *testing.T, round *chaosRou
 
 	if round.Kills.Reset != nil {
 		c.kill(ctx, t, round, round.Kills.Reset, "reset", "--yes")
+		c.planWorks(ctx, t)
 		if round.Kills.ApplyAfterReset {
 			c.slipway.must(ctx, t, c.on("apply", "--lock-timeout", "0", "-o", "json")...)
 			c.works(ctx, t)

@@ -9,6 +9,7 @@ import (
 	"slipway.io/slipway/phases/network"
 	"slipway.io/slipway/phases/nodes"
 	"slipway.io/slipway/phases/preflight"
+	"slipway.io/slipway/phases/reset"
 	"slipway.io/slipway/phases/runtime"
 	"slipway.io/slipway/provision/workflow"
 )
@@ -24,6 +25,7 @@ func Apply() workflow.Workflow {
 
 		// Prepare each host.
 		hostprep.Lock(controlplane.Answers),
+		reset.Finish(),
 		hostprep.SwapOff(),
 		hostprep.Kernel(),
 		hostprep.HostsFile(),

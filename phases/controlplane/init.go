@@ -107,7 +107,12 @@ func initialised(ctx context.Context, s *workflow.Step) (bool, error) {
 	if err != nil && (exists(s) || !unfinished(err)) {
 		return false, err
 	}
-	if len(joinedBefore(s)) > 0 {
+	if others := joinedBefore(s); len(others) > 0 {
+		if err != nil {
+			return false, workflow.WithHint(
+				fmt.Errorf("etcd has lost the data of the cluster, to which %s belong: the API server has none of its roles (%w)", strings.Join(others, ", "), err),
+				"restore etcd from a backup, or remove what is left of the cluster: slipway reset")
+		}
 		return true, nil // of an earlier release
 	}
 	return complete(ctx, s, client)

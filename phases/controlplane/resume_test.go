@@ -293,6 +293,19 @@ func TestInitIsRefusedWhereAResetHasLeftWorkers(t *testing.T) {
 	})
 }
 
+// kubelet starts the API server on the empty etcd. Without its roles, nothing works.
+func TestAClusterWithoutItsDataIsNotComplete(t *testing.T) {
+	t.Parallel()
+	fixture, _, server := begun(t, one+"  - {name: w-1, address: 192.0.2.21}\n", allBut("")...)
+	fixture.Facts("w-1").Existing = []facts.Path{facts.KubeletConf}
+	fixture.Facts("cp-1").Existing = []facts.Path{facts.CAKey, facts.AdminConf, facts.APIServerManifest, facts.KubeletConf}
+	answering(server, refuses(http.StatusForbidden, "Forbidden", "no permissions"))
+	err := fixture.Apply(Init())
+	if err == nil || !strings.Contains(err.Error(), "lost the data") || !strings.Contains(workflow.Hint(err), "slipway reset") {
+		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
+	}
+}
+
 // A CA that the user keeps elsewhere is not slipway's to judge.
 func TestInitLeavesTheCertificatesOfOthers(t *testing.T) {
 	t.Parallel()

@@ -59,7 +59,7 @@ func Kubelet() workflow.Phase {
 		},
 		On:    workflow.EachHost,
 		Bulk:  true,
-		Needs: []string{"lock"},
+		Needs: []string{"finish-reset"},
 		Do:    installKubelet,
 	}
 }

@@ -3,13 +3,18 @@ package preflight
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/retry"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -24,7 +29,7 @@ func Facts() workflow.Phase {
 		On:       workflow.EachHost,
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			found, err := facts.Read(ctx, s)
+			found, err := read(ctx, s, s.Waiting)
 			switch {
 			case err == nil:
 				s.Target.SetFacts(found)
@@ -36,6 +41,37 @@ func Facts() workflow.Phase {
 		},
 	}
 }
+
+const (
+	// resetTimeout is longer than a reset lets kubeadm run: 5 minutes.
+	resetTimeout = 6 * time.Minute
+	resetPause   = 500 * time.Millisecond
+)
+
+// read reads the facts of a host. The commands of a reset that was killed continue to
+// run, and would change what the facts say: it waits until they have ended.
+func read(ctx context.Context, h host.Host, waiting func(string)) (*facts.Facts, error) {
+	var found *facts.Facts
+	err := retry.Do(ctx, func(ctx context.Context) error {
+		var err error
+		if found, err = facts.Read(ctx, h); err != nil {
+			return retry.Stop(err)
+		}
+		if found.Resetting {
+			return errResetting
+		}
+		return nil
+	}, retry.Options{
+		Timeout: resetTimeout, Pause: retry.Every(resetPause),
+		Progress: func(err error) { waiting(err.Error()) },
+	})
+	if errors.Is(err, errResetting) && ctx.Err() == nil {
+		err = workflow.WithHint(fmt.Errorf("%s: %w", h, err), "see `journalctl -u slipway-kubeadm-reset` and `fuser -v /var/lib/slipway/journal` on the host")
+	}
+	return found, err
+}
+
+var errResetting = errors.New("commands of a reset still run on the host")
 
 // atOnce bounds the hosts that are read at the same time.
 const atOnce = 64
@@ -51,7 +87,7 @@ func readAll(ctx context.Context, hosts *workflow.Hosts) *workflow.Hosts {
 		h := &workflow.Host{Config: original.Config, Conn: original.Conn}
 		all.All = append(all.All, h)
 		group.Go(func() error {
-			found, err := facts.Read(ctx, h.Conn)
+			found, err := read(ctx, h.Conn, func(string) {})
 			if err != nil {
 				h.SetUnreachable(err)
 				return nil

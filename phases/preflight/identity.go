@@ -6,6 +6,9 @@ import (
 	"strings"
 
 	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/cluster/kubeadm"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/report/check"
 )
 
@@ -85,6 +88,15 @@ func clusterIdentity(cc *checkContext) []check.Finding {
 			continue // the check leftovers reports other installations
 		}
 		found = append(found, check.Finding{Host: c.Host, Evidence: c.Problem, Fix: c.Remedy})
+	}
+	for _, h := range cc.reachable() {
+		f := h.Facts()
+		if f.Exists(facts.ResetMark) && f.Joined() && h.Config.Has(config.RoleControlPlane) && !kubeadm.HasData(cc.cluster, f) {
+			found = append(found, check.Finding{
+				Host: h.Config.Name, Evidence: "a reset of this host was interrupted, after it had deleted the data of etcd",
+				Fix: "finish it: slipway reset --hosts " + h.Config.Name,
+			})
+		}
 	}
 	return found
 }

@@ -38,6 +38,18 @@ func TestIdentityChecks(t *testing.T) {
 			f.Facts("w-1").Existing = []facts.Path{facts.KubeletConf}
 			return nil
 		}, nil, "", ""},
+		{"a control plane whose reset has deleted the data of etcd", func(f *workflowtest.Fixture) *cluster.State {
+			f.Facts("cp-1").Existing = []facts.Path{facts.CAKey, facts.KubeletConf, facts.Journal, facts.ResetMark}
+			return nil
+		}, []string{"cluster-identity cp-1 error"}, "had deleted the data of etcd", "slipway reset --hosts cp-1"},
+		{"a control plane whose reset has deleted nothing", func(f *workflowtest.Fixture) *cluster.State {
+			f.Facts("cp-1").Existing = []facts.Path{facts.CAKey, facts.EtcdMember, facts.KubeletConf, facts.Journal, facts.ResetMark}
+			return nil
+		}, nil, "", ""},
+		{"a control plane that a reset has emptied", func(f *workflowtest.Fixture) *cluster.State {
+			f.Facts("cp-1").Existing = []facts.Path{facts.Journal, facts.ResetMark}
+			return nil
+		}, nil, "", ""},
 		{"another pod subnet", func(f *workflowtest.Fixture) *cluster.State {
 			state := running(f)
 			state.Fixed.PodSubnet = "10.1.0.0/16"

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -200,6 +201,37 @@ func TestFactsAreReadFromEveryHost(t *testing.T) {
 	if a, b := fixture.Facts("cp-1"), fixture.Facts("w-1"); a.Hostname != "first" || b.Arch != "arm64" {
 		t.Errorf("got %+v and %+v", a, b)
 	}
+}
+
+// What a killed installer has started would change the facts.
+func TestFactsAreReadAgainWhileAResetRuns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fixture := workflowtest.New(t, "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n")
+		const output = "arch\tx86_64\nkernel\t6.1\n"
+		fake := fixture.Host("cp-1")
+		fake.InOrder()
+		for range 2 {
+			fake.ExpectQueryScript("facts.sh", facts.Arguments()...).Returns(output + "resetting\tyes\nexists\t/var/lib/etcd/member\n")
+		}
+		fake.ExpectQueryScript("facts.sh", facts.Arguments()...).Returns(output)
+		fixture.MustApply(Facts())
+		if f := fixture.Facts("cp-1"); f.Resetting || f.Exists(facts.EtcdMember) {
+			t.Errorf("got %+v", f)
+		}
+	})
+}
+
+func TestAResetThatDoesNotEndIsAnError(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fixture := workflowtest.New(t, "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n")
+		fixture.Host("cp-1").ExpectQueryScript("facts.sh", facts.Arguments()...).Returns("arch\tx86_64\nkernel\t6.1\nresetting\tyes\n").AnyTimes()
+		err := fixture.Apply(Facts())
+		if !errors.Is(err, errResetting) || !strings.Contains(workflow.Hint(err), "journalctl -u slipway-kubeadm-reset") {
+			t.Errorf("got %v, hint %q", err, workflow.Hint(err))
+		}
+	})
 }
 
 func TestFactsThatCannotBeReadAreAnError(t *testing.T) {

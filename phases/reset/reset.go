@@ -4,20 +4,31 @@ package reset
 
 import (
 	"context"
+	"fmt"
 	"strings"
+	"time"
 
 	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/host/journal"
 	"slipway.io/slipway/provision/host/systemd"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
 
+// kubeadmTimeout bounds kubeadm reset, with the containers that it stops. Phase facts
+// waits longer for one that an earlier run has started.
+const kubeadmTimeout = 5 * time.Minute
+
+// unitName is the unit in which kubeadm reset runs. The script of the facts knows it.
+const unitName = "kubeadm-reset"
+
 // These files are on a file system that is empty after a boot, like the containers
 // that podList lists.
 const (
 	configFile = "/run/slipway/reset.yaml"
+	stopFile   = "/run/slipway/reset-stop.sh"
 	podList    = "/run/slipway/reset-pods"
 )
 
@@ -34,13 +45,21 @@ func notOurs(_ context.Context, s *workflow.Step) (bool, error) {
 }
 
 // run runs a script of this stage without the journal, and shows each line that it
-// prints to people.
+// prints to people. The script locks the directory of the journal: it continues to run
+// if the installer is killed, and the next one waits for it (facts.Resetting).
 func run(ctx context.Context, s *workflow.Step, name string, args ...string) error {
-	res, err := s.WithoutJournal().Run(ctx, host.Script(name, templates.Script("reset/"+name), args...))
+	script := locked(journal.Dir, templates.Script("reset/"+name))
+	res, err := s.WithoutJournal().Run(ctx, host.Script(name, script, args...))
 	for line := range strings.Lines(string(res.Stdout)) {
 		s.Note("%s", strings.TrimSpace(line))
 	}
 	return err
+}
+
+// locked is a script that locks a directory until it ends, with the programs that it
+// runs.
+func locked(dir string, script []byte) []byte {
+	return append(fmt.Appendf(nil, "exec 8<'%s'\nflock 8\n", dir), script...)
 }
 
 // Stop stops kubelet, all pods and containerd.
@@ -67,7 +86,9 @@ func stop(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	if _, err := host.EnsureFiles(ctx, s.WithoutJournal(), host.File{Path: configFile, Content: document}); err != nil {
+	script := templates.Script("reset/stop.sh")
+	if _, err := host.EnsureFiles(ctx, s.WithoutJournal(),
+		host.File{Path: configFile, Content: document}, host.File{Path: stopFile, Content: script}); err != nil {
 		return err
 	}
 	if err := run(ctx, s, "units.sh", systemd.UnitsDir); err != nil {
@@ -77,9 +98,18 @@ func stop(ctx context.Context, s *workflow.Step) error {
 	if err := run(ctx, s, "pods.sh", podList, bundles); err != nil {
 		return err
 	}
-	script := host.Script("stop.sh", templates.Script("reset/stop.sh"), configFile)
-	script.Output = s.Output()
-	if _, err := s.WithoutJournal().Run(ctx, script); err != nil {
+	if err := s.WithoutJournal().WriteFiles(ctx, host.File{Path: string(facts.ResetMark), Mode: 0o600}); err != nil {
+		return err
+	}
+	// It begins to delete: as a unit, it does not stop halfway if the installer is
+	// killed or the connection is lost.
+	if _, err := systemd.Run(ctx, s.WithoutJournal(), systemd.Unit{
+		Name:    unitName,
+		Argv:    []string{"sh", stopFile, configFile},
+		Input:   systemd.InputOf(document, script),
+		Output:  s.Output(),
+		Timeout: kubeadmTimeout,
+	}); err != nil {
 		return err
 	}
 	if err := run(ctx, s, "kill.sh", "/sys/fs/cgroup"); err != nil {
@@ -107,14 +137,16 @@ func Network() workflow.Phase {
 		On:    workflow.EachHost,
 		Needs: []string{"stop"},
 		Done:  notOurs,
-		Do: func(ctx context.Context, s *workflow.Step) error {
-			if err := run(ctx, s, "rules.sh", podList); err != nil {
-				return err
-			}
-			if err := run(ctx, s, "sets.sh"); err != nil {
-				return err
-			}
-			return run(ctx, s, "network.sh", s.Cluster().Network.PodSubnet, podList)
-		},
+		Do:    removeNetwork,
 	}
+}
+
+func removeNetwork(ctx context.Context, s *workflow.Step) error {
+	if err := run(ctx, s, "rules.sh", podList); err != nil {
+		return err
+	}
+	if err := run(ctx, s, "sets.sh"); err != nil {
+		return err
+	}
+	return run(ctx, s, "network.sh", s.Cluster().Network.PodSubnet, podList)
 }

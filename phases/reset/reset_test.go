@@ -70,7 +70,7 @@ func steps(fake *hosttest.Fake) []*hosttest.Expectation {
 		fake.ExpectRunScript("lines.sh", dir, "/etc/fstab"),
 		fake.ExpectRunScript("sysctls.sh", dir),
 		fake.ExpectRunScript("services.sh"),
-		fake.ExpectRunScript("archive.sh", dir, dir+"-20000101T000000Z", configFile, podList, "/run/slipway/services"),
+		fake.ExpectRunScript("archive.sh", dir, dir+"-20000101T000000Z", configFile, stopFile, podList, "/run/slipway/services"),
 	}
 }
 
@@ -128,16 +128,24 @@ func TestAPlanOfUndoChangesNothing(t *testing.T) {
 	}
 }
 
+// expectStop expects what Stop does, in its order: the mark is there before anything is
+// deleted.
+func expectStop(fake *hosttest.Fake) {
+	fake.ExpectWrite(configFile)
+	fake.ExpectWrite(stopFile)
+	fake.ExpectRunScript("units.sh", "/var/lib/slipway/units")
+	fake.ExpectRunScript("pods.sh", podList, bundles)
+	fake.ExpectWrite(string(facts.ResetMark))
+	fake.ExpectUnitTimeout("kubeadm-reset", 300, "sh", stopFile, configFile)
+	fake.ExpectRunScript("kill.sh", "/sys/fs/cgroup")
+	fake.ExpectRunScript("unmount.sh", "/proc/self/mountinfo")
+}
+
 func TestStopPassesKubeadmItsConfiguration(t *testing.T) {
 	t.Parallel()
 	fixture, fake := used(t)
 	fake.InOrder()
-	fake.ExpectWrite(configFile)
-	fake.ExpectRunScript("units.sh", "/var/lib/slipway/units")
-	fake.ExpectRunScript("pods.sh", podList, bundles)
-	fake.ExpectRunScript("stop.sh", configFile).Returns("[reset] Stopping the kubelet service\n")
-	fake.ExpectRunScript("kill.sh", "/sys/fs/cgroup")
-	fake.ExpectRunScript("unmount.sh", "/proc/self/mountinfo")
+	expectStop(fake)
 	fixture.MustApply(Stop())
 	if file, _ := fake.File(configFile); !strings.Contains(string(file.Content), "kind: ResetConfiguration") {
 		t.Errorf("%s is %q", configFile, file.Content)

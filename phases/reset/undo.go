@@ -64,7 +64,7 @@ func undo(ctx context.Context, s *workflow.Step) error {
 		return err
 	}
 	archive := journal.Dir + "-" + time.Now().UTC().Format("20060102T150405Z")
-	return run(ctx, s, "archive.sh", journal.Dir, archive, configFile, podList, systemd.StartsDir)
+	return run(ctx, s, "archive.sh", journal.Dir, archive, configFile, stopFile, podList, systemd.StartsDir)
 }
 
 func undoEntries(ctx context.Context, s *workflow.Step, entries []journal.Entry) error {

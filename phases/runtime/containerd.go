@@ -54,7 +54,7 @@ func Containerd() workflow.Phase {
 		},
 		On:    workflow.EachHost,
 		Bulk:  true,
-		Needs: []string{"lock", "kernel"},
+		Needs: []string{"finish-reset", "kernel"},
 		Do:    installContainerd,
 	}
 }

@@ -287,10 +287,18 @@ journal=/var/lib/slipway/journal/entries.jsonl
 }
 
 # Files of CNI plugins that a power loss has emptied, since the plugins do not sync
-# them. The plugins fail on them when they delete a pod, and do without them.
+# them. The plugins fail on them when they delete a pod, and do without them. Other
+# container engines have networks of other names.
 boot=$(awk '$1 == "btime" { print $2 }' /proc/stat)
-find /var/lib/cni -type f -size 0 ! -name lock ! -newermt "@$boot" 2>/dev/null | while read -r path; do
+[ ! -e "$journal" ] || find /var/lib/cni -type f -size 0 ! -newermt "@$boot" \( -path '*/flannel/*' -o \
+	-path '*/networks/cbr0/[0-9a-f]*' -o -path '*/networks/k8s-pod-network/[0-9a-f]*' -o -path '*/results/cbr0-*' -o \
+	-path '*/results/k8s-pod-network-*' -o -path '*/results/cni-loopback-*' \) 2>/dev/null | while read -r path; do
 	fact leftover "$path"
 done
+
+# The commands of a reset lock the directory of the journal.
+if { [ -e "$journal" ] && ! flock -n "${journal%/*}" true; } || systemctl is-active --quiet slipway-kubeadm-reset.service; then
+	fact resetting yes
+fi
 grep -Eqsr '^[[:space:]]*(devnode|protocol|property)' /etc/multipath.conf /etc/multipath/conf.d && fact multipathBlacklist yes
 exit 0

@@ -54,6 +54,9 @@ type Facts struct {
 	// Leftovers are temporary files of runs that were killed, and files of CNI plugins
 	// that a power loss has emptied.
 	Leftovers []string
+	// Resetting: commands of a reset run on the host. They continue to run when the
+	// installer that started them is killed.
+	Resetting bool
 
 	// Missing are the programs that the script needs and that the host lacks.
 	Missing []string

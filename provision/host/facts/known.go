@@ -23,6 +23,8 @@ const (
 	JoinConfig         Path = "/etc/kubernetes/slipway/join.yaml"
 	JoinDiscovery      Path = "/etc/kubernetes/slipway/discovery.conf"
 	Journal            Path = "/var/lib/slipway/journal"
+	// ResetMark exists while a reset deletes, and after one that was interrupted.
+	ResetMark          Path = "/var/lib/slipway/journal/reset"
 	KernelModules      Path = "/lib/modules"
 	InitiatorName      Path = "/etc/iscsi/initiatorname.iscsi"
 	ResolvedConfig     Path = "/run/systemd/resolve/resolv.conf"
@@ -33,7 +35,7 @@ const (
 
 var knownPaths = []Path{
 	AdminConf, KubeletConf, APIServerManifest, CAKey, KubeletConfig, EtcdMember, BootstrapConf, JoinConfig, JoinDiscovery,
-	Journal, KernelModules, InitiatorName, ResolvedConfig, SystemdInContainer, FlannelConflist, CalicoConflist,
+	Journal, ResetMark, KernelModules, InitiatorName, ResolvedConfig, SystemdInContainer, FlannelConflist, CalicoConflist,
 }
 
 // Sysctl is a kernel setting whose value is a fact.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,7 +43,8 @@ func TestTheScriptFindsTheFilesOfPluginsThatAPowerLossEmptied(t *testing.T) {
 	root := t.TempDir()
 	want := []string{root + "/flannel/9b3f", root + "/networks/cbr0/10.244.0.2", root + "/results/cbr0-9b3f-eth0"}
 	before := time.Unix(1, 0) // this boot
-	for _, path := range append(want, root+"/networks/cbr0/lock") {
+	others := []string{root + "/networks/cbr0/lock", root + "/networks/podman/10.88.0.2", root + "/results/podman-9b3f-eth0"}
+	for _, path := range append(others, want...) {
 		place(t, path, "")
 		if err := os.Chtimes(path, before, before); err != nil {
 			t.Fatal(err)
@@ -50,9 +52,41 @@ func TestTheScriptFindsTheFilesOfPluginsThatAPowerLossEmptied(t *testing.T) {
 	}
 	place(t, root+"/flannel/5b5f", "") // is being written
 	place(t, root+"/flannel/77aa", "{}")
-	got := tail(t, "\nboot=", "/var/lib/cni", root).Leftovers
-	if slices.Sort(got); !slices.Equal(got, want) {
+	found := func(journal string) []string {
+		f := tail(t, "\njournal=/var", "/var/lib/slipway/journal/entries.jsonl", journal, "/var/lib/cni", root)
+		slices.Sort(f.Leftovers)
+		return f.Leftovers
+	}
+	place(t, root+"/journal/entries.jsonl", "{}\n")
+	if got := found(root + "/journal/entries.jsonl"); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
+	}
+	if got := found(root + "/missing"); got != nil {
+		t.Errorf("got %q on a host that slipway has not changed", got)
+	}
+}
+
+// An installer that is killed leaves the command that it waits for.
+func TestTheScriptFindsTheCommandsOfAReset(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	place(t, root+"/entries.jsonl", "{}\n")
+	resetting := func() bool {
+		return tail(t, "\njournal=/var", "/var/lib/slipway/journal/entries.jsonl", root+"/entries.jsonl").Resetting
+	}
+	if resetting() {
+		t.Error("a reset runs without a command")
+	}
+	dir, err := os.Open(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if !resetting() {
+		t.Error("the command is not found")
 	}
 }
 
@@ -76,13 +110,13 @@ func TestTheScriptFindsTheMirrorsThatSlipwayWrote(t *testing.T) {
 	}
 }
 
-// tail runs the functions of the script and what follows the text from, with
-// another path, and returns the facts.
-func tail(t *testing.T, from, path, instead string) *Facts {
+// tail runs the functions of the script and what follows the text from, with other
+// paths, and returns the facts. The arguments are pairs of a path and another one.
+func tail(t *testing.T, from string, paths ...string) *Facts {
 	t.Helper()
 	script := string(templates.Script("facts/facts.sh"))
 	script = script[:strings.Index(script, "\nfact time ")] + script[strings.Index(script, from):]
-	res, err := hosttest.Local{}.Query(t.Context(), host.Script("facts.sh", []byte(strings.ReplaceAll(script, path, instead))))
+	res, err := hosttest.Local{}.Query(t.Context(), host.Script("facts.sh", []byte(strings.NewReplacer(paths...).Replace(script))))
 	if err != nil {
 		t.Fatal(err)
 	}

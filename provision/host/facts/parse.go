@@ -100,6 +100,8 @@ func (f *Facts) set(key, value string) (err error) {
 		f.Existing = append(f.Existing, Path(value))
 	case "command":
 		f.Commands = append(f.Commands, value)
+	case "resetting":
+		f.Resetting = true
 	case "leftover":
 		f.Leftovers = append(f.Leftovers, value)
 	case "missing":
