@@ -19,10 +19,10 @@ const (
 	EtcdMember    Path = "/var/lib/etcd/member"
 	// BootstrapConf, JoinConfig and JoinDiscovery exist only while a host joins: the
 	// first two contain a token.
-	BootstrapConf      Path = "/etc/kubernetes/bootstrap-kubelet.conf"
-	JoinConfig         Path = "/etc/kubernetes/slipway/join.yaml"
-	JoinDiscovery      Path = "/etc/kubernetes/slipway/discovery.conf"
-	Journal            Path = "/var/lib/slipway/journal"
+	BootstrapConf Path = "/etc/kubernetes/bootstrap-kubelet.conf"
+	JoinConfig    Path = "/etc/kubernetes/slipway/join.yaml"
+	JoinDiscovery Path = "/etc/kubernetes/slipway/discovery.conf"
+	Journal       Path = "/var/lib/slipway/journal"
 	// ResetMark exists while a reset deletes, and after one that was interrupted.
 	ResetMark          Path = "/var/lib/slipway/journal/reset"
 	KernelModules      Path = "/lib/modules"
