@@ -21,6 +21,7 @@ func (s *scenario) nothingTemporary(ctx context.Context, t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, m := range s.lab.names() {
+		var seen error // by an attempt that was not cut short
 		eventually(ctx, t, m+" has nothing temporary", time.Minute, func(ctx context.Context) error {
 			// On a busy machine, a connection may hang.
 			ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
@@ -28,6 +29,10 @@ func (s *scenario) nothingTemporary(ctx context.Context, t *testing.T) {
 			left, err := s.ssh(ctx, m, string(script))
 			if err == nil && left != "" {
 				err = errors.New(left)
+				seen = err
+			}
+			if err != nil && seen != nil {
+				return seen
 			}
 			return err
 		})

@@ -54,7 +54,8 @@ func finish(ctx context.Context, s *workflow.Step) error {
 	return err
 }
 
+// unmark deletes the files of the reset, the mark last.
 func unmark(ctx context.Context, s *workflow.Step) error {
-	_, err := s.WithoutJournal().Run(ctx, host.Cmd{Argv: []string{"rm", "-f", string(facts.ResetMark)}, Sudo: true})
+	_, err := s.WithoutJournal().Run(ctx, host.Cmd{Argv: []string{"rm", "-f", configFile, stopFile, podList, string(facts.ResetMark)}, Sudo: true})
 	return err
 }

@@ -12,7 +12,7 @@ import (
 )
 
 func expectUnmark(fake *hosttest.Fake) {
-	fake.ExpectRun("rm", "-f", "/var/lib/slipway/journal/reset")
+	fake.ExpectRun("rm", "-f", configFile, stopFile, podList, "/var/lib/slipway/journal/reset")
 }
 
 // A bridge of the old cluster, with addresses of the old one, stops each pod of the new

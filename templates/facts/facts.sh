@@ -286,6 +286,11 @@ journal=/var/lib/slipway/journal/entries.jsonl
 	done
 }
 
+# The files of a reset that was killed before it deleted anything.
+for file in /run/slipway/reset*; do
+	[ ! -e "$file" ] || [ -e "${journal%/*}/reset" ] || fact leftover "$file"
+done
+
 # Files of CNI plugins that a power loss has emptied, since the plugins do not sync
 # them. The plugins fail on them when they delete a pod, and do without them. Other
 # container engines have networks of other names.

@@ -66,6 +66,26 @@ func TestTheScriptFindsTheFilesOfPluginsThatAPowerLossEmptied(t *testing.T) {
 	}
 }
 
+// With the mark, the phases of the reset delete its files: they need the list of the
+// pods.
+func TestTheScriptFindsTheFilesOfAResetThatDeletedNothing(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	place(t, root+"/run/reset.yaml", "x")
+	place(t, root+"/run/reset-pods", "x")
+	place(t, root+"/run/lock", "x")
+	found := func() []string {
+		return tail(t, "\njournal=/var", "/var/lib/slipway/journal/entries.jsonl", root+"/journal/entries.jsonl", "/run/slipway", root+"/run").Leftovers
+	}
+	if got, want := found(), []string{root + "/run/reset-pods", root + "/run/reset.yaml"}; !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+	place(t, root+"/journal/reset", "")
+	if got := found(); got != nil {
+		t.Errorf("got %q of a reset that has begun to delete", got)
+	}
+}
+
 // An installer that is killed leaves the command that it waits for.
 func TestTheScriptFindsTheCommandsOfAReset(t *testing.T) {
 	t.Parallel()
