@@ -35,7 +35,7 @@ const (
 
 // resumable lists kubeadm's checks that fail after an interrupted init. Preflight
 // has refused the leftovers of other installations before.
-var resumable = "Port-6443,Port-10259,Port-10257,Port-10250,Port-2379,Port-2380,DirAvailable--var-lib-etcd," +
+var resumable = "Port-10259,Port-10257,Port-10250,Port-2379,Port-2380,DirAvailable--var-lib-etcd," +
 	"FileAvailable--etc-kubernetes-manifests-kube-apiserver.yaml," +
 	"FileAvailable--etc-kubernetes-manifests-kube-controller-manager.yaml," +
 	"FileAvailable--etc-kubernetes-manifests-kube-scheduler.yaml," +
@@ -205,8 +205,11 @@ func initialise(ctx context.Context, s *workflow.Step) error {
 		return err
 	}
 	_, err = systemd.Run(ctx, s, systemd.Unit{
-		Name:    unitName,
-		Argv:    []string{install.BinDir + "/kubeadm", "init", "--config", initFile, "--skip-token-print", "--ignore-preflight-errors", resumable},
+		Name: unitName,
+		Argv: []string{
+			install.BinDir + "/kubeadm", "init", "--config", initFile, "--skip-token-print", "--ignore-preflight-errors",
+			fmt.Sprintf("Port-%d,%s", s.Cluster().ControlPlane.BindPort, resumable),
+		},
 		Input:   systemd.InputOf(document),
 		Sync:    kubeadm.Directories(),
 		Output:  s.Output(),

@@ -25,7 +25,7 @@ func kubeadmChecks() []Check {
 				Why:      "slipway resumes its own installations only, and never changes another one.",
 				Manual:   []string{"ls /etc/kubernetes /var/lib/etcd; ss -ltnp", "kubeadm reset"},
 			},
-			run: eachHost(leftovers),
+			run: func(cc *checkContext) []check.Finding { return eachHost(leftovers(cc.cluster))(cc) },
 		},
 		{
 			Description: check.Description{
@@ -59,36 +59,38 @@ func kubeadmChecks() []Check {
 
 // leftovers finds files and listeners of another installation. A host with a
 // journal has an installation of slipway, which apply resumes.
-func leftovers(h config.Host, f *facts.Facts) []check.Finding {
-	if hasJournal(f) {
-		return nil
-	}
-	var found []check.Finding
-	for _, path := range []facts.Path{facts.AdminConf, facts.KubeletConf, facts.APIServerManifest, facts.EtcdMember} {
-		if f.Exists(path) {
-			found = append(found, check.Finding{
-				Evidence: string(path) + " exists, and slipway did not create it",
-				Fix:      "remove the other installation first: kubeadm reset",
-			})
+func leftovers(c *config.Cluster) func(config.Host, *facts.Facts) []check.Finding {
+	return func(h config.Host, f *facts.Facts) []check.Finding {
+		if hasJournal(f) {
+			return nil
 		}
-	}
-	ports := []int{kubeletPort, 10256}
-	if h.Has(config.RoleControlPlane) {
-		ports = append(ports, apiPort, etcdClients, etcdPeers, 10257, 10259)
-	}
-	found = append(found, portsUnseen(f)...)
-	for _, listener := range f.Listeners {
-		for _, port := range ports {
-			// Another run may measure the network at the same moment.
-			if listener.Port == port && listener.Process != netprobe.Program {
+		var found []check.Finding
+		for _, path := range []facts.Path{facts.AdminConf, facts.KubeletConf, facts.APIServerManifest, facts.EtcdMember} {
+			if f.Exists(path) {
 				found = append(found, check.Finding{
-					Evidence: inUse(listener),
-					Fix:      fmt.Sprintf("stop the process that listens there: ss -ltnp 'sport = :%d'", port),
+					Evidence: string(path) + " exists, and slipway did not create it",
+					Fix:      "remove the other installation first: kubeadm reset",
 				})
 			}
 		}
+		ports := []int{kubeletPort, 10256}
+		if h.Has(config.RoleControlPlane) {
+			ports = append(ports, c.ControlPlane.BindPort, etcdClients, etcdPeers, 10257, 10259)
+		}
+		found = append(found, portsUnseen(f)...)
+		for _, listener := range f.Listeners {
+			for _, port := range ports {
+				// Another run may measure the network at the same moment.
+				if listener.Port == port && listener.Process != netprobe.Program {
+					found = append(found, check.Finding{
+						Evidence: inUse(listener),
+						Fix:      fmt.Sprintf("stop the process that listens there: ss -ltnp 'sport = :%d'", port),
+					})
+				}
+			}
+		}
+		return found
 	}
-	return found
 }
 
 func podNetwork(cc *checkContext) []check.Finding {

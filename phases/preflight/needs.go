@@ -11,7 +11,6 @@ import (
 // Ports that the cluster's parts use between hosts: the table "Ports and
 // Protocols" of the Kubernetes documentation, and those of the pod networks.
 const (
-	apiPort      = 6443
 	etcdClients  = 2379
 	etcdPeers    = 2380
 	kubeletPort  = 10250
@@ -30,7 +29,7 @@ func (cc *checkContext) needs() []netprobe.Need {
 		planes = append(planes, h.Name)
 	}
 	needs := []netprobe.Need{
-		{Protocol: netprobe.TCP, Port: apiPort, Use: "API server", From: all, To: planes},
+		{Protocol: netprobe.TCP, Port: cc.cluster.ControlPlane.BindPort, Use: "API server", From: all, To: planes},
 		{Protocol: netprobe.TCP, Port: nodePort, Use: "NodePorts 30000-32767", From: all, To: all},
 	}
 	kubelet := netprobe.Need{Protocol: netprobe.TCP, Port: kubeletPort, Use: "kubelet: logs, exec", From: planes, To: all}

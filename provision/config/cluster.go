@@ -3,26 +3,27 @@ package config
 import (
 	"net"
 	"slices"
+	"strconv"
 )
 
-// apiServerPort is kubeadm's default bindPort.
-const apiServerPort = "6443"
+// endpointPort is the port of an endpoint that names none.
+const endpointPort = "6443"
 
 // Has returns whether the host has the role.
 func (h Host) Has(role Role) bool { return slices.Contains(h.Roles, role) }
 
-// ControlPlanes returns the control planes in the order of the inventory. kubeadm
+// ControlPlanes returns the control planes that stay in the cluster in the order of the inventory. kubeadm
 // init runs on the first one.
 func (c *Cluster) ControlPlanes() []Host { return c.with(RoleControlPlane) }
 
-// Workers returns the workers in the order of the inventory, including those that
-// are also control planes.
+// Workers returns the workers that stay in the cluster in the order of the inventory,
+// including those that are also control planes.
 func (c *Cluster) Workers() []Host { return c.with(RoleWorker) }
 
 func (c *Cluster) with(role Role) []Host {
 	var hosts []Host
 	for _, h := range c.Hosts {
-		if h.Has(role) {
+		if h.Has(role) && (h.State == StatePresent || h.State == "") {
 			hosts = append(hosts, h)
 		}
 	}
@@ -38,14 +39,50 @@ func (c *Cluster) Host(name string) (h Host, ok bool) {
 	return c.Hosts[i], true
 }
 
-// Endpoint returns "host:port" of the API server: controlPlane.endpoint, or the
-// first control plane's address. The default port is 6443.
+// Endpoint returns "host:port" of the API server: controlPlane.endpoint with its
+// port, or the first control plane's address with bindPort.
 func (c *Cluster) Endpoint(firstNodeIP string) string {
 	endpoint := c.ControlPlane.Endpoint
 	if endpoint == "" {
-		return net.JoinHostPort(firstNodeIP, apiServerPort)
+		return net.JoinHostPort(firstNodeIP, strconv.Itoa(c.ControlPlane.BindPort))
 	}
 	return WithPort(endpoint)
+}
+
+// HAProxy reports whether slipway runs haproxy on the port of the endpoint.
+func (c *Cluster) HAProxy() bool {
+	kind := c.ControlPlane.LoadBalancer.Type
+	return kind == LoadBalancerKeepalived || kind == LoadBalancerLocal
+}
+
+// VirtualIP reports whether the control planes share the address of the endpoint.
+func (c *Cluster) VirtualIP() bool {
+	kind := c.ControlPlane.LoadBalancer.Type
+	return kind == LoadBalancerKeepalived || kind == LoadBalancerKubeVIP
+}
+
+// Lost returns the hosts that do not exist any more, and that apply removes from the
+// cluster.
+func (c *Cluster) Lost() []Host { return c.leaving(StateLost) }
+
+// Absent returns the hosts that apply removes from the cluster and resets.
+func (c *Cluster) Absent() []Host { return c.leaving(StateAbsent) }
+
+func (c *Cluster) leaving(state string) []Host {
+	return slices.DeleteFunc(slices.Clone(c.Leaving), func(h Host) bool { return h.State != state })
+}
+
+// separateLeaving moves the hosts that leave the cluster from Hosts to Leaving.
+func (c *Cluster) separateLeaving() {
+	var stay []Host
+	for _, h := range c.Hosts {
+		if h.State == StatePresent {
+			stay = append(stay, h)
+		} else {
+			c.Leaving = append(c.Leaving, h)
+		}
+	}
+	c.Hosts = stay
 }
 
 // WithPort adds the default port 6443 to an endpoint of the API server that has
@@ -54,7 +91,7 @@ func WithPort(endpoint string) string {
 	if _, _, err := net.SplitHostPort(endpoint); err == nil {
 		return endpoint
 	}
-	return net.JoinHostPort(endpoint, apiServerPort)
+	return net.JoinHostPort(endpoint, endpointPort)
 }
 
 // DefaultTaints returns the taints with which the host joins: those of the

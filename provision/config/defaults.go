@@ -9,6 +9,10 @@ const (
 	// defaultServiceSubnet and DefaultDNSDomain are kubeadm's.
 	defaultServiceSubnet = "10.96.0.0/12"
 	defaultDNSDomain     = "cluster.local"
+	// defaultBindPort is kubeadm's. haproxyBindPort leaves it to haproxy: kubeadm#2472.
+	defaultBindPort, haproxyBindPort = 6443, 6444
+	// defaultVirtualRouterID is the one in keepalived's examples.
+	defaultVirtualRouterID = 51
 	// defaultClusterName is kubeadm's clusterName.
 	defaultClusterName = "kubernetes"
 )
@@ -30,10 +34,21 @@ func (c *Cluster) SetDefaults() {
 		setDefault(&c.Network.CNI.Backend, BackendVXLAN)
 	}
 	setDefault(&c.Containerd.CgroupDriver, CgroupDriverSystemd)
+	if c.ControlPlane.Endpoint != "" {
+		setDefault(&c.ControlPlane.LoadBalancer.Type, LoadBalancerExternal)
+	}
+	if c.ControlPlane.LoadBalancer.Type == LoadBalancerKeepalived {
+		setDefault(&c.ControlPlane.LoadBalancer.VirtualRouterID, defaultVirtualRouterID)
+	}
+	if c.HAProxy() {
+		setDefault(&c.ControlPlane.BindPort, haproxyBindPort)
+	}
+	setDefault(&c.ControlPlane.BindPort, defaultBindPort)
 	for i := range c.Hosts {
 		if len(c.Hosts[i].Roles) == 0 {
 			c.Hosts[i].Roles = []Role{RoleWorker}
 		}
+		setDefault(&c.Hosts[i].State, StatePresent)
 	}
 }
 

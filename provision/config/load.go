@@ -47,6 +47,7 @@ func Parse(name string, data []byte) (*Cluster, error) {
 	if err := invalid(name, v.problems, d.places); err != nil {
 		return nil, err
 	}
+	c.separateLeaving()
 	return c, nil
 }
 

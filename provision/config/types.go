@@ -28,6 +28,15 @@ const (
 	// configuration.
 	CgroupDriverSystemd  = "systemd"
 	CgroupDriverCgroupfs = "cgroupfs"
+	// LoadBalancerKeepalived and the others are the load balancers of the endpoint.
+	LoadBalancerKeepalived = "keepalived"
+	LoadBalancerKubeVIP    = "kube-vip"
+	LoadBalancerLocal      = "local"
+	LoadBalancerExternal   = "external"
+	// StatePresent and the others are the states of a host.
+	StatePresent = "present"
+	StateAbsent  = "absent"
+	StateLost    = "lost"
 )
 
 // Cluster is an inventory. Fields have the names of kubeadm and Kubernetes
@@ -57,6 +66,9 @@ type Cluster struct {
 	SSH SSH `json:"ssh,omitzero"`
 	// Hosts of the cluster; at least one is a control plane.
 	Hosts []Host `json:"hosts"`
+	// Leaving are the hosts of the inventory whose state is absent or lost. Parse moves
+	// them here from Hosts.
+	Leaving []Host `json:"-"`
 	// Addons to install: storage, ingress, load balancer, and your own.
 	Addons []Addon `json:"addons,omitempty"`
 	// Artifacts sets the source of binaries and images.
@@ -131,9 +143,27 @@ type ControlPlane struct {
 	// users reach the API servers: a load balancer, a virtual IP address or a DNS
 	// name. Required for more than one control plane. Default port 6443.
 	Endpoint string `json:"endpoint,omitempty" example:"api.cluster.example:6443"`
+	// LoadBalancer distributes the connections to the endpoint over the API servers.
+	LoadBalancer LoadBalancer `json:"loadBalancer,omitzero"`
+	// BindPort is the port of the API servers. Default 6443, but 6444 with the load
+	// balancers keepalived and local, which own the port of the endpoint.
+	BindPort int `json:"bindPort,omitempty" minimum:"1" maximum:"65535" example:"6444"`
 	// CertSANs are additional names and addresses in the API server's
 	// certificate.
 	CertSANs []string `json:"certSANs,omitempty" example:"api.cluster.example"`
+}
+
+// LoadBalancer distributes the connections to the endpoint over the API servers.
+type LoadBalancer struct {
+	// Type is "keepalived": the control planes share the address of the endpoint
+	// (VRRP), and a haproxy on each of them distributes the connections; "kube-vip":
+	// they share it by ARP, in a static pod; "local": a haproxy on each host, for
+	// networks without VRRP; or "external" (default): you provide what the endpoint
+	// names.
+	Type string `json:"type,omitempty" enum:"keepalived,kube-vip,local,external"`
+	// VirtualRouterID identifies the control planes of keepalived among the routers
+	// of their network segment. Default 51.
+	VirtualRouterID int `json:"virtualRouterID,omitempty" minimum:"1" maximum:"255" example:"51"`
 }
 
 // Containerd configures the container runtime.
@@ -211,6 +241,10 @@ type Host struct {
 	SSH SSH `json:"ssh,omitzero"`
 	// Labels of the Node.
 	Labels map[string]string `json:"labels,omitempty"`
+	// State is "present" (default), "absent" (`slipway apply` drains the node, removes
+	// it from the cluster and resets the host) or "lost" (the host does not exist any
+	// more: `slipway apply` removes it from the cluster without connecting to it).
+	State string `json:"state,omitempty" enum:"present,absent,lost"`
 	// Taints of the Node. Default: a NoSchedule taint on a control plane that is
 	// not also a worker, as in kubeadm. An empty list means no taints.
 	Taints []Taint `json:"taints,omitzero"`

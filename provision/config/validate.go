@@ -61,7 +61,10 @@ func (v *validator) all() {
 // tags checks the struct tags: required, enum, minimum, maximum.
 func (v *validator) tags(path string, s reflect.Value) {
 	for f, value := range s.Fields() {
-		name, _ := jsonName(f)
+		name, inline := jsonName(f)
+		if name == "" && !inline {
+			continue
+		}
 		at := child(path, name)
 		optional := strings.Contains(f.Tag.Get("json"), ",omit")
 		switch {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -26,12 +27,50 @@ func (v *validator) controlPlane() {
 		v.report(endpoint, "write host or host:port, such as api.cluster.example:6443",
 			"%q is not a host or host:port", v.c.ControlPlane.Endpoint)
 	}
+	v.loadBalancer()
 	for i, san := range v.c.ControlPlane.CertSANs {
 		_, err := netip.ParseAddr(san)
 		if err != nil && !isName(san) && len(validation.IsWildcardDNS1123Subdomain(san)) > 0 {
 			v.report(item("controlPlane.certSANs", i), "write an IP address or a lower-case DNS name without a port",
 				"%q is neither an IP address nor a DNS name", san)
 		}
+	}
+}
+
+// loadBalancer checks the fields of the load balancer against each other.
+func (v *validator) loadBalancer() {
+	const at = "controlPlane.loadBalancer"
+	balancer, endpoint := v.c.ControlPlane.LoadBalancer, v.c.ControlPlane.Endpoint
+	if endpoint == "" {
+		if balancer.Type != "" {
+			v.report("controlPlane.endpoint", "add the address that the control planes share, or a name", "the load balancer %s needs an endpoint", balancer.Type)
+		}
+		return
+	}
+	_, err := netip.ParseAddr(v.c.EndpointHost())
+	if v.c.VirtualIP() {
+		if err != nil {
+			v.report("controlPlane.endpoint", "write a free IPv4 address in the network segment of the control planes",
+				"%s assigns an address, and %q is a name", balancer.Type, v.c.EndpointHost())
+		}
+		for _, h := range v.c.Hosts {
+			if h.Address == v.c.EndpointHost() || h.NodeIP == v.c.EndpointHost() {
+				v.report("controlPlane.endpoint", "write an address that no host has", "it is the address of host %s", h.Name)
+			}
+		}
+	}
+	if balancer.Type == LoadBalancerLocal && err == nil {
+		v.report("controlPlane.endpoint", "write a DNS name: each host resolves it to itself", "the load balancer local needs a name, and %q is an address", v.c.EndpointHost())
+	}
+	if balancer.VirtualRouterID != 0 && balancer.Type != LoadBalancerKeepalived {
+		v.report(at+".virtualRouterID", "remove it, or set type: keepalived", "only keepalived has a virtual router ID")
+	}
+	_, port, _ := net.SplitHostPort(WithPort(endpoint))
+	if v.c.HAProxy() && port == strconv.Itoa(v.c.ControlPlane.BindPort) {
+		v.report("controlPlane.bindPort", "choose another port, such as 6444", "haproxy owns port %s of the endpoint: the API servers cannot listen there too", port)
+	}
+	if balancer.Type == LoadBalancerKubeVIP && port != strconv.Itoa(v.c.ControlPlane.BindPort) {
+		v.report("controlPlane.bindPort", "set it to the port of the endpoint", "kube-vip only moves the address: the API servers must listen on port %s", port)
 	}
 }
 

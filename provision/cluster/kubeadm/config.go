@@ -21,8 +21,6 @@ const (
 	Dir = "/etc/kubernetes/slipway"
 	// CRISocket is containerd's. It is always given, since a host may have others.
 	CRISocket = "unix:///run/containerd/containerd.sock"
-	// BindPort is where each API server listens (kubeadm's default).
-	BindPort = 6443
 )
 
 // Directories returns the directories in which kubeadm, and what it starts, keeps the
@@ -115,6 +113,7 @@ func Reset() ([]byte, error) {
 // data is the input of the templates.
 type data struct {
 	ClusterName, Version, Endpoint      string
+	BindPort                            int
 	PodSubnet, ServiceSubnet, DNSDomain string
 	NodeName, NodeIP, CRISocket         string
 	CgroupDriver, Discovery, Token      string
@@ -124,10 +123,14 @@ type data struct {
 
 func values(c *config.Cluster, node Node) data {
 	d := data{
-		ClusterName: c.Metadata.Name, Version: node.Version, Endpoint: c.ControlPlane.Endpoint,
+		ClusterName: c.Metadata.Name, Version: node.Version, BindPort: c.ControlPlane.BindPort,
 		PodSubnet: c.Network.PodSubnet, ServiceSubnet: c.Network.ServiceSubnet, DNSDomain: c.Network.DNSDomain,
 		NodeName: node.Spec.Name, NodeIP: node.IP.String(), CRISocket: CRISocket,
 		CgroupDriver: c.Containerd.CgroupDriver, ServerTLSBootstrap: c.ServerTLSBootstrap(),
+	}
+	if c.ControlPlane.Endpoint != "" {
+		// Without a port, kubeadm takes bindPort.
+		d.Endpoint = config.WithPort(c.ControlPlane.Endpoint)
 	}
 	// Kubeconfigs reach the API server by its names or by the addresses that SSH
 	// uses.
