@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -33,7 +34,8 @@ network, and require Linux and root.`,
 		Example: "  slipway lab up\n  slipway lab ssh cp1\n  slipway lab down",
 	}
 	cmd.PersistentFlags().String("name", "lab", "Name of the lab.")
-	return group(cmd, newLabUp(a), newLabDown(a), newLabStatus(a), newLabSSH(a), newLabHalt(a), newLabResume(a), newLabSnapshot(a))
+	return group(cmd, newLabUp(a), newLabDown(a), newLabStatus(a), newLabSSH(a), newLabHalt(a), newLabResume(a), newLabSnapshot(a),
+		newLabServePackages())
 }
 
 // labName is the value of --name.
@@ -94,10 +96,21 @@ func unknownProvider(name string) error {
 	return &usageError{fmt.Errorf("--provider %q: must be %s or %s", name, providerVagrant, providerContainer)}
 }
 
-// completeMachines completes names of the lab's machines.
+// completeMachine completes the name of one of the lab's machines.
+func completeMachine(a *app) cobra.CompletionFunc {
+	all := completeMachines(a)
+	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return all(cmd, args, typed)
+	}
+}
+
+// completeMachines completes names of the lab's machines, each of them once.
 func completeMachines(a *app) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		if len(args) > 0 || a.loadSettings(cmd) != nil {
+		if a.loadSettings(cmd) != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		found, _, err := a.labOf(cmd.Context())
@@ -106,6 +119,9 @@ func completeMachines(a *app) cobra.CompletionFunc {
 		}
 		var names []string
 		for _, m := range found.Machines {
+			if slices.Contains(args, m.Name) {
+				continue
+			}
 			names = append(names, m.Name+"\t"+strings.Join(roles(m), ", ")+" "+m.Address.String())
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp

@@ -33,29 +33,38 @@ command succeeds.`,
 }
 
 func newLabHalt(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:     "halt",
-		Short:   "Power off the machines of the lab",
-		Example: "  slipway lab halt && slipway lab resume",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+	cmd := &cobra.Command{
+		Use:   "halt [MACHINE...]",
+		Short: "Power off machines of the lab",
+		Long: `Shut down machines of the lab, or all of them, and keep their disks. With --force, the
+machines lose their power instead: no program on them can shut down. "slipway lab
+resume" boots them again.`,
+		Example:           "  slipway lab halt && slipway lab resume\n  slipway lab halt cp2 --force",
+		ValidArgsFunction: completeMachines(a),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.power(cmd.Context(), func(p lab.Provider) error {
-				_, err := p.Halt(cmd.Context(), a.labName())
+				options := lab.HaltOptions{Machines: args, Force: a.settings.GetBool("force")}
+				_, err := p.Halt(cmd.Context(), a.labName(), options)
 				return err
 			})
 		},
 	}
+	cmd.Flags().Bool("force", false, "Cut the power instead of shutting down.")
+	return cmd
 }
 
 func newLabResume(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:     "resume",
-		Short:   "Boot the machines of a halted lab",
-		Example: "  slipway lab resume",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Use:     "resume [MACHINE...]",
+		Aliases: []string{"start"},
+		Short:   "Boot machines of the lab that are off",
+		Long: `Boot machines of the lab that are off, or all of them, and wait until they answer. The
+inventory of the lab does not change.`,
+		Example:           "  slipway lab resume\n  slipway lab resume cp2",
+		ValidArgsFunction: completeMachines(a),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.power(cmd.Context(), func(p lab.Provider) error {
-				_, err := p.Boot(cmd.Context(), a.labName())
+				_, err := p.Boot(cmd.Context(), a.labName(), args...)
 				return err
 			})
 		},

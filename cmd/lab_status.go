@@ -71,7 +71,7 @@ func newLabSSH(a *app) *cobra.Command {
 of ssh. The user can run sudo without a password.`,
 		Example:           "  slipway lab ssh cp1\n  slipway lab ssh w1 -- sudo journalctl -u kubelet",
 		Args:              atLeastOne("run `slipway lab status` to list the machines"),
-		ValidArgsFunction: completeMachines(a),
+		ValidArgsFunction: completeMachine(a),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, _, err := a.labOf(cmd.Context())
 			if err != nil {

@@ -34,6 +34,9 @@ func newLabUp(a *app) *cobra.Command {
 kubeconfig into ~/.kube/config. Existing machines and settings are kept: rerun the
 command to resume after a failure.
 
+With --ha, the lab has three control planes that share an address with keepalived and
+haproxy, and survives the loss of any machine. A lab keeps this setting.
+
 Before it creates virtual machines, the command checks this computer like
 "slipway preflight --local". Containers need Linux and root.`,
 		Example: `  slipway lab up
@@ -42,7 +45,8 @@ Before it creates virtual machines, the command checks this computer like
   slipway lab up --workers 1 --bundle ./bundle
   slipway lab up --addons local-path,traefik,metallb,metrics-server
   slipway lab up --overlay calico.yaml
-  slipway lab up --ha --machines-only`,
+  slipway lab up --ha
+  slipway lab up --ha --workers 1 --machines-only`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.labUp(cmd.Context()) },
 	}
@@ -50,9 +54,9 @@ Before it creates virtual machines, the command checks this computer like
 	lockFlags(cmd)
 	flags := cmd.Flags()
 	flags.String("provider", "", "Provider of the machines: vagrant or container. (default vagrant if a hypervisor is available)")
-	flags.Int("control-planes", 1, "Number of control planes.")
+	flags.Int("control-planes", 1, "Number of control planes. (default 3 with --ha)")
 	flags.Int("workers", 2, "Number of workers.")
-	flags.Bool("ha", false, "Create three control planes.")
+	flags.Bool("ha", false, "Create a highly available cluster: its control planes share an address.")
 	flags.String("names", "", "Naming of the machines: short (cp1, w1) or classic (kmaster, kworker1).")
 	flags.String("bundle", "", "Path to the bundle to install from. (default downloaded)")
 	flags.StringSlice("addons", nil, "Addons to install, without options: "+strings.Join(config.KnownAddons(), ", ")+". (default the lab's current ones)")
@@ -168,7 +172,10 @@ func (a *app) labSpec(found *lab.Lab) (lab.Spec, error) {
 	spec := lab.Spec{
 		Name:          a.labName(),
 		ControlPlanes: a.settings.GetInt("control-planes"), Workers: a.settings.GetInt("workers"),
-		Names: lab.Names(a.settings.GetString("names")),
+		Names: lab.Names(a.settings.GetString("names")), HA: a.settings.GetBool("ha"),
+	}
+	if spec.HA && !a.settings.IsSet("control-planes") {
+		spec.ControlPlanes = haControlPlanes
 	}
 	if found != nil && len(found.Machines) > 0 {
 		controlPlanes := 0
@@ -187,15 +194,9 @@ func (a *app) labSpec(found *lab.Lab) (lab.Spec, error) {
 			spec.Names = lab.NamesOf(found)
 		}
 	}
-	if a.settings.GetBool("ha") {
-		if a.settings.IsSet("control-planes") && spec.ControlPlanes != haControlPlanes {
-			return spec, &usageError{fmt.Errorf("--ha and --control-planes %d are mutually exclusive: --ha creates %d", spec.ControlPlanes, haControlPlanes)}
-		}
-		spec.ControlPlanes = haControlPlanes
-	}
-	if n := spec.ControlPlanes; n != 1 && !a.settings.GetBool("machines-only") {
+	if spec.ControlPlanes == 0 && !a.settings.GetBool("machines-only") {
 		return spec, &usageError{workflow.WithHint(
-			fmt.Errorf("%d control planes: only clusters with one control plane are supported", n), "pass --machines-only to create the machines alone")}
+			errors.New("0 control planes: a cluster needs at least one"), "pass --machines-only to create the machines alone")}
 	}
 	if text := a.settings.GetString("range"); text != "" {
 		var err error

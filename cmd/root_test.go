@@ -155,8 +155,8 @@ func TestUsageErrors(t *testing.T) {
 		{"no machine to log in to", []string{"lab", "ssh"}, "requires at least 1 arg(s), only received 0\nnext: run `slipway lab status`"},
 		{"machines of an unknown provider", []string{"lab", "up", "--provider", "podman"}, `--provider "podman": must be vagrant or container`},
 		{"an unknown naming", []string{"lab", "up", "--names", "greek"}, `names "greek": must be short or classic`},
-		{"--ha with another number of control planes", []string{"lab", "up", "--ha", "--control-planes", "2"}, "--ha and --control-planes 2 are mutually exclusive"},
-		{"a cluster that cannot be installed yet", []string{"lab", "up", "--ha"}, "pass --machines-only"},
+		{"a cluster without a control plane", []string{"lab", "up", "--control-planes", "0"}, "pass --machines-only"},
+		{"an address that is shared by nobody", []string{"lab", "up", "--ha", "--control-planes", "0", "--machines-only"}, "--ha needs a control plane"},
 		{"a network that is not valid", []string{"lab", "up", "--range", "172.16.16"}, `--range "172.16.16": must be an IPv4 network`},
 		{"a network of another size", []string{"lab", "up", "--range", "10.0.0.0/8"}, "must be an IPv4 /24"},
 		{"a snapshot without a name", []string{"lab", "snapshot", "save"}, "accepts 1 arg(s), received 0"},
@@ -258,6 +258,9 @@ func TestInitWritesAnInventory(t *testing.T) {
 			cluster, err := config.Parse("inventory.yaml", []byte(out))
 			if err != nil {
 				t.Fatal(err)
+			}
+			for i := range test.want {
+				test.want[i].State = config.StatePresent // the default
 			}
 			if diff := cmp.Diff(test.want, cluster.Hosts); diff != "" || cluster.Metadata.Name != test.title {
 				t.Errorf("name %s, hosts: %s", cluster.Metadata.Name, diff)

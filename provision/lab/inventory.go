@@ -31,6 +31,8 @@ type SharedKernel struct {
 type inventory struct {
 	Name, KnownHostsFile string
 	Endpoint, Bundle     string
+	// LoadBalancer is empty unless the control planes share the endpoint.
+	LoadBalancer string
 	// User logs in to all machines, with IdentityFile; that is empty if each machine
 	// has its own.
 	User, IdentityFile string
@@ -119,10 +121,12 @@ func inventoryOf(l *Lab, spec Spec) (inventory, error) {
 	data := inventory{
 		Name:           l.Name,
 		KnownHostsFile: filepath.Base(l.KnownHostsFile()),
-		Endpoint:       spec.Endpoint,
 		EvenEtcd:       spec.ControlPlanes > 0 && spec.ControlPlanes%2 == 0,
 	}
-	if data.Endpoint == "" && spec.ControlPlanes > 1 {
+	switch {
+	case l.Endpoint.IsValid():
+		data.Endpoint, data.LoadBalancer = l.Endpoint.String(), config.LoadBalancerKeepalived
+	case spec.ControlPlanes > 1:
 		data.Endpoint = l.Machines[0].Address.String()
 	}
 	if spec.Bundle != "" {

@@ -20,10 +20,11 @@ import (
 type Provider interface {
 	// Up creates the machines that are missing and boots those that are off.
 	Up(ctx context.Context, spec Spec) (*Lab, error)
-	// Boot boots the machines that are off, and waits until they answer.
-	Boot(ctx context.Context, name string) (*Lab, error)
-	// Halt shuts all machines down and keeps their disks.
-	Halt(ctx context.Context, name string) (*Lab, error)
+	// Boot boots the named machines that are off, and waits until they answer. Without
+	// names, it boots all machines.
+	Boot(ctx context.Context, name string, machines ...string) (*Lab, error)
+	// Halt powers machines off and keeps their disks.
+	Halt(ctx context.Context, name string, options HaltOptions) (*Lab, error)
 	// Down deletes the lab. A lab that does not exist is no error.
 	Down(ctx context.Context, name string) error
 	// Status returns the lab with the current state of its machines, or
@@ -32,6 +33,14 @@ type Provider interface {
 	// Find returns the lab as it was recorded, or ErrNotFound. The State of its
 	// machines may be empty.
 	Find(ctx context.Context, name string) (*Lab, error)
+}
+
+// HaltOptions are the options of Provider.Halt.
+type HaltOptions struct {
+	// Machines are the names of the machines to power off; none: all.
+	Machines []string
+	// Force cuts the power: the machines do not shut down.
+	Force bool
 }
 
 // Snapshotter is a Provider whose machines have snapshots.
@@ -60,9 +69,9 @@ type Spec struct {
 	// Addons are the names of the inventory's addons; MetalLB gets the addresses
 	// .201 to .220. Nil keeps the addons of the lab's current inventory.
 	Addons []string
-	// Endpoint is the inventory's controlPlane.endpoint. With more than one
-	// control plane, the default is the address of the first.
-	Endpoint string
+	// HA gives a new lab a highly available endpoint: a free address that keepalived
+	// moves between the control planes. A lab keeps its endpoint.
+	HA bool
 	// Overlay is YAML with sections to merge into the lab's inventory: maps are
 	// merged, other values replaced. Nil keeps the lab's current overlay.
 	Overlay []byte
@@ -87,6 +96,9 @@ func (s Spec) Validate() error {
 	}
 	if s.ControlPlanes < 0 || s.ControlPlanes > maxControlPlanes {
 		errs = append(errs, fmt.Errorf("%d control planes: must be 0 to %d", s.ControlPlanes, maxControlPlanes))
+	}
+	if s.HA && s.ControlPlanes == 0 {
+		errs = append(errs, errors.New("--ha needs a control plane"))
 	}
 	if s.Workers < 0 || s.Workers > maxWorkers {
 		errs = append(errs, fmt.Errorf("%d workers: must be 0 to %d", s.Workers, maxWorkers))
@@ -139,6 +151,9 @@ type Lab struct {
 	Dir string
 	// Subnet is the network of its machines.
 	Subnet netip.Prefix
+	// Endpoint is the address that the control planes share. It is invalid unless the
+	// lab was created with Spec.HA.
+	Endpoint netip.Addr
 	// Machines, control planes first.
 	Machines []Machine
 }
@@ -177,4 +192,20 @@ func (l *Lab) Machine(name string) (Machine, error) {
 		}
 	}
 	return Machine{}, fmt.Errorf("lab %s has no machine %q", l.Name, name)
+}
+
+// Named returns the machines of some names; all machines if there are no names.
+func (l *Lab) Named(names ...string) ([]Machine, error) {
+	if len(names) == 0 {
+		return l.Machines, nil
+	}
+	var named []Machine
+	for _, name := range names {
+		m, err := l.Machine(name)
+		if err != nil {
+			return nil, err
+		}
+		named = append(named, m)
+	}
+	return named, nil
 }

@@ -50,63 +50,47 @@ func (b base) key(tree fs.FS, setup []byte) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil))[:16], err
 }
 
+// base describes the base tree of new machines.
+func (c Containers) base(ctx context.Context) (base, error) {
+	b := base{Suite: c.suite(), Mirror: c.Mirror, Packages: basePackages()}
+	arch, err := localhost.Run(ctx, "dpkg", "--print-architecture")
+	if err != nil {
+		return base{}, err
+	}
+	b.Arch = strings.TrimSpace(string(arch))
+	if b.Mirror == "" {
+		b.Mirror, err = aptMirror(ctx, b.Suite)
+	}
+	return b, err
+}
+
 // baseIfNeeded returns the path of the base tree if a machine is missing.
-func (s *session) baseIfNeeded(ctx context.Context, suite, mirror string) (string, error) {
+func (c Containers) baseIfNeeded(ctx context.Context, s *session) (string, error) {
 	for _, m := range s.state.Machines {
 		if s.stateOf(m) == lab.Missing {
-			return s.ensureBase(ctx, suite, mirror)
+			b, err := c.base(ctx)
+			if err != nil {
+				return "", err
+			}
+			return s.ensureBase(ctx, b)
 		}
 	}
 	return "", nil
 }
 
 // ensureBase returns the path of the base tree, and builds it unless it is cached.
-func (s *session) ensureBase(ctx context.Context, suite, mirror string) (string, error) {
-	b := base{Suite: suite, Mirror: mirror, Packages: basePackages()}
-	arch, err := localhost.Run(ctx, "dpkg", "--print-architecture")
-	if err != nil {
-		return "", err
-	}
-	b.Arch = strings.TrimSpace(string(arch))
-	if b.Mirror == "" {
-		if b.Mirror, err = aptMirror(ctx, suite); err != nil {
-			return "", err
-		}
-	}
+func (s *session) ensureBase(ctx context.Context, b base) (string, error) {
 	key, err := b.key(templates.Tree(), templates.Setup())
 	if err != nil {
 		return "", err
 	}
 	dir := filepath.Join(s.bases, key)
-	if complete(dir, key) {
-		return filepath.Join(dir, "tree"), nil
-	}
-	lock, err := s.lockShared(ctx, dir+".lock", "another lab to build the base tree")
-	if err != nil {
-		return "", err
-	}
-	defer lock.Release()
-	if complete(dir, key) {
-		return filepath.Join(dir, "tree"), nil
-	}
-	if err := s.buildBase(ctx, b, dir, key); err != nil {
-		return "", err
-	}
-	return filepath.Join(dir, "tree"), nil
+	err = s.ensureCached(ctx, dir, "build the base tree", func(temp string) error { return s.buildBase(ctx, b, temp) })
+	return filepath.Join(dir, "tree"), err
 }
 
-// complete reports whether the build of the base tree reached its last step.
-func complete(dir, key string) bool {
-	marker, err := os.ReadFile(filepath.Join(dir, "complete"))
-	return err == nil && strings.TrimSpace(string(marker)) == key
-}
-
-// buildBase builds the tree in a temporary directory and renames that when complete.
-func (s *session) buildBase(ctx context.Context, b base, dir, key string) error {
-	temp, err := newTempDir(dir)
-	if err != nil {
-		return err
-	}
+// buildBase builds the tree in a temporary directory.
+func (s *session) buildBase(ctx context.Context, b base, temp string) error {
 	tree := filepath.Join(temp, "tree")
 	if err := os.Mkdir(tree, 0o755); err != nil {
 		return err
@@ -143,14 +127,7 @@ func (s *session) buildBase(ctx context.Context, b base, dir, key string) error 
 	if left := below(mounts, temp); len(left) > 0 {
 		return fmt.Errorf("still mounted: %s", strings.Join(left, ", "))
 	}
-	if err := localhost.WriteFile(filepath.Join(temp, "complete"), []byte(key+"\n"), 0o644); err != nil {
-		return err
-	}
-	// An incomplete tree is no base.
-	if err := removeTree(dir); err != nil {
-		return err
-	}
-	return os.Rename(temp, dir)
+	return nil
 }
 
 // copyFiles copies files into a tree, without following a symbolic link out of it.

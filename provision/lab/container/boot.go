@@ -208,6 +208,37 @@ func (s *session) stop(ctx context.Context, m *machine, timeout time.Duration) e
 			}
 		}
 	}
+	return s.stopped(ctx, m)
+}
+
+// cutPower kills the init of a machine, and the kernel kills all its other processes:
+// none of them gets the time to shut down.
+func (s *session) cutPower(ctx context.Context, m *machine) error {
+	if s.pidOf(m) == 0 {
+		return s.stopped(ctx, m)
+	}
+	s.Logf(m.Name, "loses its power")
+	if leader := proc.leader(s.treePath(m)); leader != 0 {
+		if err := kill(leader); err != nil {
+			return fmt.Errorf("kill process %d: %w", leader, err)
+		}
+		// systemd-nspawn deletes the machine's network interface, and ends.
+		err := s.waitUntilOff(ctx, m, downTimeout)
+		if err == nil {
+			return s.stopped(ctx, m)
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+	}
+	if err := s.kill(ctx, m); err != nil {
+		return err
+	}
+	return s.stopped(ctx, m)
+}
+
+// stopped cleans up after a machine that is off.
+func (s *session) stopped(ctx context.Context, m *machine) error {
 	if err := s.clearCgroups(ctx, m); err != nil {
 		return err
 	}

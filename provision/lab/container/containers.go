@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +31,9 @@ type Containers struct {
 	// Mirror is the source of packages for debootstrap; default: the one that apt
 	// on localhost has for the suite.
 	Mirror string
+	// Program is the path of slipway, which serves the packages of highly available
+	// labs; default: this program.
+	Program string
 	// SudoPassword is the password for sudo on new machines; empty: sudo needs none.
 	SudoPassword string
 	// Progress receives the events, one at a time; nil discards them.
@@ -69,9 +73,12 @@ func (c Containers) Up(ctx context.Context, spec lab.Spec) (*lab.Lab, error) {
 		if err := s.ensureKeys(); err != nil {
 			return nil, err
 		}
-		base, err := s.baseIfNeeded(ctx, c.suite(), c.Mirror)
+		base, err := c.baseIfNeeded(ctx, s)
 		if err != nil {
 			return nil, fmt.Errorf("base tree: %w", err)
+		}
+		if err := c.ensureRepository(ctx, s); err != nil {
+			return nil, err
 		}
 		err = s.eachMachine(func(m *machine) error {
 			if err := s.ensureTree(ctx, base, m, c.SudoPassword); err != nil {
@@ -94,21 +101,38 @@ func (c Containers) Up(ctx context.Context, spec lab.Spec) (*lab.Lab, error) {
 	})
 }
 
-// Boot boots all machines of a lab that are off, and waits until they answer.
-func (c Containers) Boot(ctx context.Context, name string) (*lab.Lab, error) {
+// Boot boots machines of a lab that are off, and waits until they answer.
+func (c Containers) Boot(ctx context.Context, name string, machines ...string) (*lab.Lab, error) {
 	return c.withLock(name, false, func(s *session) (*lab.Lab, error) {
+		if _, err := s.lab().Named(machines...); err != nil {
+			return nil, err
+		}
 		if err := s.ensureBridge(ctx); err != nil {
 			return nil, fmt.Errorf("bridge %s: %w", s.state.Bridge, err)
 		}
-		err := s.eachMachine(func(m *machine) error { return s.ensureRunning(ctx, m, bootTimeout) })
+		if err := c.ensureRepository(ctx, s); err != nil {
+			return nil, err
+		}
+		err := s.eachMachine(func(m *machine) error { return s.ensureRunning(ctx, m, bootTimeout) }, machines...)
 		return s.lab(), err
 	})
 }
 
-// Halt shuts all machines of a lab down and keeps their disks.
-func (c Containers) Halt(ctx context.Context, name string) (*lab.Lab, error) {
+// Halt powers machines of a lab off and keeps their disks.
+func (c Containers) Halt(ctx context.Context, name string, options lab.HaltOptions) (*lab.Lab, error) {
 	return c.withLock(name, false, func(s *session) (*lab.Lab, error) {
-		err := s.eachMachine(func(m *machine) error { return s.stop(ctx, m, haltTimeout) })
+		if _, err := s.lab().Named(options.Machines...); err != nil {
+			return nil, err
+		}
+		err := s.eachMachine(func(m *machine) error {
+			if options.Force {
+				return s.cutPower(ctx, m)
+			}
+			return s.stop(ctx, m, haltTimeout)
+		}, options.Machines...)
+		if err == nil && !slices.ContainsFunc(s.state.Machines, func(m *machine) bool { return s.pidOf(m) != 0 }) {
+			err = s.stopRepository(ctx)
+		}
 		return s.lab(), err
 	})
 }
@@ -149,9 +173,10 @@ func (c Containers) Find(ctx context.Context, name string) (*lab.Lab, error) {
 // session is one operation on one lab.
 type session struct {
 	name string
-	// dir is the directory of the lab, bases the directory of the base trees.
-	dir, bases string
-	state      state
+	// dir is the directory of the lab. bases and repositories are the directories of
+	// the base trees and of the package repositories, which all labs share.
+	dir, bases, repositories string
+	state                    state
 
 	mu sync.Mutex // guards state
 	lab.Logger
@@ -167,10 +192,11 @@ func (c Containers) session(name string) (*session, error) {
 		return nil, err
 	}
 	return &session{
-		name:   name,
-		dir:    dir,
-		bases:  filepath.Join(root, "base"),
-		Logger: lab.Logger{Progress: c.Progress},
+		name:         name,
+		dir:          dir,
+		bases:        filepath.Join(root, "base"),
+		repositories: filepath.Join(root, "packages"),
+		Logger:       lab.Logger{Progress: c.Progress},
 	}, nil
 }
 
@@ -193,10 +219,13 @@ func (c Containers) suite() string {
 	return c.Suite
 }
 
-// eachMachine runs work for all machines in parallel, and adds the machine's name to
-// each error.
-func (s *session) eachMachine(work func(*machine) error) error {
+// eachMachine runs work for the named machines in parallel, and adds the machine's name
+// to each error. Without names, it does so for all machines.
+func (s *session) eachMachine(work func(*machine) error, names ...string) error {
 	return lab.Each(s.state.Machines, func(m *machine) error {
+		if len(names) > 0 && !slices.Contains(names, m.Name) {
+			return nil
+		}
 		if err := work(m); err != nil {
 			return fmt.Errorf("%s: %w", m.Name, err)
 		}

@@ -68,7 +68,7 @@ func TestLab(t *testing.T) {
 	})
 	t.Run("Halt and Boot keep the disks", func(t *testing.T) {
 		onMachine(t, l, "cp1", "sudo touch /root/kept")
-		l = must(t)(c.Halt(t.Context(), spec.Name))
+		l = must(t)(c.Halt(t.Context(), spec.Name, lab.HaltOptions{}))
 		for _, m := range l.Machines {
 			if m.State != lab.Off {
 				t.Errorf("%s is %s", m.Name, m.State)

@@ -33,8 +33,13 @@ func (s *session) plan(ctx context.Context, spec lab.Spec) error {
 	if err != nil {
 		return err
 	}
+	endpoint, err := lab.EndpointOf(s.state.Endpoint, len(s.state.Machines) > 0, spec, subnet)
+	if err != nil {
+		return err
+	}
 	return s.record(func() {
 		s.state.Subnet = subnet
+		s.state.Endpoint = endpoint
 		s.state.Bridge = s.bridgeName()
 		s.state.Machines = machines
 	})
@@ -50,6 +55,9 @@ func (s *session) remove(ctx context.Context) error {
 		return removeTree(s.machineDir(m))
 	})
 	if err != nil {
+		return err
+	}
+	if err := s.stopRepository(ctx); err != nil {
 		return err
 	}
 	if err := s.removeBridge(ctx); err != nil {

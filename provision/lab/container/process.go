@@ -57,14 +57,67 @@ func (p procfs) alive(rec *process) bool {
 // between their start and its record. A tree belongs to one machine of one lab.
 func (p procfs) runners(tree string) []int {
 	return p.find(func(pid int) bool {
-		cmdline, err := os.ReadFile(p.path(pid, "cmdline"))
-		if err != nil {
+		argv := p.argv(pid)
+		if len(argv) == 0 {
 			return false // it has ended
 		}
-		argv := strings.Split(string(bytes.TrimRight(cmdline, "\x00")), "\x00")
 		program := filepath.Base(argv[0])
 		return (program == "systemd-nspawn" || program == "sh") && slices.Contains(argv[1:], "--directory="+tree)
 	})
+}
+
+// leader is the init of the machine on a tree: the child of systemd-nspawn that is
+// process 1 of its PID namespace. It is 0 if there is none.
+func (p procfs) leader(tree string) int {
+	runners := p.runners(tree)
+	pids := p.find(func(pid int) bool {
+		status, err := os.ReadFile(p.path(pid, "status"))
+		if err != nil {
+			return false // it has ended
+		}
+		parent, inside := parentAndInnerPID(string(status))
+		return inside == 1 && slices.Contains(runners, parent)
+	})
+	if len(pids) == 0 {
+		return 0
+	}
+	return pids[0]
+}
+
+// parentAndInnerPID reads PPid, and the last number of NSpid: the PID in the innermost
+// namespace, proc_pid_status(5).
+func parentAndInnerPID(status string) (parent, inner int) {
+	for line := range strings.Lines(status) {
+		key, value, _ := strings.Cut(line, ":")
+		fields := strings.Fields(value)
+		if len(fields) == 0 {
+			continue
+		}
+		switch number, _ := strconv.Atoi(fields[len(fields)-1]); key {
+		case "PPid":
+			parent = number
+		case "NSpid":
+			inner = number
+		}
+	}
+	return parent, inner
+}
+
+// withArgs are the processes with exactly these arguments.
+func (p procfs) withArgs(args []string) []int {
+	return p.find(func(pid int) bool {
+		argv := p.argv(pid)
+		return len(argv) > 0 && slices.Equal(argv[1:], args)
+	})
+}
+
+// argv is the command line of a process; nil if it has ended.
+func (p procfs) argv(pid int) []string {
+	cmdline, err := os.ReadFile(p.path(pid, "cmdline"))
+	if err != nil {
+		return nil
+	}
+	return strings.Split(string(bytes.TrimRight(cmdline, "\x00")), "\x00")
 }
 
 // members are the processes in the machine's cgroup of any hierarchy. The name of

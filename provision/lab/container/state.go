@@ -24,8 +24,12 @@ type state struct {
 	Version int          `json:"version"`
 	Subnet  netip.Prefix `json:"subnet"`
 	// Bridge is the name of the lab's bridge.
-	Bridge   string     `json:"bridge"`
-	Machines []*machine `json:"machines"`
+	Bridge string `json:"bridge"`
+	// Endpoint is that of lab.Lab.
+	Endpoint netip.Addr `json:"endpoint,omitzero"`
+	// Repository is nil without an endpoint.
+	Repository *repository `json:"repository,omitempty"`
+	Machines   []*machine  `json:"machines"`
 }
 
 // machine is the record of a lab.Machine.
@@ -117,7 +121,7 @@ func merge(have []*machine, want []lab.Machine) ([]*machine, error) {
 // lab returns the lab with the current state of its machines. Do not call it while
 // machines change.
 func (s *session) lab() *lab.Lab {
-	l := &lab.Lab{Name: s.name, Dir: s.dir, Subnet: s.state.Subnet}
+	l := &lab.Lab{Name: s.name, Dir: s.dir, Subnet: s.state.Subnet, Endpoint: s.state.Endpoint}
 	for _, m := range s.state.Machines {
 		l.Machines = append(l.Machines, s.machine(m))
 		l.Machines[len(l.Machines)-1].State = s.stateOf(m)

@@ -83,10 +83,11 @@ func (s *session) personalize(tree string, m *machine, sudoWithoutPassword bool)
 	if err != nil {
 		return err
 	}
-	for _, file := range []struct {
+	type file struct {
 		path, content string
 		mode          fs.FileMode
-	}{
+	}
+	files := []file{
 		{"etc/machine-id", newMachineID() + "\n", 0o444},
 		{"etc/hostname", m.Name + "\n", 0o644},
 		{"etc/hosts", etcHosts(m), 0o644},
@@ -96,7 +97,11 @@ func (s *session) personalize(tree string, m *machine, sudoWithoutPassword bool)
 		{"etc/ssh/ssh_host_ed25519_key.pub", string(hostPublic), 0o644},
 		{"etc/sudoers.d/slipway", sudoers(sudoWithoutPassword), 0o440},
 		{"home/" + User + "/.ssh/authorized_keys", string(userPublic), 0o600},
-	} {
+	}
+	if s.state.Repository != nil {
+		files = append(files, file{"etc/apt/sources.list", s.aptSource(), 0o644})
+	}
+	for _, file := range files {
 		if err := root.MkdirAll(filepath.Dir(file.path), 0o755); err != nil {
 			return err
 		}

@@ -34,15 +34,15 @@ type login struct {
 
 // identify reads the login and the host keys of each new machine, and verifies that
 // all machines answer with a known key at their private addresses.
-func (s *session) identify(ctx context.Context) error {
+func (s *session) identify(ctx context.Context, machines []*machine) error {
 	known, err := readKnownHosts(s.knownHostsPath())
 	if err != nil {
 		return err
 	}
 	var unknown []*machine
-	for i, m := range s.settings.Machines {
+	for _, m := range machines {
 		if m.IdentityFile == "" || known[m.Address] == nil {
-			unknown = append(unknown, &s.settings.Machines[i])
+			unknown = append(unknown, m)
 		}
 	}
 	if len(unknown) > 0 {
@@ -53,7 +53,7 @@ func (s *session) identify(ctx context.Context) error {
 			return err
 		}
 	}
-	return lab.Each(s.settings.Machines, func(m machine) error { return s.waitForSSH(ctx, m) })
+	return lab.Each(machines, func(m *machine) error { return s.waitForSSH(ctx, *m) })
 }
 
 // readAllHostKeys sets the logins of machines, and adds their keys to known.

@@ -3,6 +3,7 @@ package vagrant
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"slipway.io/slipway/provision/lab"
@@ -50,18 +51,27 @@ func (s *session) status(ctx context.Context) (*lab.Lab, error) {
 	return s.lab(states), nil
 }
 
-// ensureRunning creates and boots machines that do not run, and waits until all
-// answer.
-func (s *session) ensureRunning(ctx context.Context) (*lab.Lab, error) {
+// ensureRunning creates and boots the named machines that do not run, and waits until
+// they answer. Without names, it does so for all machines.
+func (s *session) ensureRunning(ctx context.Context, names ...string) (*lab.Lab, error) {
+	if _, err := s.lab(nil).Named(names...); err != nil {
+		return nil, err
+	}
 	states, err := s.states(ctx)
 	if err != nil {
 		return nil, err
 	}
+	var machines []*machine
 	var off []string
-	for i, m := range s.settings.Machines {
+	for i := range s.settings.Machines {
+		m := &s.settings.Machines[i]
+		if len(names) > 0 && !slices.Contains(names, m.Name) {
+			continue
+		}
+		machines = append(machines, m)
 		if states[m.Name] == stateNotCreated {
 			// A new machine has another key and another login.
-			s.settings.Machines[i].User, s.settings.Machines[i].IdentityFile = "", ""
+			m.User, m.IdentityFile = "", ""
 		}
 		if states[m.Name] != stateRunning {
 			off = append(off, m.Name)
@@ -72,7 +82,7 @@ func (s *session) ensureRunning(ctx context.Context) (*lab.Lab, error) {
 			return nil, s.notUp(ctx, err)
 		}
 	}
-	if err := s.identify(ctx); err != nil {
+	if err := s.identify(ctx, machines); err != nil {
 		return nil, err
 	}
 	for _, m := range off {

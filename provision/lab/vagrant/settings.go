@@ -28,6 +28,8 @@ type settings struct {
 	CPUs       int          `json:"cpus"`
 	MemoryMiB  int          `json:"memoryMiB"`
 	Network    netip.Prefix `json:"network"`
+	// Endpoint is that of lab.Lab.
+	Endpoint netip.Addr `json:"endpoint,omitzero"`
 	Machines   []machine    `json:"machines"`
 }
 
@@ -112,6 +114,9 @@ func (v Vagrant) merge(have settings, spec lab.Spec) (settings, error) {
 	}
 	if !slices.Contains(Providers(), want.Provider) {
 		return settings{}, fmt.Errorf("unknown hypervisor %q: use one of %s", want.Provider, strings.Join(Providers(), ", "))
+	}
+	if want.Endpoint, err = lab.EndpointOf(have.Endpoint, exists, spec, want.Network); err != nil {
+		return settings{}, err
 	}
 	want.Machines = nil
 	var names []string

@@ -67,15 +67,22 @@ func (v Vagrant) Up(ctx context.Context, spec lab.Spec) (*lab.Lab, error) {
 	})
 }
 
-// Boot boots the machines that are off, and waits until they answer.
-func (v Vagrant) Boot(ctx context.Context, name string) (*lab.Lab, error) {
-	return v.withLock(name, false, func(s *session) (*lab.Lab, error) { return s.ensureRunning(ctx) })
+// Boot boots machines that are off, and waits until they answer.
+func (v Vagrant) Boot(ctx context.Context, name string, machines ...string) (*lab.Lab, error) {
+	return v.withLock(name, false, func(s *session) (*lab.Lab, error) { return s.ensureRunning(ctx, machines...) })
 }
 
-// Halt shuts all machines down and keeps their disks.
-func (v Vagrant) Halt(ctx context.Context, name string) (*lab.Lab, error) {
+// Halt powers machines off and keeps their disks.
+func (v Vagrant) Halt(ctx context.Context, name string, options lab.HaltOptions) (*lab.Lab, error) {
 	return v.withLock(name, false, func(s *session) (*lab.Lab, error) {
-		if _, err := s.run(ctx, true, "halt"); err != nil {
+		if _, err := s.lab(nil).Named(options.Machines...); err != nil {
+			return nil, err
+		}
+		args := []string{"halt"}
+		if options.Force {
+			args = append(args, "--force")
+		}
+		if _, err := s.run(ctx, true, append(args, options.Machines...)...); err != nil {
 			return nil, err
 		}
 		return s.status(ctx)
@@ -163,7 +170,7 @@ func (s *session) load() (err error) {
 
 // lab returns the lab with the states from Vagrant.
 func (s *session) lab(states map[string]string) *lab.Lab {
-	l := &lab.Lab{Name: s.name, Dir: s.dir, Subnet: s.settings.Network}
+	l := &lab.Lab{Name: s.name, Dir: s.dir, Subnet: s.settings.Network, Endpoint: s.settings.Endpoint}
 	for _, m := range s.settings.Machines {
 		machine := m.lab()
 		machine.Roles, machine.State = m.Roles, stateOf(states[m.Name])
