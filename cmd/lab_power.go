@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"slipway.io/slipway/provision/lab"
+	"slipway.io/slipway/provision/workflow"
 )
 
 func newLabDown(a *app) *cobra.Command {
@@ -42,7 +43,7 @@ resume" boots them again.`,
 		Example:           "  slipway lab halt && slipway lab resume\n  slipway lab halt cp2 --force",
 		ValidArgsFunction: completeMachines(a),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.power(cmd.Context(), func(p lab.Provider) error {
+			return a.power(cmd.Context(), args, func(p lab.Provider) error {
 				options := lab.HaltOptions{Machines: args, Force: a.settings.GetBool("force")}
 				_, err := p.Halt(cmd.Context(), a.labName(), options)
 				return err
@@ -63,7 +64,7 @@ inventory of the lab does not change.`,
 		Example:           "  slipway lab resume\n  slipway lab resume cp2",
 		ValidArgsFunction: completeMachines(a),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.power(cmd.Context(), func(p lab.Provider) error {
+			return a.power(cmd.Context(), args, func(p lab.Provider) error {
 				_, err := p.Boot(cmd.Context(), a.labName(), args...)
 				return err
 			})
@@ -71,11 +72,14 @@ inventory of the lab does not change.`,
 	}
 }
 
-// power calls do with the provider of an existing lab.
-func (a *app) power(ctx context.Context, do func(lab.Provider) error) error {
-	_, provider, err := a.labOf(ctx)
+// power calls do with the provider of an existing lab that has these machines.
+func (a *app) power(ctx context.Context, machines []string, do func(lab.Provider) error) error {
+	found, provider, err := a.labOf(ctx)
 	if err != nil {
 		return err
+	}
+	if _, err := found.Named(machines...); err != nil {
+		return workflow.WithHint(err, "run `slipway lab status` to list the machines")
 	}
 	return do(provider)
 }

@@ -42,10 +42,12 @@ func newLabStatus(a *app) *cobra.Command {
 
 // labStatus is a lab as `lab status -o json` shows it.
 type labStatus struct {
-	Name      string          `json:"name"`
-	Inventory string          `json:"inventory"`
-	Subnet    string          `json:"subnet"`
-	Machines  []machineStatus `json:"machines"`
+	Name      string `json:"name"`
+	Inventory string `json:"inventory"`
+	Subnet    string `json:"subnet"`
+	// Endpoint is the address that the control planes share; absent without --ha.
+	Endpoint string          `json:"endpoint,omitempty"`
+	Machines []machineStatus `json:"machines"`
 }
 
 type machineStatus struct {
@@ -57,6 +59,9 @@ type machineStatus struct {
 
 func labInfo(l *lab.Lab) labStatus {
 	status := labStatus{Name: l.Name, Inventory: l.InventoryFile(), Subnet: l.Subnet.String(), Machines: []machineStatus{}}
+	if l.Endpoint.IsValid() {
+		status.Endpoint = l.Endpoint.String()
+	}
 	for _, m := range l.Machines {
 		status.Machines = append(status.Machines, machineStatus{m.Name, m.Roles, m.Address.String(), string(m.State)})
 	}

@@ -1,11 +1,18 @@
 package cmd
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/viper"
+
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/lab"
 )
 
 const fakeVagrant = `#!/bin/sh
@@ -15,6 +22,7 @@ status)
 	echo 1795263616,kworker1,state,poweroff ;;
 snapshot)
 	for name in kmaster kworker1; do echo "1795263616,$name,ui,detail,installed"; done ;;
+halt) shift; echo "$*" >>halted ;;
 *) exit 1 ;;
 esac
 `
@@ -72,11 +80,73 @@ func TestCommandsFindAVagrantLab(t *testing.T) {
 	}
 }
 
+func TestHaltCutsThePowerOfTheNamedMachines(t *testing.T) {
+	withVagrantLab(t)
+	for _, args := range [][]string{{"kworker1"}, {"kmaster", "kworker1", "--force"}, {}} {
+		if _, complaints, code := slipway(t, append([]string{"lab", "halt"}, args...)...); code != 0 {
+			t.Errorf("%v: exit code %d: %s", args, code, complaints)
+		}
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	halted, err := os.ReadFile(filepath.Join(cache, "slipway", "labs", "lab", "halted"))
+	if want := "halt kworker1\nhalt --force kmaster kworker1\nhalt\n"; err != nil || string(halted) != want {
+		t.Errorf("%v, called %q, want %q", err, halted, want)
+	}
+	for _, command := range []string{"halt", "resume", "start"} {
+		_, complaints, code := slipway(t, "lab", command, "w9")
+		if code == 0 || !strings.Contains(complaints, "slipway: lab lab has no machine \"w9\"\nnext: run `slipway lab status`") {
+			t.Errorf("%s of an unknown machine: exit code %d: %s", command, code, complaints)
+		}
+		out, _, _ := slipway(t, "__complete", "lab", command, "kmaster", "")
+		if !strings.HasPrefix(out, "kworker1\tworker 172.16.16.101\n") {
+			t.Errorf("completion after the first machine of %s: %s", command, out)
+		}
+	}
+}
+
+func TestHAChoosesTheNumbersOfMachines(t *testing.T) {
+	alone(t)
+	controlPlane := lab.Machine{Name: "cp1", Roles: []config.Role{config.RoleControlPlane}}
+	five := &lab.Lab{Machines: slices.Repeat([]lab.Machine{controlPlane}, 5)}
+	for _, test := range []struct {
+		name                   string
+		args                   []string
+		found                  *lab.Lab
+		controlPlanes, workers int
+		ha                     bool
+	}{
+		{"no machine is spare by default", nil, nil, 1, 2, false},
+		{"etcd survives the loss of one of three", []string{"--ha"}, nil, 3, 2, true},
+		{"a cluster can grow from one control plane", []string{"--ha", "--control-planes", "1", "--workers", "0"}, nil, 1, 0, true},
+		{"a lab keeps its machines", []string{"--ha"}, five, 5, 0, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a := &app{settings: viper.New()}
+			cmd := newLab(a)
+			up, rest, err := cmd.Find(append([]string{"up"}, test.args...))
+			if err := errors.Join(err, up.ParseFlags(rest), a.settings.BindPFlags(up.Flags())); err != nil {
+				t.Fatal(err)
+			}
+			spec, err := a.labSpec(test.found)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if spec.ControlPlanes != test.controlPlanes || spec.Workers != test.workers || spec.HA != test.ha {
+				t.Errorf("%d control planes, %d workers, HA %t; want %d, %d, %t", spec.ControlPlanes, spec.Workers, spec.HA, test.controlPlanes, test.workers, test.ha)
+			}
+		})
+	}
+}
+
 func TestUpRefusesToChangeTheLab(t *testing.T) {
 	withVagrantLab(t)
 	for want, args := range map[string][]string{
 		`--provider container: lab "lab" uses vagrant`:                                                           {"--provider", "container"},
 		"its box is bento/debian-13: delete the lab first (slipway lab down) to change it to bento/ubuntu-24.04": {"--box", "ubuntu-24.04"},
+		"it was created without --ha: delete the lab first":                                                      {"--ha"},
 		"a lab cannot shrink, and machine kworker1 is not in its new size":                                       {"--workers", "0", "--machines-only"},
 	} {
 		_, complaints, code := slipway(t, append([]string{"lab", "up"}, args...)...)

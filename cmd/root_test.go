@@ -156,7 +156,7 @@ func TestUsageErrors(t *testing.T) {
 		{"machines of an unknown provider", []string{"lab", "up", "--provider", "podman"}, `--provider "podman": must be vagrant or container`},
 		{"an unknown naming", []string{"lab", "up", "--names", "greek"}, `names "greek": must be short or classic`},
 		{"a cluster without a control plane", []string{"lab", "up", "--control-planes", "0"}, "pass --machines-only"},
-		{"an address that is shared by nobody", []string{"lab", "up", "--ha", "--control-planes", "0", "--machines-only"}, "--ha needs a control plane"},
+		{"an address that is shared by nobody", []string{"lab", "up", "--ha", "--control-planes", "0", "--machines-only"}, "a highly available lab needs a control plane"},
 		{"a network that is not valid", []string{"lab", "up", "--range", "172.16.16"}, `--range "172.16.16": must be an IPv4 network`},
 		{"a network of another size", []string{"lab", "up", "--range", "10.0.0.0/8"}, "must be an IPv4 /24"},
 		{"a snapshot without a name", []string{"lab", "snapshot", "save"}, "accepts 1 arg(s), received 0"},

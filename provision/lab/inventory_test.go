@@ -62,6 +62,20 @@ func TestInventoryDescribesTheLab(t *testing.T) {
 	}
 }
 
+func TestInventoryOfAHighlyAvailableLab(t *testing.T) {
+	t.Parallel()
+	for _, controlPlanes := range []int{1, 2, 3} {
+		cluster := decode(t, testInventory(t, Spec{HA: true, ControlPlanes: controlPlanes, Workers: 2}))
+		got := cluster.ControlPlane
+		if got.Endpoint != "10.88.77.10" || got.LoadBalancer.Type != config.LoadBalancerKeepalived || got.BindPort == 6443 {
+			t.Errorf("%d control planes: %+v", controlPlanes, got)
+		}
+		if (len(cluster.Preflight.Ignore) > 0) != (controlPlanes == 2) {
+			t.Errorf("%d control planes: ignored %v", controlPlanes, cluster.Preflight.Ignore)
+		}
+	}
+}
+
 func TestInventoryOfOneControlPlaneNeedsNoEndpoint(t *testing.T) {
 	t.Parallel()
 	cluster := decode(t, testInventory(t, Spec{ControlPlanes: 1}))
@@ -76,6 +90,10 @@ func TestInventoryOfOneControlPlaneNeedsNoEndpoint(t *testing.T) {
 func testInventory(t *testing.T, spec Spec) inventory {
 	t.Helper()
 	l := &Lab{Name: "test", Dir: "/labs/test", Subnet: prefix("10.88.77.0/24")}
+	var err error
+	if l.Endpoint, err = EndpointOf(l.Endpoint, false, spec, l.Subnet); err != nil {
+		t.Fatal(err)
+	}
 	l.Machines = MachinesOf(spec, l.Subnet, func(i int) int { return 11 + i })
 	for i := range l.Machines {
 		l.Machines[i].User, l.Machines[i].IdentityFile = "slipway", "/labs/test/id_ed25519"

@@ -98,7 +98,7 @@ func (s Spec) Validate() error {
 		errs = append(errs, fmt.Errorf("%d control planes: must be 0 to %d", s.ControlPlanes, maxControlPlanes))
 	}
 	if s.HA && s.ControlPlanes == 0 {
-		errs = append(errs, errors.New("--ha needs a control plane"))
+		errs = append(errs, errors.New("a highly available lab needs a control plane"))
 	}
 	if s.Workers < 0 || s.Workers > maxWorkers {
 		errs = append(errs, fmt.Errorf("%d workers: must be 0 to %d", s.Workers, maxWorkers))

@@ -21,6 +21,7 @@ func TestValidate(t *testing.T) {
 		{"a lab needs a machine", Spec{Name: "a"}, []string{"at least one machine"}},
 		{"workers must fit between their first address and the broadcast one", Spec{Name: "a", Workers: 91}, []string{"91 workers"}},
 		{"a subnet must be a /24", Spec{Name: "a", Workers: 1, Subnet: prefix("10.0.0.0/16")}, []string{"10.0.0.0/16"}},
+		{"an endpoint needs a control plane", Spec{Name: "a", Workers: 1, HA: true}, []string{"a highly available lab needs a control plane"}},
 		{"names must be known", Spec{Name: "a", Workers: 1, Names: "greek"}, []string{`names "greek": must be short or classic`}},
 		{"all errors are reported at once", Spec{Name: "A", ControlPlanes: -1}, []string{`"A"`, "-1 control planes"}},
 	} {

@@ -91,6 +91,48 @@ func TestLab(t *testing.T) {
 	})
 }
 
+// TestHighlyAvailableLab is like TestLab, for what such labs have in addition.
+func TestHighlyAvailableLab(t *testing.T) {
+	if os.Getenv("SLIPWAY_LAB_TEST") == "" {
+		t.Skip("set SLIPWAY_LAB_TEST=1 to create a real lab (needs root)")
+	}
+	c := Containers{Progress: func(e lab.Event) { t.Log(e.Machine, e.Message) }}
+	spec := lab.Spec{Name: "integration-test-ha", ControlPlanes: 2, HA: true}
+	if err := c.Down(t.Context(), spec.Name); err != nil {
+		t.Fatal(err)
+	}
+	l := must(t)(c.Up(t.Context(), spec))
+	t.Cleanup(func() { takeDown(t, c, l) })
+	const install = "set -eu; apt-get -q update && apt-get -q -y install keepalived haproxy && systemctl is-active haproxy"
+
+	t.Run("machines install the load balancer", func(t *testing.T) {
+		if got := onMachine(t, l, "cp1", "ls /usr/sbin/keepalived /usr/sbin/haproxy 2>/dev/null || :"); got != "" {
+			t.Fatalf("preinstalled: %s", got)
+		}
+		if out := asRoot(t, l, "cp1", install); !strings.HasSuffix(out, "\nactive") {
+			t.Errorf("haproxy does not run:\n%s", out)
+		}
+	})
+	t.Run("a machine without power leaves the others alone", func(t *testing.T) {
+		l = must(t)(c.Halt(t.Context(), spec.Name, lab.HaltOptions{Machines: []string{"cp2"}, Force: true}))
+		if l.Machines[0].State != lab.Running || l.Machines[1].State != lab.Off {
+			t.Errorf("cp1 is %s, cp2 is %s", l.Machines[0].State, l.Machines[1].State)
+		}
+		l = must(t)(c.Boot(t.Context(), spec.Name, "cp2"))
+		if l.Machines[1].State != lab.Running {
+			t.Errorf("cp2 is %s", l.Machines[1].State)
+		}
+	})
+	t.Run("packages are served again after a halt", func(t *testing.T) {
+		l = must(t)(c.Halt(t.Context(), spec.Name, lab.HaltOptions{}))
+		if pid := serverOf(t, c, l); pid != 0 {
+			t.Errorf("the package server still runs: process %d", pid)
+		}
+		l = must(t)(c.Boot(t.Context(), spec.Name))
+		asRoot(t, l, "cp2", install)
+	})
+}
+
 // testMachines checks each machine over SSH.
 func testMachines(t *testing.T, l *lab.Lab) {
 	ids := map[string]string{}
@@ -299,4 +341,17 @@ func supervisor(t *testing.T, c Containers, l *lab.Lab, of lab.Machine) int {
 	}
 	t.Fatalf("no machine %s", of.Name)
 	return 0
+}
+
+// serverOf is the process that serves the packages of a lab, 0 if none does.
+func serverOf(t *testing.T, c Containers, l *lab.Lab) int {
+	t.Helper()
+	s, err := c.session(l.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.load(); err != nil {
+		t.Fatal(err)
+	}
+	return s.serverPID()
 }

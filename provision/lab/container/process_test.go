@@ -102,6 +102,35 @@ func TestRunnersAreFoundByTheirTree(t *testing.T) {
 	}
 }
 
+func TestTheLeaderIsTheInitOfItsMachine(t *testing.T) {
+	t.Parallel()
+	const tree = "/labs/x/machines/cp1/tree"
+	for _, tc := range []struct {
+		name, status string
+		want         int
+	}{
+		{"the child of systemd-nspawn in a namespace", "Name:\tsystemd\nPPid:\t4711\nNSpid:\t4720\t1\n", 4720},
+		{"the child of systemd-nspawn on a computer that is a container", "PPid:\t4711\nNSpid:\t4720\t99\t1\n", 4720},
+		{"another child of systemd-nspawn", "PPid:\t4711\nNSpid:\t4720\n", 0},
+		{"the init of a pod on the machine", "PPid:\t4730\nNSpid:\t4720\t55\t1\n", 0},
+		{"the init of another machine", "PPid:\t1\nNSpid:\t4720\t1\n", 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			p := fakeProc(t, "b", "systemd-nspawn", 'S', 1, "systemd-nspawn", "--directory="+tree)
+			if err := os.Mkdir(filepath.Join(string(p), "4720"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(p.path(4720, "status"), []byte(tc.status), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if got := p.leader(tree); got != tc.want {
+				t.Errorf("leader %d, want %d", got, tc.want)
+			}
+		})
+	}
+}
+
 func TestMembersAreFoundByTheirCgroup(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

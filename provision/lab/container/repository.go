@@ -101,8 +101,8 @@ func downloadPackages(ctx context.Context, b base, tree string, status []byte, d
 		argv := append([]string{
 			"apt-get", "--option=Dir::Etc=" + apt + "/etc", "--option=Dir::State=" + apt + "/state",
 			"--option=Dir::State::status=" + apt + "/status", "--option=Dir::Cache=" + apt + "/cache",
-			// The directory may be readable for root only.
-			"--option=APT::Sandbox::User=root",
+			// The directory may be readable for root only, and localhost may prefer another release.
+			"--option=APT::Sandbox::User=root", "--option=APT::Default-Release=",
 		}, args...)
 		if _, err := (localhost.Command{Argv: argv, Output: log}).Run(ctx); err != nil {
 			return fmt.Errorf("%w (see %s)", err, log.Name())

@@ -30,7 +30,7 @@ type settings struct {
 	Network    netip.Prefix `json:"network"`
 	// Endpoint is that of lab.Lab.
 	Endpoint netip.Addr `json:"endpoint,omitzero"`
-	Machines   []machine    `json:"machines"`
+	Machines []machine  `json:"machines"`
 }
 
 // machine is a machine in lab.yaml. The Vagrantfile reads its name and address.

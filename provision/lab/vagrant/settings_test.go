@@ -74,12 +74,28 @@ func TestAnExistingLabKeepsItsSettings(t *testing.T) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
-	spec.Workers = 0
+	spec.HA = true
+	if _, err := (Vagrant{}).merge(existing, spec); err == nil || !strings.Contains(err.Error(), "created without --ha") {
+		t.Errorf("an endpoint for an existing lab: %v", err)
+	}
+	spec.HA, spec.Workers = false, 0
 	if _, err := (Vagrant{}).merge(existing, spec); err == nil || !strings.Contains(err.Error(), "machine w1 is not in its new size") {
 		t.Errorf("a smaller lab: %v", err)
 	}
 	if _, err := (Vagrant{Provider: "hyperv"}).merge(settings{}, spec); err == nil || !strings.Contains(err.Error(), "use one of virtualbox, libvirt") {
 		t.Errorf("an unknown provider: %v", err)
+	}
+}
+
+func TestAHighlyAvailableLabKeepsItsEndpoint(t *testing.T) {
+	t.Parallel()
+	spec := lab.Spec{Name: "a", ControlPlanes: 3, Workers: 2, HA: true}
+	existing := mustMerge(t, Vagrant{}, settings{}, spec)
+	spec.HA, spec.Workers = false, 3
+	for _, got := range []settings{existing, mustMerge(t, Vagrant{}, existing, spec)} {
+		if got.Endpoint.String() != "172.16.16.10" {
+			t.Errorf("endpoint %s", got.Endpoint)
+		}
 	}
 }
 
@@ -89,7 +105,7 @@ func TestSettingsAreReadAsTheyWereWritten(t *testing.T) {
 	if _, err := readSettings(dir); !errors.Is(err, lab.ErrNotFound) {
 		t.Errorf("no settings: %v", err)
 	}
-	want := mustMerge(t, Vagrant{}, settings{}, lab.Spec{Name: "a", ControlPlanes: 1, Workers: 1})
+	want := mustMerge(t, Vagrant{}, settings{}, lab.Spec{Name: "a", ControlPlanes: 1, Workers: 1, HA: true})
 	if err := want.write(dir); err != nil {
 		t.Fatal(err)
 	}

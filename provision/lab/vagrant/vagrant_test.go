@@ -96,6 +96,33 @@ func TestAFailedUpNamesTheMachineAndTheReason(t *testing.T) {
 	}
 }
 
+func TestSingleMachinesArePoweredOffAndOn(t *testing.T) {
+	t.Parallel()
+	v, _ := newFake(t)
+	_, _ = v.Up(t.Context(), lab.Spec{Name: "a", ControlPlanes: 1, Workers: 2}) // fails at w2, see above
+	if _, err := v.Halt(t.Context(), "a", lab.HaltOptions{Machines: []string{"cp1"}, Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = v.Boot(t.Context(), "a", "w2") // fails too
+	got := calls(t, v, "a")
+	for _, want := range []string{"halt --force cp1\n", "up --no-provision --provider virtualbox w2\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no call %q:\n%s", want, got)
+		}
+	}
+	before := got
+	_, noHalt := v.Halt(t.Context(), "a", lab.HaltOptions{Machines: []string{"cp1", "w9"}})
+	_, noBoot := v.Boot(t.Context(), "a", "w9")
+	for _, err := range []error{noHalt, noBoot} {
+		if err == nil || !strings.Contains(err.Error(), `no machine "w9"`) {
+			t.Errorf("an unknown machine: %v", err)
+		}
+	}
+	if got := calls(t, v, "a"); got != before {
+		t.Errorf("Vagrant was called for an unknown machine:\n%s", got)
+	}
+}
+
 func TestASnapshotThatAMachineLacksIsNotRestored(t *testing.T) {
 	t.Parallel()
 	v, _ := newFake(t)
