@@ -1,0 +1,128 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// commandsWork runs all commands while the machine is off.
+func (h *ha) commandsWork(ctx context.Context, t *testing.T) {
+	off := h.off(ctx, t)
+	h.slipway.must(ctx, t, h.on("kubeconfig")...)
+	for _, run := range [][]string{{"plan", "-o", "json"}, {"apply", "-o", "json"}} {
+		r := h.slipway.run(ctx, t, h.on(run...)...)
+		h.took(run[0]+" while a control plane is off", r.took)
+		h.changesNothingWithout(t, off, r)
+	}
+	status := h.statusOf(ctx, t)
+	if !status.Complete || status.APIError != "" || len(status.EtcdMembers) != len(h.controlPlanes()) {
+		t.Errorf("status while %s is off: %+v", off, status)
+	}
+	for _, host := range status.Hosts {
+		if (host.Unreachable != "") != (host.Name == off) {
+			t.Errorf("status of %s while %s is off: unreachable %q", host.Name, off, host.Unreachable)
+		}
+	}
+	h.validatesWithout(ctx, t, off)
+}
+
+// off returns the only machine that is off.
+func (h *ha) off(ctx context.Context, t *testing.T) string {
+	t.Helper()
+	var off []string
+	for _, m := range h.status(ctx, t).Machines {
+		if m.State == "off" {
+			off = append(off, m.Name)
+		}
+	}
+	if len(off) != 1 {
+		t.Fatalf("%q are off", off)
+	}
+	return off[0]
+}
+
+// clusterStatus is the output of `slipway status -o json`.
+type clusterStatus struct {
+	Complete    bool
+	APIError    string
+	EtcdMembers []struct{ Name string }
+	Hosts       []struct{ Name, Unreachable string }
+}
+
+// statusOf runs slipway status, which fails if a host is unreachable, but prints all the
+// same.
+func (h *ha) statusOf(ctx context.Context, t *testing.T) clusterStatus {
+	t.Helper()
+	r := h.slipway.run(ctx, t, h.on("status", "-o", "json")...)
+	h.took("status", r.took)
+	var status clusterStatus
+	if err := json.Unmarshal([]byte(r.stdout), &status); err != nil {
+		t.Fatalf("%v\n%s", err, r)
+	}
+	return status
+}
+
+// exitUnreachable is the exit code of a run that could not reach a host.
+const exitUnreachable = 4
+
+// changesNothingWithout checks that a run without one of the hosts changed nothing, and
+// failed at most on that host.
+func (h *ha) changesNothingWithout(t *testing.T, off string, r result) {
+	t.Helper()
+	if r.code != 0 && (r.code != exitUnreachable || !strings.Contains(r.stderr, off)) {
+		t.Errorf("while %s is off: %s", off, r)
+	}
+	unchanged := map[string]int{}
+	for _, e := range events(t, r.stdout) {
+		switch e.Kind {
+		case "change", "phase-changed":
+			t.Errorf("%s: %s on %s: %s", e.Kind, e.Phase, e.Host, e.Message)
+		case "phase-failed":
+			if e.Host != off {
+				t.Errorf("%s: %s on %s: %s", e.Kind, e.Phase, e.Host, e.Error)
+			}
+		case "phase-unchanged":
+			unchanged[e.Host]++
+		}
+	}
+	for _, host := range h.lab.names() {
+		if host != off && unchanged[host] == 0 {
+			t.Errorf("%s while %s is off: no phase ran on %s", r.args[0], off, host)
+		}
+	}
+}
+
+// validatesWithout checks that validate passes while a control plane is off, and says that
+// the cluster is degraded, and by which machine.
+func (h *ha) validatesWithout(ctx context.Context, t *testing.T, off string) {
+	t.Helper()
+	// Pods are created on the node until Kubernetes notices that it is gone.
+	eventually(ctx, t, "the node is not ready", 90*time.Second, func(ctx context.Context) error {
+		not, err := h.notReady(ctx)
+		if err == nil && !slices.Contains(not, off) {
+			err = errors.New(off + " is ready")
+		}
+		return err
+	})
+	probes, r := h.probes(ctx, t, h.lab.Inventory)
+	h.took("validate while a control plane is off", r.took)
+	degraded := false
+	for _, p := range probes {
+		switch {
+		case p.Status == "failed":
+			t.Errorf("%s %s failed: %s", p.Name, p.Target, p.Error)
+		case p.Status == "degraded" && strings.Contains(p.Target+p.Evidence, off):
+			degraded = true
+		}
+	}
+	if r.code != 0 || !degraded {
+		t.Errorf("validate while %s is off does not call the cluster degraded: %s", off, r)
+	}
+}
