@@ -77,7 +77,7 @@ func (h *ha) steps() []step {
 }
 
 func (h *ha) machinesComeUp(ctx context.Context, t *testing.T) {
-	r := h.slipway.must(ctx, t, h.labUp()...)
+	r := h.slipway.must(ctx, t, h.up()...)
 	h.took("lab up --ha --machines-only", r.took)
 	h.lab = h.status(ctx, t)
 	if got := strings.Join(h.lab.names(), " "); got != "cp1 cp2 cp3 w1" {
@@ -87,8 +87,8 @@ func (h *ha) machinesComeUp(ctx context.Context, t *testing.T) {
 	h.endpoint(t)
 }
 
-// labUp returns the arguments that create the machines, or more of them.
-func (h *ha) labUp(more ...string) []string {
+// up returns the arguments that create the machines, or more of them.
+func (h *ha) up(more ...string) []string {
 	return append([]string{"lab", "up", "--provider", "container", "--name", h.lab.Name, "--ha", "--workers", "1", "--machines-only", "--bundle", h.bundle}, more...)
 }
 

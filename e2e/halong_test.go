@@ -173,7 +173,7 @@ func (h *ha) replacement(ctx context.Context, t *testing.T) {
 		t.Fatal(err)
 	}
 	known := h.lab.names()
-	h.slipway.must(ctx, t, h.labUp("--control-planes", "4")...)
+	h.slipway.must(ctx, t, h.up("--control-planes", "4")...)
 	h.lab = h.status(ctx, t)
 	added := slices.DeleteFunc(h.lab.names(), func(name string) bool { return slices.Contains(known, name) })
 	if len(added) != 1 {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -26,17 +27,50 @@ func TestMedian(t *testing.T) {
 	}
 }
 
-func TestVerdictFailsWhenSlipwayIsSlower(t *testing.T) {
+func TestVerdictFailsWhenSlipwayIsTooSlow(t *testing.T) {
 	t.Parallel()
-	var out bytes.Buffer
-	if err := verdict(&out, durations(80, 82), durations(90, 100), 1.0); err != nil {
-		t.Errorf("slipway is faster, but: %v", err)
+	for name, test := range map[string]struct {
+		slipway, byHand float64
+		goal            goal
+		want            string
+	}{
+		"a faster one passes":                   {81, 95, goal{maxRatio: 1}, ""},
+		"a slower one fails":                    {91, 90, goal{maxRatio: 1}, "ratio 1.01, at most 1.00 allowed"},
+		"a ratio that is too large fails":       {40, 50, goal{maxRatio: 0.75}, "ratio 0.80, at most 0.75 allowed"},
+		"a time that is too long fails":         {46, 90, goal{maxRatio: 0.75, maxTime: 45 * time.Second}, "46.0 s, at most 45.0 s allowed"},
+		"the goal of three control planes fits": {45, 60, goalOf(true), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			err := verdict(&out, durations(test.slipway), durations(test.byHand), test.goal)
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+			if !strings.Contains(out.String(), "ratio slipway/by-hand 0.") && !strings.Contains(out.String(), "1.01") {
+				t.Errorf("the ratio is not printed: %s", out.String())
+			}
+		})
 	}
-	if !strings.Contains(out.String(), "ratio slipway/by-hand 0.85") {
-		t.Errorf("the ratio is not printed: %s", out.String())
-	}
-	if err := verdict(&out, durations(91), durations(90), 1.0); err == nil {
-		t.Error("slipway is slower, without an error")
+}
+
+func TestGoals(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		args []string
+		want goal
+	}{
+		"one control plane is as fast as the script":  {nil, goal{maxRatio: 1}},
+		"three control planes are faster":             {[]string{"-ha"}, goal{0.75, 45 * time.Second}},
+		"a goal of the command line replaces another": {[]string{"-ha", "-max-ratio", "1.5", "-max-time", "2m"}, goal{1.5, 2 * time.Minute}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o, err := parse(append(test.args, "-bundle", "bundle"), io.Discard)
+			if err != nil || o.goal != test.want {
+				t.Errorf("got %+v, %v", o.goal, err)
+			}
+		})
 	}
 }
 

@@ -53,8 +53,7 @@ func (b *bench) measure(ctx context.Context, c *contender) (took time.Duration, 
 			err = downErr
 		}
 	}()
-	spec := lab.Spec{Name: b.lab, ControlPlanes: 1, Workers: 2, Bundle: b.bundle}
-	l, err := containers.Up(ctx, spec)
+	l, err := b.newLab(ctx, containers)
 	if err != nil {
 		return 0, err
 	}
@@ -78,6 +77,20 @@ func (b *bench) measure(ctx context.Context, c *contender) (took time.Duration, 
 		err = cause
 	}
 	return 0, errors.Join(err, b.showCluster(ctx, l))
+}
+
+// newLab creates the machines.
+func (b *bench) newLab(ctx context.Context, containers container.Containers) (*lab.Lab, error) {
+	if !b.ha {
+		return containers.Up(ctx, lab.Spec{Name: b.lab, ControlPlanes: 1, Workers: 2, Bundle: b.bundle})
+	}
+	// The binary serves the packages of haproxy and keepalived to the machines.
+	err := b.quietly(ctx, b.slipway, "lab", "up", "--provider", "container", "--name", b.lab,
+		"--ha", "--workers", "1", "--machines-only", "--bundle", b.bundle)
+	if err != nil {
+		return nil, fmt.Errorf("lab up: %w", err)
+	}
+	return containers.Status(ctx, b.lab)
 }
 
 func (b *bench) slipwayApply(_ context.Context, l *lab.Lab) (func(context.Context) error, error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -47,7 +48,7 @@ func writeSite(ctx context.Context, dir string, l *lab.Lab, bundleDir string) er
 		return err
 	}
 	s := &site{dir: dir, lab: l, cluster: cluster, bundle: b, arch: runtime.GOARCH}
-	return errors.Join(s.writeHosts(), s.writeRoot(), s.writeKubeadm(), s.writeFlannel(), s.writeContents(ctx))
+	return errors.Join(s.writeHosts(), s.writeRoot(), s.writeEndpoint(), s.writeKubeadm(), s.writeFlannel(), s.writeContents(ctx))
 }
 
 func (s *site) write(name string, content []byte) error {
@@ -126,6 +127,7 @@ func (s *site) containerdConfig() ([]byte, error) {
 // CA exist only after kubeadm init: a join has placeholders for them.
 func (s *site) writeKubeadm() error {
 	var endpoint string
+	key := certificateKey()
 	for i, h := range s.cluster.Hosts {
 		ip, err := netip.ParseAddr(h.Address)
 		if err != nil {
@@ -135,6 +137,9 @@ func (s *site) writeKubeadm() error {
 		if i == 0 {
 			endpoint = s.cluster.Endpoint(h.Address)
 			document, err := kubeadm.Init(s.cluster, node)
+			if err == nil && len(s.cluster.ControlPlanes()) > 1 {
+				document, err = withCertificateKey(document, key)
+			}
 			if err := errors.Join(err, s.write("init.yaml", document)); err != nil {
 				return err
 			}
@@ -146,6 +151,11 @@ func (s *site) writeKubeadm() error {
 		}
 		if document, err = byToken(document, endpoint); err != nil {
 			return err
+		}
+		if h.Has(config.RoleControlPlane) {
+			if document, err = asControlPlane(document, h.Address, s.cluster.ControlPlane.BindPort, key); err != nil {
+				return err
+			}
 		}
 		if err := s.write("join-"+h.Name+".yaml", document); err != nil {
 			return err
@@ -176,13 +186,17 @@ func (s *site) writeFlannel() error {
 	if err != nil {
 		return err
 	}
+	host, port, err := net.SplitHostPort(s.cluster.Endpoint(s.cluster.Hosts[0].Address))
+	if err != nil {
+		return err
+	}
 	network := s.cluster.Network
 	manifest, err := templates.Render("network/flannel.yaml.tmpl", struct {
 		PodSubnet, Backend    string
 		MTU                   int
 		Image, CNIPluginImage string
 		APIHost, APIPort      string
-	}{network.PodSubnet, network.CNI.Backend, network.CNI.MTU, daemon.Name, plugin.Name, s.cluster.Hosts[0].Address, "6443"})
+	}{network.PodSubnet, network.CNI.Backend, network.CNI.MTU, daemon.Name, plugin.Name, host, port})
 	if err != nil {
 		return err
 	}
