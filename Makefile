@@ -60,6 +60,10 @@ SEED ?= 1
 e2e-chaos: build ## Kill COUNT installs at moments that SEED selects, and repair them (root, Debian; see CONTRIBUTING.md)
 	SLIPWAY_CHAOS_ROUNDS=$(COUNT) SLIPWAY_CHAOS_SEED=$(SEED) e2e/run -run '^TestChaos$$' -timeout 12h
 
+.PHONY: e2e-ha
+e2e-ha: build ## Lose machines, networks and API servers of three control planes (root, Debian; see CONTRIBUTING.md)
+	SLIPWAY_E2E_HA=long e2e/run -run '^TestHA$$' -timeout 2h
+
 .PHONY: e2e-vagrant
 e2e-vagrant: build ## Test on virtual machines: Vagrant, libvirt, QEMU (root, Debian; see CONTRIBUTING.md)
 	e2e/vagrant/run
@@ -75,6 +79,10 @@ lab: build ## Create a lab of machine containers, with a bundle built from sourc
 .PHONY: bench-lab
 bench-lab: build ## Compare the time of slipway apply with a shell script over OpenSSH (root, Debian)
 	e2e/bench/run $(BENCH_FLAGS)
+
+.PHONY: bench-ha
+bench-ha: build ## The same comparison for three control planes with keepalived and haproxy (root, Debian)
+	e2e/bench/run -ha $(BENCH_FLAGS)
 
 .PHONY: clean
 clean: ## Delete build outputs (delete labs with bin/slipway lab down)

@@ -2,7 +2,8 @@
 // would, against machine containers with a real systemd, sshd and kubelet.
 //
 // The tests have the build tag e2e, since they need root and a bundle: run them
-// with `make e2e`. TestVagrant and TestPowerLoss need virtual machines: run them with
+// with `make e2e`. Only the tests of the client and the writer of TestHA have no tag.
+// TestVagrant and TestPowerLoss need virtual machines: run them with
 // `make e2e-vagrant` and `make e2e-power`. The tests read these environment variables:
 //
 //	SLIPWAY_BIN       the binary (default ../bin/slipway)
@@ -10,6 +11,7 @@
 //	SLIPWAY_E2E_LAB   the lab's name (default e2e-PID)
 //	SLIPWAY_E2E_BOX   the Vagrant box, for tests on virtual machines
 //	SLIPWAY_KEEP_LAB  1 keeps the lab, to inspect it after a failure
+//	SLIPWAY_E2E_HA    long selects the long form of TestHA (make e2e-ha)
 //	ARTIFACTS         the directory for logs after a failure (default ../artifacts)
 //
 // TestChaos runs only with the first of these:

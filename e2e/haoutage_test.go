@@ -218,6 +218,8 @@ func (h *ha) checkWritten(ctx context.Context, t *testing.T) {
 	t.Helper()
 	acknowledged, refused := h.writer.counts()
 	h.figures = append(h.figures, fmt.Sprintf("  %-45s %7d, %d others", "acknowledged writes", acknowledged, refused))
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
 	lost, err := h.writer.lost(ctx)
 	if err != nil {
 		t.Fatal(err)
