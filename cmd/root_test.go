@@ -259,9 +259,6 @@ func TestInitWritesAnInventory(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i := range test.want {
-				test.want[i].State = config.StatePresent // the default
-			}
 			if diff := cmp.Diff(test.want, cluster.Hosts); diff != "" || cluster.Metadata.Name != test.title {
 				t.Errorf("name %s, hosts: %s", cluster.Metadata.Name, diff)
 			}

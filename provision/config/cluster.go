@@ -12,6 +12,9 @@ const endpointPort = "6443"
 // Has returns whether the host has the role.
 func (h Host) Has(role Role) bool { return slices.Contains(h.Roles, role) }
 
+// Stays returns whether the host is to be in the cluster.
+func (h Host) Stays() bool { return h.State == "" || h.State == StatePresent }
+
 // ControlPlanes returns the control planes that stay in the cluster in the order of the inventory. kubeadm
 // init runs on the first one.
 func (c *Cluster) ControlPlanes() []Host { return c.with(RoleControlPlane) }
@@ -23,7 +26,7 @@ func (c *Cluster) Workers() []Host { return c.with(RoleWorker) }
 func (c *Cluster) with(role Role) []Host {
 	var hosts []Host
 	for _, h := range c.Hosts {
-		if h.Has(role) && (h.State == StatePresent || h.State == "") {
+		if h.Has(role) && h.Stays() {
 			hosts = append(hosts, h)
 		}
 	}
@@ -76,7 +79,7 @@ func (c *Cluster) leaving(state string) []Host {
 func (c *Cluster) separateLeaving() {
 	var stay []Host
 	for _, h := range c.Hosts {
-		if h.State == StatePresent {
+		if h.Stays() {
 			stay = append(stay, h)
 		} else {
 			c.Leaving = append(c.Leaving, h)

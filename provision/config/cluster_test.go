@@ -17,6 +17,7 @@ func TestEndpoint(t *testing.T) {
 		"203.0.113.10:6443": "203.0.113.10:6443",
 	} {
 		c := &Cluster{ControlPlane: ControlPlane{Endpoint: endpoint}}
+		c.SetDefaults()
 		if got := c.Endpoint("192.0.2.11"); got != want {
 			t.Errorf("%q: want %s, got %s", endpoint, want, got)
 		}

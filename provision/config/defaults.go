@@ -48,7 +48,6 @@ func (c *Cluster) SetDefaults() {
 		if len(c.Hosts[i].Roles) == 0 {
 			c.Hosts[i].Roles = []Role{RoleWorker}
 		}
-		setDefault(&c.Hosts[i].State, StatePresent)
 	}
 }
 

@@ -63,7 +63,8 @@ hosts:
 			PodSubnet: "10.244.0.0/16", ServiceSubnet: "10.96.0.0/12", DNSDomain: "cluster.local",
 			CNI: CNI{Name: "flannel", Backend: "vxlan"},
 		},
-		Containerd: Containerd{CgroupDriver: "systemd"},
+		ControlPlane: ControlPlane{BindPort: 6443},
+		Containerd:   Containerd{CgroupDriver: "systemd"},
 		Hosts: []Host{
 			{Name: "node-1", Address: "192.0.2.11", Roles: []Role{RoleControlPlane}},
 			{Name: "node-2", Address: "192.0.2.12", Roles: []Role{RoleWorker}},

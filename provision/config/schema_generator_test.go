@@ -46,6 +46,9 @@ func (g *generator) structure(v reflect.Value) object {
 	properties, required := object{}, []string{}
 	for f, value := range v.Fields() {
 		name, _ := jsonName(f)
+		if name == "" {
+			continue
+		}
 		p := g.property(f, value)
 		p["description"] = g.doc(v.Type().Name() + "." + f.Name)
 		if !strings.Contains(f.Tag.Get("json"), ",omit") {

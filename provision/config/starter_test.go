@@ -66,11 +66,11 @@ func TestStarterIsValidWhenUncommented(t *testing.T) {
 	if c.SSH.Bastion == "" || c.ControlPlane.Endpoint == "" || c.Kubernetes.KubeletConfiguration["maxPods"] == nil {
 		t.Errorf("not all comments were taken in:\n%s", taken)
 	}
-	c.SSH, c.ControlPlane, c.Kubernetes.KubeletConfiguration = SSH{}, ControlPlane{}, nil
 	defaults, err := Parse("x", text)
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.SSH, c.ControlPlane, c.Kubernetes.KubeletConfiguration = SSH{}, defaults.ControlPlane, nil
 	if diff := cmp.Diff(defaults, c); diff != "" {
 		t.Errorf("a comment differs from the default (-default +comment):\n%s", diff)
 	}
