@@ -12,7 +12,8 @@ type task struct {
 	host  *Host // nil on localhost
 	// needs must succeed before the task starts; after must only have finished.
 	needs, after []*task
-	turn         *turn // nil without a roll
+	turn         *turn         // nil without a roll
+	queue        chan struct{} // holds the host at a phase that is OneAtATime; else nil
 	skip         bool  // the selection or the inventory leaves it out: it counts as done
 	done         chan struct{}
 	err          error // set before done is closed
@@ -46,8 +47,12 @@ func (r *Run) build(w Workflow, observed []*task) ([]*task, error) {
 		if len(byPhase[phase.Name]) > 0 {
 			continue // observed
 		}
+		var queue chan struct{}
+		if phase.OneAtATime {
+			queue = make(chan struct{}, 1)
+		}
 		for _, h := range phase.On.Hosts(r.Hosts) {
-			t := &task{phase: phase, host: h, done: make(chan struct{})}
+			t := &task{phase: phase, host: h, queue: queue, done: make(chan struct{})}
 			if err := t.link(byPhase); err != nil {
 				return nil, fmt.Errorf("workflow %s: %w", w.Name, err)
 			}

@@ -34,6 +34,10 @@ type Phase struct {
 	// which they run, but for unreachable hosts. It is a barrier: use it only if
 	// the phase depends on all of them.
 	NeedsAll []string
+	// OneAtATime makes the hosts that have something to do run Do one after another, in
+	// the order in which they arrive: a host waits for the one that is at it, not for
+	// those that are not ready yet. Done, and the phases before, do not wait.
+	OneAtATime bool
 	// Roll makes hosts take turns: the phases with the same Roll run on one batch
 	// of hosts after another. Nil: hosts do not wait for each other.
 	Roll *Roll

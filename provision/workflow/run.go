@@ -177,11 +177,11 @@ func (r *Run) task(ctx context.Context, t *task, slots chan struct{}) (changes i
 	if ctx.Err() != nil {
 		return 0, errInterrupted
 	}
-	return r.phase(ctx, t)
+	return r.phase(ctx, t, slots)
 }
 
-// phase runs t and reports the result.
-func (r *Run) phase(ctx context.Context, t *task) (int, error) {
+// phase runs t, which holds a slot, and reports the result.
+func (r *Run) phase(ctx context.Context, t *task, slots chan struct{}) (int, error) {
 	start := time.Now()
 	step := &Step{Target: t.host, run: r, phase: t.phase}
 	if t.host != nil {
@@ -190,7 +190,7 @@ func (r *Run) phase(ctx context.Context, t *task) (int, error) {
 	event := report.Event{Kind: report.PhaseStarted, Phase: t.phase.Name, Host: t.host.name(), Message: t.phase.Title}
 	r.emit(event)
 
-	err := r.perform(ctx, step, t.turn)
+	err := r.perform(ctx, step, t, slots)
 
 	event.Changes, event.Seconds = int(step.changes.Load()), since(start)
 	switch {
@@ -219,9 +219,9 @@ func (r *Run) hint(err error) string {
 	return r.Hint(err)
 }
 
-// perform runs the phase; u is the host's turn in its roll.
-func (r *Run) perform(ctx context.Context, step *Step, u *turn) error {
-	if u != nil {
+// perform runs the phase of t.
+func (r *Run) perform(ctx context.Context, step *Step, t *task, slots chan struct{}) error {
+	if u := t.turn; u != nil {
 		if err := u.plan(ctx, step); err != nil {
 			return err
 		}
@@ -238,7 +238,12 @@ func (r *Run) perform(ctx context.Context, step *Step, u *turn) error {
 			return err
 		}
 	}
-	err := step.phase.Do(ctx, step)
+	leave, err := t.enqueue(ctx, step, slots)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	err = step.phase.Do(ctx, step)
 	if planned(r, err) {
 		step.Changed("%s", step.phase.Title)
 		err = nil
