@@ -104,7 +104,7 @@ func Run(ctx context.Context, cluster *config.Cluster, hosts *workflow.Hosts, o 
 		return nil, err
 	}
 	cc.state = observe(ctx, cc.hosts, func(ctx context.Context) (*kube.Client, error) {
-		return cc.hosts.Connect(ctx, kube.Options{DryRun: true})
+		return cc.hosts.Connect(ctx, kube.Options{DryRun: true, Port: cc.cluster.ControlPlane.BindPort})
 	})
 	cc.hosts.SetState(cc.state)
 	if o.NoPairs {

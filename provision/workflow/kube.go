@@ -80,7 +80,7 @@ func (r *Run) kube(ctx context.Context) (*kube.Client, error) {
 	if r.kubes.client != nil {
 		return r.kubes.client, nil
 	}
-	client, err := r.Hosts.Connect(ctx, kube.Options{DryRun: r.Plan})
+	client, err := r.Hosts.Connect(ctx, kube.Options{DryRun: r.Plan, Port: r.Cluster.ControlPlane.BindPort})
 	if err != nil {
 		return nil, err
 	}

@@ -44,6 +44,10 @@ type Options struct {
 	// server cannot try it. What cannot be tried at all, such as Exec, fails
 	// with host.ErrPlanned.
 	DryRun bool
+	// Port is where the API server of each control plane listens: Connect dials it on
+	// the control plane itself. With 0, or if nothing listens there, the control plane
+	// dials the address of the kubeconfig, which may be that of a load balancer.
+	Port int
 }
 
 // Client is a connection to one cluster. It is safe for concurrent use.

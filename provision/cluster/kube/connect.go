@@ -2,13 +2,18 @@ package kube
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"k8s.io/client-go/rest"
 
 	"slipway.io/slipway/provision/host"
 )
@@ -20,11 +25,14 @@ const AdminConf = "/etc/kubernetes/admin.conf"
 // tried as well. A failure ends it.
 const headStart = 2 * time.Second
 
+// readyTimeout bounds the question whether an API server is ready.
+const readyTimeout = 3 * time.Second
+
 // Connect returns a client that reaches the API server through any of the
 // control planes: it reads admin.conf on the first one that has it, and dials
-// through the first one that gets a connection. When that one goes away, the
-// client continues through another. A host that is no host.Dialer is dialed
-// from localhost.
+// through the first one whose API server is ready, or else through the first one
+// that gets a connection. When that one goes away, the client continues through
+// another. A host that is no host.Dialer is dialed from localhost.
 //
 // If no control plane has the file, or none answers, the error is a
 // *ConnectError.
@@ -33,9 +41,17 @@ func Connect(ctx context.Context, controlPlanes []host.Host, options Options) (*
 	if err != nil {
 		return nil, err
 	}
-	r := &route{hosts: controlPlanes}
+	r := &route{hosts: controlPlanes, port: options.Port}
 	r.last.Store(int32(from))
-	return newClient(conf, r.dial, options)
+	client, err := newClient(conf, r.dial, options)
+	if err != nil || len(controlPlanes) == 1 {
+		return client, err
+	}
+	if r.tls, err = rest.TLSConfigFor(client.config); err != nil {
+		return nil, fmt.Errorf("kubeconfig of %s: %w", client.config.Host, err)
+	}
+	r.server = client.config.Host
+	return client, nil
 }
 
 // ReadAdminConf reads admin.conf on the first control plane that has it. from
@@ -90,22 +106,82 @@ func (e *ConnectError) noCluster() bool {
 // another one if that fails.
 type route struct {
 	hosts []host.Host
+	port  int // see Options.Port
 	last  atomic.Int32
+	// tls and server, the URL of the API server, serve to ask whether it is ready. tls
+	// is nil if there is no choice.
+	tls    *tls.Config
+	server string
 }
 
 func (r *route) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	conn, through, err := firstAnswer(ctx, r.hosts, int(r.last.Load()), func(ctx context.Context, h host.Host) (net.Conn, error) {
-		dial := directDial
-		if dialer, ok := h.(host.Dialer); ok {
-			dial = dialer.DialContext
+	anyone := func(ctx context.Context, h host.Host) (net.Conn, error) { return r.through(ctx, h, network, addr) }
+	ready := func(ctx context.Context, h host.Host) (net.Conn, error) {
+		if err := r.ready(ctx, h); err != nil {
+			return nil, err
 		}
-		return dial(ctx, network, addr)
-	}, func(late net.Conn) { late.Close() })
-	if err != nil {
-		return nil, err
+		return anyone(ctx, h)
 	}
-	r.last.Store(int32(through))
-	return conn, nil
+	asks := []func(context.Context, host.Host) (net.Conn, error){ready, anyone}
+	if r.tls == nil {
+		asks = asks[1:]
+	}
+	var failed error
+	for _, ask := range asks {
+		conn, through, err := firstAnswer(ctx, r.hosts, int(r.last.Load()), ask, func(late net.Conn) { late.Close() })
+		if err == nil {
+			r.last.Store(int32(through))
+			return conn, nil
+		}
+		failed = err
+	}
+	return nil, failed
+}
+
+// through dials the API server of a control plane, and what the kubeconfig names if
+// nothing listens on its port.
+func (r *route) through(ctx context.Context, h host.Host, network, addr string) (net.Conn, error) {
+	dialer, ok := h.(host.Dialer)
+	if !ok {
+		return directDial(ctx, network, addr)
+	}
+	if r.port == 0 {
+		return dialer.DialContext(ctx, network, addr)
+	}
+	own := net.JoinHostPort("127.0.0.1", strconv.Itoa(r.port))
+	conn, err := dialer.DialContext(ctx, network, own)
+	if err == nil || own == addr {
+		return conn, err
+	}
+	if conn, other := dialer.DialContext(ctx, network, addr); other == nil {
+		return conn, nil
+	}
+	return nil, err
+}
+
+// ready returns an error unless the API server that a control plane reaches is ready.
+func (r *route) ready(ctx context.Context, h host.Host) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	transport := &http.Transport{
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return r.through(ctx, h, network, addr)
+		},
+		TLSClientConfig: r.tls.Clone(), DisableKeepAlives: true,
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(r.server, "/")+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return err
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return errors.New("its API server is not ready: " + response.Status)
+	}
+	return nil
 }
 
 // attempt is how one host answered.

@@ -3,8 +3,10 @@ package kube
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -15,13 +17,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"slipway.io/slipway/provision/cluster/kubetest"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/hosttest"
 )
 
-var errPoweredOff = errors.New("no route to host")
+var (
+	errPoweredOff = errors.New("no route to host")
+	errRefused    = errors.New("connection refused")
+)
 
 // controlPlane is a host whose SSH connection leads to an API server, until it
 // is powered off.
@@ -30,6 +36,9 @@ type controlPlane struct {
 	server string // host:port
 	off    atomic.Bool
 	dials  atomic.Int32
+	// port is where the API server listens: other addresses are refused. Empty: all
+	// addresses lead to it.
+	port string
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -42,9 +51,12 @@ func (c *controlPlane) ReadFile(ctx context.Context, path string) ([]byte, error
 	return c.Fake.ReadFile(ctx, path)
 }
 
-func (c *controlPlane) DialContext(ctx context.Context, network, _ string) (net.Conn, error) {
+func (c *controlPlane) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	if c.off.Load() {
 		return nil, errPoweredOff
+	}
+	if c.port != "" && addr != c.port {
+		return nil, errRefused
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, network, c.server)
 	if err != nil {
@@ -94,7 +106,8 @@ func mustConnect(t *testing.T, hosts []host.Host) *Client {
 	return client
 }
 
-// dials are the connections through each host.
+// dials are the connections through each host: one that asks whether the API server
+// is ready, and one to use.
 func dials(all []*controlPlane) []int {
 	var counts []int
 	for _, c := range all {
@@ -110,7 +123,7 @@ func TestConnectSkipsControlPlanesThatAreDown(t *testing.T) {
 	if _, err := mustConnect(t, hosts).APIs(); err != nil {
 		t.Error(err)
 	}
-	if diff := cmp.Diff([]int{0, 1, 0}, dials(all)); diff != "" {
+	if diff := cmp.Diff([]int{0, 2, 0}, dials(all)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -141,7 +154,7 @@ func TestAClientContinuesThroughAnotherControlPlane(t *testing.T) {
 	list()
 	all[1].powerOff()
 	list()
-	if diff := cmp.Diff([]int{1, 1, 1}, dials(all)); diff != "" {
+	if diff := cmp.Diff([]int{2, 2, 2}, dials(all)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -254,4 +267,91 @@ func TestALateConnectionIsClosed(t *testing.T) {
 		}
 		conn.Close()
 	})
+}
+
+func TestAClientPrefersAControlPlaneWhoseAPIServerIsReady(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		ready []bool
+		want  []int
+	}{
+		{"the second and the third", []bool{false, true, true}, []int{1, 2, 0}},
+		{"the last", []bool{false, false, true}, []int{1, 1, 2}},
+		{"none: the first answers", []bool{false, false, false}, []int{2, 1, 1}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var all []*controlPlane
+			var hosts []host.Host
+			var ca []byte
+			for i, ready := range test.ready {
+				server := kubetest.New(t)
+				server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+					if ready || r.URL.Path != "/readyz" {
+						return false
+					}
+					http.Error(w, "etcd failed", http.StatusInternalServerError)
+					return true
+				})
+				one, host := controlPlanes(t, server, fmt.Sprintf("cp-%d", i+1))
+				all, hosts, ca = append(all, one...), append(hosts, host...), append(ca, server.CA()...)
+			}
+			// The servers have certificates of their own.
+			conf, err := clientcmd.Load([]byte(mustRead(t, all[0])))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range conf.Clusters {
+				c.CertificateAuthorityData = ca
+			}
+			text, err := clientcmd.Write(*conf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[0].Put(AdminConf, string(text))
+			if _, err := mustConnect(t, hosts).APIs(); err != nil {
+				t.Error(err)
+			}
+			if diff := cmp.Diff(test.want, dials(all)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func mustRead(t *testing.T, c *controlPlane) string {
+	t.Helper()
+	conf, err := c.ReadFile(t.Context(), AdminConf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(conf)
+}
+
+func TestAControlPlaneDialsItsOwnAPIServer(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, listens string
+		err           string
+	}{
+		{"on its port", "127.0.0.1:6444", ""},
+		{"or what the kubeconfig names, if nothing listens there", "127.0.0.1:1", ""},
+		{"and nothing else", "127.0.0.1:6443", "connection refused"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			all, hosts := controlPlanes(t, kubetest.New(t), "cp-1")
+			all[0].port = test.listens
+			client, err := Connect(t.Context(), hosts, Options{Port: 6444})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := client.APIs(); (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+				t.Errorf("got %v, want %q", err, test.err)
+			}
+		})
+	}
 }

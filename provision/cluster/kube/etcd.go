@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"slipway.io/slipway/provision/host"
@@ -22,6 +24,17 @@ type EtcdMember struct {
 	// Name is empty until the member has started for the first time.
 	Name     string   `json:"name"`
 	PeerURLs []string `json:"peerURLs"`
+	// Learner: the member receives the data and does not vote yet. kubeadm adds members
+	// as learners, and promotes those that have started and have the data.
+	Learner bool `json:"isLearner"`
+}
+
+// Started reports whether the member has started at least once.
+func (m EtcdMember) Started() bool { return m.Name != "" }
+
+// Peer returns the peer URL that kubeadm gives the member of a node with this address.
+func Peer(address netip.Addr) string {
+	return "https://" + net.JoinHostPort(address.String(), "2380")
 }
 
 // etcdPKI is where kubeadm keeps etcd's certificates.
@@ -53,6 +66,27 @@ func RemoveEtcdMember(ctx context.Context, h host.Host, id uint64) error {
 	}{id}
 	if err := etcdCall(ctx, h, "/v3/cluster/member/remove", request, &struct{}{}); err != nil {
 		return fmt.Errorf("etcd: remove member %x: %w", id, err)
+	}
+	return nil
+}
+
+// EtcdHealthy returns an error unless the member on a host votes and follows a leader.
+func EtcdHealthy(ctx context.Context, h host.Host) error {
+	var status struct {
+		Leader  uint64   `json:"leader,string"`
+		Learner bool     `json:"isLearner"`
+		Errors  []string `json:"errors"`
+	}
+	if err := etcdCall(ctx, h, "/v3/maintenance/status", struct{}{}, &status); err != nil {
+		return fmt.Errorf("etcd: read the status of the member: %w", err)
+	}
+	switch {
+	case len(status.Errors) > 0:
+		return errors.New("etcd: " + strings.Join(status.Errors, "; "))
+	case status.Learner:
+		return errors.New("etcd: the member is a learner")
+	case status.Leader == 0:
+		return errors.New("etcd: the member has no leader")
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -69,7 +70,7 @@ func TestEtcdMembers(t *testing.T) {
 		if path != "/v3/cluster/member/list" || body != "{}" {
 			return http.StatusTeapot, ""
 		}
-		return status, `{"header":{},"members":[{"ID":"9372538179322589801","name":"cp-1","peerURLs":["https://192.0.2.11:2380"]},{"ID":"2748","peerURLs":["https://192.0.2.12:2380"]}]}`
+		return status, `{"header":{},"members":[{"ID":"9372538179322589801","name":"cp-1","peerURLs":["https://192.0.2.11:2380"]},{"ID":"2748","peerURLs":["https://192.0.2.12:2380"],"isLearner":true}]}`
 	})
 	members, err := EtcdMembers(t.Context(), host)
 	if err != nil {
@@ -77,7 +78,7 @@ func TestEtcdMembers(t *testing.T) {
 	}
 	want := []EtcdMember{
 		{ID: 9372538179322589801, Name: "cp-1", PeerURLs: []string{"https://192.0.2.11:2380"}},
-		{ID: 0xabc, PeerURLs: []string{"https://192.0.2.12:2380"}},
+		{ID: 0xabc, PeerURLs: []string{Peer(netip.MustParseAddr("192.0.2.12"))}, Learner: true},
 	}
 	if diff := cmp.Diff(want, members); diff != "" {
 		t.Error(diff)
@@ -88,6 +89,36 @@ func TestEtcdMembers(t *testing.T) {
 	}
 	if _, err := EtcdMembers(t.Context(), host.Fake); err == nil {
 		t.Error("a host through which nothing can be dialed gave members")
+	}
+}
+
+func TestEtcdHealthy(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, answer string
+		status       int
+		want         string
+	}{
+		{"a member with a leader", `{"header":{},"leader":"9372538179322589801","raftTerm":"2"}`, 200, ""},
+		{"a member without a leader", `{"header":{},"raftTerm":"2"}`, 200, "no leader"},
+		{"a learner", `{"leader":"1","isLearner":true}`, 200, "learner"},
+		{"an alarm", `{"leader":"1","errors":["memberID:1 alarm:NOSPACE "]}`, 200, "NOSPACE"},
+		{"a member that does not serve", `{"message":"etcdserver: server stopped"}`, 503, "503 Service Unavailable etcdserver: server stopped"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			host := etcd(t, func(path, _ string) (int, string) {
+				if path != "/v3/maintenance/status" {
+					return http.StatusTeapot, ""
+				}
+				return test.status, test.answer
+			})
+			err := EtcdHealthy(t.Context(), host)
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
 	}
 }
 
