@@ -32,8 +32,13 @@ func renderings() []rendering {
 		"Discovery": "/etc/kubernetes/slipway/discovery.conf", "Token": "abcdef.0123456789abcdef", "CgroupDriver": "systemd",
 		"ClusterName": "lab", "Version": "v1.36.4", "Endpoint": "api.example:6443", "PodSubnet": "10.244.0.0/16",
 		"ServiceSubnet": "10.96.0.0/12", "DNSDomain": "cluster.local", "CertSANs": []string{"192.0.2.11", "node-1"},
-		"ServerTLSBootstrap": false,
+		"ServerTLSBootstrap": false, "BindPort": 6443, "ControlPlane": false,
 	}
+	controlPlane := values{}
+	for key, value := range node {
+		controlPlane[key] = value
+	}
+	controlPlane["BindPort"], controlPlane["ControlPlane"] = 6444, true
 	single := values{}
 	for key, value := range node {
 		single[key] = value
@@ -58,6 +63,7 @@ func renderings() []rendering {
 		{"kubeadm/kubelet.yaml.tmpl", single, "kubelet-serving.yaml"},
 		{"kubeadm/kube-proxy.yaml.tmpl", node, "kube-proxy.yaml"},
 		{"kubeadm/join.yaml.tmpl", node, "join.yaml"},
+		{"kubeadm/join.yaml.tmpl", controlPlane, "join-control-plane.yaml"},
 		{"kubeadm/discovery.conf.tmpl", values{"Endpoint": "192.0.2.11:6443", "CA": "LS0tLS1CRUdJTg=="}, "discovery.conf"},
 		{"kubeadm/reset.yaml.tmpl", node, "reset.yaml"},
 		{"network/flannel.yaml.tmpl", flannel("vxlan", 0), "flannel-vxlan.yaml"},

@@ -20,7 +20,7 @@ func Record() workflow.Phase {
 			"later run compares hosts and inventory with it.",
 		Manual:   []string{"kubectl -n kube-system get configmap slipway -o yaml"},
 		On:       workflow.Seed,
-		NeedsAll: []string{"kubeadm-init", "join"},
+		NeedsAll: []string{"kubeadm-init", "join-control-plane", "join"},
 		Do:       writeRecord,
 	}
 }
@@ -45,7 +45,11 @@ func writeRecord(ctx context.Context, s *workflow.Step) error {
 	if before != nil {
 		after.Fixed = before.Fixed
 		maps.Copy(after.Hosts, before.Hosts)
-		if before.Settings != nil && len(state.Settings.Differences(before.Settings, wanted)) > 0 {
+		drift, err := state.Drift(s.Cluster())
+		if err != nil {
+			return err
+		}
+		if before.Settings != nil && len(drift) > 0 {
 			after.Settings = before.Settings
 		}
 	}

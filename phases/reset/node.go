@@ -2,8 +2,12 @@ package reset
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"slipway.io/slipway/provision/workflow"
 )
@@ -50,9 +54,20 @@ func deleteNode(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	name := s.Target.Config.Name
-	deleted, err := client.DeleteNode(ctx, name, s.Facts().MachineID)
-	if err != nil || !deleted {
+	nodes, name := client.Clientset().CoreV1().Nodes(), s.Target.Config.Name
+	node, err := nodes.Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// Another machine may have joined with the name of this host.
+	if id := node.Status.NodeInfo.MachineID; id != "" && s.Facts().MachineID != "" && id != s.Facts().MachineID {
+		return fmt.Errorf("it belongs to another machine, with the ID %s", id)
+	}
+	options := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &node.UID}}
+	if err := nodes.Delete(ctx, name, options); err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}
 	s.Changed("delete node %s", name)

@@ -18,12 +18,14 @@ type Conflict struct {
 
 // Seed returns the index of the control plane that has the cluster: one with the
 // key of the CA and data of etcd, or, after an interrupted init, with the key
-// alone. Without any, it is the first control plane, on which the cluster starts.
+// alone. One whose join was interrupted has both too, and is the seed only if there is
+// no other. Without any, it is the first control plane, on which the cluster starts.
 // It is -1 without a control plane.
 func Seed(hosts []Host) int {
 	for _, has := range []func(*facts.Facts) bool{
+		func(f *facts.Facts) bool { return f.Member() && !f.Joining() },
+		func(f *facts.Facts) bool { return f.Exists(facts.CAKey) && !f.Joining() },
 		(*facts.Facts).Member,
-		func(f *facts.Facts) bool { return f.Exists(facts.CAKey) },
 	} {
 		for i, h := range hosts {
 			if h.ControlPlane && h.Facts != nil && has(h.Facts) {
@@ -51,6 +53,12 @@ func Conflicts(hosts []Host) []Conflict {
 			found = append(found, Conflict{
 				h.Name, "it is a control plane of a cluster, but a worker in the inventory",
 				"add the role control-plane to this host",
+			})
+		}
+		if f := h.Facts; h.ControlPlane && i != seed && f.Exists(facts.KubeletConf) && !f.Exists(facts.CAKey) && !f.Joining() {
+			found = append(found, Conflict{
+				h.Name, "it is a worker of a cluster, but a control plane in the inventory",
+				fmt.Sprintf("remove the role control-plane from this host; or let it join again: slipway reset --hosts %s, then slipway apply", h.Name),
 			})
 		}
 		if i != seed && seed >= 0 && hosts[seed].Facts != nil {

@@ -62,6 +62,12 @@ func blank(name string, controlPlane bool) Host {
 	return Host{Name: name, ControlPlane: controlPlane, Facts: &facts.Facts{}}
 }
 
+// joining is a host whose join was interrupted.
+func joining(h Host) Host {
+	h.Facts.Existing = append(h.Facts.Existing, facts.JoinConfig)
+	return h
+}
+
 func as(h Host, change func(*Host)) Host { change(&h); return h }
 
 func TestSeedFollowsFromTheHosts(t *testing.T) {
@@ -79,6 +85,11 @@ func TestSeedFollowsFromTheHosts(t *testing.T) {
 		{"none that can be read", []Host{{Name: "w"}, {Name: "a", ControlPlane: true}}, 1},
 		{"an interrupted init on the second", []Host{blank("a", true), as(blank("b", true), func(h *Host) { h.Facts.Existing = []facts.Path{facts.CAKey} })}, 1},
 		{"a member is a better seed than an interrupted init", []Host{as(blank("a", true), func(h *Host) { h.Facts.Existing = []facts.Path{facts.CAKey} }), member("b", "ca")}, 1},
+		{"an interrupted join beside the cluster", []Host{joining(member("a", "ca")), member("b", "ca")}, 1},
+		{"an interrupted join beside an interrupted init", []Host{joining(member("a", "ca")), as(blank("b", true), func(h *Host) { h.Facts.Existing = []facts.Path{facts.CAKey} })}, 1},
+		{"an interrupted join, alone with the data", []Host{blank("a", true), joining(member("b", "ca"))}, 1},
+		{"an interrupted join with nothing but the CA", []Host{blank("a", true), joining(as(blank("b", true), func(h *Host) { h.Facts.Existing = []facts.Path{facts.CAKey} }))}, 0},
+		{"a dead control plane, and an interrupted join", []Host{{Name: "a", ControlPlane: true}, joining(member("b", "ca")), member("c", "ca")}, 2},
 		{"a worker with data", []Host{as(member("w", "ca"), func(h *Host) { h.ControlPlane = false }), blank("a", true)}, 1},
 	}
 	for _, test := range tests {
@@ -112,6 +123,8 @@ func TestConflicts(t *testing.T) {
 			map[string]string{"w-2": "is node w-1", "w-1": "is node w-2"},
 		},
 		{"a control plane that became a worker", []Host{blank("b", true), as(member("a", "ca"), func(h *Host) { h.ControlPlane = false })}, map[string]string{"a": "no control plane of the inventory has the data"}},
+		{"a worker that became a control plane", []Host{member("a", "ca"), as(worker("w", "ca"), func(h *Host) { h.ControlPlane = true })}, map[string]string{"w": "is a worker of a cluster"}},
+		{"an interrupted join of a control plane", []Host{member("a", "ca"), joining(as(worker("b", "ca"), func(h *Host) { h.ControlPlane = true }))}, nil},
 		{"a host of another cluster", []Host{member("a", "ca"), worker("w", "other")}, map[string]string{"w": "belongs to another cluster than a"}},
 		{"two control planes of different clusters", []Host{member("a", "ca"), member("b", "other")}, map[string]string{"b": "belongs to another cluster than a"}},
 		{"a control plane that was reset or reinstalled", []Host{blank("a", true), worker("w", "ca")}, map[string]string{"w": "no control plane of the inventory has the data"}},

@@ -35,7 +35,8 @@ func elsewhere() map[string][]string {
 	}
 }
 
-// SettingsOf returns the settings of the inventory.
+// SettingsOf returns the settings of the inventory. The names in the API server's
+// certificates are those of controlPlane.certSANs alone.
 func SettingsOf(c *config.Cluster) (Settings, error) {
 	documents, err := kubeadm.Settings(c, c.Kubernetes.NewVersion())
 	if err != nil {
@@ -47,7 +48,30 @@ func SettingsOf(c *config.Cluster) (Settings, error) {
 			delete(settings[section], field)
 		}
 	}
-	return settings, nil
+	return settings.withoutHosts(c), nil
+}
+
+// withoutHosts returns the settings without the control planes in certSANs: those of the
+// inventory when the cluster was created. kubeadm adds the name and the address of a
+// control plane that joins later to its certificate.
+func (s Settings) withoutHosts(c *config.Cluster) Settings {
+	server, _ := s[clusterSection]["apiServer"].(map[string]any)
+	names, _ := server["certSANs"].([]any)
+	if names == nil {
+		return s
+	}
+	left := slices.DeleteFunc(slices.Clone(names), func(name any) bool {
+		return slices.ContainsFunc(c.ControlPlanes(), func(h config.Host) bool { return name == h.Name || name == h.Address })
+	})
+	server = maps.Clone(server)
+	if server["certSANs"] = left; len(left) == 0 {
+		delete(server, "certSANs")
+	}
+	section := maps.Clone(s[clusterSection])
+	section["apiServer"] = server
+	s = maps.Clone(s)
+	s[clusterSection] = section
+	return s
 }
 
 // Differences returns the fields that wanted sets otherwise than the cluster, and
@@ -83,7 +107,7 @@ func (s *State) Drift(c *config.Cluster) ([]Difference, error) {
 	if s.Record != nil {
 		recorded = s.Record.Settings
 	}
-	return s.Settings.Differences(recorded, wanted), nil
+	return s.Settings.withoutHosts(c).Differences(recorded.withoutHosts(c), wanted), nil
 }
 
 // Edits returns all fields of the inventory that differ from the cluster and that
@@ -118,20 +142,34 @@ func differences(at string, have, before, wanted map[string]any) []Difference {
 			all = append(all, differences(at+"."+name, below, old, inner)...)
 			continue
 		}
-		if same(have[name], want) {
+		field := fieldOf(at + "." + name)
+		if same(have[name], want) || field == certSANs && sameNames(have[name], before[name], want) {
 			continue
 		}
-		all = append(all, Difference{Field: fieldOf(at + "." + name), Have: text(have[name]), Want: text(want)})
+		all = append(all, Difference{Field: field, Have: text(have[name]), Want: text(want)})
 	}
 	return all
 }
 
+const certSANs = "controlPlane.certSANs"
+
 // fieldOf returns the field of the inventory that sets a field of a document.
 func fieldOf(path string) string {
 	if path == "kubernetes."+clusterSection+".apiServer.certSANs" {
-		return "controlPlane.certSANs"
+		return certSANs
 	}
 	return path
+}
+
+// sameNames reports whether the certificates have the wanted names, and none that was
+// wanted before. Other names are those of control planes that have left the inventory.
+func sameNames(have, before, want any) bool {
+	names, _ := have.([]any)
+	old, _ := before.([]any)
+	wanted, _ := want.([]any)
+	missing := slices.ContainsFunc(wanted, func(name any) bool { return !slices.Contains(names, name) })
+	left := slices.ContainsFunc(old, func(name any) bool { return slices.Contains(names, name) && !slices.Contains(wanted, name) })
+	return !missing && !left
 }
 
 // same reports whether two values mean the same to a component: fields that are left

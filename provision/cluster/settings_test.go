@@ -1,10 +1,13 @@
 package cluster
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
+
+	"slipway.io/slipway/provision/config"
 )
 
 func TestSettingsDifferences(t *testing.T) {
@@ -75,5 +78,62 @@ func TestWithoutRecordedSettingsTheClusterItselfIsCompared(t *testing.T) {
 	found, err := state.Edits(inventory(t, "kubernetes: {kubeletConfiguration: {maxPods: 100}}"))
 	if diff := cmp.Diff(want, found); err != nil || diff != "" {
 		t.Error(err, diff)
+	}
+}
+
+// kubeadm-config has the control planes of the inventory with which the cluster was
+// created.
+func TestControlPlanesThatComeAndGoAreNoDifferenceOfCertSANs(t *testing.T) {
+	t.Parallel()
+	const grown = `
+  - {name: cp-2, address: 192.0.2.12, roles: [control-plane]}
+  - {name: cp-3, address: 192.0.2.13, roles: [control-plane]}
+controlPlane: {endpoint: api.example, certSANs: [%s]}`
+	tests := []struct {
+		name           string
+		live, recorded []any
+		wanted         string
+		want           []Difference
+	}{
+		{"growth", []any{"192.0.2.11", "cp-1"}, nil, "", nil},
+		{"growth of a cluster of an earlier release", []any{"192.0.2.11", "cp-1"}, []any{"192.0.2.11", "cp-1"}, "", nil},
+		{"a control plane that has left", []any{"192.0.2.11", "192.0.2.19", "cp-1", "cp-9"}, nil, "", nil},
+		{"a name of the inventory", []any{"192.0.2.11", "cp-1", "a.example"}, []any{"a.example"}, "a.example", nil},
+		{"a new name", []any{"192.0.2.11", "cp-1"}, nil, "a.example", []Difference{{"controlPlane.certSANs", "", `["a.example"]`}}},
+		{"a name that was removed", []any{"192.0.2.11", "cp-1", "a.example"}, []any{"a.example"}, "", []Difference{{"controlPlane.certSANs", `["a.example"]`, ""}}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c, err := config.Parse("inventory.yaml", []byte(`
+apiVersion: slipway.io/v1alpha1
+kind: Cluster
+hosts:
+  - {name: cp-1, address: 192.0.2.11, roles: [control-plane]}`+fmt.Sprintf(grown, test.wanted)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			of := func(names []any) Settings {
+				section := map[string]any{"apiServer": map[string]any{"certSANs": names}}
+				if names == nil {
+					section = map[string]any{}
+				}
+				return Settings{clusterSection: section}
+			}
+			wanted, err := SettingsOf(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			live := of(test.live)
+			live[clusterSection]["controllerManager"] = wanted[clusterSection]["controllerManager"]
+			state := &State{Version: "v1.36.4", Settings: live, Record: &Record{Settings: of(test.recorded)}}
+			got, err := state.Drift(c)
+			if diff := cmp.Diff(test.want, got); err != nil || diff != "" {
+				t.Error(err, diff)
+			}
+			if names := live[clusterSection]["apiServer"].(map[string]any)["certSANs"].([]any); len(names) != len(test.live) {
+				t.Errorf("the state has changed: %q", names)
+			}
+		})
 	}
 }

@@ -25,8 +25,8 @@ const AdminConf = "/etc/kubernetes/admin.conf"
 // tried as well. A failure ends it.
 const headStart = 2 * time.Second
 
-// readyTimeout bounds the question whether an API server is ready.
-const readyTimeout = 3 * time.Second
+// readinessTimeout bounds the question whether an API server is ready.
+const readinessTimeout = 3 * time.Second
 
 // Connect returns a client that reaches the API server through any of the
 // control planes: it reads admin.conf on the first one that has it, and dials
@@ -161,7 +161,7 @@ func (r *route) through(ctx context.Context, h host.Host, network, addr string) 
 
 // ready returns an error unless the API server that a control plane reaches is ready.
 func (r *route) ready(ctx context.Context, h host.Host) error {
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	ctx, cancel := context.WithTimeout(ctx, readinessTimeout)
 	defer cancel()
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {

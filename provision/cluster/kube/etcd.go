@@ -70,27 +70,6 @@ func RemoveEtcdMember(ctx context.Context, h host.Host, id uint64) error {
 	return nil
 }
 
-// EtcdHealthy returns an error unless the member on a host votes and follows a leader.
-func EtcdHealthy(ctx context.Context, h host.Host) error {
-	var status struct {
-		Leader  uint64   `json:"leader,string"`
-		Learner bool     `json:"isLearner"`
-		Errors  []string `json:"errors"`
-	}
-	if err := etcdCall(ctx, h, "/v3/maintenance/status", struct{}{}, &status); err != nil {
-		return fmt.Errorf("etcd: read the status of the member: %w", err)
-	}
-	switch {
-	case len(status.Errors) > 0:
-		return errors.New("etcd: " + strings.Join(status.Errors, "; "))
-	case status.Learner:
-		return errors.New("etcd: the member is a learner")
-	case status.Leader == 0:
-		return errors.New("etcd: the member has no leader")
-	}
-	return nil
-}
-
 // etcdCall calls etcd's gRPC gateway on a host, and decodes the answer.
 func etcdCall(ctx context.Context, h host.Host, path string, body, answer any) error {
 	dialer, ok := h.(host.Dialer)

@@ -92,36 +92,6 @@ func TestEtcdMembers(t *testing.T) {
 	}
 }
 
-func TestEtcdHealthy(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name, answer string
-		status       int
-		want         string
-	}{
-		{"a member with a leader", `{"header":{},"leader":"9372538179322589801","raftTerm":"2"}`, 200, ""},
-		{"a member without a leader", `{"header":{},"raftTerm":"2"}`, 200, "no leader"},
-		{"a learner", `{"leader":"1","isLearner":true}`, 200, "learner"},
-		{"an alarm", `{"leader":"1","errors":["memberID:1 alarm:NOSPACE "]}`, 200, "NOSPACE"},
-		{"a member that does not serve", `{"message":"etcdserver: server stopped"}`, 503, "503 Service Unavailable etcdserver: server stopped"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			host := etcd(t, func(path, _ string) (int, string) {
-				if path != "/v3/maintenance/status" {
-					return http.StatusTeapot, ""
-				}
-				return test.status, test.answer
-			})
-			err := EtcdHealthy(t.Context(), host)
-			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
-				t.Errorf("got %v, want %q", err, test.want)
-			}
-		})
-	}
-}
-
 func TestRemoveEtcdMember(t *testing.T) {
 	t.Parallel()
 	const refusal = "etcdserver: unhealthy cluster"

@@ -118,7 +118,7 @@ type data struct {
 	NodeName, NodeIP, CRISocket         string
 	CgroupDriver, Discovery, Token      string
 	CertSANs                            []string
-	ServerTLSBootstrap                  bool
+	ServerTLSBootstrap, ControlPlane    bool
 }
 
 func values(c *config.Cluster, node Node) data {
@@ -127,6 +127,7 @@ func values(c *config.Cluster, node Node) data {
 		PodSubnet: c.Network.PodSubnet, ServiceSubnet: c.Network.ServiceSubnet, DNSDomain: c.Network.DNSDomain,
 		NodeName: node.Spec.Name, NodeIP: node.IP.String(), CRISocket: CRISocket,
 		CgroupDriver: c.Containerd.CgroupDriver, ServerTLSBootstrap: c.ServerTLSBootstrap(),
+		ControlPlane: node.Spec.Has(config.RoleControlPlane),
 	}
 	if c.ControlPlane.Endpoint != "" {
 		// Without a port, kubeadm takes bindPort.

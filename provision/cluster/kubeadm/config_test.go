@@ -128,6 +128,7 @@ func TestJoin(t *testing.T) {
 		{"join-worker.yaml", "w-1", ""},
 		{"join-taints.yaml", "w-2", ""},
 		{"join-overrides.yaml", "w-1", overrides},
+		{"join-control-plane.yaml", "cp-1", "controlPlane: {endpoint: api.example, bindPort: 6444}"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package kubeadm
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -26,14 +27,28 @@ func Skips(c *config.Cluster, phase string) bool {
 }
 
 // HasData reports whether etcd on a host has data, or may have: if the inventory moves
-// the data, the facts do not show whether there is any.
+// the data, or etcd runs elsewhere, the facts do not show whether there is any.
 func HasData(c *config.Cluster, f *facts.Facts) bool {
-	return f.Exists(facts.EtcdMember) || ownDataDir(c)
+	return f.Exists(facts.EtcdMember) || DataDir(c) != defaultDataDir || ExternalEtcd(c)
 }
 
-func ownDataDir(c *config.Cluster) bool {
-	etcd, _ := c.Kubernetes.ClusterConfiguration["etcd"].(map[string]any)
-	local, _ := etcd["local"].(map[string]any)
+// defaultDataDir is kubeadm's.
+const defaultDataDir = "/var/lib/etcd"
+
+// DataDir returns the directory of etcd's data on a control plane.
+func DataDir(c *config.Cluster) string {
+	local, _ := etcdSection(c)["local"].(map[string]any)
 	dir, _ := local["dataDir"].(string)
-	return dir != "" && dir != "/var/lib/etcd"
+	return cmp.Or(dir, defaultDataDir)
+}
+
+// ExternalEtcd reports whether the control planes use an etcd that kubeadm does not run.
+func ExternalEtcd(c *config.Cluster) bool {
+	external, _ := etcdSection(c)["external"].(map[string]any)
+	return len(external) > 0
+}
+
+func etcdSection(c *config.Cluster) map[string]any {
+	section, _ := c.Kubernetes.ClusterConfiguration["etcd"].(map[string]any)
+	return section
 }

@@ -155,6 +155,10 @@ func parse(text []byte) *x509.Certificate {
 // of its CA, and data of etcd.
 func (f *Facts) Member() bool { return f.Exists(CAKey) && f.Exists(EtcdMember) }
 
+// Joining reports whether a join of slipway has started on the host and has not
+// completed. What the host has of the cluster may be partial.
+func (f *Facts) Joining() bool { return f.Exists(JoinConfig) }
+
 // Joined reports whether the host belongs to a cluster, or did when the
 // installation was interrupted.
 func (f *Facts) Joined() bool {

@@ -1,0 +1,71 @@
+package kubeadm
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestSharedFiles(t *testing.T) {
+	t.Parallel()
+	const pki = "/etc/kubernetes/pki/"
+	common := []string{"ca.crt", "ca.key", "front-proxy-ca.crt", "front-proxy-ca.key", "sa.key", "sa.pub"}
+	tests := []struct {
+		name string
+		etcd map[string]any
+		want []string
+	}{
+		{"of a stacked etcd", nil, []string{"etcd/ca.crt", "etcd/ca.key"}},
+		{"of an external etcd", map[string]any{"external": map[string]any{
+			"endpoints": []any{"https://192.0.2.31:2379"}, "caFile": pki + "their-ca.crt", "certFile": pki + "apiserver-etcd-client.crt", "keyFile": pki + "apiserver-etcd-client.key",
+		}}, []string{"apiserver-etcd-client.crt", "apiserver-etcd-client.key", "their-ca.crt"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c := inventory(t, "")
+			if test.etcd != nil {
+				c.Kubernetes.ClusterConfiguration = map[string]any{"etcd": test.etcd}
+			}
+			var got []string
+			for _, file := range SharedFiles(c) {
+				if secret := strings.HasSuffix(file.Path, ".key"); file.Secret != secret || secret && file.Perm() != 0o600 || !secret && file.Perm() != 0o644 {
+					t.Errorf("%s: secret %v, mode %v", file.Path, file.Secret, file.Mode)
+				}
+				got = append(got, strings.TrimPrefix(file.Path, pki))
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(slices.Sorted(slices.Values(slices.Concat(common, test.want))), got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// What the next join must not find, and what belongs to others.
+func TestLeftovers(t *testing.T) {
+	t.Parallel()
+	c := inventory(t, "kubernetes: {clusterConfiguration: {etcd: {local: {dataDir: /data/etcd}}}}")
+	got := Leftovers(c)
+	for _, file := range SharedFiles(c) {
+		if !slices.Contains(got, file.Path) {
+			t.Errorf("%s stays", file.Path)
+		}
+	}
+	for _, path := range []string{
+		"/data/etcd/member", "/etc/kubernetes/manifests/etcd.yaml", "/etc/kubernetes/manifests/kube-apiserver.yaml", "/etc/kubernetes/kubelet.conf",
+		"/etc/kubernetes/admin.conf", "/etc/kubernetes/pki/apiserver.crt", "/etc/kubernetes/pki/etcd/peer.key", "/var/lib/kubelet/pki",
+	} {
+		if !slices.Contains(got, path) {
+			t.Errorf("%s stays", path)
+		}
+	}
+	// Static pods of others, and the configuration that says that a join is not complete.
+	for _, path := range got {
+		if path == "/etc/kubernetes/manifests" || path == "/etc/kubernetes" || path == "/etc/kubernetes/pki" || strings.HasPrefix(path, Dir) {
+			t.Errorf("%s is deleted", path)
+		}
+	}
+}
