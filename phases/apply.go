@@ -37,6 +37,7 @@ func Apply() workflow.Workflow {
 
 		// Create the cluster.
 		controlplane.Init(),
+		nodes.JoinControlPlane(),
 		nodes.Join(),
 		nodes.Tokens(),
 		controlplane.Record(),

@@ -235,6 +235,11 @@ func onlyCluster(s *workflow.Step) error {
 				"make the host reachable, or remove it from the inventory")
 		}
 	}
+	if s.Facts().Joining() {
+		return workflow.WithHint(
+			fmt.Errorf("%s was joining a cluster, which no other control plane of the inventory has", s.Target.Config.Name),
+			fmt.Sprintf("add a control plane of that cluster to the inventory, or remove what the join has left: slipway reset --hosts %s", s.Target.Config.Name))
+	}
 	if names := joinedBefore(s); len(names) > 0 {
 		return workflow.WithHint(
 			fmt.Errorf("%s already belong to a cluster: kubeadm init would create a second one", strings.Join(names, ", ")),

@@ -128,27 +128,40 @@ func controllersRun(ctx context.Context, s *workflow.Step) error {
 }
 
 func join(ctx context.Context, s *workflow.Step) error {
+	run := &joinRun{
+		endpoint: s.Cluster().Endpoint,
+		ignored:  resumable,
+		prepare:  func(ctx context.Context) error { return removeDamaged(ctx, s) },
+	}
+	return run.do(ctx, s)
+}
+
+// joinRun is one run of kubeadm join on a host.
+type joinRun struct {
+	// endpoint returns the host:port of the API server, given the address of the seed.
+	endpoint func(seed string) string
+	// ignored are the checks of kubeadm that fail after an interrupted join, flags its
+	// other flags.
+	ignored string
+	flags   []string
+	// prepare runs before the host receives the files of the join, copyFiles when it has
+	// them, and verify after kubeadm. The last two may be nil.
+	prepare, copyFiles, verify func(context.Context) error
+}
+
+func (r *joinRun) do(ctx context.Context, s *workflow.Step) error {
 	ip, err := s.Target.NodeIP()
 	if err != nil {
 		return err
 	}
-	first := s.Hosts().Seed()
-	firstIP, err := first.NodeIP()
-	if err != nil {
-		return err
-	}
-	ca, err := s.On(first).ReadFile(ctx, "/etc/kubernetes/pki/ca.crt")
-	if err != nil {
-		return err
-	}
-	discovery, err := kubeadm.Discovery(s.Cluster().Endpoint(firstIP.String()), ca)
+	discovery, err := r.discovery(ctx, s)
 	if err != nil {
 		return err
 	}
 	if err := controllersRun(ctx, s); err != nil {
 		return err
 	}
-	if err := removeDamaged(ctx, s); err != nil {
+	if err := r.prepare(ctx); err != nil {
 		return err
 	}
 	token, revoke, err := s.JoinToken(ctx, tokenTTL)
@@ -166,9 +179,15 @@ func join(ctx context.Context, s *workflow.Step) error {
 	); err != nil {
 		return err
 	}
+	if r.copyFiles != nil {
+		if err := r.copyFiles(ctx); err != nil {
+			return err
+		}
+	}
+	argv := []string{install.BinDir + "/kubeadm", "join", "--config", joinFile, "--ignore-preflight-errors", r.ignored}
 	_, err = systemd.Run(ctx, s, systemd.Unit{
 		Name:    unitName,
-		Argv:    []string{install.BinDir + "/kubeadm", "join", "--config", joinFile, "--ignore-preflight-errors", resumable},
+		Argv:    append(argv, r.flags...),
 		Input:   systemd.InputOf(document, discovery),
 		Sync:    kubeadm.Directories(),
 		Secret:  []string{token},
@@ -182,7 +201,26 @@ func join(ctx context.Context, s *workflow.Step) error {
 	if err := s.WaitFor(ctx, kube.NodeRegistered(s.Target.Config.Name), registerTimeout); err != nil {
 		return err
 	}
+	if r.verify != nil {
+		if err := r.verify(ctx); err != nil {
+			return err
+		}
+	}
 	return host.Remove(ctx, s, string(facts.BootstrapConf), discoveryFile, joinFile)
+}
+
+// discovery returns the file with which kubeadm verifies the cluster.
+func (r *joinRun) discovery(ctx context.Context, s *workflow.Step) ([]byte, error) {
+	seed := s.Hosts().Seed()
+	ip, err := seed.NodeIP()
+	if err != nil {
+		return nil, err
+	}
+	ca, err := s.On(seed).ReadFile(ctx, "/etc/kubernetes/pki/ca.crt")
+	if err != nil {
+		return nil, err
+	}
+	return kubeadm.Discovery(r.endpoint(ip.String()), ca)
 }
 
 // removeDamaged deletes files of an earlier join that cannot be read: kubeadm keeps a

@@ -26,7 +26,7 @@ func Metadata() workflow.Phase {
 			"kubectl taint node NODE KEY=VALUE:EFFECT",
 		},
 		On:    workflow.EachHost,
-		Needs: []string{"kubeadm-init", "join"},
+		Needs: []string{"kubeadm-init", "join-control-plane", "join"},
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			host := s.Target.Config
 			labels := map[string]string{}

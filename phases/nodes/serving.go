@@ -42,7 +42,7 @@ func Serving() workflow.Phase {
 			"kubectl get csr && kubectl certificate approve CSR    # check its names and addresses first",
 		},
 		On:    workflow.EachHost,
-		Needs: []string{"kubeadm-init", "join"},
+		Needs: []string{"kubeadm-init", "join-control-plane", "join"},
 		Do:    serving,
 	}
 }

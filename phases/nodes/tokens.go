@@ -17,7 +17,7 @@ func Tokens() workflow.Phase {
 			"for 15 minutes.",
 		Manual:   []string{"kubeadm token list; kubeadm token delete TOKEN    # on the control plane"},
 		On:       workflow.Seed,
-		NeedsAll: []string{"kubeadm-init", "join"},
+		NeedsAll: []string{"kubeadm-init", "join-control-plane", "join"},
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			client, err := s.Kube(ctx)
 			if errors.Is(err, host.ErrPlanned) {

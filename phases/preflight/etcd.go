@@ -4,7 +4,11 @@ import (
 	"fmt"
 	"slices"
 
+	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/report/check"
+	"slipway.io/slipway/provision/workflow"
 )
 
 // etcdChecks are about the etcd of an existing cluster.
@@ -45,8 +49,12 @@ func ghostMember(cc *checkContext) []check.Finding {
 			Fix:  fmt.Sprintf("if its host is gone permanently: etcdctl member remove %x", m.ID),
 		}
 		switch {
-		case m.Name == "":
+		case (!m.Started() || m.Learner) && cc.startsOver(m):
+			continue
+		case !m.Started():
 			f.Evidence = fmt.Sprintf("member %x (%s) never started", m.ID, names(m.PeerURLs))
+		case m.Learner:
+			f.Evidence = fmt.Sprintf("member %s (%x, %s) is a learner, which does not vote", m.Name, m.ID, names(m.PeerURLs))
 		case !slices.Contains(planes, m.Name):
 			f.Severity = check.Warning
 			f.Evidence = fmt.Sprintf("member %s (%x, %s) is not a control plane of the inventory", m.Name, m.ID, names(m.PeerURLs))
@@ -56,4 +64,16 @@ func ghostMember(cc *checkContext) []check.Finding {
 		found = append(found, f)
 	}
 	return found
+}
+
+// startsOver reports whether a member that has not joined completely is that of a control
+// plane whose join apply starts over: it was interrupted, or has left nothing.
+func (cc *checkContext) startsOver(m kube.EtcdMember) bool {
+	return slices.ContainsFunc(cc.reachable(), func(h *workflow.Host) bool {
+		ip, err := h.NodeIP()
+		if !h.Config.Has(config.RoleControlPlane) || err != nil || !slices.Contains(m.PeerURLs, kube.Peer(ip)) {
+			return false
+		}
+		return !h.Facts().Exists(facts.EtcdMember) || h.Facts().Joining() && m.Learner
+	})
 }

@@ -38,7 +38,7 @@ func clusterFiles(cc *checkContext) []check.Finding {
 	var found []check.Finding
 	for _, h := range cc.reachable() {
 		f := h.Facts()
-		if !h.Config.Has(config.RoleControlPlane) || !hasJournal(f) || !f.Joined() {
+		if !h.Config.Has(config.RoleControlPlane) || !hasJournal(f) || !f.Joined() || f.Joining() {
 			continue
 		}
 		data := kubeadm.HasData(cc.cluster, f)

@@ -133,15 +133,26 @@ func fixedFields(cc *checkContext) []check.Finding {
 	var found []check.Finding
 	for _, d := range cc.state.Fixed.Differences(cluster.FixedOf(cc.cluster)) {
 		fix := fmt.Sprintf("set %s back to %s", d.Field, d.Have)
-		if d.Have == "" {
-			fix = "remove " + d.Field
-		}
-		found = append(found, check.Finding{
+		finding := check.Finding{
 			Evidence: d.String() + ": it cannot change",
 			Fix:      fix + ", or reinstall the cluster: slipway reset, then slipway apply",
-		})
+		}
+		if d.Field == "controlPlane.endpoint" && d.Have == "" {
+			finding = withoutEndpoint(d)
+		}
+		found = append(found, finding)
 	}
 	return found
+}
+
+// withoutEndpoint is the finding of an endpoint that was added to the inventory: without
+// one, certificates and kubeconfigs name the only control plane.
+func withoutEndpoint(d cluster.Difference) check.Finding {
+	return check.Finding{
+		Evidence: fmt.Sprintf("the cluster was created without controlPlane.endpoint, and the inventory has %s: the cluster cannot get one, and so cannot grow to several control planes", d.Want),
+		Fix: "remove controlPlane.endpoint and the other control planes to keep the cluster; to have several, back up its workloads, and reinstall it " +
+			"with the endpoint: slipway reset, then slipway apply. A new cluster with an endpoint may start with one control plane, and grow later",
+	}
 }
 
 // changedAddress compares the address that the inventory gives a host with the one

@@ -27,8 +27,10 @@ func Member() workflow.Phase {
 		},
 		On:    workflow.ControlPlanes,
 		Needs: []string{"lock"},
+		// etcd refuses a change of its members while another one is being made.
+		OneAtATime: true,
 		Done: func(ctx context.Context, s *workflow.Step) (bool, error) {
-			if len(staying(s)) == 0 || !s.Facts().Exists(facts.EtcdMember) {
+			if !slices.ContainsFunc(staying(s), hasCluster) || !s.Facts().Exists(facts.EtcdMember) && !s.Facts().Joining() {
 				return true, nil
 			}
 			return notOurs(ctx, s)
@@ -66,7 +68,14 @@ func removeMember(ctx context.Context, s *workflow.Step) error {
 			return h.Config.Name == m.Name && s.Selected(h)
 		})
 	}
-	own := slices.IndexFunc(members, func(m kube.EtcdMember) bool { return m.Name == s.Target.Config.Name })
+	address, err := s.Target.NodeIP()
+	if err != nil {
+		return err
+	}
+	// A member has no name before it has started.
+	own := slices.IndexFunc(members, func(m kube.EtcdMember) bool {
+		return m.Name == s.Target.Config.Name || !m.Started() && slices.Contains(m.PeerURLs, kube.Peer(address))
+	})
 	if own < 0 {
 		return nil
 	}

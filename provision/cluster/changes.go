@@ -50,7 +50,7 @@ func FieldChanges() []FieldChange {
 		{"network.cni.name", Refused, "Pods have addresses of the pod network, and the kernels its rules. " + fixed},
 		{"network.cni.backend", Refused, "Pods on nodes with different backends do not reach each other. " + fixed},
 		{"network.cni.mtu", Applied, "The pod network restarts on each node. Running pods keep their MTU until they are started again."},
-		{"controlPlane.endpoint", Refused, "Certificates and kubeconfigs contain the endpoint. " + fixed},
+		{"controlPlane.endpoint", Refused, "Certificates and kubeconfigs contain the endpoint. A cluster that was created without one cannot get one, and cannot grow to several control planes. " + fixed},
 		{"controlPlane.loadBalancer.type", Deferred, "The load balancer of the cluster stays. Set it back, or reinstall the cluster."},
 		{"controlPlane.loadBalancer.virtualRouterID", Applied, "keepalived restarts on one control plane after the other."},
 		{"controlPlane.bindPort", Deferred, "The API servers keep their port. Set it back, or reinstall the cluster."},
