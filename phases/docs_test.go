@@ -46,7 +46,7 @@ by hand; ` + "`slipway explain PHASE`" + ` prints them too.
 	for _, w := range []workflow.Workflow{Apply(), Reset(), Validate(validate.Options{}, nil)} {
 		fmt.Fprintf(&b, "\n## slipway %s\n", w.Name)
 		for _, p := range w.Phases {
-			fmt.Fprintf(&b, "\n### %s\n\n%s, on %s%s. %s\n\n", p.Name, upper(p.Title), where(p.On), needs(p), p.Why)
+			fmt.Fprintf(&b, "\n### %s\n\n%s, on %s%s. %s\n\n", p.Name, upper(p.Title), where(p), needs(p), p.Why)
 			for _, line := range p.Manual {
 				fmt.Fprintf(&b, "    %s\n", line)
 			}
@@ -66,11 +66,15 @@ Its probes, which ` + "`--only` and `--skip`" + ` select:
 
 func upper(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
-func where(p workflow.Place) string {
-	if p.String() == workflow.Seed.String() {
-		return "the " + p.String()
+func where(p workflow.Phase) string {
+	place := p.On.String()
+	if place == workflow.Seed.String() {
+		place = "the " + place
 	}
-	return p.String()
+	if p.OneAtATime {
+		place += ", one at a time"
+	}
+	return place
 }
 
 func needs(p workflow.Phase) string {

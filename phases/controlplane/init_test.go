@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -106,7 +107,7 @@ func refuses(status int, reason, message string) func(http.ResponseWriter, *http
 
 func expectInit(fake *hosttest.Fake) *hosttest.Expectation {
 	return fake.ExpectUnitTimeout("kubeadm-init", 900,
-		"/usr/local/bin/kubeadm", "init", "--config", "/etc/kubernetes/slipway/init.yaml", "--skip-token-print", "--ignore-preflight-errors", resumable)
+		"/usr/local/bin/kubeadm", "init", "--config", "/etc/kubernetes/slipway/init.yaml", "--skip-token-print", "--ignore-preflight-errors", "Port-6443,"+resumable)
 }
 
 func TestInitRunsOnANewHost(t *testing.T) {
@@ -270,6 +271,44 @@ func TestInitNeverCreatesASecondCluster(t *testing.T) {
 		err := fixture.Apply(Init())
 		if err == nil || !strings.Contains(err.Error(), "w-1 already belong") || !strings.Contains(workflow.Hint(err), "slipway reset --hosts w-1") {
 			t.Errorf("got %v, hint %q", err, workflow.Hint(err))
+		}
+	})
+	t.Run("the host was joining a cluster that is gone", func(t *testing.T) {
+		t.Parallel()
+		fixture := workflowtest.New(t, two)
+		fixture.Facts("cp-1").Existing = []facts.Path{facts.JoinConfig, facts.CAKey, facts.EtcdMember, facts.APIServerManifest}
+		err := fixture.Apply(Init())
+		if err == nil || !strings.Contains(err.Error(), "cp-1 was joining a cluster") || !strings.Contains(workflow.Hint(err), "slipway reset --hosts cp-1") {
+			t.Errorf("got %v, hint %q", err, workflow.Hint(err))
+		}
+	})
+	t.Run("another control plane has the cluster", func(t *testing.T) {
+		t.Parallel()
+		fixture := workflowtest.New(t, "controlPlane: {endpoint: api.example}\n"+one+`
+  - {name: cp-2, address: 192.0.2.12, roles: [control-plane]}
+  - {name: cp-3, address: 192.0.2.13, roles: [control-plane]}
+`)
+		fixture.Hosts.All[0].SetFacts(nil) // it is powered off
+		fixture.Facts("cp-3").Existing = []facts.Path{facts.CAKey, facts.EtcdMember, facts.KubeletConf}
+		fixture.Facts("cp-3").Kubernetes.Finalized = true
+		server := kubetest.New(t)
+		fixture.Serve(server)
+		if seed := fixture.Hosts.Seed().Config.Name; seed != "cp-3" {
+			t.Fatalf("the seed is %s", seed)
+		}
+		server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+			kubetest.Refuse(w, http.StatusServiceUnavailable, "ServiceUnavailable", "no leader")
+			return true
+		})
+		phase := Init()
+		done := phase.Done
+		phase.Done = func(ctx context.Context, s *workflow.Step) (bool, error) {
+			ctx, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			return done(ctx, s)
+		}
+		if err := fixture.Apply(phase); err == nil { // the strict fakes refuse kubeadm
+			t.Error("init is done although the API server does not answer")
 		}
 	})
 	t.Run("a host was not read", func(t *testing.T) {

@@ -52,7 +52,7 @@ func clusterFiles(cc *checkContext) []check.Finding {
 			continue
 		}
 		if data && settled(cc, h) {
-			found = append(found, damagedFiles(h)...)
+			found = append(found, damagedFiles(cc, h)...)
 		}
 	}
 	return found
@@ -71,10 +71,14 @@ func settled(cc *checkContext, h *workflow.Host) bool {
 		slices.ContainsFunc(cc.reachable(), func(other *workflow.Host) bool { return other != h && other.Facts().Joined() })
 }
 
-func damagedFiles(h *workflow.Host) []check.Finding {
+func damagedFiles(cc *checkContext, h *workflow.Host) []check.Finding {
 	var found []check.Finding
 	for _, path := range kubeadm.Damaged(h.Facts().Kubernetes) {
-		found = append(found, check.Finding{Host: h.Config.Name, Evidence: path + " is empty, truncated, or names a missing file", Fix: repair(path)})
+		fix := repair(path)
+		if h != cc.hosts.Seed() { // it has no configuration of init
+			fix = fmt.Sprintf("let the control plane join again: slipway reset --hosts %s, then slipway apply", h.Config.Name)
+		}
+		found = append(found, check.Finding{Host: h.Config.Name, Evidence: path + " is empty, truncated, or names a missing file", Fix: fix})
 	}
 	return found
 }

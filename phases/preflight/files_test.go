@@ -113,3 +113,43 @@ func TestClusterFiles(t *testing.T) {
 		})
 	}
 }
+
+// A control plane that joined has no configuration of init, and can join again.
+func TestDamagedFilesOfControlPlanesThatJoined(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		joining bool
+		want    []string
+	}{
+		"completely":                            {false, []string{"cluster-files cp-2 error"}},
+		"not completely, which apply continues": {true, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fixture := workflowtest.New(t, grown)
+			for _, h := range fixture.Hosts.All {
+				h.Facts().Existing = []facts.Path{facts.Journal, facts.CAKey, facts.EtcdMember}
+				h.Facts().Kubernetes.Files = intactFiles()
+			}
+			joined := fixture.Facts("cp-2")
+			if test.joining {
+				joined.Existing = append(joined.Existing, facts.JoinConfig)
+			}
+			for i := range joined.Kubernetes.Files {
+				joined.Kubernetes.Files[i].Damaged = joined.Kubernetes.Files[i].Path == "/etc/kubernetes/pki/apiserver.crt"
+			}
+			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "none", state: &cluster.State{Exists: true, Record: &cluster.Record{}}}
+			report := cc.report(Selection{Only: []string{"cluster-files"}})
+			if diff := cmp.Diff(test.want, told(report)); diff != "" {
+				t.Fatal(diff)
+			}
+			for _, c := range report.Checks {
+				for _, f := range c.Findings {
+					if !strings.Contains(f.Fix, "slipway reset --hosts cp-2, then slipway apply") {
+						t.Errorf("got %+v", f)
+					}
+				}
+			}
+		})
+	}
+}

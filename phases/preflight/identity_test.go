@@ -59,7 +59,7 @@ func TestIdentityChecks(t *testing.T) {
 			state := running(f)
 			f.Cluster.ControlPlane.Endpoint = "api.example"
 			return state
-		}, []string{"fixed-fields  error"}, "controlPlane.endpoint is not set in the cluster", "remove controlPlane.endpoint"},
+		}, []string{"fixed-fields  error"}, "created without controlPlane.endpoint, and the inventory has api.example:6443: the cluster cannot get one, and so cannot grow", "reinstall it with the endpoint"},
 		{"another version", func(f *workflowtest.Fixture) *cluster.State {
 			state := running(f)
 			f.Cluster.Kubernetes.Version = "v1.35.8"

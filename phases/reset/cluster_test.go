@@ -149,7 +149,7 @@ func etcd(t *testing.T, fixture *workflowtest.Fixture, name string, members ...s
 	t.Helper()
 	var list []string
 	for i, member := range members {
-		list = append(list, fmt.Sprintf(`{"ID":"%d","name":"%s"}`, i+1, member))
+		list = append(list, fmt.Sprintf(`{"ID":"%d","name":"%s","peerURLs":["https://192.0.2.1%[1]d:2380"]}`, i+1, member))
 	}
 	removed = new([]string)
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -238,3 +238,27 @@ func TestTheEtcdMemberIsRemovedFirstWhereTheClusterLivesOn(t *testing.T) {
 }
 
 var _ host.Dialer = gateway{}
+
+func TestNoMemberIsRemovedIfTheControlPlaneThatStaysHasNoCluster(t *testing.T) {
+	t.Parallel()
+	fixture := ours(t, three, "cp-1", "cp-2")
+	fixture.Facts("cp-3").Existing = nil
+	removed := etcd(t, fixture, "cp-1", "cp-1", "cp-2")
+	fixture.MustApply(Member())
+	if len(*removed)+len(fixture.Changes()) > 0 {
+		t.Errorf("removed %q, changes %q", *removed, fixture.Changes())
+	}
+}
+
+// The join was interrupted: the member has no name, and the host no data.
+func TestTheMemberOfAnInterruptedJoinIsRemoved(t *testing.T) {
+	t.Parallel()
+	fixture := ours(t, three, "cp-3")
+	fixture.Facts("cp-3").Existing = []facts.Path{journal.Dir, facts.JoinConfig}
+	first := etcd(t, fixture, "cp-1", "cp-1", "cp-2", "")
+	second := etcd(t, fixture, "cp-2", "cp-1", "cp-2", "")
+	fixture.MustApply(Member())
+	if diff := cmp.Diff([]string{`{"ID":"3"}`}, append(*first, *second...)); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -14,7 +14,7 @@ type task struct {
 	needs, after []*task
 	turn         *turn         // nil without a roll
 	queue        chan struct{} // holds the host at a phase that is OneAtATime; else nil
-	skip         bool  // the selection or the inventory leaves it out: it counts as done
+	skip         bool          // the selection or the inventory leaves it out: it counts as done
 	done         chan struct{}
 	err          error // set before done is closed
 }
