@@ -37,6 +37,7 @@ func Apply() workflow.Workflow {
 
 		// Create the cluster.
 		controlplane.Init(),
+		nodes.Lost(),
 		nodes.JoinControlPlane(),
 		nodes.Join(),
 		nodes.Tokens(),

@@ -15,7 +15,7 @@ func Reset() workflow.Workflow {
 	return workflow.Workflow{Name: "reset", Phases: []workflow.Phase{
 		preflight.Facts(),
 		lock,
-		reset.Member(),
+		reset.Member(reset.AllHosts),
 		reset.Stop(),
 		reset.Node(),
 		reset.Network(),

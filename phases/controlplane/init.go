@@ -128,7 +128,7 @@ func exists(s *workflow.Step) bool {
 // joinedBefore returns the names of the other hosts that belong to a cluster.
 func joinedBefore(s *workflow.Step) []string {
 	var names []string
-	for _, h := range s.Hosts().All {
+	for _, h := range s.Hosts().WithLeaving().All {
 		if h != s.Target && h.Facts() != nil && h.Facts().Joined() {
 			names = append(names, h.Config.Name)
 		}
@@ -228,7 +228,7 @@ func initialise(ctx context.Context, s *workflow.Step) error {
 // onlyCluster returns an error unless it is known that no other host belongs to a
 // cluster.
 func onlyCluster(s *workflow.Step) error {
-	for _, h := range s.Hosts().All {
+	for _, h := range s.Hosts().WithLeaving().All {
 		if h.Facts() == nil {
 			return workflow.WithHint(
 				fmt.Errorf("%s was not read, and may belong to a cluster: kubeadm init could create a second one", h.Config.Name),

@@ -53,9 +53,15 @@ func writeRecord(ctx context.Context, s *workflow.Step) error {
 			after.Settings = before.Settings
 		}
 	}
-	for _, h := range s.Hosts().All {
+	for _, h := range s.Hosts().WithLeaving().All {
 		if node := state.Node(h.Config.Name); node != nil && h.Facts() != nil && len(node.Addresses) > 0 {
 			after.Hosts[node.Name] = cluster.RecordedHost{MachineID: h.Facts().MachineID, Address: node.Addresses[0]}
+		}
+	}
+	// The hosts that have left are in the record no more.
+	for _, h := range s.Cluster().Leaving {
+		if state.Node(h.Name) == nil {
+			delete(after.Hosts, h.Name)
 		}
 	}
 	if before != nil && before.Equal(after) {

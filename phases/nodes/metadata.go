@@ -74,16 +74,17 @@ func Ready() workflow.Phase {
 }
 
 // reportForeign notes the Nodes that had no host in the inventory when the run
-// started. Only a person knows whether they are gone for good.
+// started. Only a person knows whether they are gone for good. Hosts that leave the
+// cluster are in the inventory.
 func reportForeign(s *workflow.Step) {
 	state := s.Hosts().State()
 	if state == nil {
 		return
 	}
 	for _, node := range state.Nodes {
-		if slices.Contains(s.Hosts().Names(), node.Name) {
+		if slices.Contains(s.Cluster().Names(), node.Name) {
 			continue
 		}
-		s.Note("node %s is not in the inventory; if its host is gone for good: kubectl delete node %s", node.Name, node.Name)
+		s.Note("node %s is not in the inventory, and stays; to remove it, add its host with state: absent, or with state: lost if the host does not exist any more", node.Name)
 	}
 }

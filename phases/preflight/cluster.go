@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"slipway.io/slipway/provision/cluster"
@@ -34,7 +35,7 @@ func Cluster() workflow.Phase {
 // observe reads the state of the cluster on hosts whose facts are known.
 func observe(ctx context.Context, hosts *workflow.Hosts, connect func(context.Context) (*kube.Client, error)) *cluster.State {
 	state := &cluster.State{}
-	joined := hosts.Where(func(h *workflow.Host) bool { return h.Facts() != nil && h.Facts().Joined() })
+	joined := hosts.WithLeaving().Where(func(h *workflow.Host) bool { return h.Facts() != nil && h.Facts().Joined() })
 	if len(joined) == 0 {
 		return state
 	}
@@ -48,12 +49,25 @@ func observe(ctx context.Context, hosts *workflow.Hosts, connect func(context.Co
 	if state.Silent = err; err != nil {
 		state.ReadHosts(hosts.Observed())
 	}
-	for _, h := range joined {
-		if h.Facts().Member() && installed(h.Facts()) {
-			state.MembersOf = h.Config.Name
-			state.Members, state.MembersErr = kube.EtcdMembers(ctx, h.Conn)
-			break
-		}
-	}
+	observeEtcd(ctx, state, slices.DeleteFunc(joined, func(h *workflow.Host) bool {
+		return !h.Facts().Member() || !installed(h.Facts())
+	}))
 	return state
+}
+
+// observeEtcd reads the members of etcd on the hosts that have its data.
+func observeEtcd(ctx context.Context, state *cluster.State, members []*workflow.Host) {
+	if len(members) == 0 {
+		return
+	}
+	state.MembersOf = members[0].Config.Name
+	etcd, err := workflow.ReadEtcd(ctx, members)
+	if err != nil {
+		state.MembersErr = err
+		return
+	}
+	state.Members, state.MembersOf = etcd.Members, etcd.Answered[0].Config.Name
+	for _, h := range etcd.Answered {
+		state.Answering = append(state.Answering, h.Config.Name)
+	}
 }

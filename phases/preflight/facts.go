@@ -26,7 +26,7 @@ func Facts() workflow.Phase {
 		Title:    "read the facts of the host",
 		Why:      "Every later decision follows from these facts. Each run reads them again and remembers none.",
 		Manual:   []string{"uname -a; nproc; free -m; df -h; ip addr; ip route; cat /etc/os-release /proc/swaps"},
-		On:       workflow.EachHost,
+		On:       workflow.ObservedHosts,
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			found, err := read(ctx, s, s.Waiting)
@@ -80,22 +80,25 @@ const atOnce = 64
 // returns are copies: one that is unreachable is a finding of the report, and does
 // not fail the run.
 func readAll(ctx context.Context, hosts *workflow.Hosts) *workflow.Hosts {
-	all := &workflow.Hosts{}
 	var group errgroup.Group
 	group.SetLimit(atOnce)
-	for _, original := range hosts.All {
-		h := &workflow.Host{Config: original.Config, Conn: original.Conn}
-		all.All = append(all.All, h)
-		group.Go(func() error {
-			found, err := read(ctx, h.Conn, func(string) {})
-			if err != nil {
-				h.SetUnreachable(err)
+	readCopies := func(originals []*workflow.Host) (copies []*workflow.Host) {
+		for _, original := range originals {
+			h := &workflow.Host{Config: original.Config, Conn: original.Conn}
+			copies = append(copies, h)
+			group.Go(func() error {
+				found, err := read(ctx, h.Conn, func(string) {})
+				if err != nil {
+					h.SetUnreachable(err)
+					return nil
+				}
+				h.SetFacts(found)
 				return nil
-			}
-			h.SetFacts(found)
-			return nil
-		})
+			})
+		}
+		return copies
 	}
+	all := &workflow.Hosts{All: readCopies(hosts.All), Leaving: readCopies(hosts.Leaving)}
 	_ = group.Wait() // an error is a fact of the host
 	return all
 }

@@ -87,9 +87,11 @@ func preflightWith(probe prober) workflow.Phase {
 
 // hostsRead returns the hosts that the run has read, or tried to read.
 func hostsRead(all *workflow.Hosts) *workflow.Hosts {
-	read := &workflow.Hosts{All: all.Where(func(h *workflow.Host) bool {
-		return h.Facts() != nil || h.Unreachable() != nil
-	})}
+	unread := func(h *workflow.Host) bool { return h.Facts() == nil && h.Unreachable() == nil }
+	read := &workflow.Hosts{
+		All:     slices.DeleteFunc(slices.Clone(all.All), unread),
+		Leaving: slices.DeleteFunc(slices.Clone(all.Leaving), unread),
+	}
 	read.SetState(all.State())
 	return read
 }

@@ -121,7 +121,7 @@ func TestAWorkerOfAClusterThatIsGoneIsReset(t *testing.T) {
 	if len(conflicts) != 1 || !strings.Contains(conflicts[0].Remedy, "slipway reset --hosts w-1, then slipway apply") {
 		t.Fatalf("conflicts %+v", conflicts)
 	}
-	for _, phase := range []workflow.Phase{Member(), Node()} {
+	for _, phase := range []workflow.Phase{Member(AllHosts), Node()} {
 		fixture.MustApply(phase)
 		if changes, notes := fixture.Changes(), fixture.Notes(); len(changes)+len(notes) > 0 {
 			t.Errorf("%s: changes %q, notes %q", phase.Name, changes, notes)
@@ -187,7 +187,7 @@ func TestTheEtcdMemberIsRemovedFirstWhereTheClusterLivesOn(t *testing.T) {
 		plan                      bool
 		changes                   []string
 		removed                   string
-		refused                   *QuorumError
+		refused                   *cluster.QuorumError
 		unknown                   bool
 	}{
 		{name: "one of three", hosts: []string{"cp-3"}, answering: all, members: all, changes: []string{"remove etcd member cp-3"}, removed: `{"ID":"3"}`},
@@ -196,8 +196,8 @@ func TestTheEtcdMemberIsRemovedFirstWhereTheClusterLivesOn(t *testing.T) {
 		{name: "the last but one", hosts: []string{"cp-2"}, answering: all[:2], members: all[:2], changes: []string{"remove etcd member cp-2"}, removed: `{"ID":"2"}`},
 		{name: "one whose member is removed already", hosts: []string{"cp-3"}, answering: all[:2], members: all[:2]},
 		{name: "all of them", answering: all, members: all},
-		{name: "one of three while another is dead", hosts: []string{"cp-3"}, answering: []string{"cp-1", "cp-3"}, members: all, refused: &QuorumError{Live: 1, Members: 2}},
-		{name: "one with a member whose host is gone", hosts: []string{"cp-2"}, answering: all[:2], members: []string{"cp-1", "cp-2", "ghost"}, refused: &QuorumError{Live: 1, Members: 2}},
+		{name: "one of three while another is dead", hosts: []string{"cp-3"}, answering: []string{"cp-1", "cp-3"}, members: all, refused: &cluster.QuorumError{Removing: "cp-3", After: cluster.Quorum{Members: 2, Healthy: 1}}},
+		{name: "one with a member whose host is gone", hosts: []string{"cp-2"}, answering: all[:2], members: []string{"cp-1", "cp-2", "ghost"}, refused: &cluster.QuorumError{Removing: "cp-2", After: cluster.Quorum{Members: 2, Healthy: 1}}},
 		{name: "one while no other answers", hosts: []string{"cp-3"}, answering: []string{"cp-3"}, members: all, unknown: true},
 	}
 	for _, test := range tests {
@@ -213,8 +213,8 @@ func TestTheEtcdMemberIsRemovedFirstWhereTheClusterLivesOn(t *testing.T) {
 			if test.plan {
 				run = fixture.Plan
 			}
-			err := run(Member())
-			var refused *QuorumError
+			err := run(Member(AllHosts))
+			var refused *cluster.QuorumError
 			if errors.As(err, &refused) != (test.refused != nil) || (err != nil) != (test.refused != nil || test.unknown) {
 				t.Fatalf("got %v", err)
 			}

@@ -34,7 +34,7 @@ func Node() workflow.Phase {
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			limited, cancel := context.WithTimeout(ctx, nodeTimeout)
 			defer cancel()
-			err := deleteNode(limited, s)
+			err := DeleteNode(limited, s)
 			if err != nil && ctx.Err() == nil {
 				name := s.Target.Config.Name
 				s.Note("could not delete node %s: %v; delete it with `kubectl delete node %s`", name, err, name)
@@ -49,7 +49,8 @@ func Node() workflow.Phase {
 // control planes, the workers are left with a cluster that no longer exists.
 func hasCluster(h *workflow.Host) bool { return h.Facts() == nil || h.Facts().Joined() }
 
-func deleteNode(ctx context.Context, s *workflow.Step) error {
+// DeleteNode deletes the Node of the host, unless it belongs to another machine.
+func DeleteNode(ctx context.Context, s *workflow.Step) error {
 	client, err := s.Kube(ctx)
 	if err != nil {
 		return err
@@ -66,10 +67,9 @@ func deleteNode(ctx context.Context, s *workflow.Step) error {
 	if id := node.Status.NodeInfo.MachineID; id != "" && s.Facts().MachineID != "" && id != s.Facts().MachineID {
 		return fmt.Errorf("it belongs to another machine, with the ID %s", id)
 	}
-	options := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &node.UID}}
-	if err := nodes.Delete(ctx, name, options); err != nil && !apierrors.IsNotFound(err) {
-		return err
+	deleted, err := client.DeleteNode(ctx, name, node.UID)
+	if deleted {
+		s.Changed("delete node %s", name)
 	}
-	s.Changed("delete node %s", name)
-	return nil
+	return err
 }

@@ -200,7 +200,7 @@ func TestAHostWithoutAJournalIsNotChanged(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, one)
 	fixture.Facts("cp-1").Existing = []facts.Path{"/etc/kubernetes/admin.conf"}
-	for _, phase := range []workflow.Phase{Member(), Stop(), Node(), Network(), Undo()} {
+	for _, phase := range []workflow.Phase{Member(AllHosts), Stop(), Node(), Network(), Undo()} {
 		fixture.MustApply(phase)
 	}
 	if asked := fixture.Host("cp-1").Transcript(); asked != "" {

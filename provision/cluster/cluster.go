@@ -4,6 +4,8 @@
 package cluster
 
 import (
+	"slices"
+
 	coordinationv1 "k8s.io/api/coordination/v1"
 
 	"slipway.io/slipway/provision/cluster/kube"
@@ -12,9 +14,10 @@ import (
 
 // Host is a host of the inventory, as conflicts are found between hosts.
 type Host struct {
-	// Name and ControlPlane are what the inventory says.
-	Name         string
-	ControlPlane bool
+	// Name, ControlPlane and Leaving are what the inventory says. A host that leaves
+	// the cluster may still have it.
+	Name                  string
+	ControlPlane, Leaving bool
 	// Facts are nil if the host was not read.
 	Facts *facts.Facts
 }
@@ -48,11 +51,18 @@ type State struct {
 	Members    []kube.EtcdMember
 	MembersOf  string
 	MembersErr error
+	// Answering are the hosts whose etcd answered.
+	Answering []string
 }
 
 // Answers reports whether there is a cluster, and its API server answered. That of a
 // nil State has not been tried.
 func (s *State) Answers() bool { return s != nil && s.Exists && s.Silent == nil }
+
+// HasMember reports whether etcd has a member of that host. A nil State has none.
+func (s *State) HasMember(name string) bool {
+	return s != nil && slices.ContainsFunc(s.Members, func(m kube.EtcdMember) bool { return m.Name == name })
+}
 
 // ReadLease returns the lock of the cluster if it was read. A nil State has none.
 func (s *State) ReadLease() *coordinationv1.Lease {

@@ -19,21 +19,24 @@ type Conflict struct {
 // Seed returns the index of the control plane that has the cluster: one with the
 // key of the CA and data of etcd, or, after an interrupted init, with the key
 // alone. One whose join was interrupted has both too, and is the seed only if there is
-// no other. Without any, it is the first control plane, on which the cluster starts.
-// It is -1 without a control plane.
+// no other. A control plane that leaves is the seed only while no other one has the
+// cluster, and no cluster starts there. Without any, it is the first control plane, on
+// which the cluster starts. It is -1 without a control plane.
 func Seed(hosts []Host) int {
-	for _, has := range []func(*facts.Facts) bool{
-		func(f *facts.Facts) bool { return f.Member() && !f.Joining() },
-		func(f *facts.Facts) bool { return f.Exists(facts.CAKey) && !f.Joining() },
-		(*facts.Facts).Member,
+	member := func(h Host) bool { return h.Facts != nil && h.Facts.Member() }
+	joining := func(h Host) bool { return h.Facts.Joining() }
+	for _, has := range []func(Host) bool{
+		func(h Host) bool { return member(h) && !joining(h) && !h.Leaving },
+		func(h Host) bool { return member(h) && !joining(h) },
+		func(h Host) bool { return h.Facts != nil && h.Facts.Exists(facts.CAKey) && !joining(h) && !h.Leaving },
+		func(h Host) bool { return member(h) && !h.Leaving },
+		func(h Host) bool { return !h.Leaving },
 	} {
-		for i, h := range hosts {
-			if h.ControlPlane && h.Facts != nil && has(h.Facts) {
-				return i
-			}
+		if i := slices.IndexFunc(hosts, func(h Host) bool { return h.ControlPlane && has(h) }); i >= 0 {
+			return i
 		}
 	}
-	return slices.IndexFunc(hosts, func(h Host) bool { return h.ControlPlane })
+	return -1
 }
 
 // Conflicts returns why no run may change these hosts; none if they belong to one

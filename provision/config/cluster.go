@@ -64,6 +64,16 @@ func (c *Cluster) VirtualIP() bool {
 	return kind == LoadBalancerKeepalived || kind == LoadBalancerKubeVIP
 }
 
+// Names returns the names of all hosts of the inventory, also of those that leave the
+// cluster.
+func (c *Cluster) Names() []string {
+	var names []string
+	for _, h := range slices.Concat(c.Hosts, c.Leaving) {
+		names = append(names, h.Name)
+	}
+	return names
+}
+
 // Lost returns the hosts that do not exist any more, and that apply removes from the
 // cluster.
 func (c *Cluster) Lost() []Host { return c.leaving(StateLost) }

@@ -19,7 +19,10 @@ func paths(t reflect.Type, at string) []string {
 	}
 	var all []string
 	for f := range t.Fields() {
-		name, _ := jsonName(f)
+		name, inline := jsonName(f)
+		if name == "" && !inline {
+			continue
+		}
 		if f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() != reflect.Struct {
 			all = append(all, child(at, name)) // a list of plain values
 			continue

@@ -3,6 +3,7 @@ package workflow
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 
 	"slipway.io/slipway/provision/cluster"
@@ -86,10 +87,14 @@ func (h *Host) NodeIP() (netip.Addr, error) {
 		"set nodeIP for this host in the inventory")
 }
 
-// Hosts are all hosts of a run, in the order of the inventory, and what the run
+// Hosts are the hosts of a run, in the order of the inventory, and what the run
 // has observed of the cluster on them.
 type Hosts struct {
 	All []*Host
+	// Leaving are the hosts that leave the cluster and can be reached: their state in
+	// the inventory is absent. A run reads them, and reaches the cluster through them,
+	// but works on them only if they are in All: see WithLeaving.
+	Leaving []*Host
 
 	state atomic.Pointer[cluster.State]
 }
@@ -111,12 +116,29 @@ func (h *Hosts) Version(inventory *config.Cluster) string {
 
 // Observed returns the hosts as package cluster compares them.
 func (h *Hosts) Observed() []cluster.Host {
-	observed := make([]cluster.Host, 0, len(h.All))
-	for _, host := range h.All {
-		observed = append(observed, cluster.Host{Name: host.Config.Name, ControlPlane: host.isControlPlane(), Facts: host.Facts()})
+	all := h.all()
+	observed := make([]cluster.Host, 0, len(all))
+	for _, host := range all {
+		observed = append(observed, cluster.Host{
+			Name: host.Config.Name, ControlPlane: host.isControlPlane(), Leaving: host.leaves(), Facts: host.Facts(),
+		})
 	}
 	return observed
 }
+
+// all returns the hosts of the cluster, and after them those that leave it.
+func (h *Hosts) all() []*Host { return slices.Concat(h.All, h.Leaving) }
+
+// WithLeaving returns hosts on which a run also works on those that leave the
+// cluster.
+func (h *Hosts) WithLeaving() *Hosts {
+	all := &Hosts{All: h.all()}
+	all.SetState(h.State())
+	return all
+}
+
+// leaves reports whether the host leaves the cluster.
+func (h *Host) leaves() bool { return h.Config.State == config.StateAbsent }
 
 // Names returns the names of all hosts.
 func (h *Hosts) Names() []string {
@@ -143,7 +165,7 @@ func (h *Hosts) Where(selects func(*Host) bool) []*Host {
 // hosts are read, it is the first control plane of the inventory.
 func (h *Hosts) Seed() *Host {
 	if seed := cluster.Seed(h.Observed()); seed >= 0 {
-		return h.All[seed]
+		return h.all()[seed]
 	}
 	return nil
 }

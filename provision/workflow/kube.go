@@ -27,17 +27,21 @@ const maxDiffLines = 3
 // ControlPlanes are the control planes, in the order of the inventory.
 func (h *Hosts) ControlPlanes() []*Host { return h.Where((*Host).isControlPlane) }
 
+// entrances are the control planes through which the API server may be reached: those
+// that leave the cluster come last.
+func (h *Hosts) entrances() []*Host { return h.WithLeaving().ControlPlanes() }
+
 // Connect returns a client that reaches the API server through the SSH
 // connections of the control planes, with the administrator's rights.
 func (h *Hosts) Connect(ctx context.Context, options kube.Options) (*kube.Client, error) {
-	client, err := kube.Connect(ctx, connections(h.ControlPlanes()), options)
+	client, err := kube.Connect(ctx, connections(h.entrances()), options)
 	return client, withoutCluster(err)
 }
 
 // AdminConf reads the administrator's kubeconfig on the first control plane that
 // has it, and returns that host.
 func (h *Hosts) AdminConf(ctx context.Context) ([]byte, *Host, error) {
-	controlPlanes := h.ControlPlanes()
+	controlPlanes := h.entrances()
 	conf, from, err := kube.ReadAdminConf(ctx, connections(controlPlanes))
 	if err != nil {
 		return nil, nil, withoutCluster(err)

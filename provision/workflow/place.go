@@ -18,12 +18,17 @@ type Place struct {
 var (
 	// EachHost is every host of the inventory.
 	EachHost = Where("each host", func(*Host) bool { return true })
+	// ObservedHosts is every host that a run reads: also those that leave the cluster.
+	ObservedHosts = Place{name: "each host, also if it leaves the cluster", hosts: (*Hosts).all}
 	// ControlPlanes is every control plane.
 	ControlPlanes = Where("each control plane", (*Host).isControlPlane)
 	// Seed is one host: Hosts.Seed. What a phase does through the API server, it
 	// does here.
 	Seed = Place{name: "first control plane", once: true, hosts: func(all *Hosts) []*Host {
-		return all.Where(func(h *Host) bool { return h == all.Seed() })
+		if seed := all.Seed(); seed != nil {
+			return []*Host{seed}
+		}
+		return nil
 	}}
 	// OtherControlPlanes is every control plane but the seed.
 	OtherControlPlanes = Place{name: "each other control plane", hosts: func(all *Hosts) []*Host {

@@ -25,6 +25,10 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) (created Object)
 	if r.Method == http.MethodGet && s.discover(w, where) {
 		return nil
 	}
+	if pod, ok := strings.CutSuffix(where, "/eviction"); ok && r.Method == http.MethodPost {
+		s.evict(w, r, pod)
+		return nil
+	}
 	k, collection := s.find(where)
 	if k.resource == "" {
 		notFound(w, where)
@@ -115,6 +119,27 @@ func Body(r *http.Request) (Object, error) {
 	return body, err
 }
 
+// evict deletes a pod at once, as if no PodDisruptionBudget selected it: Intercept can
+// refuse. The options of its body are not those of a dry run, as in a real API server.
+func (s *Server) evict(w http.ResponseWriter, r *http.Request, pod string) {
+	if s.objects[pod] == nil {
+		notFound(w, pod)
+		return
+	}
+	if r.URL.Query().Get("dryRun") != "All" {
+		s.remove(pod)
+	}
+	Answer(w, http.StatusCreated, Object{"apiVersion": "v1", "kind": "Status", "status": "Success"})
+}
+
+// onNode reports whether a pod runs on the node of a field selector: the only one that
+// the server knows.
+func onNode(selector string, object Object) bool {
+	node, ok := strings.CutPrefix(selector, "spec.nodeName=")
+	spec, _ := object["spec"].(Object)
+	return !ok || spec["nodeName"] == node
+}
+
 func (s *Server) list(w http.ResponseWriter, r *http.Request, k kind) {
 	selector, err := labels.Parse(r.URL.Query().Get("labelSelector"))
 	if err != nil {
@@ -126,7 +151,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, k kind) {
 		found, _ := s.find(where)
 		// Without a namespace in the path, all of them are listed.
 		inside := strings.HasPrefix(where, r.URL.Path+"/") || !strings.Contains(r.URL.Path, "/namespaces/")
-		if found == k && inside && selector.Matches(labelsOf(object)) {
+		if found == k && inside && selector.Matches(labelsOf(object)) && onNode(r.URL.Query().Get("fieldSelector"), object) {
 			items = append(items, object)
 		}
 	}

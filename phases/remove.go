@@ -1,0 +1,74 @@
+package phases
+
+import (
+	"context"
+	"slices"
+
+	"slipway.io/slipway/phases/controlplane"
+	"slipway.io/slipway/phases/hostprep"
+	"slipway.io/slipway/phases/nodes"
+	"slipway.io/slipway/phases/preflight"
+	"slipway.io/slipway/phases/reset"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/workflow"
+)
+
+// Remove removes hosts from a cluster that stays, and resets them. A run selects the
+// hosts that Removal returns, among Hosts.WithLeaving. Apply comes first: new control
+// planes join before others leave.
+func Remove() workflow.Workflow {
+	lock := hostprep.Lock(controlplane.Answers)
+	lock.NeedsAll = []string{"cluster"}
+
+	// A host that was reset by hand may have left its member and its Node.
+	member := reset.Member("")
+	member.Needs = []string{"drain"}
+	member.Done = func(_ context.Context, s *workflow.Step) (bool, error) {
+		state := s.Hosts().State()
+		return state.MembersErr == nil && !state.HasMember(s.Target.Config.Name), nil
+	}
+	stop := reset.Stop()
+	stop.Needs = []string{"drain", "etcd-member"}
+	node := reset.Node()
+	node.Done = func(_ context.Context, s *workflow.Step) (bool, error) {
+		return s.Hosts().State().Node(s.Target.Config.Name) == nil, nil
+	}
+	node.Do = reset.DeleteNode
+
+	record := controlplane.Record()
+	record.On, record.NeedsAll = workflow.Localhost, []string{"undo"}
+
+	return workflow.Workflow{Name: "remove", Phases: []workflow.Phase{
+		preflight.Facts(),
+		preflight.Cluster(),
+		lock,
+		nodes.Drain(),
+		member,
+		stop,
+		node,
+		reset.Network(),
+		reset.Undo(),
+		record,
+	}}
+}
+
+// Removal returns the names of the hosts that leave the cluster and are not removed
+// yet, and of those that are. A run of Apply has read the hosts. A host that cannot be
+// reached counts as removed if the cluster has nothing of it.
+func Removal(hosts *workflow.Hosts) (remove, removed []string) {
+	state := hosts.State()
+	for _, h := range hosts.Leaving {
+		name, f := h.Config.Name, h.Facts()
+		known := state.Answers() || state != nil && !state.Exists
+		switch {
+		case state.Node(name) != nil, state.HasMember(name),
+			f != nil && f.Exists(facts.Journal),
+			f == nil && !known:
+			remove = append(remove, name)
+		default:
+			removed = append(removed, name)
+		}
+	}
+	slices.Sort(remove)
+	return remove, removed
+}
