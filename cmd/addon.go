@@ -207,7 +207,7 @@ func (a *app) editAddons(ctx context.Context, edit func(*config.Cluster, []byte)
 		fmt.Fprintln(a.err, "the cluster is unchanged; run `slipway apply` to update it")
 		return nil
 	}
-	return a.run(ctx, phases.Apply(), workflow.Selection{}, false)
+	return a.apply(ctx, workflow.Selection{}, false)
 }
 
 // replaceFile replaces a file of the user and keeps its mode.

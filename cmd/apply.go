@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,13 +42,16 @@ func newApply(a *app) *cobra.Command {
 checks pass. Steps that are already done are skipped: a second apply changes nothing.
 Rerun the command to resume an interrupted apply.
 
+Hosts with "state: absent" are drained, removed from the cluster and reset, after all
+other changes. Hosts with "state: lost" are removed from the cluster without a connection.
+
 The hosts need an SSH server, and a user that is root or can run sudo.`,
 		Example: `  slipway apply
   slipway apply -i lab.yaml --hosts w-3
   slipway apply --until kubelet -v`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.run(cmd.Context(), phases.Apply(), a.selection(), false)
+			return a.apply(cmd.Context(), a.selection(), false)
 		},
 	}
 	connectionFlags(cmd)
@@ -70,13 +74,40 @@ inventory that apply cannot change on a running cluster, and otherwise 0.`,
   slipway plan --detailed-exitcode`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.run(cmd.Context(), phases.Apply(), a.selection(), true)
+			return a.apply(cmd.Context(), a.selection(), true)
 		},
 	}
 	connectionFlags(cmd)
 	selectionFlags(cmd)
 	cmd.Flags().Bool("detailed-exitcode", false, "Exit with 12 if the cluster differs from the inventory.")
 	return cmd
+}
+
+// apply applies the inventory: hosts join first, and those that are absent leave then.
+func (a *app) apply(ctx context.Context, selection workflow.Selection, plan bool) error {
+	s, err := a.open()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return a.runOn(ctx, s, phases.Apply(), selection, plan, a.removal)
+}
+
+// removal returns the stage that removes the absent hosts that apply has found in the
+// cluster; nil if there are none, or the selection does not include it.
+func (a *app) removal(s *session, selection workflow.Selection, note noteFunc) *stage {
+	remove, removed := phases.Removal(s.hosts, selection)
+	for _, name := range removed {
+		note("%s has left the cluster; you can delete it from the inventory", name)
+	}
+	if len(remove) == 0 {
+		return nil
+	}
+	if selection.From != "" || selection.Until != "" || len(selection.Skip) > 0 {
+		note("%s: not removed; run `slipway apply` without --from, --until and --skip-phases", strings.Join(remove, ", "))
+		return nil
+	}
+	return &stage{phases.Remove(), s.hosts.WithLeaving(), workflow.Selection{Hosts: remove}}
 }
 
 // run runs a workflow on the inventory's hosts.
@@ -89,14 +120,24 @@ func (a *app) run(ctx context.Context, w workflow.Workflow, selection workflow.S
 	return a.runOn(ctx, s, w, selection, plan)
 }
 
-// runOn runs a workflow with a live view, a log and a report.
-func (a *app) runOn(ctx context.Context, s *session, w workflow.Workflow, selection workflow.Selection, plan bool) error {
-	run := &workflow.Run{
-		Cluster: s.cluster, Hosts: s.hosts, Selection: selection, Plan: plan, OpenBundle: cachedBundleOf(s.cluster),
-		Parallel: max(a.settings.GetInt("parallel"), 1), Holder: lockHolder(), Hint: hintFor,
-		Timeout: a.settings.GetDuration("timeout"), LockTimeout: a.settings.GetDuration("lock-timeout"),
-	}
-	if err := selection.Check(w, s.hosts.Names()); err != nil {
+// noteFunc shows a message to people.
+type noteFunc func(format string, args ...any)
+
+// stage is a workflow that continues a run.
+type stage struct {
+	workflow  workflow.Workflow
+	hosts     *workflow.Hosts
+	selection workflow.Selection
+}
+
+// runOn runs a workflow with a live view, a log and a report, and then, as a part of
+// the same run, the stages that follow from what it found.
+func (a *app) runOn(
+	ctx context.Context, s *session, w workflow.Workflow, selection workflow.Selection, plan bool,
+	then ...func(*session, workflow.Selection, noteFunc) *stage,
+) error {
+	run := a.newRun(s, selection, plan)
+	if err := selection.Check(w, s.hosts.WithLeaving().Names()); err != nil {
 		return err
 	}
 	if _, needs := w.Phase("bundle"); needs {
@@ -114,7 +155,20 @@ func (a *app) runOn(ctx context.Context, s *session, w workflow.Workflow, select
 		return err
 	}
 	run.Sink = out
+	note := func(format string, args ...any) {
+		out.Event(report.Event{Time: time.Now(), Kind: report.Note, Cluster: s.cluster.Metadata.Name, Message: fmt.Sprintf(format, args...)})
+	}
 	err = run.Do(ctx, w)
+	for _, following := range then {
+		if err != nil {
+			break
+		}
+		if next := following(s, selection, note); next != nil {
+			more := a.newRun(s, next.selection, plan)
+			more.Hosts, more.Bundle, more.Sink = next.hosts, run.Bundle, out
+			err = more.Do(ctx, next.workflow)
+		}
+	}
 	if closing := out.close(); closing != nil && err == nil {
 		return fmt.Errorf("output: %w", closing)
 	}
@@ -125,6 +179,14 @@ func (a *app) runOn(ctx context.Context, s *session, w workflow.Workflow, select
 		return reported{errChanges}
 	}
 	return err
+}
+
+func (a *app) newRun(s *session, selection workflow.Selection, plan bool) *workflow.Run {
+	return &workflow.Run{
+		Cluster: s.cluster, Hosts: s.hosts, Selection: selection, Plan: plan, OpenBundle: cachedBundleOf(s.cluster),
+		Parallel: max(a.settings.GetInt("parallel"), 1), Holder: lockHolder(), Hint: hintFor,
+		Timeout: a.settings.GetDuration("timeout"), LockTimeout: a.settings.GetDuration("lock-timeout"),
+	}
 }
 
 // query runs a workflow whose result the command prints itself. Its error is

@@ -22,11 +22,15 @@ type output struct {
 	html     string
 	failed   atomic.Bool
 	changes  atomic.Int64 // of the whole run
+	name     string       // of the run
+	// finished is the end of the workflows so far: those that follow one another are one
+	// run to everybody who reads the events.
+	finished *report.Event
 	deferred atomic.Int64 // differences that the run does not change
 }
 
 func (a *app) output(run string, plan bool) (*output, error) {
-	o := &output{app: a, recorder: &report.Recorder{}, plan: plan}
+	o := &output{app: a, recorder: &report.Recorder{}, plan: plan, name: run}
 	switch {
 	case a.json():
 		o.screen = report.JSON(a.out)
@@ -78,14 +82,26 @@ func (o *output) Event(e report.Event) {
 	if e.Kind == report.Deferred {
 		o.deferred.Add(1)
 	}
-	if e.Kind == report.RunFinished {
+	e.Run = o.name
+	switch {
+	case e.Kind == report.RunStarted && o.finished != nil:
+		return
+	case e.Kind == report.RunFinished:
+		if before := o.finished; before != nil {
+			e.Changes, e.Seconds = e.Changes+before.Changes, e.Seconds+before.Seconds
+		}
 		o.changes.Store(int64(e.Changes))
+		o.finished = &e
+		return
 	}
 	o.Sink.Event(e)
 }
 
 // close ends the live view, and writes the report and the summary.
 func (o *output) close() error {
+	if o.finished != nil {
+		o.Sink.Event(*o.finished)
+	}
 	err := o.screen.Close()
 	events := o.recorder.Events()
 	page, openErr := os.OpenFile(o.html, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)

@@ -22,15 +22,20 @@ lost. If a control plane stays, the Nodes of the hosts are deleted.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if plan := a.settings.GetBool("plan"); plan || a.settings.GetBool("yes") {
-				selection := workflow.Selection{Hosts: a.list("hosts")}
-				return a.run(cmd.Context(), phases.Reset(), selection, plan)
+				s, err := a.open()
+				if err != nil {
+					return err
+				}
+				defer s.close()
+				s.hosts = s.hosts.WithLeaving()
+				return a.runOn(cmd.Context(), s, phases.Reset(), workflow.Selection{Hosts: a.list("hosts")}, plan)
 			}
 			cluster, path, err := a.inventory()
 			if err != nil {
 				return err
 			}
 			return &usageError{workflow.WithHint(
-				fmt.Errorf("reset destroys cluster %q on all hosts of %s (%d)", cluster.Metadata.Name, path, len(cluster.Hosts)),
+				fmt.Errorf("reset destroys cluster %q on all hosts of %s (%d)", cluster.Metadata.Name, path, len(cluster.Hosts)+len(cluster.Absent())),
 				"rerun with --yes to confirm, or with --plan to see what would change")}
 		},
 	}

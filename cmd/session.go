@@ -68,7 +68,7 @@ func (a *app) open() (*session, error) {
 	sender := &host.Sender{}
 	s := &session{cluster: cluster, inventory: path, hosts: &workflow.Hosts{}}
 	var connections []*ssh.Host
-	for _, h := range cluster.Hosts {
+	connect := func(h config.Host) (*workflow.Host, error) {
 		options, err := ssh.OptionsFor(cluster, h, local)
 		if err != nil {
 			return nil, err
@@ -81,7 +81,17 @@ func (a *app) open() (*session, error) {
 			return nil, err
 		}
 		connections = append(connections, conn)
-		s.hosts.All = append(s.hosts.All, &workflow.Host{Config: h, Conn: conn})
+		return &workflow.Host{Config: h, Conn: conn}, nil
+	}
+	// Nothing connects to lost hosts.
+	for hosts, configured := range map[*[]*workflow.Host][]config.Host{&s.hosts.All: cluster.Hosts, &s.hosts.Leaving: cluster.Absent()} {
+		for _, h := range configured {
+			host, err := connect(h)
+			if err != nil {
+				return nil, err
+			}
+			*hosts = append(*hosts, host)
+		}
 	}
 	s.close = func() {
 		for _, c := range connections {

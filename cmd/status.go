@@ -102,6 +102,10 @@ func hostRow(s status.Status, h status.Host) report.Row {
 		row.Cells[4] = fmt.Sprintf("%d days", *h.CertificateDays)
 	}
 	switch {
+	case h.State != "" && h.Node == nil:
+		row.Status, row.Cells[5] = report.StatusSkipped, h.State
+	case h.State != "":
+		row.Status, row.Cells[5] = report.StatusWarning, h.State+" in the inventory"
 	case h.Unreachable != "":
 		row.Status, row.Cells[5] = report.StatusFailed, strings.TrimPrefix(h.Unreachable, h.Name+": ")
 	case h.Node != nil && !h.Node.Ready:

@@ -43,8 +43,12 @@ needs are done there; "everywhere" means on all hosts. Run a single phase with `
 ` + "`--skip-phases`" + `, or select a range with ` + "`--from` and `--until`" + `. The commands below each phase do or check the same
 by hand; ` + "`slipway explain PHASE`" + ` prints them too.
 `)
-	for _, w := range []workflow.Workflow{Apply(), Reset(), Validate(validate.Options{}, nil)} {
-		fmt.Fprintf(&b, "\n## slipway %s\n", w.Name)
+	for _, w := range []workflow.Workflow{Apply(), Remove(), Reset(), Validate(validate.Options{}, nil)} {
+		title := "slipway " + w.Name
+		if w.Name == Remove().Name {
+			title = "slipway apply, for hosts that are absent"
+		}
+		fmt.Fprintf(&b, "\n## %s\n", title)
 		for _, p := range w.Phases {
 			fmt.Fprintf(&b, "\n### %s\n\n%s, on %s%s. %s\n\n", p.Name, upper(p.Title), where(p), needs(p), p.Why)
 			for _, line := range p.Manual {

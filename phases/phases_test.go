@@ -22,7 +22,7 @@ import (
 
 func workflows() []workflow.Workflow {
 	return append([]workflow.Workflow{
-		Apply(), Reset(), Validate(validate.Options{}, &report.ValidationReport{}),
+		Apply(), Remove(), Reset(), Validate(validate.Options{}, &report.ValidationReport{}),
 		LabCluster(validate.Options{}, &report.ValidationReport{}, nil),
 	}, readOnly()...)
 }
@@ -108,7 +108,7 @@ func comesAfter(w workflow.Workflow, name, on string) bool {
 
 func TestNothingIsChangedWithoutTheLockOrBeforeTheChecks(t *testing.T) {
 	t.Parallel()
-	for _, w := range []workflow.Workflow{Apply(), Reset()} {
+	for _, w := range []workflow.Workflow{Apply(), Remove(), Reset()} {
 		for _, p := range w.Phases {
 			if p.ReadOnly || p.Name == "lock" {
 				continue

@@ -9,6 +9,7 @@ import (
 	"slipway.io/slipway/phases/nodes"
 	"slipway.io/slipway/phases/preflight"
 	"slipway.io/slipway/phases/reset"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow"
 )
@@ -26,6 +27,14 @@ func Remove() workflow.Workflow {
 	member.Done = func(_ context.Context, s *workflow.Step) (bool, error) {
 		state := s.Hosts().State()
 		return state.MembersErr == nil && !state.HasMember(s.Target.Config.Name), nil
+	}
+	remove := member.Do
+	member.Do = func(ctx context.Context, s *workflow.Step) error {
+		err := remove(ctx, s)
+		if err != nil && s.Planning() && joining(s) {
+			return host.ErrPlanned
+		}
+		return err
 	}
 	stop := reset.Stop()
 	stop.Needs = []string{"drain", "etcd-member"}
@@ -52,23 +61,31 @@ func Remove() workflow.Workflow {
 	}}
 }
 
-// Removal returns the names of the hosts that leave the cluster and are not removed
-// yet, and of those that are. A run of Apply has read the hosts. A host that cannot be
-// reached counts as removed if the cluster has nothing of it.
-func Removal(hosts *workflow.Hosts) (remove, removed []string) {
+// joining reports whether a control plane that stays has no etcd member yet: in a plan,
+// apply has not joined it. The check etcd-quorum counts it.
+func joining(s *workflow.Step) bool {
+	return slices.ContainsFunc(s.Hosts().ControlPlanes(), func(h *workflow.Host) bool {
+		return !s.Selected(h) && !s.Hosts().State().HasMember(h.Config.Name)
+	})
+}
+
+// Removal returns the names of the hosts of a selection that leave the cluster and are
+// not removed yet, and of those that are. A run of Apply has read the hosts. A host that
+// cannot be reached counts as removed if the cluster has nothing of it.
+func Removal(hosts *workflow.Hosts, selection workflow.Selection) (remove, removed []string) {
 	state := hosts.State()
+	known := state != nil && (!state.Exists || state.Answers())
 	for _, h := range hosts.Leaving {
 		name, f := h.Config.Name, h.Facts()
-		known := state.Answers() || state != nil && !state.Exists
-		switch {
-		case state.Node(name) != nil, state.HasMember(name),
-			f != nil && f.Exists(facts.Journal),
-			f == nil && !known:
+		if len(selection.Hosts) > 0 && !slices.Contains(selection.Hosts, name) {
+			continue
+		}
+		left := f == nil && !known || f != nil && f.Exists(facts.Journal)
+		if left || state.Node(name) != nil || state.HasMember(name) {
 			remove = append(remove, name)
-		default:
+		} else {
 			removed = append(removed, name)
 		}
 	}
-	slices.Sort(remove)
 	return remove, removed
 }

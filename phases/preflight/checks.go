@@ -61,6 +61,17 @@ func (cc *checkContext) host(name string) *workflow.Host {
 	return nil
 }
 
+// observed is the host of that name, also if it leaves the cluster; nil if its facts are
+// not known.
+func (cc *checkContext) observed(name string) *workflow.Host {
+	for _, h := range cc.hosts.WithLeaving().All {
+		if h.Config.Name == name && h.Facts() != nil {
+			return h
+		}
+	}
+	return nil
+}
+
 // Checks are all checks of hosts, in the order of the report.
 func Checks() []Check {
 	all := slices.Concat(
@@ -75,6 +86,7 @@ func Checks() []Check {
 		networkChecks(),
 		hostsChecks(),
 		etcdChecks(),
+		leavingChecks(),
 		pairChecks(),
 		componentChecks(),
 	)

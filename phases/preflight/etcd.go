@@ -2,7 +2,6 @@ package preflight
 
 import (
 	"fmt"
-	"slices"
 
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
@@ -38,15 +37,16 @@ func ghostMember(cc *checkContext) []check.Finding {
 			Evidence: state.MembersErr.Error(), Fix: "check that etcd runs: ctr -n k8s.io containers list | grep etcd",
 		}}
 	}
-	var planes []string
-	for _, h := range cc.cluster.ControlPlanes() {
-		planes = append(planes, h.Name)
-	}
+	// A member of a host that leaves is expected until apply removes it.
+	planes := cc.cluster.ControlPlanes()
 	var found []check.Finding
 	for _, m := range state.Members {
+		if memberOf(m, cc.cluster.Leaving) {
+			continue
+		}
 		f := check.Finding{
 			Host: state.MembersOf,
-			Fix:  fmt.Sprintf("if its host is gone permanently: etcdctl member remove %x", m.ID),
+			Fix:  fmt.Sprintf("if its host does not exist any more, add it to the inventory with state: lost, or: etcdctl member remove %x", m.ID),
 		}
 		switch {
 		case (!m.Started() || m.Learner) && cc.startsOver(m):
@@ -55,7 +55,7 @@ func ghostMember(cc *checkContext) []check.Finding {
 			f.Evidence = fmt.Sprintf("member %x (%s) never started", m.ID, names(m.PeerURLs))
 		case m.Learner:
 			f.Evidence = fmt.Sprintf("member %s (%x, %s) is a learner, which does not vote", m.Name, m.ID, names(m.PeerURLs))
-		case !slices.Contains(planes, m.Name):
+		case !memberOf(m, planes):
 			f.Severity = check.Warning
 			f.Evidence = fmt.Sprintf("member %s (%x, %s) is not a control plane of the inventory", m.Name, m.ID, names(m.PeerURLs))
 		default:

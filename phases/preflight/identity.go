@@ -84,7 +84,7 @@ func identityChecks() []Check {
 func clusterIdentity(cc *checkContext) []check.Finding {
 	var found []check.Finding
 	for _, c := range cluster.Conflicts(cc.hosts.Observed()) {
-		if h := cc.host(c.Host); h == nil || !hasJournal(h.Facts()) {
+		if h := cc.observed(c.Host); h == nil || !hasJournal(h.Facts()) {
 			continue // the check leftovers reports other installations
 		}
 		found = append(found, check.Finding{Host: c.Host, Evidence: c.Problem, Fix: c.Remedy})

@@ -45,6 +45,8 @@ type Host struct {
 	Name    string        `json:"name"`
 	Address string        `json:"address"`
 	Roles   []config.Role `json:"roles"`
+	// State is "absent" or "lost" for a host that leaves the cluster.
+	State string `json:"state,omitempty"`
 	// Unreachable is why slipway cannot read it; empty if it can.
 	Unreachable string `json:"unreachable,omitempty"`
 	// Kubelet and Containerd are the versions of the installed programs.
@@ -119,8 +121,14 @@ func of(inventory *config.Cluster, hosts *workflow.Hosts, now time.Time) (status
 	for _, h := range hosts.All {
 		status.Hosts = append(status.Hosts, hostOf(h, state, now))
 	}
+	for _, h := range hosts.Leaving {
+		status.Hosts = append(status.Hosts, hostOf(h, state, now))
+	}
+	for _, h := range inventory.Lost() {
+		status.Hosts = append(status.Hosts, hostOf(&workflow.Host{Config: h}, state, now))
+	}
 	for _, node := range state.Nodes {
-		if !slices.Contains(hosts.Names(), node.Name) {
+		if !slices.Contains(inventory.Names(), node.Name) {
 			status.Foreign = append(status.Foreign, node)
 		}
 	}
@@ -157,6 +165,9 @@ func addonsOf(inventory *config.Cluster, installed []string) []Addon {
 
 func hostOf(h *workflow.Host, state *cluster.State, now time.Time) Host {
 	shown := Host{Name: h.Config.Name, Address: h.Config.Address, Roles: h.Config.Roles, Node: state.Node(h.Config.Name)}
+	if h.Config.State != config.StatePresent {
+		shown.State = h.Config.State
+	}
 	if err := h.Unreachable(); err != nil {
 		shown.Unreachable = err.Error()
 	}
@@ -182,7 +193,10 @@ func differences(inventory *config.Cluster, hosts *workflow.Hosts, status Status
 			all = append(all, d.String())
 		}
 		for _, h := range status.Hosts {
-			if h.Node == nil && h.Unreachable == "" {
+			switch left := h.Node == nil && !hosts.State().HasMember(h.Name); {
+			case h.State != "" && !left:
+				all = append(all, fmt.Sprintf("%s is %s in the inventory: `slipway apply` removes it from the cluster", h.Name, h.State))
+			case h.State == "" && h.Node == nil && h.Unreachable == "":
 				all = append(all, h.Name+" has not joined")
 			}
 		}
@@ -196,7 +210,7 @@ func differences(inventory *config.Cluster, hosts *workflow.Hosts, status Status
 		}
 	}
 	for _, node := range status.Foreign {
-		all = append(all, fmt.Sprintf("node %s is not in the inventory", node.Name))
+		all = append(all, fmt.Sprintf("node %s is not in the inventory: to remove it, add it with state: absent or lost", node.Name))
 	}
 	return all, err
 }

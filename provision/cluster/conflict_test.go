@@ -191,3 +191,32 @@ func TestTheWayOutOfARenamedControlPlane(t *testing.T) {
 		})
 	}
 }
+
+func TestAControlPlaneThatLeavesIsTheSeedWhileNoOtherHasTheCluster(t *testing.T) {
+	t.Parallel()
+	leaving := func(h Host) Host {
+		h.Leaving = true
+		return h
+	}
+	fresh := Host{Name: "cp-4", ControlPlane: true, Facts: &facts.Facts{}}
+	interrupted := leaving(Host{Name: "cp-1", ControlPlane: true, Facts: &facts.Facts{Existing: []facts.Path{facts.CAKey}}})
+	tests := []struct {
+		name  string
+		hosts []Host
+		want  string
+	}{
+		{"a new control plane, and one that leaves", []Host{fresh, leaving(member("cp-1", "a"))}, "cp-1"},
+		{"two members, of which one leaves", []Host{leaving(member("cp-1", "a")), member("cp-4", "a")}, "cp-4"},
+		{"an interrupted init on one that leaves", []Host{fresh, interrupted}, "cp-4"},
+		{"one that leaves without a cluster", []Host{leaving(fresh)}, ""},
+	}
+	for _, test := range tests {
+		got := ""
+		if seed := Seed(test.hosts); seed >= 0 {
+			got = test.hosts[seed].Name
+		}
+		if got != test.want {
+			t.Errorf("%s: the seed is %q, want %q", test.name, got, test.want)
+		}
+	}
+}

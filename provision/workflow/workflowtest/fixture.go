@@ -47,12 +47,16 @@ func New(t testing.TB, inventory string) *Fixture {
 		t.Fatal(err)
 	}
 	b := &Fixture{t: t, Cluster: cluster, Hosts: &workflow.Hosts{}, fakes: map[string]*fakeHost{}}
-	for i, spec := range cluster.Hosts {
+	for i, spec := range slices.Concat(cluster.Hosts, cluster.Absent()) {
 		fake := &fakeHost{Fake: hosttest.NewFake(t, spec.Name)}
 		b.fakes[spec.Name] = fake
 		m := &workflow.Host{Config: spec, Conn: fake}
 		m.SetFacts(Facts(spec, i))
-		b.Hosts.All = append(b.Hosts.All, m)
+		if i < len(cluster.Hosts) {
+			b.Hosts.All = append(b.Hosts.All, m)
+		} else {
+			b.Hosts.Leaving = append(b.Hosts.Leaving, m)
+		}
 	}
 	return b
 }
@@ -81,7 +85,7 @@ func (b *Fixture) Host(name string) *hosttest.Fake { return b.fakes[name].Fake }
 
 // Facts of a host, to be changed by the test.
 func (b *Fixture) Facts(name string) *facts.Facts {
-	for _, m := range b.Hosts.All {
+	for _, m := range b.Hosts.WithLeaving().All {
 		if m.Config.Name == name {
 			return m.Facts()
 		}
@@ -98,7 +102,7 @@ func (b *Fixture) Serve(server *kubetest.Server) {
 	if server.Dial == nil {
 		return
 	}
-	for _, h := range b.Hosts.All {
+	for _, h := range b.Hosts.WithLeaving().All {
 		if h.Config.Name == first.String() {
 			h.Conn = dialing{first, server.Dial}
 		}

@@ -1,0 +1,121 @@
+package preflight
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+// leavingInventory has control planes cp-1 to cp-3 with the given states.
+func leavingInventory(first, second, third string) string {
+	return `
+controlPlane: {endpoint: "192.0.2.100:6443"}
+preflight: {ignore: [{check: even-etcd, reason: a test}]}
+hosts:
+- {name: cp-1, address: 192.0.2.11, roles: [control-plane], state: ` + first + `}
+- {name: cp-2, address: 192.0.2.12, roles: [control-plane], state: ` + second + `}
+- {name: cp-3, address: 192.0.2.13, roles: [control-plane], state: ` + third + `}
+- {name: w-1, address: 192.0.2.21}
+`
+}
+
+func TestChecksOfHostsThatLeave(t *testing.T) {
+	t.Parallel()
+	all := []string{"cp-1", "cp-2", "cp-3"}
+	tests := []struct {
+		name      string
+		inventory string
+		members   []string
+		answering []string
+		prepare   func(f *workflowtest.Fixture, s *cluster.State)
+		want      []string
+		evidence  string
+		fix       string
+	}{
+		{name: "nothing leaves, and one is down", inventory: leavingInventory("present", "present", "present"), members: all, answering: all[:2]},
+		{name: "one of three is lost", inventory: leavingInventory("present", "present", "lost"), members: all, answering: all[:2]},
+		{
+			name: "one of three is lost, and another is down", inventory: leavingInventory("present", "present", "lost"), members: all, answering: all[:1],
+			want: []string{"etcd-quorum  error"}, evidence: "etcd has 3 members, 1 healthy, 2 needed: it has no quorum, and cannot remove cp-3", fix: "start the other control planes",
+		},
+		{name: "one of three is absent", inventory: leavingInventory("absent", "present", "present"), members: all, answering: all},
+		{
+			name: "one of three is absent, and another is down", inventory: leavingInventory("absent", "present", "present"), members: all, answering: all[:2],
+			want: []string{"etcd-quorum  error"}, evidence: "etcd has 3 members, 2 healthy, 2 needed: removing cp-1 would leave 2 members, 1 healthy, 2 needed",
+		},
+		{name: "the only member is replaced", inventory: leavingInventory("absent", "present", "lost"), members: all[:1], answering: all[:1]},
+		{name: "one is lost, one is absent, and one is new", inventory: leavingInventory("lost", "absent", "present"), members: []string{"cp-1", "cp-2", "cp-9"}, answering: []string{"cp-2", "cp-9"}, want: []string{"ghost-member cp-2 warning"}, evidence: "cp-9", fix: "state: lost"},
+		{
+			name: "a lost host that lives", inventory: leavingInventory("present", "present", "lost"), members: all, answering: all[:2],
+			prepare: func(_ *workflowtest.Fixture, s *cluster.State) {
+				s.Nodes = []cluster.Node{{Name: "cp-3", Ready: true}}
+			},
+			want: []string{"lost-host cp-3 error"}, evidence: "its machine lives", fix: "state: absent",
+		},
+		{
+			name: "an absent host that cannot be reached", inventory: leavingInventory("absent", "present", "present"), members: all, answering: all,
+			prepare: func(f *workflowtest.Fixture, _ *cluster.State) { lose(f) },
+			want:    []string{"absent-host cp-1 warning"}, evidence: "no route", fix: "state: lost",
+		},
+		{
+			name: "an absent host that cannot be reached, and has left", inventory: leavingInventory("absent", "present", "present"), members: all[1:], answering: all[1:],
+			prepare: func(f *workflowtest.Fixture, _ *cluster.State) { lose(f) },
+		},
+		{
+			name: "an absent control plane that may have the cluster", inventory: leavingInventory("absent", "present", "lost"),
+			prepare: func(f *workflowtest.Fixture, s *cluster.State) {
+				lose(f)
+				s.Exists = false
+			},
+			want: []string{"absent-host cp-1 error"}, evidence: "no route", fix: "state: lost",
+		},
+		{
+			name: "an absent host of another cluster", inventory: leavingInventory("present", "present", "absent"),
+			prepare: func(f *workflowtest.Fixture, _ *cluster.State) {
+				f.Facts("cp-3").Existing = []facts.Path{facts.KubeletConf, facts.Journal}
+			},
+			want: []string{"cluster-identity cp-3 error"}, evidence: "no control plane of the inventory has the data", fix: "slipway reset --hosts cp-3",
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fixture := workflowtest.New(t, test.inventory)
+			state := &cluster.State{Exists: true, MembersOf: "cp-2", Answering: test.answering}
+			for i, name := range test.members {
+				state.Members = append(state.Members, kube.EtcdMember{ID: uint64(i + 1), Name: name})
+			}
+			if test.prepare != nil {
+				test.prepare(fixture, state)
+			}
+			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "none", state: state}
+			report := cc.report(Selection{Only: []string{"lost-host", "absent-host", "etcd-quorum", "ghost-member", "cluster-identity"}})
+			complete(t, report)
+			if diff := cmp.Diff(test.want, told(report)); diff != "" {
+				t.Fatal(diff)
+			}
+			for _, c := range report.Checks {
+				for _, f := range c.Findings {
+					if !strings.Contains(f.Evidence, test.evidence) || !strings.Contains(f.Fix, test.fix) {
+						t.Errorf("got %+v", f)
+					}
+				}
+			}
+		})
+	}
+}
+
+// lose makes cp-1 unreachable.
+func lose(f *workflowtest.Fixture) {
+	old := f.Hosts.Leaving[0]
+	f.Hosts.Leaving[0] = &workflow.Host{Config: old.Config, Conn: old.Conn}
+	f.Hosts.Leaving[0].SetUnreachable(errors.New("no route"))
+}

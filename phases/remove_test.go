@@ -1,0 +1,174 @@
+package phases
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/cluster/kubetest"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+const withAbsent = `
+controlPlane: {endpoint: "192.0.2.100:6443"}
+hosts:
+- {name: cp-1, address: 192.0.2.11, roles: [control-plane], state: absent}
+- {name: cp-4, address: 192.0.2.14, roles: [control-plane]}
+- {name: w-1, address: 192.0.2.21, state: absent}
+- {name: w-2, address: 192.0.2.22, state: lost}
+`
+
+func TestRemoveFollowsTheOrderOfADeparture(t *testing.T) {
+	t.Parallel()
+	w := Remove()
+	order := []string{"lock", "drain", "etcd-member", "stop", "node", "undo", "record"}
+	for i, name := range order[1:] {
+		if !comesAfter(w, name, order[i]) {
+			t.Errorf("%s does not come after %s", name, order[i])
+		}
+	}
+	if !comesAfter(Apply(), "join", "lost-hosts") {
+		t.Error("hosts join before the lost ones are removed")
+	}
+}
+
+func TestRemovalSelectsTheHostsThatHaveNotLeft(t *testing.T) {
+	t.Parallel()
+	answers := &cluster.State{Exists: true}
+	tests := []struct {
+		name            string
+		prepare         func(f *workflowtest.Fixture)
+		state           *cluster.State
+		selection       []string
+		remove, removed []string
+	}{
+		{"hosts that are clean", nil, answers, nil, nil, []string{"cp-1", "w-1"}},
+		{"a host with a journal", func(f *workflowtest.Fixture) { f.Facts("w-1").Existing = []facts.Path{facts.Journal} }, answers, nil, []string{"w-1"}, []string{"cp-1"}},
+		{"a host that was reset, with a Node", nil, &cluster.State{Exists: true, Nodes: []cluster.Node{{Name: "w-1"}}}, nil, []string{"w-1"}, []string{"cp-1"}},
+		{"a host that was reset, with a member", nil, &cluster.State{Exists: true, Members: []kube.EtcdMember{{Name: "cp-1"}}}, nil, []string{"cp-1"}, []string{"w-1"}},
+		{"a host that cannot be reached, and has left", func(f *workflowtest.Fixture) { f.Hosts.Leaving[1].SetFacts(nil) }, answers, nil, nil, []string{"cp-1", "w-1"}},
+		{"a host that cannot be reached, and a silent cluster", func(f *workflowtest.Fixture) { f.Hosts.Leaving[1].SetFacts(nil) }, &cluster.State{Exists: true, Silent: errSilent}, nil, []string{"w-1"}, []string{"cp-1"}},
+		{"other hosts", nil, answers, []string{"cp-4"}, nil, nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fixture := workflowtest.New(t, withAbsent)
+			fixture.Hosts.SetState(test.state)
+			if test.prepare != nil {
+				test.prepare(fixture)
+			}
+			remove, removed := Removal(fixture.Hosts, workflow.Selection{Hosts: test.selection})
+			if diff := cmp.Diff([][]string{test.remove, test.removed}, [][]string{remove, removed}); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+var errSilent = &kube.ConnectError{}
+
+// departure runs single phases of Remove on cp-1, of which the cluster has everything.
+func departure(t *testing.T, members ...string) (fixture *workflowtest.Fixture, server *kubetest.Server, removed *[]string) {
+	t.Helper()
+	fixture, server = workflowtest.New(t, withAbsent), kubetest.New(t)
+	fixture.Hosts = fixture.Hosts.WithLeaving()
+	fixture.Selection = workflow.Selection{Hosts: []string{"cp-1"}}
+	for _, name := range []string{"cp-1", "cp-4"} {
+		fixture.Facts(name).Existing = []facts.Path{facts.Journal, facts.CAKey, facts.EtcdMember, facts.KubeletConf}
+	}
+	state := &cluster.State{Exists: true, Nodes: []cluster.Node{{Name: "cp-1"}}}
+	var list []string
+	for i, name := range members {
+		state.Members = append(state.Members, kube.EtcdMember{ID: uint64(i + 1), Name: name})
+		list = append(list, `{"ID":"`+string(rune('1'+i))+`","name":"`+name+`"}`)
+	}
+	fixture.Hosts.SetState(state)
+	fixture.Serve(server)
+	server.Put("{apiVersion: v1, kind: Node, metadata: {name: cp-1}}")
+	if slices.Contains(members, "cp-4") {
+		removed = fixture.ServeEtcd("cp-4", list...)
+	}
+	return fixture, server, removed
+}
+
+func phaseOf(t *testing.T, w workflow.Workflow, name string) workflow.Phase {
+	t.Helper()
+	p, ok := w.Phase(name)
+	if !ok {
+		t.Fatalf("no phase %s", name)
+	}
+	return p
+}
+
+func TestAControlPlaneLeavesEtcdThroughOneThatStays(t *testing.T) {
+	t.Parallel()
+	fixture, server, removed := departure(t, "cp-1", "cp-4")
+	fixture.MustApply(phaseOf(t, Remove(), "etcd-member"))
+	if diff := cmp.Diff([]string{"remove etcd member cp-1"}, fixture.Changes()); diff != "" || strings.Join(*removed, "") != `{"ID":"1"}` {
+		t.Errorf("%s; removed %q", diff, *removed)
+	}
+	fixture.MustApply(phaseOf(t, Remove(), "node"))
+	if diff := cmp.Diff([]string{"delete node cp-1"}, fixture.Changes()); diff != "" || server.Get("/api/v1/nodes/cp-1") != nil {
+		t.Error(diff)
+	}
+}
+
+// A member or a Node can be left after a reset that did not reach the cluster.
+func TestWhatAResetLeftIsRemovedWithoutAJournal(t *testing.T) {
+	t.Parallel()
+	fixture, _, _ := departure(t, "cp-1", "cp-4")
+	fixture.Facts("cp-1").Existing = nil
+	fixture.MustApply(phaseOf(t, Remove(), "etcd-member"))
+	if diff := cmp.Diff([]string{"remove etcd member cp-1"}, fixture.Changes()); diff != "" {
+		t.Error(diff)
+	}
+	fixture.MustApply(phaseOf(t, Remove(), "node"))
+	if diff := cmp.Diff([]string{"delete node cp-1"}, fixture.Changes()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAPlanOfAReplacementCountsOnTheJoin(t *testing.T) {
+	t.Parallel()
+	fixture, _, _ := departure(t, "cp-1")
+	phase := phaseOf(t, Remove(), "etcd-member")
+	fixture.MustPlan(phase)
+	if diff := cmp.Diff([]string{phase.Title}, fixture.Changes()); diff != "" {
+		t.Error(diff)
+	}
+	if err := fixture.Apply(phase); err == nil {
+		t.Error("the only member was removed")
+	}
+}
+
+func TestTheRecordForgetsHostsThatHaveLeft(t *testing.T) {
+	t.Parallel()
+	fixture, server, _ := departure(t)
+	server.Put("{apiVersion: v1, kind: Node, metadata: {name: cp-4}}")
+	client, err := kube.New(server.Kubeconfig(""), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hosts := map[string]cluster.RecordedHost{"cp-1": {MachineID: "a"}, "w-2": {MachineID: "b"}, "cp-4": {MachineID: "c"}, "foreign": {MachineID: "d"}}
+	if err := cluster.WriteRecord(t.Context(), client, cluster.Record{Hosts: hosts}); err != nil {
+		t.Fatal(err)
+	}
+	fixture.MustApply(phaseOf(t, Remove(), "node"))
+	fixture.MustApply(phaseOf(t, Remove(), "record"))
+	after, err := cluster.ReadRecord(t.Context(), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(hosts, "cp-1")
+	delete(hosts, "w-2")
+	if diff := cmp.Diff(hosts, after.Hosts); diff != "" {
+		t.Error(diff)
+	}
+}

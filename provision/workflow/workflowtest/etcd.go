@@ -1,0 +1,53 @@
+package workflowtest
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+)
+
+// ServeEtcd runs a gateway of etcd on a host, with members in JSON, and returns the
+// requests for removals that it received. Connections to other
+// addresses are dialed from localhost, as those of a server of kubetest.New.
+func (b *Fixture) ServeEtcd(name string, members ...string) (removed *[]string) {
+	b.t.Helper()
+	removed = new([]string)
+	var mu sync.Mutex
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		if r.URL.Path == "/v3/cluster/member/remove" {
+			*removed = append(*removed, string(body))
+		}
+		fmt.Fprintf(w, `{"members":[%s]}`, strings.Join(members, ","))
+	}))
+	b.t.Cleanup(server.Close)
+	key, err := x509.MarshalPKCS8PrivateKey(server.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	certificate := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	fake := b.fakes[name]
+	fake.Put("/etc/kubernetes/pki/etcd/ca.crt", certificate)
+	fake.Put("/etc/kubernetes/pki/etcd/healthcheck-client.crt", certificate)
+	fake.Put("/etc/kubernetes/pki/etcd/healthcheck-client.key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
+	for _, h := range b.Hosts.WithLeaving().All {
+		if h.Config.Name == name {
+			h.Conn = dialing{fake, func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if strings.HasSuffix(addr, ":2379") {
+					addr = server.Listener.Addr().String()
+				}
+				return new(net.Dialer).DialContext(ctx, network, addr)
+			}}
+		}
+	}
+	return removed
+}
