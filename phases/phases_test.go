@@ -219,6 +219,7 @@ func everything() *config.Cluster {
 	for _, name := range config.KnownAddons() {
 		c.Addons = append(c.Addons, config.Addon{Name: name})
 	}
+	c.Leaving = []config.Host{{Name: "gone", State: config.StateLost}}
 	c.SetDefaults()
 	return c
 }

@@ -178,4 +178,3 @@ func TestForeignNodesAreReportedWithTheWayToRemoveThem(t *testing.T) {
 		t.Errorf("notes %q", notes)
 	}
 }
-

@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"fmt"
+	"slices"
 
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"

@@ -379,6 +379,7 @@ func TestEachCheckHasAFault(t *testing.T) {
 		"cluster-files":    true,                                                                                                                            // files_test.go
 		"cluster-identity": true, "node-identity": true, "fixed-fields": true, "node-address-change": true, "version-change": true, "settings-change": true, // identity_test.go
 		"control-planes": true, "even-etcd": true, // hosts_test.go
+		"lost-host": true, "absent-host": true, "etcd-quorum": true, // leaving_test.go
 	}
 	for name := range hostFaults(t) {
 		fires[name] = true

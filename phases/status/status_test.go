@@ -80,7 +80,7 @@ func TestStatusOfACluster(t *testing.T) {
 		"network.serviceSubnet is 10.0.0.0/16 in the cluster, and 10.96.0.0/12 in the inventory",
 		"kubernetes.version is v1.35.8 in the cluster, and v1.36.4 in the inventory",
 		"w-1 has not joined", "flannel is not installed", "traefik is installed, but not in the inventory",
-		"node old is not in the inventory",
+		"node old is not in the inventory: to remove it, add it with state: absent or lost",
 	}
 	if diff := cmp.Diff(want, got.Differences); diff != "" {
 		t.Error(diff)
@@ -94,5 +94,30 @@ func TestStatusOfAClusterThatDoesNotAnswer(t *testing.T) {
 	got := shown(t, fixture, &cluster.State{Exists: true, Silent: errors.New("connection refused")})
 	if got.API != "connection refused" || len(got.Differences) != 1 {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestStatusOfHostsThatLeave(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, inventory+"  - {name: w-2, address: 192.0.2.22, state: absent}\n  - {name: w-3, address: 192.0.2.23, state: absent}\n  - {name: cp-2, address: 192.0.2.12, roles: [control-plane], state: lost}\n")
+	fixture.Hosts.Leaving[1].SetUnreachable(errors.New("w-3: no route"))
+	got := shown(t, fixture, &cluster.State{
+		Exists: true, Version: fixture.Cluster.Kubernetes.NewVersion(), Fixed: cluster.FixedOf(fixture.Cluster), Sets: []string{"flannel"},
+		Nodes:   []cluster.Node{{Name: "cp-1"}, {Name: "w-1"}, {Name: "w-2"}},
+		Members: []kube.EtcdMember{{Name: "cp-1"}, {Name: "cp-2"}},
+	})
+	var states []string
+	for _, h := range got.Hosts {
+		states = append(states, h.Name+" "+h.State)
+	}
+	if diff := cmp.Diff([]string{"cp-1 ", "w-1 ", "w-2 absent", "w-3 absent", "cp-2 lost"}, states); diff != "" || len(got.Foreign) > 0 {
+		t.Errorf("%s; foreign %v", diff, got.Foreign)
+	}
+	want := []string{
+		"w-2 is absent in the inventory: `slipway apply` removes it from the cluster",
+		"cp-2 is lost in the inventory: `slipway apply` removes it from the cluster",
+	}
+	if diff := cmp.Diff(want, got.Differences); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -95,3 +95,24 @@ func TestParsedVersionIsNormalised(t *testing.T) {
 		t.Errorf("want v1.35.8, got %+v, %v", c, err)
 	}
 }
+
+func TestHostsThatLeaveAreApart(t *testing.T) {
+	t.Parallel()
+	c, err := Parse("x", []byte(`
+apiVersion: slipway.io/v1alpha1
+kind: Cluster
+hosts:
+- {name: cp-1, address: 192.0.2.11, roles: [control-plane], state: absent}
+- {name: cp-2, address: 192.0.2.12, roles: [control-plane], state: lost}
+- {name: cp-3, address: 192.0.2.12, roles: [control-plane]} # a new machine with the old address
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Hosts) != 1 || len(c.Absent()) != 1 || len(c.Lost()) != 1 || c.Lost()[0].Name != "cp-2" {
+		t.Errorf("hosts %v, leaving %v", c.Hosts, c.Leaving)
+	}
+	if diff := cmp.Diff([]string{"cp-3", "cp-1", "cp-2"}, c.Names()); diff != "" {
+		t.Error(diff)
+	}
+}

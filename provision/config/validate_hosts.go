@@ -42,6 +42,9 @@ func (v *validator) hosts() {
 		if h.Name != "" {
 			unique(at+".name", "name ", h.Name, "give each host its own name")
 		}
+		if h.State == StateLost {
+			continue // another host may have its address
+		}
 		if h.Address != "" {
 			port := cmp.Or(h.SSH.Port, v.c.SSH.Port, 22)
 			unique(at+".address", "address ", net.JoinHostPort(strings.ToLower(h.Address), strconv.Itoa(port)),

@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"slipway.io/slipway/provision/config"
@@ -41,5 +42,28 @@ func TestNodeIP(t *testing.T) {
 				t.Errorf("got %s, %v, hint %q, want %s", got, err, Hint(err), test.want)
 			}
 		})
+	}
+}
+
+func TestHostsThatLeaveAreReadAndNotWorkedOn(t *testing.T) {
+	t.Parallel()
+	cp := []config.Role{config.RoleControlPlane}
+	old := &Host{Config: config.Host{Name: "cp-1", Roles: cp, State: config.StateAbsent}}
+	old.SetFacts(&facts.Facts{Existing: []facts.Path{facts.CAKey, facts.EtcdMember}})
+	fresh := &Host{Config: config.Host{Name: "cp-4", Roles: cp, State: config.StatePresent}}
+	fresh.SetFacts(&facts.Facts{})
+	hosts := &Hosts{All: []*Host{fresh}, Leaving: []*Host{old}}
+	for place, want := range map[*Place][]*Host{
+		&EachHost: {fresh}, &ControlPlanes: {fresh}, &OtherControlPlanes: {fresh}, &ObservedHosts: {fresh, old}, &Seed: {old},
+	} {
+		if got := place.Hosts(hosts); !slices.Equal(got, want) {
+			t.Errorf("%s: got %d hosts", place, len(got))
+		}
+	}
+	if got := hosts.WithLeaving(); !slices.Equal(EachHost.Hosts(got), []*Host{fresh, old}) || got.Seed() != old {
+		t.Error("WithLeaving differs")
+	}
+	if got := hosts.entrances(); !slices.Equal(got, []*Host{fresh, old}) {
+		t.Errorf("the API server is reached through %d hosts", len(got))
 	}
 }
