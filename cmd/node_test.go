@@ -3,8 +3,11 @@ package cmd
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/viper"
 )
 
 const three = `apiVersion: slipway.io/v1alpha1
@@ -58,5 +61,24 @@ func TestNodeNamesAreCompleted(t *testing.T) {
 	out, _, code := slipway(t, "__complete", "node", "remove", "")
 	if code != 0 || !strings.HasPrefix(out, "cp-1\nw-1\nw-2\n") {
 		t.Errorf("exit code %d, %q", code, out)
+	}
+}
+
+func TestNothingConnectsToLostHosts(t *testing.T) {
+	home := alone(t)
+	inventory := strings.Replace(three, "{name: w-2,", "{name: w-2, state: lost,", 1)
+	write(t, home+"/inventory.yaml", strings.Replace(inventory, "    address: 127.0.0.2\n", "    address: 127.0.0.2\n    state: absent\n", 1))
+	settings := viper.New()
+	settings.Set("inventory", home+"/inventory.yaml")
+	s, err := (&app{settings: settings}).open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	if got := s.hosts.Names(); !slices.Equal(got, []string{"cp-1"}) {
+		t.Errorf("works on %q", got)
+	}
+	if got := s.hosts.WithLeaving().Names(); !slices.Equal(got, []string{"cp-1", "w-1"}) {
+		t.Errorf("connects to %q", got)
 	}
 }

@@ -46,6 +46,9 @@ func Remove() workflow.Workflow {
 
 	record := controlplane.Record()
 	record.On, record.NeedsAll = workflow.Localhost, []string{"undo"}
+	record.Done = func(_ context.Context, s *workflow.Step) (bool, error) {
+		return !s.Hosts().State().Answers(), nil // also in the plan of a new cluster
+	}
 
 	return workflow.Workflow{Name: "remove", Phases: []workflow.Phase{
 		preflight.Facts(),

@@ -35,8 +35,7 @@ func elsewhere() map[string][]string {
 	}
 }
 
-// SettingsOf returns the settings of the inventory. The names in the API server's
-// certificates are those of controlPlane.certSANs alone.
+// SettingsOf returns the settings of the inventory.
 func SettingsOf(c *config.Cluster) (Settings, error) {
 	documents, err := kubeadm.Settings(c, c.Kubernetes.NewVersion())
 	if err != nil {
@@ -48,30 +47,48 @@ func SettingsOf(c *config.Cluster) (Settings, error) {
 			delete(settings[section], field)
 		}
 	}
-	return settings.withoutHosts(c), nil
+	setNames(settings[clusterSection], c.ControlPlane.CertSANs)
+	return settings, nil
 }
 
-// withoutHosts returns the settings without the control planes in certSANs: those of the
-// inventory when the cluster was created. kubeadm adds the name and the address of a
-// control plane that joins later to its certificate.
-func (s Settings) withoutHosts(c *config.Cluster) Settings {
-	server, _ := s[clusterSection]["apiServer"].(map[string]any)
-	names, _ := server["certSANs"].([]any)
-	if names == nil {
-		return s
+// certSANs is the path of the names in the certificates of API servers.
+const certSANs = "kubernetes." + clusterSection + ".apiServer.certSANs"
+
+// setNames leaves only those names of certificates that the inventory adds. Those of
+// hosts come and go with them.
+func setNames(document map[string]any, names []string) {
+	server, ok := document["apiServer"].(map[string]any)
+	if !ok {
+		return
 	}
-	left := slices.DeleteFunc(slices.Clone(names), func(name any) bool {
-		return slices.ContainsFunc(c.ControlPlanes(), func(h config.Host) bool { return name == h.Name || name == h.Address })
+	delete(server, "certSANs")
+	var list []any
+	for _, name := range names {
+		list = append(list, name)
+	}
+	if len(list) > 0 {
+		server["certSANs"] = list
+	}
+	if len(server) == 0 {
+		delete(document, "apiServer")
+	}
+}
+
+// sameNames reports whether certificates have the wanted names, and no more of those
+// from before. They have more: those of hosts.
+func sameNames(have, before, want any) bool {
+	list := func(v any) []any {
+		names, _ := v.([]any)
+		return names
+	}
+	for _, name := range list(want) {
+		if !slices.Contains(list(have), name) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(list(before), func(name any) bool {
+		return slices.Contains(list(have), name) && !slices.Contains(list(want), name)
 	})
-	server = maps.Clone(server)
-	if server["certSANs"] = left; len(left) == 0 {
-		delete(server, "certSANs")
-	}
-	section := maps.Clone(s[clusterSection])
-	section["apiServer"] = server
-	s = maps.Clone(s)
-	s[clusterSection] = section
-	return s
 }
 
 // Differences returns the fields that wanted sets otherwise than the cluster, and
@@ -107,7 +124,7 @@ func (s *State) Drift(c *config.Cluster) ([]Difference, error) {
 	if s.Record != nil {
 		recorded = s.Record.Settings
 	}
-	return s.Settings.withoutHosts(c).Differences(recorded.withoutHosts(c), wanted), nil
+	return s.Settings.Differences(recorded, wanted), nil
 }
 
 // Edits returns all fields of the inventory that differ from the cluster and that
@@ -142,34 +159,21 @@ func differences(at string, have, before, wanted map[string]any) []Difference {
 			all = append(all, differences(at+"."+name, below, old, inner)...)
 			continue
 		}
-		field := fieldOf(at + "." + name)
-		if same(have[name], want) || field == certSANs && sameNames(have[name], before[name], want) {
+		path := at + "." + name
+		if path == certSANs && sameNames(have[name], before[name], want) || path != certSANs && same(have[name], want) {
 			continue
 		}
-		all = append(all, Difference{Field: field, Have: text(have[name]), Want: text(want)})
+		all = append(all, Difference{Field: fieldOf(path), Have: text(have[name]), Want: text(want)})
 	}
 	return all
 }
 
-const certSANs = "controlPlane.certSANs"
-
 // fieldOf returns the field of the inventory that sets a field of a document.
 func fieldOf(path string) string {
-	if path == "kubernetes."+clusterSection+".apiServer.certSANs" {
-		return certSANs
+	if path == certSANs {
+		return "controlPlane.certSANs"
 	}
 	return path
-}
-
-// sameNames reports whether the certificates have the wanted names, and none that was
-// wanted before. Other names are those of control planes that have left the inventory.
-func sameNames(have, before, want any) bool {
-	names, _ := have.([]any)
-	old, _ := before.([]any)
-	wanted, _ := want.([]any)
-	missing := slices.ContainsFunc(wanted, func(name any) bool { return !slices.Contains(names, name) })
-	left := slices.ContainsFunc(old, func(name any) bool { return slices.Contains(names, name) && !slices.Contains(wanted, name) })
-	return !missing && !left
 }
 
 // same reports whether two values mean the same to a component: fields that are left

@@ -1,13 +1,10 @@
 package cluster
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
-
-	"slipway.io/slipway/provision/config"
 )
 
 func TestSettingsDifferences(t *testing.T) {
@@ -81,59 +78,41 @@ func TestWithoutRecordedSettingsTheClusterItselfIsCompared(t *testing.T) {
 	}
 }
 
-// kubeadm-config has the control planes of the inventory with which the cluster was
-// created.
-func TestControlPlanesThatComeAndGoAreNoDifferenceOfCertSANs(t *testing.T) {
+// A control plane that joins or leaves changes no setting.
+func TestTheNamesOfHostsAreNoSettings(t *testing.T) {
 	t.Parallel()
-	const grown = `
-  - {name: cp-2, address: 192.0.2.12, roles: [control-plane]}
-  - {name: cp-3, address: 192.0.2.13, roles: [control-plane]}
-controlPlane: {endpoint: api.example, certSANs: [%s]}`
 	tests := []struct {
-		name           string
-		live, recorded []any
-		wanted         string
-		want           []Difference
+		name                   string
+		live, recorded, wanted string // lists of names
+		differs                bool
 	}{
-		{"growth", []any{"192.0.2.11", "cp-1"}, nil, "", nil},
-		{"growth of a cluster of an earlier release", []any{"192.0.2.11", "cp-1"}, []any{"192.0.2.11", "cp-1"}, "", nil},
-		{"a control plane that has left", []any{"192.0.2.11", "192.0.2.19", "cp-1", "cp-9"}, nil, "", nil},
-		{"a name of the inventory", []any{"192.0.2.11", "cp-1", "a.example"}, []any{"a.example"}, "a.example", nil},
-		{"a new name", []any{"192.0.2.11", "cp-1"}, nil, "a.example", []Difference{{"controlPlane.certSANs", "", `["a.example"]`}}},
-		{"a name that was removed", []any{"192.0.2.11", "cp-1", "a.example"}, []any{"a.example"}, "", []Difference{{"controlPlane.certSANs", `["a.example"]`, ""}}},
+		{"names of hosts", "[cp-1, 192.0.2.11]", "", "", false},
+		{"names of hosts that have left", "[cp-1, cp-9, api.example]", "[api.example]", "[api.example]", false},
+		{"a new name", "[cp-1]", "", "[api.example]", true},
+		{"a name that was removed", "[cp-1, api.example]", "[api.example]", "", true},
+		{"a name that was removed here and there", "[cp-1]", "[api.example]", "", false},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			c, err := config.Parse("inventory.yaml", []byte(`
-apiVersion: slipway.io/v1alpha1
-kind: Cluster
-hosts:
-  - {name: cp-1, address: 192.0.2.11, roles: [control-plane]}`+fmt.Sprintf(grown, test.wanted)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			of := func(names []any) Settings {
-				section := map[string]any{"apiServer": map[string]any{"certSANs": names}}
-				if names == nil {
-					section = map[string]any{}
+		section := func(names string) Settings {
+			var server map[string]any
+			if names != "" {
+				if err := yaml.Unmarshal([]byte("{certSANs: "+names+"}"), &server); err != nil {
+					t.Fatal(err)
 				}
-				return Settings{clusterSection: section}
 			}
-			wanted, err := SettingsOf(c)
-			if err != nil {
-				t.Fatal(err)
-			}
-			live := of(test.live)
-			live[clusterSection]["controllerManager"] = wanted[clusterSection]["controllerManager"]
-			state := &State{Version: "v1.36.4", Settings: live, Record: &Record{Settings: of(test.recorded)}}
-			got, err := state.Drift(c)
-			if diff := cmp.Diff(test.want, got); err != nil || diff != "" {
-				t.Error(err, diff)
-			}
-			if names := live[clusterSection]["apiServer"].(map[string]any)["certSANs"].([]any); len(names) != len(test.live) {
-				t.Errorf("the state has changed: %q", names)
-			}
-		})
+			return Settings{clusterSection: {"apiServer": server}}
+		}
+		got := section(test.live).Differences(section(test.recorded), section(test.wanted))
+		if (len(got) > 0) != test.differs || test.differs && got[0].Field != "controlPlane.certSANs" {
+			t.Errorf("%s: got %v", test.name, got)
+		}
+	}
+	settings, err := SettingsOf(inventory(t, "controlPlane: {certSANs: [api.example]}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, _ := settings[clusterSection]["apiServer"].(map[string]any)
+	if diff := cmp.Diff([]any{"api.example"}, server["certSANs"]); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -102,7 +102,7 @@ type reserved struct {
 func reservedFor(c *config.Cluster, h config.Host) reserved {
 	services, _ := netip.ParsePrefix(c.Network.ServiceSubnet) // valid: config.Load checks it
 	r := reserved{owners: map[string]string{}, services: services.Masked(), domain: c.Network.DNSDomain}
-	for _, other := range c.Hosts {
+	for _, other := range slices.Concat(c.Hosts, c.Absent()) {
 		if other.Name != h.Name {
 			r.add("host "+other.Name, other.Name, other.Address, other.NodeIP)
 		}
