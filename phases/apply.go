@@ -5,6 +5,7 @@ package phases
 import (
 	"slipway.io/slipway/phases/addons"
 	"slipway.io/slipway/phases/controlplane"
+	"slipway.io/slipway/phases/endpoint"
 	"slipway.io/slipway/phases/hostprep"
 	"slipway.io/slipway/phases/network"
 	"slipway.io/slipway/phases/nodes"
@@ -35,8 +36,15 @@ func Apply() workflow.Workflow {
 		nodes.Kubelet(),
 		runtime.AddonImages(),
 
+		// Set up the endpoint.
+		endpoint.HAProxy(),
+		endpoint.Keepalived(),
+		endpoint.KubeVIP(),
+		endpoint.Claimed(),
+
 		// Create the cluster.
 		controlplane.Init(),
+		endpoint.KubeVIPPermissions(),
 		nodes.Lost(),
 		nodes.JoinControlPlane(),
 		nodes.Join(),

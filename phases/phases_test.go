@@ -45,9 +45,12 @@ func TestWorkflowsRunOnInventoriesOfAllShapes(t *testing.T) {
 		"a worker that is named first": {{Name: "a", Roles: []config.Role{worker}}, {Name: "b", Roles: []config.Role{cp}}},
 		"a control plane alone":        {{Name: "a", Roles: []config.Role{cp}}},
 	}
+	balancers := []string{config.LoadBalancerKeepalived, config.LoadBalancerKubeVIP, config.LoadBalancerLocal}
 	for name, inventory := range inventories {
-		for _, w := range workflows() {
-			t.Run(w.Name+" on "+name, func(t *testing.T) {
+		for i, w := range slices.Concat(workflows(), workflows(), workflows()) {
+			cluster := everything()
+			cluster.ControlPlane.LoadBalancer.Type = balancers[i/len(workflows())]
+			t.Run(w.Name+" on "+name+" with "+cluster.ControlPlane.LoadBalancer.Type, func(t *testing.T) {
 				t.Parallel()
 				hosts := &workflow.Hosts{}
 				for _, host := range inventory {
@@ -57,7 +60,7 @@ func TestWorkflowsRunOnInventoriesOfAllShapes(t *testing.T) {
 					w.Phases[i].Done, w.Phases[i].Do = nil, func(context.Context, *workflow.Step) error { return nil }
 				}
 				events := &report.Recorder{}
-				run := &workflow.Run{Cluster: everything(), Hosts: hosts, Sink: events, Parallel: 4}
+				run := &workflow.Run{Cluster: cluster, Hosts: hosts, Sink: events, Parallel: 4}
 				if err := run.Do(t.Context(), w); err != nil {
 					t.Fatal(err)
 				}
@@ -66,8 +69,9 @@ func TestWorkflowsRunOnInventoriesOfAllShapes(t *testing.T) {
 					ran[e.Phase] = true
 				}
 				for _, p := range w.Phases {
-					if !ran[p.Name] && len(p.On.Hosts(hosts)) > 0 {
-						t.Errorf("%s ran nowhere", p.Name)
+					enabled := p.Enabled == nil || p.Enabled(cluster)
+					if ran[p.Name] != (enabled && len(p.On.Hosts(hosts)) > 0) {
+						t.Errorf("%s ran: %v, enabled: %v", p.Name, ran[p.Name], enabled)
 					}
 				}
 			})

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -53,7 +54,7 @@ func renderings() []rendering {
 	mirror := func(skip bool, endpoints ...string) values {
 		return values{"Registry": "docker.io", "Endpoints": endpoints, "SkipVerify": skip}
 	}
-	return append(addonRenderings(), []rendering{
+	return slices.Concat(addonRenderings(), endpointRenderings(), []rendering{
 		{"hostprep/hosts-block.tmpl", hosts(values{"Address": "192.0.2.11", "Name": "node-1"}, values{"Address": "192.0.2.12", "Name": "node-2"}), "hosts-block"},
 		{"hostprep/sysctl.conf.tmpl", values{"Settings": []values{sysctl("net.ipv4.ip_forward", 1), sysctl("fs.inotify.max_user_watches", 524288)}}, "sysctl.conf"},
 		{"kubeadm/init.yaml.tmpl", node, "init.yaml"},
@@ -74,7 +75,32 @@ func renderings() []rendering {
 		{"runtime/config-v3.toml.tmpl", runtime(false), "containerd-2-cgroupfs.toml"},
 		{"runtime/hosts.toml.tmpl", mirror(false, "https://a.example", "http://b.example:5000"), "hosts.toml"},
 		{"runtime/hosts.toml.tmpl", mirror(true, "https://a.example"), "hosts-skip-verify.toml"},
-	}...)
+	})
+}
+
+func endpointRenderings() []rendering {
+	haproxy := values{
+		"Endpoint": "192.0.2.100:6443", "Cluster": "lab", "Bind": "*:6443", "Interval": "700ms", "StatePort": 10241, "KubeletPort": 10248, "Own": "cp-1",
+		"Servers": []values{{"Name": "cp-1", "Address": "192.0.2.11:6444"}, {"Name": "cp-2", "Address": "192.0.2.12:6444"}},
+	}
+	local := maps.Clone(haproxy)
+	local["Endpoint"], local["Bind"], local["Interval"], local["StatePort"], local["KubeletPort"] = "api.example:6443", "127.0.0.1:6443", "2s", 0, 0
+	keepalived := values{
+		"Cluster": "lab", "Name": "cp-1", "Address": "192.0.2.100", "NodeIP": "192.0.2.11", "Interface": "eth0", "RouterID": 51, "Priority": 100,
+		"StatePort": 10241, "KubeletPort": 10248, "Script": "/etc/keepalived/slipway-check", "Mark": "/run/slipway-keepalived/ready",
+		"Peers": []string{"192.0.2.12", "192.0.2.13"},
+	}
+	single := maps.Clone(keepalived)
+	single["Peers"], single["KubeletPort"] = []string{}, 0
+	return []rendering{
+		{"endpoint/haproxy.cfg.tmpl", haproxy, "haproxy-keepalived.cfg"},
+		{"endpoint/haproxy.cfg.tmpl", local, "haproxy-local.cfg"},
+		{"endpoint/keepalived.conf.tmpl", keepalived, "keepalived.conf"},
+		{"endpoint/keepalived.conf.tmpl", single, "keepalived-single.conf"},
+		{"endpoint/kube-vip.yaml.tmpl", values{
+			"Image": "ghcr.io/kube-vip/kube-vip:v1.0.3", "Interface": "eth0", "Address": "192.0.2.100", "Port": "6443", "Kubeconfig": "/etc/kubernetes/admin.conf",
+		}, "kube-vip.yaml"},
+	}
 }
 
 func addonRenderings() []rendering {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
@@ -22,7 +23,8 @@ func HostsFile() workflow.Phase {
 		Name:  "hosts-file",
 		Title: "add the nodes to /etc/hosts",
 		Why: "If the name of a host resolves to 127.0.1.1, as in Vagrant boxes, kubelet and etcd announce an address " +
-			"that no other host can reach. The block comes first in the file, so its lines take precedence.",
+			"that no other host can reach. The block comes first in the file, so its lines take precedence. With the load balancer " +
+			"local, it also has the name of the endpoint, which is the host itself.",
 		Manual: []string{"sed -i '1i NODE_IP NODE_NAME' /etc/hosts    # for each node"},
 		On:     workflow.EachHost,
 		Needs:  []string{"lock"},
@@ -32,6 +34,9 @@ func HostsFile() workflow.Phase {
 			nodes, err := nodesOf(s.Hosts())
 			if err != nil {
 				return err
+			}
+			if s.Cluster().ControlPlane.LoadBalancer.Type == config.LoadBalancerLocal {
+				nodes = append(nodes, node{"127.0.0.1", s.Cluster().EndpointHost()})
 			}
 			block, err := templates.Render("hostprep/hosts-block.tmpl", struct {
 				Cluster string

@@ -110,7 +110,7 @@ done
 for config in /etc/cni/net.d/*.conf /etc/cni/net.d/*.conflist /etc/cni/net.d/*.json; do
 	[ -e "$config" ] && fact cniConfig "${config##*/}"
 done
-for command in iptables nft conntrack modprobe mount systemd-run sha256sum tail tar iscsiadm mount.nfs; do
+for command in iptables nft conntrack modprobe mount systemd-run sha256sum tail tar iscsiadm mount.nfs haproxy keepalived; do
 	command -v "$command" >/dev/null 2>&1 && fact command "$command"
 done
 

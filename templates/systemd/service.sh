@@ -1,11 +1,12 @@
 #!/bin/sh
 # Compares a running service with its files, or starts it with them.
-# Arguments: state|start, directory of records, service, file...
+# Arguments: state|start|reload, directory of records, service, file...
 #   state  prints one line for each difference: "disabled", "stopped STATE" or
 #          "changed FILE". Prints nothing if the service is enabled and runs with
 #          its current files.
 #   start  enables and restarts the service, and records the checksums of its
 #          files. Prints the end of its log if it does not start.
+#   reload the same, but the running service reads its files again.
 # The unit, drop-ins and environment files of the service are its files too. Without
 # file arguments, only the state of the service counts.
 set -eu
@@ -100,13 +101,19 @@ state() {
 	fi
 }
 
-start() {
+start() { run restart "$@"; }
+
+reload() { run reload "$@"; }
+
+run() {
+	how=$1
+	shift
 	systemctl daemon-reload
 	systemctl enable --quiet "$service"
 	load
 	# A file that changes from now on differs from its checksum.
 	before=$(sums "$@")
-	if ! systemctl restart "$service"; then
+	if ! systemctl "$how" "$service"; then
 		journalctl --no-pager --lines 20 --unit "$service" >&2
 		exit 1
 	fi

@@ -25,6 +25,10 @@ const (
 	IPRoute Package = "iproute"
 	// Tar has tar.
 	Tar Package = "tar"
+	// HAProxy has haproxy.
+	HAProxy Package = "haproxy"
+	// Keepalived has keepalived.
+	Keepalived Package = "keepalived"
 )
 
 // Family is a group of distributions with the same package manager and the same

@@ -4,7 +4,10 @@ func redHat() Family {
 	return Family{
 		Name: "rhel", ids: []string{"rhel", "fedora", "centos", "rocky", "almalinux"},
 		Script: "hostprep/packages-redhat.sh", install: "dnf install -y", hold: "dnf versionlock add",
-		packages: map[Package]string{ISCSI: "iscsi-initiator-utils", NFSClient: "nfs-utils", Kmod: "kmod", IPRoute: "iproute", Tar: "tar"},
+		packages: map[Package]string{
+			ISCSI: "iscsi-initiator-utils", NFSClient: "nfs-utils", Kmod: "kmod", IPRoute: "iproute",
+			Tar: "tar", HAProxy: "haproxy", Keepalived: "keepalived",
+		},
 		Firewall: Firewall{
 			Name: "firewalld", Unit: "firewalld.service",
 			open: "firewall-cmd --permanent --add-port=", between: "-", reload: "firewall-cmd --reload",

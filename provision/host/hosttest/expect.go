@@ -81,6 +81,13 @@ func (f *Fake) ExpectStart(reason, name string, files ...string) *Expectation {
 	return f.expect("run", host.Cmd{Name: reason, Argv: append(argv, files...), Sudo: true})
 }
 
+// ExpectReload expects a systemd.Service with these files to be reloaded, like
+// ExpectStart.
+func (f *Fake) ExpectReload(reason, name string, files ...string) *Expectation {
+	argv := []string{"sh", "-c", string(templates.Script("systemd/service.sh")), "service.sh", "reload", systemd.StartsDir, name}
+	return f.expect("run", host.Cmd{Name: reason, Argv: append(argv, files...), Sudo: true})
+}
+
 // FailsUnit makes the command of a unit exit with this code. Returns sets the
 // unit's log.
 func (e *Expectation) FailsUnit(code int) *Expectation {

@@ -22,10 +22,13 @@ type Service struct {
 	// unit and drop-ins. Drop-ins and environment files that are not listed are found
 	// on the host. A service without Files is never restarted.
 	Files []string
+	// Reload are those of Files that it reads again when it is reloaded. If no other
+	// file has changed, it is not restarted.
+	Reload []string
 }
 
-// Ensure enables the service, starts it if it is not active, and restarts it if a
-// file that it reads differs from the one with which it was started. In a plan, the
+// Ensure enables the service, starts it if it is not active, and restarts or reloads it
+// if a file that it reads differs from the one with which it was started. In a plan, the
 // host does not have the files that the caller writes: pass their paths as written.
 func (s Service) Ensure(ctx context.Context, h host.Host, written ...string) error {
 	args := append([]string{"state", StartsDir, s.Name}, s.Files...)
@@ -41,10 +44,14 @@ func (s Service) Ensure(ctx context.Context, h host.Host, written ...string) err
 	}
 	switch {
 	case stopped != "":
-		return s.start(ctx, h, fmt.Sprintf("start %s: it is %s", s.Name, stopped), s.Name)
+		return s.run(ctx, h, "start", fmt.Sprintf("start %s: it is %s", s.Name, stopped), s.Name)
 	case len(changed) > 0:
 		slices.Sort(changed)
-		return s.start(ctx, h, fmt.Sprintf("restart %s: %s changed", s.Name, strings.Join(changed, ", ")))
+		verb, action := "start", "restart"
+		if !slices.ContainsFunc(changed, func(path string) bool { return !slices.Contains(s.Reload, path) }) {
+			verb, action = "reload", "reload"
+		}
+		return s.run(ctx, h, verb, fmt.Sprintf("%s %s: %s changed", action, s.Name, strings.Join(changed, ", ")))
 	case disabled:
 		return Enable(ctx, h, s.Name)
 	default:
@@ -68,11 +75,11 @@ func parseState(out string) (disabled bool, stopped string, changed []string) {
 	return disabled, stopped, changed
 }
 
-// start enables and restarts the service. With `sh -c`, plans and logs show the
-// reason without the arguments of the script. starts is the service if it does not
+// run enables the service and starts or reloads it. With `sh -c`, plans and logs show
+// the reason without the arguments of the script. starts is the service if it does not
 // run before.
-func (s Service) start(ctx context.Context, h host.Host, reason string, starts ...string) error {
-	argv := []string{"sh", "-c", string(templates.Script("systemd/service.sh")), "service.sh", "start", StartsDir, s.Name}
+func (s Service) run(ctx context.Context, h host.Host, verb, reason string, starts ...string) error {
+	argv := []string{"sh", "-c", string(templates.Script("systemd/service.sh")), "service.sh", verb, StartsDir, s.Name}
 	return enable(ctx, h, host.Cmd{Name: reason, Argv: append(argv, s.Files...), Sudo: true, Starts: starts}, s.Name)
 }
 

@@ -1,0 +1,114 @@
+// Package endpoint sets up the endpoint of the cluster: the address or the name under
+// which hosts and users reach the API servers, whichever control planes are up.
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/retry"
+	"slipway.io/slipway/provision/workflow"
+)
+
+// claimTimeout bounds the wait for a control plane that holds the address: keepalived
+// takes 4 s from its start.
+const claimTimeout = 30 * time.Second
+
+// Claimed waits until a control plane holds the address of the endpoint.
+func Claimed() workflow.Phase {
+	return workflow.Phase{
+		Name:  "endpoint",
+		Title: "wait until a control plane holds the address of the endpoint",
+		Why:   "The kubelet that kubeadm init starts, and kubeadm itself, connect to the first API server through the endpoint.",
+		Manual: []string{
+			"ip -4 address show to VIRTUAL_ADDRESS    # on each control plane: one of them has it",
+		},
+		On:       workflow.Seed,
+		Needs:    []string{"lock"},
+		NeedsAll: []string{"keepalived"},
+		Enabled:  usesKeepalived,
+		Do: func(ctx context.Context, s *workflow.Step) error {
+			if s.Planning() || exists(s) {
+				return nil
+			}
+			return claimed(ctx, s)
+		},
+	}
+}
+
+// exists reports whether the cluster existed before the run. Then nothing waits for the
+// address, which no control plane holds while all API servers are down.
+func exists(s *workflow.Step) bool {
+	state := s.Hosts().State()
+	return state != nil && state.Exists
+}
+
+func claimed(ctx context.Context, s *workflow.Step) error {
+	address := s.Cluster().EndpointHost()
+	err := retry.Until(ctx, "a control plane that holds "+address, func(ctx context.Context) error {
+		for _, h := range s.Hosts().ControlPlanes() {
+			if h.Facts() == nil {
+				continue
+			}
+			res, err := s.On(h).Query(ctx, host.Cmd{Argv: []string{"ip", "-4", "-o", "address", "show", "to", address}})
+			if err != nil {
+				return retry.Stop(err)
+			}
+			if strings.TrimSpace(string(res.Stdout)) != "" {
+				return nil
+			}
+		}
+		return errors.New("no control plane has the address")
+	}, retry.Options{Timeout: claimTimeout, Progress: func(err error) { s.Waiting(err.Error()) }})
+	return workflow.WithHint(err, "see `journalctl -u keepalived -u haproxy` on the control planes")
+}
+
+// server is a control plane in the configuration of haproxy.
+type server struct{ Name, Address string }
+
+// servers returns the API servers of the inventory, in its order, with those that do not
+// run yet: haproxy leaves out what does not answer.
+func servers(s *workflow.Step) []server {
+	var all []server
+	for _, p := range planes(s) {
+		all = append(all, server{p.name, net.JoinHostPort(p.address, strconv.Itoa(s.Cluster().ControlPlane.BindPort))})
+	}
+	return all
+}
+
+// plane is a control plane and its address in the cluster.
+type plane struct{ name, address string }
+
+// planes returns the control planes of the inventory. A host that is unreachable has the
+// address of its Node, and is left out if it has none.
+func planes(s *workflow.Step) []plane {
+	var all []plane
+	for _, h := range s.Hosts().ControlPlanes() {
+		if address, err := h.NodeIP(); err == nil {
+			all = append(all, plane{h.Config.Name, address.String()})
+		} else if node := s.Hosts().State().Node(h.Config.Name); node != nil && len(node.Addresses) > 0 {
+			all = append(all, plane{h.Config.Name, node.Addresses[0]})
+		}
+	}
+	return all
+}
+
+// port returns the port of the endpoint.
+func port(c *config.Cluster) (string, error) {
+	_, port, err := net.SplitHostPort(config.WithPort(c.ControlPlane.Endpoint))
+	if err != nil {
+		return "", fmt.Errorf("controlPlane.endpoint: %w", err)
+	}
+	return port, nil
+}
+
+func usesKeepalived(c *config.Cluster) bool {
+	return c.ControlPlane.LoadBalancer.Type == config.LoadBalancerKeepalived
+}

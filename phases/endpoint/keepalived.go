@@ -1,0 +1,128 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/systemd"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/templates"
+)
+
+const (
+	keepalivedConf    = "/etc/keepalived/keepalived.conf"
+	keepalivedCheck   = "/etc/keepalived/slipway-check"
+	keepalivedUnit    = "/etc/systemd/system/keepalived.service.d/slipway.conf"
+	keepalivedService = "keepalived.service"
+	// readyMark exists while keepalived runs, once an API server has been ready.
+	readyMark = "/run/slipway-keepalived/ready"
+
+	// statePort is the port of the loopback interface on which haproxy tells keepalived
+	// its state.
+	statePort = 10241
+	// firstPriority is that of the first control plane. Each of the others has one less
+	// than the one before.
+	firstPriority = 100
+)
+
+// Keepalived lets the control planes share the address of the endpoint.
+func Keepalived() workflow.Phase {
+	return workflow.Phase{
+		Name:  "keepalived",
+		Title: "share the address of the endpoint among the control planes",
+		Why: "One control plane holds the address (VRRP). If its power, its network, its API server, its kubelet or its haproxy " +
+			"fails, another one takes the address. Without quorum, a control plane releases it.",
+		Manual: []string{
+			"apt-get install -y keepalived    # dnf install -y keepalived on RHEL-like systems",
+			"vi /etc/keepalived/keepalived.conf    # vrrp_instance with unicast_peer, virtual_ipaddress and track_script",
+			"systemctl enable --now keepalived && systemctl reload keepalived",
+			"journalctl -u keepalived",
+		},
+		On:      workflow.ControlPlanes,
+		Needs:   []string{"lock", "haproxy"},
+		Enabled: usesKeepalived,
+		Do:      runKeepalived,
+	}
+}
+
+func runKeepalived(ctx context.Context, s *workflow.Step) error {
+	own, err := s.Target.NodeIP()
+	if err != nil {
+		return err
+	}
+	if err := knownToOthers(ctx, s, own); err != nil {
+		return err
+	}
+	content, err := keepalivedConfig(s, own)
+	if err != nil {
+		return err
+	}
+	written, err := host.WriteDiffering(ctx, s,
+		host.File{Path: keepalivedCheck, Content: templates.File("endpoint/check.bash"), Mode: 0o755},
+		host.File{Path: keepalivedUnit, Content: templates.File("endpoint/keepalived-unit.conf")},
+		host.File{Path: keepalivedConf, Content: content},
+	)
+	if err != nil {
+		return err
+	}
+	// keepalived keeps the address while it reloads its configuration.
+	service := systemd.Service{Name: keepalivedService, Files: []string{keepalivedConf, keepalivedUnit}, Reload: []string{keepalivedConf}}
+	return service.Ensure(ctx, s, written...)
+}
+
+// keepalivedData is the input of keepalived.conf.tmpl.
+type keepalivedData struct {
+	Cluster, Name, Address, NodeIP, Interface string
+	// Peers are the addresses of the other control planes.
+	Peers                                      []string
+	RouterID, Priority, StatePort, KubeletPort int
+	// Script is the path of check.bash, Mark that of its file.
+	Script, Mark string
+}
+
+func keepalivedConfig(s *workflow.Step, own netip.Addr) ([]byte, error) {
+	c := s.Cluster()
+	data := keepalivedData{
+		Cluster: c.Metadata.Name, Name: s.Target.Config.Name, Address: c.EndpointHost(), NodeIP: own.String(),
+		Interface: s.Facts().Interface(own), RouterID: c.ControlPlane.LoadBalancer.VirtualRouterID,
+		Priority:  firstPriority - slices.Index(s.Hosts().ControlPlanes(), s.Target),
+		StatePort: statePort, KubeletPort: kubeletPort(c), Script: keepalivedCheck, Mark: readyMark,
+	}
+	if data.Interface == "" {
+		return nil, fmt.Errorf("no interface has the address %s", own)
+	}
+	for _, p := range planes(s) {
+		if p.name != s.Target.Config.Name {
+			data.Peers = append(data.Peers, p.address)
+		}
+	}
+	return templates.Render("endpoint/keepalived.conf.tmpl", data)
+}
+
+// knownToOthers returns an error if the run leaves out a control plane that does not
+// know this one: it would send it no advertisements, and both would hold the address.
+func knownToOthers(ctx context.Context, s *workflow.Step, own netip.Addr) error {
+	for _, h := range s.Hosts().ControlPlanes() {
+		if h == s.Target || s.Selected(h) || h.Facts() == nil {
+			continue
+		}
+		content, err := s.On(h).ReadFile(ctx, keepalivedConf)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(strings.Fields(string(content)), own.String()) {
+			return workflow.WithHint(fmt.Errorf("keepalived on %s does not know this control plane", h.Config.Name),
+				"rerun `slipway apply` with all control planes, or without --hosts")
+		}
+	}
+	return nil
+}

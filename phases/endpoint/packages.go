@@ -1,0 +1,32 @@
+package endpoint
+
+import (
+	"context"
+	"slices"
+
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/distro"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/templates"
+)
+
+// install installs the packages whose programs the host lacks, or whose installation was
+// interrupted. A daemon that the package manager starts does nothing: with the
+// configuration of Debian, haproxy listens on no port, and keepalived does not start.
+func install(ctx context.Context, s *workflow.Step, wanted ...distro.Package) error {
+	family, err := distro.Of(s.Facts().OS)
+	missing := slices.DeleteFunc(slices.Clone(wanted), func(p distro.Package) bool {
+		unfinished := err == nil && slices.Contains(s.Facts().Software.Unfinished, family.Names(p)[0])
+		return s.Facts().Command(string(p)) && !unfinished
+	})
+	if len(missing) == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	cmd := host.Script("packages.sh", templates.Script(family.Script), family.Names(missing...)...)
+	cmd.Output = s.Output()
+	_, err = s.Run(ctx, cmd)
+	return workflow.WithHint(err, "give the host access to its package mirror, or install the packages yourself: "+family.Install(missing...))
+}
