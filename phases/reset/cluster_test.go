@@ -244,7 +244,7 @@ func TestNoMemberIsRemovedIfTheControlPlaneThatStaysHasNoCluster(t *testing.T) {
 	fixture := ours(t, three, "cp-1", "cp-2")
 	fixture.Facts("cp-3").Existing = nil
 	removed := etcd(t, fixture, "cp-1", "cp-1", "cp-2")
-	fixture.MustApply(Member())
+	fixture.MustApply(Member(AllHosts))
 	if len(*removed)+len(fixture.Changes()) > 0 {
 		t.Errorf("removed %q, changes %q", *removed, fixture.Changes())
 	}
