@@ -102,7 +102,7 @@ func haproxyConfig(s *workflow.Step) ([]byte, error) {
 		data.Bind = "*:" + port
 	}
 	if usesKeepalived(c) {
-		data.Interval, data.StatePort, data.KubeletPort = manyChecks, statePort, kubeletPort(c)
+		data.Interval, data.StatePort, data.KubeletPort = manyChecks, config.HAProxyStatePort, kubeletPort(c)
 	}
 	return templates.Render("endpoint/haproxy.cfg.tmpl", data)
 }

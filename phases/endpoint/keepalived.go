@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/systemd"
 	"slipway.io/slipway/provision/workflow"
@@ -23,9 +24,6 @@ const (
 	// readyMark exists while keepalived runs, once an API server has been ready.
 	readyMark = "/run/slipway-keepalived/ready"
 
-	// statePort is the port of the loopback interface on which haproxy tells keepalived
-	// its state.
-	statePort = 10241
 	// firstPriority is that of the first control plane. Each of the others has one less
 	// than the one before.
 	firstPriority = 100
@@ -92,7 +90,7 @@ func keepalivedConfig(s *workflow.Step, own netip.Addr) ([]byte, error) {
 		Cluster: c.Metadata.Name, Name: s.Target.Config.Name, Address: c.EndpointHost(), NodeIP: own.String(),
 		Interface: s.Facts().Interface(own), RouterID: c.ControlPlane.LoadBalancer.VirtualRouterID,
 		Priority:  firstPriority - slices.Index(s.Hosts().ControlPlanes(), s.Target),
-		StatePort: statePort, KubeletPort: kubeletPort(c), Script: keepalivedCheck, Mark: readyMark,
+		StatePort: config.HAProxyStatePort, KubeletPort: kubeletPort(c), Script: keepalivedCheck, Mark: readyMark,
 	}
 	if data.Interface == "" {
 		return nil, fmt.Errorf("no interface has the address %s", own)

@@ -42,6 +42,8 @@ type checkContext struct {
 	matrix     *netprobe.Matrix
 	unmeasured string
 	measureErr error
+	// repositories holds, by host, why it cannot install the packages that it lacks.
+	repositories map[string]string
 	// state is that of the cluster on the hosts.
 	state *cluster.State
 }
@@ -88,6 +90,7 @@ func Checks() []Check {
 		etcdChecks(),
 		leavingChecks(),
 		pairChecks(),
+		loadBalancerChecks(),
 		componentChecks(),
 	)
 	for i := range all {

@@ -394,6 +394,9 @@ func TestEachCheckHasAFault(t *testing.T) {
 	for _, c := range pairCases() {
 		wants = append(wants, c.want...)
 	}
+	for _, c := range balancerCases() {
+		wants = append(wants, c.want...)
+	}
 	for _, want := range wants {
 		name, _, _ := strings.Cut(want, " ")
 		fires[name] = true

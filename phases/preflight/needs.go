@@ -32,6 +32,11 @@ func (cc *checkContext) needs() []netprobe.Need {
 		{Protocol: netprobe.TCP, Port: cc.cluster.ControlPlane.BindPort, Use: "API server", From: all, To: planes},
 		{Protocol: netprobe.TCP, Port: nodePort, Use: "NodePorts 30000-32767", From: all, To: all},
 	}
+	if usesKeepalived(cc.cluster) {
+		// The control planes also need IP protocol 112 (VRRP) of each other, which the
+		// probe does not send.
+		needs = append(needs, netprobe.Need{Protocol: netprobe.TCP, Port: endpointPortOf(cc.cluster), Use: "endpoint: haproxy", From: all, To: planes})
+	}
 	kubelet := netprobe.Need{Protocol: netprobe.TCP, Port: kubeletPort, Use: "kubelet: logs, exec", From: planes, To: all}
 	if cc.cluster.Expects("metrics-server") {
 		kubelet.From, kubelet.Use = all, "kubelet: logs, exec, metrics"

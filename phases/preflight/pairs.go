@@ -90,6 +90,9 @@ func pairChecks() []Check {
 				if c.ControlPlane.Endpoint == "" {
 					return "the inventory has no controlPlane.endpoint"
 				}
+				if c.VirtualIP() {
+					return "the check endpoint-address examines it"
+				}
 				return ""
 			},
 		},
@@ -245,6 +248,11 @@ func translated(cc *checkContext) []check.Finding {
 }
 
 func vipTaken(cc *checkContext) []check.Finding {
+	return cc.answers("nothing, if this is your load balancer; otherwise choose an unused controlPlane.endpoint")
+}
+
+// answers reports a host that answered for the address of the endpoint.
+func (cc *checkContext) answers(fix string) []check.Finding {
 	vip, ok := cc.virtualAddress()
 	if !ok {
 		return nil
@@ -254,7 +262,7 @@ func vipTaken(cc *checkContext) []check.Finding {
 			return []check.Finding{{
 				Host:     n.Node,
 				Evidence: fmt.Sprintf("%s already answers for %s", n.MAC, vip),
-				Fix:      "nothing, if this is your load balancer; otherwise choose an unused controlPlane.endpoint",
+				Fix:      fix,
 			}}
 		}
 	}

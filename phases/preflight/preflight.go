@@ -77,6 +77,7 @@ func preflightWith(probe prober) workflow.Phase {
 			} else {
 				cc.unmeasured = "every host is installed"
 			}
+			cc.readRepositories(ctx)
 			if err := ctx.Err(); err != nil {
 				return err
 			}

@@ -112,6 +112,9 @@ func Run(ctx context.Context, cluster *config.Cluster, hosts *workflow.Hosts, o 
 	} else {
 		cc.measure(ctx, o.Selection)
 	}
+	if o.Selection.skipReason("load-balancer-packages") == "" {
+		cc.readRepositories(ctx)
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -206,7 +209,7 @@ func (cc *checkContext) measure(ctx context.Context, selection Selection) {
 		cc.unmeasured = "no host could be read"
 		return
 	}
-	measured, err := cc.probe(ctx, nodes, cc.needs(), netprobe.Options{Ask: cc.arpTargets()})
+	measured, err := cc.probe(ctx, nodes, cc.needs(), netprobe.Options{Ask: cc.arpTargets(), Routers: usesKeepalived(cc.cluster)})
 	if err != nil {
 		cc.unmeasured = fmt.Sprintf("the measurement failed: %v", err)
 		cc.measureErr = err

@@ -9,6 +9,10 @@ import (
 // endpointPort is the port of an endpoint that names none.
 const endpointPort = "6443"
 
+// HAProxyStatePort is the port of the loopback interface on which haproxy tells
+// keepalived its state.
+const HAProxyStatePort = 10241
+
 // Has returns whether the host has the role.
 func (h Host) Has(role Role) bool { return slices.Contains(h.Roles, role) }
 

@@ -30,6 +30,7 @@ restart)
 	until [ "/proc/$(cat pid)/exe" -ef bin/program ]; do sleep 0.05; done
 	sleep 0.05
 	;;
+reload) ;;
 show)
 	if [ "$2" = --property=UnitPath ]; then
 		echo "$ROOT/unit.d /nonexistent $ROOT/vendor.d"
@@ -256,6 +257,30 @@ func TestServiceScriptStartsOnce(t *testing.T) {
 	}
 	if got := changing.String(); got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// The process stays, and so does its start.
+func TestServiceScriptRecordsWhatAReloadReads(t *testing.T) {
+	t.Parallel()
+	for _, start := range []string{"slipway", "something else"} {
+		t.Run("started by "+start, func(t *testing.T) {
+			t.Parallel()
+			s := newRunningService(t)
+			if start == "slipway" {
+				s.script("start")
+			}
+			before := s.read("pid")
+			s.write("config", "new")
+			s.script("reload")
+			if got := s.script("state"); got != "" || s.read("pid") != before {
+				t.Errorf("got %q, a new process: %v", got, s.read("pid") != before)
+			}
+			s.write("config", "newer")
+			if got, want := s.script("state"), "changed config\n"; got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package systemd_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -95,6 +96,35 @@ func TestEnsure(t *testing.T) {
 			}
 			if diff := cmp.Diff(want, changes.Lines()); diff != "" {
 				t.Errorf("the plan: %s", diff)
+			}
+		})
+	}
+}
+
+func TestAServiceThatReadsItsConfigurationAgainIsReloaded(t *testing.T) {
+	t.Parallel()
+	const conf, dropIn = "/etc/haproxy/haproxy.cfg", "/etc/systemd/system/haproxy.service.d/slipway.conf"
+	haproxy := systemd.Service{Name: "haproxy.service", Files: []string{conf, dropIn}, Reload: []string{conf}}
+	for name, test := range map[string]struct{ state, change string }{
+		"if nothing else changed":    {"changed " + conf + "\n", "reload haproxy.service: " + conf + " changed"},
+		"but not with a new drop-in": {"changed " + dropIn + "\nchanged " + conf + "\n", "restart haproxy.service: " + conf + ", " + dropIn + " changed"},
+		"but not with another file":  {"changed /etc/default/haproxy\n", "restart haproxy.service: /etc/default/haproxy changed"},
+		"but not if it is stopped":   {"stopped failed\n", "start haproxy.service: it is failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := &undoing{Fake: hosttest.NewFake(t, "cp-1")}
+			h.ExpectService(haproxy.Name, haproxy.Files...).Returns(test.state)
+			if strings.HasPrefix(test.change, "reload") {
+				h.ExpectReload(test.change, haproxy.Name, haproxy.Files...)
+			} else {
+				h.ExpectStart(test.change, haproxy.Name, haproxy.Files...)
+			}
+			if err := haproxy.Ensure(t.Context(), h); err != nil {
+				t.Fatal(err)
+			}
+			if want := "systemctl disable --quiet --now haproxy.service"; h.undo != want {
+				t.Errorf("undo %q, want %q", h.undo, want)
 			}
 		})
 	}

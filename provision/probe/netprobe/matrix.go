@@ -53,6 +53,8 @@ type Matrix struct {
 	Disks []Disk `json:"disks"`
 	// Neighbours are the answers to ARP requests for the addresses in Options.Ask.
 	Neighbours []Neighbour `json:"neighbours,omitempty"`
+	// Routers are the senders of the VRRP advertisements that arrived at a node.
+	Routers []Router `json:"routers,omitempty"`
 	// Absent holds the reason for each node that could not take part.
 	Absent map[string]string `json:"absent,omitempty"`
 }
@@ -113,6 +115,14 @@ type Disk struct {
 	Writes int           `json:"writes"`
 	// Error says why nothing was measured.
 	Error string `json:"error,omitempty"`
+}
+
+// Router is a sender of VRRP advertisements that a node heard.
+type Router struct {
+	Node    string     `json:"node"`
+	Address netip.Addr `json:"address"`
+	// ID is its virtual router ID.
+	ID int `json:"id"`
 }
 
 // Neighbour is the interface that answered a node's ARP request.

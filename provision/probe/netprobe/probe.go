@@ -19,6 +19,8 @@ type Options struct {
 	Timeout time.Duration
 	// Ask lists addresses that each node resolves by ARP.
 	Ask []netip.Addr
+	// Routers makes each node listen for VRRP advertisements.
+	Routers bool
 
 	// program returns the agent for an architecture; nil is embeddedProgram.
 	program func(arch string) (program, error)
@@ -173,6 +175,9 @@ func (r *run) tasks(ctx context.Context, sessions []*session) map[string]wire.Ou
 // task returns what a node has to measure.
 func (r *run) task(node Node, sessions []*session) wire.Task {
 	task := wire.Task{Timeout: r.options.Timeout, Ask: r.options.Ask, Disk: node.DiskPath}
+	if r.options.Routers {
+		task.Routers = node.IP
+	}
 	for _, s := range sessions {
 		if s.node.Name == node.Name {
 			continue
@@ -216,6 +221,9 @@ func (r *run) collect(outcomes map[string]wire.Outcome) {
 		}
 		for _, seen := range outcome.Neighbours {
 			m.Neighbours = append(m.Neighbours, Neighbour{Node: from.Name, Address: seen.Address, MAC: seen.MAC})
+		}
+		for _, heard := range outcome.Routers {
+			m.Routers = append(m.Routers, Router{Node: from.Name, Address: heard.Address, ID: heard.ID})
 		}
 		if outcome.Disk != nil {
 			m.Disks = append(m.Disks, Disk{Node: from.Name, Path: from.DiskPath, P99: outcome.Disk.P99, Writes: outcome.Disk.Writes, Error: outcome.Disk.Error})

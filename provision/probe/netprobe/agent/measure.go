@@ -39,6 +39,9 @@ func measure(task wire.Task) wire.Outcome {
 	if len(task.Ask) > 0 {
 		wait.Go(func() { outcome.Neighbours = resolve(task.Ask) })
 	}
+	if task.Routers.IsValid() {
+		wait.Go(func() { outcome.Routers = hearRouters(task.Routers) })
+	}
 	for i, peer := range task.Peers {
 		path := &outcome.Paths[i]
 		path.Peer = peer.Name

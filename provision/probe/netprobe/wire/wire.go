@@ -43,6 +43,9 @@ type Task struct {
 	Ask []netip.Addr `json:"ask,omitempty"`
 	// Disk is a directory in which fdatasync is timed; empty for none.
 	Disk string `json:"disk,omitempty"`
+	// Routers is the address of the interface at which to listen for VRRP
+	// advertisements; invalid to listen for none.
+	Routers netip.Addr `json:"routers,omitzero"`
 }
 
 // Peer is another agent.
@@ -69,6 +72,7 @@ type Outcome struct {
 	Paths      []Path      `json:"paths"`
 	Neighbours []Neighbour `json:"neighbours,omitempty"`
 	Disk       *Disk       `json:"disk,omitempty"`
+	Routers    []Router    `json:"routers,omitempty"`
 }
 
 // Link is the result of an attempt to reach a port.
@@ -97,6 +101,12 @@ type Path struct {
 type Neighbour struct {
 	Address netip.Addr `json:"address"`
 	MAC     string     `json:"mac"`
+}
+
+// Router is a sender of VRRP advertisements, and its virtual router ID.
+type Router struct {
+	Address netip.Addr `json:"address"`
+	ID      int        `json:"id"`
 }
 
 // Disk is the time that fdatasync takes.

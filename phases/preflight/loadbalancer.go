@@ -1,0 +1,233 @@
+package preflight
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host/distro"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/probe/netprobe"
+	"slipway.io/slipway/provision/report/check"
+)
+
+// haproxyProgram is the process that owns the port of the endpoint.
+const haproxyProgram = "haproxy"
+
+// loadBalancerChecks are about the endpoint that slipway sets up.
+func loadBalancerChecks() []Check {
+	return []Check{
+		{
+			Description: check.Description{
+				Name: "endpoint-port", Title: "haproxy can have the port of the endpoint", Kind: check.Host, Severity: check.Error,
+				Examines: "The processes that listen on the port of controlPlane.endpoint, and on port 10241, where haproxy tells keepalived its state.",
+				Why:      "haproxy does not start if another process has one of its ports.",
+				Manual:   []string{"ss -ltnp 'sport = :6443'"},
+			},
+			applies: runsHAProxy,
+			run: func(cc *checkContext) []check.Finding {
+				return eachHost(func(h config.Host, f *facts.Facts) []check.Finding { return endpointPort(cc.cluster, h, f) })(cc)
+			},
+		},
+		{
+			Description: check.Description{
+				Name: "load-balancer-packages", Title: "the packages of the load balancer can be installed", Kind: check.AllHosts, Severity: check.Error,
+				Examines: "haproxy and keepalived on the hosts that need them; where one is missing, whether a package repository of the host answers.",
+				Why:      "slipway installs the packages of the distribution, which bundles do not contain.",
+				Manual:   []string{"command -v haproxy keepalived", "apt-get update && apt-get install -y haproxy keepalived    # dnf install -y haproxy keepalived on RHEL-like systems"},
+			},
+			applies: runsHAProxy,
+			run:     loadBalancerPackages,
+		},
+		{
+			Description: check.Description{
+				Name: "endpoint-address", Title: "the control planes can share the address of the endpoint", Kind: check.AllHosts, Severity: check.Error,
+				Examines: "The address of controlPlane.endpoint against the networks of the node addresses; before the installation, whether a host answers ARP requests for it.",
+				Why:      "Other hosts reach a virtual address only in the network segment of its holder. If two hosts answer for it, connections break at random.",
+				Manual:   []string{"ip -4 addr; arping -D -c 3 -I INTERFACE ADDRESS"},
+			},
+			measured: true, run: endpointAddress,
+			applies: func(c *config.Cluster) string {
+				if !c.VirtualIP() {
+					return "the control planes share no address"
+				}
+				return ""
+			},
+		},
+		{
+			Description: check.Description{
+				Name: "virtual-router-id", Title: "no other router has the virtual router ID", Kind: check.AllHosts, Severity: check.Error,
+				Examines: "The VRRP advertisements that arrive at the hosts in 1.5 s. Those that other routers send to single hosts are not among them.",
+				Why:      "Routers with the same ID take each other for members of one group, and switches mix up their addresses.",
+				Manual: []string{
+					"tcpdump -ni INTERFACE 'ip proto 112'    # vrid is the ID",
+					"firewall-cmd --permanent --add-protocol=vrrp && firewall-cmd --reload    # or: iptables -I INPUT -p 112 -j ACCEPT, between the control planes",
+				},
+			},
+			measured: true, run: virtualRouterID,
+			applies: func(c *config.Cluster) string {
+				if !usesKeepalived(c) {
+					return "the load balancer is not keepalived"
+				}
+				return ""
+			},
+		},
+	}
+}
+
+func usesKeepalived(c *config.Cluster) bool {
+	return c.ControlPlane.LoadBalancer.Type == config.LoadBalancerKeepalived
+}
+
+func runsHAProxy(c *config.Cluster) string {
+	if !c.HAProxy() {
+		return "slipway runs no haproxy for the endpoint"
+	}
+	return ""
+}
+
+// endpointPorts returns the ports of haproxy on a host.
+func endpointPorts(c *config.Cluster, h config.Host) []int {
+	if len(balancerPackages(c, h)) == 0 {
+		return nil
+	}
+	ports := []int{endpointPortOf(c)}
+	if usesKeepalived(c) {
+		ports = append(ports, config.HAProxyStatePort)
+	}
+	return ports
+}
+
+// endpointPortOf returns the port of the endpoint; 0 if it has none that is valid.
+func endpointPortOf(c *config.Cluster) int {
+	_, text, _ := net.SplitHostPort(config.WithPort(c.ControlPlane.Endpoint))
+	port, _ := strconv.Atoi(text)
+	return port
+}
+
+func endpointPort(c *config.Cluster, h config.Host, f *facts.Facts) []check.Finding {
+	var found []check.Finding
+	ports := endpointPorts(c, h)
+	for _, l := range f.Listeners {
+		// Another run may measure the network at the same moment.
+		if !slices.Contains(ports, l.Port) || l.Process == haproxyProgram || l.Process == netprobe.Program {
+			continue
+		}
+		fix := fmt.Sprintf("stop the process: ss -ltnp 'sport = :%d'", l.Port)
+		if l.Port == endpointPortOf(c) {
+			fix += "; or choose another port of controlPlane.endpoint"
+		}
+		found = append(found, check.Finding{Evidence: inUse(l), Fix: fix})
+	}
+	return found
+}
+
+func loadBalancerPackages(cc *checkContext) []check.Finding {
+	var found []check.Finding
+	for _, h := range cc.reachable() {
+		missing := lacking(h.Facts(), balancerPackages(cc.cluster, h.Config))
+		problem := cc.repositories[h.Config.Name]
+		family, err := distro.Of(h.Facts().OS)
+		if len(missing) == 0 || problem == "" || err != nil {
+			continue
+		}
+		others := "local (haproxy alone) or external"
+		switch {
+		case !usesKeepalived(cc.cluster):
+			others = "external"
+		default:
+			others = "kube-vip, " + others
+		}
+		found = append(found, check.Finding{
+			Host:     h.Config.Name,
+			Evidence: fmt.Sprintf("%s not installed, and %s", isOrAre(family.Names(missing...)), problem),
+			Fix: fmt.Sprintf("give the host access to its package mirror, or install them yourself: %s; or set controlPlane.loadBalancer.type to %s",
+				family.Install(missing...), others),
+		})
+	}
+	return found
+}
+
+func isOrAre(packages []string) string {
+	if len(packages) == 1 {
+		return packages[0] + " is"
+	}
+	return names(packages) + " are"
+}
+
+func endpointAddress(cc *checkContext) []check.Finding {
+	vip, err := netip.ParseAddr(cc.cluster.EndpointHost())
+	if err != nil {
+		return nil // the inventory is invalid
+	}
+	var found []check.Finding
+	for _, h := range cc.reachable() {
+		switch plane := h.Config.Has(config.RoleControlPlane); {
+		case plane:
+			own, err := h.NodeIP()
+			if err != nil {
+				continue // node-address reports it
+			}
+			if network, known := networkOf(h.Facts(), own); known && !network.Contains(vip) {
+				found = append(found, check.Finding{
+					Host:     h.Config.Name,
+					Evidence: fmt.Sprintf("%s is not in the network %s of the node address", vip, network),
+					Fix:      "choose a free address of that network as controlPlane.endpoint, or use the load balancer local or external",
+				})
+			}
+		case h.Facts().HasAddress(vip):
+			found = append(found, check.Finding{
+				Host: h.Config.Name, Evidence: fmt.Sprintf("the host has the address %s, and is no control plane", vip),
+				Fix: "choose a free address as controlPlane.endpoint",
+			})
+		}
+	}
+	return append(found, cc.answers("choose a free address as controlPlane.endpoint, or turn off the host that has it")...)
+}
+
+// networkOf returns the network of an address of the host.
+func networkOf(f *facts.Facts, own netip.Addr) (network netip.Prefix, known bool) {
+	for _, a := range f.Addresses {
+		if a.Prefix.Addr() == own {
+			return a.Prefix.Masked(), true
+		}
+	}
+	return netip.Prefix{}, false
+}
+
+// virtualRouterID reports other routers: the control planes have the ID of the
+// inventory, and send from their node addresses.
+func virtualRouterID(cc *checkContext) []check.Finding {
+	var own []netip.Addr
+	for _, h := range cc.hosts.ControlPlanes() {
+		if addr, err := h.NodeIP(); err == nil {
+			own = append(own, addr)
+		}
+	}
+	id := cc.cluster.ControlPlane.LoadBalancer.VirtualRouterID
+	var found []check.Finding
+	for _, r := range cc.matrix.Routers {
+		if r.ID == id && !slices.Contains(own, r.Address) {
+			found = append(found, check.Finding{
+				Host:     r.Node,
+				Evidence: fmt.Sprintf("%s sends VRRP advertisements with the virtual router ID %d", r.Address, r.ID),
+				Fix:      fmt.Sprintf("set controlPlane.loadBalancer.virtualRouterID to another one, from 1 to 255; in use here: %s", cc.routerIDs()),
+			})
+		}
+	}
+	return found
+}
+
+// routerIDs lists the IDs of the routers that were heard.
+func (cc *checkContext) routerIDs() string {
+	var ids []string
+	for _, r := range cc.matrix.Routers {
+		if id := strconv.Itoa(r.ID); !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return names(ids)
+}

@@ -1,0 +1,151 @@
+package preflight
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/probe/netprobe"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+const (
+	keepalived = "controlPlane: {endpoint: 192.0.2.100, loadBalancer: {type: keepalived}}\n"
+	kubeVIP    = "controlPlane: {endpoint: 192.0.2.100, loadBalancer: {type: kube-vip}}\n"
+	local      = "controlPlane: {endpoint: api.example, loadBalancer: {type: local}}\n"
+	external   = "controlPlane: {endpoint: 192.0.2.100}\n"
+)
+
+// balancerCase is a fault in what is known before a load balancer is set up.
+type balancerCase struct {
+	name, more    string
+	change        func(*workflowtest.Fixture, *checkContext)
+	want          []string
+	evidence, fix string
+}
+
+func balancerCases() []balancerCase {
+	listener := func(host string, port int, process string) func(*workflowtest.Fixture, *checkContext) {
+		return func(b *workflowtest.Fixture, _ *checkContext) {
+			b.Facts(host).Listeners = []facts.Listener{{Port: port, Process: process}}
+		}
+	}
+	heard := func(router string, id int) func(*workflowtest.Fixture, *checkContext) {
+		return func(_ *workflowtest.Fixture, cc *checkContext) {
+			cc.matrix.Routers = []netprobe.Router{
+				{Node: "w-1", Address: netip.MustParseAddr("192.0.2.1"), ID: 7},
+				{Node: "w-1", Address: netip.MustParseAddr(router), ID: id},
+			}
+		}
+	}
+	silent := func(host string) func(*workflowtest.Fixture, *checkContext) {
+		return func(_ *workflowtest.Fixture, cc *checkContext) {
+			cc.repositories = map[string]string{host: "no package repository answers"}
+		}
+	}
+	answer := func(_ *workflowtest.Fixture, cc *checkContext) {
+		cc.matrix.Neighbours = []netprobe.Neighbour{{Node: "w-1", Address: netip.MustParseAddr("192.0.2.100"), MAC: "02:00:00:00:00:99"}}
+	}
+	address := func(host, prefix string) func(*workflowtest.Fixture, *checkContext) {
+		return func(b *workflowtest.Fixture, _ *checkContext) {
+			b.Facts(host).Addresses = append(b.Facts(host).Addresses, facts.Address{Interface: "eth0", Prefix: netip.MustParsePrefix(prefix)})
+		}
+	}
+	nothing := func(*workflowtest.Fixture, *checkContext) {}
+	return []balancerCase{
+		{"all is well with keepalived", keepalived, nothing, nil, "", ""},
+		{"all is well with kube-vip", kubeVIP, nothing, nil, "", ""},
+		{"all is well with local", local, nothing, nil, "", ""},
+
+		{"another process has the port of the endpoint", keepalived, listener("cp-1", 6443, "nginx"), []string{"endpoint-port cp-1 error"}, "port 6443 is in use by nginx", "another port of controlPlane.endpoint"},
+		{"another process has the port of the state", keepalived, listener("cp-1", 10241, "nginx"), []string{"endpoint-port cp-1 error"}, "port 10241 is in use by nginx", "ss -ltnp"},
+		{"haproxy has the port", keepalived, listener("cp-1", 6443, "haproxy"), nil, "", ""},
+		{"a worker has no haproxy", keepalived, listener("w-1", 6443, "nginx"), nil, "", ""},
+		{"each host has one with local", local, listener("w-1", 6443, "nginx"), []string{"endpoint-port w-1 error"}, "in use by nginx", "stop the process"},
+		{"only keepalived asks for the state", local, listener("w-1", 10241, "nginx"), nil, "", ""},
+
+		{"a control plane that reaches no repository", keepalived, silent("cp-1"), []string{"load-balancer-packages cp-1 error"}, "haproxy and keepalived are not installed, and no package repository answers", "apt-get install -y haproxy keepalived; or set controlPlane.loadBalancer.type to kube-vip, local (haproxy alone) or external"},
+		{"a worker that reaches no repository", keepalived, silent("w-1"), nil, "", ""},
+		{"a worker that reaches no repository with local", local, silent("w-1"), []string{"load-balancer-packages w-1 error"}, "haproxy is not installed", "apt-get install -y haproxy; or set controlPlane.loadBalancer.type to external"},
+		{"packages that are installed need no repository", keepalived, func(b *workflowtest.Fixture, cc *checkContext) {
+			b.Facts("cp-1").Commands = []string{"tar", "haproxy", "keepalived"}
+			silent("cp-1")(b, cc)
+		}, nil, "", ""},
+
+		{"an address in use", keepalived, answer, []string{"endpoint-address w-1 error"}, "02:00:00:00:00:99 already answers for 192.0.2.100", "choose a free address"},
+		{"an address in use with kube-vip", kubeVIP, answer, []string{"endpoint-address w-1 error"}, "already answers", "choose a free address"},
+		{"an address that a load balancer of yours has", external, answer, []string{"vip-taken w-1 warning"}, "already answers", "nothing, if this is your load balancer"},
+		{"an address that a control plane holds", keepalived, func(b *workflowtest.Fixture, cc *checkContext) {
+			address("cp-1", "192.0.2.100/32")(b, cc)
+			answer(b, cc)
+		}, nil, "", ""},
+		{"an address of a worker", keepalived, address("w-1", "192.0.2.100/24"), []string{"endpoint-address w-1 error"}, "and is no control plane", "choose a free address"},
+		{"an address of another network", "controlPlane: {endpoint: 198.51.100.100, loadBalancer: {type: keepalived}}\n", nothing, []string{"endpoint-address cp-1 error"}, "198.51.100.100 is not in the network 192.0.2.0/24", "choose a free address of that network"},
+
+		{"another router has the ID", keepalived, heard("192.0.2.9", 51), []string{"virtual-router-id w-1 error"}, "192.0.2.9 sends VRRP advertisements with the virtual router ID 51", "in use here: 7 and 51"},
+		{"another router has another ID", keepalived, heard("192.0.2.9", 52), nil, "", ""},
+		{"a control plane has the ID", keepalived, heard("192.0.2.11", 51), nil, "", ""},
+		{"the ID is of no use to kube-vip", kubeVIP, heard("192.0.2.9", 51), nil, "", ""},
+	}
+}
+
+func TestChecksOfLoadBalancers(t *testing.T) {
+	t.Parallel()
+	for _, test := range balancerCases() {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fixture := workflowtest.New(t, two+test.more)
+			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, version: workflowtest.Kubernetes}
+			cc.matrix = measuredOf(cc)
+			test.change(fixture, cc)
+			report := cc.report(Selection{})
+			complete(t, report)
+			if diff := cmp.Diff(test.want, told(report)); diff != "" {
+				t.Fatal(diff)
+			}
+			for _, c := range report.Checks {
+				for _, f := range c.Findings {
+					if !strings.Contains(f.Evidence, test.evidence) || !strings.Contains(f.Fix, test.fix) {
+						t.Errorf("got %+v", f)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestOnlyHostsThatLackPackagesAskTheirRepositories(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, two+local)
+	fixture.Facts("cp-1").Commands = []string{"haproxy"}
+	fixture.Host("w-1").ExpectQueryScript("repository.sh", "haproxy").Returns("no package repository answers\nsecond line\n")
+	cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts}
+	cc.readRepositories(t.Context())
+	want := map[string]string{"w-1": "no package repository answers; second line"}
+	if diff := cmp.Diff(want, cc.repositories); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestKeepalivedListensForRoutersAndNeedsThePortOfTheEndpoint(t *testing.T) {
+	t.Parallel()
+	for more, want := range map[string]bool{keepalived: true, kubeVIP: false, local: false} {
+		fixture := workflowtest.New(t, two+more)
+		cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts}
+		cc.probe = func(_ context.Context, _ []netprobe.Node, needs []netprobe.Need, o netprobe.Options) (*netprobe.Matrix, error) {
+			endpoint := false
+			for _, need := range needs {
+				endpoint = endpoint || need.Port == 6443 && need.Use == "endpoint: haproxy"
+			}
+			if o.Routers != want || endpoint != want {
+				t.Errorf("%s: listens for routers: %v, needs the port of the endpoint: %v", more, o.Routers, endpoint)
+			}
+			return &netprobe.Matrix{}, nil
+		}
+		cc.measure(t.Context(), Selection{})
+	}
+}

@@ -1,0 +1,69 @@
+package preflight
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/distro"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/templates"
+)
+
+// balancerPackages returns the packages that a host needs for the load balancer of the
+// endpoint.
+func balancerPackages(c *config.Cluster, h config.Host) []distro.Package {
+	plane := h.Has(config.RoleControlPlane)
+	switch kind := c.ControlPlane.LoadBalancer.Type; {
+	case kind == config.LoadBalancerKeepalived && plane:
+		return []distro.Package{distro.HAProxy, distro.Keepalived}
+	case kind == config.LoadBalancerLocal:
+		return []distro.Package{distro.HAProxy}
+	}
+	return nil
+}
+
+// lacking returns those of the packages whose programs the host does not have.
+func lacking(f *facts.Facts, packages []distro.Package) []distro.Package {
+	var missing []distro.Package
+	for _, p := range packages {
+		if !f.Command(string(p)) {
+			missing = append(missing, p)
+		}
+	}
+	return missing
+}
+
+// readRepositories finds out which hosts cannot install the packages that they lack. It
+// asks no host that lacks none.
+func (cc *checkContext) readRepositories(ctx context.Context) {
+	cc.repositories = map[string]string{}
+	var mu sync.Mutex
+	var wait sync.WaitGroup
+	for _, h := range cc.reachable() {
+		missing := lacking(h.Facts(), balancerPackages(cc.cluster, h.Config))
+		family, err := distro.Of(h.Facts().OS)
+		if len(missing) == 0 || err != nil { // the check distribution reports it
+			continue
+		}
+		wait.Go(func() {
+			problem := repositoryProblem(ctx, h, family.Names(missing...))
+			mu.Lock()
+			defer mu.Unlock()
+			cc.repositories[h.Config.Name] = problem
+		})
+	}
+	wait.Wait()
+}
+
+// repositoryProblem returns why the host cannot install the packages; empty if it can.
+func repositoryProblem(ctx context.Context, h *workflow.Host, packages []string) string {
+	res, err := h.Conn.Query(ctx, host.Script("repository.sh", templates.Script("preflight/repository.sh"), packages...))
+	if err != nil {
+		return "the package manager does not work: " + err.Error()
+	}
+	return strings.ReplaceAll(strings.TrimSpace(string(res.Stdout)), "\n", "; ")
+}
