@@ -1,0 +1,404 @@
+package endpoint
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/host/hosttest"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+const (
+	hosts = `
+metadata: {name: lab}
+hosts:
+  - {name: cp-1, address: 192.0.2.11, roles: [control-plane]}
+  - {name: cp-2, address: 192.0.2.12, roles: [control-plane]}
+  - {name: cp-3, address: 192.0.2.13, roles: [control-plane]}
+  - {name: w-1, address: 192.0.2.21}
+`
+	single     = "metadata: {name: lab}\nhosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n"
+	keepalived = "controlPlane: {endpoint: 192.0.2.100, loadBalancer: {type: keepalived}}\n"
+	kubeVIP    = "controlPlane: {endpoint: 192.0.2.100, loadBalancer: {type: kube-vip}}\n"
+	local      = "controlPlane: {endpoint: 'api.example:8443', loadBalancer: {type: local}}\n"
+	external   = "controlPlane: {endpoint: api.example}\n"
+)
+
+// installed is a fixture whose hosts have the packages.
+func installed(t *testing.T, inventory string) *workflowtest.Fixture {
+	t.Helper()
+	fixture := workflowtest.New(t, inventory)
+	for _, h := range fixture.Hosts.All {
+		h.Facts().Commands = append(h.Facts().Commands, "haproxy", "keepalived")
+	}
+	return fixture
+}
+
+// starts expects the services to start on a host on which they do not run.
+func starts(m *hosttest.Fake, services ...string) {
+	files := map[string][]string{haproxyService: {haproxyConf}, keepalivedService: {keepalivedConf, keepalivedUnit}}
+	for _, service := range services {
+		m.ExpectService(service, files[service]...).Returns("stopped inactive\n")
+		m.ExpectStart("start "+service+": it is inactive", service, files[service]...)
+	}
+}
+
+// content returns a file of a host.
+func content(t *testing.T, m *hosttest.Fake, path string) string {
+	t.Helper()
+	file, ok := m.File(path)
+	if !ok {
+		t.Fatalf("%s has no %s", m, path)
+	}
+	return string(file.Content)
+}
+
+// has fails the test unless the text has all of these lines.
+func has(t *testing.T, text string, lines ...string) {
+	t.Helper()
+	have := strings.Split(text, "\n")
+	for i := range have {
+		have[i] = strings.TrimSpace(have[i])
+	}
+	for _, line := range lines {
+		if !slices.Contains(have, line) {
+			t.Errorf("no line %q in\n%s", line, text)
+		}
+	}
+}
+
+func TestPhasesAreEnabledByTheTypeOfTheLoadBalancer(t *testing.T) {
+	t.Parallel()
+	phases := []workflow.Phase{HAProxy(), Keepalived(), KubeVIP(), Claimed(), KubeVIPPermissions()}
+	for more, want := range map[string][]string{
+		keepalived: {"haproxy", "keepalived", "endpoint"}, kubeVIP: {"kube-vip", "kube-vip-permissions"}, local: {"haproxy"}, external: nil, "": nil,
+	} {
+		c := workflowtest.New(t, single+more).Cluster
+		var got []string
+		for _, p := range phases {
+			if p.Enabled(c) {
+				got = append(got, p.Name)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", more, got, want)
+		}
+	}
+}
+
+func TestHAProxyBalancesOverAllControlPlanes(t *testing.T) {
+	t.Parallel()
+	servers := []string{"server cp-1 192.0.2.11:6444", "server cp-2 192.0.2.12:6444", "server cp-3 192.0.2.13:6444"}
+	for name, test := range map[string]struct {
+		more string
+		on   map[string]string
+	}{
+		"with keepalived on each control plane": {keepalived, map[string]string{"cp-1": "bind *:6443", "cp-2": "bind *:6443", "cp-3": "bind *:6443"}},
+		"with local on each host":               {local, map[string]string{"cp-1": "bind *:8443", "cp-2": "bind *:8443", "cp-3": "bind *:8443", "w-1": "bind 127.0.0.1:8443"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fixture := installed(t, hosts+test.more)
+			for on := range test.on {
+				starts(fixture.Host(on), haproxyService)
+			}
+			fixture.MustApply(HAProxy())
+			for _, h := range fixture.Hosts.All {
+				m := fixture.Host(h.Config.Name)
+				bind, balances := test.on[h.Config.Name]
+				if !balances {
+					if asked := m.Transcript(); asked != "" {
+						t.Errorf("%s received %s", m, asked)
+					}
+					continue
+				}
+				has(t, content(t, m, haproxyConf), append(servers, bind)...)
+				if want := []string{"systemctl disable --quiet --now haproxy.service"}; !slices.Equal(fixture.Undo(h.Config.Name), want) {
+					t.Errorf("%s: undo %q", m, fixture.Undo(h.Config.Name))
+				}
+			}
+		})
+	}
+}
+
+func TestHAProxyTellsKeepalivedItsState(t *testing.T) {
+	t.Parallel()
+	const kubelet = "server kubelet 127.0.0.1:%d check inter 2s fall 5 rise 1"
+	for name, test := range map[string]struct {
+		more    string
+		kubelet int
+	}{
+		"with the port of kubelet":                     {"", 10248},
+		"with another port of kubelet":                 {"kubernetes: {kubeletConfiguration: {healthzPort: 10000}}\n", 10000},
+		"without kubelet if it has no port":            {"kubernetes: {kubeletConfiguration: {healthzPort: 0}}\n", 0},
+		"without kubelet if it has a distant address":  {"kubernetes: {kubeletConfiguration: {healthzBindAddress: 192.0.2.11}}\n", 0},
+		"with kubelet if it has the address of a host": {"kubernetes: {kubeletConfiguration: {healthzBindAddress: 0.0.0.0}}\n", 10248},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fixture := installed(t, single+keepalived+test.more)
+			m := fixture.Host("cp-1")
+			starts(m, haproxyService, keepalivedService)
+			fixture.MustApply(HAProxy())
+			fixture.MustApply(Keepalived())
+			text := content(t, m, haproxyConf)
+			has(t, text, "bind 127.0.0.1:10241", "http-request return status 200 if { path /api-server } { srv_is_up(api-servers/cp-1) }")
+			asks := strings.Contains(content(t, m, keepalivedConf), "vrrp_script kubelet")
+			if test.kubelet == 0 && (strings.Contains(text, "kubelet") || asks) {
+				t.Errorf("kubelet is checked:\n%s", text)
+			}
+			if test.kubelet != 0 {
+				has(t, text, fmt.Sprintf(kubelet, test.kubelet))
+				if !asks {
+					t.Error("keepalived does not check kubelet")
+				}
+			}
+		})
+	}
+}
+
+func TestMissingPackagesAreInstalledOnce(t *testing.T) {
+	t.Parallel()
+	debian, rocky := facts.OS{ID: "debian"}, facts.OS{ID: "rocky", Like: []string{"rhel"}}
+	for name, test := range map[string]struct {
+		more       string
+		os         facts.OS
+		commands   []string
+		unfinished []string
+		want       []string
+	}{
+		"both in one call":                        {keepalived, debian, nil, nil, []string{"haproxy", "keepalived"}},
+		"on Rocky":                                {keepalived, rocky, nil, nil, []string{"haproxy", "keepalived"}},
+		"haproxy alone with local":                {local, debian, nil, nil, []string{"haproxy"}},
+		"the one that is missing":                 {keepalived, debian, []string{"haproxy"}, nil, []string{"keepalived"}},
+		"the one whose installation was cut off":  {keepalived, debian, []string{"haproxy", "keepalived"}, []string{"haproxy", "nginx"}, []string{"haproxy"}},
+		"none if both are there":                  {keepalived, debian, []string{"haproxy", "keepalived"}, nil, nil},
+		"none on a distribution that has both":    {keepalived, facts.OS{ID: "alpine"}, []string{"haproxy", "keepalived"}, nil, nil},
+		"none on a distribution that has haproxy": {local, facts.OS{ID: "alpine"}, []string{"haproxy"}, nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fixture := workflowtest.New(t, single+test.more)
+			m, f := fixture.Host("cp-1"), fixture.Facts("cp-1")
+			f.OS, f.Commands, f.Software.Unfinished = test.os, test.commands, test.unfinished
+			if test.want != nil {
+				m.ExpectRunScript("packages.sh", test.want...)
+			}
+			starts(m, haproxyService)
+			fixture.MustApply(HAProxy())
+		})
+	}
+}
+
+func TestPackagesThatCannotBeInstalledAreNamed(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, single+keepalived)
+	fixture.Host("cp-1").ExpectRunScript("packages.sh", "haproxy", "keepalived").Fails(100, "E: Unable to locate package haproxy")
+	err := fixture.Apply(HAProxy())
+	if want := "give the host access to its package mirror, or install the packages yourself: apt-get install -y haproxy keepalived"; workflow.Hint(err) != want {
+		t.Errorf("hint %q", workflow.Hint(err))
+	}
+	fixture.Facts("cp-1").OS = facts.OS{ID: "alpine"}
+	if err := fixture.Apply(HAProxy()); err == nil || !strings.Contains(err.Error(), `unsupported distribution "alpine"`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestKeepalivedKnowsTheOtherControlPlanes(t *testing.T) {
+	t.Parallel()
+	fixture := installed(t, hosts+strings.Replace(keepalived, "type: keepalived", "type: keepalived, virtualRouterID: 77", 1))
+	for _, name := range []string{"cp-1", "cp-2", "cp-3"} {
+		starts(fixture.Host(name), keepalivedService)
+	}
+	fixture.MustApply(Keepalived())
+	for name, lines := range map[string][]string{
+		"cp-1": {"unicast_src_ip 192.0.2.11", "192.0.2.12", "192.0.2.13", "priority 100"},
+		"cp-2": {"unicast_src_ip 192.0.2.12", "192.0.2.11", "192.0.2.13", "priority 99"},
+		"cp-3": {"unicast_src_ip 192.0.2.13", "192.0.2.11", "192.0.2.12", "priority 98"},
+	} {
+		text := content(t, fixture.Host(name), keepalivedConf)
+		has(t, text, append(lines, "interface eth0", "192.0.2.100/32", "virtual_router_id 77", "state BACKUP")...)
+		if strings.Contains(text, "alone") || strings.Contains(text, "127.0.0.1") {
+			t.Errorf("%s:\n%s", name, text)
+		}
+		if script, _ := fixture.Host(name).File(keepalivedCheck); script.Mode != 0o755 {
+			t.Errorf("%s: the script has mode %o", name, script.Mode)
+		}
+	}
+}
+
+// A reload keeps the address and the connections.
+func TestAChangedConfigurationIsReloaded(t *testing.T) {
+	t.Parallel()
+	fixture := installed(t, single+keepalived)
+	m := fixture.Host("cp-1")
+	starts(m, haproxyService, keepalivedService)
+	fixture.MustApply(HAProxy())
+	fixture.MustApply(Keepalived())
+
+	fixture.Cluster.ControlPlane.LoadBalancer.VirtualRouterID++
+	fixture.Cluster.Metadata.Name = "other"
+	m.ExpectService(haproxyService, haproxyConf)
+	m.ExpectReload("reload haproxy.service: "+haproxyConf+" changed", haproxyService, haproxyConf)
+	m.ExpectService(keepalivedService, keepalivedConf, keepalivedUnit)
+	m.ExpectReload("reload keepalived.service: "+keepalivedConf+" changed", keepalivedService, keepalivedConf, keepalivedUnit)
+	fixture.MustApply(HAProxy())
+	fixture.MustApply(Keepalived())
+
+	// And nothing changes the next time.
+	m.ExpectService(haproxyService, haproxyConf)
+	m.ExpectService(keepalivedService, keepalivedConf, keepalivedUnit)
+	fixture.MustApply(HAProxy())
+	if got := fixture.Changes(); len(got) > 0 {
+		t.Errorf("changes %q", got)
+	}
+	fixture.MustApply(Keepalived())
+	if got := fixture.Changes(); len(got) > 0 {
+		t.Errorf("changes %q", got)
+	}
+}
+
+func TestAPlanChangesNothing(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, single+keepalived)
+	fixture.Host("cp-1").ExpectService(haproxyService, haproxyConf).Returns("disabled\nstopped inactive\n")
+	fixture.MustPlan(HAProxy())
+	want := []string{"run packages.sh haproxy keepalived", "write " + haproxyConf, "run start haproxy.service: it is inactive"}
+	if got := fixture.Changes(); !slices.Equal(got, want) {
+		t.Errorf("changes %q", got)
+	}
+	fixture.MustPlan(Claimed())
+}
+
+func TestAnUnreachableControlPlaneHasTheAddressOfItsNode(t *testing.T) {
+	t.Parallel()
+	fixture := installed(t, hosts+keepalived)
+	for _, h := range fixture.Hosts.All[1:3] {
+		h.SetFacts(nil)
+		h.SetUnreachable(fmt.Errorf("connect: %w", host.ErrUnreachable))
+	}
+	fixture.Hosts.SetState(&cluster.State{Exists: true, Nodes: []cluster.Node{{Name: "cp-2", Addresses: []string{"192.0.2.12"}}}})
+	m := fixture.Host("cp-1")
+	starts(m, keepalivedService)
+	if err := fixture.Apply(Keepalived()); !errors.Is(err, host.ErrUnreachable) {
+		t.Fatal(err)
+	}
+	text := content(t, m, keepalivedConf)
+	has(t, text, "192.0.2.12")
+	if strings.Contains(text, "192.0.2.13") {
+		t.Error("a host that never joined is a peer")
+	}
+}
+
+// It would send the new one no advertisements, and both would hold the address.
+func TestAControlPlaneIsNotAddedBehindTheBackOfAnother(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		other   string
+		refused bool
+	}{
+		"one that does not know it":            {"unicast_peer {\n 192.0.2.120\n}\n", true},
+		"one that knows it":                    {"unicast_peer {\n 192.0.2.12\n}\n", false},
+		"one that does not run keepalived yet": {"", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fixture := installed(t, hosts+keepalived)
+			fixture.Selection = workflow.Selection{Hosts: []string{"cp-2", "cp-3"}}
+			if test.other != "" {
+				fixture.Host("cp-1").Put(keepalivedConf, test.other)
+			}
+			for _, on := range []string{"cp-2", "cp-3"} {
+				if !test.refused {
+					starts(fixture.Host(on), keepalivedService)
+				}
+			}
+			if test.other == "unicast_peer {\n 192.0.2.12\n}\n" {
+				fixture.Host("cp-1").Put(keepalivedConf, test.other+"192.0.2.13\n")
+			}
+			err := fixture.Apply(Keepalived())
+			if refused := err != nil && strings.Contains(err.Error(), "keepalived on cp-1 does not know this control plane"); refused != test.refused || err != nil && !refused {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestTheFirstInitWaitsForTheAddress(t *testing.T) {
+	t.Parallel()
+	fixture := installed(t, hosts+keepalived)
+	ask := []string{"ip", "-4", "-o", "address", "show", "to", "192.0.2.100"}
+	for range 2 {
+		fixture.Host("cp-1").ExpectQuery(ask...).AsUser()
+	}
+	fixture.Host("cp-2").ExpectQuery(ask...).AsUser()
+	fixture.Host("cp-3").ExpectQuery(ask...).AsUser()
+	fixture.Host("cp-2").ExpectQuery(ask...).AsUser().Returns("2: eth0    inet 192.0.2.100/32 scope global eth0\n")
+	fixture.MustApply(Claimed())
+}
+
+// While all API servers are down, nobody holds the address: the run repairs them.
+func TestNothingWaitsForTheAddressOfAClusterThatExists(t *testing.T) {
+	t.Parallel()
+	fixture := installed(t, hosts+keepalived)
+	fixture.Hosts.SetState(&cluster.State{Exists: true})
+	fixture.MustApply(Claimed())
+}
+
+func TestOnlyTheFirstInitGivesKubeVIPTheSuperAdministrator(t *testing.T) {
+	t.Parallel()
+	kubeconfig := func(fixture *workflowtest.Fixture, name string) string {
+		text := content(t, fixture.Host(name), kubeVIPManifest)
+		_, path, _ := strings.Cut(text, "path: ")
+		path, _, _ = strings.Cut(path, "\n")
+		return path
+	}
+	fixture := workflowtest.New(t, hosts+kubeVIP)
+	fixture.MustApply(KubeVIP())
+	for name, want := range map[string]string{"cp-1": `"/etc/kubernetes/super-admin.conf"`, "cp-2": `"/etc/kubernetes/admin.conf"`} {
+		if got := kubeconfig(fixture, name); got != want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	fixture.MustApply(KubeVIPPermissions())
+	if got := kubeconfig(fixture, "cp-1"); got != `"/etc/kubernetes/admin.conf"` {
+		t.Errorf("after init: %s", got)
+	}
+	// The next run finds a cluster that answers, and changes nothing.
+	fixture.Hosts.SetState(&cluster.State{Exists: true})
+	for _, phase := range []workflow.Phase{KubeVIP(), KubeVIPPermissions()} {
+		fixture.MustApply(phase)
+		if got := fixture.Changes(); len(got) > 0 {
+			t.Errorf("%s: changes %q", phase.Name, got)
+		}
+	}
+}
+
+func TestAnAddressWithoutAnInterfaceIsAnError(t *testing.T) {
+	t.Parallel()
+	for more, phase := range map[string]workflow.Phase{keepalived: Keepalived(), kubeVIP: KubeVIP()} {
+		fixture := installed(t, single+more)
+		fixture.Hosts.All[0].Config.NodeIP = "192.0.2.99"
+		fixture.Facts("cp-1").Addresses = []facts.Address{{Interface: "eth0", Prefix: netip.MustParsePrefix("192.0.2.11/24")}}
+		if err := fixture.Apply(phase); err == nil || !strings.Contains(err.Error(), "no interface has the address 192.0.2.99") {
+			t.Errorf("%s: %v", phase.Name, err)
+		}
+	}
+}
+
+func TestKubeVIPUsesTheBindPort(t *testing.T) {
+	t.Parallel()
+	c := workflowtest.New(t, single+kubeVIP).Cluster
+	if port, err := port(c); err != nil || port != "6443" || c.ControlPlane.BindPort != 6443 || c.ControlPlane.LoadBalancer.Type != config.LoadBalancerKubeVIP {
+		t.Errorf("port %s, %v", port, err)
+	}
+}
