@@ -155,6 +155,24 @@ func TestEveryHostResolvesEveryNode(t *testing.T) {
 	}
 }
 
+// The haproxy of each host answers for the endpoint.
+func TestTheEndpointOfALocalLoadBalancerIsTheHostItself(t *testing.T) {
+	t.Parallel()
+	for balancer, want := range map[string]bool{"local": true, "external": false} {
+		fixture := workflowtest.New(t, two+"controlPlane: {endpoint: 'api.example:6443', loadBalancer: {type: "+balancer+"}}\n")
+		for _, name := range []string{"cp-1", "w-1"} {
+			fixture.Host(name).Put(hostsFile, "127.0.0.1 localhost\n")
+		}
+		fixture.MustApply(HostsFile())
+		for _, name := range []string{"cp-1", "w-1"} {
+			file, _ := fixture.Host(name).File(hostsFile)
+			if got := strings.Contains(string(file.Content), "\n192.0.2.21 w-1\n127.0.0.1 api.example\n# slipway lab end\n"); got != want {
+				t.Errorf("%s on %s:\n%s", balancer, name, file.Content)
+			}
+		}
+	}
+}
+
 func TestAnUnreachableHostKeepsTheAddressOfItsNode(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

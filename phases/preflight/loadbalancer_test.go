@@ -118,6 +118,25 @@ func TestChecksOfLoadBalancers(t *testing.T) {
 	}
 }
 
+func TestFirewallsOfControlPlanesWithKeepalivedAcceptVRRP(t *testing.T) {
+	t.Parallel()
+	for more, want := range map[string][]string{keepalived: {"cp-1"}, kubeVIP: nil} {
+		fixture := workflowtest.New(t, two+more)
+		for _, h := range fixture.Hosts.All {
+			h.Facts().Firewalls = []string{"ufw"}
+		}
+		var got []string
+		for _, f := range firewall(&checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts}) {
+			if strings.Contains(f.Fix, "IP protocol 112 (VRRP)") {
+				got = append(got, f.Host)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", more, diff)
+		}
+	}
+}
+
 func TestOnlyHostsThatLackPackagesAskTheirRepositories(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, two+local)

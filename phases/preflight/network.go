@@ -139,11 +139,19 @@ func firewall(cc *checkContext) []check.Finding {
 	for _, h := range cc.reachable() {
 		for _, name := range firewalls(h.Facts()) {
 			found = append(found, check.Finding{
-				Host: h.Config.Name, Evidence: name + " is active", Fix: cc.openPorts(name, h.Config.Name),
+				Host: h.Config.Name, Evidence: name + " is active", Fix: cc.openPorts(name, h.Config.Name) + cc.openVRRP(h.Config),
 			})
 		}
 	}
 	return found
+}
+
+// openVRRP says that a control plane with keepalived also needs a protocol without ports.
+func (cc *checkContext) openVRRP(h config.Host) string {
+	if !usesKeepalived(cc.cluster) || !h.Has(config.RoleControlPlane) {
+		return ""
+	}
+	return "; and accept IP protocol 112 (VRRP) from the other control planes"
 }
 
 // firewalls are those to configure. If ufw or firewalld is active, the rules of

@@ -52,7 +52,7 @@ func FieldChanges() []FieldChange {
 		{"network.cni.mtu", Applied, "The pod network restarts on each node. Running pods keep their MTU until they are started again."},
 		{"controlPlane.endpoint", Refused, "Certificates and kubeconfigs contain the endpoint. A cluster that was created without one cannot get one, and cannot grow to several control planes. " + fixed},
 		{"controlPlane.loadBalancer.type", Deferred, "The load balancer of the cluster stays. Set it back, or reinstall the cluster."},
-		{"controlPlane.loadBalancer.virtualRouterID", Applied, "keepalived restarts on one control plane after the other."},
+		{"controlPlane.loadBalancer.virtualRouterID", Applied, "keepalived reads its configuration again on all control planes. Connections through the endpoint break once, and new ones work after about a second."},
 		{"controlPlane.bindPort", Deferred, "The API servers keep their port. Set it back, or reinstall the cluster."},
 		{"controlPlane.certSANs", Deferred, "The certificate of the API server keeps its names. Set it back, or reinstall the cluster."},
 		{"containerd.cgroupDriver", Refused, "Running pods keep their cgroups, and kubelet needs the same driver. " + fixed},
