@@ -138,8 +138,8 @@ func TestTheFilesOfTheJoinComeBeforeTheKeys(t *testing.T) {
 
 func TestAControlPlaneDoesNotJoinBesideAMemberThatIsNotHealthy(t *testing.T) {
 	t.Parallel()
-	stranger := fakeMember{name: "cp-9", peer: "192.0.2.19"}
-	strangeLearner := fakeMember{name: "cp-9", peer: "192.0.2.19", learner: true}
+	unlisted := fakeMember{name: "cp-9", peer: "192.0.2.19"}
+	unlistedLearner := fakeMember{name: "cp-9", peer: "192.0.2.19", learner: true}
 	unstarted := fakeMember{peer: "192.0.2.19"}
 	tests := []struct {
 		name    string
@@ -151,8 +151,8 @@ func TestAControlPlaneDoesNotJoinBesideAMemberThatIsNotHealthy(t *testing.T) {
 	}{
 		{"all of them are healthy", []fakeMember{started("cp-1"), started("cp-3")}, nil, nil, ""},
 		{"one that does not answer", []fakeMember{started("cp-1"), silent("cp-3")}, nil, &MemberError{Member: "cp-3", Problem: "is not healthy: "}, "state: lost"},
-		{"one of another host, which preflight reports", []fakeMember{started("cp-1"), stranger}, nil, nil, ""},
-		{"a learner of another host", []fakeMember{started("cp-1"), strangeLearner}, nil, &MemberError{Member: "cp-9", Problem: "is a learner"}, "etcdctl member remove 9"},
+		{"one of another host, which preflight reports", []fakeMember{started("cp-1"), unlisted}, nil, nil, ""},
+		{"a learner of another host", []fakeMember{started("cp-1"), unlistedLearner}, nil, &MemberError{Member: "cp-9", Problem: "is a learner"}, "etcdctl member remove 9"},
 		{"one of another host that never started", []fakeMember{started("cp-1"), unstarted}, nil, &MemberError{Member: "9 (https://192.0.2.19:2380)", Problem: "has never started"}, "etcdctl member remove 9"},
 		{"a learner that has data, and no join of slipway", []fakeMember{started("cp-1"), learning("cp-3")}, []facts.Path{facts.EtcdMember}, &MemberError{Member: "cp-3", Problem: "is a learner"}, "finish the join of cp-3"},
 	}

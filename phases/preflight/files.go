@@ -20,7 +20,7 @@ func fileChecks() []Check {
 			Name: "cluster-files", Title: "the files of the cluster can be read", Kind: check.AllHosts, Severity: check.Error,
 			Examines: "The certificates, keys and kubeconfigs of control planes.",
 			Why: "kubeadm and kubelet do not sync what they write: after a power loss, files may be empty or truncated. slipway creates " +
-				"them again after an interrupted init and on workers, but never replaces a CA that may have signed something.",
+				"them again after an interrupted init or join and on workers, but never replaces a CA that may have signed something.",
 			Manual: []string{
 				"find /etc/kubernetes /var/lib/kubelet/pki -empty",
 				"kubeadm init phase certs all --config " + kubeadm.Dir + "/init.yaml    # creates the certificates that were deleted",

@@ -29,15 +29,6 @@ func hostsChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "control-planes", Title: "the number of control planes is supported", Kind: check.AllHosts, Severity: check.Error,
-				Examines: "The roles in the inventory.",
-				Why:      "This version of slipway installs one control plane.",
-				Manual:   []string{"grep control-plane inventory.yaml"},
-			},
-			run: controlPlanes,
-		},
-		{
-			Description: check.Description{
 				Name: config.CheckEvenEtcd, Title: "the number of control planes is odd", Kind: check.AllHosts, Severity: check.Error,
 				Examines: "The number of hosts with the role control-plane.",
 				Why:      "etcd needs a majority: an even number tolerates no more failures than the odd number below it.",
@@ -162,18 +153,6 @@ func version(cc *checkContext) []check.Finding {
 	return []check.Finding{{
 		Evidence: fmt.Sprintf("the inventory sets Kubernetes %s, but the bundle has %s", wanted, cc.version),
 		Fix:      "set kubernetes.version: " + cc.version + ", or create a bundle of the other version: slipway bundle create",
-	}}
-}
-
-// controlPlanes: slipway cannot join further control planes yet.
-func controlPlanes(cc *checkContext) []check.Finding {
-	n := len(cc.cluster.ControlPlanes())
-	if n <= 1 {
-		return nil
-	}
-	return []check.Finding{{
-		Evidence: fmt.Sprintf("%d control planes; this version installs one", n),
-		Fix:      "leave one host with roles: [control-plane]",
 	}}
 }
 

@@ -22,6 +22,9 @@ const (
 	initSection    = "initConfiguration"
 	kubeletSection = "kubeletConfiguration"
 	proxySection   = "kubeProxyConfiguration"
+	// planeSection has fields of the inventory outside of section kubernetes. Only
+	// slipway's record has them.
+	planeSection = "controlPlane"
 )
 
 // elsewhere lists the fields that are not compared: Fixed and State.Version have
@@ -47,6 +50,11 @@ func SettingsOf(c *config.Cluster) (Settings, error) {
 			delete(settings[section], field)
 		}
 	}
+	plane := map[string]any{"bindPort": float64(c.ControlPlane.BindPort)}
+	if kind := c.ControlPlane.LoadBalancer.Type; kind != config.LoadBalancerExternal { // the default with an endpoint
+		plane["loadBalancer"] = map[string]any{"type": kind}
+	}
+	settings[planeSection] = plane
 	setNames(settings[clusterSection], c.ControlPlane.CertSANs)
 	return settings, nil
 }
@@ -97,9 +105,12 @@ func sameNames(have, before, want any) bool {
 // does not have is not compared.
 func (live Settings) Differences(recorded, wanted Settings) []Difference {
 	var all []Difference
-	for _, section := range []string{clusterSection, initSection, kubeletSection, proxySection} {
-		have := live[section]
-		if section == initSection {
+	for _, section := range []string{clusterSection, initSection, kubeletSection, proxySection, planeSection} {
+		have, at := live[section], "kubernetes."+section
+		if section == planeSection {
+			at = section
+		}
+		if section == initSection || section == planeSection {
 			have = recorded[section] // nothing in the cluster has it
 		}
 		if have == nil {
@@ -109,7 +120,7 @@ func (live Settings) Differences(recorded, wanted Settings) []Difference {
 		if before == nil {
 			before = map[string]any{}
 		}
-		all = append(all, differences("kubernetes."+section, have, before, wanted[section])...)
+		all = append(all, differences(at, have, before, wanted[section])...)
 	}
 	return all
 }
