@@ -14,8 +14,10 @@ type Status string
 const (
 	StatusOK      Status = "ok"
 	StatusWarning Status = "warning"
-	StatusFailed  Status = "failed"
-	StatusSkipped Status = "skipped"
+	// StatusDegraded: it works, with less redundancy than it should have.
+	StatusDegraded Status = "degraded"
+	StatusFailed   Status = "failed"
+	StatusSkipped  Status = "skipped"
 )
 
 // Row is a line of a Table.
@@ -150,7 +152,7 @@ func statusStyle(colors palette, status Status) func(string) string {
 	switch status {
 	case StatusOK:
 		return colors.green
-	case StatusWarning:
+	case StatusWarning, StatusDegraded:
 		return colors.yellow
 	case StatusFailed:
 		return colors.red

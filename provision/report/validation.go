@@ -18,6 +18,9 @@ type ProbeStatus string
 const (
 	ProbePassed ProbeStatus = "passed"
 	ProbeFailed ProbeStatus = "failed"
+	// ProbeDegraded: the cluster works, but has lost redundancy, such as a host that
+	// is off. It is no failure.
+	ProbeDegraded ProbeStatus = "degraded"
 	// ProbeSkipped: not selected, does not apply, or what it needs has failed
 	// (which is a failed probe of its own).
 	ProbeSkipped ProbeStatus = "skipped"
@@ -34,7 +37,7 @@ type ProbeResult struct {
 	// the whole cluster.
 	Target string      `json:"target,omitempty"`
 	Status ProbeStatus `json:"status"`
-	// Evidence is what the probe observed, or why it was skipped.
+	// Evidence is what the probe observed, what is degraded, or why it was skipped.
 	Evidence string `json:"evidence,omitempty"`
 	// Error says why the probe failed: the last error of its retries.
 	Error string `json:"error,omitempty"`
@@ -55,14 +58,15 @@ func (p ProbeResult) Duration() time.Duration { return time.Duration(p.DurationM
 
 // ValidationReport is the outcome of a validation.
 type ValidationReport struct {
-	// OK: no probe failed, and at least one passed.
+	// OK: no probe failed, and at least one has run. A cluster that is degraded is OK.
 	OK bool `json:"ok"`
 	// Cluster is the name of the cluster in the inventory.
 	Cluster string `json:"cluster,omitempty"`
-	// Passed, Failed and Skipped count the probes.
-	Passed  int `json:"passed"`
-	Failed  int `json:"failed"`
-	Skipped int `json:"skipped"`
+	// Passed, Failed, Degraded and Skipped count the probes.
+	Passed   int `json:"passed"`
+	Failed   int `json:"failed"`
+	Degraded int `json:"degraded"`
+	Skipped  int `json:"skipped"`
 	// DurationMS is in milliseconds.
 	DurationMS int64 `json:"durationMs"`
 	// Probes are in the order in which the validation lists them, then in that
@@ -89,32 +93,61 @@ func (r *ValidationReport) Add(results ...ProbeResult) {
 			r.Passed++
 		case ProbeFailed:
 			r.Failed++
+		case ProbeDegraded:
+			r.Degraded++
 		case ProbeSkipped:
 			r.Skipped++
 		}
 	}
-	r.OK = r.Failed == 0 && r.Passed > 0
+	r.OK = r.Failed == 0 && r.Passed+r.Degraded > 0
+}
+
+// Status is that of the whole validation.
+func (r *ValidationReport) Status() ProbeStatus {
+	switch {
+	case !r.OK:
+		return ProbeFailed
+	case r.Degraded > 0:
+		return ProbeDegraded
+	default:
+		return ProbePassed
+	}
 }
 
 // Failures are the failed probes, a line each.
-func (r *ValidationReport) Failures() []string {
+func (r *ValidationReport) Failures() []string { return r.lines(ProbeFailed) }
+
+// Degradations say what is degraded, a line each.
+func (r *ValidationReport) Degradations() []string { return r.lines(ProbeDegraded) }
+
+func (r *ValidationReport) lines(status ProbeStatus) []string {
 	var lines []string
 	for _, p := range r.Probes {
-		if p.Status != ProbeFailed {
+		if p.Status != status {
 			continue
 		}
 		name := p.Name
 		if p.Target != "" {
 			name += " " + p.Target
 		}
-		lines = append(lines, name+": "+p.Error)
+		lines = append(lines, name+": "+p.Detail())
 	}
 	return lines
 }
 
+// Counts are the numbers of probes: "5 passed, 0 failed, 1 skipped". Degraded ones
+// are named only if there are any.
+func (r *ValidationReport) Counts() string {
+	degraded := ""
+	if r.Degraded > 0 {
+		degraded = fmt.Sprintf("%d degraded, ", r.Degraded)
+	}
+	return fmt.Sprintf("%d passed, %d failed, %s%d skipped", r.Passed, r.Failed, degraded, r.Skipped)
+}
+
 // Validation writes the report as a table.
 func Validation(w io.Writer, r *ValidationReport) error {
-	statuses := map[ProbeStatus]Status{ProbePassed: StatusOK, ProbeFailed: StatusFailed, ProbeSkipped: StatusSkipped}
+	statuses := map[ProbeStatus]Status{ProbePassed: StatusOK, ProbeFailed: StatusFailed, ProbeDegraded: StatusDegraded, ProbeSkipped: StatusSkipped}
 	var rows []Row
 	for _, p := range r.Probes {
 		rows = append(rows, Row{Status: statuses[p.Status], Cells: []string{p.Name, p.Target, p.Duration().String(), p.Detail()}})
@@ -122,7 +155,7 @@ func Validation(w io.Writer, r *ValidationReport) error {
 	if err := Table(w, []string{"PROBE", "TARGET", "TIME", "EVIDENCE"}, rows); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%d passed, %d failed, %d skipped in %s\n", r.Passed, r.Failed, r.Skipped, r.Duration().Round(100*time.Millisecond))
+	_, err := fmt.Fprintf(w, "%s in %s\n", r.Counts(), r.Duration().Round(100*time.Millisecond))
 	return err
 }
 
@@ -165,6 +198,8 @@ func (s *junitSuite) addProbe(p ProbeResult) {
 	case ProbeSkipped:
 		test.Skipped = &junitWhy{Message: detail}
 		s.Skipped++
+	case ProbeDegraded: // JUnit has no warnings
+		test.Out = string(ProbeDegraded) + ": " + detail
 	default:
 		test.Out = detail
 	}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"encoding/xml"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -22,15 +23,20 @@ func validationReport() *ValidationReport {
 func TestValidationIsOKIfSomethingPassedAndNothingFailed(t *testing.T) {
 	t.Parallel()
 	passed, failed, skipped := ProbeResult{Status: ProbePassed}, ProbeResult{Status: ProbeFailed}, ProbeResult{Status: ProbeSkipped}
+	degraded := ProbeResult{Status: ProbeDegraded}
 	for name, test := range map[string]struct {
 		results []ProbeResult
 		want    bool
+		status  ProbeStatus
 	}{
-		"one passed":                      {[]ProbeResult{passed}, true},
-		"one passed and one was skipped":  {[]ProbeResult{passed, skipped}, true},
-		"one passed and one failed":       {[]ProbeResult{failed, passed}, false},
-		"all were skipped":                {[]ProbeResult{skipped}, false},
-		"there is no probe in the report": {nil, false},
+		"one passed":                      {[]ProbeResult{passed}, true, ProbePassed},
+		"one passed and one was skipped":  {[]ProbeResult{passed, skipped}, true, ProbePassed},
+		"one passed and one failed":       {[]ProbeResult{failed, passed}, false, ProbeFailed},
+		"one passed and one is degraded":  {[]ProbeResult{passed, degraded}, true, ProbeDegraded},
+		"one is degraded":                 {[]ProbeResult{degraded, skipped}, true, ProbeDegraded},
+		"one failed and one is degraded":  {[]ProbeResult{failed, degraded}, false, ProbeFailed},
+		"all were skipped":                {[]ProbeResult{skipped}, false, ProbeFailed},
+		"there is no probe in the report": {nil, false, ProbeFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -38,6 +44,9 @@ func TestValidationIsOKIfSomethingPassedAndNothingFailed(t *testing.T) {
 			r.Add(test.results...)
 			if r.OK != test.want {
 				t.Errorf("OK is %v, want %v", r.OK, test.want)
+			}
+			if r.Status() != test.status {
+				t.Errorf("the status is %s, want %s", r.Status(), test.status)
 			}
 		})
 	}
@@ -112,5 +121,35 @@ func TestValidationAsHTML(t *testing.T) {
 	}
 	if strings.Contains(out.String(), "://") || strings.Contains(out.String(), "src=") {
 		t.Error("the page loads something")
+	}
+}
+
+func TestADegradedClusterIsNoFailure(t *testing.T) {
+	t.Parallel()
+	var r ValidationReport
+	r.Add(ProbeResult{Name: "etcd", Target: "cp-1", Title: "etcd has a quorum", Status: ProbeDegraded, Evidence: "the host is unreachable"},
+		ProbeResult{Name: "etcd", Target: "cp-2", Title: "etcd has a quorum", Status: ProbePassed, Evidence: "votes"})
+	if diff := cmp.Diff([]string{"etcd cp-1: the host is unreachable"}, r.Degradations()); diff != "" || r.Failures() != nil {
+		t.Errorf("failures %v; %s", r.Failures(), diff)
+	}
+	var text, junit, page strings.Builder
+	if err := errors.Join(Validation(&text, &r), ValidationJUnit(&junit, &r), ValidationHTML(&page, &r)); err != nil {
+		t.Fatal(err)
+	}
+	want := `          PROBE  TARGET  TIME  EVIDENCE
+degraded  etcd   cp-1    0s    the host is unreachable
+ok        etcd   cp-2    0s    votes
+1 passed, 0 failed, 1 degraded, 0 skipped in 0s
+`
+	if diff := cmp.Diff(want, text.String()); diff != "" {
+		t.Error(diff)
+	}
+	if !strings.Contains(junit.String(), "<system-out>degraded: the host is unreachable</system-out>") || strings.Contains(junit.String(), "<failure") {
+		t.Errorf("got %s", junit.String())
+	}
+	for _, want := range []string{`<span id="status" class="badge degraded">degraded`, "1 passed, 0 failed, 1 degraded, 0 skipped"} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("the page lacks %q:\n%s", want, page.String())
+		}
 	}
 }
