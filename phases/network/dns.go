@@ -2,23 +2,33 @@ package network
 
 import (
 	"context"
+	"errors"
+	"strings"
+	"time"
 
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/workflow"
 )
 
-// DNS waits until CoreDNS has started.
+// evictTimeout bounds the wait for a PodDisruptionBudget that allows to move a pod of
+// CoreDNS.
+const evictTimeout = time.Minute
+
+// DNS waits until CoreDNS has started, and moves a replica if all are on one node.
 func DNS() workflow.Phase {
 	return workflow.Phase{
 		Name:  "dns-ready",
-		Title: "wait for CoreDNS to start",
+		Title: "wait for CoreDNS to start, and spread it over nodes",
 		Why: "A node is ready as soon as it has a CNI configuration, even one that does not work. CoreDNS is the first pod " +
-			"that needs a network.",
+			"that needs a network. kubeadm creates both replicas while there is one node, and nothing moves them later: " +
+			"the loss of that node would end DNS.",
 		Manual: []string{
 			"kubectl -n kube-system rollout status deployment/coredns",
 			"kubectl -n kube-system describe pods -l k8s-app=kube-dns    # why a pod does not start",
+			"kubectl -n kube-system get pods -l k8s-app=kube-dns -o wide    # are all on one node? Delete one",
 		},
 		On:    workflow.Seed,
 		Needs: []string{"nodes-ready"},
@@ -26,9 +36,50 @@ func DNS() workflow.Phase {
 			return wanted(c) && !kubeadm.Skips(c, "addon/coredns")
 		},
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			return workflow.WithHint(s.WaitFor(ctx, kube.CoreDNSStarted(), 0), dnsHint)
+			if err := s.WaitFor(ctx, kube.CoreDNSStarted(), 0); err != nil {
+				return workflow.WithHint(err, dnsHint)
+			}
+			return workflow.WithHint(spreadDNS(ctx, s), dnsHint)
 		},
 	}
+}
+
+// spreadDNS evicts a replica of CoreDNS if all are on one node and another node can
+// take one, and waits until all are ready again. DNS keeps a ready replica meanwhile, if
+// it has one. The scheduler prefers a node without a replica (the podAntiAffinity of
+// kubeadm's Deployment).
+func spreadDNS(ctx context.Context, s *workflow.Step) error {
+	client, err := s.Kube(ctx)
+	if errors.Is(err, host.ErrPlanned) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	replicas, err := client.ReadDNSReplicas(ctx)
+	if err != nil {
+		return err
+	}
+	node := replicas.Crowded()
+	if node == "" {
+		return nil
+	}
+	pod := replicas.Removable()
+	if err := s.WaitFor(ctx, kube.Evicted(pod), evictTimeout); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		s.Note("all replicas of CoreDNS stay on %s, although %s can take one: %v", node, strings.Join(replicas.Elsewhere(), ", "), err)
+		return nil
+	}
+	s.Changed("evicted pod kube-system/%s from %s, the node of all replicas of CoreDNS", pod.Name, node)
+	if err := s.WaitFor(ctx, kube.CoreDNSReady(), 0); err != nil || s.Planning() {
+		return err
+	}
+	if replicas, err = client.ReadDNSReplicas(ctx); err == nil && replicas.Crowded() != "" {
+		s.Note("the scheduler has placed all replicas of CoreDNS on %s again", replicas.Crowded())
+	}
+	return err
 }
 
 // dnsHint is what to do if CoreDNS does not start. The error has the reason.

@@ -56,6 +56,7 @@ func TestNodesAreComparedWithTheInventory(t *testing.T) {
 			r := c.run()
 			if test.change != nil {
 				test.change(r.cluster)
+				r.targets = targetsOf(r.cluster)
 			}
 			if got := failing(t, nodeTasks(t.Context(), r), test.target); got != test.want {
 				t.Errorf("%q, want %q", got, test.want)
@@ -105,7 +106,7 @@ func TestAControlPlanePodThatIsMissing(t *testing.T) {
 	t.Parallel()
 	c := newTestCluster(t)
 	r := c.run()
-	r.cluster.Hosts[1].Roles = []config.Role{config.RoleControlPlane}
+	r.targets[1].Roles = []config.Role{config.RoleControlPlane}
 	if got := failing(t, controlPlaneTasks(t.Context(), r), "etcd on w-1"); got != "pod kube-system/etcd-w-1 does not exist" {
 		t.Error(got)
 	}
@@ -115,7 +116,7 @@ func TestWhatIsExpectedFollowsTheInventory(t *testing.T) {
 	t.Parallel()
 	targets := func(cluster *config.Cluster) string {
 		var targets []string
-		for _, task := range controlPlaneTasks(t.Context(), &run{cluster: cluster}) {
+		for _, task := range controlPlaneTasks(t.Context(), &run{cluster: cluster, targets: targetsOf(cluster)}) {
 			targets = append(targets, task.target)
 		}
 		return strings.Join(targets, ", ")

@@ -90,7 +90,7 @@ func (f *fakeHarness) createNamespace(context.Context, func(string)) (string, er
 	return "ns", nil
 }
 
-func (f *fakeHarness) startPods(ctx context.Context, _ func(string)) (*fixture, error) {
+func (f *fakeHarness) startPods(ctx context.Context, _ []string, _ func(string)) (*fixture, error) {
 	if f.starting != nil {
 		f.starting()
 	}

@@ -1,8 +1,11 @@
 package validate
 
 import (
+	"context"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +17,7 @@ import (
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubetest"
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host"
 )
 
 // testCluster is a fake API server with the controllers, kubelets and network
@@ -66,8 +70,20 @@ status: {desiredNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: coredns, namespace: kube-system}
-spec: {replicas: 1}
-status: {replicas: 1, updatedReplicas: 1, availableReplicas: 1}`
+spec: {replicas: 2}
+status: {replicas: 2, updatedReplicas: 2, availableReplicas: 2}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: coredns-a, namespace: kube-system, labels: {k8s-app: kube-dns}}
+spec: {nodeName: cp-1}
+status: {conditions: [{type: Ready, status: "True"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: coredns-b, namespace: kube-system, labels: {k8s-app: kube-dns}}
+spec: {nodeName: w-1}
+status: {conditions: [{type: Ready, status: "True"}]}`
 
 func newTestCluster(t *testing.T) *testCluster {
 	t.Helper()
@@ -94,17 +110,43 @@ func (c *testCluster) run() *run {
 		c.t.Fatal(err)
 	}
 	cluster := &config.Cluster{
-		Metadata:   config.Metadata{Name: "lab"},
-		Kubernetes: config.Kubernetes{Version: "1.36.4"},
-		Network:    config.Network{CNI: config.CNI{Name: config.CNIFlannel}},
+		Metadata:     config.Metadata{Name: "lab"},
+		Kubernetes:   config.Kubernetes{Version: "1.36.4"},
+		Network:      config.Network{CNI: config.CNI{Name: config.CNIFlannel}},
+		ControlPlane: config.ControlPlane{BindPort: 6443},
 		Hosts: []config.Host{
 			{Name: "cp-1", NodeIP: "192.0.2.1", Roles: []config.Role{config.RoleControlPlane}},
 			{Name: "w-1", NodeIP: "192.0.2.2", Roles: []config.Role{config.RoleWorker}},
 		},
 	}
-	return &run{
+	r := &run{
 		client: client, cluster: cluster, image: testImage, progress: &progress{say: func(string) {}},
 		harness: &namespaceHarness{client: client, image: testImage},
+		etcd: func(context.Context) (kube.EtcdHealth, error) {
+			return kube.EtcdHealth{Members: []kube.EtcdMemberHealth{etcdMemberOf("cp-1", 1)}}, nil
+		},
+		readyAt: func(context.Context, host.Host, string) (time.Time, error) { return testExpiry, nil },
+	}
+	r.targets = targetsOf(cluster)
+	return r
+}
+
+// targetsOf are the hosts of an inventory, which are not off.
+func targetsOf(cluster *config.Cluster) []target {
+	var all []target
+	for _, h := range cluster.Hosts {
+		all = append(all, target{Host: h})
+	}
+	return all
+}
+
+// testExpiry is the end of the certificates of API servers.
+var testExpiry = time.Date(2027, 11, 30, 0, 0, 0, 0, time.UTC)
+
+// etcdMemberOf is a healthy member; the one with the ID 1 leads.
+func etcdMemberOf(name string, id uint64) kube.EtcdMemberHealth {
+	return kube.EtcdMemberHealth{
+		EtcdMember: kube.EtcdMember{ID: id, Name: name}, Host: name, Voting: true, Leader: id == 1, Term: 7, Committed: 5000, Applied: 5000,
 	}
 }
 
@@ -130,6 +172,10 @@ func (c *testCluster) created(object kubetest.Object) {
 		c.PutObject(object)
 	case "DaemonSet":
 		for i, node := range []string{"cp-1", "w-1"} {
+			// The only affinity of a validation excludes nodes.
+			if strings.Contains(fmt.Sprint(object["spec"]), "operator:NotIn values:["+node+"]") {
+				continue
+			}
 			pod, address := fmt.Sprintf("%s-%d", name, i), fmt.Sprintf("10.244.%d.2", i)
 			c.mu.Lock()
 			c.pods[pod] = address
@@ -180,8 +226,11 @@ func (c *testCluster) dial(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "host and/or port param are invalid. lookup "+host+" on 10.96.0.10:53: no such host", http.StatusBadRequest)
 		return
 	}
-	response := "slipway-probe-0"
 	c.mu.Lock()
+	response := "slipway-probe-0"
+	if len(c.pods) > 0 {
+		response = slices.Min(slices.Collect(maps.Keys(c.pods)))
+	}
 	for pod, address := range c.pods {
 		if address == host {
 			response = pod

@@ -20,9 +20,10 @@ const (
 type harness interface {
 	// createNamespace creates the test namespace and returns its name.
 	createNamespace(ctx context.Context, say func(string)) (namespace string, err error)
-	// startPods starts a test pod on each node and waits for them. A node whose
-	// pod does not start is part of the fixture, with the reason.
-	startPods(ctx context.Context, say func(string)) (*fixture, error)
+	// startPods starts a test pod on each node except those without one, and waits
+	// for them. A node whose pod does not start is part of the fixture, with the
+	// reason.
+	startPods(ctx context.Context, without []string, say func(string)) (*fixture, error)
 	// tearDown deletes what the other two created. It is always called.
 	tearDown(ctx context.Context) error
 }
@@ -87,6 +88,11 @@ func podTasks(_ context.Context, r *run) []task {
 				return "", retry.Stop(errors.New(node.failure))
 			}
 			return fmt.Sprintf("%s at %s", node.pod, node.podIP), nil
+		}})
+	}
+	for _, name := range r.without {
+		tasks = append(tasks, task{target: name, try: func(context.Context) (string, error) {
+			return "", degraded("the host is unreachable, and its node is not Ready")
 		}})
 	}
 	return tasks

@@ -70,15 +70,16 @@ func (n *namespaceHarness) await(ctx context.Context, condition kube.Condition, 
 }
 
 // startPods creates the DaemonSet of test pods and its Services.
-func (n *namespaceHarness) startPods(ctx context.Context, say func(string)) (*fixture, error) {
-	nodes, err := n.client.Clientset().CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+func (n *namespaceHarness) startPods(ctx context.Context, without []string, say func(string)) (*fixture, error) {
+	list, err := n.client.Clientset().CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list nodes: %w", err)
 	}
+	nodes := slices.DeleteFunc(list.Items, func(node corev1.Node) bool { return slices.Contains(without, node.Name) })
 	manifest, err := validatetmpl.Probe(validatetmpl.Data{
 		Namespace: n.namespace,
 		Name:      probeName, Container: probeContainer, Image: n.image,
-		HTTPPort: httpPort, UDPPort: udpPort, ServicePort: servicePort,
+		HTTPPort: httpPort, UDPPort: udpPort, ServicePort: servicePort, Without: without,
 	})
 	if err != nil {
 		return nil, err
@@ -93,7 +94,7 @@ func (n *namespaceHarness) startPods(ctx context.Context, say func(string)) (*fi
 	if err := n.readAddresses(ctx, f); err != nil {
 		return nil, err
 	}
-	f.nodes = n.awaitPods(ctx, nodes.Items, say)
+	f.nodes = n.awaitPods(ctx, nodes, say)
 	return f, nil
 }
 

@@ -20,9 +20,12 @@ import (
 // nodeTasks compare each host with its Node, and the Nodes with the hosts.
 func nodeTasks(_ context.Context, r *run) []task {
 	var tasks []task
-	for _, host := range r.cluster.Hosts {
-		tasks = append(tasks, task{target: host.Name, try: func(ctx context.Context) (string, error) {
-			return r.node(ctx, host)
+	for _, t := range r.targets {
+		tasks = append(tasks, task{target: t.Name, try: func(ctx context.Context) (string, error) {
+			if err := t.check(); err != nil {
+				return "", err
+			}
+			return r.node(ctx, t.Host)
 		}})
 	}
 	return append(tasks, task{target: "no others", try: r.noOtherNodes})
@@ -56,14 +59,21 @@ func (r *run) noOtherNodes(ctx context.Context) (string, error) {
 		return "", err
 	}
 	hosts := r.hostNames()
-	var others []string
+	var others, leaving []string
 	for _, node := range nodes.Items {
-		if !slices.Contains(hosts, node.Name) {
+		switch {
+		case slices.Contains(hosts, node.Name):
+		case r.leaves(node.Name):
+			leaving = append(leaving, node.Name)
+		default:
 			others = append(others, node.Name)
 		}
 	}
-	if len(others) > 0 {
+	switch {
+	case len(others) > 0:
 		return "", retry.Stop(fmt.Errorf("registered, but not in the inventory: %s", strings.Join(others, ", ")))
+	case len(leaving) > 0:
+		return "", degraded("still registered: " + strings.Join(leaving, ", ") + ", which `slipway apply` removes")
 	}
 	return fmt.Sprintf("%d nodes, all in the inventory", len(nodes.Items)), nil
 }

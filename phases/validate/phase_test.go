@@ -129,8 +129,12 @@ func TestRequestsFromOutsideStartBehindTheBastion(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			cluster := &config.Cluster{SSH: config.SSH{Bastion: test.cluster}}
-			first := &workflow.Host{Config: config.Host{Name: "cp-1", SSH: config.SSH{Bastion: test.first}}, Conn: test.conn}
-			got := outside(cluster, first)
+			roles := []config.Role{config.RoleControlPlane}
+			got := outside(cluster, []target{
+				{Host: config.Host{Name: "w-1"}, conn: dialing{}},
+				{Host: config.Host{Name: "cp-0", Roles: roles}, conn: dialing{}, failure: host.ErrUnreachable},
+				{Host: config.Host{Name: "cp-1", Roles: roles, SSH: config.SSH{Bastion: test.first}}, conn: test.conn},
+			})
 			if got.From() != test.want || (got.Dial != nil) != test.wantsOwnDialing {
 				t.Errorf("from %s, with its own dialer: %v", got.From(), got.Dial != nil)
 			}

@@ -13,6 +13,7 @@ import (
 
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/probe/httpprobe"
 	"slipway.io/slipway/provision/report"
 )
@@ -28,7 +29,14 @@ type run struct {
 	// image is the reference of the test image, agnhost.
 	image string
 	// http sends requests from outside the cluster.
-	http     httpprobe.Client
+	http httpprobe.Client
+	// targets are the hosts of the inventory; without are those on which no pods are
+	// tested, since they are off.
+	targets []target
+	without []string
+	// etcd reads the health of etcd, readyAt asks an API server for /readyz.
+	etcd     func(ctx context.Context) (kube.EtcdHealth, error)
+	readyAt  func(ctx context.Context, from host.Host, address string) (expiry time.Time, err error)
 	scale    timeoutScale
 	progress *progress
 	harness  harness
@@ -62,6 +70,7 @@ func (r *run) all(ctx context.Context, selected []definition) (found map[string]
 	var others sync.WaitGroup
 	var inPods, inNamespace map[string][]report.ProbeResult
 	others.Go(func() { found = r.runProbes(ctx, by[needsAPI]) })
+	r.awaitNotice(ctx)
 	r.createNamespace(ctx)
 	others.Go(func() { inNamespace = r.runProbes(ctx, by[needsNamespace]) })
 	if len(by[needsTestPods]) > 0 {
@@ -88,7 +97,7 @@ func (r *run) startPods(ctx context.Context) {
 	if r.namespace == "" {
 		return
 	}
-	fixture, err := r.harness.startPods(ctx, r.progress.tell)
+	fixture, err := r.harness.startPods(ctx, r.without, r.progress.tell)
 	if err != nil {
 		r.setUpFailure = err.Error()
 		return
@@ -149,9 +158,12 @@ func (r *run) runProbe(ctx context.Context, d definition, t task) (p report.Prob
 	}
 	evidence, err := r.runTask(ctx, t, retryTime)
 	var skip skipError
+	var lost degradedError
 	switch {
 	case errors.As(err, &skip):
 		p.Status, p.Evidence = report.ProbeSkipped, skip.reason
+	case errors.As(err, &lost):
+		p.Status, p.Evidence = report.ProbeDegraded, lost.reason
 	case err != nil:
 		p.Error = err.Error()
 	default:
@@ -162,10 +174,15 @@ func (r *run) runProbe(ctx context.Context, d definition, t task) (p report.Prob
 
 func (r *run) hostNames() []string {
 	var names []string
-	for _, host := range r.cluster.Hosts {
-		names = append(names, host.Name)
+	for _, h := range r.cluster.Hosts {
+		names = append(names, h.Name)
 	}
 	return names
+}
+
+// leaves reports whether `slipway apply` removes a host of that name.
+func (r *run) leaves(name string) bool {
+	return slices.ContainsFunc(r.cluster.Leaving, func(h config.Host) bool { return h.Name == name })
 }
 
 // progress reports how many probes are done. It is safe for concurrent use.

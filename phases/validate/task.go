@@ -41,6 +41,15 @@ func (e skipError) Error() string { return e.reason }
 // skip is the error of an attempt that cannot run, and is not retried.
 func skip(reason string) error { return retry.Stop(skipError{reason}) }
 
+// degradedError says what redundancy the cluster has lost.
+type degradedError struct{ reason string }
+
+func (e degradedError) Error() string { return e.reason }
+
+// degraded is the error of an attempt that finds a loss of redundancy, and is not
+// retried.
+func degraded(reason string) error { return retry.Stop(degradedError{reason}) }
+
 // skipped is the only task of a kind of probe that cannot run.
 func skipped(reason string) []task {
 	return []task{{try: func(context.Context) (string, error) { return "", skip(reason) }}}

@@ -32,6 +32,8 @@ type Options struct {
 	// Timeout bounds the whole validation; 0 is 5 minutes. A longer one extends
 	// the timeout of each probe in proportion.
 	Timeout time.Duration
+	// Strict: a cluster that is degraded does not pass.
+	Strict bool
 }
 
 // FailedError says that a cluster does not pass its validation.
@@ -58,6 +60,7 @@ func Phase(o Options, r *report.ValidationReport) workflow.Phase {
 		Manual: []string{"kubectl get nodes", "kubectl -n kube-system get pods", "kubectl run PROBE --image=AGNHOST -- netexec"},
 		On:     workflow.Localhost,
 		Do: func(ctx context.Context, s *workflow.Step) error {
+			targets := connect(ctx, s.Hosts())
 			client, err := s.Kube(ctx)
 			if err != nil {
 				return err
@@ -78,10 +81,12 @@ func Phase(o Options, r *report.ValidationReport) workflow.Phase {
 			}
 			scale := timeoutScaleOf(o.Timeout)
 			v := &run{
-				client: client, cluster: s.Cluster(), image: image, http: outside(s.Cluster(), s.Hosts().Seed()),
+				client: client, cluster: s.Cluster(), image: image, http: outside(s.Cluster(), targets),
+				targets: targets, readyAt: client.ReadyAt,
 				scale: scale, progress: &progress{say: s.Waiting},
 				harness: &namespaceHarness{client: client, image: image, scale: scale},
 			}
+			v.etcd = v.readEtcd
 			return v.validate(ctx, o, r)
 		},
 	}
@@ -98,14 +103,20 @@ func agnhostImage(b *bundle.Bundle) (string, error) {
 }
 
 // outside sends requests to the cluster from localhost; if the hosts are behind a
-// bastion, from the first control plane.
-func outside(cluster *config.Cluster, first *workflow.Host) httpprobe.Client {
-	bastion := cmp.Or(first.Config.SSH.Bastion, cluster.SSH.Bastion)
-	dialer, ok := first.Conn.(host.Dialer)
-	if bastion == "" || bastion == "none" || !ok {
-		return httpprobe.Client{}
+// bastion, from the first control plane that is not off.
+func outside(cluster *config.Cluster, targets []target) httpprobe.Client {
+	for _, t := range targets {
+		if !t.Has(config.RoleControlPlane) || t.failure != nil {
+			continue
+		}
+		bastion := cmp.Or(t.SSH.Bastion, cluster.SSH.Bastion)
+		dialer, ok := t.conn.(host.Dialer)
+		if bastion == "" || bastion == "none" || !ok {
+			return httpprobe.Client{}
+		}
+		return httpprobe.Client{Dial: dialer.DialContext, Place: t.Name + ", over SSH"}
 	}
-	return httpprobe.Client{Dial: dialer.DialContext, Place: first.Config.Name + ", over SSH"}
+	return httpprobe.Client{}
 }
 
 // validate runs the selected probes and fills in the report. A probe that fails
@@ -137,6 +148,8 @@ func (r *run) validate(ctx context.Context, o Options, found *report.ValidationR
 		return ctx.Err()
 	case !found.OK:
 		return &FailedError{Failures: found.Failures()}
+	case o.Strict && found.Degraded > 0:
+		return &FailedError{Failures: found.Degradations()}
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write the golden files")
 var workloadProbes = []string{"network-policy", "load-balancer", "ingress", "volume", "stateful-set", "rolling-update", "autoscaler"}
 
 // podProbes need no API server.
-var podProbes = Selection{Skip: append([]string{"nodes-ready", "control-plane-pods"}, workloadProbes...)}
+var podProbes = Selection{Skip: append([]string{"nodes-ready", "control-plane-pods", "etcd", "api-server", "endpoint", "dns-replicas"}, workloadProbes...)}
 
 // harnessed is testRun with a harness that is still to be set up.
 func harnessed() (*run, *fakeHarness) {

@@ -91,7 +91,7 @@ func (r *run) volume(ctx context.Context, class string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if movable && len(r.cluster.Workers()) > 1 {
+	if movable && r.severalWorkers() {
 		second.Avoid = pod.Spec.NodeName
 	}
 	if err := r.deletePod(ctx, first.Name); err != nil {
@@ -112,6 +112,12 @@ func (r *run) volume(ctx context.Context, class string) (string, error) {
 		evidence += ", to which the volume is bound"
 	}
 	return evidence, nil
+}
+
+// severalWorkers reports whether another worker can take a pod.
+func (r *run) severalWorkers() bool {
+	workers := slices.DeleteFunc(r.cluster.Workers(), func(h config.Host) bool { return slices.Contains(r.without, h.Name) })
+	return len(workers) > 1
 }
 
 // movable reports whether the volume of a claim can be used on another node.

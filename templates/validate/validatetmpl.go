@@ -24,6 +24,9 @@ type Data struct {
 	Container, Image string
 	// HTTPPort and UDPPort are ports of the pods, ServicePort of the Services.
 	HTTPPort, UDPPort, ServicePort int
+	// Without are nodes that get no pod: one on a node that is off could not be
+	// deleted.
+	Without []string
 }
 
 // Namespace renders the Namespace. Apply it first, and wait for its default

@@ -1,0 +1,152 @@
+package validate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/host"
+)
+
+// etcdTimeout bounds a task of etcd: all of them wait for the same answers.
+const etcdTimeout = apiRetryTime + 15*time.Second
+
+// etcdTasks check the member of each control plane, and all of them together.
+func etcdTasks(ctx context.Context, r *run) []task {
+	if externalEtcd(r.cluster.Kubernetes.ClusterConfiguration) {
+		return skipped("kubeadm does not run etcd of this cluster")
+	}
+	health := once(func() (kube.EtcdHealth, error) { return r.settledEtcd(ctx) })
+	check := func(name string, of func(kube.EtcdHealth) (string, error)) task {
+		return task{target: name, timeout: etcdTimeout, try: func(context.Context) (string, error) {
+			found, err := health()
+			if err != nil {
+				return "", err
+			}
+			return of(found)
+		}}
+	}
+	var tasks []task
+	for _, t := range r.controlPlanes() {
+		tasks = append(tasks, check(t.Name, func(h kube.EtcdHealth) (string, error) { return etcdMember(h, t) }))
+	}
+	return append(tasks, check("quorum", r.quorum))
+}
+
+// once calls read for the first caller; the others wait for its answer. A mutex would
+// stop the clock of a test.
+func once(read func() (kube.EtcdHealth, error)) func() (kube.EtcdHealth, error) {
+	var health kube.EtcdHealth
+	var err error
+	done, turn := false, make(chan struct{}, 1)
+	return func() (kube.EtcdHealth, error) {
+		turn <- struct{}{}
+		defer func() { <-turn }()
+		if !done {
+			health, err = read()
+			done = true
+		}
+		return health, err
+	}
+}
+
+// readEtcd asks the control planes that are not off.
+func (r *run) readEtcd(ctx context.Context) (kube.EtcdHealth, error) {
+	var hosts []host.Host
+	for _, t := range r.controlPlanes() {
+		if t.failure == nil {
+			hosts = append(hosts, t.conn)
+		}
+	}
+	return kube.ReadEtcdHealth(ctx, hosts)
+}
+
+// settledEtcd retries until all members are healthy except those of hosts that are
+// off or leave, or the time is up.
+func (r *run) settledEtcd(ctx context.Context) (health kube.EtcdHealth, err error) {
+	_, err = r.retry(ctx, apiRetryTime, func(ctx context.Context) (string, error) {
+		read, err := r.etcd(ctx)
+		if err != nil {
+			return "", err
+		}
+		health = read
+		for _, m := range read.Members {
+			if m.Problem != nil && !r.isOff(m.Name) && !r.leaves(m.Name) {
+				return "", m.Problem
+			}
+		}
+		return "", nil
+	})
+	if len(health.Members) > 0 {
+		err = nil // its problems are results
+	}
+	return health, err
+}
+
+// etcdMember checks the member of a control plane.
+func etcdMember(h kube.EtcdHealth, t target) (string, error) {
+	if err := t.check(); err != nil {
+		return "", err
+	}
+	m := h.Member(t.Name)
+	switch {
+	case m == nil:
+		return "", errors.New("etcd has no member of this name that has started")
+	case m.Problem != nil:
+		return "", m.Problem
+	case !m.Voting:
+		return "", errors.New("the member is a learner, and does not vote yet")
+	}
+	role := "follower"
+	if m.Leader {
+		role = "leader"
+	}
+	return fmt.Sprintf("%s, votes, term %d, entry %d applied", role, m.Term, m.Applied), nil
+}
+
+// quorum checks all members together.
+func (r *run) quorum(h kube.EtcdHealth) (string, error) {
+	quorum := h.Quorum()
+	leaving, err := r.otherMembers(h)
+	switch {
+	case err != nil:
+		return "", err
+	case len(h.Alarms) > 0:
+		return "", errors.New("etcd has alarms: " + strings.Join(h.Alarms, ", "))
+	case quorum.Lost(), h.Leader() == "":
+		return "", errors.New(quorum.String() + ", no leader that the members agree on")
+	}
+	evidence := quorum.String() + ", leader " + h.Leader()
+	switch {
+	case len(leaving) > 0:
+		return "", degraded(evidence + "; still a member: " + strings.Join(leaving, ", ") + ", which `slipway apply` removes")
+	case quorum.Healthy < quorum.Members:
+		return "", degraded(evidence)
+	}
+	return evidence, nil
+}
+
+// otherMembers returns the members of hosts that leave the cluster. One that is of no
+// host of the inventory is an error.
+func (r *run) otherMembers(h kube.EtcdHealth) (leaving []string, err error) {
+	var others []string
+	for _, m := range h.Members {
+		switch {
+		case slices.ContainsFunc(r.controlPlanes(), func(t target) bool { return t.Name == m.Name }):
+		case r.leaves(m.Name):
+			leaving = append(leaving, m.Name)
+		case m.Name == "":
+			others = append(others, fmt.Sprintf("%x, which has never started", m.ID))
+		default:
+			others = append(others, m.Name)
+		}
+	}
+	if len(others) > 0 {
+		return nil, errors.New("members of no control plane of the inventory: " + strings.Join(others, ", "))
+	}
+	return leaving, nil
+}
