@@ -39,6 +39,9 @@ func DNS() workflow.Phase {
 			if err := s.WaitFor(ctx, kube.CoreDNSStarted(), 0); err != nil {
 				return workflow.WithHint(err, dnsHint)
 			}
+			if len(s.Hosts().All) < 2 {
+				return nil
+			}
 			return workflow.WithHint(spreadDNS(ctx, s), dnsHint)
 		},
 	}
