@@ -29,12 +29,16 @@ const (
 	exitUnknown     = 10  // some checks are inconclusive
 	exitWarnings    = 11  // checks found only warnings
 	exitChanges     = 12  // plan --detailed-exitcode: there are changes
+	exitDegraded    = 13  // status: the cluster works, but is degraded
 	exitInterrupted = 130 // Ctrl-C
 )
 
 // errInvalidCluster is returned after "addon status" or "status" has printed what is
 // not ready.
 var errInvalidCluster = errors.New("the cluster is not ready")
+
+// errDegraded is returned after "status" has printed what is degraded.
+var errDegraded = errors.New("the cluster is degraded")
 
 // errChanges is returned after "plan --detailed-exitcode" has printed changes.
 var errChanges = errors.New("there are changes")
@@ -82,6 +86,8 @@ func exitCode(err error) int {
 		return exitWarnings
 	case errors.Is(err, errChanges):
 		return exitChanges
+	case errors.Is(err, errDegraded):
+		return exitDegraded
 	case errors.As(err, &failed), errors.Is(err, errInvalidCluster):
 		return exitValidation
 	case errors.As(err, &locked):

@@ -45,6 +45,7 @@ func TestExitCodes(t *testing.T) {
 		{"a plan with changes", reported{errChanges}, 12},
 		{"a probe that failed", inPhase(&validate.FailedError{}), 6},
 		{"an addon that is not ready", reported{errInvalidCluster}, 6},
+		{"a cluster that is degraded", reported{errDegraded}, 13},
 		{"a lock that another holds", inPhase(&lock.HeldError{}), 7},
 		{"a bundle that is damaged", inPhase(&bundle.CorruptError{}), 8},
 		{"a bundle that is incomplete", inPhase(&bundle.NotFoundError{}), 8},

@@ -21,8 +21,10 @@ func newStatus(a *app) *cobra.Command {
 until the first certificate of each host expires, and what differs from the inventory.
 It reads only.
 
-The exit code is 4 if a host is unreachable, and 6 if a node is not ready or the API
-server of an existing cluster does not answer.`,
+The exit code is 13 if the cluster works, but is degraded: a host is off, or an API server
+or an etcd member is not healthy. It is 4 if a host refuses the connection, or if a host is
+unreachable and there is no cluster, and 6 if a node is not ready although its host answers,
+or the API server of an existing cluster does not answer.`,
 		Example: `  slipway status
   slipway status -o json`,
 		Args: cobra.NoArgs,
@@ -53,13 +55,7 @@ func (a *app) showStatus(s status.Status) error {
 		rows = append(rows, report.Row{Status: report.StatusWarning, Cells: []string{node.Name, "", row, node.Version, "", "not in the inventory"}})
 	}
 	err := report.Table(a.out, []string{"HOST", "ROLES", "NODE", "KUBELET", "CERTIFICATES", "NOTE"}, rows)
-	for _, m := range s.Etcd {
-		name := m.Name
-		if name == "" {
-			name = "(never started)"
-		}
-		fmt.Fprintf(a.out, "etcd member %s  %s  %s\n", m.ID, name, strings.Join(m.PeerURLs, ", "))
-	}
+	a.showControlPlanes(s)
 	var installed []string
 	for _, a := range s.Addons {
 		if a.Installed {
@@ -72,10 +68,55 @@ func (a *app) showStatus(s status.Status) error {
 	if l := s.Lock; l != nil {
 		fmt.Fprintf(a.out, "locked by %s (%s) since %s\n", l.Holder, l.Run, l.Since)
 	}
+	for _, d := range s.Degradations {
+		fmt.Fprintln(a.out, "degraded: "+d)
+	}
 	for _, d := range s.Differences {
 		fmt.Fprintln(a.out, "differs: "+d)
 	}
 	return errors.Join(err, unhealthy(s))
+}
+
+// showControlPlanes prints what a cluster needs to survive the loss of a host.
+func (a *app) showControlPlanes(s status.Status) {
+	if e := s.Endpoint; e != nil {
+		line := fmt.Sprintf("endpoint %s (%s)", e.Address, e.LoadBalancer)
+		if len(e.Holders) > 0 {
+			line += ", its address is on " + strings.Join(e.Holders, ", ")
+		}
+		fmt.Fprintln(a.out, line)
+	}
+	for _, server := range s.APIServers {
+		state := "ready at " + server.Address
+		if !server.Ready {
+			state = "not ready: " + server.Problem
+		}
+		fmt.Fprintf(a.out, "API server of %s: %s\n", server.Host, state)
+	}
+	for _, m := range s.Etcd {
+		name := m.Name
+		if name == "" {
+			name = "(never started)"
+		}
+		fmt.Fprintf(a.out, "etcd member %s  %s  %s  %s\n", m.ID, name, strings.Join(m.PeerURLs, ", "), memberState(m))
+	}
+	if s.Quorum != nil {
+		fmt.Fprintf(a.out, "etcd: %s\n", s.Quorum.Quorum)
+	}
+}
+
+func memberState(m status.Member) string {
+	var words []string
+	if m.Leader {
+		words = append(words, "leader")
+	}
+	switch {
+	case !m.Healthy:
+		return strings.Join(append(words, "not healthy: "+m.Problem), ", ")
+	case !m.Voting:
+		return "learner, healthy"
+	}
+	return strings.Join(append(words, "votes", "healthy"), ", ")
 }
 
 // summary is the first line of the status.
@@ -106,6 +147,8 @@ func hostRow(s status.Status, h status.Host) report.Row {
 		row.Status, row.Cells[5] = report.StatusSkipped, h.State
 	case h.State != "":
 		row.Status, row.Cells[5] = report.StatusWarning, h.State+" in the inventory"
+	case h.Off && s.API == "" && s.Exists:
+		row.Status, row.Cells[5] = report.StatusDegraded, strings.TrimPrefix(h.Unreachable, h.Name+": ")
 	case h.Unreachable != "":
 		row.Status, row.Cells[5] = report.StatusFailed, strings.TrimPrefix(h.Unreachable, h.Name+": ")
 	case h.Node != nil && !h.Node.Ready:
@@ -129,14 +172,19 @@ func nodeRow(node *cluster.Node) string {
 	}
 }
 
-// unhealthy is the error of a cluster that does not work.
+// unhealthy is the error of a cluster that does not work, or is degraded. A host that
+// refuses the connection is an error of its own.
 func unhealthy(s status.Status) error {
-	bad := s.Exists && s.API != ""
+	bad, refused := s.Exists && s.API != "", false
 	for _, h := range s.Hosts {
-		bad = bad || h.Node != nil && !h.Node.Ready
+		bad = bad || h.Node != nil && !h.Node.Ready && !h.Off
+		refused = refused || h.Unreachable != "" && !h.Off
 	}
-	if bad {
+	switch {
+	case bad:
 		return reported{errInvalidCluster}
+	case len(s.Degradations) > 0 && !refused:
+		return reported{errDegraded}
 	}
 	return nil
 }

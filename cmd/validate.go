@@ -25,7 +25,9 @@ own, which is deleted at the end, also after Ctrl-C. Requests to the load balanc
 the ingress come from this computer, or from the first control plane if the hosts are
 behind a bastion.
 
-The exit code is 6 if a probe fails. Output formats: text, json, junit, html.
+The exit code is 6 if a probe fails. A cluster that works but has lost redundancy, such as
+one with a control plane that is off, is degraded: the report says what, and the exit code
+is 0, or 6 with --strict. Output formats: text, json, junit, html.
 
 Probes: ` + strings.Join(validate.Names(), ", ") + `.`,
 		Example: `  slipway validate
@@ -46,6 +48,7 @@ Probes: ` + strings.Join(validate.Names(), ", ") + `.`,
 	flags := cmd.Flags()
 	flags.StringSlice("only", nil, "Probes to run. (default all)")
 	flags.StringSlice("skip", nil, "Probes to skip.")
+	flags.Bool("strict", false, "Fail also if the cluster is degraded.")
 	flags.Duration("timeout", 5*time.Minute, "Time limit of the whole validation. A longer one extends that of each probe in proportion.")
 	return cmd
 }
@@ -56,6 +59,7 @@ func (a *app) validate(ctx context.Context, s *session) error {
 	options := validate.Options{
 		Selection: validate.Selection{Only: a.list("only"), Skip: a.list("skip")},
 		Timeout:   a.settings.GetDuration("timeout"),
+		Strict:    a.settings.GetBool("strict"),
 	}
 	if err := options.Selection.Validate(); err != nil {
 		return err
@@ -94,6 +98,9 @@ func (a *app) printValidation(r *report.ValidationReport) error {
 	}
 	if r.Leftover != "" {
 		fmt.Fprintf(a.err, "the test namespace is not deleted: %s\nThe next validation deletes it once it is 15 minutes old.\n", r.Leftover)
+	}
+	if r.Status() == report.ProbeDegraded {
+		fmt.Fprintf(a.err, "warning: the cluster works, but it is degraded:\n  %s\n", strings.Join(r.Degradations(), "\n  "))
 	}
 	switch a.settings.GetString("output") {
 	case "json":

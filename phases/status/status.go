@@ -4,6 +4,7 @@ package status
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/lease"
 	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -32,6 +34,17 @@ type Status struct {
 	// Foreign are the Nodes without a host in the inventory.
 	Foreign []cluster.Node `json:"foreignNodes,omitempty"`
 	Etcd    []Member       `json:"etcdMembers,omitempty"`
+	// Quorum is the arithmetic of the members; absent if none could be asked.
+	// EtcdError is why, EtcdAlarms are those of all members.
+	Quorum     *Quorum  `json:"etcdQuorum,omitempty"`
+	EtcdError  string   `json:"etcdError,omitempty"`
+	EtcdAlarms []string `json:"etcdAlarms,omitempty"`
+	// APIServers are those of the control planes that have joined.
+	APIServers []APIServer `json:"apiServers,omitempty"`
+	// Endpoint is absent if the inventory sets none.
+	Endpoint *Endpoint `json:"endpoint,omitempty"`
+	// Degradations say what redundancy the cluster has lost, a sentence each.
+	Degradations []string `json:"degraded,omitempty"`
 	// Addons are those that slipway has installed, and those in the inventory.
 	Addons []Addon `json:"addons,omitempty"`
 	// Lock is who holds the lock of the cluster; absent if nobody does.
@@ -49,6 +62,8 @@ type Host struct {
 	State string `json:"state,omitempty"`
 	// Unreachable is why slipway cannot read it; empty if it can.
 	Unreachable string `json:"unreachable,omitempty"`
+	// Off: it does not answer at all. A host that refuses the connection does.
+	Off bool `json:"off,omitempty"`
 	// Kubelet and Containerd are the versions of the installed programs.
 	Kubelet    string `json:"kubelet,omitempty"`
 	Containerd string `json:"containerd,omitempty"`
@@ -78,28 +93,19 @@ type Lock struct {
 	Since  string `json:"since"`
 }
 
-// Member is a member of etcd.
-type Member struct {
-	// Name is empty until the member has started for the first time. ID is in hex,
-	// as etcdctl takes it.
-	Name     string   `json:"name"`
-	ID       string   `json:"id"`
-	PeerURLs []string `json:"peerURLs"`
-}
-
-// Phase shows the state that earlier phases have read. It fails with the errors of
-// unreachable hosts.
+// Phase shows the state that earlier phases have read, and asks etcd and the API server
+// of each control plane that can be read.
 func Phase(show func(Status) error) workflow.Phase {
 	return workflow.Phase{
 		Name:     "status",
 		Title:    "show the state of the cluster",
 		Why:      "Shows what exists, and what differs from the inventory.",
-		Manual:   []string{"kubectl get nodes -o wide", "kubeadm certs check-expiration"},
+		Manual:   []string{"kubectl get nodes -o wide", "etcdctl endpoint status --cluster -w table", "kubeadm certs check-expiration"},
 		On:       workflow.Localhost,
 		NeedsAll: []string{"cluster"},
 		ReadOnly: true,
-		Do: func(_ context.Context, s *workflow.Step) error {
-			status, err := of(s.Cluster(), s.Hosts(), time.Now())
+		Do: func(ctx context.Context, s *workflow.Step) error {
+			status, err := of(s.Cluster(), s.Hosts(), ask(ctx, s), time.Now())
 			if err != nil {
 				return err
 			}
@@ -109,7 +115,7 @@ func Phase(show func(Status) error) workflow.Phase {
 }
 
 // of compares what was observed with the inventory.
-func of(inventory *config.Cluster, hosts *workflow.Hosts, now time.Time) (status Status, err error) {
+func of(inventory *config.Cluster, hosts *workflow.Hosts, l live, now time.Time) (status Status, err error) {
 	state := hosts.State()
 	status = Status{
 		Cluster: inventory.Metadata.Name, Exists: state.Exists, Complete: state.Record != nil,
@@ -132,9 +138,15 @@ func of(inventory *config.Cluster, hosts *workflow.Hosts, now time.Time) (status
 			status.Foreign = append(status.Foreign, node)
 		}
 	}
-	for _, m := range state.Members {
-		status.Etcd = append(status.Etcd, Member{m.Name, fmt.Sprintf("%x", m.ID), m.PeerURLs})
+	status.Etcd, status.EtcdAlarms = membersOf(l, state.Members), l.etcd.Alarms
+	if l.etcdErr != nil {
+		status.EtcdError = l.etcdErr.Error()
+	} else if len(l.etcd.Members) > 0 {
+		quorum := l.etcd.Quorum()
+		status.Quorum = &Quorum{quorum, quorum.Tolerates()}
 	}
+	status.APIServers, status.Endpoint = l.apiServers, endpointOf(inventory, hosts)
+	status.Degradations = status.Degraded()
 	if state.Version != "" {
 		status.Addons = addonsOf(inventory, state.Sets)
 	}
@@ -169,7 +181,7 @@ func hostOf(h *workflow.Host, state *cluster.State, now time.Time) Host {
 		shown.State = h.Config.State
 	}
 	if err := h.Unreachable(); err != nil {
-		shown.Unreachable = err.Error()
+		shown.Unreachable, shown.Off = err.Error(), errors.Is(err, host.ErrUnreachable)
 	}
 	if f := h.Facts(); f != nil {
 		shown.Kubelet, shown.Containerd, shown.StaticPods = f.Software.Kubelet, f.Software.Containerd, f.Kubernetes.StaticPods
