@@ -70,3 +70,17 @@ hosts: [{name: cp1, address: 192.0.2.1, roles: [control-plane]}]
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
 }
+
+func TestADegradedClusterIsAWarningBesideTheReport(t *testing.T) {
+	t.Parallel()
+	found := &report.ValidationReport{}
+	found.Add(report.ProbeResult{Name: "api-server", Target: "cp-1", Status: report.ProbeDegraded, Evidence: "the host is unreachable"})
+	var out, errOut bytes.Buffer
+	a := &app{out: &out, err: &errOut, settings: viper.New()}
+	if err := a.printValidation(found); err != nil {
+		t.Fatal(err)
+	}
+	if want := "warning: the cluster works, but it is degraded:\n  api-server cp-1: the host is unreachable\n"; errOut.String() != want {
+		t.Errorf("%q, want %q", errOut.String(), want)
+	}
+}

@@ -48,8 +48,9 @@ func DNS() workflow.Phase {
 }
 
 // spreadDNS evicts a replica of CoreDNS if all are on one node and another node can
-// take one, and waits until all are ready again. DNS keeps a ready replica meanwhile, if
-// it has one. The scheduler prefers a node without a replica (the podAntiAffinity of
+// take one, and waits until all are ready again. DNS keeps a ready replica meanwhile. If
+// none is ready yet, as in a new cluster, all need only start, as before the eviction:
+// kubelet repeats their readiness probe every 10 s only. The scheduler prefers a node without a replica (the podAntiAffinity of
 // kubeadm's Deployment).
 func spreadDNS(ctx context.Context, s *workflow.Step) error {
 	client, err := s.Kube(ctx)
@@ -76,7 +77,11 @@ func spreadDNS(ctx context.Context, s *workflow.Step) error {
 		return nil
 	}
 	s.Changed("evicted pod kube-system/%s from %s, the node of all replicas of CoreDNS", pod.Name, node)
-	if err := s.WaitFor(ctx, kube.CoreDNSReady(), 0); err != nil || s.Planning() {
+	restored := kube.CoreDNSReady()
+	if replicas.Ready() == 0 {
+		restored = kube.CoreDNSRuns()
+	}
+	if err := s.WaitFor(ctx, restored, 0); err != nil || s.Planning() {
 		return err
 	}
 	if replicas, err = client.ReadDNSReplicas(ctx); err == nil && replicas.Crowded() != "" {

@@ -36,11 +36,13 @@ type spreading struct {
 	// blocked: a PodDisruptionBudget forbids it. next is the node of the new pod.
 	blocked atomic.Bool
 	next    string
+	// status is that of the new pod.
+	status string
 }
 
 func newSpreading(t *testing.T, objects ...string) *spreading {
 	t.Helper()
-	s := &spreading{Fixture: workflowtest.New(t, two), server: kubetest.NewInMemory(t), next: "w-1"}
+	s := &spreading{Fixture: workflowtest.New(t, two), server: kubetest.NewInMemory(t), next: "w-1", status: readyStatus}
 	for _, object := range append(objects, coreDNS, readyNode("cp-1")) {
 		s.server.Put(object)
 	}
@@ -59,7 +61,7 @@ func newSpreading(t *testing.T, objects ...string) *spreading {
 		gone := s.server.Get(path)
 		gone["metadata"].(kubetest.Object)["deletionTimestamp"] = "2026-01-01T00:00:00Z"
 		s.server.PutObject(gone)
-		time.AfterFunc(3*time.Second, func() { s.server.Put(podOn(s.next, "new", readyStatus)) })
+		time.AfterFunc(3*time.Second, func() { s.server.Put(podOn(s.next, "new", s.status)) })
 		kubetest.Answer(w, http.StatusCreated, kubetest.Object{"kind": "Status", "apiVersion": "v1", "status": "Success"})
 		return true
 	})
@@ -97,6 +99,19 @@ func TestApplyEvictsTheReplicaThatIsNotReady(t *testing.T) {
 		s.MustApply(DNS())
 		if fmt.Sprint(s.evicted) != "[a]" {
 			t.Errorf("evicted %v", s.evicted)
+		}
+	})
+}
+
+func TestTheReplicasOfANewClusterNeedOnlyStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpreading(t, readyNode("w-1"), pod("a", "", started), pod("b", "", started))
+		s.status = started
+		start := time.Now()
+		s.MustApply(DNS())
+		if took := time.Since(start); fmt.Sprint(s.evicted) != "[a]" || took < 3*time.Second || took > 5*time.Second {
+			t.Errorf("evicted %v in %s", s.evicted, took)
 		}
 	})
 }

@@ -257,7 +257,7 @@ func TestTheMemberOfAnInterruptedJoinIsRemoved(t *testing.T) {
 	fixture.Facts("cp-3").Existing = []facts.Path{journal.Dir, facts.JoinConfig}
 	first := etcd(t, fixture, "cp-1", "cp-1", "cp-2", "")
 	second := etcd(t, fixture, "cp-2", "cp-1", "cp-2", "")
-	fixture.MustApply(Member())
+	fixture.MustApply(Member(AllHosts))
 	if diff := cmp.Diff([]string{`{"ID":"3"}`}, append(*first, *second...)); diff != "" {
 		t.Error(diff)
 	}

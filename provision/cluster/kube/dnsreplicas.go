@@ -156,13 +156,25 @@ func Evicted(pod *corev1.Pod) Condition {
 }
 
 // CoreDNSReady: all replicas of CoreDNS are ready.
-func CoreDNSReady() Condition {
-	return Condition{Name: "CoreDNS to be ready", Check: func(ctx context.Context, c *Client) (bool, string, error) {
+func CoreDNSReady() Condition { return allDNSReplicas("ready", DNSReplicas.Ready) }
+
+// CoreDNSRuns: all replicas of CoreDNS run; they need not be ready yet.
+func CoreDNSRuns() Condition { return allDNSReplicas("started", DNSReplicas.running) }
+
+// running counts the pods whose containers run.
+func (d DNSReplicas) running() int {
+	return len(slices.DeleteFunc(slices.Clone(d.pods), func(pod corev1.Pod) bool { return !runs(pod) }))
+}
+
+func allDNSReplicas(state string, count func(DNSReplicas) int) Condition {
+	return Condition{Name: "all replicas of CoreDNS to be " + state, Check: func(ctx context.Context, c *Client) (bool, string, error) {
 		d, err := c.ReadDNSReplicas(ctx)
 		if err != nil {
 			return false, "", err
 		}
-		seen := fmt.Sprintf("%d of %d replicas ready", d.Ready(), d.Wanted)
-		return d.Ready() >= d.Wanted, seen + c.describeUnready(ctx, d.pods), nil
+		if count(d) >= d.Wanted {
+			return true, state, nil
+		}
+		return false, fmt.Sprintf("%d of %d replicas %s", count(d), d.Wanted, state) + c.describeUnready(ctx, d.pods), nil
 	}}
 }
