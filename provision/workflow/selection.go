@@ -14,9 +14,10 @@ import (
 // Phases with ReadOnly cannot be left out, but they read only the hosts that
 // matter. A run with Hosts reads those hosts, and each host on which one of the
 // phases that it runs needs another phase. So `slipway phase run kernel --hosts
-// w-1` reads w-1 alone; `join` on w-1 needs `kubeadm-init`, and reads the first
-// control plane too; `hosts-file` needs the facts of all hosts, and reads them
-// all. A host that is not read cannot fail the run.
+// w-1` reads w-1 alone; `join` on w-1 needs `kubeadm-init` on the seed, and reads
+// the control planes too, since their facts decide which one that is; `hosts-file`
+// needs the facts of all hosts, and reads them all. A host that is not read cannot
+// fail the run.
 type Selection struct {
 	// Skip names phases to leave out; Only, if not empty, the phases to run.
 	Skip, Only []string
@@ -71,7 +72,7 @@ func (e *SelectionError) Error() string { return strings.Join(e.Problems, "\n") 
 // leaveOut marks the tasks that the selection or the inventory leaves out.
 func (s Selection) leaveOut(w Workflow, tasks []*task, cluster *config.Cluster) {
 	phases := s.phases(w)
-	read := map[*Host]bool{nil: true}
+	read, seed := map[*Host]bool{nil: true}, false
 	for _, t := range tasks {
 		selected := t.host == nil || s.includes(t.host)
 		enabled := t.phase.Enabled == nil || t.phase.Enabled(cluster)
@@ -84,10 +85,12 @@ func (s Selection) leaveOut(w Workflow, tasks []*task, cluster *config.Cluster) 
 		}
 		for _, need := range t.needs {
 			read[need.host] = true
+			seed = seed || need.phase.On.String() == Seed.String()
 		}
 	}
 	for _, t := range tasks {
-		t.skip = t.skip || t.phase.ReadOnly && !read[t.host]
+		candidate := seed && t.host != nil && t.host.isControlPlane()
+		t.skip = t.skip || t.phase.ReadOnly && !read[t.host] && !candidate
 	}
 }
 

@@ -51,7 +51,7 @@ func TestARunOnSomeHostsReadsOnlyHostsThatMatter(t *testing.T) {
 		want      []string
 	}{
 		{"the selected host for a phase that needs no other", Selection{Only: []string{"kernel"}, Hosts: []string{"w1"}}, []string{"w1"}},
-		{"the seed for a phase that needs what runs there", Selection{Only: []string{"join"}, Hosts: []string{"w1"}}, []string{"cp1", "w1"}},
+		{"the control planes for a phase that needs what runs on the seed", Selection{Only: []string{"join"}, Hosts: []string{"w1"}}, []string{"cp1", "cp2", "w1"}},
 		{"all hosts for a phase that needs their facts", Selection{Only: []string{"hosts-file"}, Hosts: []string{"w1"}}, []string{"cp1", "cp2", "w1", "w2"}},
 		{"the selected host for a read-only phase", Selection{Only: []string{"facts"}, Hosts: []string{"w2"}}, []string{"w2"}},
 		{"no more for phases that are left out", Selection{Skip: []string{"hosts-file", "join"}, Hosts: []string{"w1", "w2"}}, []string{"w1", "w2"}},
