@@ -120,6 +120,10 @@ func prepareControlPlane(ctx context.Context, s *workflow.Step) (resume bool, er
 		if err := stopJoin(ctx, s.Host); err != nil {
 			return false, err
 		}
+		// It may have ended since the facts were read.
+		if err := readAgain(ctx, s); err != nil {
+			return false, err
+		}
 	}
 	if kubeadm.ExternalEtcd(s.Cluster()) {
 		return interrupted, nil
@@ -136,6 +140,18 @@ func prepareControlPlane(ctx context.Context, s *workflow.Step) (resume bool, er
 		return false, startOver(ctx, s)
 	}
 	return false, nil
+}
+
+// readAgain reads the facts of the host again. In a plan, nothing has changed.
+func readAgain(ctx context.Context, s *workflow.Step) error {
+	if s.Planning() {
+		return nil
+	}
+	now, err := facts.Read(ctx, s)
+	if err == nil {
+		s.Target.SetFacts(now)
+	}
+	return err
 }
 
 // stopJoin stops the kubeadm join of a run that was killed.
@@ -214,11 +230,10 @@ func copySharedFiles(ctx context.Context, s *workflow.Step) error {
 // removeDamagedPairs deletes certificates, keys and kubeconfigs that a power loss has
 // truncated: kubeadm creates them again.
 func removeDamagedPairs(ctx context.Context, s *workflow.Step) error {
-	now, err := facts.Read(ctx, s)
-	if err != nil {
+	if err := readAgain(ctx, s); err != nil {
 		return err
 	}
-	files, err := kubeadm.Recreate(now.Kubernetes, false, true)
+	files, err := kubeadm.Recreate(s.Facts().Kubernetes, false, true)
 	if err != nil || len(files) == 0 {
 		return err
 	}

@@ -24,7 +24,7 @@ preflight: {ignore: [{check: even-etcd, reason: a test}]}
 controlPlane: {endpoint: api.example, bindPort: 6444}
 hosts:
   - {name: cp-1, address: 192.0.2.11, roles: [control-plane]}
-  - {name: cp-2, address: 192.0.2.12, roles: [control-plane]}
+  - {name: cp-2, address: 192.0.2.12, nodeIP: 192.0.2.12, roles: [control-plane]}
 `
 
 const third = "  - {name: cp-3, address: 192.0.2.13, roles: [control-plane]}\n"
@@ -217,11 +217,12 @@ func TestAnInterruptedJoinOfAControlPlaneConverges(t *testing.T) {
 			}
 			if !test.untouched {
 				expectStopJoin(fake).Fails(5, "Unit slipway-kubeadm-join.service not loaded.")
+				expectFacts(fake, test.existing...)
 			}
 			if test.over {
 				expectStartOver(fixture, fake)
 			} else if !test.untouched {
-				fake.ExpectQueryScript("facts.sh", facts.Arguments()...).Returns(planeFacts)
+				expectFacts(fake, test.existing...)
 				fake.ExpectRun("rm", "-f", "/etc/kubernetes/pki/apiserver.crt")
 			}
 			expectPlaneJoin(fake, server, etcd, test.flags...)
@@ -238,16 +239,37 @@ func TestAnInterruptedJoinOfAControlPlaneConverges(t *testing.T) {
 	}
 }
 
-// planeFacts are those of a control plane whose certificate a power loss has truncated.
-var planeFacts = func() string {
-	out := "arch\tx86_64\nkernel\t6\nkubeFile\t/etc/kubernetes/pki/apiserver.crt damaged\n"
+// expectFacts expects that the facts of cp-2 are read again. A power loss has truncated
+// one of its certificates.
+func expectFacts(fake *hosttest.Fake, existing ...facts.Path) {
+	out := "arch\tx86_64\nkernel\t6\nmachineID\t" + machine2 + "\nkubeFile\t/etc/kubernetes/pki/apiserver.crt damaged\n"
+	for _, path := range existing {
+		out += "exists\t" + string(path) + "\n"
+	}
 	for _, name := range []string{
 		"ca.crt", "ca.key", "etcd/ca.crt", "etcd/ca.key", "front-proxy-ca.crt", "front-proxy-ca.key", "sa.key", "sa.pub",
 	} {
 		out += "kubeFile\t/etc/kubernetes/pki/" + name + " ok\n"
 	}
-	return out
-}()
+	fake.ExpectQueryScript("facts.sh", facts.Arguments()...).Returns(out)
+}
+
+// The unit of the killed run has completed the join since the facts were read: kubeadm
+// would refuse the Node that is ready.
+func TestAJoinThatCompletedMeanwhileContinues(t *testing.T) {
+	t.Parallel()
+	fixture, fake, server, etcd := growing(t, planes, []fakeMember{started("cp-1"), started("cp-2")}, facts.JoinConfig)
+	server.Put(planeNode)
+	fake.ExpectQuery("systemctl", "is-active", "--quiet", "kubelet.service").AsUser().AnyTimes()
+	expectStopJoin(fake)
+	for range 2 {
+		expectFacts(fake, facts.JoinConfig, facts.CAKey, facts.EtcdMember, facts.KubeletConf, facts.APIServerManifest)
+	}
+	fake.ExpectRun("rm", "-f", "/etc/kubernetes/pki/apiserver.crt")
+	expectPlaneJoin(fake, server, etcd, "--skip-phases", "kubelet-start")
+	expectForget(fake)
+	fixture.MustApply(JoinControlPlane())
+}
 
 // A plan shows what the apply removes, and removes nothing.
 func TestAPlanOfAnInterruptedJoinChangesNothing(t *testing.T) {
@@ -305,6 +327,7 @@ func TestAControlPlaneWhoseMemberWasRemovedIsNotTouched(t *testing.T) {
 	fixture.Hosts.State().Members = []kube.EtcdMember{{ID: 1, Name: "cp-1"}}
 	fake.StrictFiles()
 	expectStopJoin(fake)
+	expectFacts(fake, facts.CAKey, facts.EtcdMember, facts.KubeletConf, facts.APIServerManifest)
 	err := fixture.Apply(JoinControlPlane())
 	if err == nil || !strings.Contains(err.Error(), "removed from the cluster") || !strings.Contains(workflow.Hint(err), "slipway reset --hosts cp-2") {
 		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
