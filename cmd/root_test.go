@@ -236,16 +236,16 @@ func TestInitWritesAnInventory(t *testing.T) {
 			[]string{"--name", "lab", "--host", "cp-1=192.0.2.10,control-plane,worker", "--host", "w-1=192.0.2.11"},
 			"lab",
 			[]config.Host{
-				{Name: "cp-1", Address: "192.0.2.10", Roles: []config.Role{config.RoleControlPlane, config.RoleWorker}, State: config.StatePresent},
-				{Name: "w-1", Address: "192.0.2.11", Roles: []config.Role{config.RoleWorker}, State: config.StatePresent},
+				{Name: "cp-1", Address: "192.0.2.10", Roles: []config.Role{config.RoleControlPlane, config.RoleWorker}},
+				{Name: "w-1", Address: "192.0.2.11", Roles: []config.Role{config.RoleWorker}},
 			},
 		},
 		{
 			"of example hosts", nil, "kubernetes",
 			[]config.Host{
-				{Name: "control-1", Address: "192.0.2.11", Roles: []config.Role{config.RoleControlPlane}, State: config.StatePresent},
-				{Name: "worker-1", Address: "192.0.2.21", Roles: []config.Role{config.RoleWorker}, State: config.StatePresent},
-				{Name: "worker-2", Address: "192.0.2.22", Roles: []config.Role{config.RoleWorker}, State: config.StatePresent},
+				{Name: "control-1", Address: "192.0.2.11", Roles: []config.Role{config.RoleControlPlane}},
+				{Name: "worker-1", Address: "192.0.2.21", Roles: []config.Role{config.RoleWorker}},
+				{Name: "worker-2", Address: "192.0.2.22", Roles: []config.Role{config.RoleWorker}},
 			},
 		},
 	}

@@ -80,7 +80,7 @@ func settleEtcd(ctx context.Context, s *workflow.Step) (member bool, err error) 
 // host that joins.
 func others(s *workflow.Step) []host.Host {
 	var all []host.Host
-	for _, h := range s.Hosts().ControlPlanes() {
+	for _, h := range s.Hosts().WithLeaving().ControlPlanes() {
 		if h != s.Target && h.Unreachable() == nil {
 			all = append(all, h.Conn)
 		}
@@ -90,7 +90,7 @@ func others(s *workflow.Step) []host.Host {
 
 // ownerOf returns the control plane that has a member; nil if the inventory has none.
 func ownerOf(s *workflow.Step, m kube.EtcdMemberHealth) *workflow.Host {
-	for _, h := range s.Hosts().ControlPlanes() {
+	for _, h := range s.Hosts().WithLeaving().ControlPlanes() {
 		if isMemberOf(m.EtcdMember, h) {
 			return h
 		}
@@ -174,7 +174,7 @@ func healthyMember(s *workflow.Step, health kube.EtcdHealth) (host.Host, error) 
 		if m.Host == "" || m.Problem != nil || !complete(m) {
 			continue
 		}
-		for _, h := range s.Hosts().ControlPlanes() {
+		for _, h := range s.Hosts().WithLeaving().ControlPlanes() {
 			if h.Conn.String() == m.Host {
 				return h.Conn, nil
 			}

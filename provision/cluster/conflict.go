@@ -58,7 +58,7 @@ func Conflicts(hosts []Host) []Conflict {
 				"add the role control-plane to this host",
 			})
 		}
-		if f := h.Facts; h.ControlPlane && i != seed && f.Exists(facts.KubeletConf) && !f.Exists(facts.CAKey) && !f.Joining() {
+		if f := h.Facts; h.ControlPlane && !h.Leaving && i != seed && f.Exists(facts.KubeletConf) && !f.Exists(facts.CAKey) && !f.Joining() {
 			found = append(found, Conflict{
 				h.Name, "it is a worker of a cluster, but a control plane in the inventory",
 				fmt.Sprintf("remove the role control-plane from this host; or let it join again: slipway reset --hosts %s, then slipway apply", h.Name),

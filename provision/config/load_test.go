@@ -66,8 +66,8 @@ hosts:
 		ControlPlane: ControlPlane{BindPort: 6443},
 		Containerd:   Containerd{CgroupDriver: "systemd"},
 		Hosts: []Host{
-			{Name: "node-1", Address: "192.0.2.11", Roles: []Role{RoleControlPlane}, State: StatePresent},
-			{Name: "node-2", Address: "192.0.2.12", Roles: []Role{RoleWorker}, State: StatePresent},
+			{Name: "node-1", Address: "192.0.2.11", Roles: []Role{RoleControlPlane}},
+			{Name: "node-2", Address: "192.0.2.12", Roles: []Role{RoleWorker}},
 		},
 	}
 	if diff := cmp.Diff(want, c); diff != "" {
