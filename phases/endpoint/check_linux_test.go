@@ -38,22 +38,25 @@ func state(t *testing.T, codes map[string]int) string {
 func TestAControlPlaneMayHoldTheAddress(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		code               int
-		marked, may, marks bool
+		code  int
+		calls string
+		may   bool
+		want  string
 	}{
-		"if its API server is ready":                        {200, false, true, true},
-		"if its API server is ready again":                  {200, true, true, true},
-		"if no API server has been ready yet":               {503, false, true, false},
-		"but not if only others are ready":                  {409, false, false, true},
-		"but not if no API server is ready any more":        {503, true, false, true},
-		"but not if haproxy answers something else":         {500, false, false, false},
-		"but not if haproxy answers something else, marked": {500, true, false, true},
+		"if its API server is ready":                          {200, "", true, "."},
+		"if its API server is ready again":                    {200, "...", true, "..."},
+		"if no API server has been ready yet":                 {503, "", true, ""},
+		"if haproxy took the servers for ready at its start":  {503, "..", true, ""},
+		"but not if only others are ready":                    {409, "..", false, "..."},
+		"but not if no API server is ready any more":          {503, "...", false, "..."},
+		"but not if haproxy answers something else":           {500, "", false, ""},
+		"but not if haproxy answers something else, any more": {500, "...", false, "..."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			mark := filepath.Join(t.TempDir(), "ready")
-			if test.marked {
-				if err := os.WriteFile(mark, nil, 0o600); err != nil {
+			if test.calls != "" {
+				if err := os.WriteFile(mark, []byte(test.calls), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -61,8 +64,8 @@ func TestAControlPlaneMayHoldTheAddress(t *testing.T) {
 			if got := check(t, "may-hold", port, mark); got != test.may {
 				t.Errorf("it may: %v", got)
 			}
-			if _, err := os.Stat(mark); (err == nil) != test.marks {
-				t.Errorf("the mark: %v", err)
+			if calls, _ := os.ReadFile(mark); string(calls) != test.want {
+				t.Errorf("the calls: %q", calls)
 			}
 			if !check(t, "may-hold", port, mark, "alone") {
 				t.Error("the only control plane may not")

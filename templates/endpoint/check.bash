@@ -5,8 +5,10 @@
 # Arguments:
 #   may-hold PORT MARK [alone]
 #       Succeeds if the API server of this host is ready, or if none has been ready since
-#       keepalived started: the first kubeadm init needs the address. The file MARK says
-#       that one has been. Always succeeds for the only control plane.
+#       keepalived started: the first kubeadm init needs the address. The file MARK counts
+#       the calls that found one ready. Only three in a row count, since a haproxy that
+#       has just started takes all servers for ready. Always succeeds for the only control
+#       plane.
 #   kubelet PORT   Succeeds if the kubelet of this host is healthy.
 #   holds ADDRESS  Succeeds if this host has the address.
 # PORT is where haproxy tells its state. Fails if haproxy does not answer.
@@ -23,14 +25,17 @@ status() {
 case $1 in
 may-hold)
 	[ "${4-}" != alone ] || exit 0
+	calls=$(cat "$3" 2>/dev/null) || calls=
 	code=$(status "$2" /api-server)
 	case $code in
-	200) : >"$3" ;;
-	409)
-		: >"$3"
-		exit 1
+	200 | 409)
+		[ "${#calls}" -ge 3 ] || printf . >>"$3"
+		[ "$code" = 200 ]
 		;;
-	503) [ ! -e "$3" ] ;;
+	503)
+		[ "${#calls}" -lt 3 ]
+		rm -f "$3"
+		;;
 	*) exit 1 ;;
 	esac
 	;;
