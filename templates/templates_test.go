@@ -80,7 +80,7 @@ func renderings() []rendering {
 
 func endpointRenderings() []rendering {
 	haproxy := values{
-		"Endpoint": "192.0.2.100:6443", "Cluster": "lab", "Bind": "*:6443", "Interval": "700ms", "StatePort": 10241, "KubeletPort": 10248, "Own": "cp-1",
+		"Endpoint": "192.0.2.100:6443", "Cluster": "lab", "Bind": "*:6443", "Interval": "600ms", "StatePort": 10241, "KubeletPort": 10248, "Own": "cp-1",
 		"Servers": []values{{"Name": "cp-1", "Address": "192.0.2.11:6444"}, {"Name": "cp-2", "Address": "192.0.2.12:6444"}},
 	}
 	local := maps.Clone(haproxy)

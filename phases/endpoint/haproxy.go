@@ -15,11 +15,11 @@ const (
 	haproxyConf    = "/etc/haproxy/haproxy.cfg"
 	haproxyService = "haproxy.service"
 
-	// The intervals of health checks. A hung API server is out after at most two
-	// intervals and two timeouts. With the load balancer local, each host of the
-	// cluster checks each API server.
+	// The intervals of health checks, which also bound the time of a TLS handshake. A
+	// hung API server is out after at most one interval and three timeouts. With the
+	// load balancer local, each host of the cluster checks each API server.
 	fewChecks  = "2s"
-	manyChecks = "700ms"
+	manyChecks = "600ms"
 )
 
 // HAProxy runs haproxy on the port of the endpoint.
