@@ -121,7 +121,10 @@ func (b binary) preflightOf(t *testing.T, servers []*hosttest.Server) (check.Rep
 
 // mayBeSkipped are checks that --no-pairs skips, or that need an addon which the
 // inventory does not expect.
-var mayBeSkipped = []string{"disk-latency", "ingress-nginx-retired", "vip-taken"}
+var mayBeSkipped = []string{
+	"disk-latency", "ingress-nginx-retired", "vip-taken",
+	"endpoint-port", "load-balancer-packages", "endpoint-address", "virtual-router-id",
+}
 
 // allRan fails the test if a check was skipped that could run.
 func allRan(t *testing.T, report check.Report) {

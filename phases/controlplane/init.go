@@ -50,7 +50,7 @@ func Init() workflow.Phase {
 			"does not end it, and the next run finds it.",
 		Manual: []string{"kubeadm init --config kubeadm.yaml    # apiVersion: kubeadm.k8s.io/v1beta4, with nodeRegistration.criSocket and localAPIEndpoint.advertiseAddress"},
 		On:     workflow.Seed,
-		Needs:  []string{"swap-off", "kernel", "hosts-file", "images", "kubelet"},
+		Needs:  []string{"swap-off", "kernel", "hosts-file", "images", "kubelet", "haproxy", "kube-vip", "endpoint"},
 		// Whether init may run depends on all hosts.
 		NeedsAll: []string{"facts"},
 		Creates:  []string{"/etc/kubernetes/", "/var/lib/kubelet/", "/var/lib/etcd/"},

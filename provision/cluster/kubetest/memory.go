@@ -14,6 +14,9 @@ type Listener struct {
 	accepted chan net.Conn
 	closed   chan struct{}
 	close    func()
+
+	mu   sync.Mutex
+	ends []net.Conn // of the connections, on the side of Dial
 }
 
 // bufferSize is more than a TLS handshake writes at a time, in bytes.
@@ -41,6 +44,9 @@ func (l *Listener) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	client, server := net.Pipe()
 	select {
 	case l.accepted <- newConn(server):
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.ends = append(l.ends, client)
 		return newConn(client), nil
 	case <-l.closed:
 		return nil, net.ErrClosed
@@ -59,9 +65,16 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends Accept and Dial.
+// Close ends Accept and Dial, and the connections. httptest closes the listener first
+// and then, under a lock, each connection with a TLS alert: for one that nobody reads, it
+// would wait for ever in a bubble of testing/synctest.
 func (l *Listener) Close() error {
 	l.close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, end := range l.ends {
+		end.Close()
+	}
 	return nil
 }
 
