@@ -14,10 +14,14 @@ debian() {
 		return
 	}
 	for index in $indexes; do
-		if timeout 8 /usr/lib/apt/apt-helper -o Acquire::Retries=0 -o Acquire::http::Timeout=4 -o Acquire::https::Timeout=4 \
-			download-file "$index" "$dir/index" >/dev/null 2>&1; then
-			return
-		fi
+		# A repository that is trusted without a signature may have no InRelease, and a
+		# flat one no Release.
+		for file in "$index" "${index%InRelease}Release" "${index%InRelease}Packages"; do
+			if timeout 8 /usr/lib/apt/apt-helper -o Acquire::Retries=0 -o Acquire::http::Timeout=4 -o Acquire::https::Timeout=4 \
+				download-file "$file" "$dir/index" >/dev/null 2>&1; then
+				return
+			fi
+		done
 		last=$index
 	done
 	echo "no package repository answers, such as $last"
