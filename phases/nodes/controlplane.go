@@ -105,10 +105,27 @@ func joinControlPlane(ctx context.Context, s *workflow.Step) error {
 		}
 		return removeDamagedPairs(ctx, s)
 	}
-	if !kubeadm.ExternalEtcd(s.Cluster()) {
-		run.verify = func(ctx context.Context) error { return s.WaitFor(ctx, memberHealthy(s), memberTimeout) }
+	run.verify = func(ctx context.Context) error {
+		if len(run.flags) == 0 {
+			if err := restartKubelet(ctx, s); err != nil {
+				return err
+			}
+		}
+		if kubeadm.ExternalEtcd(s.Cluster()) {
+			return nil
+		}
+		return s.WaitFor(ctx, memberHealthy(s), memberTimeout)
 	}
 	return run.do(ctx, s)
+}
+
+// restartKubelet restarts the kubelet of a control plane that has joined. It was started
+// before the API server of its host, to which it connects: without a Node in its first
+// seconds, its next attempt to initialize CSINode comes 19 s later, and the Node is not
+// ready until then.
+func restartKubelet(ctx context.Context, s *workflow.Step) error {
+	_, err := s.Run(ctx, host.Cmd{Argv: []string{"systemctl", "restart", service}, Sudo: true})
+	return err
 }
 
 // prepareControlPlane brings the host and etcd to a state in which kubeadm join works.

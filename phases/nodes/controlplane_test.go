@@ -59,10 +59,14 @@ func expectPlaneJoin(fake *hosttest.Fake, server *kubetest.Server, etcd *fakeEtc
 		"FileAvailable--etc-kubernetes-manifests-kube-apiserver.yaml,FileAvailable--etc-kubernetes-manifests-kube-controller-manager.yaml," +
 		"FileAvailable--etc-kubernetes-manifests-kube-scheduler.yaml,FileAvailable--etc-kubernetes-manifests-etcd.yaml"
 	argv := append([]string{"/usr/local/bin/kubeadm", "join", "--config", "/etc/kubernetes/slipway/join.yaml", "--ignore-preflight-errors", ignored}, flags...)
-	return fake.ExpectUnitTimeout("kubeadm-join", 600, argv...).Then(func() {
+	unit := fake.ExpectUnitTimeout("kubeadm-join", 600, argv...).Then(func() {
 		server.Put(planeNode)
 		etcd.put(started("cp-2"))
 	})
+	if len(flags) == 0 {
+		fake.ExpectRun("systemctl", "restart", "kubelet.service")
+	}
+	return unit
 }
 
 func expectStopJoin(fake *hosttest.Fake) *hosttest.Expectation {
