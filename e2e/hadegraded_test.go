@@ -73,7 +73,7 @@ const exitUnreachable = 4
 // failed at most on that host.
 func (h *ha) changesNothingWithout(t *testing.T, off string, r result) {
 	t.Helper()
-	if r.code != 0 && (r.code != exitUnreachable || !strings.Contains(r.stderr, off)) {
+	if r.code != 0 && (r.code != exitUnreachable || !strings.Contains(r.stdout+r.stderr, off)) {
 		t.Errorf("while %s is off: %s", off, r)
 	}
 	unchanged := map[string]int{}
