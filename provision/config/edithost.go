@@ -21,7 +21,7 @@ func SetHostState(inventory []byte, name, state string) ([]byte, error) {
 		return nil, err
 	}
 	lines := splitLines(inventory)
-	key, value := valueOf(host, "state")
+	_, value := valueOf(host, "state")
 	switch {
 	case value != nil:
 		err = replaceScalar(lines, value, state)
@@ -29,8 +29,8 @@ func SetHostState(inventory []byte, name, state string) ([]byte, error) {
 		_, named := valueOf(host, "name")
 		err = replaceScalar(lines, named, source(named)+", state: "+state)
 	default:
-		key, value = valueOf(host, "name")
-		at := lastLine(value)
+		key, named := valueOf(host, "name")
+		at := lastLine(named)
 		lines = slices.Insert(lines, at, strings.Repeat(" ", key.Column-1)+"state: "+state)
 	}
 	if err != nil {
