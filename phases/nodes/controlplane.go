@@ -201,8 +201,8 @@ func forgetNode(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	nodes, name := client.Clientset().CoreV1().Nodes(), s.Target.Config.Name
-	node, err := nodes.Get(ctx, name, metav1.GetOptions{})
+	name := s.Target.Config.Name
+	node, err := client.Clientset().CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
@@ -212,12 +212,11 @@ func forgetNode(ctx context.Context, s *workflow.Step) error {
 	if id := node.Status.NodeInfo.MachineID; id != s.Facts().MachineID {
 		return nil
 	}
-	err = nodes.Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &node.UID}})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return err
+	deleted, err := client.DeleteNode(ctx, name, node.UID)
+	if deleted {
+		s.Changed("delete node %s", name)
 	}
-	s.Changed("delete node %s", name)
-	return nil
+	return err
 }
 
 // copySharedFiles copies the files that all control planes have in common from the seed.

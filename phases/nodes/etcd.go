@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
-	"slices"
 
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/host"
@@ -25,17 +23,13 @@ func (e *MemberError) Error() string {
 	return fmt.Sprintf("etcd member %s %s: no control plane can join", e.Member, e.Problem)
 }
 
-// isMemberOf reports whether a member is that of a host. Its name is empty until it has
-// started.
+// isMemberOf reports whether a member is that of a host.
 func isMemberOf(m kube.EtcdMember, h *workflow.Host) bool {
-	if m.Name == h.Config.Name {
-		return true
-	}
 	ip, err := h.NodeIP()
-	return err == nil && slices.ContainsFunc(m.PeerURLs, func(peer string) bool {
-		u, err := url.Parse(peer)
-		return err == nil && u.Hostname() == ip.String()
-	})
+	if err != nil {
+		return m.Name == h.Config.Name
+	}
+	return kube.IsMemberOf(m, h.Config.Name, ip.String())
 }
 
 // complete reports whether a member has joined: it has started and votes.
