@@ -16,8 +16,8 @@ func newKubeconfig(a *app) *cobra.Command {
 		Use:   "kubeconfig",
 		Short: "Print the cluster's kubeconfig, or merge it into ~/.kube/config",
 		Long: `Print the administrator's kubeconfig of the cluster, read from the first control
-plane. With --merge, add it to ~/.kube/config, or to the first file in KUBECONFIG, and
-keep the other clusters in that file.`,
+plane that answers. With --merge, add it to ~/.kube/config, or to the first file in
+KUBECONFIG, and keep the other clusters in that file.`,
 		Example: `  slipway kubeconfig > cluster.conf
   slipway kubeconfig --merge && kubectl get nodes`,
 		Args: cobra.NoArgs,

@@ -17,14 +17,15 @@ func newStatus(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show the state of the cluster and what differs from the inventory",
-		Long: `Show what exists on the hosts and in the cluster: nodes, versions, etcd members, the days
-until the first certificate of each host expires, and what differs from the inventory.
-It reads only.
+		Long: `Show what exists on the hosts and in the cluster: nodes, versions, API servers, etcd
+members, the endpoint, the days until the first certificate of each host expires, and what
+differs from the inventory. It reads only.
 
-The exit code is 13 if the cluster works, but is degraded: a host is off, or an API server
-or an etcd member is not healthy. It is 4 if a host refuses the connection, or if a host is
-unreachable and there is no cluster, and 6 if a node is not ready although its host answers,
-or the API server of an existing cluster does not answer.`,
+The exit code is 13 if the cluster works, but is degraded: a host is off, an API server or
+an etcd member is not healthy, or not exactly one host has the address that the control
+planes share. It is 4 if a host refuses the connection, or if a host is unreachable and
+there is no cluster, and 6 if a node is not ready although its host answers, or the API
+server of an existing cluster does not answer.`,
 		Example: `  slipway status
   slipway status -o json`,
 		Args: cobra.NoArgs,

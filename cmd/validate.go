@@ -22,8 +22,8 @@ func newValidate(a *app) *cobra.Command {
 		Long: `Validate that the cluster works: its nodes, DNS, pod network and workloads, and the
 volumes, load balancer and ingress of its addons. Test pods run in a namespace of their
 own, which is deleted at the end, also after Ctrl-C. Requests to the load balancer and
-the ingress come from this computer, or from the first control plane if the hosts are
-behind a bastion.
+the ingress come from this computer, or from the first control plane that answers if the
+hosts are behind a bastion.
 
 The exit code is 6 if a probe fails. A cluster that works but has lost redundancy, such as
 one with a control plane that is off, is degraded: the report says what, and the exit code
@@ -32,6 +32,7 @@ is 0, or 6 with --strict. Output formats: text, json, junit, html.
 Probes: ` + strings.Join(validate.Names(), ", ") + `.`,
 		Example: `  slipway validate
   slipway validate --only dns,pod-to-pod -o json
+  slipway validate --strict
   slipway validate -o junit > validate.xml`,
 		Annotations: map[string]string{outputFormats: "text,json,junit,html"},
 		Args:        cobra.NoArgs,
