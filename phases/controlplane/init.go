@@ -16,6 +16,7 @@ import (
 	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubeadm"
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/host/systemd"
@@ -239,6 +240,13 @@ func onlyCluster(s *workflow.Step) error {
 		return workflow.WithHint(
 			fmt.Errorf("%s was joining a cluster, which no other control plane of the inventory has", s.Target.Config.Name),
 			fmt.Sprintf("add a control plane of that cluster to the inventory, or remove what the join has left: slipway reset --hosts %s", s.Target.Config.Name))
+	}
+	for _, h := range s.Cluster().Lost() {
+		if h.Has(config.RoleControlPlane) {
+			return workflow.WithHint(
+				fmt.Errorf("%s is lost, and no host has the data of its cluster: kubeadm init would create an empty one", h.Name),
+				"restore a control plane of the cluster; for a new cluster, delete the lost hosts from the inventory")
+		}
 	}
 	if names := joinedBefore(s); len(names) > 0 {
 		return workflow.WithHint(

@@ -311,6 +311,14 @@ func TestInitNeverCreatesASecondCluster(t *testing.T) {
 			t.Error("init is done although the API server does not answer")
 		}
 	})
+	t.Run("the control plane of the cluster is lost", func(t *testing.T) {
+		t.Parallel()
+		fixture := workflowtest.New(t, one+"  - {name: cp-0, address: 192.0.2.10, roles: [control-plane], state: lost}\n")
+		err := fixture.Apply(Init())
+		if err == nil || !strings.Contains(err.Error(), "cp-0 is lost, and no host has the data of its cluster") {
+			t.Errorf("got %v", err)
+		}
+	})
 	t.Run("a host was not read", func(t *testing.T) {
 		t.Parallel()
 		fixture := workflowtest.New(t, two)

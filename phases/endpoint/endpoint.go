@@ -13,6 +13,7 @@ import (
 
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/retry"
 	"slipway.io/slipway/provision/workflow"
 )
@@ -86,11 +87,15 @@ func servers(s *workflow.Step) []server {
 // plane is a control plane and its address in the cluster.
 type plane struct{ name, address string }
 
-// planes returns the control planes of the inventory. A host that is unreachable has the
-// address of its Node, and is left out if it has none.
+// planes returns the control planes of the inventory, with those that are absent while
+// they still run: the others join through them. The next apply leaves them out. A host
+// that is unreachable has the address of its Node, and is left out if it has none.
 func planes(s *workflow.Step) []plane {
 	var all []plane
-	for _, h := range s.Hosts().ControlPlanes() {
+	for _, h := range s.Hosts().WithLeaving().ControlPlanes() {
+		if !h.Config.Stays() && (h.Facts() == nil || !h.Facts().Exists(facts.APIServerManifest)) {
+			continue
+		}
 		if address, err := h.NodeIP(); err == nil {
 			all = append(all, plane{h.Config.Name, address.String()})
 		} else if node := s.Hosts().State().Node(h.Config.Name); node != nil && len(node.Addresses) > 0 {

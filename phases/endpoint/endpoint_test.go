@@ -279,6 +279,45 @@ func TestAPlanChangesNothing(t *testing.T) {
 	fixture.MustPlan(Claimed())
 }
 
+// The control plane that replaces it joins through the endpoint.
+func TestAControlPlaneThatLeavesIsServedWhileItRuns(t *testing.T) {
+	t.Parallel()
+	const replaced = `
+metadata: {name: lab}
+hosts:
+  - {name: cp-1, address: 192.0.2.11, roles: [control-plane], state: absent}
+  - {name: cp-2, address: 192.0.2.12, roles: [control-plane]}
+`
+	for _, test := range []struct {
+		name    string
+		running bool
+		servers []string
+	}{
+		{"it has an API server", true, []string{"server cp-2 192.0.2.12:6444", "server cp-1 192.0.2.11:6444"}},
+		{"it was reset", false, []string{"server cp-2 192.0.2.12:6444"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fixture := installed(t, replaced+keepalived)
+			leaving := fixture.Hosts.Leaving[0]
+			leaving.SetFacts(workflowtest.Facts(leaving.Config, 8))
+			if test.running {
+				leaving.Facts().Existing = []facts.Path{facts.APIServerManifest}
+			}
+			m := fixture.Host("cp-2")
+			starts(m, haproxyService, keepalivedService)
+			fixture.MustApply(HAProxy())
+			fixture.MustApply(Keepalived())
+			text := content(t, m, haproxyConf)
+			has(t, text, test.servers...)
+			peer := strings.Contains(content(t, m, keepalivedConf), "192.0.2.11")
+			if strings.Count(text, "server cp-") != len(test.servers) || peer != test.running {
+				t.Errorf("peer %v, and the configuration\n%s", peer, text)
+			}
+		})
+	}
+}
+
 func TestAnUnreachableControlPlaneHasTheAddressOfItsNode(t *testing.T) {
 	t.Parallel()
 	fixture := installed(t, hosts+keepalived)

@@ -50,7 +50,16 @@ func leavingChecks() []Check {
 
 func lostHost(cc *checkContext) []check.Finding {
 	var found []check.Finding
+	unread := slices.ContainsFunc(cc.hosts.Observed(), func(h cluster.Host) bool { return h.Facts == nil })
+	exists := unread || cc.state != nil && cc.state.Exists
 	for _, h := range cc.cluster.Lost() {
+		if h.Has(config.RoleControlPlane) && !exists {
+			found = append(found, check.Finding{
+				Host:     h.Name,
+				Evidence: "the host is lost in the inventory, and no other host has the data of its cluster",
+				Fix:      "restore a control plane of the cluster; for a new cluster, delete the lost hosts from the inventory",
+			})
+		}
 		if node := cc.state.Node(h.Name); node != nil && node.Ready {
 			found = append(found, check.Finding{
 				Host:     h.Name,

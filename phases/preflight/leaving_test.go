@@ -61,6 +61,14 @@ func TestChecksOfHostsThatLeave(t *testing.T) {
 			want: []string{"lost-host cp-3 error"}, evidence: "its machine lives", fix: "state: absent",
 		},
 		{
+			name: "a lost control plane whose cluster no other host has", inventory: leavingInventory("present", "present", "lost"),
+			prepare: func(f *workflowtest.Fixture, s *cluster.State) {
+				f.Facts("cp-1").Existing, f.Facts("cp-2").Existing = nil, nil
+				s.Exists = false
+			},
+			want: []string{"lost-host cp-3 error"}, evidence: "no other host has the data", fix: "delete the lost hosts",
+		},
+		{
 			name: "an absent host that cannot be reached", inventory: leavingInventory("absent", "present", "present"), members: all, answering: all,
 			prepare: func(f *workflowtest.Fixture, _ *cluster.State) { lose(f) },
 			want:    []string{"absent-host cp-1 warning"}, evidence: "no route", fix: "state: lost",

@@ -18,6 +18,8 @@ type Host struct {
 	// the cluster may still have it.
 	Name                  string
 	ControlPlane, Leaving bool
+	// Answers: the host is a member of etcd that answered, and the others know it.
+	Answers bool
 	// Facts are nil if the host was not read.
 	Facts *facts.Facts
 }
@@ -62,6 +64,13 @@ func (s *State) Answers() bool { return s != nil && s.Exists && s.Silent == nil 
 // HasMember reports whether etcd has a member of that host. A nil State has none.
 func (s *State) HasMember(name string) bool {
 	return s != nil && slices.ContainsFunc(s.Members, func(m kube.EtcdMember) bool { return m.Name == name })
+}
+
+// EtcdAnswers reports whether the etcd of a host answered, and is a member. A nil State
+// has not asked.
+func (s *State) EtcdAnswers(name string) bool {
+	return s != nil && slices.Contains(s.Answering, name) &&
+		slices.ContainsFunc(s.Members, func(m kube.EtcdMember) bool { return m.Name == name })
 }
 
 // ReadLease returns the lock of the cluster if it was read. A nil State has none.

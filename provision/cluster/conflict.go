@@ -17,8 +17,9 @@ type Conflict struct {
 }
 
 // Seed returns the index of the control plane that has the cluster: one with the
-// key of the CA and data of etcd, or, after an interrupted init, with the key
-// alone. One whose join was interrupted has both too, and is the seed only if there is
+// key of the CA and data of etcd, before all one whose etcd answers, since another one may
+// have the data of a member that was removed; or, after an interrupted init, one with the
+// key alone. One whose join was interrupted has both too, and is the seed only if there is
 // no other. A control plane that leaves is the seed only while no other one has the
 // cluster, and no cluster starts there. Without any, it is the first control plane, on
 // which the cluster starts. It is -1 without a control plane.
@@ -26,6 +27,7 @@ func Seed(hosts []Host) int {
 	member := func(h Host) bool { return h.Facts != nil && h.Facts.Member() }
 	joining := func(h Host) bool { return h.Facts.Joining() }
 	for _, has := range []func(Host) bool{
+		func(h Host) bool { return member(h) && !joining(h) && !h.Leaving && h.Answers },
 		func(h Host) bool { return member(h) && !joining(h) && !h.Leaving },
 		func(h Host) bool { return member(h) && !joining(h) },
 		func(h Host) bool { return h.Facts != nil && h.Facts.Exists(facts.CAKey) && !joining(h) && !h.Leaving },

@@ -90,6 +90,8 @@ func TestSeedFollowsFromTheHosts(t *testing.T) {
 		{"an interrupted join, alone with the data", []Host{blank("a", true), joining(member("b", "ca"))}, 1},
 		{"an interrupted join with nothing but the CA", []Host{blank("a", true), joining(as(blank("b", true), func(h *Host) { h.Facts.Existing = []facts.Path{facts.CAKey} }))}, 0},
 		{"a dead control plane, and an interrupted join", []Host{{Name: "a", ControlPlane: true}, joining(member("b", "ca")), member("c", "ca")}, 2},
+		{"a member that was removed beside one that answers", []Host{member("a", "ca"), as(member("b", "ca"), func(h *Host) { h.Answers = true })}, 1},
+		{"a member that answers and leaves beside one that does not", []Host{as(member("a", "ca"), func(h *Host) { h.Answers, h.Leaving = true, true }), member("b", "ca")}, 1},
 		{"a worker with data", []Host{as(member("w", "ca"), func(h *Host) { h.ControlPlane = false }), blank("a", true)}, 1},
 	}
 	for _, test := range tests {

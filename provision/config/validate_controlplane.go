@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -97,6 +98,13 @@ func (v *validator) countControlPlanes() {
 	case n%2 == 0 && !v.ignores(CheckEvenEtcd):
 		v.report("hosts", fmt.Sprintf("use %d or %d, or add the check %s to preflight.ignore while you scale", n-1, n+1, CheckEvenEtcd),
 			"%d control planes tolerate no more failures than %d: etcd needs a majority", n, n-1)
+	}
+	leaves := slices.ContainsFunc(v.c.Hosts, func(h Host) bool { return h.Has(RoleControlPlane) && !h.Stays() })
+	etcd, _ := v.c.Kubernetes.ClusterConfiguration["etcd"].(map[string]any)
+	local, _ := etcd["local"].(map[string]any)
+	if local["dataDir"] != nil && (n > 1 || leaves) {
+		v.report("kubernetes.clusterConfiguration.etcd.local.dataDir", "remove it: mount a disk at /var/lib/etcd instead",
+			"with several control planes, the data of etcd must be in /var/lib/etcd, where slipway looks for it before it adds or removes a member")
 	}
 	if n > 1 && v.c.ControlPlane.Endpoint == "" {
 		v.report("controlPlane.endpoint", "add the name or address of a load balancer, or a virtual IP address",

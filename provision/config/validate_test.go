@@ -120,6 +120,11 @@ func TestValidateRejects(t *testing.T) {
 		"no control plane":                 {func(c *Cluster) { c.Hosts[0].Roles = []Role{RoleWorker} }, "hosts: no host is a control plane"},
 		"an unknown role":                  {func(c *Cluster) { c.Hosts[0].Roles = []Role{"controlplane"} }, `hosts[0].roles[0]: unknown value "controlplane"; did you mean control-plane?`},
 		"a role twice":                     {func(c *Cluster) { c.Hosts[1].Roles = []Role{"worker", "worker"} }, "hosts[1].roles[1]: duplicate role worker"},
+		"data of etcd elsewhere": {func(c *Cluster) {
+			addControlPlanes(c, 2)
+			c.ControlPlane.Endpoint = "api.example"
+			c.Kubernetes.ClusterConfiguration = map[string]any{"etcd": map[string]any{"local": map[string]any{"dataDir": "/data/etcd"}}}
+		}, "kubernetes.clusterConfiguration.etcd.local.dataDir: with several control planes, the data of etcd must be in /var/lib/etcd"},
 		"an even number of control planes": {func(c *Cluster) { addControlPlanes(c, 1); c.ControlPlane.Endpoint = "api.example" }, "hosts: 2 control planes tolerate no more failures than 1: etcd needs a majority"},
 		"three without endpoint":           {func(c *Cluster) { addControlPlanes(c, 2) }, "controlPlane.endpoint: 3 control planes need a shared endpoint"},
 		"an endpoint that is a URL":        {func(c *Cluster) { c.ControlPlane.Endpoint = "https://api.example:6443" }, `controlPlane.endpoint: "https://api.example:6443" is a URL`},

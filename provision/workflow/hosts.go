@@ -121,6 +121,7 @@ func (h *Hosts) Observed() []cluster.Host {
 	for _, host := range all {
 		observed = append(observed, cluster.Host{
 			Name: host.Config.Name, ControlPlane: host.isControlPlane(), Leaving: host.leaves(), Facts: host.Facts(),
+			Answers: h.State().EtcdAnswers(host.Config.Name),
 		})
 	}
 	return observed
