@@ -6,7 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -115,9 +117,15 @@ func (s *scenario) validate(ctx context.Context, t *testing.T) {
 	if !report.OK || report.Passed == 0 || report.Failed > 0 || report.Leftover != "" {
 		t.Errorf("the validation did not pass:\n%s", r.stdout)
 	}
-	// Only probes that need addons or network policies may be skipped.
+	// Only probes that need addons, network policies or an endpoint may be skipped.
+	optional := append([]string{"network-policy"}, dataPath...)
+	if inventory, err := os.ReadFile(s.lab.Inventory); err != nil {
+		t.Error(err)
+	} else if !strings.Contains(string(inventory), "endpoint:") {
+		optional = append(optional, "endpoint")
+	}
 	for _, p := range report.Probes {
-		if p.Status == "skipped" && p.Name != "network-policy" && !slices.Contains(dataPath, p.Name) {
+		if p.Status == "skipped" && !slices.Contains(optional, p.Name) {
 			t.Errorf("%s is skipped: %s", p.Name, p.Evidence)
 		}
 	}
