@@ -223,6 +223,7 @@ func (s *scenario) fieldEdits(t *testing.T, dir string) map[string]fieldEdit {
 		"artifacts.bundle":           {edit: set(dir+"/bundle", "artifacts", "bundle")},
 		"artifacts.rewrites":         {edit: set(object{"https://dl.k8s.io/": "https://mirror.example/"}, "artifacts", "rewrites")},
 		"preflight.ignore[].check":   {edit: set([]any{object{"check": "swap", "reason": "a test"}, object{"check": "duplicate-uuid", "reason": "a lab"}, object{"check": "cgroup-v1", "reason": "a lab"}}, "preflight", "ignore")},
+		"controlPlane.bindPort":      {edit: set(6444, "controlPlane", "bindPort")},
 		"preflight.expect[].name":    {edit: set([]any{object{"name": "metrics-server"}}, "preflight", "expect")},
 		"addons[].patches[].namespace": {
 			edit:    ofAddon("extra", []any{object{"kind": "ConfigMap", "name": "plain", "namespace": "default", "patch": object{"data": object{"patched": "here"}}}}, "patches"),
@@ -233,15 +234,18 @@ func (s *scenario) fieldEdits(t *testing.T, dir string) map[string]fieldEdit {
 
 // untried says why the test has no edit of a field.
 var untried = map[string]string{
-	"addons[].replicas":            "the images of Longhorn are not in a bundle built from source; the step on Longhorn reads what apply makes of it",
-	"addons[].manifests[].url":     "the same file by another way; unit tests have a server",
-	"addons[].manifests[].sha256":  "belongs to the url",
-	"addons[].chart.url":           "the same file by another way; unit tests have a server",
-	"addons[].chart.sha256":        "belongs to the url",
-	"addons[].chart.oci":           "needs a registry; unit tests have one",
-	"addons[].chart.version":       "belongs to the reference",
-	"preflight.ignore[].reason":    "appears beside the result of the check",
-	"preflight.expect[].addresses": "belongs to the name",
+	"controlPlane.loadBalancer.type":            "needs a cluster with an endpoint; a unit test compares it",
+	"controlPlane.loadBalancer.virtualRouterID": "needs keepalived; a unit test reloads it",
+	"hosts[].state":                             "the long form of TestHA removes hosts",
+	"addons[].replicas":                         "the images of Longhorn are not in a bundle built from source; the step on Longhorn reads what apply makes of it",
+	"addons[].manifests[].url":                  "the same file by another way; unit tests have a server",
+	"addons[].manifests[].sha256":               "belongs to the url",
+	"addons[].chart.url":                        "the same file by another way; unit tests have a server",
+	"addons[].chart.sha256":                     "belongs to the url",
+	"addons[].chart.oci":                        "needs a registry; unit tests have one",
+	"addons[].chart.version":                    "belongs to the reference",
+	"preflight.ignore[].reason":                 "appears beside the result of the check",
+	"preflight.expect[].addresses":              "belongs to the name",
 }
 
 // changes edits each field of the inventory of a running cluster: plans show the
