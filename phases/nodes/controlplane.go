@@ -129,8 +129,8 @@ func restartKubelet(ctx context.Context, s *workflow.Step) error {
 }
 
 // prepareControlPlane brings the host and etcd to a state in which kubeadm join works.
-// resume: the host is a voting member of etcd, or has none, so that the interrupted join
-// continues. Otherwise, nothing of it is left.
+// resume: the host is a voting member of etcd with its data, or etcd is external, so that
+// the interrupted join continues. Otherwise, nothing of it is left.
 func prepareControlPlane(ctx context.Context, s *workflow.Step) (resume bool, err error) {
 	interrupted := s.Facts().Joined() || len(secrets(s)) > 0
 	if interrupted {

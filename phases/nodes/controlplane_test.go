@@ -243,6 +243,62 @@ func TestAnInterruptedJoinOfAControlPlaneConverges(t *testing.T) {
 	}
 }
 
+// The member would start with an empty directory, and forget what it has acknowledged.
+func TestAMemberWhoseDataIsGoneIsRemovedBeforeItsHostJoinsAgain(t *testing.T) {
+	t.Parallel()
+	unlisted := fakeMember{name: "cp-9", peer: "192.0.2.19"}
+	left := []facts.Path{facts.JoinConfig, facts.CAKey, facts.KubeletConf, facts.APIServerManifest}
+	tests := []struct {
+		name     string
+		existing []facts.Path
+		// other is a member beside those of cp-1 and cp-2.
+		other   fakeMember
+		plan    bool
+		removed []string
+		refused string
+	}{
+		{name: "on a host that was reinstalled", other: started("cp-3"), removed: []string{"2"}},
+		{name: "in a plan", other: started("cp-3"), plan: true},
+		{name: "on a host that lost its disk of etcd", existing: left, other: started("cp-3"), removed: []string{"2"}},
+		{name: "without a majority of the others", other: unlisted, refused: "etcd has 3 members, 1 healthy, 2 needed: it has no quorum, and cannot remove cp-2"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fixture, fake, server, etcd := growing(t, planes+third, []fakeMember{started("cp-1"), silent("cp-2"), test.other}, test.existing...)
+			phase := JoinControlPlane()
+			phase.On = workflow.HostNamed("cp-2")
+			run := fixture.Apply
+			if test.plan {
+				run = fixture.Plan
+			}
+			if len(test.existing) > 0 {
+				expectStopJoin(fake)
+				expectFacts(fake, test.existing...)
+				expectStartOver(fixture, fake)
+				fake.ExpectQuery("systemctl", "is-active", "--quiet", "kubelet.service").AsUser().AnyTimes()
+			}
+			if len(test.removed) > 0 {
+				expectPlaneJoin(fake, server, etcd)
+				expectForget(fake)
+			}
+			err := run(phase)
+			if (err != nil) != (test.refused != "") || err != nil && !strings.Contains(err.Error(), test.refused) {
+				t.Fatalf("got %v, want %q", err, test.refused)
+			}
+			if err != nil && !strings.Contains(workflow.Hint(err), "start the other control planes") {
+				t.Errorf("hint %q", workflow.Hint(err))
+			}
+			if diff := cmp.Diff(test.removed, etcd.removed); diff != "" {
+				t.Errorf("members removed: %s", diff)
+			}
+			if told := slices.Contains(fixture.Changes(), "remove etcd member cp-2"); told != (test.refused == "") {
+				t.Errorf("changes %q", fixture.Changes())
+			}
+		})
+	}
+}
+
 // expectFacts expects that the facts of cp-2 are read again. A power loss has truncated
 // one of its certificates.
 func expectFacts(fake *hosttest.Fake, existing ...facts.Path) {

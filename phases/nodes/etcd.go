@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 
+	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow"
@@ -36,7 +38,8 @@ func isMemberOf(m kube.EtcdMember, h *workflow.Host) bool {
 func complete(m kube.EtcdMemberHealth) bool { return m.Started() && m.Voting }
 
 // settleEtcd waits until each member that has joined is healthy, and removes those of
-// interrupted joins. It reports whether the host itself has a member that has joined.
+// interrupted joins, and that of the host if its data is gone. It reports whether the
+// host itself has a member that has joined.
 //
 // The member of an interrupted join is a learner, or has never started: it has never
 // voted, and nothing is lost with its data. The join of its host starts over.
@@ -60,14 +63,34 @@ func settleEtcd(ctx context.Context, s *workflow.Step) (member bool, err error) 
 	for _, m := range health.Members {
 		switch owner := ownerOf(s, m); {
 		case owner == s.Target && complete(m):
-			member = true
-		case !complete(m):
-			if err := removeIncomplete(ctx, s, owner, m, health); err != nil {
-				return false, err
+			if member = kubeadm.HasData(s.Cluster(), s.Facts()); !member {
+				err = removeEmptied(ctx, s, m, health)
 			}
+		case !complete(m):
+			err = removeIncomplete(ctx, s, owner, m, health)
+		}
+		if err != nil {
+			return false, err
 		}
 	}
 	return member, nil
+}
+
+// removeEmptied removes the member of the host, which has lost its data: the host was
+// reinstalled, for example. A member that starts without the data that it acknowledged
+// panics, or takes part in elections as if it had never voted.
+func removeEmptied(ctx context.Context, s *workflow.Step, m kube.EtcdMemberHealth, health kube.EtcdHealth) error {
+	name, voters := s.Target.Config.Name, health.Quorum() // the member itself was not asked: it is not healthy
+	now := cluster.Quorum{Members: voters.Members, Healthy: voters.Healthy}
+	if err := now.CheckRemoval(name, 1, 0); err != nil {
+		return workflow.WithHint(err, fmt.Sprintf(
+			"%s has lost the data of its etcd member, which must be removed before it joins again: start the other control planes", name))
+	}
+	through, err := healthyMember(s, health)
+	if err != nil {
+		return err
+	}
+	return s.RemoveEtcdMember(ctx, through, name, m.ID)
 }
 
 // others are the connections to the control planes that may have a member, without the
@@ -154,7 +177,7 @@ func removeIncomplete(ctx context.Context, s *workflow.Step, owner *workflow.Hos
 		return err
 	}
 	if !s.Planning() {
-		if err := kube.RemoveEtcdMember(ctx, through, m.ID); err != nil {
+		if err := kube.RemoveEtcdMember(ctx, through.Conn, m.ID); err != nil {
 			return err
 		}
 	}
@@ -163,14 +186,14 @@ func removeIncomplete(ctx context.Context, s *workflow.Step, owner *workflow.Hos
 }
 
 // healthyMember returns a control plane whose etcd can change the members.
-func healthyMember(s *workflow.Step, health kube.EtcdHealth) (host.Host, error) {
+func healthyMember(s *workflow.Step, health kube.EtcdHealth) (*workflow.Host, error) {
 	for _, m := range health.Members {
 		if m.Host == "" || m.Problem != nil || !complete(m) {
 			continue
 		}
 		for _, h := range s.Hosts().WithLeaving().ControlPlanes() {
 			if h.Conn.String() == m.Host {
-				return h.Conn, nil
+				return h, nil
 			}
 		}
 	}
