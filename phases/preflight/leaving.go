@@ -101,13 +101,14 @@ func etcdQuorum(cc *checkContext) []check.Finding {
 	}
 	now := cluster.Quorum{Members: len(state.Members), Healthy: len(state.Answering)}
 	var lost, absent []string
+	removable := cc.removable()
 	after := now
 	for _, m := range state.Members {
 		if memberOf(m, cc.cluster.Lost()) {
 			lost = append(lost, m.Name)
 			after.Members--
 		}
-		if memberOf(m, cc.cluster.Absent()) {
+		if memberOf(m, removable) {
 			absent = append(absent, m.Name)
 			after.Members--
 			if slices.Contains(state.Answering, m.Name) {
@@ -130,6 +131,18 @@ func etcdQuorum(cc *checkContext) []check.Finding {
 		Evidence: (&cluster.QuorumError{Removing: strings.Join(leaving, ", "), Now: now, After: after}).Error(),
 		Fix:      "start the other control planes: a majority of the members must answer",
 	}}
+}
+
+// removable are the absent hosts that apply can remove: without facts, a host cannot be
+// reached, and its member stays.
+func (cc *checkContext) removable() []config.Host {
+	var found []config.Host
+	for _, h := range cc.hosts.Leaving {
+		if h.Facts() != nil {
+			found = append(found, h.Config)
+		}
+	}
+	return found
 }
 
 // memberOf reports whether a member is that of one of the hosts.

@@ -74,6 +74,14 @@ func TestChecksOfHostsThatLeave(t *testing.T) {
 			want:    []string{"absent-host cp-1 warning"}, evidence: "no route", fix: "state: lost",
 		},
 		{
+			name: "two of three are absent", inventory: leavingInventory("absent", "absent", "present"), members: all, answering: all,
+		},
+		{
+			name: "two of three are absent, and one of them cannot be reached", inventory: leavingInventory("absent", "absent", "present"), members: all, answering: all[1:],
+			prepare: func(f *workflowtest.Fixture, _ *cluster.State) { lose(f) },
+			want:    []string{"absent-host cp-1 warning", "etcd-quorum  error"},
+		},
+		{
 			name: "an absent host that cannot be reached, and has left", inventory: leavingInventory("absent", "present", "present"), members: all[1:], answering: all[1:],
 			prepare: func(f *workflowtest.Fixture, _ *cluster.State) { lose(f) },
 		},

@@ -184,11 +184,13 @@ func TestTheEtcdMemberIsRemovedFirstWhereTheClusterLivesOn(t *testing.T) {
 		name string
 		// hosts are reset, answering are the control planes whose etcd answers.
 		hosts, answering, members []string
-		plan                      bool
-		changes                   []string
-		removed                   string
-		refused                   *cluster.QuorumError
-		unknown                   bool
+		// unreachable is one of hosts.
+		unreachable string
+		plan        bool
+		changes     []string
+		removed     string
+		refused     *cluster.QuorumError
+		unknown     bool
 	}{
 		{name: "one of three", hosts: []string{"cp-3"}, answering: all, members: all, changes: []string{"remove etcd member cp-3"}, removed: `{"ID":"3"}`},
 		{name: "one of three, in a plan", hosts: []string{"cp-3"}, answering: all, members: all, plan: true, changes: []string{"remove etcd member cp-3"}},
@@ -198,6 +200,7 @@ func TestTheEtcdMemberIsRemovedFirstWhereTheClusterLivesOn(t *testing.T) {
 		{name: "all of them", answering: all, members: all},
 		{name: "one of three while another is dead", hosts: []string{"cp-3"}, answering: []string{"cp-1", "cp-3"}, members: all, refused: &cluster.QuorumError{Removing: "cp-3", After: cluster.Quorum{Members: 2, Healthy: 1}}},
 		{name: "one with a member whose host is gone", hosts: []string{"cp-2"}, answering: all[:2], members: []string{"cp-1", "cp-2", "ghost"}, refused: &cluster.QuorumError{Removing: "cp-2", After: cluster.Quorum{Members: 2, Healthy: 1}}},
+		{name: "two of three, one of them unreachable", hosts: all[1:], answering: all[:1], members: all, unreachable: "cp-2", refused: &cluster.QuorumError{Removing: "cp-3", After: cluster.Quorum{Members: 2, Healthy: 1}}},
 		{name: "one while no other answers", hosts: []string{"cp-3"}, answering: []string{"cp-3"}, members: all, unknown: true},
 	}
 	for _, test := range tests {
@@ -208,6 +211,11 @@ func TestTheEtcdMemberIsRemovedFirstWhereTheClusterLivesOn(t *testing.T) {
 			var gateways []*[]string
 			for _, name := range test.answering {
 				gateways = append(gateways, etcd(t, fixture, name, test.members...))
+			}
+			for _, h := range fixture.Hosts.All {
+				if h.Config.Name == test.unreachable {
+					h.SetUnreachable(host.ErrUnreachable)
+				}
 			}
 			run := fixture.Apply
 			if test.plan {

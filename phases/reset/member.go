@@ -70,10 +70,10 @@ func removeMember(ctx context.Context, s *workflow.Step, remedy string) error {
 		return nil
 	}
 	own := etcd.Members[index]
-	// Other members that leave do not count.
+	// Other members that leave do not count. Those of unreachable hosts stay.
 	leaves := func(m kube.EtcdMember) bool {
 		return slices.ContainsFunc(s.Hosts().ControlPlanes(), func(h *workflow.Host) bool {
-			return h.Config.Name == m.Name && s.Selected(h)
+			return h.Config.Name == m.Name && s.Selected(h) && h.Unreachable() == nil
 		})
 	}
 	after := etcd.Quorum()
