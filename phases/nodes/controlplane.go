@@ -71,7 +71,7 @@ func expelled(s *workflow.Step) bool {
 		return false
 	}
 	for _, m := range state.Members {
-		if isMemberOf(m, s.Target) {
+		if s.Target.HasMember(m) {
 			return false
 		}
 	}

@@ -25,15 +25,6 @@ func (e *MemberError) Error() string {
 	return fmt.Sprintf("etcd member %s %s: no control plane can join", e.Member, e.Problem)
 }
 
-// isMemberOf reports whether a member is that of a host.
-func isMemberOf(m kube.EtcdMember, h *workflow.Host) bool {
-	ip, err := h.NodeIP()
-	if err != nil {
-		return m.Name == h.Config.Name
-	}
-	return kube.IsMemberOf(m, h.Config.Name, ip.String())
-}
-
 // complete reports whether a member has joined: it has started and votes.
 func complete(m kube.EtcdMemberHealth) bool { return m.Started() && m.Voting }
 
@@ -108,7 +99,7 @@ func others(s *workflow.Step) []host.Host {
 // ownerOf returns the control plane that has a member; nil if the inventory has none.
 func ownerOf(s *workflow.Step, m kube.EtcdMemberHealth) *workflow.Host {
 	for _, h := range s.Hosts().WithLeaving().ControlPlanes() {
-		if isMemberOf(m.EtcdMember, h) {
+		if h.HasMember(m.EtcdMember) {
 			return h
 		}
 	}

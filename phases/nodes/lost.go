@@ -110,20 +110,21 @@ func removeMembers(ctx context.Context, s *workflow.Step, lost []config.Host) er
 		id   uint64
 	}
 	var members []leaving
-	var names []string
+	var voters []string
 	for _, m := range etcd.Members {
 		for _, h := range lost {
 			if kube.IsMemberOf(m, h.Name, h.NodeIP, h.Address) {
-				members, names = append(members, leaving{h.Name, m.ID}), append(names, h.Name)
+				if members = append(members, leaving{h.Name, m.ID}); !m.Learner {
+					voters = append(voters, h.Name)
+				}
 				break
 			}
 		}
 	}
-	if len(members) == 0 {
-		return nil
-	}
-	if err := etcd.Quorum().CheckRemoval(strings.Join(names, ", "), len(members), 0); err != nil {
-		return workflow.WithHint(err, "start the other control planes: a majority of all members must answer")
+	if len(voters) > 0 {
+		if err := etcd.Quorum().CheckRemoval(strings.Join(voters, ", "), len(voters), 0); err != nil {
+			return workflow.WithHint(err, "start the other control planes: a majority of all members must answer")
+		}
 	}
 	for _, m := range members {
 		if err := s.RemoveEtcdMember(ctx, etcd.Answered[0], m.host, m.id); err != nil {

@@ -53,6 +53,10 @@ func TestLostHostsAreRemovedFromTheCluster(t *testing.T) {
 			nodes:   []string{lostNode("cp-3", "Unknown"), lostNode("w-1", "'False'")},
 			changes: []string{"remove etcd member cp-3", "delete node cp-3", "delete node w-1"},
 		},
+		{
+			name: "a learner, without a majority", members: []string{first, second, `{"ID":"3","name":"cp-3","isLearner":true}`},
+			answering: []string{"cp-1"}, changes: []string{"remove etcd member cp-3"}, removed: `{"ID":"3"}`,
+		},
 		{name: "a second time", members: []string{first, second}, answering: []string{"cp-1", "cp-2"}},
 		{
 			name: "a member that never started", members: []string{first, second, `{"ID":"3","peerURLs":["https://192.0.2.13:2380"]}`},

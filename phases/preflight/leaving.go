@@ -99,11 +99,14 @@ func etcdQuorum(cc *checkContext) []check.Finding {
 	if state == nil || !state.Exists || len(state.Members) == 0 {
 		return nil // ghost-member reports an etcd that does not answer
 	}
-	now := cluster.Quorum{Members: len(state.Members), Healthy: len(state.Answering)}
+	now := cluster.Quorum{Members: kube.Voters(state.Members), Healthy: len(state.Answering)}
 	var lost, absent []string
 	removable := cc.removable()
 	after := now
 	for _, m := range state.Members {
+		if m.Learner {
+			continue // nothing depends on it
+		}
 		if memberOf(m, cc.cluster.Lost()) {
 			lost = append(lost, m.Name)
 			after.Members--
@@ -118,7 +121,7 @@ func etcdQuorum(cc *checkContext) []check.Finding {
 	}
 	// New control planes join before absent ones leave.
 	for _, h := range cc.cluster.ControlPlanes() {
-		if !state.HasMember(h.Name) {
+		if !votes(state, h) {
 			after.Members++
 			after.Healthy++
 		}
@@ -131,6 +134,13 @@ func etcdQuorum(cc *checkContext) []check.Finding {
 		Evidence: (&cluster.QuorumError{Removing: strings.Join(leaving, ", "), Now: now, After: after}).Error(),
 		Fix:      "start the other control planes: a majority of the members must answer",
 	}}
+}
+
+// votes reports whether the member of a host votes.
+func votes(state *cluster.State, h config.Host) bool {
+	return slices.ContainsFunc(state.Members, func(m kube.EtcdMember) bool {
+		return !m.Learner && memberOf(m, []config.Host{h})
+	})
 }
 
 // removable are the absent hosts that apply can remove: without facts, a host cannot be

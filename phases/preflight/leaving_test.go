@@ -54,6 +54,15 @@ func TestChecksOfHostsThatLeave(t *testing.T) {
 		{name: "the only member is replaced", inventory: leavingInventory("absent", "present", "lost"), members: all[:1], answering: all[:1]},
 		{name: "one is lost, one is absent, and one is new", inventory: leavingInventory("lost", "absent", "present"), members: []string{"cp-1", "cp-2", "cp-9"}, answering: []string{"cp-2", "cp-9"}, want: []string{"ghost-member cp-2 warning"}, evidence: "cp-9", fix: "state: lost"},
 		{
+			name: "a learner is lost, and another is down", inventory: leavingInventory("present", "present", "lost"), members: all, answering: all[:1],
+			prepare: func(_ *workflowtest.Fixture, s *cluster.State) { s.Members[2].Learner = true },
+		},
+		{
+			name: "one of two is absent, beside a learner", inventory: leavingInventory("absent", "present", "present"), members: all, answering: all[:2],
+			prepare: func(_ *workflowtest.Fixture, s *cluster.State) { s.Members[2].Learner = true },
+			want:    []string{"ghost-member cp-2 error"}, evidence: "is a learner",
+		},
+		{
 			name: "a lost host that lives", inventory: leavingInventory("present", "present", "lost"), members: all, answering: all[:2],
 			prepare: func(_ *workflowtest.Fixture, s *cluster.State) {
 				s.Nodes = []cluster.Node{{Name: "cp-3", Ready: true}}

@@ -143,13 +143,14 @@ func (g gateway) DialContext(ctx context.Context, network, _ string) (net.Conn, 
 	return new(net.Dialer).DialContext(ctx, network, g.address)
 }
 
-// etcd runs a gateway of etcd with members cp-1, … on a control plane, and returns
-// the IDs that it removed.
+// etcd runs a gateway of etcd with members such as "cp-1", "" or "cp-3 learner" on a
+// control plane, and returns the IDs that it removed.
 func etcd(t *testing.T, fixture *workflowtest.Fixture, name string, members ...string) (removed *[]string) {
 	t.Helper()
 	var list []string
 	for i, member := range members {
-		list = append(list, fmt.Sprintf(`{"ID":"%d","name":"%s","peerURLs":["https://192.0.2.1%[1]d:2380"]}`, i+1, member))
+		name, learner := strings.CutSuffix(member, " learner")
+		list = append(list, fmt.Sprintf(`{"ID":"%d","name":"%s","peerURLs":["https://192.0.2.1%[1]d:2380"],"isLearner":%[3]t}`, i+1, name, learner))
 	}
 	removed = new([]string)
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -201,6 +202,9 @@ func TestTheEtcdMemberIsRemovedFirstWhereTheClusterLivesOn(t *testing.T) {
 		{name: "one of three while another is dead", hosts: []string{"cp-3"}, answering: []string{"cp-1", "cp-3"}, members: all, refused: &cluster.QuorumError{Removing: "cp-3", After: cluster.Quorum{Members: 2, Healthy: 1}}},
 		{name: "one with a member whose host is gone", hosts: []string{"cp-2"}, answering: all[:2], members: []string{"cp-1", "cp-2", "ghost"}, refused: &cluster.QuorumError{Removing: "cp-2", After: cluster.Quorum{Members: 2, Healthy: 1}}},
 		{name: "two of three, one of them unreachable", hosts: all[1:], answering: all[:1], members: all, unreachable: "cp-2", refused: &cluster.QuorumError{Removing: "cp-3", After: cluster.Quorum{Members: 2, Healthy: 1}}},
+		{name: "a learner, without a majority of the others", hosts: []string{"cp-3"}, answering: all[:1], members: []string{"cp-1", "cp-2", "cp-3 learner"}, changes: []string{"remove etcd member cp-3"}, removed: `{"ID":"3"}`},
+		{name: "one of two, beside a learner", hosts: []string{"cp-2"}, answering: all[:2], members: []string{"cp-1", "cp-2", "cp-3 learner"}, changes: []string{"remove etcd member cp-2"}, removed: `{"ID":"2"}`},
+		{name: "one that never started", hosts: []string{"cp-2"}, answering: all[:1], members: []string{"cp-1", ""}, changes: []string{"remove etcd member cp-2"}, removed: `{"ID":"2"}`},
 		{name: "one while no other answers", hosts: []string{"cp-3"}, answering: []string{"cp-3"}, members: all, unknown: true},
 	}
 	for _, test := range tests {

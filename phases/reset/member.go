@@ -58,33 +58,32 @@ func removeMember(ctx context.Context, s *workflow.Step, remedy string) error {
 		return workflow.WithHint(fmt.Errorf("no control plane that stays has the cluster's data: %w", err),
 			"start etcd on a control plane that stays"+remedy)
 	}
-	address, err := s.Target.NodeIP()
-	if err != nil {
-		return err
-	}
-	// A member has no name before it has started.
-	index := slices.IndexFunc(etcd.Members, func(m kube.EtcdMember) bool {
-		return m.Name == s.Target.Config.Name || !m.Started() && slices.Contains(m.PeerURLs, kube.Peer(address))
-	})
+	index := slices.IndexFunc(etcd.Members, s.Target.HasMember)
 	if index < 0 {
 		return nil
 	}
 	own := etcd.Members[index]
-	// Other members that leave do not count. Those of unreachable hosts stay.
-	leaves := func(m kube.EtcdMember) bool {
-		return slices.ContainsFunc(s.Hosts().ControlPlanes(), func(h *workflow.Host) bool {
-			return h.Config.Name == m.Name && s.Selected(h) && h.Unreachable() == nil
-		})
-	}
-	after := etcd.Quorum()
-	for _, m := range etcd.Members {
-		if leaves(m) {
-			after.Members--
-		}
-	}
-	if !after.Holds() {
+	// A learner does not count for the majority, and leaves it as it is.
+	if after := afterRemoval(s, etcd, own); !own.Learner && !after.Holds() {
 		return workflow.WithHint(&cluster.QuorumError{Removing: s.Target.Config.Name, After: after},
 			"start the other control planes, or remove the members that are gone"+remedy)
 	}
 	return s.RemoveEtcdMember(ctx, etcd.Answered[0], s.Target.Config.Name, own.ID)
+}
+
+// afterRemoval is the arithmetic of etcd without a member, and without those of the other
+// hosts that the run resets. The members of unreachable hosts stay.
+func afterRemoval(s *workflow.Step, etcd *workflow.Etcd, own kube.EtcdMember) cluster.Quorum {
+	leaves := func(m kube.EtcdMember) bool {
+		return m.ID == own.ID || slices.ContainsFunc(s.Hosts().ControlPlanes(), func(h *workflow.Host) bool {
+			return s.Selected(h) && h.Unreachable() == nil && h.HasMember(m)
+		})
+	}
+	after := etcd.Quorum()
+	for _, m := range etcd.Members {
+		if !m.Learner && leaves(m) {
+			after.Members--
+		}
+	}
+	return after
 }

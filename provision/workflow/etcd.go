@@ -55,9 +55,19 @@ func ReadEtcd(ctx context.Context, hosts []*Host) (*Etcd, error) {
 	return found, nil
 }
 
-// Quorum is the arithmetic of all members.
+// Quorum is the arithmetic of the members that vote. Learners are not among those that
+// answered: they do not list members.
 func (e *Etcd) Quorum() cluster.Quorum {
-	return cluster.Quorum{Members: len(e.Members), Healthy: len(e.Answered)}
+	return cluster.Quorum{Members: kube.Voters(e.Members), Healthy: len(e.Answered)}
+}
+
+// HasMember reports whether a member of etcd is that of the host.
+func (h *Host) HasMember(m kube.EtcdMember) bool {
+	addresses := []string{h.Config.NodeIP, h.Config.Address}
+	if ip, err := h.NodeIP(); err == nil {
+		addresses = append(addresses, ip.String())
+	}
+	return kube.IsMemberOf(m, h.Config.Name, addresses...)
 }
 
 // Member returns the member of a host, or nil.

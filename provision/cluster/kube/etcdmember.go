@@ -5,6 +5,17 @@ import (
 	"slices"
 )
 
+// Voters returns how many of the members vote. Learners do not count for the majority.
+func Voters(members []EtcdMember) int {
+	n := 0
+	for _, m := range members {
+		if !m.Learner {
+			n++
+		}
+	}
+	return n
+}
+
 // IsMemberOf reports whether an etcd member is that of a host. A member has the name of
 // its host once it has started. Before, only its peer URL shows the host.
 func IsMemberOf(m EtcdMember, name string, addresses ...string) bool {
