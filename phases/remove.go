@@ -9,6 +9,8 @@ import (
 	"slipway.io/slipway/phases/nodes"
 	"slipway.io/slipway/phases/preflight"
 	"slipway.io/slipway/phases/reset"
+	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow"
@@ -26,7 +28,7 @@ func Remove() workflow.Workflow {
 	member.Needs = []string{"drain"}
 	member.Done = func(_ context.Context, s *workflow.Step) (bool, error) {
 		state := s.Hosts().State()
-		return state.MembersErr == nil && !state.HasMember(s.Target.Config.Name), nil
+		return state.MembersErr == nil && !hasMember(state, s.Target), nil
 	}
 	remove := member.Do
 	member.Do = func(ctx context.Context, s *workflow.Step) error {
@@ -64,12 +66,20 @@ func Remove() workflow.Workflow {
 	}}
 }
 
-// joining reports whether a control plane that stays has no etcd member yet: in a plan,
-// apply has not joined it. The check etcd-quorum counts it.
+// joining reports whether a control plane that stays has no etcd member yet that votes:
+// in a plan, apply has not joined it. The check etcd-quorum counts it.
 func joining(s *workflow.Step) bool {
+	votes := func(h *workflow.Host) bool {
+		return slices.ContainsFunc(s.Hosts().State().Members, func(m kube.EtcdMember) bool { return !m.Learner && h.HasMember(m) })
+	}
 	return slices.ContainsFunc(s.Hosts().ControlPlanes(), func(h *workflow.Host) bool {
-		return !s.Selected(h) && !s.Hosts().State().HasMember(h.Config.Name)
+		return !s.Selected(h) && !votes(h)
 	})
+}
+
+// hasMember reports whether etcd has a member of the host, which may have never started.
+func hasMember(state *cluster.State, h *workflow.Host) bool {
+	return state != nil && slices.ContainsFunc(state.Members, h.HasMember)
 }
 
 // Removal returns the names of the hosts of a selection that leave the cluster and are
@@ -84,7 +94,7 @@ func Removal(hosts *workflow.Hosts, selection workflow.Selection) (remove, remov
 			continue
 		}
 		left := f == nil && !known || f != nil && f.Exists(facts.Journal)
-		if left || state.Node(name) != nil || state.HasMember(name) {
+		if left || state.Node(name) != nil || hasMember(state, h) {
 			remove = append(remove, name)
 		} else {
 			removed = append(removed, name)

@@ -52,6 +52,7 @@ func TestRemovalSelectsTheHostsThatHaveNotLeft(t *testing.T) {
 		{"a host with a journal", func(f *workflowtest.Fixture) { f.Facts("w-1").Existing = []facts.Path{facts.Journal} }, answers, nil, []string{"w-1"}, []string{"cp-1"}},
 		{"a host that was reset, with a Node", nil, &cluster.State{Exists: true, Nodes: []cluster.Node{{Name: "w-1"}}}, nil, []string{"w-1"}, []string{"cp-1"}},
 		{"a host that was reset, with a member", nil, &cluster.State{Exists: true, Members: []kube.EtcdMember{{Name: "cp-1"}}}, nil, []string{"cp-1"}, []string{"w-1"}},
+		{"a host that was reset, with a member that never started", nil, &cluster.State{Exists: true, Members: []kube.EtcdMember{{PeerURLs: []string{"https://192.0.2.11:2380"}, Learner: true}}}, nil, []string{"cp-1"}, []string{"w-1"}},
 		{"a host that cannot be reached, and has left", func(f *workflowtest.Fixture) { f.Hosts.Leaving[1].SetFacts(nil) }, answers, nil, nil, []string{"cp-1", "w-1"}},
 		{"a host that cannot be reached, and a silent cluster", func(f *workflowtest.Fixture) { f.Hosts.Leaving[1].SetFacts(nil) }, &cluster.State{Exists: true, Silent: errSilent}, nil, []string{"w-1"}, []string{"cp-1"}},
 		{"other hosts", nil, answers, []string{"cp-4"}, nil, nil},
@@ -131,6 +132,18 @@ func TestWhatAResetLeftIsRemovedWithoutAJournal(t *testing.T) {
 	}
 	fixture.MustApply(phaseOf(t, Remove(), "node"))
 	if diff := cmp.Diff([]string{"delete node cp-1"}, fixture.Changes()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A member has no name before it starts.
+func TestAMemberThatNeverStartedLeavesWithItsHost(t *testing.T) {
+	t.Parallel()
+	fixture, _, _ := departure(t, "cp-4")
+	fixture.Hosts.State().Members = append(fixture.Hosts.State().Members, kube.EtcdMember{ID: 2, PeerURLs: []string{"https://192.0.2.11:2380"}, Learner: true})
+	removed := fixture.ServeEtcd("cp-4", `{"ID":"1","name":"cp-4"}`, `{"ID":"2","peerURLs":["https://192.0.2.11:2380"],"isLearner":true}`)
+	fixture.MustApply(phaseOf(t, Remove(), "etcd-member"))
+	if diff := cmp.Diff([]string{`{"ID":"2"}`}, *removed); diff != "" {
 		t.Error(diff)
 	}
 }

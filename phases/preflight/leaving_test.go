@@ -95,6 +95,14 @@ func TestChecksOfHostsThatLeave(t *testing.T) {
 			prepare: func(f *workflowtest.Fixture, _ *cluster.State) { lose(f) },
 		},
 		{
+			name: "an absent host that cannot be reached, and whose member never started", inventory: leavingInventory("absent", "present", "present"), members: all, answering: all[1:],
+			prepare: func(f *workflowtest.Fixture, s *cluster.State) {
+				lose(f)
+				s.Members[0] = kube.EtcdMember{ID: 1, PeerURLs: []string{"https://192.0.2.11:2380"}, Learner: true}
+			},
+			want: []string{"absent-host cp-1 warning"}, evidence: "no route",
+		},
+		{
 			name: "an absent control plane that may have the cluster", inventory: leavingInventory("absent", "present", "lost"),
 			prepare: func(f *workflowtest.Fixture, s *cluster.State) {
 				lose(f)

@@ -75,6 +75,8 @@ type Host struct {
 	CertificateDays *int `json:"certificateDays,omitempty"`
 	// Node is its Node; absent if it has not joined, or the API is silent.
 	Node *cluster.Node `json:"node,omitempty"`
+	// Member: etcd has a member of it.
+	Member bool `json:"-"`
 }
 
 // Addon is an addon, or the pod network.
@@ -176,7 +178,10 @@ func addonsOf(inventory *config.Cluster, installed []string) []Addon {
 }
 
 func hostOf(h *workflow.Host, state *cluster.State, now time.Time) Host {
-	shown := Host{Name: h.Config.Name, Address: h.Config.Address, Roles: h.Config.Roles, Node: state.Node(h.Config.Name)}
+	shown := Host{
+		Name: h.Config.Name, Address: h.Config.Address, Roles: h.Config.Roles,
+		Node: state.Node(h.Config.Name), Member: state.HasMember(h.Config),
+	}
 	if h.Config.State != config.StatePresent {
 		shown.State = h.Config.State
 	}
@@ -205,7 +210,7 @@ func differences(inventory *config.Cluster, hosts *workflow.Hosts, status Status
 			all = append(all, d.String())
 		}
 		for _, h := range status.Hosts {
-			switch left := h.Node == nil && !hosts.State().HasMember(h.Name); {
+			switch left := h.Node == nil && !h.Member; {
 			case h.State != "" && !left:
 				all = append(all, fmt.Sprintf("%s is %s in the inventory: `slipway apply` removes it from the cluster", h.Name, h.State))
 			case h.State == "" && h.Node == nil && h.Unreachable == "":
