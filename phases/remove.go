@@ -42,7 +42,8 @@ func Remove() workflow.Workflow {
 	stop.Needs = []string{"drain", "etcd-member"}
 	node := reset.Node()
 	node.Done = func(_ context.Context, s *workflow.Step) (bool, error) {
-		return s.Hosts().State().Node(s.Target.Config.Name) == nil, nil
+		left, err := s.Hosts().State().KnownNode(s.Target.Config.Name)
+		return left == nil, err
 	}
 	node.Do = reset.DeleteNode
 

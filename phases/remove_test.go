@@ -1,6 +1,7 @@
 package phases
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -145,6 +146,23 @@ func TestAMemberThatNeverStartedLeavesWithItsHost(t *testing.T) {
 	fixture.MustApply(phaseOf(t, Remove(), "etcd-member"))
 	if diff := cmp.Diff([]string{`{"ID":"2"}`}, *removed); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Otherwise, the host would stop with its pods on it.
+func TestNoHostLeavesAClusterWhoseAPIServerIsSilent(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"drain", "node"} {
+		fixture, server, _ := departure(t, "cp-1", "cp-4")
+		fixture.Hosts.SetState(&cluster.State{Exists: true, Silent: errSilent})
+		if err := fixture.Apply(phaseOf(t, Remove(), name)); !errors.Is(err, errSilent) {
+			t.Errorf("%s: got %v", name, err)
+		}
+		if got := server.Requests(); len(got) > 0 {
+			t.Errorf("%s: requests %q", name, got)
+		}
+		fixture.Hosts.SetState(&cluster.State{})
+		fixture.MustApply(phaseOf(t, Remove(), name)) // without a cluster, there is nothing to do
 	}
 }
 

@@ -21,7 +21,8 @@ func Drain() workflow.Phase {
 		// The state of the cluster depends on all hosts.
 		NeedsAll: []string{"facts"},
 		Done: func(_ context.Context, s *workflow.Step) (bool, error) {
-			return s.Hosts().State().Node(s.Target.Config.Name) == nil, nil
+			node, err := s.Hosts().State().KnownNode(s.Target.Config.Name)
+			return node == nil, err
 		},
 		Do: drain,
 	}

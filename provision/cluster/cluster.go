@@ -4,6 +4,7 @@
 package cluster
 
 import (
+	"fmt"
 	"slices"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -75,6 +76,15 @@ func (s *State) HasMember(h config.Host) bool {
 func (s *State) EtcdAnswers(name string) bool {
 	return s != nil && slices.Contains(s.Answering, name) &&
 		slices.ContainsFunc(s.Members, func(m kube.EtcdMember) bool { return m.Name == name })
+}
+
+// KnownNode returns the Node of that name, or nil. It is an error if the API server of an
+// existing cluster did not answer: there may be one.
+func (s *State) KnownNode(name string) (*Node, error) {
+	if s != nil && s.Exists && s.Silent != nil {
+		return nil, fmt.Errorf("it is unknown whether %s has a Node: %w", name, s.Silent)
+	}
+	return s.Node(name), nil
 }
 
 // ReadLease returns the lock of the cluster if it was read. A nil State has none.
