@@ -339,7 +339,7 @@ func TestAPlanOfAnInterruptedJoinChangesNothing(t *testing.T) {
 	fake.StrictFiles()
 	fixture.MustPlan(JoinControlPlane())
 	got := strings.Join(fixture.Changes(), "\n")
-	for _, want := range []string{"remove the etcd member 2 of the interrupted join of cp-2", "rm -rf ", "delete node cp-2", JoinControlPlane().Title} {
+	for _, want := range []string{"remove etcd member cp-2", "rm -rf ", "delete node cp-2", JoinControlPlane().Title} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the plan does not have %q:\n%s", want, got)
 		}
@@ -362,6 +362,22 @@ func TestTheMemberOfAnotherInterruptedJoinIsRemoved(t *testing.T) {
 	fixture.MustApply(phase)
 	if diff := cmp.Diff([]string{"3"}, etcd.removed); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Its kubeadm ran until it was stopped.
+func TestAMemberThatJoinedMeanwhileStays(t *testing.T) {
+	t.Parallel()
+	fixture, fake, server, etcd := growing(t, planes+third, []fakeMember{started("cp-1"), announced("cp-3")})
+	fixture.Facts("cp-3").Existing = []facts.Path{facts.JoinConfig, facts.CAKey}
+	expectStopJoin(fixture.Host("cp-3")).Then(func() { etcd.put(started("cp-3")) })
+	expectPlaneJoin(fake, server, etcd)
+	expectForget(fake)
+	phase := JoinControlPlane()
+	phase.On = workflow.HostNamed("cp-2")
+	fixture.MustApply(phase)
+	if len(etcd.removed) > 0 {
+		t.Errorf("members %q were removed", etcd.removed)
 	}
 }
 

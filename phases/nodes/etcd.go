@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kube"
@@ -162,18 +163,21 @@ func removeIncomplete(ctx context.Context, s *workflow.Step, owner *workflow.Hos
 		if err := stopJoin(ctx, s.On(owner)); err != nil {
 			return err
 		}
+		// It may have ended since etcd was asked.
+		var err error
+		if health, err = kube.ReadEtcdHealth(ctx, others(s)); err != nil {
+			return err
+		}
+		at := slices.IndexFunc(health.Members, func(now kube.EtcdMemberHealth) bool { return now.ID == m.ID })
+		if at < 0 || complete(health.Members[at]) {
+			return nil
+		}
 	}
 	through, err := healthyMember(s, health)
 	if err != nil {
 		return err
 	}
-	if !s.Planning() {
-		if err := kube.RemoveEtcdMember(ctx, through.Conn, m.ID); err != nil {
-			return err
-		}
-	}
-	s.Changed("remove the etcd member %x of the interrupted join of %s", m.ID, owner.Config.Name)
-	return nil
+	return s.RemoveEtcdMember(ctx, through, owner.Config.Name, m.ID)
 }
 
 // healthyMember returns a control plane whose etcd can change the members.
