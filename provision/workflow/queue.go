@@ -26,5 +26,10 @@ func (t *task) enqueue(ctx context.Context, step *Step, slots chan struct{}) (le
 	if err != nil {
 		return nil, err
 	}
+	// Both may have been ready: nothing starts after Ctrl-C.
+	if err := ctx.Err(); err != nil {
+		leave()
+		return nil, err
+	}
 	return leave, nil
 }

@@ -134,3 +134,29 @@ func TestAnInterruptEndsTheWaitForATurn(t *testing.T) {
 		}
 	})
 }
+
+func TestATurnThatComesWithAnInterruptIsNotTaken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := runOf(hostsOf("cp-1"))
+		ctx, cancel := context.WithCancel(t.Context())
+		turn, slots := &task{queue: make(chan struct{}, 1)}, make(chan struct{}, 1)
+		turn.queue <- struct{}{} // another host is at the phase
+		slots <- struct{}{}
+		var err error
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_, err = turn.enqueue(ctx, &Step{run: r, phase: Phase{Name: "join"}}, slots)
+		}()
+		slots <- struct{}{} // a task of another host works
+		<-turn.queue
+		synctest.Wait() // the host has its turn, and waits for a slot
+		cancel()
+		<-slots
+		<-ended
+		if !errors.Is(err, context.Canceled) || len(turn.queue) > 0 {
+			t.Errorf("got %v, and %d hosts are at the phase", err, len(turn.queue))
+		}
+	})
+}
