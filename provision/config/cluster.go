@@ -19,8 +19,8 @@ func (h Host) Has(role Role) bool { return slices.Contains(h.Roles, role) }
 // Stays returns whether the host is to be in the cluster.
 func (h Host) Stays() bool { return h.State == "" || h.State == StatePresent }
 
-// ControlPlanes returns the control planes that stay in the cluster in the order of the inventory. kubeadm
-// init runs on the first one.
+// ControlPlanes returns the control planes that stay in the cluster in the order of the
+// inventory.
 func (c *Cluster) ControlPlanes() []Host { return c.with(RoleControlPlane) }
 
 // Workers returns the workers that stay in the cluster in the order of the inventory,

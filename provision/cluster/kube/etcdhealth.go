@@ -36,16 +36,10 @@ type EtcdMemberHealth struct {
 	Problem error
 }
 
-// listedMember is a member as others know it.
-type listedMember struct {
-	EtcdMember
-	Learner bool `json:"isLearner"`
-}
-
 // etcdAnswer is what one control plane says of its member.
 type etcdAnswer struct {
 	host    string
-	members []listedMember
+	members []EtcdMember
 	status  EtcdStatus
 	err     error
 }
@@ -63,7 +57,7 @@ func ReadEtcdHealth(ctx context.Context, controlPlanes []host.Host) (EtcdHealth,
 		})
 	}
 	_ = group.Wait() // an error is part of the answer
-	var members []listedMember
+	var members []EtcdMember
 	var errs []error
 	for _, a := range answers {
 		if members == nil {
@@ -84,7 +78,7 @@ func askEtcd(ctx context.Context, h host.Host) etcdAnswer {
 	defer cancel()
 	a := etcdAnswer{host: h.String()}
 	var list struct {
-		Members []listedMember `json:"members"`
+		Members []EtcdMember `json:"members"`
 	}
 	if a.err = etcdCall(ctx, h, "/v3/cluster/member/list", struct{}{}, &list); a.err != nil {
 		return a
@@ -95,11 +89,11 @@ func askEtcd(ctx context.Context, h host.Host) etcdAnswer {
 }
 
 // etcdHealthOf combines the members with what the control planes say of theirs.
-func etcdHealthOf(members []listedMember, answers []etcdAnswer) EtcdHealth {
+func etcdHealthOf(members []EtcdMember, answers []etcdAnswer) EtcdHealth {
 	leader, followed := leaderOf(answers)
 	var health EtcdHealth
 	for _, m := range members {
-		member := EtcdMemberHealth{EtcdMember: m.EtcdMember, Voting: !m.Learner, Leader: m.ID == followed}
+		member := EtcdMemberHealth{EtcdMember: m, Voting: !m.Learner, Leader: m.ID == followed}
 		a := answerOf(m, answers)
 		switch {
 		case a == nil:
@@ -149,7 +143,7 @@ func leaderOf(answers []etcdAnswer) (leader *EtcdStatus, followed uint64) {
 
 // answerOf returns the answer of the control plane that has the member. One whose
 // etcd does not answer is known by the name of the member, which kubeadm gives it.
-func answerOf(m listedMember, answers []etcdAnswer) *etcdAnswer {
+func answerOf(m EtcdMember, answers []etcdAnswer) *etcdAnswer {
 	for i, a := range answers {
 		if a.err == nil && a.status.ID == m.ID || a.err != nil && a.host == m.Name {
 			return &answers[i]

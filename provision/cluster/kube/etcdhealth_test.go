@@ -187,3 +187,22 @@ func TestQuorum(t *testing.T) {
 		}
 	}
 }
+
+func TestALearnerIsOneInEveryField(t *testing.T) {
+	t.Parallel()
+	listing := etcd(t, func(path, _ string) (int, string) {
+		if path == "/v3/cluster/member/list" {
+			return http.StatusOK, `{"members":[{"ID":"1","name":"cp-1"},{"ID":"2","name":"cp-2","isLearner":true}]}`
+		}
+		return http.StatusOK, statusOf(1, 5000, "")
+	})
+	health, err := ReadEtcdHealth(t.Context(), []host.Host{listing})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range health.Members {
+		if learner := i == 1; m.Learner != learner || m.Voting == learner {
+			t.Errorf("member %s: learner %v, voting %v", m.Name, m.Learner, m.Voting)
+		}
+	}
+}
