@@ -102,7 +102,7 @@ func (a *app) showControlPlanes(s status.Status) {
 		fmt.Fprintf(a.out, "etcd member %s  %s  %s  %s\n", m.ID, name, strings.Join(m.PeerURLs, ", "), memberState(m))
 	}
 	if s.Quorum != nil {
-		fmt.Fprintf(a.out, "etcd: %s\n", s.Quorum.Quorum)
+		fmt.Fprintf(a.out, "etcd: %s\n", s.Quorum.Verdict())
 	}
 }
 

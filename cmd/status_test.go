@@ -32,7 +32,7 @@ func haStatus() status.Status {
 			{Name: "cp-2", ID: "2", PeerURLs: []string{"https://192.0.2.12:2380"}, Host: "cp-2", Voting: true, Healthy: true, Leader: true},
 			{Name: "cp-3", ID: "3", PeerURLs: []string{"https://192.0.2.13:2380"}, Host: "cp-3", Healthy: true},
 		},
-		Quorum:       &status.Quorum{Quorum: kube.Quorum{Members: 3, Needed: 2, Healthy: 2}},
+		Quorum:       &status.Quorum{Quorum: kube.Quorum{Members: 3, Healthy: 2}, Needed: 2},
 		Degradations: []string{"cp-1 is unreachable"},
 	}
 }

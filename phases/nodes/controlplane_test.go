@@ -260,7 +260,7 @@ func TestAMemberWhoseDataIsGoneIsRemovedBeforeItsHostJoinsAgain(t *testing.T) {
 		{name: "on a host that was reinstalled", other: started("cp-3"), removed: []string{"2"}},
 		{name: "in a plan", other: started("cp-3"), plan: true},
 		{name: "on a host that lost its disk of etcd", existing: left, other: started("cp-3"), removed: []string{"2"}},
-		{name: "without a majority of the others", other: unlisted, refused: "etcd has 3 members, 1 healthy, 2 needed: it has no quorum, and cannot remove cp-2"},
+		{name: "without a majority of the others", other: unlisted, refused: "etcd has 3 members, 2 needed, 1 healthy: it has no quorum, and cannot remove cp-2"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

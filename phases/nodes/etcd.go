@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/host"
@@ -72,9 +71,9 @@ func settleEtcd(ctx context.Context, s *workflow.Step) (member bool, err error) 
 // reinstalled, for example. A member that starts without the data that it acknowledged
 // panics, or takes part in elections as if it had never voted.
 func removeEmptied(ctx context.Context, s *workflow.Step, m kube.EtcdMemberHealth, health kube.EtcdHealth) error {
-	name, voters := s.Target.Config.Name, health.Quorum() // the member itself was not asked: it is not healthy
-	now := cluster.Quorum{Members: voters.Members, Healthy: voters.Healthy}
-	if err := now.CheckRemoval(name, 1, 0); err != nil {
+	name := s.Target.Config.Name
+	// The member itself was not asked: it is not healthy.
+	if err := health.Quorum().CheckRemoval(name, 1, 0); err != nil {
 		return workflow.WithHint(err, fmt.Sprintf(
 			"%s has lost the data of its etcd member, which must be removed before it joins again: start the other control planes", name))
 	}

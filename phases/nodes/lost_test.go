@@ -68,7 +68,7 @@ func TestLostHostsAreRemovedFromTheCluster(t *testing.T) {
 		},
 		{
 			name: "without a quorum", members: []string{first, second, both}, answering: []string{"cp-1"},
-			nodes: []string{lostNode("cp-3", "Unknown")}, err: "etcd has 3 members, 1 healthy, 2 needed: it has no quorum, and cannot remove cp-3",
+			nodes: []string{lostNode("cp-3", "Unknown")}, err: "etcd has 3 members, 2 needed, 1 healthy: it has no quorum, and cannot remove cp-3",
 		},
 		{
 			name: "a host that lives", members: []string{first, second, both}, answering: []string{"cp-1", "cp-2"},

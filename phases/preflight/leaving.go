@@ -99,7 +99,7 @@ func etcdQuorum(cc *checkContext) []check.Finding {
 	if state == nil || !state.Exists || len(state.Members) == 0 {
 		return nil // ghost-member reports an etcd that does not answer
 	}
-	now := cluster.Quorum{Members: kube.Voters(state.Members), Healthy: len(state.Answering)}
+	now := kube.Quorum{Members: kube.Voters(state.Members), Healthy: len(state.Answering)}
 	var lost, absent []string
 	removable := cc.removable()
 	after := now
@@ -131,7 +131,7 @@ func etcdQuorum(cc *checkContext) []check.Finding {
 		return nil
 	}
 	return []check.Finding{{
-		Evidence: (&cluster.QuorumError{Removing: strings.Join(leaving, ", "), Now: now, After: after}).Error(),
+		Evidence: (&kube.QuorumError{Removing: strings.Join(leaving, ", "), Now: now, After: after}).Error(),
 		Fix:      "start the other control planes: a majority of the members must answer",
 	}}
 }

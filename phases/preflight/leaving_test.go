@@ -44,12 +44,12 @@ func TestChecksOfHostsThatLeave(t *testing.T) {
 		{name: "one of three is lost", inventory: leavingInventory("present", "present", "lost"), members: all, answering: all[:2]},
 		{
 			name: "one of three is lost, and another is down", inventory: leavingInventory("present", "present", "lost"), members: all, answering: all[:1],
-			want: []string{"etcd-quorum  error"}, evidence: "etcd has 3 members, 1 healthy, 2 needed: it has no quorum, and cannot remove cp-3", fix: "start the other control planes",
+			want: []string{"etcd-quorum  error"}, evidence: "etcd has 3 members, 2 needed, 1 healthy: it has no quorum, and cannot remove cp-3", fix: "start the other control planes",
 		},
 		{name: "one of three is absent", inventory: leavingInventory("absent", "present", "present"), members: all, answering: all},
 		{
 			name: "one of three is absent, and another is down", inventory: leavingInventory("absent", "present", "present"), members: all, answering: all[:2],
-			want: []string{"etcd-quorum  error"}, evidence: "etcd has 3 members, 2 healthy, 2 needed: removing cp-1 would leave 2 members, 1 healthy, 2 needed",
+			want: []string{"etcd-quorum  error"}, evidence: "etcd has 3 members, 2 needed, 2 healthy: removing cp-1 would leave 2 members, 2 needed, 1 healthy",
 		},
 		{name: "the only member is replaced", inventory: leavingInventory("absent", "present", "lost"), members: all[:1], answering: all[:1]},
 		{name: "one is lost, one is absent, and one is new", inventory: leavingInventory("lost", "absent", "present"), members: []string{"cp-1", "cp-2", "cp-9"}, answering: []string{"cp-2", "cp-9"}, want: []string{"ghost-member cp-2 warning"}, evidence: "cp-9", fix: "state: lost"},

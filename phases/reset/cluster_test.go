@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubetest"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
@@ -190,7 +191,7 @@ func TestTheEtcdMemberIsRemovedFirstWhereTheClusterLivesOn(t *testing.T) {
 		plan        bool
 		changes     []string
 		removed     string
-		refused     *cluster.QuorumError
+		refused     *kube.QuorumError
 		unknown     bool
 	}{
 		{name: "one of three", hosts: []string{"cp-3"}, answering: all, members: all, changes: []string{"remove etcd member cp-3"}, removed: `{"ID":"3"}`},
@@ -199,9 +200,9 @@ func TestTheEtcdMemberIsRemovedFirstWhereTheClusterLivesOn(t *testing.T) {
 		{name: "the last but one", hosts: []string{"cp-2"}, answering: all[:2], members: all[:2], changes: []string{"remove etcd member cp-2"}, removed: `{"ID":"2"}`},
 		{name: "one whose member is removed already", hosts: []string{"cp-3"}, answering: all[:2], members: all[:2]},
 		{name: "all of them", answering: all, members: all},
-		{name: "one of three while another is dead", hosts: []string{"cp-3"}, answering: []string{"cp-1", "cp-3"}, members: all, refused: &cluster.QuorumError{Removing: "cp-3", After: cluster.Quorum{Members: 2, Healthy: 1}}},
-		{name: "one with a member whose host is gone", hosts: []string{"cp-2"}, answering: all[:2], members: []string{"cp-1", "cp-2", "ghost"}, refused: &cluster.QuorumError{Removing: "cp-2", After: cluster.Quorum{Members: 2, Healthy: 1}}},
-		{name: "two of three, one of them unreachable", hosts: all[1:], answering: all[:1], members: all, unreachable: "cp-2", refused: &cluster.QuorumError{Removing: "cp-3", After: cluster.Quorum{Members: 2, Healthy: 1}}},
+		{name: "one of three while another is dead", hosts: []string{"cp-3"}, answering: []string{"cp-1", "cp-3"}, members: all, refused: &kube.QuorumError{Removing: "cp-3", After: kube.Quorum{Members: 2, Healthy: 1}}},
+		{name: "one with a member whose host is gone", hosts: []string{"cp-2"}, answering: all[:2], members: []string{"cp-1", "cp-2", "ghost"}, refused: &kube.QuorumError{Removing: "cp-2", After: kube.Quorum{Members: 2, Healthy: 1}}},
+		{name: "two of three, one of them unreachable", hosts: all[1:], answering: all[:1], members: all, unreachable: "cp-2", refused: &kube.QuorumError{Removing: "cp-3", After: kube.Quorum{Members: 2, Healthy: 1}}},
 		{name: "a learner, without a majority of the others", hosts: []string{"cp-3"}, answering: all[:1], members: []string{"cp-1", "cp-2", "cp-3 learner"}, changes: []string{"remove etcd member cp-3"}, removed: `{"ID":"3"}`},
 		{name: "one of two, beside a learner", hosts: []string{"cp-2"}, answering: all[:2], members: []string{"cp-1", "cp-2", "cp-3 learner"}, changes: []string{"remove etcd member cp-2"}, removed: `{"ID":"2"}`},
 		{name: "one that never started", hosts: []string{"cp-2"}, answering: all[:1], members: []string{"cp-1", ""}, changes: []string{"remove etcd member cp-2"}, removed: `{"ID":"2"}`},
@@ -226,7 +227,7 @@ func TestTheEtcdMemberIsRemovedFirstWhereTheClusterLivesOn(t *testing.T) {
 				run = fixture.Plan
 			}
 			err := run(Member(AllHosts))
-			var refused *cluster.QuorumError
+			var refused *kube.QuorumError
 			if errors.As(err, &refused) != (test.refused != nil) || (err != nil) != (test.refused != nil || test.unknown) {
 				t.Fatalf("got %v", err)
 			}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow"
@@ -65,7 +64,7 @@ func removeMember(ctx context.Context, s *workflow.Step, remedy string) error {
 	own := etcd.Members[index]
 	// A learner does not count for the majority, and leaves it as it is.
 	if after := afterRemoval(s, etcd, own); !own.Learner && !after.Holds() {
-		return workflow.WithHint(&cluster.QuorumError{Removing: s.Target.Config.Name, After: after},
+		return workflow.WithHint(&kube.QuorumError{Removing: s.Target.Config.Name, After: after},
 			"start the other control planes, or remove the members that are gone"+remedy)
 	}
 	return s.RemoveEtcdMember(ctx, etcd.Answered[0], s.Target.Config.Name, own.ID)
@@ -73,7 +72,7 @@ func removeMember(ctx context.Context, s *workflow.Step, remedy string) error {
 
 // afterRemoval is the arithmetic of etcd without a member, and without those of the other
 // hosts that the run resets. The members of unreachable hosts stay.
-func afterRemoval(s *workflow.Step, etcd *workflow.Etcd, own kube.EtcdMember) cluster.Quorum {
+func afterRemoval(s *workflow.Step, etcd *workflow.Etcd, own kube.EtcdMember) kube.Quorum {
 	leaves := func(m kube.EtcdMember) bool {
 		return m.ID == own.ID || slices.ContainsFunc(s.Hosts().ControlPlanes(), func(h *workflow.Host) bool {
 			return s.Selected(h) && h.Unreachable() == nil && h.HasMember(m)

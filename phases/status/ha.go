@@ -38,7 +38,8 @@ type Member struct {
 // Quorum is the arithmetic of etcd's members.
 type Quorum struct {
 	kube.Quorum
-	// Tolerates is how many more members may fail.
+	// Needed is how many members are a majority, Tolerates how many more may fail.
+	Needed    int `json:"needed"`
 	Tolerates int `json:"tolerates"`
 }
 

@@ -67,7 +67,7 @@ func TestStatusOfAHighlyAvailableCluster(t *testing.T) {
 	if diff := cmp.Diff(&Endpoint{Address: "192.0.2.100:6443", LoadBalancer: "keepalived", Holders: []string{"cp-2"}}, s.Endpoint); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(&Quorum{kube.Quorum{Members: 3, Needed: 2, Healthy: 3}, 1}, s.Quorum); diff != "" {
+	if diff := cmp.Diff(&Quorum{kube.Quorum{Members: 3, Healthy: 3}, 2, 1}, s.Quorum); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff(Member{Name: "cp-1", ID: "1", Host: "cp-1", Voting: true, Healthy: true, Leader: true}, s.Etcd[0]); diff != "" {

@@ -145,7 +145,7 @@ func of(inventory *config.Cluster, hosts *workflow.Hosts, l live, now time.Time)
 		status.EtcdError = l.etcdErr.Error()
 	} else if len(l.etcd.Members) > 0 {
 		quorum := l.etcd.Quorum()
-		status.Quorum = &Quorum{quorum, quorum.Tolerates()}
+		status.Quorum = &Quorum{quorum, quorum.Needed(), quorum.Tolerates()}
 	}
 	status.APIServers, status.Endpoint = l.apiServers, endpointOf(inventory, hosts)
 	status.Degradations = status.Degraded()

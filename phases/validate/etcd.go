@@ -117,10 +117,10 @@ func (r *run) quorum(h kube.EtcdHealth) (string, error) {
 		return "", err
 	case len(h.Alarms) > 0:
 		return "", errors.New("etcd has alarms: " + strings.Join(h.Alarms, ", "))
-	case quorum.Lost(), h.Leader() == "":
-		return "", errors.New(quorum.String() + ", no leader that the members agree on")
+	case !quorum.Holds(), h.Leader() == "":
+		return "", errors.New(quorum.Verdict() + ", no leader that the members agree on")
 	}
-	evidence := quorum.String() + ", leader " + h.Leader()
+	evidence := quorum.Verdict() + ", leader " + h.Leader()
 	switch {
 	case len(leaving) > 0:
 		return "", degraded(evidence + "; still a member: " + strings.Join(leaving, ", ") + ", which `slipway apply` removes")

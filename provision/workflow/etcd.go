@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kube"
 )
 
@@ -57,8 +56,8 @@ func ReadEtcd(ctx context.Context, hosts []*Host) (*Etcd, error) {
 
 // Quorum is the arithmetic of the members that vote. Learners are not among those that
 // answered: they do not list members.
-func (e *Etcd) Quorum() cluster.Quorum {
-	return cluster.Quorum{Members: kube.Voters(e.Members), Healthy: len(e.Answered)}
+func (e *Etcd) Quorum() kube.Quorum {
+	return kube.Quorum{Members: kube.Voters(e.Members), Healthy: len(e.Answered)}
 }
 
 // HasMember reports whether a member of etcd is that of the host.

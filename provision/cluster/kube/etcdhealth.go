@@ -174,7 +174,6 @@ func (h EtcdHealth) Quorum() Quorum {
 			q.Healthy++
 		}
 	}
-	q.Needed = q.Members/2 + 1
 	return q
 }
 

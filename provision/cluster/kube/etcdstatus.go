@@ -112,41 +112,6 @@ func (s EtcdStatus) inSync(leader EtcdStatus) error {
 	return nil
 }
 
-// Quorum counts the voting members of etcd.
-type Quorum struct {
-	// Members vote, Needed of them are a majority, Healthy of them are healthy.
-	Members int `json:"members"`
-	Needed  int `json:"needed"`
-	Healthy int `json:"healthy"`
-}
-
-// Tolerates returns how many more members may fail.
-func (q Quorum) Tolerates() int { return max(q.Healthy-q.Needed, 0) }
-
-// Lost reports whether etcd serves nothing any more.
-func (q Quorum) Lost() bool { return q.Healthy < q.Needed }
-
-// String returns the arithmetic: "3 members, 2 needed, 3 healthy: tolerates 1
-// failure".
-func (q Quorum) String() string {
-	text := fmt.Sprintf("%s, %d needed, %d healthy: ", count(q.Members, "member"), q.Needed, q.Healthy)
-	switch {
-	case q.Lost():
-		return text + "no quorum"
-	case q.Tolerates() == 0:
-		return text + "tolerates no failure"
-	default:
-		return text + "tolerates " + count(q.Tolerates(), "failure")
-	}
-}
-
-func count(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
-}
-
 // sortedUnique returns the distinct texts.
 func sortedUnique(texts []string) []string {
 	slices.Sort(texts)

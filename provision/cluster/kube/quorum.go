@@ -1,29 +1,50 @@
-package cluster
+package kube
 
 import (
 	"cmp"
 	"fmt"
 )
 
-// Quorum is the arithmetic of etcd: a majority of its members must be healthy.
+// Quorum is the arithmetic of etcd: a majority of the members that vote must be healthy.
 type Quorum struct {
-	// Members are those of the member list, Healthy those of them that answer.
-	Members, Healthy int
+	// Members vote, Healthy of them are healthy.
+	Members int `json:"members"`
+	Healthy int `json:"healthy"`
 }
 
 // Needed is how many members are a majority.
 func (q Quorum) Needed() int { return q.Members/2 + 1 }
 
-// Holds reports whether the healthy members are a majority.
+// Holds reports whether the healthy members are a majority. Otherwise, etcd serves
+// nothing any more.
 func (q Quorum) Holds() bool { return q.Healthy >= q.Needed() }
 
-// String is the arithmetic in words: "3 members, 2 healthy, 2 needed".
+// Tolerates returns how many more members may fail.
+func (q Quorum) Tolerates() int { return max(q.Healthy-q.Needed(), 0) }
+
+// String is the arithmetic in words: "3 members, 2 needed, 3 healthy".
 func (q Quorum) String() string {
-	plural := "s"
-	if q.Members == 1 {
-		plural = ""
+	return fmt.Sprintf("%s, %d needed, %d healthy", count(q.Members, "member"), q.Needed(), q.Healthy)
+}
+
+// Verdict is the arithmetic and what follows from it: "3 members, 2 needed, 3 healthy:
+// tolerates 1 failure".
+func (q Quorum) Verdict() string {
+	switch {
+	case !q.Holds():
+		return q.String() + ": no quorum"
+	case q.Tolerates() == 0:
+		return q.String() + ": tolerates no failure"
+	default:
+		return q.String() + ": tolerates " + count(q.Tolerates(), "failure")
 	}
-	return fmt.Sprintf("%d member%s, %d healthy, %d needed", q.Members, plural, q.Healthy, q.Needed())
+}
+
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 // QuorumError says that members of etcd cannot be removed.

@@ -1,8 +1,8 @@
-package cluster
+package kube
 
 import "testing"
 
-func TestQuorum(t *testing.T) {
+func TestCheckRemoval(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		now              Quorum
@@ -13,9 +13,9 @@ func TestQuorum(t *testing.T) {
 		{Quorum{3, 2}, 1, 0, ""},
 		{Quorum{5, 3}, 2, 0, ""},
 		{Quorum{2, 2}, 1, 1, ""},
-		{Quorum{3, 1}, 1, 0, "etcd has 3 members, 1 healthy, 2 needed: it has no quorum, and cannot remove cp-3"},
-		{Quorum{3, 2}, 1, 1, "etcd has 3 members, 2 healthy, 2 needed: removing cp-3 would leave 2 members, 1 healthy, 2 needed"},
-		{Quorum{2, 1}, 1, 0, "etcd has 2 members, 1 healthy, 2 needed: it has no quorum, and cannot remove cp-3"},
+		{Quorum{3, 1}, 1, 0, "etcd has 3 members, 2 needed, 1 healthy: it has no quorum, and cannot remove cp-3"},
+		{Quorum{3, 2}, 1, 1, "etcd has 3 members, 2 needed, 2 healthy: removing cp-3 would leave 2 members, 2 needed, 1 healthy"},
+		{Quorum{2, 1}, 1, 0, "etcd has 2 members, 2 needed, 1 healthy: it has no quorum, and cannot remove cp-3"},
 	}
 	for _, test := range tests {
 		got := ""
