@@ -88,6 +88,16 @@ func (a *address) holders() string {
 	return a.moves[len(a.moves)-1].holders
 }
 
+// quiet returns how long ago the address last moved.
+func (a *address) quiet() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.moves) == 0 {
+		return time.Hour
+	}
+	return time.Since(a.moves[len(a.moves)-1].at)
+}
+
 // after returns how long after a moment a condition on the machines that have the
 // address was first true.
 func (a *address) after(since time.Time, is func(holders string) bool) (time.Duration, bool) {

@@ -39,7 +39,7 @@ func (h *ha) longSteps() []step {
 		h.step("an API server that hangs loses the address", h.apiServerHangs, false),
 		h.step("seven minutes without kubelet", h.kubeletStops, true),
 		h.step("a machine without a network acknowledges nothing", h.partition, true),
-		h.step("validate passes after all", h.validate, false),
+		h.step("validate passes after all", h.validatesAfterAll, false),
 		h.step("a dead control plane is replaced", h.replacement, true),
 		h.step("validate passes after the replacement", h.validate, false),
 		h.step("no acknowledged object is lost", h.nothingLost, false),
