@@ -43,7 +43,7 @@ func identityChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "fixed-fields", Title: "the inventory does not change what cannot change", Kind: check.AllHosts, Severity: check.Error,
-				Examines: "The name, the address ranges, the DNS domain, the pod network, the endpoint and the cgroup driver of the running cluster, and those of the inventory.",
+				Examines: "The name, the address ranges, the DNS domain, the pod network, the endpoint with its load balancer and port of the API servers, and the cgroup driver of the running cluster, and those of the inventory.",
 				Why:      "Pods, Services and certificates contain them. A change of one of them would break the cluster halfway. Another name may also be an inventory that has the wrong hosts.",
 				Manual:   []string{"kubectl -n kube-system get configmap kubeadm-config -o yaml"},
 			},
@@ -126,12 +126,23 @@ func nodeIdentity(cc *checkContext) []check.Finding {
 // configured reports whether the configuration of the running cluster is known.
 func (cc *checkContext) configured() bool { return cc.state != nil && cc.state.Version != "" }
 
+// ofEndpoint reports whether a difference is one of how the API servers are reached: the
+// load balancer and the pod network would change on some hosts, and the API servers would
+// not.
+func ofEndpoint(d cluster.Difference) bool {
+	return d.Field == "controlPlane.bindPort" || d.Field == "controlPlane.loadBalancer.type"
+}
+
 func fixedFields(cc *checkContext) []check.Finding {
 	if !cc.configured() {
 		return nil
 	}
 	var found []check.Finding
-	for _, d := range cc.state.Fixed.Differences(cluster.FixedOf(cc.cluster)) {
+	differences := cc.state.Fixed.Differences(cluster.FixedOf(cc.cluster))
+	if drift, err := cc.state.Drift(cc.cluster); err == nil {
+		differences = append(differences, slices.DeleteFunc(drift, func(d cluster.Difference) bool { return !ofEndpoint(d) })...)
+	}
+	for _, d := range differences {
 		fix := fmt.Sprintf("set %s back to %s", d.Field, d.Have)
 		finding := check.Finding{
 			Evidence: d.String() + ": it cannot change",
@@ -196,6 +207,9 @@ func settingsChange(cc *checkContext) []check.Finding {
 	}
 	var found []check.Finding
 	for _, d := range drift {
+		if ofEndpoint(d) {
+			continue // the check fixed-fields refuses it
+		}
 		found = append(found, check.Finding{
 			Evidence: d.String(),
 			Fix:      "slipway does not change it on a running cluster yet: set it back, or reinstall the cluster with slipway reset and slipway apply",

@@ -60,6 +60,12 @@ func TestIdentityChecks(t *testing.T) {
 			f.Cluster.ControlPlane.Endpoint = "api.example"
 			return state
 		}, []string{"fixed-fields  error"}, "created without controlPlane.endpoint, and the inventory has api.example:6443: the cluster cannot get one, and so cannot grow", "reinstall it with the endpoint"},
+		{"another port of the API servers", func(f *workflowtest.Fixture) *cluster.State {
+			state := running(f)
+			state.Record = &cluster.Record{Settings: state.Settings}
+			f.Cluster.ControlPlane.BindPort = 6444
+			return state
+		}, []string{"fixed-fields  error"}, "controlPlane.bindPort is 6443 in the cluster, and 6444", "set controlPlane.bindPort back to 6443"},
 		{"another version", func(f *workflowtest.Fixture) *cluster.State {
 			state := running(f)
 			f.Cluster.Kubernetes.Version = "v1.35.8"
