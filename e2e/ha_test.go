@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -131,9 +132,12 @@ const deafTime = 50 * time.Second
 
 // validatesAfterAll validates when kube-proxy follows the API server on each machine.
 func (h *ha) validatesAfterAll(ctx context.Context, t *testing.T) {
-	for limit := time.Now().Add(3 * time.Minute); h.address.quiet() < deafTime && time.Now().Before(limit); {
-		time.Sleep(time.Second)
-	}
+	eventually(ctx, t, "the address has not moved for a while", 3*time.Minute, func(context.Context) error {
+		if quiet := h.address.quiet(); quiet < deafTime {
+			return fmt.Errorf("it moved %s ago", quiet.Round(time.Second))
+		}
+		return nil
+	})
 	h.validate(ctx, t)
 }
 
