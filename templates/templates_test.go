@@ -88,7 +88,8 @@ func endpointRenderings() []rendering {
 	keepalived := values{
 		"Cluster": "lab", "Name": "cp-1", "Address": "192.0.2.100", "NodeIP": "192.0.2.11", "Interface": "eth0", "RouterID": 51, "Priority": 100,
 		"StatePort": 10241, "KubeletPort": 10248, "Script": "/etc/keepalived/slipway-check", "Mark": "/run/slipway-keepalived/ready",
-		"Peers": []string{"192.0.2.12", "192.0.2.13"},
+		"Disconnect": "/etc/keepalived/slipway-disconnect",
+		"Peers":      []string{"192.0.2.12", "192.0.2.13"},
 	}
 	single := maps.Clone(keepalived)
 	single["Peers"], single["KubeletPort"] = []string{}, 0
@@ -97,6 +98,7 @@ func endpointRenderings() []rendering {
 		{"endpoint/haproxy.cfg.tmpl", local, "haproxy-local.cfg"},
 		{"endpoint/keepalived.conf.tmpl", keepalived, "keepalived.conf"},
 		{"endpoint/keepalived.conf.tmpl", single, "keepalived-single.conf"},
+		{"endpoint/keepalived-unit.conf.tmpl", keepalived, "keepalived-unit.conf"},
 		{"endpoint/kube-vip.yaml.tmpl", values{
 			"Image": "ghcr.io/kube-vip/kube-vip:v1.0.3", "Interface": "eth0", "Address": "192.0.2.100", "Port": "6443", "Kubeconfig": "/etc/kubernetes/admin.conf",
 		}, "kube-vip.yaml"},

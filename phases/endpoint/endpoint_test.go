@@ -230,9 +230,13 @@ func TestKeepalivedKnowsTheOtherControlPlanes(t *testing.T) {
 		if strings.Contains(text, "alone") || strings.Contains(text, "127.0.0.1") {
 			t.Errorf("%s:\n%s", name, text)
 		}
-		if script, _ := fixture.Host(name).File(keepalivedCheck); script.Mode != 0o755 {
-			t.Errorf("%s: the script has mode %o", name, script.Mode)
+		for _, path := range []string{keepalivedCheck, keepalivedNotify} {
+			if script, _ := fixture.Host(name).File(path); script.Mode != 0o755 {
+				t.Errorf("%s: %s has mode %o", name, path, script.Mode)
+			}
 		}
+		has(t, text, `notify "`+keepalivedNotify+` 192.0.2.100"`)
+		has(t, content(t, fixture.Host(name), keepalivedUnit), "ExecStopPost=-"+keepalivedNotify+" 192.0.2.100")
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 const (
 	keepalivedConf    = "/etc/keepalived/keepalived.conf"
 	keepalivedCheck   = "/etc/keepalived/slipway-check"
+	keepalivedNotify  = "/etc/keepalived/slipway-disconnect"
 	keepalivedUnit    = "/etc/systemd/system/keepalived.service.d/slipway.conf"
 	keepalivedService = "keepalived.service"
 	// readyMark exists while keepalived runs, once an API server has been ready.
@@ -57,14 +58,23 @@ func runKeepalived(ctx context.Context, s *workflow.Step) error {
 	if err := knownToOthers(ctx, s, own); err != nil {
 		return err
 	}
-	content, err := keepalivedConfig(s, own)
+	data, err := keepalivedDataOf(s, own)
+	if err != nil {
+		return err
+	}
+	conf, err := templates.Render("endpoint/keepalived.conf.tmpl", data)
+	if err != nil {
+		return err
+	}
+	unit, err := templates.Render("endpoint/keepalived-unit.conf.tmpl", data)
 	if err != nil {
 		return err
 	}
 	written, err := host.WriteDiffering(ctx, s,
 		host.File{Path: keepalivedCheck, Content: templates.File("endpoint/check.bash"), Mode: 0o755},
-		host.File{Path: keepalivedUnit, Content: templates.File("endpoint/keepalived-unit.conf")},
-		host.File{Path: keepalivedConf, Content: content},
+		host.File{Path: keepalivedNotify, Content: templates.Script("endpoint/disconnect.sh"), Mode: 0o755},
+		host.File{Path: keepalivedUnit, Content: unit},
+		host.File{Path: keepalivedConf, Content: conf},
 	)
 	if err != nil {
 		return err
@@ -74,33 +84,35 @@ func runKeepalived(ctx context.Context, s *workflow.Step) error {
 	return service.Ensure(ctx, s, written...)
 }
 
-// keepalivedData is the input of keepalived.conf.tmpl.
+// keepalivedData is the input of keepalived.conf.tmpl and keepalived-unit.conf.tmpl.
 type keepalivedData struct {
 	Cluster, Name, Address, NodeIP, Interface string
 	// Peers are the addresses of the other control planes.
 	Peers                                      []string
 	RouterID, Priority, StatePort, KubeletPort int
-	// Script is the path of check.bash, Mark that of its file.
-	Script, Mark string
+	// Script is the path of check.bash, Mark that of its file. Disconnect is the path of
+	// disconnect.sh.
+	Script, Mark, Disconnect string
 }
 
-func keepalivedConfig(s *workflow.Step, own netip.Addr) ([]byte, error) {
+func keepalivedDataOf(s *workflow.Step, own netip.Addr) (keepalivedData, error) {
 	c := s.Cluster()
 	data := keepalivedData{
 		Cluster: c.Metadata.Name, Name: s.Target.Config.Name, Address: c.EndpointHost(), NodeIP: own.String(),
 		Interface: s.Facts().Interface(own), RouterID: c.ControlPlane.LoadBalancer.VirtualRouterID,
 		Priority:  firstPriority - slices.Index(s.Hosts().ControlPlanes(), s.Target),
 		StatePort: config.HAProxyStatePort, KubeletPort: kubeletPort(c), Script: keepalivedCheck, Mark: readyMark,
+		Disconnect: keepalivedNotify,
 	}
 	if data.Interface == "" {
-		return nil, fmt.Errorf("no interface has the address %s", own)
+		return keepalivedData{}, fmt.Errorf("no interface has the address %s", own)
 	}
 	for _, p := range planes(s) {
 		if p.name != s.Target.Config.Name {
 			data.Peers = append(data.Peers, p.address)
 		}
 	}
-	return templates.Render("endpoint/keepalived.conf.tmpl", data)
+	return data, nil
 }
 
 // knownToOthers returns an error if the run leaves out a control plane that does not
