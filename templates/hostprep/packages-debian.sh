@@ -4,6 +4,9 @@
 # Arguments: package...
 set -eu
 export DEBIAN_FRONTEND=noninteractive
+# needrestart would search all processes, and may restart services that slipway does not
+# know.
+export NEEDRESTART_SUSPEND=1 NEEDRESTART_MODE=l
 # Finish interrupted installations, without which apt-get refuses to run. Ignore
 # errors: a broken package need not affect this installation.
 dpkg --configure -a || :
