@@ -110,6 +110,21 @@ func comesAfter(w workflow.Workflow, name, on string) bool {
 	})
 }
 
+// The packages of haproxy and keepalived may take longer than all that kubeadm init needs.
+func TestOnlyHostsThatJoinWaitForTheEndpoint(t *testing.T) {
+	t.Parallel()
+	for _, endpoint := range []string{"haproxy", "keepalived", "endpoint"} {
+		if comesAfter(Apply(), "kubeadm-init", endpoint) {
+			t.Errorf("kubeadm-init waits for %s", endpoint)
+		}
+		for _, join := range []string{"join", "join-control-plane"} {
+			if !comesAfter(Apply(), join, endpoint) {
+				t.Errorf("%s does not wait for %s", join, endpoint)
+			}
+		}
+	}
+}
+
 func TestNothingIsChangedWithoutTheLockOrBeforeTheChecks(t *testing.T) {
 	t.Parallel()
 	for _, w := range []workflow.Workflow{Apply(), Remove(), Reset()} {

@@ -51,7 +51,10 @@ func Init() workflow.Phase {
 			"does not end it, and the next run finds it.",
 		Manual: []string{"kubeadm init --config kubeadm.yaml    # apiVersion: kubeadm.k8s.io/v1beta4, with nodeRegistration.criSocket and localAPIEndpoint.advertiseAddress"},
 		On:     workflow.Seed,
-		Needs:  []string{"swap-off", "kernel", "hosts-file", "images", "kubelet", "haproxy", "kube-vip", "endpoint"},
+		// kubeadm init and the kubelet of its host connect to their own API server, not to the
+		// endpoint (kubernetes#138449, and 1.36, cmd/kubeadm/app/cmd/init.go). kube-vip is a
+		// static pod, and starts with the API server.
+		Needs: []string{"swap-off", "kernel", "hosts-file", "images", "kubelet", "kube-vip"},
 		// Whether init may run depends on all hosts.
 		NeedsAll: []string{"facts"},
 		Creates:  []string{"/etc/kubernetes/", "/var/lib/kubelet/", "/var/lib/etcd/"},

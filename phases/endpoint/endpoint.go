@@ -27,14 +27,14 @@ func Claimed() workflow.Phase {
 	return workflow.Phase{
 		Name:  "endpoint",
 		Title: "wait until a control plane holds the address of the endpoint",
-		Why:   "The kubelet that kubeadm init starts, and kubeadm itself, connect to the first API server through the endpoint.",
+		Why: "Hosts that join connect to the first API server through the endpoint. kubeadm init does not need it, so that the " +
+			"packages of haproxy and keepalived do not delay it.",
 		Manual: []string{
 			"ip -4 address show to VIRTUAL_ADDRESS    # on each control plane: one of them has it",
 		},
-		On:       workflow.Seed,
-		Needs:    []string{"lock"},
-		NeedsAll: []string{"keepalived"},
-		Enabled:  usesKeepalived,
+		On:      workflow.Seed,
+		Needs:   []string{"lock", "keepalived"},
+		Enabled: usesKeepalived,
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			if s.Planning() || exists(s) {
 				return nil

@@ -376,7 +376,7 @@ func TestAControlPlaneIsNotAddedBehindTheBackOfAnother(t *testing.T) {
 	}
 }
 
-func TestTheFirstInitWaitsForTheAddress(t *testing.T) {
+func TestTheFirstJoinsWaitForTheAddress(t *testing.T) {
 	t.Parallel()
 	fixture := installed(t, hosts+keepalived)
 	ask := []string{"ip", "-4", "-o", "address", "show", "to", "192.0.2.100"}
