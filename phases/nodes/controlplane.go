@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
@@ -39,9 +40,9 @@ func JoinControlPlane() workflow.Phase {
 	return workflow.Phase{
 		Name:  "join-control-plane",
 		Title: "join the cluster as a control plane",
-		Why: "Each control plane joins as soon as it is prepared and the one before it is done: etcd adds one member at a time, " +
-			"and only if all others are healthy. The keys that control planes share are copied over SSH and are never stored in " +
-			"the cluster.",
+		Why: "Each control plane joins as soon as it is prepared and the etcd member of the one before it is healthy: etcd adds " +
+			"one member at a time, and only if all others are healthy. The keys that control planes share are copied over SSH and are " +
+			"never stored in the cluster.",
 		Manual: []string{
 			"etcdctl member list -w table    # each member is started, and none is a learner",
 			"scp /etc/kubernetes/pki/{ca,front-proxy-ca,etcd/ca}.{crt,key} /etc/kubernetes/pki/sa.{pub,key} HOST:    # to the same paths",
@@ -105,6 +106,11 @@ func joinControlPlane(ctx context.Context, s *workflow.Step) error {
 		}
 		return removeDamagedPairs(ctx, s)
 	}
+	run.meanwhile = func(ctx context.Context) {
+		if !s.Planning() {
+			followJoin(ctx, s, resume)
+		}
+	}
 	run.verify = func(ctx context.Context) error {
 		if len(run.flags) == 0 {
 			if err := restartKubelet(ctx, s); err != nil {
@@ -119,10 +125,47 @@ func joinControlPlane(ctx context.Context, s *workflow.Step) error {
 	return run.do(ctx, s)
 }
 
-// restartKubelet restarts the kubelet of a control plane that has joined. It was started
-// before the API server of its host, to which it connects: without a Node in its first
-// seconds, its next attempt to initialize CSINode comes 19 s later, and the Node is not
-// ready until then.
+// followJoin does what need not wait for the end of kubeadm join. It lets the next control
+// plane in once the member of this one is healthy: etcd can add another one then. Once its
+// API server is ready, it restarts the kubelet, which may wait another 8 s or 16 s before
+// it asks for its certificate again. It does not when a join resumes: kubeadm may still
+// have to configure the kubelet. At an error it gives up, and kubeadm continues alone.
+func followJoin(ctx context.Context, s *workflow.Step, resume bool) {
+	client, err := s.Kube(ctx)
+	if err != nil {
+		return
+	}
+	quiet := kube.WaitOptions{Timeout: joinTimeout, Interval: time.Second}
+	if !kubeadm.ExternalEtcd(s.Cluster()) {
+		if client.WaitFor(ctx, memberHealthy(s), quiet) != nil {
+			return
+		}
+		s.NextHost()
+	}
+	if resume || client.WaitFor(ctx, ownAPIReady(s), quiet) != nil {
+		return
+	}
+	// If kubeadm ends now, the restart is not cut off.
+	_ = restartKubelet(context.WithoutCancel(ctx), s)
+}
+
+// ownAPIReady: the API server of the host is ready.
+func ownAPIReady(s *workflow.Step) kube.Condition {
+	return kube.Condition{Name: "the API server of " + s.Target.Config.Name, Check: func(ctx context.Context, client *kube.Client) (bool, string, error) {
+		ip, err := s.Target.NodeIP()
+		if err != nil {
+			return false, "", err
+		}
+		_, err = client.ReadyAt(ctx, s.Target.Conn, net.JoinHostPort(ip.String(), strconv.Itoa(s.Cluster().ControlPlane.BindPort)))
+		return err == nil, "ready", err
+	}}
+}
+
+// restartKubelet restarts the kubelet of a control plane that joins. It was started before
+// the API server of its host, to which it connects. Until it has a certificate, its
+// attempts to get one are 2 s, 4 s, 8 s and 16 s apart (client-go, util/certificate). If it
+// has no Node in its first seconds, its next attempt to initialize CSINode comes 19 s
+// later, and the Node is not ready until then.
 func restartKubelet(ctx context.Context, s *workflow.Step) error {
 	_, err := s.Run(ctx, host.Cmd{Argv: []string{"systemctl", "restart", service}, Sudo: true})
 	return err

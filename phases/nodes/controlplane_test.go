@@ -3,9 +3,13 @@ package nodes
 import (
 	"errors"
 	"io/fs"
+	"net/netip"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -54,19 +58,28 @@ func growing(t *testing.T, inventory string, members []fakeMember, existing ...f
 
 // expectPlaneJoin expects kubeadm on cp-2, which joins completely.
 func expectPlaneJoin(fake *hosttest.Fake, server *kubetest.Server, etcd *fakeEtcd, flags ...string) *hosttest.Expectation {
+	unit := expectPlaneUnit(fake, flags...).Then(func() {
+		server.Put(planeNode)
+		etcd.put(started("cp-2"))
+	})
+	if len(flags) == 0 {
+		expectRestart(fake)
+	}
+	return unit
+}
+
+func expectRestart(fake *hosttest.Fake) *hosttest.Expectation {
+	return fake.ExpectRun("systemctl", "restart", "kubelet.service")
+}
+
+// expectPlaneUnit expects kubeadm on a control plane.
+func expectPlaneUnit(fake *hosttest.Fake, flags ...string) *hosttest.Expectation {
 	const ignored = "FileAvailable--etc-kubernetes-kubelet.conf,FileAvailable--etc-kubernetes-bootstrap-kubelet.conf,FileAvailable--etc-kubernetes-pki-ca.crt,Port-10250,DirAvailable--etc-kubernetes-manifests," +
 		"Port-6444,Port-10259,Port-10257,Port-2379,Port-2380,DirAvailable--var-lib-etcd," +
 		"FileAvailable--etc-kubernetes-manifests-kube-apiserver.yaml,FileAvailable--etc-kubernetes-manifests-kube-controller-manager.yaml," +
 		"FileAvailable--etc-kubernetes-manifests-kube-scheduler.yaml,FileAvailable--etc-kubernetes-manifests-etcd.yaml"
 	argv := append([]string{"/usr/local/bin/kubeadm", "join", "--config", "/etc/kubernetes/slipway/join.yaml", "--ignore-preflight-errors", ignored}, flags...)
-	unit := fake.ExpectUnitTimeout("kubeadm-join", 600, argv...).Then(func() {
-		server.Put(planeNode)
-		etcd.put(started("cp-2"))
-	})
-	if len(flags) == 0 {
-		fake.ExpectRun("systemctl", "restart", "kubelet.service")
-	}
-	return unit
+	return fake.ExpectUnitTimeout("kubeadm-join", 600, argv...)
 }
 
 func expectStopJoin(fake *hosttest.Fake) *hosttest.Expectation {
@@ -442,5 +455,77 @@ func TestControlPlanesJoinOneAtATime(t *testing.T) {
 	t.Parallel()
 	if phase := JoinControlPlane(); !phase.OneAtATime || phase.On.String() != workflow.OtherControlPlanes.String() || len(phase.NeedsAll) > 0 {
 		t.Errorf("got %+v", phase)
+	}
+}
+
+// within fails the test if a channel is not closed soon.
+func within(t *testing.T, done <-chan struct{}, what string) {
+	t.Helper()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Errorf("not within 20 s: %s", what)
+	}
+}
+
+func TestTheNextControlPlaneJoinsOnceTheMemberOfTheOneBeforeIsHealthy(t *testing.T) {
+	t.Parallel()
+	fixture, _, server, etcd := growing(t, planes+third, []fakeMember{started("cp-1")})
+	var members, running atomic.Int32
+	both := make(chan struct{})
+	for _, name := range []string{"cp-2", "cp-3"} {
+		fake := fixture.Host(name)
+		expectPlaneUnit(fake).Then(func() {
+			if running.Add(1) != members.Load()+1 {
+				t.Error("a control plane joins before the member of the other one is healthy")
+			}
+			if running.Load() == 2 {
+				close(both)
+			}
+			members.Add(1)
+			etcd.put(started(name))
+			within(t, both, "the other control plane joins")
+			server.Put(strings.ReplaceAll(planeNode, "cp-2", name))
+		})
+		expectRestart(fake)
+		expectForget(fake)
+	}
+	fixture.MustApply(JoinControlPlane())
+}
+
+func TestKubeletIsRestartedWhenTheAPIServerOfItsHostIsReady(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		ready bool
+		early int
+	}{
+		"when it is ready":             {true, 1},
+		"only after the join if it is": {false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fixture, fake, server, etcd := growing(t, planes, []fakeMember{started("cp-1")})
+			joining := fixture.Hosts.All[1]
+			// The certificate of the test server is valid for this address.
+			joining.Config.NodeIP = "127.0.0.1"
+			joining.Facts().Addresses = []facts.Address{{Interface: "eth0", Prefix: netip.MustParsePrefix("127.0.0.1/8")}}
+			if test.ready {
+				conn := joining.Conn.(etcdHost)
+				conn.api = strings.TrimPrefix(server.URL(), "https://")
+				joining.Conn = conn
+			}
+			restarted := make(chan struct{})
+			var once sync.Once
+			expectPlaneUnit(fake).Then(func() {
+				etcd.put(started("cp-2"))
+				if test.ready {
+					within(t, restarted, "kubelet is restarted")
+				}
+				server.Put(planeNode)
+			})
+			expectRestart(fake).Times(1 + test.early).Then(func() { once.Do(func() { close(restarted) }) })
+			expectForget(fake)
+			fixture.MustApply(JoinControlPlane())
+		})
 	}
 }

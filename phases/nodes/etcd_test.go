@@ -89,12 +89,16 @@ func (e *fakeEtcd) answer(w http.ResponseWriter, r *http.Request, id string) {
 type etcdHost struct {
 	host.Host
 	gateway string
+	// api is the address of the host's own API server, if it runs.
+	api string
 }
 
 func (h etcdHost) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	switch {
 	case strings.HasSuffix(addr, ":2379"):
 		addr = h.gateway
+	case strings.HasSuffix(addr, ":6444") && h.api != "":
+		addr = h.api
 	case strings.HasSuffix(addr, ":6444"):
 		return nil, &net.OpError{Op: "dial", Err: fmt.Errorf("%s: connection refused", addr)}
 	}
@@ -121,7 +125,7 @@ func serveEtcd(t *testing.T, fixture *workflowtest.Fixture, members ...fakeMembe
 		fake.Put("/etc/kubernetes/pki/etcd/ca.crt", certificate)
 		fake.Put("/etc/kubernetes/pki/etcd/healthcheck-client.crt", certificate)
 		fake.Put("/etc/kubernetes/pki/etcd/healthcheck-client.key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
-		h.Conn = etcdHost{h.Conn, server.Listener.Addr().String()}
+		h.Conn = etcdHost{Host: h.Conn, gateway: server.Listener.Addr().String()}
 	}
 	return etcd
 }

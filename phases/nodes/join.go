@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -147,6 +148,8 @@ type joinRun struct {
 	// prepare runs before the host receives the files of the join, copyFiles when it has
 	// them, and verify after kubeadm. The last two may be nil.
 	prepare, copyFiles, verify func(context.Context) error
+	// meanwhile runs while kubeadm does, until its context ends. It may be nil.
+	meanwhile func(context.Context)
 }
 
 func (r *joinRun) do(ctx context.Context, s *workflow.Step) error {
@@ -185,6 +188,7 @@ func (r *joinRun) do(ctx context.Context, s *workflow.Step) error {
 		}
 	}
 	argv := []string{install.BinDir + "/kubeadm", "join", "--config", joinFile, "--ignore-preflight-errors", r.ignored}
+	stop := r.start(ctx)
 	_, err = systemd.Run(ctx, s, systemd.Unit{
 		Name:    unitName,
 		Argv:    append(argv, r.flags...),
@@ -194,6 +198,7 @@ func (r *joinRun) do(ctx context.Context, s *workflow.Step) error {
 		Output:  s.Output(),
 		Timeout: joinTimeout,
 	})
+	stop()
 	if err != nil {
 		return workflow.WithHint(err, fmt.Sprintf("see `journalctl -u kubelet` on %s, fix the problem and rerun `slipway apply` to resume", s.Target.Config.Name))
 	}
@@ -207,6 +212,20 @@ func (r *joinRun) do(ctx context.Context, s *workflow.Step) error {
 		}
 	}
 	return host.Remove(ctx, s, string(facts.BootstrapConf), discoveryFile, joinFile)
+}
+
+// start starts meanwhile; stop ends it.
+func (r *joinRun) start(ctx context.Context) (stop func()) {
+	if r.meanwhile == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { r.meanwhile(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
 }
 
 // discovery returns the file with which kubeadm verifies the cluster.

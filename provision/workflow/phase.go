@@ -36,7 +36,8 @@ type Phase struct {
 	NeedsAll []string
 	// OneAtATime makes the hosts that have something to do run Do one after another, in
 	// the order in which they arrive: a host waits for the one that is at it, not for
-	// those that are not ready yet. Done, and the phases before, do not wait.
+	// those that are not ready yet. Done, and the phases before, do not wait. Do may let
+	// the next one in before its end: see Step.NextHost.
 	OneAtATime bool
 	// Roll makes hosts take turns: the phases with the same Roll run on one batch
 	// of hosts after another. Nil: hosts do not wait for each other.

@@ -1,6 +1,14 @@
 package workflow
 
-import "context"
+import (
+	"context"
+	"sync"
+)
+
+// NextHost lets the next host begin a phase that is OneAtATime, before Do returns: what Do
+// still has to do does not matter to others. It may be called at any time from Do, more
+// than once, and does nothing in other phases.
+func (s *Step) NextHost() { s.leave() }
 
 // enqueue waits until no other host is at a phase that is OneAtATime; leave lets the
 // next one in. Meanwhile, the slot of the task is free for others.
@@ -8,7 +16,7 @@ func (t *task) enqueue(ctx context.Context, step *Step, slots chan struct{}) (le
 	if t.queue == nil {
 		return func() {}, nil
 	}
-	leave = func() { <-t.queue }
+	leave = sync.OnceFunc(func() { <-t.queue })
 	select {
 	case t.queue <- struct{}{}:
 		return leave, nil

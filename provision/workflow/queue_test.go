@@ -56,6 +56,40 @@ func TestOneAtATimeFollowsTheOrderOfArrival(t *testing.T) {
 	}
 }
 
+func TestAHostLetsTheNextOneInBeforeItsEnd(t *testing.T) {
+	t.Parallel()
+	for name, once := range map[string]bool{"a phase that is OneAtATime": true, "another phase": false} {
+		synctest.Test(t, func(t *testing.T) {
+			d := &diary{}
+			r, _ := runOf(hostsOf("cp-1", "cp-2", "cp-3"))
+			r.Parallel = 10
+			var at atomic.Int32
+			join := Phase{Name: "join", On: ControlPlanes, OneAtATime: once, Do: func(_ context.Context, s *Step) error {
+				if at.Add(1) > 1 && once {
+					t.Errorf("%s is not alone", s.hostName())
+				}
+				<-time.After(20 * time.Second)
+				at.Add(-1)
+				s.NextHost()
+				s.NextHost() // the place is that of the next one
+				<-time.After(40 * time.Second)
+				s.NextHost()
+				d.write("end %s", s.hostName())
+				return nil
+			}}
+			started := time.Now()
+			do(t, r, join)
+			want := time.Minute
+			if once {
+				want += 40 * time.Second
+			}
+			if took := time.Since(started); took != want || len(d.lines) != 3 {
+				t.Errorf("%s took %s: %q", name, took, d.lines)
+			}
+		})
+	}
+}
+
 func TestAHostWithNothingToDoDoesNotWaitForItsTurn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

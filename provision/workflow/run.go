@@ -243,6 +243,7 @@ func (r *Run) perform(ctx context.Context, step *Step, t *task, slots chan struc
 		return err
 	}
 	defer leave()
+	step.leave = leave
 	err = step.phase.Do(ctx, step)
 	if planned(r, err) {
 		step.Changed("%s", step.phase.Title)

@@ -30,6 +30,7 @@ type Step struct {
 	run     *Run
 	phase   Phase
 	changes atomic.Int64
+	leave   func() // lets the next host in, set before Do
 }
 
 // Cluster is the inventory.
