@@ -43,7 +43,7 @@ checks pass. Steps that are already done are skipped: a second apply changes not
 Rerun the command to resume an interrupted apply.
 
 Hosts with "state: absent" are drained, removed from the cluster and reset, after all
-other changes. Hosts with "state: lost" are removed from the cluster without a connection.
+other changes. Hosts with "state: lost" are removed from the cluster without a login.
 
 The hosts need an SSH server, and a user that is root or can run sudo.`,
 		Example: `  slipway apply

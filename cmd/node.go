@@ -50,10 +50,11 @@ func newNodeLost(a *app) *cobra.Command {
 		Short: "Remove a node whose host does not exist any more",
 		Long: `Set "state: lost" for a host in the inventory, show the change, ask for confirmation, and
 apply the inventory: its etcd member is removed if it is a control plane, and its Node is
-deleted. slipway never connects to the host.
+deleted. slipway does not log in to the host.
 
-A node that is ready is refused, and a control plane if etcd has no quorum. To replace the
-host, add another one with another name to the inventory first: one apply does both.`,
+A host whose machine lives is refused: its node is ready, or SSH, kubelet, etcd or its API
+server answers. Power the machine off first, or use "slipway node remove". A control plane
+is refused if etcd has no quorum. To replace the host, add another one with another name to the inventory first: one apply does both.`,
 		Example: `  slipway node lost cp-2
   slipway node lost cp-2 --yes`,
 	})

@@ -64,7 +64,7 @@ func TestNodeNamesAreCompleted(t *testing.T) {
 	}
 }
 
-func TestNothingConnectsToLostHosts(t *testing.T) {
+func TestNothingLogsInToLostHosts(t *testing.T) {
 	home := alone(t)
 	inventory := strings.Replace(three, "{name: w-2,", "{name: w-2, state: lost,", 1)
 	write(t, home+"/inventory.yaml", strings.Replace(inventory, "    address: 127.0.0.2\n", "    address: 127.0.0.2\n    state: absent\n", 1))
@@ -80,5 +80,8 @@ func TestNothingConnectsToLostHosts(t *testing.T) {
 	}
 	if got := s.hosts.WithLeaving().Names(); !slices.Equal(got, []string{"cp-1", "w-1"}) {
 		t.Errorf("connects to %q", got)
+	}
+	if len(s.hosts.Lost) != 1 || s.hosts.Lost[0].Config.Name != "w-2" {
+		t.Errorf("%d hosts are lost", len(s.hosts.Lost))
 	}
 }

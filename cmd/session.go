@@ -68,7 +68,7 @@ func (a *app) open() (*session, error) {
 	sender := &host.Sender{}
 	s := &session{cluster: cluster, inventory: path, hosts: &workflow.Hosts{}}
 	var connections []*ssh.Host
-	connect := func(h config.Host) (*workflow.Host, error) {
+	connect := func(h config.Host) (*ssh.Host, error) {
 		options, err := ssh.OptionsFor(cluster, h, local)
 		if err != nil {
 			return nil, err
@@ -81,17 +81,24 @@ func (a *app) open() (*session, error) {
 			return nil, err
 		}
 		connections = append(connections, conn)
-		return &workflow.Host{Config: h, Conn: conn}, nil
+		return conn, nil
 	}
-	// Nothing connects to lost hosts.
 	for hosts, configured := range map[*[]*workflow.Host][]config.Host{&s.hosts.All: cluster.Hosts, &s.hosts.Leaving: cluster.Absent()} {
 		for _, h := range configured {
-			host, err := connect(h)
+			conn, err := connect(h)
 			if err != nil {
 				return nil, err
 			}
-			*hosts = append(*hosts, host)
+			*hosts = append(*hosts, &workflow.Host{Config: h, Conn: conn})
 		}
+	}
+	// Nothing logs in to lost hosts.
+	for _, h := range cluster.Lost() {
+		conn, err := connect(h)
+		if err != nil {
+			return nil, err
+		}
+		s.hosts.Lost = append(s.hosts.Lost, &workflow.LostHost{Config: h, ConnectSSH: conn.ConnectTCP})
 	}
 	s.close = func() {
 		for _, c := range connections {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,7 +24,8 @@ func Lost() workflow.Phase {
 		Name:  "lost-hosts",
 		Title: "remove the lost hosts from the cluster",
 		Why: "The etcd member of a host that is gone counts for the majority, and no control plane can join before it is " +
-			"removed. Its Node stays NotReady, and its pods stay Terminating. slipway never connects to a lost host.",
+			"removed. Its Node stays NotReady, and its pods stay Terminating. A host whose machine answers is not removed: it would " +
+			"run its pods on. slipway never logs in to a lost host.",
 		Manual: []string{
 			"kubectl -n kube-system exec etcd-NODE -- etcdctl --cacert /etc/kubernetes/pki/etcd/ca.crt --cert /etc/kubernetes/pki/etcd/peer.crt --key /etc/kubernetes/pki/etcd/peer.key member remove ID    # on a control plane that lives",
 			"kubectl delete node NODE",
@@ -46,6 +49,9 @@ func removeLost(ctx context.Context, s *workflow.Step) error {
 	lost := s.Cluster().Lost()
 	uids, err := lostNodes(ctx, client, lost)
 	if err != nil {
+		return err
+	}
+	if err := answering(ctx, s); err != nil {
 		return err
 	}
 	if err := removeMembers(ctx, s, lost); err != nil {
@@ -80,12 +86,30 @@ func lostNodes(ctx context.Context, client *kube.Client, lost []config.Host) (ma
 		case err != nil:
 			return nil, err
 		case isReady(node):
-			alive = append(alive, workflow.WithHint(fmt.Errorf("node %s is ready: its machine lives", h.Name),
-				"set state: absent for this host; if the machine was just powered off, wait a minute"))
+			alive = append(alive, machineLives(h.Name, "its node is ready"))
 		}
 		uids[h.Name] = node.UID
 	}
 	return uids, errors.Join(alive...)
+}
+
+// answering returns an error if the machine of a lost host answers. Preflight has tried it
+// too, but hosts are prepared meanwhile, and a machine may come back.
+func answering(ctx context.Context, s *workflow.Step) error {
+	if s.Planning() || s.Cluster().Ignores(config.CheckLostHost) {
+		return nil
+	}
+	signs := s.Hosts().SignsOfLife(ctx, s.Cluster())
+	var alive []error
+	for _, name := range slices.Sorted(maps.Keys(signs)) {
+		alive = append(alive, machineLives(name, signs[name]...))
+	}
+	return errors.Join(alive...)
+}
+
+func machineLives(host string, signs ...string) error {
+	err := &workflow.AliveError{Host: host, Signs: signs}
+	return workflow.WithHint(err, err.Remedy())
 }
 
 func isReady(node *corev1.Node) bool {

@@ -8,6 +8,7 @@ import (
 
 	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kubetest"
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
@@ -39,6 +40,9 @@ func TestLostHostsAreRemovedFromTheCluster(t *testing.T) {
 		answering []string
 		nodes     []string
 		plan      bool
+		// listening are the addresses at which something answers.
+		listening []string
+		ignore    bool
 		changes   []string
 		removed   string
 		err       string
@@ -72,7 +76,17 @@ func TestLostHostsAreRemovedFromTheCluster(t *testing.T) {
 		},
 		{
 			name: "a host that lives", members: []string{first, second, both}, answering: []string{"cp-1", "cp-2"},
-			nodes: []string{lostNode("w-1", "'True'")}, err: "node w-1 is ready: its machine lives",
+			nodes: []string{lostNode("w-1", "'True'")}, err: "the machine of the lost host w-1 lives: its node is ready",
+		},
+		{
+			name: "a host that is not ready, and lives", members: []string{first, second, both}, answering: []string{"cp-1", "cp-2"},
+			nodes: []string{lostNode("cp-3", "Unknown")}, listening: []string{"192.0.2.13:2380"},
+			err: "the machine of the lost host cp-3 lives: etcd (192.0.2.13:2380) answers cp-1, cp-2",
+		},
+		{
+			name: "a host at whose address another machine answers", members: []string{first, second, both}, answering: []string{"cp-1", "cp-2"},
+			nodes: []string{lostNode("w-1", "Unknown")}, listening: []string{"192.0.2.21:22"}, ignore: true,
+			changes: []string{"remove etcd member cp-3", "delete node w-1"}, removed: `{"ID":"3"}`,
 		},
 		{
 			name: "a worker, while etcd has no quorum for a removal that is not needed", members: []string{first, second}, answering: []string{"cp-1"},
@@ -90,7 +104,11 @@ func TestLostHostsAreRemovedFromTheCluster(t *testing.T) {
 			for _, node := range test.nodes {
 				server.Put(node)
 			}
-			fixture.Hosts.SetState(&cluster.State{Exists: true})
+			fixture.Hosts.SetState(&cluster.State{Exists: true, Nodes: []cluster.Node{{Name: "cp-3"}, {Name: "w-1"}}})
+			fixture.Listening = test.listening
+			if test.ignore {
+				fixture.Cluster.Preflight.Ignore = append(fixture.Cluster.Preflight.Ignore, config.IgnoredCheck{Check: config.CheckLostHost})
+			}
 			var gateways []*[]string
 			for _, name := range test.answering {
 				gateways = append(gateways, fixture.ServeEtcd(name, test.members...))

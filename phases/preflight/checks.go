@@ -44,6 +44,8 @@ type checkContext struct {
 	measureErr error
 	// repositories holds, by host, why it cannot install the packages that it lacks.
 	repositories map[string]string
+	// alive holds, by lost host, what answers at its addresses.
+	alive map[string][]string
 	// state is that of the cluster on the hosts.
 	state *cluster.State
 }

@@ -98,7 +98,7 @@ func readAll(ctx context.Context, hosts *workflow.Hosts) *workflow.Hosts {
 		}
 		return copies
 	}
-	all := &workflow.Hosts{All: readCopies(hosts.All), Leaving: readCopies(hosts.Leaving)}
+	all := &workflow.Hosts{All: readCopies(hosts.All), Leaving: readCopies(hosts.Leaving), Lost: hosts.Lost}
 	_ = group.Wait() // an error is a fact of the host
 	return all
 }

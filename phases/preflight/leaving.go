@@ -9,6 +9,7 @@ import (
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/report/check"
+	"slipway.io/slipway/provision/workflow"
 )
 
 // leavingChecks are about hosts that leave the cluster: their state in the inventory is
@@ -17,10 +18,13 @@ func leavingChecks() []Check {
 	return []Check{
 		{
 			Description: check.Description{
-				Name: "lost-host", Title: "lost hosts do not exist any more", Kind: check.AllHosts, Severity: check.Error,
-				Examines: "The Nodes of hosts with state: lost.",
-				Why:      "The machine of a Node that is ready lives. Without its Node and its etcd member, its pods run on, unknown to the cluster.",
-				Manual:   []string{"kubectl get node NODE    # NotReady, or not found"},
+				Name: config.CheckLostHost, Title: "lost hosts do not exist any more", Kind: check.AllHosts, Severity: check.Error,
+				Examines: "The Nodes of hosts with state: lost, and whether SSH, kubelet, etcd or the API server accepts connections at their addresses, from localhost and from the control planes. slipway does not log in.",
+				Why:      "A machine that lives, but is slow or cut off, keeps its credentials and runs its pods on, unknown to the cluster, which starts them a second time elsewhere.",
+				Manual: []string{
+					"kubectl get node NODE    # NotReady, or not found",
+					"nc -vz -w 3 ADDRESS 22; nc -vz -w 3 ADDRESS 10250    # on each control plane: no answer",
+				},
 			},
 			run: lostHost,
 		},
@@ -60,12 +64,12 @@ func lostHost(cc *checkContext) []check.Finding {
 				Fix:      "restore a control plane of the cluster; for a new cluster, delete the lost hosts from the inventory",
 			})
 		}
+		alive := workflow.AliveError{Host: h.Name, Signs: cc.alive[h.Name]}
 		if node := cc.state.Node(h.Name); node != nil && node.Ready {
-			found = append(found, check.Finding{
-				Host:     h.Name,
-				Evidence: "the host is lost in the inventory, but its node is ready: its machine lives",
-				Fix:      "set state: absent for this host; if the machine was just powered off, wait a minute",
-			})
+			alive.Signs = append([]string{"its node is ready"}, alive.Signs...)
+		}
+		if len(alive.Signs) > 0 {
+			found = append(found, check.Finding{Host: h.Name, Evidence: alive.Error(), Fix: alive.Remedy()})
 		}
 	}
 	return found

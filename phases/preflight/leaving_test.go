@@ -67,7 +67,12 @@ func TestChecksOfHostsThatLeave(t *testing.T) {
 			prepare: func(_ *workflowtest.Fixture, s *cluster.State) {
 				s.Nodes = []cluster.Node{{Name: "cp-3", Ready: true}}
 			},
-			want: []string{"lost-host cp-3 error"}, evidence: "its machine lives", fix: "state: absent",
+			want: []string{"lost-host cp-3 error"}, evidence: "its node is ready", fix: "state: absent",
+		},
+		{
+			name: "a lost host that is not ready, and answers", inventory: leavingInventory("present", "present", "lost"), members: all, answering: all[:2],
+			prepare: func(f *workflowtest.Fixture, _ *cluster.State) { f.Listening = []string{"192.0.2.13:22"} },
+			want:    []string{"lost-host cp-3 error"}, evidence: "SSH (192.0.2.13:22) answers localhost", fix: "power the machine off",
 		},
 		{
 			name: "a lost control plane whose cluster no other host has", inventory: leavingInventory("present", "present", "lost"),
@@ -130,6 +135,8 @@ func TestChecksOfHostsThatLeave(t *testing.T) {
 				test.prepare(fixture, state)
 			}
 			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "none", state: state}
+			cc.hosts.SetState(state)
+			cc.alive = cc.hosts.SignsOfLife(t.Context(), cc.cluster)
 			report := cc.report(Selection{Only: []string{"lost-host", "absent-host", "etcd-quorum", "ghost-member", "cluster-identity"}})
 			complete(t, report)
 			if diff := cmp.Diff(test.want, told(report)); diff != "" {

@@ -78,6 +78,7 @@ func preflightWith(probe prober) workflow.Phase {
 				cc.unmeasured = "every host is installed"
 			}
 			cc.readRepositories(ctx)
+			cc.alive = cc.hosts.SignsOfLife(ctx, cc.cluster)
 			if err := ctx.Err(); err != nil {
 				return err
 			}
@@ -92,6 +93,7 @@ func hostsRead(all *workflow.Hosts) *workflow.Hosts {
 	read := &workflow.Hosts{
 		All:     slices.DeleteFunc(slices.Clone(all.All), unread),
 		Leaving: slices.DeleteFunc(slices.Clone(all.Leaving), unread),
+		Lost:    all.Lost,
 	}
 	read.SetState(all.State())
 	return read

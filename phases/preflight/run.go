@@ -115,6 +115,9 @@ func Run(ctx context.Context, cluster *config.Cluster, hosts *workflow.Hosts, o 
 	if o.Selection.skipReason("load-balancer-packages") == "" {
 		cc.readRepositories(ctx)
 	}
+	if o.Selection.skipReason("lost-host") == "" {
+		cc.alive = cc.hosts.SignsOfLife(ctx, cc.cluster)
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

@@ -75,7 +75,7 @@ func FieldChanges() []FieldChange {
 		{"hosts[].ssh.knownHostsFile", Applied, ssh},
 		{"hosts[].ssh.bastion", Applied, ssh},
 		{"hosts[].labels", Applied, "The labels of the Node change. Labels that somebody else set stay."},
-		{"hosts[].state", Applied, "`absent`: the node is drained and removed from the cluster, and its host is reset. `lost`: the node is removed without a connection to its host. `present` again: the host joins. See [Add, remove and replace nodes](nodes.md)."},
+		{"hosts[].state", Applied, "`absent`: the node is drained and removed from the cluster, and its host is reset. `lost`: the node is removed without a login to its host, and only if nothing answers there. `present` again: the host joins. See [Add, remove and replace nodes](nodes.md)."},
 		{"hosts[].taints[].key", Applied, "The taints of the Node change."},
 		{"hosts[].taints[].value", Applied, "The taints of the Node change."},
 		{"hosts[].taints[].effect", Applied, "The taints of the Node change."},

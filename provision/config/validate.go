@@ -15,6 +15,10 @@ import (
 // control planes, as on the way from one to three.
 const CheckEvenEtcd = "even-etcd"
 
+// CheckLostHost is the check in preflight.ignore that allows the removal of a lost host
+// at whose address something answers.
+const CheckLostHost = "lost-host"
+
 // validator collects the mistakes of a Cluster with defaults.
 type validator struct {
 	c        *Cluster
@@ -184,7 +188,7 @@ func (v *validator) ignoredChecks() {
 	}
 }
 
-// ignores returns whether preflight.ignore lists the check.
-func (v *validator) ignores(check string) bool {
-	return slices.ContainsFunc(v.c.Preflight.Ignore, func(i IgnoredCheck) bool { return i.Check == check })
+// Ignores returns whether preflight.ignore lists the check.
+func (c *Cluster) Ignores(check string) bool {
+	return slices.ContainsFunc(c.Preflight.Ignore, func(i IgnoredCheck) bool { return i.Check == check })
 }

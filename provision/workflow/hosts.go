@@ -95,6 +95,8 @@ type Hosts struct {
 	// the inventory is absent. A run reads them, and reaches the cluster through them,
 	// but works on them only if they are in All: see WithLeaving.
 	Leaving []*Host
+	// Lost are those that do not exist any more: see SignsOfLife.
+	Lost []*LostHost
 
 	state atomic.Pointer[cluster.State]
 }

@@ -12,6 +12,7 @@ import (
 
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/hosttest"
+	"slipway.io/slipway/provision/host/ssh"
 )
 
 var hello = host.Cmd{Argv: []string{"echo", "hello"}}
@@ -97,6 +98,32 @@ func TestDialNamesTheBastionThatFails(t *testing.T) {
 	_, err := connect(t.Context(), o)
 	if !errors.Is(err, host.ErrAuth) || !strings.Contains(err.Error(), "bastion b1") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestConnectTCPDoesNotLogIn(t *testing.T) {
+	t.Parallel()
+	refusing, bastion := hosttest.NewServer(t, hosttest.ServerConfig{RefuseAll: true}), hosttest.NewServer(t, hosttest.ServerConfig{})
+	direct, behind, closed, silent := optionsFor(refusing), optionsFor(refusing), optionsFor(refusing), optionsFor(refusing)
+	via, refused := optionsFor(bastion), optionsFor(refusing)
+	behind.Bastion, closed.Bastion, silent.Bastion = &via, &via, &refused
+	closed.Port = closedPort(t)
+	for name, test := range map[string]struct {
+		options ssh.Options
+		listens bool
+	}{
+		"a host that refuses every login":                  {direct, true},
+		"the same behind a bastion":                        {behind, true},
+		"a closed port behind a bastion":                   {closed, false},
+		"a host behind a bastion that refuses every login": {silent, false},
+	} {
+		h, err := ssh.New(test.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.ConnectTCP(within(t, 10*time.Second)); (err == nil) != test.listens {
+			t.Errorf("%s: got %v", name, err)
+		}
 	}
 }
 

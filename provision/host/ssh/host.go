@@ -50,6 +50,24 @@ func (h *Host) Connect(ctx context.Context) error {
 	return err
 }
 
+// ConnectTCP connects to the SSH port of the host, through the bastions, and does not log
+// in: it checks whether something listens there.
+func (h *Host) ConnectTCP(ctx context.Context) error {
+	var via *conn
+	if h.options.Bastion != nil {
+		var err error
+		if via, err = dial(ctx, *h.options.Bastion); err != nil {
+			return err
+		}
+		defer via.close()
+	}
+	raw, err := dialTCP(ctx, h.options, via)
+	if err != nil {
+		return err
+	}
+	return raw.Close()
+}
+
 // String returns the host's name in the inventory.
 func (h *Host) String() string { return h.options.Name }
 

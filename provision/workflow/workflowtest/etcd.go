@@ -14,8 +14,8 @@ import (
 )
 
 // ServeEtcd runs a gateway of etcd on a host, with members in JSON, and returns the
-// requests for removals that it received. Connections to other
-// addresses are dialed from localhost, as those of a server of kubetest.New.
+// requests for removals that it received. Connections to the
+// loopback are dialed from localhost, as those to a server of kubetest.New.
 func (b *Fixture) ServeEtcd(name string, members ...string) (removed *[]string) {
 	b.t.Helper()
 	removed = new([]string)
@@ -45,7 +45,7 @@ func (b *Fixture) ServeEtcd(name string, members ...string) (removed *[]string) 
 				if strings.HasSuffix(addr, ":2379") {
 					addr = server.Listener.Addr().String()
 				}
-				return new(net.Dialer).DialContext(ctx, network, addr)
+				return b.dial(ctx, network, addr)
 			}}
 		}
 	}

@@ -4,6 +4,7 @@ package workflowtest
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -34,6 +35,10 @@ type Fixture struct {
 	// Events are those of the last run.
 	Events *report.Recorder
 
+	// Listening are the addresses of lost hosts that accept connections, from all hosts
+	// whose connections the fixture opens, and from localhost.
+	Listening []string
+
 	t     testing.TB
 	fakes map[string]*fakeHost
 }
@@ -58,6 +63,11 @@ func New(t testing.TB, inventory string) *Fixture {
 			b.Hosts.Leaving = append(b.Hosts.Leaving, m)
 		}
 	}
+	for _, spec := range cluster.Lost() {
+		b.Hosts.Lost = append(b.Hosts.Lost, &workflow.LostHost{Config: spec, ConnectSSH: func(context.Context) error {
+			return b.listens(net.JoinHostPort(spec.Address, "22"))
+		}})
+	}
 	return b
 }
 
@@ -78,6 +88,35 @@ func Facts(spec config.Host, i int) *facts.Facts {
 		f.Addresses = []facts.Address{{Interface: "eth0", Prefix: netip.PrefixFrom(addr, 24)}}
 	}
 	return f
+}
+
+// listens returns an error unless Listening has the address.
+func (b *Fixture) listens(address string) error {
+	if !slices.Contains(b.Listening, address) {
+		return errors.New("dial " + address + ": connection timed out")
+	}
+	return nil
+}
+
+// Dials lets a host open connections to addresses that are Listening.
+func (b *Fixture) Dials(name string) {
+	for _, h := range b.Hosts.WithLeaving().All {
+		if h.Config.Name == name {
+			h.Conn = dialing{b.fakes[name], b.dial}
+		}
+	}
+}
+
+// dial opens a connection to an address that is Listening, or on the loopback.
+func (b *Fixture) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if host, _, err := net.SplitHostPort(addr); err == nil && host == "127.0.0.1" {
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	if err := b.listens(addr); err != nil {
+		return nil, err
+	}
+	conn, _ := net.Pipe()
+	return conn, nil
 }
 
 // Host is the fake of a host.
