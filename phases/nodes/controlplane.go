@@ -55,7 +55,7 @@ func JoinControlPlane() workflow.Phase {
 		Needs:      []string{"swap-off", "kernel", "hosts-file", "images", "kubelet", "kubeadm-init", "haproxy", "kube-vip", "endpoint", "lost-hosts"},
 		Creates:    []string{"/etc/kubernetes/", "/var/lib/kubelet/", "/var/lib/etcd/"},
 		Done: func(ctx context.Context, s *workflow.Step) (bool, error) {
-			if len(secrets(s)) > 0 || !s.Facts().Exists(facts.APIServerManifest) || expelled(s) {
+			if len(secrets(s)) > 0 || !s.Facts().Exists(facts.APIServerManifest) || emptied(s) || expelled(s) {
 				return false, nil
 			}
 			return joined(ctx, s)
@@ -63,6 +63,10 @@ func JoinControlPlane() workflow.Phase {
 		Do: joinControlPlane,
 	}
 }
+
+// emptied reports whether the host has lost the data of etcd. Preflight refuses it; if the
+// inventory ignores that, the host joins again as a new member.
+func emptied(s *workflow.Step) bool { return !kubeadm.HasData(s.Cluster(), s.Facts()) }
 
 // expelled reports whether the host has data of etcd, and the cluster has no member for
 // it.

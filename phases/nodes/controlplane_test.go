@@ -261,6 +261,7 @@ func TestAMemberWhoseDataIsGoneIsRemovedBeforeItsHostJoinsAgain(t *testing.T) {
 	t.Parallel()
 	unlisted := fakeMember{name: "cp-9", peer: "192.0.2.19"}
 	left := []facts.Path{facts.JoinConfig, facts.CAKey, facts.KubeletConf, facts.APIServerManifest}
+	joined := left[1:]
 	tests := []struct {
 		name     string
 		existing []facts.Path
@@ -273,6 +274,7 @@ func TestAMemberWhoseDataIsGoneIsRemovedBeforeItsHostJoinsAgain(t *testing.T) {
 		{name: "on a host that was reinstalled", other: started("cp-3"), removed: []string{"2"}},
 		{name: "in a plan", other: started("cp-3"), plan: true},
 		{name: "on a host that lost its disk of etcd", existing: left, other: started("cp-3"), removed: []string{"2"}},
+		{name: "on a host that had joined, and lost its disk of etcd", existing: joined, other: started("cp-3"), removed: []string{"2"}},
 		{name: "without a majority of the others", other: unlisted, refused: "etcd has 3 members, 2 needed, 1 healthy: it has no quorum, and cannot remove cp-2"},
 	}
 	for _, test := range tests {

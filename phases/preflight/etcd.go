@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/report/check"
@@ -15,6 +16,17 @@ import (
 func etcdChecks() []Check {
 	return []Check{{
 		Description: check.Description{
+			Name: "etcd-data", Title: "each control plane has its etcd member and its data", Kind: check.AllHosts, Severity: check.Error,
+			Examines: "The data of etcd on each host that has joined as a control plane, the member list, and whether its etcd answers.",
+			Why:      "The API server of a control plane without its member works through no etcd, or not at all, and the next failure stops the cluster. A member never starts again without its data: it has to join as a new one.",
+			Manual: []string{
+				"ls /var/lib/etcd/member; findmnt /var/lib/etcd    # on the control plane",
+				"tail /var/log/pods/kube-system_etcd-*/etcd/*.log",
+			},
+		},
+		run: etcdData,
+	}, {
+		Description: check.Description{
 			Name: "ghost-member", Title: "every etcd member is a control plane of the inventory", Kind: check.AllHosts, Severity: check.Error,
 			Examines: "The member list of a running etcd, and the control planes of the inventory.",
 			Why:      "A member that never started, or whose host is gone, counts for the majority: the next failure stops the cluster.",
@@ -24,6 +36,69 @@ func etcdChecks() []Check {
 			},
 		},
 		run: ghostMember,
+	}}
+}
+
+// etcdData finds control planes that have joined, and whose etcd does not belong to the
+// cluster any more.
+func etcdData(cc *checkContext) []check.Finding {
+	state := cc.state
+	if state == nil || state.MembersErr != nil {
+		return nil // ghost-member reports it
+	}
+	if len(state.Members) == 0 {
+		return cc.dataGone()
+	}
+	var found []check.Finding
+	for _, h := range cc.reachable() {
+		f, name := h.Facts(), h.Config.Name
+		if !joinedPlane(h) {
+			continue
+		}
+		rejoin := fmt.Sprintf("let the host join again: slipway reset --hosts %s, then slipway apply", name)
+		switch member := slices.ContainsFunc(state.Members, h.HasMember); {
+		case !kubeadm.HasData(cc.cluster, f):
+			found = append(found, check.Finding{
+				Host: name, Evidence: fmt.Sprintf("the host is a control plane of the cluster, and its etcd has lost its data: %s does not exist", facts.EtcdMember),
+				Fix: "mount /var/lib/etcd if it is a disk of its own; otherwise " + rejoin,
+			})
+		case !member:
+			found = append(found, check.Finding{
+				Host: name, Evidence: "the host has data of etcd, but is no member of it: it was removed from the cluster",
+				Fix: rejoin + "; or remove it: slipway node remove " + name,
+			})
+		case !slices.Contains(state.Answering, name):
+			found = append(found, check.Finding{
+				Host: name, Severity: check.Warning, Evidence: "its etcd does not answer",
+				Fix: fmt.Sprintf("see `journalctl -u kubelet` and /var/log/pods/kube-system_etcd-%s_* on the host; if etcd has lost its data (\"has already been bootstrapped\"), %s", name, rejoin),
+			})
+		}
+	}
+	return found
+}
+
+// joinedPlane reports whether the host is a control plane that has joined completely. The
+// check cluster-identity reports one whose reset was interrupted.
+func joinedPlane(h *workflow.Host) bool {
+	f := h.Facts()
+	return h.Config.Has(config.RoleControlPlane) && f.Exists(facts.APIServerManifest) && f.Kubernetes.Finalized && !f.Joining() && !f.Exists(facts.ResetMark)
+}
+
+// dataGone finds a cluster without data: no host has any, and others than the control
+// plane on which init would start have joined.
+func (cc *checkContext) dataGone() []check.Finding {
+	seed := cc.hosts.Seed()
+	if seed == nil || seed.Facts() == nil || !joinedPlane(seed) || kubeadm.HasData(cc.cluster, seed.Facts()) {
+		return nil
+	}
+	if !slices.ContainsFunc(cc.hosts.WithLeaving().All, func(h *workflow.Host) bool {
+		return h.Config.Name != seed.Config.Name && h.Facts() != nil && h.Facts().Joined()
+	}) {
+		return nil // init may have been interrupted
+	}
+	return []check.Finding{{
+		Host: seed.Config.Name, Evidence: "the hosts belong to a cluster, and no control plane has the data of its etcd: /var/lib/etcd/member does not exist",
+		Fix: "mount /var/lib/etcd if it is a disk of its own, or restore etcd from a snapshot; otherwise remove what is left of the cluster: slipway reset",
 	}}
 }
 

@@ -50,6 +50,75 @@ func TestGhostMember(t *testing.T) {
 	}
 }
 
+func TestControlPlanesWhoseEtcdLeftTheCluster(t *testing.T) {
+	t.Parallel()
+	member := func(id uint64, name string) kube.EtcdMember { return kube.EtcdMember{ID: id, Name: name} }
+	three := []kube.EtcdMember{member(1, "cp-1"), member(2, "cp-2"), member(3, "cp-3")}
+	all := []string{"cp-1", "cp-2", "cp-3"}
+	joined := []facts.Path{facts.CAKey, facts.KubeletConf, facts.APIServerManifest, facts.EtcdMember}
+	tests := []struct {
+		name      string
+		members   []kube.EtcdMember
+		answering []string
+		// cp2 is what cp-2 has.
+		cp2 []facts.Path
+		// gone: no host has data. external: etcd runs elsewhere.
+		gone, external bool
+		want           []string
+		evidence, fix  string
+	}{
+		{name: "all is well", members: three, answering: all, cp2: joined},
+		{
+			name: "its data is gone", members: three, answering: []string{"cp-1", "cp-3"}, cp2: joined[:3],
+			want: []string{"etcd-data cp-2 error"}, evidence: "has lost its data", fix: "slipway reset --hosts cp-2, then slipway apply",
+		},
+		{
+			name: "its member was removed", members: []kube.EtcdMember{three[0], three[2]}, answering: []string{"cp-1", "cp-3"}, cp2: joined,
+			want: []string{"etcd-data cp-2 error"}, evidence: "is no member of it", fix: "slipway node remove cp-2",
+		},
+		{
+			name: "its etcd does not answer", members: three, answering: []string{"cp-1", "cp-3"}, cp2: joined,
+			want: []string{"etcd-data cp-2 warning"}, evidence: "does not answer", fix: "has already been bootstrapped",
+		},
+		{name: "its join was interrupted", members: []kube.EtcdMember{three[0], three[2]}, answering: []string{"cp-1", "cp-3"}, cp2: append(joined[:3:3], facts.JoinConfig)},
+		{name: "it is new", members: []kube.EtcdMember{three[0], three[2]}, answering: []string{"cp-1", "cp-3"}},
+		{name: "its reset was interrupted", members: three, answering: []string{"cp-1", "cp-3"}, cp2: append(joined[:3:3], facts.ResetMark)},
+		{name: "with an external etcd", cp2: joined[:3], gone: true, external: true},
+		{
+			name: "no control plane has data", cp2: joined[:3], gone: true,
+			want: []string{"etcd-data cp-1 error"}, evidence: "no control plane has the data", fix: "restore etcd from a snapshot",
+		},
+		{name: "init was interrupted", gone: true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fixture := workflowtest.New(t, grown)
+			for _, h := range fixture.Hosts.All {
+				h.Facts().Existing, h.Facts().Kubernetes.Finalized = joined, true
+			}
+			fixture.Facts("cp-2").Existing = test.cp2
+			if test.gone {
+				fixture.Facts("cp-1").Existing, fixture.Facts("cp-3").Existing = joined[:3], nil
+			}
+			if test.external {
+				fixture.Cluster.Kubernetes.ClusterConfiguration = map[string]any{"etcd": map[string]any{"external": map[string]any{"endpoints": []any{"https://192.0.2.31:2379"}}}}
+			}
+			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "none", state: &cluster.State{Members: test.members, Answering: test.answering}}
+			report := cc.report(Selection{Only: []string{"etcd-data"}})
+			complete(t, report)
+			if diff := cmp.Diff(test.want, told(report)); diff != "" {
+				t.Fatal(diff)
+			}
+			for _, f := range report.Checks[0].Findings {
+				if !strings.Contains(f.Evidence, test.evidence) || !strings.Contains(f.Fix, test.fix) {
+					t.Errorf("got %+v", f)
+				}
+			}
+		})
+	}
+}
+
 // grown is a cluster with three control planes.
 const grown = `
 controlPlane: {endpoint: api.example}

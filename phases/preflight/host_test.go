@@ -375,7 +375,7 @@ func TestOrdinaryHostsHaveNoFindings(t *testing.T) {
 func TestEachCheckHasAFault(t *testing.T) {
 	t.Parallel()
 	fires := map[string]bool{
-		"ghost-member":     true,                                                                                                                            // etcd_test.go
+		"etcd-data": true, "ghost-member": true, // etcd_test.go
 		"cluster-files":    true,                                                                                                                            // files_test.go
 		"cluster-identity": true, "node-identity": true, "fixed-fields": true, "node-address-change": true, "version-change": true, "settings-change": true, // identity_test.go
 		"even-etcd": true,                                           // hosts_test.go

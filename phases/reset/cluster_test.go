@@ -263,6 +263,26 @@ func TestNoMemberIsRemovedIfTheControlPlaneThatStaysHasNoCluster(t *testing.T) {
 	}
 }
 
+func TestTheMemberOfAControlPlaneThatHasLostItsDataIsRemoved(t *testing.T) {
+	t.Parallel()
+	for _, external := range []bool{false, true} {
+		fixture := ours(t, three, "cp-3")
+		fixture.Facts("cp-3").Existing = []facts.Path{journal.Dir, facts.CAKey, facts.KubeletConf, facts.APIServerManifest}
+		removed := etcd(t, fixture, "cp-1", "cp-1", "cp-2", "cp-3")
+		second := etcd(t, fixture, "cp-2", "cp-1", "cp-2", "cp-3")
+		var want []string
+		if external {
+			fixture.Cluster.Kubernetes.ClusterConfiguration = map[string]any{"etcd": map[string]any{"external": map[string]any{"endpoints": []any{"https://192.0.2.31:2379"}}}}
+		} else {
+			want = []string{`{"ID":"3"}`}
+		}
+		fixture.MustApply(Member(AllHosts))
+		if diff := cmp.Diff(want, append(*removed, *second...)); diff != "" {
+			t.Errorf("external etcd %v: %s", external, diff)
+		}
+	}
+}
+
 // The join was interrupted: the member has no name, and the host no data.
 func TestTheMemberOfAnInterruptedJoinIsRemoved(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow"
 )
@@ -29,7 +30,7 @@ func Member(remedy string) workflow.Phase {
 		// etcd refuses a change of its members while another one is being made.
 		OneAtATime: true,
 		Done: func(ctx context.Context, s *workflow.Step) (bool, error) {
-			if !slices.ContainsFunc(staying(s), hasCluster) || !s.Facts().Exists(facts.EtcdMember) && !s.Facts().Joining() {
+			if !slices.ContainsFunc(staying(s), hasCluster) || !mayBeMember(s) {
 				return true, nil
 			}
 			return notOurs(ctx, s)
@@ -38,6 +39,13 @@ func Member(remedy string) workflow.Phase {
 			return removeMember(ctx, s, remedy)
 		},
 	}
+}
+
+// mayBeMember reports whether etcd may have a member of the host. One that has lost its
+// data still counts for the majority.
+func mayBeMember(s *workflow.Step) bool {
+	f := s.Facts()
+	return f.Exists(facts.EtcdMember) || f.Joining() || f.Exists(facts.APIServerManifest) && !kubeadm.ExternalEtcd(s.Cluster())
 }
 
 // staying are the control planes that the run does not reset. Without one, the
