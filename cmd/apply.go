@@ -90,7 +90,7 @@ func (a *app) apply(ctx context.Context, selection workflow.Selection, plan bool
 		return err
 	}
 	defer s.close()
-	return a.runOn(ctx, s, phases.Apply(), selection, plan, a.removal)
+	return a.runOn(ctx, s, phases.Apply(), selection, plan, a.removal, a.balance)
 }
 
 // removal returns the stage that removes the absent hosts that apply has found in the
@@ -108,6 +108,22 @@ func (a *app) removal(s *session, selection workflow.Selection, note noteFunc) *
 		return nil
 	}
 	return &stage{phases.Remove(), s.hosts.WithLeaving(), workflow.Selection{Hosts: remove}}
+}
+
+// balance returns the stage that follows the removal of control planes: the load balancer
+// of the endpoint forgets them.
+func (a *app) balance(s *session, selection workflow.Selection, note noteFunc) *stage {
+	removed, _ := phases.Removal(s.hosts, selection)
+	if selection.From != "" || selection.Until != "" || len(selection.Skip) > 0 || !phases.Unbalanced(s.cluster, removed) {
+		return nil
+	}
+	if len(selection.Hosts) > 0 {
+		note("the load balancer still has %s; run `slipway apply` without --hosts to update it", strings.Join(removed, ", "))
+		return nil
+	}
+	stay := &workflow.Hosts{All: s.hosts.All}
+	stay.SetState(s.hosts.State())
+	return &stage{phases.Balance(), stay, selection}
 }
 
 // run runs a workflow on the inventory's hosts.

@@ -22,7 +22,7 @@ import (
 
 func workflows() []workflow.Workflow {
 	return append([]workflow.Workflow{
-		Apply(), Remove(), Reset(), Validate(validate.Options{}, &report.ValidationReport{}),
+		Apply(), Remove(), Balance(), Reset(), Validate(validate.Options{}, &report.ValidationReport{}),
 		LabCluster(validate.Options{}, &report.ValidationReport{}, nil),
 	}, readOnly()...)
 }
@@ -127,7 +127,7 @@ func TestOnlyHostsThatJoinWaitForTheEndpoint(t *testing.T) {
 
 func TestNothingIsChangedWithoutTheLockOrBeforeTheChecks(t *testing.T) {
 	t.Parallel()
-	for _, w := range []workflow.Workflow{Apply(), Remove(), Reset()} {
+	for _, w := range []workflow.Workflow{Apply(), Remove(), Balance(), Reset()} {
 		for _, p := range w.Phases {
 			if p.ReadOnly || p.Name == "lock" {
 				continue

@@ -5,12 +5,14 @@ import (
 	"slices"
 
 	"slipway.io/slipway/phases/controlplane"
+	"slipway.io/slipway/phases/endpoint"
 	"slipway.io/slipway/phases/hostprep"
 	"slipway.io/slipway/phases/nodes"
 	"slipway.io/slipway/phases/preflight"
 	"slipway.io/slipway/phases/reset"
 	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow"
@@ -65,6 +67,31 @@ func Remove() workflow.Workflow {
 		reset.Undo(),
 		record,
 	}}
+}
+
+// Balance updates the load balancer of the endpoint when control planes have left. Until
+// then it knows them, since new control planes may join through them. A run has the hosts
+// that stay, without Hosts.Leaving.
+func Balance() workflow.Workflow {
+	lock := hostprep.Lock(controlplane.Answers)
+	lock.NeedsAll = []string{"facts"}
+	haproxy, keepalived := endpoint.HAProxy(), endpoint.Keepalived()
+	haproxy.Needs = []string{"lock"}
+	for _, p := range []*workflow.Phase{&haproxy, &keepalived} {
+		// The plan of apply shows the whole configuration of a host that joins.
+		p.Done = func(_ context.Context, s *workflow.Step) (bool, error) {
+			return s.Planning() && !s.Facts().Joined(), nil
+		}
+	}
+	return workflow.Workflow{Name: "balance", Phases: []workflow.Phase{preflight.Facts(), lock, haproxy, keepalived}}
+}
+
+// Unbalanced reports whether the load balancer of the endpoint has hosts that were
+// removed, by their names.
+func Unbalanced(c *config.Cluster, removed []string) bool {
+	return c.HAProxy() && slices.ContainsFunc(c.Absent(), func(h config.Host) bool {
+		return h.Has(config.RoleControlPlane) && slices.Contains(removed, h.Name)
+	})
 }
 
 // joining reports whether a control plane that stays has no etcd member yet that votes:

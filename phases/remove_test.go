@@ -203,3 +203,64 @@ func TestTheRecordForgetsHostsThatHaveLeft(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+const balanced = `
+controlPlane: {endpoint: 192.0.2.100, loadBalancer: {type: keepalived}}
+preflight: {ignore: [{check: even-etcd, reason: a test}]}
+hosts:
+- {name: cp-1, address: 192.0.2.11, roles: [control-plane], state: absent}
+- {name: cp-2, address: 192.0.2.12, roles: [control-plane]}
+- {name: cp-3, address: 192.0.2.13, roles: [control-plane]}
+- {name: w-1, address: 192.0.2.21, state: absent}
+`
+
+func TestTheLoadBalancerForgetsControlPlanesThatHaveLeft(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, balanced)
+	for _, h := range fixture.Hosts.WithLeaving().All {
+		h.Facts().Commands = append(h.Facts().Commands, "haproxy", "keepalived")
+		h.Facts().Existing = []facts.Path{facts.Journal, facts.CAKey, facts.EtcdMember, facts.KubeletConf, facts.APIServerManifest}
+	}
+	files := map[string]string{"haproxy": "/etc/haproxy/haproxy.cfg", "keepalived": "/etc/keepalived/keepalived.conf"}
+	services := map[string][]string{"haproxy": {files["haproxy"]}, "keepalived": {files["keepalived"], "/etc/systemd/system/keepalived.service.d/slipway.conf"}}
+	has := func(stage string, listed bool) {
+		for _, name := range []string{"cp-2", "cp-3"} {
+			for service, path := range files {
+				file, _ := fixture.Host(name).File(path)
+				if strings.Contains(string(file.Content), "192.0.2.11") != listed {
+					t.Errorf("%s: %s of %s has cp-1: %v", stage, service, name, !listed)
+				}
+			}
+		}
+	}
+	run := func(w workflow.Workflow, runs bool) {
+		for _, service := range []string{"haproxy", "keepalived"} {
+			unit := service + ".service"
+			for _, name := range []string{"cp-2", "cp-3"} {
+				if m := fixture.Host(name); runs {
+					m.ExpectService(unit, services[service]...)
+					m.ExpectReload("reload "+unit+": "+files[service]+" changed", unit, services[service]...)
+				} else {
+					m.ExpectService(unit, services[service]...).Returns("stopped inactive\n")
+					m.ExpectStart("start "+unit+": it is inactive", unit, services[service]...)
+				}
+			}
+			fixture.MustApply(phaseOf(t, w, service))
+		}
+	}
+	run(Apply(), false)
+	has("apply", true)
+	fixture.Hosts = &workflow.Hosts{All: fixture.Hosts.All}
+	run(Balance(), true)
+	has("after the removal", false)
+
+	for _, name := range []string{"cp-1", "w-1"} {
+		if got := Unbalanced(fixture.Cluster, []string{name}); got != (name == "cp-1") {
+			t.Errorf("without %s: %v", name, got)
+		}
+	}
+	fixture.Cluster.ControlPlane.LoadBalancer.Type = "external"
+	if Unbalanced(fixture.Cluster, []string{"cp-1"}) {
+		t.Error("slipway runs no load balancer")
+	}
+}
