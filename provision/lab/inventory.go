@@ -48,19 +48,26 @@ type inventory struct {
 type inventoryHost struct {
 	Name, Address string
 	Roles         []string
+	// State is empty for a host that stays in the cluster.
+	State string
 	// IdentityFile is empty if all machines have the same.
 	IdentityFile string
 }
 
-// WriteInventory writes the inventory of the lab. shared is nil for machines with
+// WriteInventory writes the inventory of the lab. It keeps the states of hosts, and the
+// addons unless the spec has others. shared is nil for machines with
 // their own kernels.
 func WriteInventory(l *Lab, spec Spec, shared *SharedKernel) error {
-	data, err := inventoryOf(l, spec)
+	before, err := config.Load(l.InventoryFile())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	data, err := inventoryOf(l, spec, before)
 	if err != nil {
 		return err
 	}
 	data.Shared = shared
-	if data.Addons, err = addons(l, spec); err != nil {
+	if data.Addons, err = addons(l, spec, before); err != nil {
 		return fmt.Errorf("inventory: %w", err)
 	}
 	content, err := data.render()
@@ -85,8 +92,26 @@ func WriteInventory(l *Lab, spec Spec, shared *SharedKernel) error {
 	return localhost.WriteFile(l.InventoryFile(), content, 0o644)
 }
 
-// addons are the addons of the spec, or the current ones of the inventory, in YAML.
-func addons(l *Lab, spec Spec) (string, error) {
+// keepStates gives each host the state that it has in the current inventory.
+func (data *inventory) keepStates(before *config.Cluster) {
+	planes := 0
+	for i := range data.Hosts {
+		h := &data.Hosts[i]
+		if before != nil {
+			at := slices.IndexFunc(before.Leaving, func(old config.Host) bool { return old.Name == h.Name })
+			if at >= 0 {
+				h.State = before.Leaving[at].State
+			}
+		}
+		if h.State == "" && slices.Contains(h.Roles, string(config.RoleControlPlane)) {
+			planes++
+		}
+	}
+	data.EvenEtcd = planes > 0 && planes%2 == 0
+}
+
+// addons are the addons of the spec, or those of the current inventory, in YAML.
+func addons(l *Lab, spec Spec, before *config.Cluster) (string, error) {
 	var addons []config.Addon
 	for _, name := range spec.Addons {
 		a := config.Addon{Name: name}
@@ -95,14 +120,8 @@ func addons(l *Lab, spec Spec) (string, error) {
 		}
 		addons = append(addons, a)
 	}
-	if spec.Addons == nil {
-		before, err := config.Load(l.InventoryFile())
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", err
-		}
-		if before != nil {
-			addons = before.Addons
-		}
+	if spec.Addons == nil && before != nil {
+		addons = before.Addons
 	}
 	if len(addons) == 0 {
 		return "", nil
@@ -117,11 +136,12 @@ const (
 	poolLast  = 220
 )
 
-func inventoryOf(l *Lab, spec Spec) (inventory, error) {
+// inventoryOf returns the inventory of a lab. before is the current one; nil: there is
+// none.
+func inventoryOf(l *Lab, spec Spec, before *config.Cluster) (inventory, error) {
 	data := inventory{
 		Name:           l.Name,
 		KnownHostsFile: filepath.Base(l.KnownHostsFile()),
-		EvenEtcd:       spec.ControlPlanes > 0 && spec.ControlPlanes%2 == 0,
 	}
 	switch {
 	case l.Endpoint.IsValid():
@@ -152,6 +172,7 @@ func inventoryOf(l *Lab, spec Spec) (inventory, error) {
 		}
 		data.Hosts = append(data.Hosts, host)
 	}
+	data.keepStates(before)
 	return data, nil
 }
 

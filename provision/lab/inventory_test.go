@@ -1,6 +1,8 @@
 package lab
 
 import (
+	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -87,6 +89,63 @@ func TestInventoryOfOneControlPlaneNeedsNoEndpoint(t *testing.T) {
 	}
 }
 
+func TestTheStatesOfHostsAreKept(t *testing.T) {
+	t.Parallel()
+	spec := Spec{Name: "a", ControlPlanes: 3, Workers: 2, HA: true}
+	l := &Lab{Name: "a", Dir: t.TempDir(), Subnet: prefix("10.88.77.0/24"), Endpoint: prefix("10.88.77.10/32").Addr()}
+	up := func(spec Spec) *config.Cluster {
+		t.Helper()
+		l.Machines = MachinesOf(spec, l.Subnet, func(i int) int { return 11 + i })
+		for i := range l.Machines {
+			l.Machines[i].User = "slipway"
+		}
+		if err := WriteInventory(l, spec, nil); err != nil {
+			t.Fatal(err)
+		}
+		cluster, err := config.Load(l.InventoryFile())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cluster
+	}
+	states := func(c *config.Cluster) map[string]string {
+		states := map[string]string{}
+		for _, h := range c.Leaving {
+			states[h.Name] = h.State
+		}
+		return states
+	}
+	if got := states(up(spec)); len(got) > 0 {
+		t.Errorf("a new lab has %v", got)
+	}
+	edit := func(states map[string]string) {
+		t.Helper()
+		content, err := os.ReadFile(l.InventoryFile())
+		for name, state := range states {
+			if err == nil {
+				content, err = config.SetHostState(content, name, state)
+			}
+		}
+		content = append(content, "preflight: {ignore: [{check: even-etcd, reason: a test}]}\n"...)
+		if err := errors.Join(err, os.WriteFile(l.InventoryFile(), content, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := map[string]string{"cp2": config.StateLost, "w1": config.StateAbsent}
+	edit(want)
+	spec.ControlPlanes, spec.Workers = 4, 3
+	grown := up(spec)
+	if diff := cmp.Diff(want, states(grown)); diff != "" || grown.Ignores(config.CheckEvenEtcd) {
+		t.Errorf("%s; ignored %v", diff, grown.Preflight.Ignore)
+	}
+	edit(map[string]string{"cp3": config.StateAbsent})
+	want["cp3"] = config.StateAbsent
+	even := up(spec)
+	if diff := cmp.Diff(want, states(even)); diff != "" || !even.Ignores(config.CheckEvenEtcd) {
+		t.Errorf("%s; ignored %v", diff, even.Preflight.Ignore)
+	}
+}
+
 func testInventory(t *testing.T, spec Spec) inventory {
 	t.Helper()
 	l := &Lab{Name: "test", Dir: "/labs/test", Subnet: prefix("10.88.77.0/24")}
@@ -98,7 +157,7 @@ func testInventory(t *testing.T, spec Spec) inventory {
 	for i := range l.Machines {
 		l.Machines[i].User, l.Machines[i].IdentityFile = "slipway", "/labs/test/id_ed25519"
 	}
-	data, err := inventoryOf(l, spec)
+	data, err := inventoryOf(l, spec, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
