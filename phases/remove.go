@@ -47,7 +47,7 @@ func Remove() workflow.Workflow {
 		left, err := s.Hosts().State().KnownNode(s.Target.Config.Name)
 		return left == nil, err
 	}
-	node.Do = reset.DeleteNode
+	node.Do = func(ctx context.Context, s *workflow.Step) error { return s.DeleteNode(ctx) }
 
 	record := controlplane.Record()
 	record.On, record.NeedsAll = workflow.Localhost, []string{"undo"}

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubeadm"
@@ -238,32 +236,8 @@ func startOver(ctx context.Context, s *workflow.Step) error {
 	if _, err := s.Run(ctx, clean); err != nil {
 		return err
 	}
-	return forgetNode(ctx, s)
-}
-
-// forgetNode deletes the Node of the host: as long as it is ready, kubeadm refuses the
-// join. That of another machine stays.
-func forgetNode(ctx context.Context, s *workflow.Step) error {
-	client, err := s.Kube(ctx)
-	if err != nil {
-		return err
-	}
-	name := s.Target.Config.Name
-	node, err := client.Clientset().CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if id := node.Status.NodeInfo.MachineID; id != s.Facts().MachineID {
-		return nil
-	}
-	deleted, err := client.DeleteNode(ctx, name, node.UID)
-	if deleted {
-		s.Changed("delete node %s", name)
-	}
-	return err
+	// As long as its Node is ready, kubeadm refuses the join.
+	return s.DeleteNode(ctx)
 }
 
 // copySharedFiles copies the files that all control planes have in common from the seed.

@@ -2,12 +2,8 @@ package reset
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
-
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"slipway.io/slipway/provision/workflow"
 )
@@ -34,10 +30,10 @@ func Node() workflow.Phase {
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			limited, cancel := context.WithTimeout(ctx, nodeTimeout)
 			defer cancel()
-			err := DeleteNode(limited, s)
+			err := s.DeleteNode(limited)
 			if err != nil && ctx.Err() == nil {
 				name := s.Target.Config.Name
-				s.Note("could not delete node %s: %v; delete it with `kubectl delete node %s`", name, err, name)
+				s.Note("could not delete node %s: %v; unless another machine has its name, delete it with `kubectl delete node %s`", name, err, name)
 				return nil
 			}
 			return err
@@ -48,28 +44,3 @@ func Node() workflow.Phase {
 // hasCluster reports whether a control plane may have a cluster. After a reset of the
 // control planes, the workers are left with a cluster that no longer exists.
 func hasCluster(h *workflow.Host) bool { return h.Facts() == nil || h.Facts().Joined() }
-
-// DeleteNode deletes the Node of the host, unless it belongs to another machine.
-func DeleteNode(ctx context.Context, s *workflow.Step) error {
-	client, err := s.Kube(ctx)
-	if err != nil {
-		return err
-	}
-	nodes, name := client.Clientset().CoreV1().Nodes(), s.Target.Config.Name
-	node, err := nodes.Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	// Another machine may have joined with the name of this host.
-	if id := node.Status.NodeInfo.MachineID; id != "" && s.Facts().MachineID != "" && id != s.Facts().MachineID {
-		return fmt.Errorf("it belongs to another machine, with the ID %s", id)
-	}
-	deleted, err := client.DeleteNode(ctx, name, node.UID)
-	if deleted {
-		s.Changed("delete node %s", name)
-	}
-	return err
-}

@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"slipway.io/slipway/provision/cluster/kube"
@@ -173,6 +174,32 @@ func (s *Step) SetNode(ctx context.Context, labels map[string]string, taints []c
 	}
 	if changed {
 		s.Record("set the labels and taints of node "+name, diff)
+	}
+	return err
+}
+
+// DeleteNode deletes the Node of the host, and counts the change. A Node of another
+// machine is an error: it has joined with the name of the host.
+func (s *Step) DeleteNode(ctx context.Context) error {
+	client, err := s.Kube(ctx)
+	if err != nil {
+		return err
+	}
+	name := s.Target.Config.Name
+	node, err := client.Clientset().CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if id, own := node.Status.NodeInfo.MachineID, s.Facts().MachineID; id != "" && own != "" && id != own {
+		return WithHint(fmt.Errorf("node %s belongs to another machine, with the ID %s", name, id),
+			fmt.Sprintf("give the host another name; or, if the other machine does not exist any more: kubectl delete node %s", name))
+	}
+	deleted, err := client.DeleteNode(ctx, name, node.UID)
+	if deleted {
+		s.Changed("delete node %s", name)
 	}
 	return err
 }

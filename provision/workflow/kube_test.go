@@ -116,6 +116,35 @@ func TestSetNodeCountsItsChange(t *testing.T) {
 	}
 }
 
+func TestDeleteNodeKeepsTheNodeOfAnotherMachine(t *testing.T) {
+	t.Parallel()
+	own := strings.Repeat("a", 32) // the first host's
+	remove := phase(func(ctx context.Context, s *workflow.Step) error { return s.DeleteNode(ctx) })
+	for name, test := range map[string]struct {
+		node    string
+		deleted bool
+		hint    string
+	}{
+		"that of the host":                             {node + "status: {nodeInfo: {machineID: " + own + "}}\n", true, ""},
+		"one whose kubelet has not told its machine":   {node, true, ""},
+		"one of another machine":                       {node + "status: {nodeInfo: {machineID: " + strings.Repeat("b", 32) + "}}\n", false, "kubectl delete node cp-1"},
+		"one of another host, when there is none left": {strings.Replace(node, "cp-1", "cp-2", 1), false, ""},
+	} {
+		fixture, server := served(t)
+		server.Put(test.node)
+		err := fixture.Apply(remove)
+		if (err != nil) != (test.hint != "") || !strings.Contains(workflow.Hint(err), test.hint) {
+			t.Errorf("%s: got %v, hint %q", name, err, workflow.Hint(err))
+		}
+		if changed := len(fixture.Changes()) > 0; changed != test.deleted {
+			t.Errorf("%s: changes %q", name, fixture.Changes())
+		}
+		if left := server.Get("/api/v1/nodes/cp-1") != nil; left != (test.hint != "") {
+			t.Errorf("%s: the node is left: %v", name, left)
+		}
+	}
+}
+
 func TestWithoutAKubeconfigThereIsNoCluster(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, one)
