@@ -179,7 +179,7 @@ func changedAddress(cc *checkContext) []check.Finding {
 		found = append(found, check.Finding{
 			Host:     h.Config.Name,
 			Evidence: fmt.Sprintf("the node has the address %s, and would get %s", strings.Join(node.Addresses, ", "), want),
-			Fix: fmt.Sprintf("set nodeIP: %s, or remove the node and let it join again: slipway reset --hosts %s, then slipway apply",
+			Fix: fmt.Sprintf("set nodeIP: %s; or remove the node, and let its host join again with the new address: slipway node remove %s, then state: present and slipway apply",
 				node.Addresses[0], h.Config.Name),
 		})
 	}

@@ -85,7 +85,7 @@ func TestIdentityChecks(t *testing.T) {
 			state := running(f)
 			state.Nodes = []cluster.Node{{Name: "w-1", Addresses: []string{"198.51.100.9"}}, {Name: "cp-1", Addresses: []string{"192.0.2.11"}}}
 			return state
-		}, []string{"node-address-change w-1 error"}, "the node has the address 198.51.100.9, and would get 192.0.2.21", "set nodeIP: 198.51.100.9"},
+		}, []string{"node-address-change w-1 error"}, "the node has the address 198.51.100.9, and would get 192.0.2.21", "set nodeIP: 198.51.100.9; or remove the node, and let its host join again with the new address: slipway node remove w-1"},
 		{"a new machine with the name of a node", func(f *workflowtest.Fixture) *cluster.State {
 			state := running(f)
 			state.Nodes = []cluster.Node{{Name: "w-1", Ready: true, MachineID: "0123456789abcdef", Addresses: []string{"192.0.2.21"}}}

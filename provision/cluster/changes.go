@@ -68,7 +68,7 @@ func FieldChanges() []FieldChange {
 		{"hosts[].name", Refused, "A node cannot be renamed. Remove it with the old name (`slipway node remove NAME`), and apply with the new one. A new host joins. A host that is deleted from the list is reported, and its Node stays: to remove it, set `state` instead."},
 		{"hosts[].address", Applied, "The next connection uses it. A change that would also change the address of the node is refused: set `nodeIP` to the old one."},
 		{"hosts[].roles", Refused, "A node does not become a control plane, or cease to be one. On a control plane, the role `worker` is applied: its taint changes."},
-		{"hosts[].nodeIP", Refused, "Certificates, etcd and the pod network contain the address. Remove the node (`slipway reset --hosts NAME`), and apply."},
+		{"hosts[].nodeIP", Refused, "Certificates, etcd and the pod network contain the address. Remove the node (`slipway node remove NAME`), and let its host join again with `state: present` and the new address."},
 		{"hosts[].ssh.user", Applied, ssh},
 		{"hosts[].ssh.port", Applied, ssh},
 		{"hosts[].ssh.identityFile", Applied, ssh},
