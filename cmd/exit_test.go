@@ -72,7 +72,7 @@ func TestExitCodesAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, code := range []int{
-		exitOK, exitFailed, exitUsage, exitInventory, exitConnection, exitPreflight, exitValidation, exitLocked, exitBundle, exitUnknown, exitWarnings, exitChanges, exitInterrupted,
+		exitOK, exitFailed, exitUsage, exitInventory, exitConnection, exitPreflight, exitValidation, exitLocked, exitBundle, exitUnknown, exitWarnings, exitChanges, exitDegraded, exitInterrupted,
 	} {
 		if !strings.Contains(string(page), "\n| "+strconv.Itoa(code)+" | ") {
 			t.Errorf("docs/exit-codes.md lacks %d", code)
