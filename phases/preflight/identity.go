@@ -2,7 +2,9 @@ package preflight
 
 import (
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 
 	"slipway.io/slipway/provision/cluster"
@@ -149,7 +151,7 @@ func fixedFields(cc *checkContext) []check.Finding {
 			Fix:      fix + ", or reinstall the cluster: slipway reset, then slipway apply",
 		}
 		if d.Field == "controlPlane.endpoint" && d.Have == "" {
-			finding = withoutEndpoint(d)
+			finding = cc.withoutEndpoint(d)
 		}
 		found = append(found, finding)
 	}
@@ -157,13 +159,30 @@ func fixedFields(cc *checkContext) []check.Finding {
 }
 
 // withoutEndpoint is the finding of an endpoint that was added to the inventory: without
-// one, certificates and kubeconfigs name the only control plane.
-func withoutEndpoint(d cluster.Difference) check.Finding {
-	return check.Finding{
-		Evidence: fmt.Sprintf("the cluster was created without controlPlane.endpoint, and the inventory has %s: the cluster cannot get one, and so cannot grow to several control planes", d.Want),
-		Fix: "remove controlPlane.endpoint and the other control planes to keep the cluster; to have several, back up its workloads, and reinstall it " +
-			"with the endpoint: slipway reset, then slipway apply. A new cluster with an endpoint may start with one control plane, and grow later",
+// one, certificates and kubeconfigs name the only control plane, and kubeadm refuses
+// others. The way out is the address that they name (docs/nodes.md).
+func (cc *checkContext) withoutEndpoint(d cluster.Difference) check.Finding {
+	own := "the address of its control plane"
+	if address, ok := cc.soleAddress(); ok {
+		own = address
 	}
+	return check.Finding{
+		Evidence: fmt.Sprintf("the cluster was created without controlPlane.endpoint, and the inventory has %s: the certificates and kubeconfigs of all nodes name %s, "+
+			"and slipway cannot change that, so the cluster cannot have another endpoint", d.Want, own),
+		Fix: fmt.Sprintf("remove controlPlane.endpoint and the other control planes to keep the cluster as it is; to have several control planes, back up the workloads, and reinstall it "+
+			"with the endpoint: slipway reset, then slipway apply; or make %s its endpoint, which is not highly available: see docs/nodes.md#a-cluster-without-an-endpoint", own),
+	}
+}
+
+// soleAddress returns the host:port of the API server of a cluster that has one control
+// plane.
+func (cc *checkContext) soleAddress() (string, bool) {
+	seed := cc.hosts.Seed()
+	if seed == nil {
+		return "", false
+	}
+	ip, err := seed.NodeIP()
+	return net.JoinHostPort(ip.String(), strconv.Itoa(cc.cluster.ControlPlane.BindPort)), err == nil
 }
 
 // changedAddress compares the address that the inventory gives a host with the one

@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -59,7 +60,7 @@ func TestIdentityChecks(t *testing.T) {
 			state := running(f)
 			f.Cluster.ControlPlane.Endpoint = "api.example"
 			return state
-		}, []string{"fixed-fields  error"}, "created without controlPlane.endpoint, and the inventory has api.example:6443: the cluster cannot get one, and so cannot grow", "reinstall it with the endpoint"},
+		}, []string{"fixed-fields  error"}, "created without controlPlane.endpoint, and the inventory has api.example:6443: the certificates and kubeconfigs of all nodes name 192.0.2.11:6443", "reinstall it with the endpoint: slipway reset, then slipway apply; or make 192.0.2.11:6443 its endpoint"},
 		{"another port of the API servers", func(f *workflowtest.Fixture) *cluster.State {
 			state := running(f)
 			state.Record = &cluster.Record{Settings: state.Settings}
@@ -125,5 +126,19 @@ func TestIdentityChecks(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Errors of preflight and of the inventory name this section.
+func TestDocsHaveTheWayOutOfAClusterWithoutAnEndpoint(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/nodes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\n### A cluster without an endpoint\n", "controlPlaneEndpoint: 192.0.2.11:6443"} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("docs/nodes.md lacks %q", want)
+		}
 	}
 }

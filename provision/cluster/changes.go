@@ -50,7 +50,7 @@ func FieldChanges() []FieldChange {
 		{"network.cni.name", Refused, "Pods have addresses of the pod network, and the kernels its rules. " + fixed},
 		{"network.cni.backend", Refused, "Pods on nodes with different backends do not reach each other. " + fixed},
 		{"network.cni.mtu", Applied, "The pod network restarts on each node. Running pods keep their MTU until they are started again."},
-		{"controlPlane.endpoint", Refused, "Certificates and kubeconfigs contain the endpoint. A cluster that was created without one cannot get one, and cannot grow to several control planes. " + fixed},
+		{"controlPlane.endpoint", Refused, "Certificates and kubeconfigs contain the endpoint. A cluster that was created without one can only get the address of its control plane: see [A cluster without an endpoint](nodes.md#a-cluster-without-an-endpoint). " + fixed},
 		{"controlPlane.loadBalancer.type", Refused, "All hosts reach the API servers through it. " + fixed},
 		{"controlPlane.loadBalancer.virtualRouterID", Applied, "keepalived reads its configuration again on all control planes. Connections through the endpoint break once, and new ones work after about a second."},
 		{"controlPlane.bindPort", Refused, "The load balancer, kubeconfigs and the pod network have the port. " + fixed},

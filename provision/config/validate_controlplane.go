@@ -107,7 +107,7 @@ func (v *validator) countControlPlanes() {
 			"with several control planes, the data of etcd must be in /var/lib/etcd, where slipway looks for it before it adds or removes a member")
 	}
 	if n > 1 && v.c.ControlPlane.Endpoint == "" {
-		v.report("controlPlane.endpoint", "add the name or address of a load balancer, or a virtual IP address",
+		v.report("controlPlane.endpoint", "for a new cluster, add the name or address of a load balancer, or a virtual IP address; a cluster that exists without an endpoint cannot get one that is highly available: see docs/nodes.md#a-cluster-without-an-endpoint",
 			"%d control planes need a shared endpoint", n)
 	}
 }

@@ -126,7 +126,7 @@ func TestValidateRejects(t *testing.T) {
 			c.Kubernetes.ClusterConfiguration = map[string]any{"etcd": map[string]any{"local": map[string]any{"dataDir": "/data/etcd"}}}
 		}, "kubernetes.clusterConfiguration.etcd.local.dataDir: with several control planes, the data of etcd must be in /var/lib/etcd"},
 		"an even number of control planes": {func(c *Cluster) { addControlPlanes(c, 1); c.ControlPlane.Endpoint = "api.example" }, "hosts: 2 control planes tolerate no more failures than 1: etcd needs a majority"},
-		"three without endpoint":           {func(c *Cluster) { addControlPlanes(c, 2) }, "controlPlane.endpoint: 3 control planes need a shared endpoint"},
+		"three without endpoint":           {func(c *Cluster) { addControlPlanes(c, 2) }, "controlPlane.endpoint: 3 control planes need a shared endpoint; for a new cluster, add the name or address of a load balancer, or a virtual IP address; a cluster that exists without an endpoint cannot get one"},
 		"an endpoint that is a URL":        {func(c *Cluster) { c.ControlPlane.Endpoint = "https://api.example:6443" }, `controlPlane.endpoint: "https://api.example:6443" is a URL`},
 		"an endpoint without host":         {func(c *Cluster) { c.ControlPlane.Endpoint = ":6443" }, `controlPlane.endpoint: ":6443" is not a host`},
 		"an endpoint with a port of text":  {func(c *Cluster) { c.ControlPlane.Endpoint = "api.example:https" }, `controlPlane.endpoint: "api.example:https" is not`},
