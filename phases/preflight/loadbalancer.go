@@ -27,7 +27,7 @@ func loadBalancerChecks() []Check {
 				Why:      "haproxy does not start if another process has one of its ports.",
 				Manual:   []string{"ss -ltnp 'sport = :6443'"},
 			},
-			applies: runsHAProxy,
+			applies: onlyWhere((*config.Cluster).HAProxy, "slipway runs no haproxy for the endpoint"),
 			run: func(cc *checkContext) []check.Finding {
 				return eachHost(func(h config.Host, f *facts.Facts) []check.Finding { return endpointPort(cc.cluster, h, f) })(cc)
 			},
@@ -39,7 +39,7 @@ func loadBalancerChecks() []Check {
 				Why:      "slipway installs the packages of the distribution, which bundles do not contain.",
 				Manual:   []string{"command -v haproxy keepalived", "apt-get update && apt-get install -y haproxy keepalived    # dnf install -y haproxy keepalived on RHEL-like systems"},
 			},
-			applies: runsHAProxy,
+			applies: onlyWhere((*config.Cluster).HAProxy, "slipway runs no haproxy for the endpoint"),
 			run:     loadBalancerPackages,
 		},
 		{
@@ -50,12 +50,7 @@ func loadBalancerChecks() []Check {
 				Manual:   []string{"ip -4 addr; arping -D -c 3 -I INTERFACE ADDRESS"},
 			},
 			measured: true, run: endpointAddress,
-			applies: func(c *config.Cluster) string {
-				if !c.VirtualIP() {
-					return "the control planes share no address"
-				}
-				return ""
-			},
+			applies: onlyWhere((*config.Cluster).VirtualIP, "the control planes share no address"),
 		},
 		{
 			Description: check.Description{
@@ -68,12 +63,7 @@ func loadBalancerChecks() []Check {
 				},
 			},
 			measured: true, run: virtualRouterID,
-			applies: func(c *config.Cluster) string {
-				if !usesKeepalived(c) {
-					return "the load balancer is not keepalived"
-				}
-				return ""
-			},
+			applies: onlyWhere(usesKeepalived, "the load balancer is not keepalived"),
 		},
 	}
 }
@@ -82,11 +72,24 @@ func usesKeepalived(c *config.Cluster) bool {
 	return c.ControlPlane.LoadBalancer.Type == config.LoadBalancerKeepalived
 }
 
-func runsHAProxy(c *config.Cluster) string {
-	if !c.HAProxy() {
-		return "slipway runs no haproxy for the endpoint"
+// onlyWhere is the applies of a check that other inventories do not need, for this reason.
+func onlyWhere(wanted func(*config.Cluster) bool, reason string) func(*config.Cluster) string {
+	return func(c *config.Cluster) string {
+		if wanted(c) {
+			return ""
+		}
+		return reason
 	}
-	return ""
+}
+
+// otherBalancers names the types of load balancers without haproxy and keepalived, or
+// with less of them, before the cluster is created.
+func otherBalancers(c *config.Cluster) string {
+	const external = "external (a load balancer of yours)"
+	if usesKeepalived(c) {
+		return "kube-vip, local (haproxy alone; the endpoint must be a name) or " + external
+	}
+	return external
 }
 
 // endpointPorts returns the ports of haproxy on a host.
@@ -119,6 +122,8 @@ func endpointPort(c *config.Cluster, h config.Host, f *facts.Facts) []check.Find
 		fix := fmt.Sprintf("stop the process: ss -ltnp 'sport = :%d'", l.Port)
 		if l.Port == endpointPortOf(c) {
 			fix += "; or choose another port of controlPlane.endpoint"
+		} else {
+			fix += "; or set controlPlane.loadBalancer.type to " + otherBalancers(c)
 		}
 		found = append(found, check.Finding{Evidence: inUse(l), Fix: fix})
 	}
@@ -134,18 +139,11 @@ func loadBalancerPackages(cc *checkContext) []check.Finding {
 		if len(missing) == 0 || problem == "" || err != nil {
 			continue
 		}
-		others := "local (haproxy alone) or external"
-		switch {
-		case !usesKeepalived(cc.cluster):
-			others = "external"
-		default:
-			others = "kube-vip, " + others
-		}
 		found = append(found, check.Finding{
 			Host:     h.Config.Name,
 			Evidence: fmt.Sprintf("%s not installed, and %s", isOrAre(family.Names(missing...)), problem),
 			Fix: fmt.Sprintf("give the host access to its package mirror, or install them yourself: %s; or set controlPlane.loadBalancer.type to %s",
-				family.Install(missing...), others),
+				family.Install(missing...), otherBalancers(cc.cluster)),
 		})
 	}
 	return found
@@ -175,7 +173,7 @@ func endpointAddress(cc *checkContext) []check.Finding {
 				found = append(found, check.Finding{
 					Host:     h.Config.Name,
 					Evidence: fmt.Sprintf("%s is not in the network %s of the node address", vip, network),
-					Fix:      "choose a free address of that network as controlPlane.endpoint, or use the load balancer local or external",
+					Fix:      "choose a free address of that network as controlPlane.endpoint; if the control planes have no network in common, set controlPlane.loadBalancer.type to local (the endpoint must be a name) or external (a load balancer of yours)",
 				})
 			}
 		case h.Facts().HasAddress(vip):
@@ -214,7 +212,7 @@ func virtualRouterID(cc *checkContext) []check.Finding {
 			found = append(found, check.Finding{
 				Host:     r.Node,
 				Evidence: fmt.Sprintf("%s sends VRRP advertisements with the virtual router ID %d", r.Address, r.ID),
-				Fix:      fmt.Sprintf("set controlPlane.loadBalancer.virtualRouterID to another one, from 1 to 255; in use here: %s", cc.routerIDs()),
+				Fix:      fmt.Sprintf("set controlPlane.loadBalancer.virtualRouterID to another one, from 1 to 255; in use here: %s; or set controlPlane.loadBalancer.type to %s", cc.routerIDs(), otherBalancers(cc.cluster)),
 			})
 		}
 	}

@@ -62,13 +62,13 @@ func balancerCases() []balancerCase {
 		{"all is well with local", local, nothing, nil, "", ""},
 
 		{"another process has the port of the endpoint", keepalived, listener("cp-1", 6443, "nginx"), []string{"endpoint-port cp-1 error"}, "port 6443 is in use by nginx", "another port of controlPlane.endpoint"},
-		{"another process has the port of the state", keepalived, listener("cp-1", 10241, "nginx"), []string{"endpoint-port cp-1 error"}, "port 10241 is in use by nginx", "ss -ltnp"},
+		{"another process has the port of the state", keepalived, listener("cp-1", 10241, "nginx"), []string{"endpoint-port cp-1 error"}, "port 10241 is in use by nginx", "or set controlPlane.loadBalancer.type to kube-vip"},
 		{"haproxy has the port", keepalived, listener("cp-1", 6443, "haproxy"), nil, "", ""},
 		{"a worker has no haproxy", keepalived, listener("w-1", 6443, "nginx"), nil, "", ""},
 		{"each host has one with local", local, listener("w-1", 6443, "nginx"), []string{"endpoint-port w-1 error"}, "in use by nginx", "stop the process"},
 		{"only keepalived asks for the state", local, listener("w-1", 10241, "nginx"), nil, "", ""},
 
-		{"a control plane that reaches no repository", keepalived, silent("cp-1"), []string{"load-balancer-packages cp-1 error"}, "haproxy and keepalived are not installed, and no package repository answers", "apt-get install -y haproxy keepalived; or set controlPlane.loadBalancer.type to kube-vip, local (haproxy alone) or external"},
+		{"a control plane that reaches no repository", keepalived, silent("cp-1"), []string{"load-balancer-packages cp-1 error"}, "haproxy and keepalived are not installed, and no package repository answers", "apt-get install -y haproxy keepalived; or set controlPlane.loadBalancer.type to kube-vip, local (haproxy alone; the endpoint must be a name) or external"},
 		{"a worker that reaches no repository", keepalived, silent("w-1"), nil, "", ""},
 		{"a worker that reaches no repository with local", local, silent("w-1"), []string{"load-balancer-packages w-1 error"}, "haproxy is not installed", "apt-get install -y haproxy; or set controlPlane.loadBalancer.type to external"},
 		{"packages that are installed need no repository", keepalived, func(b *workflowtest.Fixture, cc *checkContext) {
@@ -84,9 +84,9 @@ func balancerCases() []balancerCase {
 			answer(b, cc)
 		}, nil, "", ""},
 		{"an address of a worker", keepalived, address("w-1", "192.0.2.100/24"), []string{"endpoint-address w-1 error"}, "and is no control plane", "choose a free address"},
-		{"an address of another network", "controlPlane: {endpoint: 198.51.100.100, loadBalancer: {type: keepalived}}\n", nothing, []string{"endpoint-address cp-1 error"}, "198.51.100.100 is not in the network 192.0.2.0/24", "choose a free address of that network"},
+		{"an address of another network", "controlPlane: {endpoint: 198.51.100.100, loadBalancer: {type: keepalived}}\n", nothing, []string{"endpoint-address cp-1 error"}, "198.51.100.100 is not in the network 192.0.2.0/24", "choose a free address of that network as controlPlane.endpoint; if the control planes have no network in common, set controlPlane.loadBalancer.type to local"},
 
-		{"another router has the ID", keepalived, heard("192.0.2.9", 51), []string{"virtual-router-id w-1 error"}, "192.0.2.9 sends VRRP advertisements with the virtual router ID 51", "in use here: 7 and 51"},
+		{"another router has the ID", keepalived, heard("192.0.2.9", 51), []string{"virtual-router-id w-1 error"}, "192.0.2.9 sends VRRP advertisements with the virtual router ID 51", "in use here: 7 and 51; or set controlPlane.loadBalancer.type to kube-vip"},
 		{"another router has another ID", keepalived, heard("192.0.2.9", 52), nil, "", ""},
 		{"a control plane has the ID", keepalived, heard("192.0.2.11", 51), nil, "", ""},
 		{"the ID is of no use to kube-vip", kubeVIP, heard("192.0.2.9", 51), nil, "", ""},
