@@ -21,7 +21,10 @@ func newNode(a *app) *cobra.Command {
 		Short: "Remove nodes from the cluster",
 		Long: `Remove nodes from the cluster. "slipway node remove" and "slipway node lost" set the state
 of a host in the inventory, keep the rest of the file as it is, and then apply the
-inventory.`,
+inventory.
+
+"remove" needs SSH access to the host. Use "lost" for a host that does not exist any more.
+To add a node, add its host to the inventory and run "slipway apply".`,
 		Example: `  slipway node remove w-3
   slipway node lost cp-2`,
 	}, newNodeRemove(a), newNodeLost(a))
@@ -37,9 +40,13 @@ plane, slipway undoes everything that it did on the host, and deletes the Node. 
 the host is lost.
 
 PodDisruptionBudgets are respected: slipway waits until they allow each eviction, or
-until --timeout. A control plane is refused if etcd would lose its quorum.`,
+until --timeout. A control plane is refused if etcd would lose its quorum, or if an even
+number of control planes would be left: add another one to the inventory first.
+
+With -o json, standard output has the events of the apply, and nothing else.`,
 		Example: `  slipway node remove w-3
-  slipway node remove cp-1 --timeout 15m
+  slipway node remove w-3 --timeout 15m
+  slipway node remove w-3 --yes -o json
   slipway node remove w-3 --no-apply`,
 	})
 }
@@ -54,7 +61,11 @@ deleted. slipway does not log in to the host.
 
 A host whose machine lives is refused: its node is ready, or SSH, kubelet, etcd or its API
 server answers. Power the machine off first, or use "slipway node remove". A control plane
-is refused if etcd has no quorum. To replace the host, add another one with another name to the inventory first: one apply does both.`,
+is refused if etcd has no quorum, or if an even number of control planes would be left. To
+replace the host, add another one with another name to the inventory first: one apply does
+both.
+
+With -o json, standard output has the events of the apply, and nothing else.`,
 		Example: `  slipway node lost cp-2
   slipway node lost cp-2 --yes`,
 	})
@@ -67,6 +78,7 @@ func nodeCommand(a *app, state string, cmd *cobra.Command) *cobra.Command {
 		return a.setState(cmd.Context(), args[0], state)
 	}
 	editFlags(cmd)
+	cmd.Flags().Lookup("timeout").Usage = "Time to wait for each of: evictions, nodes and addons that become ready."
 	cmd.Flags().BoolP("yes", "y", false, "Confirm the change.")
 	return cmd
 }
