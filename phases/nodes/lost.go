@@ -151,7 +151,7 @@ func removeMembers(ctx context.Context, s *workflow.Step, lost []config.Host) er
 		}
 	}
 	for _, m := range members {
-		if err := s.RemoveEtcdMember(ctx, etcd.Answered[0], m.host, m.id); err != nil {
+		if err := etcd.Remove(ctx, s, m.host, m.id); err != nil {
 			return err
 		}
 	}

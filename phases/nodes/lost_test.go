@@ -1,6 +1,8 @@
 package nodes
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -198,5 +200,47 @@ func TestForeignNodesAreReportedWithTheWayToRemoveThem(t *testing.T) {
 	fixture.MustPlan(Ready())
 	if notes := fixture.Notes(); len(notes) != 1 || !strings.Contains(notes[0], "node old is not in the inventory") || !strings.Contains(notes[0], "state: absent") || !strings.Contains(notes[0], "state: lost") {
 		t.Errorf("notes %q", notes)
+	}
+}
+
+// A member that is cut off from the others lists them, and can remove none.
+func TestALostMemberIsRemovedThroughOneThatHasAMajority(t *testing.T) {
+	t.Parallel()
+	five := []string{`{"ID":"1","name":"cp-1"}`, `{"ID":"2","name":"cp-2"}`, `{"ID":"3","name":"cp-3"}`, `{"ID":"4","name":"cp-4"}`, `{"ID":"5","name":"cp-5"}`}
+	for _, test := range []struct {
+		name             string
+		members          []string
+		removed, refused string
+	}{
+		{"of five members, the first one is cut off", five, `{"ID":"3"}`, ""},
+		{"of three members, the first one is cut off", five[:3], "", "etcd has 3 members, 2 needed, 1 healthy"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fixture := workflowtest.New(t, strings.Replace(withLost, "- {name: w-1", "- {name: cp-5, address: 192.0.2.15, roles: [control-plane]}\n- {name: w-1", 1)+
+				"preflight: {ignore: [{check: even-etcd, reason: a test}]}\n")
+			fixture.CutOff = []string{"cp-1"}
+			var removed []string
+			gateways := map[string]*[]string{}
+			for _, name := range []string{"cp-1", "cp-2", "cp-4", "cp-5"} {
+				if !strings.Contains(strings.Join(test.members, ""), name) {
+					continue
+				}
+				fixture.Facts(name).Existing = []facts.Path{facts.CAKey, facts.EtcdMember, facts.KubeletConf}
+				gateways[name] = fixture.ServeEtcd(name, test.members...)
+			}
+			fixture.Serve(kubetest.New(t))
+			fixture.Hosts.SetState(&cluster.State{Exists: true})
+			err := fixture.Apply(Lost())
+			if (err != nil) != (test.refused != "") || err != nil && !strings.Contains(err.Error(), test.refused) {
+				t.Errorf("got %v, want %q", err, test.refused)
+			}
+			for _, name := range slices.Sorted(maps.Keys(gateways)) {
+				removed = append(removed, *gateways[name]...)
+			}
+			if got := strings.Join(removed, " "); got != test.removed {
+				t.Errorf("removed %s, want %s", got, test.removed)
+			}
+		})
 	}
 }

@@ -66,8 +66,8 @@ func observeEtcd(ctx context.Context, state *cluster.State, members []*workflow.
 		state.MembersErr = err
 		return
 	}
-	state.Members, state.MembersOf = etcd.Members, etcd.Answered[0].Config.Name
-	for _, h := range etcd.Answered {
+	state.Members, state.MembersOf = etcd.Members, etcd.Serving()[0].Config.Name
+	for _, h := range etcd.Serving() {
 		state.Answering = append(state.Answering, h.Config.Name)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -156,10 +157,14 @@ func etcd(t *testing.T, fixture *workflowtest.Fixture, name string, members ...s
 	removed = new([]string)
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		if r.URL.Path == "/v3/cluster/member/remove" {
+		switch remove := r.URL.Path == "/v3/cluster/member/remove"; {
+		case slices.Contains(fixture.CutOff, name) && (remove || r.URL.Path == "/v3/kv/range"):
+			http.Error(w, "{}", http.StatusServiceUnavailable)
+			return
+		case remove:
 			*removed = append(*removed, string(body))
 		}
-		fmt.Fprintf(w, `{"members":[%s]}`, strings.Join(list, ","))
+		fmt.Fprintf(w, `{"leader":"1","members":[%s]}`, strings.Join(list, ","))
 	}))
 	t.Cleanup(server.Close)
 	key, err := x509.MarshalPKCS8PrivateKey(server.TLS.Certificates[0].PrivateKey)
@@ -184,8 +189,9 @@ func TestTheEtcdMemberIsRemovedFirstWhereTheClusterLivesOn(t *testing.T) {
 	all := []string{"cp-1", "cp-2", "cp-3"}
 	tests := []struct {
 		name string
-		// hosts are reset, answering are the control planes whose etcd answers.
-		hosts, answering, members []string
+		// hosts are reset, answering are the control planes whose etcd answers, cutOff those
+		// of them whose etcd has lost the others.
+		hosts, answering, cutOff, members []string
 		// unreachable is one of hosts.
 		unreachable string
 		plan        bool
@@ -201,6 +207,8 @@ func TestTheEtcdMemberIsRemovedFirstWhereTheClusterLivesOn(t *testing.T) {
 		{name: "one whose member is removed already", hosts: []string{"cp-3"}, answering: all[:2], members: all[:2]},
 		{name: "all of them", answering: all, members: all},
 		{name: "one of three while another is dead", hosts: []string{"cp-3"}, answering: []string{"cp-1", "cp-3"}, members: all, refused: &kube.QuorumError{Removing: "cp-3", After: kube.Quorum{Members: 2, Healthy: 1}}},
+		{name: "one of three while another is cut off", hosts: []string{"cp-3"}, answering: all, cutOff: all[:1], members: all, refused: &kube.QuorumError{Removing: "cp-3", After: kube.Quorum{Members: 2, Healthy: 1}}},
+		{name: "a learner while another member is cut off", hosts: []string{"cp-3"}, answering: all[:2], cutOff: all[:1], members: []string{"cp-1", "cp-2", "cp-3 learner"}, changes: []string{"remove etcd member cp-3"}, removed: `{"ID":"3"}`},
 		{name: "one with a member whose host is gone", hosts: []string{"cp-2"}, answering: all[:2], members: []string{"cp-1", "cp-2", "ghost"}, refused: &kube.QuorumError{Removing: "cp-2", After: kube.Quorum{Members: 2, Healthy: 1}}},
 		{name: "two of three, one of them unreachable", hosts: all[1:], answering: all[:1], members: all, unreachable: "cp-2", refused: &kube.QuorumError{Removing: "cp-3", After: kube.Quorum{Members: 2, Healthy: 1}}},
 		{name: "a learner, without a majority of the others", hosts: []string{"cp-3"}, answering: all[:1], members: []string{"cp-1", "cp-2", "cp-3 learner"}, changes: []string{"remove etcd member cp-3"}, removed: `{"ID":"3"}`},
@@ -212,6 +220,7 @@ func TestTheEtcdMemberIsRemovedFirstWhereTheClusterLivesOn(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			fixture := ours(t, three, test.hosts...)
+			fixture.CutOff = test.cutOff
 			var removed []string
 			var gateways []*[]string
 			for _, name := range test.answering {

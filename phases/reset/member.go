@@ -75,7 +75,7 @@ func removeMember(ctx context.Context, s *workflow.Step, remedy string) error {
 		return workflow.WithHint(&kube.QuorumError{Removing: s.Target.Config.Name, After: after},
 			"start the other control planes, or remove the members that are gone"+remedy)
 	}
-	return s.RemoveEtcdMember(ctx, etcd.Answered[0], s.Target.Config.Name, own.ID)
+	return etcd.Remove(ctx, s, s.Target.Config.Name, own.ID)
 }
 
 // afterRemoval is the arithmetic of etcd without a member, and without those of the other

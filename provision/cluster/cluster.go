@@ -55,7 +55,8 @@ type State struct {
 	Members    []kube.EtcdMember
 	MembersOf  string
 	MembersErr error
-	// Answering are the hosts whose etcd answered.
+	// Answering are the hosts whose etcd answered; if members have a majority, those
+	// without it are not among them.
 	Answering []string
 }
 

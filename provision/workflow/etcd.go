@@ -10,42 +10,59 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/retry"
 )
 
-// memberTimeout bounds a call of etcd.
-const memberTimeout = 30 * time.Second
+const (
+	// memberTimeout bounds a call of etcd.
+	memberTimeout = 30 * time.Second
+	// A member that knows no leader is asked again for 5 s: the others need up to 2 s to
+	// elect one when the leader leaves (election-timeout).
+	leaderAttempts, leaderPause = 11, 500 * time.Millisecond
+)
 
 // Etcd is what the etcd of a cluster answered on some of its control planes.
 type Etcd struct {
-	// Members are those of the first host in Answered.
+	// Members are those of the first host in Healthy, or else in Answered.
 	Members []kube.EtcdMember
-	// Answered are the hosts whose etcd answered.
-	Answered []*Host
+	// Answered are the hosts whose etcd answered. Healthy are those of them whose member
+	// has a majority: a member that is cut off from the others answers too.
+	Answered, Healthy []*Host
+}
+
+// etcdAnswer is what the etcd of one host answered.
+type etcdAnswer struct {
+	members []kube.EtcdMember
+	healthy bool
+	err     error
 }
 
 // ReadEtcd reads the members of etcd on each of the hosts. It fails only if none of
 // them answers.
 func ReadEtcd(ctx context.Context, hosts []*Host) (*Etcd, error) {
-	lists, errs := make([][]kube.EtcdMember, len(hosts)), make([]error, len(hosts))
+	answers := make([]etcdAnswer, len(hosts))
 	var group errgroup.Group
 	for i, h := range hosts {
 		group.Go(func() error {
-			ctx, cancel := context.WithTimeout(ctx, memberTimeout)
-			defer cancel()
-			if lists[i], errs[i] = kube.EtcdMembers(ctx, h.Conn); errs[i] != nil {
-				errs[i] = fmt.Errorf("%s: %w", h.Config.Name, errs[i])
-			}
+			answers[i] = askEtcd(ctx, h)
 			return nil
 		})
 	}
-	_ = group.Wait()
+	_ = group.Wait() // an error is part of the answer
 	found := &Etcd{}
+	var errs []error
 	for i, h := range hosts {
-		if errs[i] != nil {
+		a := answers[i]
+		if a.err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", h.Config.Name, a.err))
 			continue
 		}
-		if found.Answered = append(found.Answered, h); len(found.Answered) == 1 {
-			found.Members = lists[i]
+		if len(found.Answered) == 0 || a.healthy && len(found.Healthy) == 0 {
+			found.Members = a.members
+		}
+		found.Answered = append(found.Answered, h)
+		if a.healthy {
+			found.Healthy = append(found.Healthy, h)
 		}
 	}
 	if len(found.Answered) == 0 {
@@ -54,10 +71,43 @@ func ReadEtcd(ctx context.Context, hosts []*Host) (*Etcd, error) {
 	return found, nil
 }
 
+func askEtcd(ctx context.Context, h *Host) (a etcdAnswer) {
+	ctx, cancel := context.WithTimeout(ctx, memberTimeout)
+	defer cancel()
+	if a.members, a.err = kube.EtcdMembers(ctx, h.Conn); a.err == nil {
+		a.healthy = hasMajority(ctx, h)
+	}
+	return a
+}
+
+// hasMajority reports whether the member of a host serves the cluster.
+func hasMajority(ctx context.Context, h *Host) bool {
+	err := retry.Do(ctx, func(ctx context.Context) error {
+		status, err := kube.ReadEtcdStatus(ctx, h.Conn)
+		switch {
+		case err != nil:
+			return retry.Stop(err)
+		case status.Leader == 0:
+			return status.Unhealthy
+		}
+		return retry.Stop(status.Unhealthy)
+	}, retry.Options{Attempts: leaderAttempts, Pause: retry.Every(leaderPause)})
+	return err == nil
+}
+
+// Serving are the healthy hosts. Without a majority, none is healthy: then they are those
+// that answered, so that it is known which ones are missing.
+func (e *Etcd) Serving() []*Host {
+	if len(e.Healthy) > 0 {
+		return e.Healthy
+	}
+	return e.Answered
+}
+
 // Quorum is the arithmetic of the members that vote. Learners are not among those that
 // answered: they do not list members.
 func (e *Etcd) Quorum() kube.Quorum {
-	return kube.Quorum{Members: kube.Voters(e.Members), Healthy: len(e.Answered)}
+	return kube.Quorum{Members: kube.Voters(e.Members), Healthy: len(e.Serving())}
 }
 
 // HasMember reports whether a member of etcd is that of the host.
@@ -76,6 +126,20 @@ func (e *Etcd) Member(name string) *kube.EtcdMember {
 		return nil
 	}
 	return &e.Members[i]
+}
+
+// Remove removes a member through the first host that can, and counts the change. name is
+// the host of the member.
+func (e *Etcd) Remove(ctx context.Context, s *Step, name string, id uint64) error {
+	var errs []error
+	for _, through := range e.Serving() {
+		err := s.RemoveEtcdMember(ctx, through, name, id)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", through.Config.Name, err))
+	}
+	return errors.Join(errs...)
 }
 
 // RemoveEtcdMember removes a member through a control plane whose etcd answers, and

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -24,10 +25,15 @@ func (b *Fixture) ServeEtcd(name string, members ...string) (removed *[]string) 
 		body, _ := io.ReadAll(r.Body)
 		mu.Lock()
 		defer mu.Unlock()
-		if r.URL.Path == "/v3/cluster/member/remove" {
+		switch remove := r.URL.Path == "/v3/cluster/member/remove"; {
+		case slices.Contains(b.CutOff, name) && (remove || r.URL.Path == "/v3/kv/range"):
+			http.Error(w, `{"message":"etcdserver: request timed out"}`, http.StatusServiceUnavailable)
+			return
+		case remove:
 			*removed = append(*removed, string(body))
 		}
-		fmt.Fprintf(w, `{"members":[%s]}`, strings.Join(members, ","))
+		// The answer to every request: a list of members, or a status with a leader.
+		fmt.Fprintf(w, `{"leader":"1","members":[%s]}`, strings.Join(members, ","))
 	}))
 	b.t.Cleanup(server.Close)
 	key, err := x509.MarshalPKCS8PrivateKey(server.TLS.Certificates[0].PrivateKey)
