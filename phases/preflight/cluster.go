@@ -3,6 +3,7 @@ package preflight
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"slipway.io/slipway/provision/cluster"
@@ -39,9 +40,22 @@ func observe(ctx context.Context, hosts *workflow.Hosts, connect func(context.Co
 	if len(joined) == 0 {
 		return state
 	}
+	state.Exists = true
+	members := slices.DeleteFunc(joined, func(h *workflow.Host) bool {
+		return !h.Facts().Member() || !installed(h.Facts())
+	})
+	// Each of them writes fields of its own. etcd answers also while the API server hangs.
+	var group sync.WaitGroup
+	group.Go(func() { observeEtcd(ctx, state, members) })
+	group.Go(func() { observeAPI(ctx, state, hosts, connect) })
+	group.Wait()
+	return state
+}
+
+// observeAPI reads what the API server knows of the cluster, or else what the hosts do.
+func observeAPI(ctx context.Context, state *cluster.State, hosts *workflow.Hosts, connect func(context.Context) (*kube.Client, error)) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	state.Exists = true
 	client, err := connect(ctx)
 	if err == nil {
 		err = state.Read(ctx, client)
@@ -49,10 +63,6 @@ func observe(ctx context.Context, hosts *workflow.Hosts, connect func(context.Co
 	if state.Silent = err; err != nil {
 		state.ReadHosts(hosts.Observed())
 	}
-	observeEtcd(ctx, state, slices.DeleteFunc(joined, func(h *workflow.Host) bool {
-		return !h.Facts().Member() || !installed(h.Facts())
-	}))
-	return state
 }
 
 // observeEtcd reads the members of etcd on the hosts that have its data.
