@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
-	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -84,10 +82,8 @@ func expelled(s *workflow.Step) bool {
 func joinControlPlane(ctx context.Context, s *workflow.Step) error {
 	run := &joinRun{
 		// The endpoint may lead to the host that joins.
-		endpoint: func(seed string) string {
-			return net.JoinHostPort(seed, strconv.Itoa(s.Cluster().ControlPlane.BindPort))
-		},
-		ignored: resumableControlPlane(s.Cluster()),
+		endpoint: func(ctx context.Context) (string, error) { return readyAPIServer(ctx, s) },
+		ignored:  resumableControlPlane(s.Cluster()),
 	}
 	resume := false
 	run.prepare = func(ctx context.Context) (err error) {
@@ -154,11 +150,11 @@ func followJoin(ctx context.Context, s *workflow.Step, resume bool) {
 // ownAPIReady: the API server of the host is ready.
 func ownAPIReady(s *workflow.Step) kube.Condition {
 	return kube.Condition{Name: "the API server of " + s.Target.Config.Name, Check: func(ctx context.Context, client *kube.Client) (bool, string, error) {
-		ip, err := s.Target.NodeIP()
+		address, err := ownAPIServer(s, s.Target)
 		if err != nil {
 			return false, "", err
 		}
-		_, err = client.ReadyAt(ctx, s.Target.Conn, net.JoinHostPort(ip.String(), strconv.Itoa(s.Cluster().ControlPlane.BindPort)))
+		_, err = client.ReadyAt(ctx, s.Target.Conn, address)
 		return err == nil, "ready", err
 	}}
 }

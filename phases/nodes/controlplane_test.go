@@ -33,6 +33,9 @@ hosts:
 
 const third = "  - {name: cp-3, address: 192.0.2.13, roles: [control-plane]}\n"
 
+// joinedPlane is what a control plane has that has joined.
+var joinedPlane = []facts.Path{facts.CAKey, facts.EtcdMember, facts.KubeletConf, facts.APIServerManifest}
+
 const machine2 = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb" // of cp-2
 
 const planeNode = "apiVersion: v1\nkind: Node\nmetadata: {name: cp-2}\nstatus: {nodeInfo: {machineID: " + machine2 + "}}\n"
@@ -40,7 +43,7 @@ const planeNode = "apiVersion: v1\nkind: Node\nmetadata: {name: cp-2}\nstatus: {
 // growing is a fixture whose first control plane has the cluster; cp-2 has these files.
 func growing(t *testing.T, inventory string, members []fakeMember, existing ...facts.Path) (*workflowtest.Fixture, *hosttest.Fake, *kubetest.Server, *fakeEtcd) {
 	t.Helper()
-	fixture, server := workflowtest.New(t, inventory), kubetest.New(t)
+	fixture, server := workflowtest.New(t, inventory), kubetest.New(t, "192.0.2.11", "192.0.2.13")
 	server.Put("apiVersion: v1\nkind: Namespace\nmetadata: {name: kube-system}\n---\n" + controllersAccount)
 	fixture.Facts("cp-1").Existing = []facts.Path{facts.CAKey, facts.EtcdMember, facts.KubeletConf, facts.APIServerManifest}
 	fixture.Facts("cp-2").Existing = existing
@@ -512,9 +515,7 @@ func TestKubeletIsRestartedWhenTheAPIServerOfItsHostIsReady(t *testing.T) {
 			joining.Config.NodeIP = "127.0.0.1"
 			joining.Facts().Addresses = []facts.Address{{Interface: "eth0", Prefix: netip.MustParsePrefix("127.0.0.1/8")}}
 			if test.ready {
-				conn := joining.Conn.(etcdHost)
-				conn.api = strings.TrimPrefix(server.URL(), "https://")
-				joining.Conn = conn
+				serveAt(fixture, server, "127.0.0.1:6444")
 			}
 			restarted := make(chan struct{})
 			var once sync.Once
@@ -529,5 +530,48 @@ func TestKubeletIsRestartedWhenTheAPIServerOfItsHostIsReady(t *testing.T) {
 			expectForget(fake)
 			fixture.MustApply(JoinControlPlane())
 		})
+	}
+}
+
+func TestAControlPlaneJoinsThroughAnAPIServerThatIsReady(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name  string
+		ready []string
+		// cp3 is what the third control plane has.
+		cp3  []facts.Path
+		want string
+	}{
+		{"that of the seed", []string{"192.0.2.11:6444", "192.0.2.13:6444"}, joinedPlane, "192.0.2.11:6444"},
+		{"that of the seed is down", []string{"192.0.2.13:6444"}, joinedPlane, "192.0.2.13:6444"},
+		{"the seed has the only one", nil, nil, "192.0.2.11:6444"},
+		{"the other one has not joined completely", nil, append([]facts.Path{facts.JoinConfig}, joinedPlane...), "192.0.2.11:6444"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fixture, fake, server, etcd := growing(t, planes+third, []fakeMember{started("cp-1"), started("cp-3")})
+			fixture.Facts("cp-3").Existing = test.cp3
+			serveAt(fixture, server, test.ready...)
+			expectPlaneJoin(fake, server, etcd)
+			expectForget(fake)
+			phase := JoinControlPlane()
+			phase.On = workflow.HostNamed("cp-2")
+			fixture.MustApply(phase)
+			if file, _ := fake.File(discoveryFile); !strings.Contains(string(file.Content), "https://"+test.want) {
+				t.Errorf("want %s:\n%s", test.want, file.Content)
+			}
+		})
+	}
+}
+
+// A plan does not wait, and has the same error.
+func TestAPlanOfAJoinNeedsAnAPIServerThatIsReady(t *testing.T) {
+	t.Parallel()
+	fixture, _, _, _ := growing(t, planes+third, []fakeMember{started("cp-1"), started("cp-3")})
+	fixture.Facts("cp-3").Existing = joinedPlane
+	phase := JoinControlPlane()
+	phase.On = workflow.HostNamed("cp-2")
+	if err := fixture.Plan(phase); err == nil || !strings.Contains(err.Error(), "cp-1: ") || !strings.Contains(err.Error(), "cp-3: ") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"slipway.io/slipway/provision/cluster/kubetest"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
@@ -89,16 +90,25 @@ func (e *fakeEtcd) answer(w http.ResponseWriter, r *http.Request, id string) {
 type etcdHost struct {
 	host.Host
 	gateway string
-	// api is the address of the host's own API server, if it runs.
-	api string
+	// apiServers is where the API server of the test is, by the address that is dialed.
+	apiServers map[string]string
+}
+
+// serveAt lets the API server answer at these addresses of control planes.
+func serveAt(fixture *workflowtest.Fixture, server *kubetest.Server, addresses ...string) {
+	for _, h := range fixture.Hosts.ControlPlanes() {
+		for _, address := range addresses {
+			h.Conn.(etcdHost).apiServers[address] = strings.TrimPrefix(server.URL(), "https://")
+		}
+	}
 }
 
 func (h etcdHost) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	switch {
 	case strings.HasSuffix(addr, ":2379"):
 		addr = h.gateway
-	case strings.HasSuffix(addr, ":6444") && h.api != "":
-		addr = h.api
+	case h.apiServers[addr] != "":
+		addr = h.apiServers[addr]
 	case strings.HasSuffix(addr, ":6444"):
 		return nil, &net.OpError{Op: "dial", Err: fmt.Errorf("%s: connection refused", addr)}
 	}
@@ -125,7 +135,7 @@ func serveEtcd(t *testing.T, fixture *workflowtest.Fixture, members ...fakeMembe
 		fake.Put("/etc/kubernetes/pki/etcd/ca.crt", certificate)
 		fake.Put("/etc/kubernetes/pki/etcd/healthcheck-client.crt", certificate)
 		fake.Put("/etc/kubernetes/pki/etcd/healthcheck-client.key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
-		h.Conn = etcdHost{Host: h.Conn, gateway: server.Listener.Addr().String()}
+		h.Conn = etcdHost{h.Conn, server.Listener.Addr().String(), map[string]string{}}
 	}
 	return etcd
 }

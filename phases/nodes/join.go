@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -28,6 +32,8 @@ const (
 	// controllersTimeout bounds the wait for a controller manager that has just
 	// started: its election may take 15 s (leader-elect-lease-duration).
 	controllersTimeout = 2 * time.Minute
+	// readyTimeout bounds the wait for an API server to which a control plane connects.
+	readyTimeout = time.Minute
 	// registerTimeout bounds the wait for a Node of a kubelet that has joined.
 	registerTimeout = time.Minute
 
@@ -130,17 +136,20 @@ func controllersRun(ctx context.Context, s *workflow.Step) error {
 
 func join(ctx context.Context, s *workflow.Step) error {
 	run := &joinRun{
-		endpoint: s.Cluster().Endpoint,
-		ignored:  resumable,
-		prepare:  func(ctx context.Context) error { return removeDamaged(ctx, s) },
+		endpoint: func(context.Context) (string, error) {
+			ip, err := s.Hosts().Seed().NodeIP()
+			return s.Cluster().Endpoint(ip.String()), err
+		},
+		ignored: resumable,
+		prepare: func(ctx context.Context) error { return removeDamaged(ctx, s) },
 	}
 	return run.do(ctx, s)
 }
 
 // joinRun is one run of kubeadm join on a host.
 type joinRun struct {
-	// endpoint returns the host:port of the API server, given the address of the seed.
-	endpoint func(seed string) string
+	// endpoint returns the host:port of the API server.
+	endpoint func(context.Context) (string, error)
 	// ignored are the checks of kubeadm that fail after an interrupted join, flags its
 	// other flags.
 	ignored string
@@ -230,16 +239,73 @@ func (r *joinRun) start(ctx context.Context) (stop func()) {
 
 // discovery returns the file with which kubeadm verifies the cluster.
 func (r *joinRun) discovery(ctx context.Context, s *workflow.Step) ([]byte, error) {
+	ca, err := s.On(s.Hosts().Seed()).ReadFile(ctx, "/etc/kubernetes/pki/ca.crt")
+	if err != nil {
+		return nil, err
+	}
+	endpoint, err := r.endpoint(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return kubeadm.Discovery(endpoint, ca)
+}
+
+// readyAPIServer returns the own host:port of an API server that is ready: that of the
+// seed, or else of another control plane that has joined.
+func readyAPIServer(ctx context.Context, s *workflow.Step) (address string, err error) {
+	planes := joinedPlanes(s)
+	addresses := make([]string, len(planes))
+	for i, h := range planes {
+		if addresses[i], err = ownAPIServer(s, h); err != nil {
+			return "", err
+		}
+	}
+	if len(planes) == 1 {
+		return addresses[0], nil // kubeadm waits for it
+	}
+	ready := kube.Condition{Name: "an API server that is ready", Check: func(ctx context.Context, client *kube.Client) (bool, string, error) {
+		errs := make([]error, len(planes))
+		var group errgroup.Group
+		for i, h := range planes {
+			group.Go(func() error {
+				if _, err := client.ReadyAt(ctx, h.Conn, addresses[i]); err != nil {
+					errs[i] = fmt.Errorf("%s: %w", h.Config.Name, err)
+				}
+				return nil
+			})
+		}
+		_ = group.Wait() // one of them is enough
+		if first := slices.Index(errs, nil); first >= 0 {
+			address = addresses[first]
+			return true, "", nil
+		}
+		return false, "", errors.Join(errs...)
+	}}
+	if s.Planning() {
+		client, err := s.Kube(ctx)
+		if err == nil {
+			_, _, err = ready.Check(ctx, client)
+		}
+		return address, err
+	}
+	err = s.WaitFor(ctx, ready, readyTimeout)
+	return address, err
+}
+
+// ownAPIServer returns the host:port of the API server of a control plane.
+func ownAPIServer(s *workflow.Step, h *workflow.Host) (string, error) {
+	ip, err := h.NodeIP()
+	return net.JoinHostPort(ip.String(), strconv.Itoa(s.Cluster().ControlPlane.BindPort)), err
+}
+
+// joinedPlanes returns the seed, and after it the other control planes that have joined.
+func joinedPlanes(s *workflow.Step) []*workflow.Host {
 	seed := s.Hosts().Seed()
-	ip, err := seed.NodeIP()
-	if err != nil {
-		return nil, err
-	}
-	ca, err := s.On(seed).ReadFile(ctx, "/etc/kubernetes/pki/ca.crt")
-	if err != nil {
-		return nil, err
-	}
-	return kubeadm.Discovery(r.endpoint(ip.String()), ca)
+	others := s.Hosts().WithLeaving().Where(func(h *workflow.Host) bool {
+		f := h.Facts()
+		return h != seed && h != s.Target && h.Unreachable() == nil && f != nil && f.Exists(facts.APIServerManifest) && !f.Joining()
+	})
+	return append([]*workflow.Host{seed}, others...)
 }
 
 // removeDamaged deletes files of an earlier join that cannot be read: kubeadm keeps a

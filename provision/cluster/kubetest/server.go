@@ -9,6 +9,7 @@ package kubetest
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -45,10 +46,10 @@ type Server struct {
 }
 
 // New starts a server on the loopback that ends with the test. It has only the
-// namespace kube-system.
-func New(t testing.TB) *Server {
+// namespace kube-system. Its certificate is valid for 127.0.0.1, and for other addresses.
+func New(t testing.TB, others ...string) *Server {
 	t.Helper()
-	return start(t, nil)
+	return start(t, nil, others...)
 }
 
 // NewInMemory starts a server that only its Dial reaches, for a bubble of
@@ -58,13 +59,16 @@ func NewInMemory(t testing.TB) *Server {
 	return start(t, Listen())
 }
 
-func start(t testing.TB, memory *Listener) *Server {
+func start(t testing.TB, memory *Listener, addresses ...string) *Server {
 	t.Helper()
 	s := &Server{kinds: builtin(), objects: make(map[string]Object), applied: make(map[string]Object)}
 	s.server = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
 	if memory != nil {
 		_ = s.server.Listener.Close() // that of the loopback
 		s.server.Listener, s.Dial = memory, memory.Dial
+	}
+	if len(addresses) > 0 {
+		s.server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate(t, append(addresses, "127.0.0.1"))}}
 	}
 	s.server.EnableHTTP2 = true
 	s.server.StartTLS()
