@@ -10,6 +10,7 @@ import (
 	"slipway.io/slipway/phases"
 	"slipway.io/slipway/phases/status"
 	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/report"
 )
 
@@ -174,11 +175,11 @@ func nodeRow(node *cluster.Node) string {
 }
 
 // unhealthy is the error of a cluster that does not work, or is degraded. A host that
-// refuses the connection is an error of its own.
+// refuses the connection is an error of its own. The Node of a lost host is not ready.
 func unhealthy(s status.Status) error {
 	bad, refused := s.Exists && s.API != "", false
 	for _, h := range s.Hosts {
-		bad = bad || h.Node != nil && !h.Node.Ready && !h.Off
+		bad = bad || h.Node != nil && !h.Node.Ready && !h.Off && h.State != config.StateLost
 		refused = refused || h.Unreachable != "" && !h.Off
 	}
 	switch {

@@ -85,6 +85,9 @@ func TestTheExitCodeOfStatus(t *testing.T) {
 		"a node is not ready although its host answers": {func(s *status.Status) {
 			s.Hosts[1].Node = &cluster.Node{Name: "cp-2"}
 		}, exitValidation},
+		"a lost host still has its node": {func(s *status.Status) {
+			s.Hosts = append(s.Hosts[1:], status.Host{Name: "cp-3", State: config.StateLost, Node: &cluster.Node{Name: "cp-3"}})
+		}, exitDegraded},
 		"the API server does not answer": {func(s *status.Status) { s.API, s.Degradations = "refused", nil }, exitValidation},
 		// The run itself fails with the error of the host.
 		"a host refuses the key": {func(s *status.Status) { s.Hosts[1].Unreachable = "permission denied" }, exitOK},

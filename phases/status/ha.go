@@ -71,11 +71,11 @@ type live struct {
 }
 
 // ask asks etcd and the API server of each control plane that is a part of the cluster
-// and can be read. What does not answer is part of the answer.
+// and can be read, also of one that leaves it. What does not answer is part of the answer.
 func ask(ctx context.Context, s *workflow.Step) live {
 	var l live
 	var members []host.Host
-	for _, h := range s.Hosts().ControlPlanes() {
+	for _, h := range s.Hosts().WithLeaving().ControlPlanes() {
 		if f := h.Facts(); f != nil && f.Member() {
 			members = append(members, h.Conn)
 		}
@@ -101,7 +101,9 @@ func askAPIServers(ctx context.Context, s *workflow.Step) []APIServer {
 		return nil
 	}
 	client, err := s.Kube(ctx)
-	controlPlanes := s.Hosts().ControlPlanes()
+	controlPlanes := slices.DeleteFunc(s.Hosts().WithLeaving().ControlPlanes(), func(h *workflow.Host) bool {
+		return !h.Config.Stays() && h.Facts() == nil // it may have left
+	})
 	answers := make([]APIServer, len(controlPlanes))
 	var group errgroup.Group
 	for i, h := range controlPlanes {
@@ -171,7 +173,7 @@ func endpointOf(inventory *config.Cluster, hosts *workflow.Hosts) *Endpoint {
 	if err != nil {
 		return e
 	}
-	for _, h := range hosts.All {
+	for _, h := range hosts.WithLeaving().All {
 		if f := h.Facts(); f != nil && f.HasAddress(addr) {
 			e.Holders = append(e.Holders, h.Config.Name)
 		}
@@ -186,12 +188,12 @@ func (s Status) Degraded() []string {
 	}
 	var all []string
 	for _, h := range s.Hosts {
-		if h.Off {
+		if h.Off && !h.left() {
 			all = append(all, h.Name+" is unreachable")
 		}
 	}
 	for _, a := range s.APIServers {
-		if !a.Ready && !s.off(a.Host) {
+		if !a.Ready && !s.off(a.Host) && !s.leaves(a.Host) {
 			all = append(all, fmt.Sprintf("the API server of %s is not ready: %s", a.Host, a.Problem))
 		}
 	}
@@ -224,7 +226,7 @@ func (s Status) addressProblem() []string {
 	switch {
 	case len(e.Holders) > 1:
 		return []string{fmt.Sprintf("more than one host has the address %s: %s", e.host(), strings.Join(e.Holders, ", "))}
-	case len(e.Holders) == 0 && !slices.ContainsFunc(s.Hosts, func(h Host) bool { return h.Unreachable != "" }):
+	case len(e.Holders) == 0 && !slices.ContainsFunc(s.Hosts, func(h Host) bool { return h.Unreachable != "" && !h.left() }):
 		return []string{"no host has the address " + e.host()}
 	}
 	return nil
@@ -238,6 +240,14 @@ func (e Endpoint) host() string {
 func (s Status) off(name string) bool {
 	return slices.ContainsFunc(s.Hosts, func(h Host) bool { return h.Name == name && h.Off })
 }
+
+// leaves reports whether `slipway apply` removes the host.
+func (s Status) leaves(name string) bool {
+	return slices.ContainsFunc(s.Hosts, func(h Host) bool { return h.Name == name && h.State != "" })
+}
+
+// left reports whether the host has left the cluster.
+func (h Host) left() bool { return h.State != "" && h.Node == nil && !h.Member }
 
 func (m Member) title() string {
 	if m.Name == "" {

@@ -170,3 +170,68 @@ func TestAPIServersAreAskedAtTheirOwnAddress(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// shrinking is a cluster of three control planes, of which cp-1 stays.
+func shrinking(t *testing.T) *workflowtest.Fixture {
+	t.Helper()
+	f := workflowtest.New(t, strings.NewReplacer("cp-2,", "cp-2, state: absent,", "cp-3,", "cp-3, state: absent,").Replace(ha))
+	for _, name := range []string{"cp-1", "cp-2", "cp-3"} {
+		f.Facts(name).Existing = []facts.Path{facts.CAKey, facts.EtcdMember, facts.KubeletConf}
+		f.ServeEtcd(name, `{"ID":"1","name":"cp-1"}`, `{"ID":"2","name":"cp-2"}`, `{"ID":"3","name":"cp-3"}`)
+	}
+	holds(f, "cp-2")
+	return f
+}
+
+func TestControlPlanesThatLeaveAreAskedToo(t *testing.T) {
+	t.Parallel()
+	f := shrinking(t)
+	f.Serve(kubetest.New(t))
+	f.ServeEtcd("cp-1", `{"ID":"1","name":"cp-1"}`, `{"ID":"2","name":"cp-2"}`, `{"ID":"3","name":"cp-3"}`)
+	got := shown(t, f, &cluster.State{Exists: true})
+	if diff := cmp.Diff(&Quorum{kube.Quorum{Members: 3, Healthy: 3}, 2, 1}, got.Quorum); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"cp-2"}, got.Endpoint.Holders); diff != "" {
+		t.Error(diff)
+	}
+	var asked []string
+	for _, server := range got.APIServers {
+		asked = append(asked, server.Host)
+	}
+	if diff := cmp.Diff([]string{"cp-1", "cp-2", "cp-3"}, asked); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAHostThatLeavesDegradesNothingByItself(t *testing.T) {
+	t.Parallel()
+	three := []cluster.Node{{Name: "cp-1", Ready: true}, {Name: "cp-2", Ready: true}, {Name: "cp-3", Ready: true}}
+	for name, test := range map[string]struct {
+		off   bool // cp-3
+		nodes []cluster.Node
+		want  []string
+	}{
+		"its API server is stopped": {false, three, nil},
+		"it is off":                 {true, three, []string{"cp-3 is unreachable"}},
+		"it has left the cluster":   {true, three[:2], nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := shrinking(t)
+			f.Hosts.SetState(&cluster.State{Exists: true, Record: &cluster.Record{}, Nodes: test.nodes})
+			l := live{apiServers: []APIServer{{Host: "cp-1", Ready: true}, {Host: "cp-3", Problem: "connection refused"}}}
+			if test.off {
+				f.Hosts.Leaving[1].SetFacts(nil)
+				f.Hosts.Leaving[1].SetUnreachable(host.ErrUnreachable)
+			}
+			s, err := of(f.Cluster, f.Hosts, l, time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, s.Degradations); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}

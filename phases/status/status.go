@@ -210,8 +210,8 @@ func differences(inventory *config.Cluster, hosts *workflow.Hosts, status Status
 			all = append(all, d.String())
 		}
 		for _, h := range status.Hosts {
-			switch left := h.Node == nil && !h.Member; {
-			case h.State != "" && !left:
+			switch {
+			case h.State != "" && !h.left():
 				all = append(all, fmt.Sprintf("%s is %s in the inventory: `slipway apply` removes it from the cluster", h.Name, h.State))
 			case h.State == "" && h.Node == nil && h.Unreachable == "":
 				all = append(all, h.Name+" has not joined")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 )
 
@@ -54,11 +55,11 @@ func once(read func() (kube.EtcdHealth, error)) func() (kube.EtcdHealth, error) 
 	}
 }
 
-// readEtcd asks the control planes that are not off.
+// readEtcd asks the control planes that are not off, and those that leave the cluster.
 func (r *run) readEtcd(ctx context.Context) (kube.EtcdHealth, error) {
 	var hosts []host.Host
-	for _, t := range r.controlPlanes() {
-		if t.failure == nil {
+	for _, t := range slices.Concat(r.targets, r.leaving) {
+		if t.Has(config.RoleControlPlane) && t.failure == nil {
 			hosts = append(hosts, t.conn)
 		}
 	}

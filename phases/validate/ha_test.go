@@ -383,3 +383,42 @@ func TestHostsAreConnectedToUnlessAnEarlierPhaseHas(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+func TestEtcdOfControlPlanesThatLeaveIsAskedToo(t *testing.T) {
+	t.Parallel()
+	c, f := newTestCluster(t), workflowtest.New(t, inventory+`
+- {name: cp-2, address: 192.0.2.3, roles: [control-plane], state: absent}
+- {name: cp-3, address: 192.0.2.4, roles: [control-plane], state: absent}
+`)
+	f.Serve(c.Server)
+	f.Bundle = bundleOf(t, testImage)
+	for _, name := range []string{"cp-1", "cp-2", "cp-3"} {
+		f.ServeEtcd(name, `{"ID":"1","name":"cp-1"}`, `{"ID":"2","name":"cp-2"}`, `{"ID":"3","name":"cp-3"}`)
+	}
+	var found report.ValidationReport
+	if err := f.Apply(Phase(Options{Selection: Selection{Only: []string{"etcd"}}}, &found)); err != nil {
+		t.Error(err)
+	}
+	const want = "etcd quorum: 3 members, 2 needed, 3 healthy: tolerates 1 failure, leader cp-1; still a member: cp-2, cp-3, which `slipway apply` removes"
+	if diff := cmp.Diff([]string{want}, found.Degradations()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestALostHostHasNoTestPod(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := testClusterOn(t, kubetest.NewInMemory(t))
+		r := c.run()
+		// Apply has removed w-9 already.
+		r.cluster.Leaving = []config.Host{{Name: "w-0", State: config.StateLost}, {Name: "w-9", State: config.StateLost}}
+		c.Put(`{apiVersion: v1, kind: Node, metadata: {name: w-0}, status: {conditions: [{type: Ready, status: Unknown}]}}`)
+		var found report.ValidationReport
+		if err := r.validate(t.Context(), Options{Selection: Selection{Only: []string{"logs"}}}, &found); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff([]string{"test-pods w-0: the host is unreachable, and its node is not Ready"}, found.Degradations()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}

@@ -80,10 +80,13 @@ func (r *run) someOff() bool { return slices.ContainsFunc(r.targets, target.off)
 // cannot reach stays in use.
 func (r *run) awaitNotice(ctx context.Context) {
 	var off []string
-	for _, t := range r.targets {
+	for _, t := range slices.Concat(r.targets, r.leaving) {
 		if t.off() {
 			off = append(off, t.Name)
 		}
+	}
+	for _, h := range r.cluster.Lost() {
+		off = append(off, h.Name)
 	}
 	if len(off) == 0 {
 		return
@@ -94,19 +97,26 @@ func (r *run) awaitNotice(ctx context.Context) {
 	})
 }
 
-// nodesLost: none of the nodes is Ready. lost are those that are not.
+// nodesLost: none of the nodes that exist is Ready. lost are those that are not.
 func nodesLost(names []string, lost *[]string) kube.Condition {
 	return kube.Condition{Name: "the loss of " + strings.Join(names, ", "), Check: func(ctx context.Context, c *kube.Client) (bool, string, error) {
 		nodes, err := c.Clientset().CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return false, "", err
 		}
-		*lost = slices.Clone(names)
+		*lost = nil
+		alive := 0
 		for i := range nodes.Items {
-			if ready, _ := kube.NodeIsReady(&nodes.Items[i]); ready {
-				*lost = slices.DeleteFunc(*lost, func(name string) bool { return name == nodes.Items[i].Name })
+			node := &nodes.Items[i]
+			if !slices.Contains(names, node.Name) {
+				continue
+			}
+			if ready, _ := kube.NodeIsReady(node); ready {
+				alive++
+			} else {
+				*lost = append(*lost, node.Name)
 			}
 		}
-		return len(*lost) == len(names), fmt.Sprintf("the cluster has noticed %d of %d hosts that are off", len(*lost), len(names)), nil
+		return alive == 0, fmt.Sprintf("the cluster has noticed %d of %d hosts that are off", len(*lost), len(*lost)+alive), nil
 	}}
 }

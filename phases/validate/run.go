@@ -30,10 +30,11 @@ type run struct {
 	image string
 	// http sends requests from outside the cluster.
 	http httpprobe.Client
-	// targets are the hosts of the inventory; without are those on which no pods are
-	// tested, since they are off.
-	targets []target
-	without []string
+	// targets are the hosts of the inventory, leaving those that are absent in it, and may
+	// be a part of the cluster; without are those on which no pods are tested, since they
+	// are off.
+	targets, leaving []target
+	without          []string
 	// etcd reads the health of etcd, readyAt asks an API server for /readyz.
 	etcd     func(ctx context.Context) (kube.EtcdHealth, error)
 	readyAt  func(ctx context.Context, from host.Host, address string) (expiry time.Time, err error)

@@ -60,7 +60,8 @@ func Phase(o Options, r *report.ValidationReport) workflow.Phase {
 		Manual: []string{"kubectl get nodes", "kubectl -n kube-system get pods", "kubectl run PROBE --image=AGNHOST -- netexec"},
 		On:     workflow.Localhost,
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			targets := connect(ctx, s.Hosts())
+			all, staying := connect(ctx, s.Hosts().WithLeaving()), len(s.Hosts().All)
+			targets, leaving := all[:staying], all[staying:]
 			client, err := s.Kube(ctx)
 			if err != nil {
 				return err
@@ -82,7 +83,7 @@ func Phase(o Options, r *report.ValidationReport) workflow.Phase {
 			scale := timeoutScaleOf(o.Timeout)
 			v := &run{
 				client: client, cluster: s.Cluster(), image: image, http: outside(s.Cluster(), targets),
-				targets: targets, readyAt: client.ReadyAt,
+				targets: targets, leaving: leaving, readyAt: client.ReadyAt,
 				scale: scale, progress: &progress{say: s.Waiting},
 				harness: &namespaceHarness{client: client, image: image, scale: scale},
 			}

@@ -1,8 +1,10 @@
 package workflowtest
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -21,6 +23,15 @@ func (b *Fixture) ServeEtcd(name string, members ...string) (removed *[]string) 
 	b.t.Helper()
 	removed = new([]string)
 	var mu sync.Mutex
+	var own struct{ ID, Name string }
+	for _, m := range members {
+		if own.Name == name {
+			break
+		}
+		if err := json.Unmarshal([]byte(m), &own); err != nil {
+			b.t.Fatal(err)
+		}
+	}
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		mu.Lock()
@@ -33,7 +44,7 @@ func (b *Fixture) ServeEtcd(name string, members ...string) (removed *[]string) 
 			*removed = append(*removed, string(body))
 		}
 		// The answer to every request: a list of members, or a status with a leader.
-		fmt.Fprintf(w, `{"leader":"1","members":[%s]}`, strings.Join(members, ","))
+		fmt.Fprintf(w, `{"header":{"member_id":%q},"leader":"1","members":[%s]}`, cmp.Or(own.ID, "0"), strings.Join(members, ","))
 	}))
 	b.t.Cleanup(server.Close)
 	key, err := x509.MarshalPKCS8PrivateKey(server.TLS.Certificates[0].PrivateKey)
