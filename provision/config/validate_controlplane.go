@@ -29,6 +29,7 @@ func (v *validator) controlPlane() {
 			"%q is not a host or host:port", v.c.ControlPlane.Endpoint)
 	}
 	v.loadBalancer()
+	v.freePort("controlPlane.bindPort", v.c.ControlPlane.BindPort)
 	for i, san := range v.c.ControlPlane.CertSANs {
 		_, err := netip.ParseAddr(san)
 		if err != nil && !isName(san) && len(validation.IsWildcardDNS1123Subdomain(san)) > 0 {
@@ -70,8 +71,25 @@ func (v *validator) loadBalancer() {
 	if v.c.HAProxy() && port == strconv.Itoa(v.c.ControlPlane.BindPort) {
 		v.report("controlPlane.bindPort", "choose another port, such as 6444", "haproxy owns port %s of the endpoint: the API servers cannot listen there too", port)
 	}
+	if number, err := strconv.Atoi(port); err == nil && v.c.HAProxy() {
+		v.freePort("controlPlane.endpoint", number)
+	}
 	if balancer.Type == LoadBalancerKubeVIP && port != strconv.Itoa(v.c.ControlPlane.BindPort) {
 		v.report("controlPlane.bindPort", "set it to the port of the endpoint", "kube-vip only moves the address: the API servers must listen on port %s", port)
+	}
+}
+
+// freePort reports a port on which something else of the cluster listens.
+func (v *validator) freePort(at string, port int) {
+	owner := map[int]string{
+		2379: "etcd", 2380: "etcd", 2381: "etcd", 10248: "kubelet", 10249: "kube-proxy", 10250: "kubelet", 10256: "kube-proxy",
+		10257: "kube-controller-manager", 10259: "kube-scheduler",
+	}[port]
+	if port == HAProxyStatePort && v.c.ControlPlane.LoadBalancer.Type == LoadBalancerKeepalived {
+		owner = "haproxy, which tells keepalived its state there"
+	}
+	if owner != "" {
+		v.report(at, "choose another port, such as 6443 or 6444", "port %d belongs to %s", port, owner)
 	}
 }
 

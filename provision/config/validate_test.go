@@ -69,6 +69,9 @@ func TestValidateAccepts(t *testing.T) {
 		"the oldest minor":                      func(c *Cluster) { c.Kubernetes.Version = "v1.35.0" },
 		"a chain of jump hosts":                 func(c *Cluster) { c.SSH.Bastion = "a@one.example:2222,192.0.2.9" },
 		"no jump host":                          func(c *Cluster) { c.Hosts[0].SSH.Bastion = "none" },
+		"an external load balancer on the port of kubelet": func(c *Cluster) {
+			c.ControlPlane = ControlPlane{Endpoint: "api.example:10250", BindPort: 10241, LoadBalancer: LoadBalancer{Type: LoadBalancerExternal}}
+		},
 		"a mirror for all registries": func(c *Cluster) {
 			c.Containerd.Mirrors = []Mirror{{Registry: "_default", Endpoints: []string{"http://192.0.2.9:5000/v2"}}}
 		},
@@ -167,6 +170,18 @@ func TestValidateRejects(t *testing.T) {
 		"a port out of range":              {func(c *Cluster) { c.Hosts[0].SSH.Port = -1 }, "hosts[0].ssh.port: -1 is out of range"},
 		"a user with a host":               {func(c *Cluster) { c.SSH.User = "me@there" }, `ssh.user: "me@there" is not a user name`},
 		"a jump host of nothing":           {func(c *Cluster) { c.SSH.Bastion = "a@one.example," }, `ssh.bastion: "" is not a jump host`},
+		"an API server on the port of kubelet": {func(c *Cluster) {
+			c.ControlPlane.BindPort = 10250
+		}, "controlPlane.bindPort: port 10250 belongs to kubelet"},
+		"an API server on the port of haproxy's state": {func(c *Cluster) {
+			c.ControlPlane = ControlPlane{Endpoint: "192.0.2.100", BindPort: 10241, LoadBalancer: LoadBalancer{Type: LoadBalancerKeepalived, VirtualRouterID: 51}}
+		}, "controlPlane.bindPort: port 10241 belongs to haproxy"},
+		"a keepalived endpoint on the port of haproxy's state": {func(c *Cluster) {
+			c.ControlPlane = ControlPlane{Endpoint: "192.0.2.100:10241", BindPort: 6444, LoadBalancer: LoadBalancer{Type: LoadBalancerKeepalived, VirtualRouterID: 51}}
+		}, "controlPlane.endpoint: port 10241 belongs to haproxy"},
+		"a local endpoint on the port of etcd": {func(c *Cluster) {
+			c.ControlPlane = ControlPlane{Endpoint: "api.example:2379", BindPort: 6444, LoadBalancer: LoadBalancer{Type: LoadBalancerLocal}}
+		}, "controlPlane.endpoint: port 2379 belongs to etcd"},
 		"a mirror that is an image": {func(c *Cluster) {
 			c.Containerd.Mirrors = []Mirror{{Registry: "docker.io/library", Endpoints: []string{"https://m.example"}}}
 		}, `containerd.mirrors[0].registry: "docker.io/library" is not the name of a registry`},
