@@ -185,10 +185,7 @@ func shrinking(t *testing.T) *workflowtest.Fixture {
 
 func TestControlPlanesThatLeaveAreAskedToo(t *testing.T) {
 	t.Parallel()
-	f := shrinking(t)
-	f.Serve(kubetest.New(t))
-	f.ServeEtcd("cp-1", `{"ID":"1","name":"cp-1"}`, `{"ID":"2","name":"cp-2"}`, `{"ID":"3","name":"cp-3"}`)
-	got := shown(t, f, &cluster.State{Exists: true})
+	got := shown(t, shrinking(t), &cluster.State{Exists: true})
 	if diff := cmp.Diff(&Quorum{kube.Quorum{Members: 3, Healthy: 3}, 2, 1}, got.Quorum); diff != "" {
 		t.Error(diff)
 	}

@@ -91,3 +91,17 @@ func TestAMemberOfEtcdIsRemovedThroughTheFirstHostThatCan(t *testing.T) {
 		})
 	}
 }
+
+// The others elect a leader in a moment when it has left.
+func TestAMemberOfEtcdThatKnowsNoLeaderYetIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, threePlanes)
+	fixture.Electing = []string{"cp-1"}
+	for _, name := range []string{"cp-1", "cp-2"} {
+		fixture.ServeEtcd(name, `{"ID":"1","name":"cp-1"}`, `{"ID":"2","name":"cp-2"}`)
+	}
+	etcd, err := workflow.ReadEtcd(t.Context(), fixture.Hosts.All[:2])
+	if err != nil || len(etcd.Healthy) != 2 {
+		t.Errorf("got %+v, %v", etcd, err)
+	}
+}

@@ -32,6 +32,7 @@ func (b *Fixture) ServeEtcd(name string, members ...string) (removed *[]string) 
 			b.t.Fatal(err)
 		}
 	}
+	electing := slices.Contains(b.Electing, name)
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		mu.Lock()
@@ -43,8 +44,12 @@ func (b *Fixture) ServeEtcd(name string, members ...string) (removed *[]string) 
 		case remove:
 			*removed = append(*removed, string(body))
 		}
+		leader := "1"
+		if electing && r.URL.Path == "/v3/maintenance/status" {
+			leader, electing = "0", false
+		}
 		// The answer to every request: a list of members, or a status with a leader.
-		fmt.Fprintf(w, `{"header":{"member_id":%q},"leader":"1","members":[%s]}`, cmp.Or(own.ID, "0"), strings.Join(members, ","))
+		fmt.Fprintf(w, `{"header":{"member_id":%q},"leader":%q,"members":[%s]}`, cmp.Or(own.ID, "0"), leader, strings.Join(members, ","))
 	}))
 	b.t.Cleanup(server.Close)
 	key, err := x509.MarshalPKCS8PrivateKey(server.TLS.Certificates[0].PrivateKey)

@@ -31,8 +31,9 @@ type Fixture struct {
 	// Bundle is that of NewBundle, unless the test sets another one.
 	Bundle *bundle.Bundle
 	// CutOff are the hosts whose etcd has lost the other members: it lists them, and no
-	// more. See ServeEtcd.
-	CutOff []string
+	// more. Electing are those whose etcd knows no leader when it is asked first. See
+	// ServeEtcd.
+	CutOff, Electing []string
 	// Selection is the part of the hosts to work on.
 	Selection workflow.Selection
 	// Events are those of the last run.
