@@ -98,6 +98,10 @@ func (a *app) apply(ctx context.Context, selection workflow.Selection, plan bool
 func (a *app) removal(s *session, selection workflow.Selection, note noteFunc) *stage {
 	remove, removed := phases.Removal(s.hosts, selection)
 	for _, name := range removed {
+		if s.cluster.EvenControlPlanes() != "" {
+			note("%s has left the cluster; delete it from the inventory when the number of control planes is odd", name)
+			continue
+		}
 		note("%s has left the cluster; you can delete it from the inventory", name)
 	}
 	if len(remove) == 0 {

@@ -56,6 +56,16 @@ func TestValidateAccepts(t *testing.T) {
 			c.ControlPlane.Endpoint = "203.0.113.1:8443"
 			c.Preflight.Ignore = []IgnoredCheck{{CheckEvenEtcd, "the third one comes next week"}}
 		},
+		"two control planes that are left when the third one is lost": func(c *Cluster) {
+			addControlPlanes(c, 2)
+			c.ControlPlane.Endpoint = "api.example"
+			c.Hosts[len(c.Hosts)-1].State = StateLost
+		},
+		"four control planes while the fifth one leaves": func(c *Cluster) {
+			addControlPlanes(c, 4)
+			c.ControlPlane.Endpoint = "api.example"
+			c.Hosts[len(c.Hosts)-1].State = StateAbsent
+		},
 		"one address with a port for each host": func(c *Cluster) {
 			c.Hosts[0].Address, c.Hosts[1].Address = "127.0.0.1", "127.0.0.1"
 			c.Hosts[0].SSH.Port, c.Hosts[1].SSH.Port = 2200, 2201
@@ -126,47 +136,52 @@ func TestValidateRejects(t *testing.T) {
 			c.Kubernetes.ClusterConfiguration = map[string]any{"etcd": map[string]any{"local": map[string]any{"dataDir": "/data/etcd"}}}
 		}, "kubernetes.clusterConfiguration.etcd.local.dataDir: with several control planes, the data of etcd must be in /var/lib/etcd"},
 		"an even number of control planes": {func(c *Cluster) { addControlPlanes(c, 1); c.ControlPlane.Endpoint = "api.example" }, "hosts: 2 control planes tolerate no more failures than 1: etcd needs a majority"},
-		"three without endpoint":           {func(c *Cluster) { addControlPlanes(c, 2) }, "controlPlane.endpoint: 3 control planes need a shared endpoint"},
-		"an endpoint that is a URL":        {func(c *Cluster) { c.ControlPlane.Endpoint = "https://api.example:6443" }, `controlPlane.endpoint: "https://api.example:6443" is a URL`},
-		"an endpoint without host":         {func(c *Cluster) { c.ControlPlane.Endpoint = ":6443" }, `controlPlane.endpoint: ":6443" is not a host`},
-		"an endpoint with a port of text":  {func(c *Cluster) { c.ControlPlane.Endpoint = "api.example:https" }, `controlPlane.endpoint: "api.example:https" is not`},
-		"an endpoint on loopback":          {func(c *Cluster) { c.ControlPlane.Endpoint = "127.0.0.1:6443" }, "controlPlane.endpoint: 127.0.0.1 is not reachable from other hosts"},
-		"an endpoint in the pod range":     {func(c *Cluster) { c.ControlPlane.Endpoint = "10.244.0.1:6443" }, "controlPlane.endpoint: 10.244.0.1 is in network.podSubnet 10.244.0.0/16"},
-		"an endpoint in IPv6":              {func(c *Cluster) { c.ControlPlane.Endpoint = "[2001:db8::1]:6443" }, "controlPlane.endpoint: IPv6 is not supported"},
-		"a SAN with a port":                {func(c *Cluster) { c.ControlPlane.CertSANs = []string{"api.example:6443"} }, `controlPlane.certSANs[0]: "api.example:6443" is neither`},
-		"the same name twice":              {func(c *Cluster) { c.Hosts[1].Name = "a" }, "hosts[1].name: duplicate name a; first defined in hosts[0].name"},
-		"the same address twice":           {func(c *Cluster) { c.Hosts[1].Address = "192.0.2.11" }, "hosts[1].address: duplicate address 192.0.2.11:22; first defined in hosts[0].address"},
-		"the same nodeIP twice":            {func(c *Cluster) { c.Hosts[0].NodeIP, c.Hosts[1].NodeIP = "192.0.2.1", "192.0.2.1" }, "hosts[1].nodeIP: duplicate node IP 192.0.2.1; first defined in hosts[0].nodeIP"},
-		"a host without name":              {func(c *Cluster) { c.Hosts[0].Name = "" }, "hosts[0].name: required field is missing"},
-		"a host without address":           {func(c *Cluster) { c.Hosts[0].Address = "" }, "hosts[0].address: required field is missing"},
-		"an address with a port":           {func(c *Cluster) { c.Hosts[0].Address = "192.0.2.1:2222" }, `hosts[0].address: "192.0.2.1:2222" is not an address; write address: 192.0.2.1 and ssh: {port: 2222}`},
-		"an address with a slip":           {func(c *Cluster) { c.Hosts[0].Address = "192.0.2.1111" }, `hosts[0].address: "192.0.2.1111" is neither`},
-		"the unspecified address":          {func(c *Cluster) { c.Hosts[0].Address = "0.0.0.0" }, "hosts[0].address: 0.0.0.0 is not the address of a host"},
-		"an IPv6 address without nodeIP":   {func(c *Cluster) { c.Hosts[0].Address = "2001:db8::1" }, "hosts[0].address: IPv6 is not supported in the cluster; add nodeIP with an IPv4 address of the host"},
-		"a nodeIP with bits":               {func(c *Cluster) { c.Hosts[0].NodeIP = "192.0.2.1/24" }, `hosts[0].nodeIP: "192.0.2.1/24" is not an IP address`},
-		"a nodeIP on loopback":             {func(c *Cluster) { c.Hosts[0].NodeIP = "127.0.1.1" }, "hosts[0].nodeIP: 127.0.1.1 is not reachable from other hosts"},
-		"a nodeIP in IPv6":                 {func(c *Cluster) { c.Hosts[0].NodeIP = "2001:db8::1" }, "hosts[0].nodeIP: IPv6 is not supported"},
-		"a host in the pod range":          {func(c *Cluster) { c.Hosts[0].Address = "10.244.3.1" }, "hosts[0].address: 10.244.3.1 is in network.podSubnet 10.244.0.0/16"},
-		"a nodeIP in the Service range":    {func(c *Cluster) { c.Hosts[0].NodeIP = "10.100.0.1" }, "hosts[0].nodeIP: 10.100.0.1 is in network.serviceSubnet 10.96.0.0/12"},
-		"ranges that overlap":              {func(c *Cluster) { c.Network.PodSubnet = "10.97.0.0/16" }, "network.serviceSubnet: 10.96.0.0/12 overlaps network.podSubnet 10.97.0.0/16"},
-		"a range without prefix length":    {func(c *Cluster) { c.Network.PodSubnet = "10.244.0.0" }, `network.podSubnet: "10.244.0.0" is not a CIDR`},
-		"a range with host bits":           {func(c *Cluster) { c.Network.PodSubnet = "10.244.7.0/16" }, "network.podSubnet: 10.244.7.0/16 is not the first address of the range; write 10.244.0.0/16"},
-		"a range in IPv6":                  {func(c *Cluster) { c.Network.PodSubnet = "fd00::/56" }, "network.podSubnet: IPv6 is not supported"},
-		"two ranges":                       {func(c *Cluster) { c.Network.PodSubnet = "10.244.0.0/16,fd00::/56" }, "network.podSubnet: dual stack is not supported"},
-		"a range of loopback":              {func(c *Cluster) { c.Network.PodSubnet = "127.0.0.0/16" }, "network.podSubnet: 127.0.0.0/16 is not usable for pods or Services"},
-		"too few pod subnets":              {func(c *Cluster) { c.Network.PodSubnet = "10.1.0.0/24" }, "network.podSubnet: 10.1.0.0/24 is too small: each host needs a /24, 2 in all; use /23 or larger"},
-		"too many pods":                    {func(c *Cluster) { c.Network.PodSubnet = "20.0.0.0/7" }, "network.podSubnet: 20.0.0.0/7 is too large"},
-		"too many services":                {func(c *Cluster) { c.Network.ServiceSubnet = "10.0.0.0/11" }, "network.serviceSubnet: 10.0.0.0/11 is too large for the API server; use /12"},
-		"too few services":                 {func(c *Cluster) { c.Network.ServiceSubnet = "10.96.0.0/29" }, "network.serviceSubnet: 10.96.0.0/29 is too small"},
-		"a domain with a blank":            {func(c *Cluster) { c.Network.DNSDomain = "my cluster" }, `network.dnsDomain: "my cluster" is not a DNS name`},
-		"an unknown CNI":                   {func(c *Cluster) { c.Network.CNI = CNI{Name: "weave"} }, `network.cni.name: unknown value "weave"; use flannel, calico or none`},
-		"an unknown backend":               {func(c *Cluster) { c.Network.CNI.Backend = "hostgw" }, `network.cni.backend: unknown value "hostgw"; did you mean host-gw?`},
-		"a backend without CNI":            {func(c *Cluster) { c.Network.CNI.Name = "none" }, "network.cni.backend: not allowed with network.cni.name none"},
-		"an MTU out of range":              {func(c *Cluster) { c.Network.CNI.MTU = 70000 }, "network.cni.mtu: 70000 is out of range; use 576 to 65535"},
-		"an unknown cgroup driver":         {func(c *Cluster) { c.Containerd.CgroupDriver = "system" }, `containerd.cgroupDriver: unknown value "system"; did you mean systemd?`},
-		"a port out of range":              {func(c *Cluster) { c.Hosts[0].SSH.Port = -1 }, "hosts[0].ssh.port: -1 is out of range"},
-		"a user with a host":               {func(c *Cluster) { c.SSH.User = "me@there" }, `ssh.user: "me@there" is not a user name`},
-		"a jump host of nothing":           {func(c *Cluster) { c.SSH.Bastion = "a@one.example," }, `ssh.bastion: "" is not a jump host`},
+		"two control planes beside a worker that leaves": {func(c *Cluster) {
+			addControlPlanes(c, 1)
+			c.ControlPlane.Endpoint = "api.example"
+			c.Hosts[1].State = StateLost
+		}, "hosts: 2 control planes tolerate no more failures than 1"},
+		"three without endpoint":          {func(c *Cluster) { addControlPlanes(c, 2) }, "controlPlane.endpoint: 3 control planes need a shared endpoint"},
+		"an endpoint that is a URL":       {func(c *Cluster) { c.ControlPlane.Endpoint = "https://api.example:6443" }, `controlPlane.endpoint: "https://api.example:6443" is a URL`},
+		"an endpoint without host":        {func(c *Cluster) { c.ControlPlane.Endpoint = ":6443" }, `controlPlane.endpoint: ":6443" is not a host`},
+		"an endpoint with a port of text": {func(c *Cluster) { c.ControlPlane.Endpoint = "api.example:https" }, `controlPlane.endpoint: "api.example:https" is not`},
+		"an endpoint on loopback":         {func(c *Cluster) { c.ControlPlane.Endpoint = "127.0.0.1:6443" }, "controlPlane.endpoint: 127.0.0.1 is not reachable from other hosts"},
+		"an endpoint in the pod range":    {func(c *Cluster) { c.ControlPlane.Endpoint = "10.244.0.1:6443" }, "controlPlane.endpoint: 10.244.0.1 is in network.podSubnet 10.244.0.0/16"},
+		"an endpoint in IPv6":             {func(c *Cluster) { c.ControlPlane.Endpoint = "[2001:db8::1]:6443" }, "controlPlane.endpoint: IPv6 is not supported"},
+		"a SAN with a port":               {func(c *Cluster) { c.ControlPlane.CertSANs = []string{"api.example:6443"} }, `controlPlane.certSANs[0]: "api.example:6443" is neither`},
+		"the same name twice":             {func(c *Cluster) { c.Hosts[1].Name = "a" }, "hosts[1].name: duplicate name a; first defined in hosts[0].name"},
+		"the same address twice":          {func(c *Cluster) { c.Hosts[1].Address = "192.0.2.11" }, "hosts[1].address: duplicate address 192.0.2.11:22; first defined in hosts[0].address"},
+		"the same nodeIP twice":           {func(c *Cluster) { c.Hosts[0].NodeIP, c.Hosts[1].NodeIP = "192.0.2.1", "192.0.2.1" }, "hosts[1].nodeIP: duplicate node IP 192.0.2.1; first defined in hosts[0].nodeIP"},
+		"a host without name":             {func(c *Cluster) { c.Hosts[0].Name = "" }, "hosts[0].name: required field is missing"},
+		"a host without address":          {func(c *Cluster) { c.Hosts[0].Address = "" }, "hosts[0].address: required field is missing"},
+		"an address with a port":          {func(c *Cluster) { c.Hosts[0].Address = "192.0.2.1:2222" }, `hosts[0].address: "192.0.2.1:2222" is not an address; write address: 192.0.2.1 and ssh: {port: 2222}`},
+		"an address with a slip":          {func(c *Cluster) { c.Hosts[0].Address = "192.0.2.1111" }, `hosts[0].address: "192.0.2.1111" is neither`},
+		"the unspecified address":         {func(c *Cluster) { c.Hosts[0].Address = "0.0.0.0" }, "hosts[0].address: 0.0.0.0 is not the address of a host"},
+		"an IPv6 address without nodeIP":  {func(c *Cluster) { c.Hosts[0].Address = "2001:db8::1" }, "hosts[0].address: IPv6 is not supported in the cluster; add nodeIP with an IPv4 address of the host"},
+		"a nodeIP with bits":              {func(c *Cluster) { c.Hosts[0].NodeIP = "192.0.2.1/24" }, `hosts[0].nodeIP: "192.0.2.1/24" is not an IP address`},
+		"a nodeIP on loopback":            {func(c *Cluster) { c.Hosts[0].NodeIP = "127.0.1.1" }, "hosts[0].nodeIP: 127.0.1.1 is not reachable from other hosts"},
+		"a nodeIP in IPv6":                {func(c *Cluster) { c.Hosts[0].NodeIP = "2001:db8::1" }, "hosts[0].nodeIP: IPv6 is not supported"},
+		"a host in the pod range":         {func(c *Cluster) { c.Hosts[0].Address = "10.244.3.1" }, "hosts[0].address: 10.244.3.1 is in network.podSubnet 10.244.0.0/16"},
+		"a nodeIP in the Service range":   {func(c *Cluster) { c.Hosts[0].NodeIP = "10.100.0.1" }, "hosts[0].nodeIP: 10.100.0.1 is in network.serviceSubnet 10.96.0.0/12"},
+		"ranges that overlap":             {func(c *Cluster) { c.Network.PodSubnet = "10.97.0.0/16" }, "network.serviceSubnet: 10.96.0.0/12 overlaps network.podSubnet 10.97.0.0/16"},
+		"a range without prefix length":   {func(c *Cluster) { c.Network.PodSubnet = "10.244.0.0" }, `network.podSubnet: "10.244.0.0" is not a CIDR`},
+		"a range with host bits":          {func(c *Cluster) { c.Network.PodSubnet = "10.244.7.0/16" }, "network.podSubnet: 10.244.7.0/16 is not the first address of the range; write 10.244.0.0/16"},
+		"a range in IPv6":                 {func(c *Cluster) { c.Network.PodSubnet = "fd00::/56" }, "network.podSubnet: IPv6 is not supported"},
+		"two ranges":                      {func(c *Cluster) { c.Network.PodSubnet = "10.244.0.0/16,fd00::/56" }, "network.podSubnet: dual stack is not supported"},
+		"a range of loopback":             {func(c *Cluster) { c.Network.PodSubnet = "127.0.0.0/16" }, "network.podSubnet: 127.0.0.0/16 is not usable for pods or Services"},
+		"too few pod subnets":             {func(c *Cluster) { c.Network.PodSubnet = "10.1.0.0/24" }, "network.podSubnet: 10.1.0.0/24 is too small: each host needs a /24, 2 in all; use /23 or larger"},
+		"too many pods":                   {func(c *Cluster) { c.Network.PodSubnet = "20.0.0.0/7" }, "network.podSubnet: 20.0.0.0/7 is too large"},
+		"too many services":               {func(c *Cluster) { c.Network.ServiceSubnet = "10.0.0.0/11" }, "network.serviceSubnet: 10.0.0.0/11 is too large for the API server; use /12"},
+		"too few services":                {func(c *Cluster) { c.Network.ServiceSubnet = "10.96.0.0/29" }, "network.serviceSubnet: 10.96.0.0/29 is too small"},
+		"a domain with a blank":           {func(c *Cluster) { c.Network.DNSDomain = "my cluster" }, `network.dnsDomain: "my cluster" is not a DNS name`},
+		"an unknown CNI":                  {func(c *Cluster) { c.Network.CNI = CNI{Name: "weave"} }, `network.cni.name: unknown value "weave"; use flannel, calico or none`},
+		"an unknown backend":              {func(c *Cluster) { c.Network.CNI.Backend = "hostgw" }, `network.cni.backend: unknown value "hostgw"; did you mean host-gw?`},
+		"a backend without CNI":           {func(c *Cluster) { c.Network.CNI.Name = "none" }, "network.cni.backend: not allowed with network.cni.name none"},
+		"an MTU out of range":             {func(c *Cluster) { c.Network.CNI.MTU = 70000 }, "network.cni.mtu: 70000 is out of range; use 576 to 65535"},
+		"an unknown cgroup driver":        {func(c *Cluster) { c.Containerd.CgroupDriver = "system" }, `containerd.cgroupDriver: unknown value "system"; did you mean systemd?`},
+		"a port out of range":             {func(c *Cluster) { c.Hosts[0].SSH.Port = -1 }, "hosts[0].ssh.port: -1 is out of range"},
+		"a user with a host":              {func(c *Cluster) { c.SSH.User = "me@there" }, `ssh.user: "me@there" is not a user name`},
+		"a jump host of nothing":          {func(c *Cluster) { c.SSH.Bastion = "a@one.example," }, `ssh.bastion: "" is not a jump host`},
 		"a mirror that is an image": {func(c *Cluster) {
 			c.Containerd.Mirrors = []Mirror{{Registry: "docker.io/library", Endpoints: []string{"https://m.example"}}}
 		}, `containerd.mirrors[0].registry: "docker.io/library" is not the name of a registry`},
