@@ -11,6 +11,7 @@ import (
 	"slipway.io/slipway/phases/reset"
 	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow"
@@ -102,4 +103,21 @@ func Removal(hosts *workflow.Hosts, selection workflow.Selection) (remove, remov
 		}
 	}
 	return remove, removed
+}
+
+// Pending returns the names of the hosts that are to join and cannot be reached: those
+// that leave stay until the others can replace them.
+func Pending(hosts *workflow.Hosts) []string {
+	var pending []string
+	state := hosts.State()
+	for _, h := range hosts.All {
+		joined := state.Node(h.Config.Name) != nil
+		if h.Config.Has(config.RoleControlPlane) && state != nil && len(state.Members) > 0 {
+			joined = joined && hasMember(state, h)
+		}
+		if h.Unreachable() != nil && !joined {
+			pending = append(pending, h.Config.Name)
+		}
+	}
+	return pending
 }
