@@ -96,7 +96,7 @@ func (a *app) apply(ctx context.Context, selection workflow.Selection, plan bool
 // removal returns the stage that removes the absent hosts that apply has found in the
 // cluster; nil if there are none, or they stay for now. failed is the error of apply.
 func (a *app) removal(s *session, selection workflow.Selection, failed error, note noteFunc) *stage {
-	remove, removed := phases.Removal(s.hosts, selection)
+	remove, removed, elsewhere := phases.Removal(s.hosts, selection)
 	if complete(failed) {
 		for _, name := range removed {
 			then := "you can delete it from the inventory"
@@ -104,6 +104,9 @@ func (a *app) removal(s *session, selection workflow.Selection, failed error, no
 				then = "delete it from the inventory when the number of control planes is odd"
 			}
 			note("%s has left the cluster; %s", name, then)
+		}
+		for _, name := range elsewhere {
+			note("%s is not in the cluster, and stays as it is: slipway has prepared it, perhaps for another cluster; delete it from the inventory", name)
 		}
 	}
 	if len(remove) == 0 {

@@ -35,6 +35,7 @@ func Cluster() workflow.Phase {
 // observe reads the state of the cluster on hosts whose facts are known.
 func observe(ctx context.Context, hosts *workflow.Hosts, connect func(context.Context) (*kube.Client, error)) *cluster.State {
 	state := &cluster.State{}
+	hosts.SetAside()
 	joined := hosts.WithLeaving().Where(func(h *workflow.Host) bool { return h.Facts() != nil && h.Facts().Joined() })
 	if len(joined) == 0 {
 		return state
@@ -52,6 +53,9 @@ func observe(ctx context.Context, hosts *workflow.Hosts, connect func(context.Co
 	observeEtcd(ctx, state, slices.DeleteFunc(joined, func(h *workflow.Host) bool {
 		return !h.Facts().Member() || !installed(h.Facts())
 	}))
+	hosts.TakeBack(func(h *workflow.Host) bool {
+		return state.Node(h.Config.Name) != nil || slices.ContainsFunc(state.Members, h.HasMember)
+	})
 	return state
 }
 

@@ -137,7 +137,7 @@ func TestChecksOfHostsThatLeave(t *testing.T) {
 			prepare: func(f *workflowtest.Fixture, _ *cluster.State) {
 				f.Facts("cp-3").Existing = []facts.Path{facts.KubeletConf, facts.Journal}
 			},
-			want: []string{"cluster-identity cp-3 error"}, evidence: "no control plane of the inventory has the data", fix: "slipway reset --hosts cp-3",
+			want: []string{"cluster-identity cp-3 error"}, evidence: "no control plane of the inventory has the data", fix: "or delete this host from it",
 		},
 	}
 	for _, test := range tests {
