@@ -94,27 +94,36 @@ func (a *app) apply(ctx context.Context, selection workflow.Selection, plan bool
 }
 
 // removal returns the stage that removes the absent hosts that apply has found in the
-// cluster; nil if there are none, or the selection does not include it.
-func (a *app) removal(s *session, selection workflow.Selection, note noteFunc) *stage {
-	remove, removed := phases.Removal(s.hosts, selection)
-	for _, name := range removed {
-		note("%s has left the cluster; you can delete it from the inventory", name)
+// cluster; nil if there are none, or they stay for now. failed is the error of apply.
+func (a *app) removal(s *session, selection workflow.Selection, failed error, note noteFunc) *stage {
+	remove, removed, elsewhere := phases.Removal(s.hosts, selection)
+	if complete(failed) {
+		for _, name := range removed {
+			then := "you can delete it from the inventory"
+			if s.cluster.EvenControlPlanes() != "" {
+				then = "delete it from the inventory when the number of control planes is odd"
+			}
+			note("%s has left the cluster; %s", name, then)
+		}
+		for _, name := range elsewhere {
+			note("%s is not in the cluster, and stays as it is: slipway has prepared it, perhaps for another cluster; delete it from the inventory", name)
+		}
 	}
 	if len(remove) == 0 {
 		return nil
 	}
-	if selection.From != "" || selection.Until != "" || len(selection.Skip) > 0 {
-		note("%s: not removed; run `slipway apply` without --from, --until and --skip-phases", strings.Join(remove, ", "))
+	if why := staying(s.hosts, selection, failed); why != "" {
+		note("%s: not removed%s", strings.Join(remove, ", "), why)
 		return nil
 	}
 	return &stage{phases.Remove(), s.hosts.WithLeaving(), workflow.Selection{Hosts: remove}}
 }
 
 // balance returns the stage that follows the removal of control planes: the load balancer
-// of the endpoint forgets them.
-func (a *app) balance(s *session, selection workflow.Selection, note noteFunc) *stage {
-	removed, _ := phases.Removal(s.hosts, selection)
-	if selection.From != "" || selection.Until != "" || len(selection.Skip) > 0 || !phases.Unbalanced(s.cluster, removed) {
+// of the endpoint forgets them. failed is the error of the run so far.
+func (a *app) balance(s *session, selection workflow.Selection, failed error, note noteFunc) *stage {
+	removed, _, _ := phases.Removal(s.hosts, selection)
+	if staying(s.hosts, selection, failed) != "" || !phases.Unbalanced(s.cluster, removed) {
 		return nil
 	}
 	if len(selection.Hosts) > 0 {
@@ -124,6 +133,27 @@ func (a *app) balance(s *session, selection workflow.Selection, note noteFunc) *
 	stay := &workflow.Hosts{All: s.hosts.All}
 	stay.SetState(s.hosts.State())
 	return &stage{phases.Balance(), stay, selection}
+}
+
+// staying is why absent hosts stay for now; empty if they leave.
+func staying(hosts *workflow.Hosts, selection workflow.Selection, failed error) string {
+	pending := phases.Pending(hosts)
+	switch {
+	case selection.From != "" || selection.Until != "" || len(selection.Skip) > 0:
+		return "; run `slipway apply` without --from, --until and --skip-phases"
+	case !complete(failed):
+		return ", since apply failed before; rerun it to resume"
+	case len(pending) > 0:
+		return fmt.Sprintf(", since %s cannot be reached and has not joined; make it reachable and rerun `slipway apply`", strings.Join(pending, ", "))
+	}
+	return ""
+}
+
+// complete reports whether apply changed all hosts that can be reached. Others do not keep
+// a host from leaving: the quorum of etcd is checked again.
+func complete(failed error) bool {
+	var unreachable *workflow.UnreachableError
+	return failed == nil || errors.As(failed, &unreachable)
 }
 
 // run runs a workflow on the inventory's hosts.
@@ -150,7 +180,7 @@ type stage struct {
 // the same run, the stages that follow from what it found.
 func (a *app) runOn(
 	ctx context.Context, s *session, w workflow.Workflow, selection workflow.Selection, plan bool,
-	then ...func(*session, workflow.Selection, noteFunc) *stage,
+	then ...func(*session, workflow.Selection, error, noteFunc) *stage,
 ) error {
 	run := a.newRun(s, selection, plan)
 	if err := selection.Check(w, s.hosts.WithLeaving().Names()); err != nil {
@@ -176,13 +206,10 @@ func (a *app) runOn(
 	}
 	err = run.Do(ctx, w)
 	for _, following := range then {
-		if err != nil {
-			break
-		}
-		if next := following(s, selection, note); next != nil {
+		if next := following(s, selection, err, note); next != nil {
 			more := a.newRun(s, next.selection, plan)
 			more.Hosts, more.Bundle, more.Sink = next.hosts, run.Bundle, out
-			err = more.Do(ctx, next.workflow)
+			err = more.Do(ctx, next.workflow) // which has the unreachable hosts again
 		}
 	}
 	if closing := out.close(); closing != nil && err == nil {

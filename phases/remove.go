@@ -111,22 +111,57 @@ func hasMember(state *cluster.State, h *workflow.Host) bool {
 }
 
 // Removal returns the names of the hosts of a selection that leave the cluster and are
-// not removed yet, and of those that are. A run of Apply has read the hosts. A host that
-// cannot be reached counts as removed if the cluster has nothing of it.
-func Removal(hosts *workflow.Hosts, selection workflow.Selection) (remove, removed []string) {
+// not removed yet, of those that are, and of those that slipway has prepared since, perhaps
+// for another cluster. A run of Apply has read the hosts. A host that cannot be
+// reached counts as removed if the cluster has nothing of it.
+func Removal(hosts *workflow.Hosts, selection workflow.Selection) (remove, removed, elsewhere []string) {
 	state := hosts.State()
 	known := state != nil && (!state.Exists || state.Answers())
-	for _, h := range hosts.Leaving {
+	for _, h := range slices.Concat(hosts.Leaving, hosts.Elsewhere) {
 		name, f := h.Config.Name, h.Facts()
 		if len(selection.Hosts) > 0 && !slices.Contains(selection.Hosts, name) {
 			continue
 		}
-		left := f == nil && !known || f != nil && f.Exists(facts.Journal)
-		if left || state.Node(name) != nil || hasMember(state, h) {
+		prepared := f != nil && f.Exists(facts.Journal)
+		left := !known && (f == nil || prepared) || prepared && ours(hosts, h)
+		switch {
+		case slices.Contains(hosts.Elsewhere, h):
+			elsewhere = append(elsewhere, name)
+		case left || state.Node(name) != nil || hasMember(state, h):
 			remove = append(remove, name)
-		} else {
+		case prepared:
+			elsewhere = append(elsewhere, name)
+		default:
 			removed = append(removed, name)
 		}
 	}
-	return remove, removed
+	return remove, removed, elsewhere
+}
+
+// ours reports whether what slipway did on a host was done for this cluster: the host has
+// its CA, or its removal was interrupted. The journal alone may be that of another cluster,
+// which has prepared the host since.
+func ours(hosts *workflow.Hosts, h *workflow.Host) bool {
+	if h.Facts().Exists(facts.ResetMark) {
+		return true
+	}
+	seed, ca := hosts.Seed(), h.Facts().Kubernetes.CAHash()
+	return ca != "" && seed != nil && seed.Facts() != nil && seed.Facts().Kubernetes.CAHash() == ca
+}
+
+// Pending returns the names of the hosts that are to join and cannot be reached: those
+// that leave stay until the others can replace them.
+func Pending(hosts *workflow.Hosts) []string {
+	var pending []string
+	state := hosts.State()
+	for _, h := range hosts.All {
+		joined := state.Node(h.Config.Name) != nil
+		if h.Config.Has(config.RoleControlPlane) && state != nil && len(state.Members) > 0 {
+			joined = joined && hasMember(state, h)
+		}
+		if h.Unreachable() != nil && !joined {
+			pending = append(pending, h.Config.Name)
+		}
+	}
+	return pending
 }

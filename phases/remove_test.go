@@ -1,9 +1,17 @@
 package phases
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
+	"math/big"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -48,15 +56,29 @@ func TestRemovalSelectsTheHostsThatHaveNotLeft(t *testing.T) {
 		state           *cluster.State
 		selection       []string
 		remove, removed []string
+		elsewhere       []string
 	}{
-		{"hosts that are clean", nil, answers, nil, nil, []string{"cp-1", "w-1"}},
-		{"a host with a journal", func(f *workflowtest.Fixture) { f.Facts("w-1").Existing = []facts.Path{facts.Journal} }, answers, nil, []string{"w-1"}, []string{"cp-1"}},
-		{"a host that was reset, with a Node", nil, &cluster.State{Exists: true, Nodes: []cluster.Node{{Name: "w-1"}}}, nil, []string{"w-1"}, []string{"cp-1"}},
-		{"a host that was reset, with a member", nil, &cluster.State{Exists: true, Members: []kube.EtcdMember{{Name: "cp-1"}}}, nil, []string{"cp-1"}, []string{"w-1"}},
-		{"a host that was reset, with a member that never started", nil, &cluster.State{Exists: true, Members: []kube.EtcdMember{{PeerURLs: []string{"https://192.0.2.11:2380"}, Learner: true}}}, nil, []string{"cp-1"}, []string{"w-1"}},
-		{"a host that cannot be reached, and has left", func(f *workflowtest.Fixture) { f.Hosts.Leaving[1].SetFacts(nil) }, answers, nil, nil, []string{"cp-1", "w-1"}},
-		{"a host that cannot be reached, and a silent cluster", func(f *workflowtest.Fixture) { f.Hosts.Leaving[1].SetFacts(nil) }, &cluster.State{Exists: true, Silent: errSilent}, nil, []string{"w-1"}, []string{"cp-1"}},
-		{"other hosts", nil, answers, []string{"cp-4"}, nil, nil},
+		{name: "hosts that are clean", state: answers, removed: []string{"cp-1", "w-1"}},
+		{name: "a host with the CA of the cluster", prepare: func(f *workflowtest.Fixture) { trust(f, "one", "cp-4", "w-1") }, state: answers, remove: []string{"w-1"}, removed: []string{"cp-1"}},
+		{name: "a host whose removal was interrupted", prepare: func(f *workflowtest.Fixture) {
+			f.Facts("w-1").Existing = []facts.Path{facts.Journal, facts.ResetMark}
+		}, state: answers, remove: []string{"w-1"}, removed: []string{"cp-1"}},
+		{name: "a host that another cluster has prepared", prepare: func(f *workflowtest.Fixture) {
+			trust(f, "one", "cp-4")
+			f.Facts("w-1").Existing = []facts.Path{facts.Journal}
+		}, state: answers, removed: []string{"cp-1"}, elsewhere: []string{"w-1"}},
+		{name: "a host that has joined another cluster", prepare: func(f *workflowtest.Fixture) {
+			trust(f, "one", "cp-4")
+			trust(f, "other", "w-1")
+			f.Hosts.SetAside()
+		}, state: answers, removed: []string{"cp-1"}, elsewhere: []string{"w-1"}},
+		{name: "a host with a journal, and a silent cluster", prepare: func(f *workflowtest.Fixture) { f.Facts("w-1").Existing = []facts.Path{facts.Journal} }, state: &cluster.State{Exists: true, Silent: errSilent}, remove: []string{"w-1"}, removed: []string{"cp-1"}},
+		{"a host that was reset, with a Node", nil, &cluster.State{Exists: true, Nodes: []cluster.Node{{Name: "w-1"}}}, nil, []string{"w-1"}, []string{"cp-1"}, nil},
+		{"a host that was reset, with a member", nil, &cluster.State{Exists: true, Members: []kube.EtcdMember{{Name: "cp-1"}}}, nil, []string{"cp-1"}, []string{"w-1"}, nil},
+		{"a host that was reset, with a member that never started", nil, &cluster.State{Exists: true, Members: []kube.EtcdMember{{PeerURLs: []string{"https://192.0.2.11:2380"}, Learner: true}}}, nil, []string{"cp-1"}, []string{"w-1"}, nil},
+		{"a host that cannot be reached, and has left", func(f *workflowtest.Fixture) { f.Hosts.Leaving[1].SetFacts(nil) }, answers, nil, nil, []string{"cp-1", "w-1"}, nil},
+		{"a host that cannot be reached, and a silent cluster", func(f *workflowtest.Fixture) { f.Hosts.Leaving[1].SetFacts(nil) }, &cluster.State{Exists: true, Silent: errSilent}, nil, []string{"w-1"}, []string{"cp-1"}, nil},
+		{"other hosts", nil, answers, []string{"cp-4"}, nil, nil, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -66,12 +88,43 @@ func TestRemovalSelectsTheHostsThatHaveNotLeft(t *testing.T) {
 			if test.prepare != nil {
 				test.prepare(fixture)
 			}
-			remove, removed := Removal(fixture.Hosts, workflow.Selection{Hosts: test.selection})
-			if diff := cmp.Diff([][]string{test.remove, test.removed}, [][]string{remove, removed}); diff != "" {
+			remove, removed, elsewhere := Removal(fixture.Hosts, workflow.Selection{Hosts: test.selection})
+			if diff := cmp.Diff([][]string{test.remove, test.removed, test.elsewhere}, [][]string{remove, removed, elsewhere}); diff != "" {
 				t.Error(diff)
 			}
 		})
 	}
+}
+
+// trust gives hosts the CA and the identity of a cluster, as slipway leaves them.
+func trust(f *workflowtest.Fixture, ca string, hosts ...string) {
+	for _, name := range hosts {
+		f.Facts(name).Existing = []facts.Path{facts.Journal, facts.KubeletConf}
+		if strings.HasPrefix(name, "cp-") {
+			f.Facts(name).Existing = append(f.Facts(name).Existing, facts.CAKey, facts.EtcdMember)
+		}
+		f.Facts(name).Kubernetes.Certificates = []facts.Certificate{{Path: "/etc/kubernetes/pki/ca.crt", PEM: authority(ca)}}
+	}
+}
+
+var authorities sync.Map
+
+// authority returns the certificate of a CA in PEM, the same one for the same name.
+func authority(name string) []byte {
+	create := sync.OnceValue(func() []byte {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			panic(err)
+		}
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		if err != nil {
+			panic(err)
+		}
+		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	})
+	once, _ := authorities.LoadOrStore(name, create)
+	return once.(func() []byte)()
 }
 
 var errSilent = &kube.ConnectError{}

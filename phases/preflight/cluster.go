@@ -36,6 +36,7 @@ func Cluster() workflow.Phase {
 // observe reads the state of the cluster on hosts whose facts are known.
 func observe(ctx context.Context, hosts *workflow.Hosts, connect func(context.Context) (*kube.Client, error)) *cluster.State {
 	state := &cluster.State{}
+	hosts.SetAside()
 	joined := hosts.WithLeaving().Where(func(h *workflow.Host) bool { return h.Facts() != nil && h.Facts().Joined() })
 	if len(joined) == 0 {
 		return state
@@ -49,6 +50,9 @@ func observe(ctx context.Context, hosts *workflow.Hosts, connect func(context.Co
 	group.Go(func() { observeEtcd(ctx, state, members) })
 	group.Go(func() { observeAPI(ctx, state, hosts, connect) })
 	group.Wait()
+	hosts.TakeBack(func(h *workflow.Host) bool {
+		return state.Node(h.Config.Name) != nil || slices.ContainsFunc(state.Members, h.HasMember)
+	})
 	return state
 }
 

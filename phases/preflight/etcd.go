@@ -69,7 +69,7 @@ func etcdData(cc *checkContext) []check.Finding {
 			})
 		case !slices.Contains(state.Answering, name):
 			found = append(found, check.Finding{
-				Host: name, Severity: check.Warning, Evidence: "its etcd does not answer",
+				Host: name, Severity: check.Warning, Evidence: "its etcd does not answer, or is cut off from the others",
 				Fix: fmt.Sprintf("see `journalctl -u kubelet` and /var/log/pods/kube-system_etcd-%s_* on the host; if etcd has lost its data (\"has already been bootstrapped\"), %s", name, rejoin),
 			})
 		}

@@ -30,9 +30,10 @@ func hostsChecks() []Check {
 		{
 			Description: check.Description{
 				Name: config.CheckEvenEtcd, Title: "the number of control planes is odd", Kind: check.AllHosts, Severity: check.Error,
-				Examines: "The number of hosts with the role control-plane.",
-				Why:      "etcd needs a majority: an even number tolerates no more failures than the odd number below it.",
-				Manual:   []string{"grep -c control-plane inventory.yaml"},
+				Examines: "The number of hosts with the role control-plane that stay in the cluster.",
+				Why: "etcd needs a majority: an even number tolerates no more failures than the odd number below it. A cluster that " +
+					"exists gets a warning: a control plane less is better than a dead one.",
+				Manual: []string{"grep -c control-plane inventory.yaml"},
 			},
 			run: evenEtcd,
 		},
@@ -160,6 +161,9 @@ func evenEtcd(cc *checkContext) []check.Finding {
 	n := len(cc.cluster.ControlPlanes())
 	if n%2 == 1 {
 		return nil
+	}
+	if cc.state != nil && cc.state.Exists {
+		return []check.Finding{{Severity: check.Warning, Evidence: cc.cluster.EvenControlPlanes(), Fix: "add a control plane"}}
 	}
 	return []check.Finding{{
 		Evidence: fmt.Sprintf("%d control planes: etcd tolerates no more failures than with %d", n, n-1),

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/host/journal"
@@ -221,6 +222,26 @@ hosts:
 	for _, c := range reportOf(fixture).Checks {
 		if c.Name == "even-etcd" && (len(c.Findings) != 1 || c.Findings[0].Ignored != "on the way to three" || c.Status != check.OK) {
 			t.Errorf("got %+v", c)
+		}
+	}
+}
+
+func TestAnEvenNumberOfControlPlanesIsAnErrorOfANewCluster(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name  string
+		state *cluster.State
+		want  []string
+	}{
+		{"before the cluster is read", nil, []string{"even-etcd  error"}},
+		{"a new cluster", &cluster.State{}, []string{"even-etcd  error"}},
+		{"a cluster that has lost one", &cluster.State{Exists: true}, []string{"even-etcd  warning"}},
+	} {
+		fixture := workflowtest.New(t, leavingInventory("present", "present", "lost"))
+		fixture.Cluster.Preflight.Ignore = nil
+		cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "none", state: test.state}
+		if diff := cmp.Diff(test.want, told(cc.report(Selection{Only: []string{"even-etcd"}}))); diff != "" {
+			t.Errorf("%s: %s", test.name, diff)
 		}
 	}
 }

@@ -32,9 +32,10 @@ func identityChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "node-identity", Title: "the name of a new host is not that of another machine", Kind: check.Host, Severity: check.Error,
-				Examines: "The machine ID of each Node, and of the host with its name that has not joined.",
-				Why:      "A host that joins with the name of a Node takes over its identity: the pods and volumes of two machines get mixed up.",
+				Name: "node-identity", Title: "the name of a new host, or of one that leaves, is not that of another machine", Kind: check.Host, Severity: check.Error,
+				Examines: "The machine ID of each Node, and of the host with its name that has not joined, or has state: absent.",
+				Why: "A host that joins with the name of a Node takes over its identity: the pods and volumes of two machines get mixed up. " +
+					"A host that leaves is drained and removed from etcd by its name: that would be another machine.",
 				Manual: []string{
 					"kubectl get node NODE -o jsonpath='{.status.nodeInfo.machineID}'; cat /etc/machine-id    # on the host",
 					"kubectl delete node NODE    # if its machine does not exist any more",
@@ -120,6 +121,30 @@ func nodeIdentity(cc *checkContext) []check.Finding {
 			Evidence: fmt.Sprintf("the cluster has a node %s, which %s, on another machine: its machine ID is %.8s…, that of this host %.8s…",
 				node.Name, state, node.MachineID, f.MachineID),
 			Fix: fmt.Sprintf("give the host a name of its own; if the other machine does not exist any more, kubectl delete node %s", node.Name),
+		})
+	}
+	return append(found, leavingIdentity(cc)...)
+}
+
+// leavingIdentity finds absent hosts whose Node is that of another machine: apply would
+// drain that one. Unlike a host that stays, it must have the machine ID of its Node also
+// if it has joined, since its Node is not deleted otherwise.
+func leavingIdentity(cc *checkContext) []check.Finding {
+	var found []check.Finding
+	for _, h := range cc.hosts.Leaving {
+		f, node := h.Facts(), cc.state.Node(h.Config.Name)
+		if f == nil || node == nil || node.MachineID == "" || f.MachineID == "" || node.MachineID == f.MachineID {
+			continue
+		}
+		fix := "correct the address of the host, or set state: lost if the machine of the node does not exist any more"
+		if f.Joined() {
+			fix += "; if the machine ID of the host has changed, restart its kubelet"
+		}
+		found = append(found, check.Finding{
+			Host: h.Config.Name,
+			Evidence: fmt.Sprintf("the host is absent in the inventory, and node %s is another machine: its machine ID is %.8s…, that of this host %.8s…",
+				node.Name, node.MachineID, f.MachineID),
+			Fix: fix,
 		})
 	}
 	return found

@@ -116,11 +116,33 @@ func TestChecksOfHostsThatLeave(t *testing.T) {
 			want: []string{"absent-host cp-1 error"}, evidence: "no route", fix: "state: lost",
 		},
 		{
+			name: "an absent host with the address of another machine", inventory: leavingInventory("absent", "present", "present"), members: all, answering: all,
+			prepare: func(_ *workflowtest.Fixture, s *cluster.State) {
+				s.Nodes = []cluster.Node{{Name: "cp-1", Ready: true, MachineID: "0123456789abcdef"}}
+			},
+			want: []string{"node-identity cp-1 error"}, evidence: "node cp-1 is another machine: its machine ID is 01234567…", fix: "correct the address of the host, or set state: lost",
+		},
+		{
+			name: "an absent host that has joined, with another machine ID", inventory: leavingInventory("absent", "present", "present"), members: all, answering: all,
+			prepare: func(f *workflowtest.Fixture, s *cluster.State) {
+				f.Facts("cp-1").Existing = []facts.Path{facts.KubeletConf, facts.Journal}
+				f.Facts("cp-2").Existing = []facts.Path{facts.CAKey, facts.EtcdMember, facts.KubeletConf, facts.Journal}
+				s.Nodes = []cluster.Node{{Name: "cp-1", Ready: true, MachineID: "0123456789abcdef"}}
+			},
+			want: []string{"node-identity cp-1 error"}, evidence: "another machine", fix: "restart its kubelet",
+		},
+		{
+			name: "an absent host that is the machine of its node", inventory: leavingInventory("absent", "present", "present"), members: all, answering: all,
+			prepare: func(f *workflowtest.Fixture, s *cluster.State) {
+				s.Nodes = []cluster.Node{{Name: "cp-1", Ready: true, MachineID: f.Facts("cp-1").MachineID}}
+			},
+		},
+		{
 			name: "an absent host of another cluster", inventory: leavingInventory("present", "present", "absent"),
 			prepare: func(f *workflowtest.Fixture, _ *cluster.State) {
 				f.Facts("cp-3").Existing = []facts.Path{facts.KubeletConf, facts.Journal}
 			},
-			want: []string{"cluster-identity cp-3 error"}, evidence: "no control plane of the inventory has the data", fix: "slipway reset --hosts cp-3",
+			want: []string{"cluster-identity cp-3 error"}, evidence: "no control plane of the inventory has the data", fix: "or delete this host from it",
 		},
 	}
 	for _, test := range tests {
@@ -137,7 +159,7 @@ func TestChecksOfHostsThatLeave(t *testing.T) {
 			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "none", state: state}
 			cc.hosts.SetState(state)
 			cc.alive = cc.hosts.SignsOfLife(t.Context(), cc.cluster)
-			report := cc.report(Selection{Only: []string{"lost-host", "absent-host", "etcd-quorum", "ghost-member", "cluster-identity"}})
+			report := cc.report(Selection{Only: []string{"lost-host", "absent-host", "etcd-quorum", "ghost-member", "cluster-identity", "node-identity"}})
 			complete(t, report)
 			if diff := cmp.Diff(test.want, told(report)); diff != "" {
 				t.Fatal(diff)

@@ -194,12 +194,65 @@ func TestTheWayOutOfARenamedControlPlane(t *testing.T) {
 	}
 }
 
+func leaving(h Host) Host {
+	h.Leaving = true
+	return h
+}
+
+// The host may be a node of another cluster that lives.
+func TestNoResetIsAdvisedForAHostThatLeaves(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name          string
+		hosts         []Host
+		problem, want string
+	}{
+		{"another cluster", []Host{member("a", "ca"), leaving(member("b", "other"))}, "belongs to another cluster than a", "set state: lost"},
+		{"a worker of another cluster", []Host{member("a", "ca"), leaving(worker("w", "other"))}, "belongs to another cluster than a", "correct the address"},
+		{"another node of this cluster", []Host{member("a", "ca"), leaving(as(worker("w", "ca"), func(h *Host) { h.Name = "v" }))}, "its kubelet is node w", "correct the address"},
+		{"a cluster that no control plane has", []Host{blank("a", true), leaving(worker("w", "ca"))}, "no control plane of the inventory has the data", "delete this host"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			found := Conflicts(test.hosts)
+			if len(found) == 0 {
+				t.Fatal("no conflict")
+			}
+			for _, c := range found[len(found)-1:] {
+				if !strings.Contains(c.Problem, test.problem) || !strings.Contains(c.Remedy, test.want) || strings.Contains(c.Remedy, "reset") {
+					t.Errorf("got %+v", c)
+				}
+			}
+		})
+	}
+}
+
+func TestAHostThatLeavesIsElsewhereWithTheCAOfAnotherCluster(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		hosts []Host // the last one is examined
+		want  bool
+	}{
+		{"another cluster", []Host{member("a", "ca"), leaving(member("b", "other"))}, true},
+		{"a worker of another cluster", []Host{member("a", "ca"), leaving(worker("w", "other"))}, true},
+		{"this cluster", []Host{member("a", "ca"), leaving(member("b", "ca"))}, false},
+		{"a host that stays", []Host{member("a", "ca"), worker("w", "other")}, false},
+		{"a clean host", []Host{member("a", "ca"), leaving(blank("w", false))}, false},
+		{"a host that was not read", []Host{member("a", "ca"), leaving(Host{Name: "w"})}, false},
+		{"a control plane that was not read", []Host{{Name: "a", ControlPlane: true}, leaving(worker("w", "other"))}, false},
+		{"the control plane that has the cluster leaves too", []Host{blank("a", true), leaving(member("b", "ca")), leaving(worker("w", "other"))}, false},
+	}
+	for _, test := range tests {
+		if got := Elsewhere(test.hosts, test.hosts[len(test.hosts)-1]); got != test.want {
+			t.Errorf("%s: got %v", test.name, got)
+		}
+	}
+}
+
 func TestAControlPlaneThatLeavesIsTheSeedWhileNoOtherHasTheCluster(t *testing.T) {
 	t.Parallel()
-	leaving := func(h Host) Host {
-		h.Leaving = true
-		return h
-	}
 	fresh := Host{Name: "cp-4", ControlPlane: true, Facts: &facts.Facts{}}
 	interrupted := leaving(Host{Name: "cp-1", ControlPlane: true, Facts: &facts.Facts{Existing: []facts.Path{facts.CAKey}}})
 	tests := []struct {

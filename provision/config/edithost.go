@@ -40,6 +40,24 @@ func SetHostState(inventory []byte, name, state string) ([]byte, error) {
 	return after, verifyState(inventory, after, name, state)
 }
 
+// HostNames returns the names of the hosts in the text of an inventory, which may be
+// invalid otherwise.
+func HostNames(inventory []byte) ([]string, error) {
+	var text struct {
+		Hosts []struct {
+			Name string `yaml:"name"`
+		} `yaml:"hosts"`
+	}
+	if err := yaml.Unmarshal(inventory, &text); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, h := range text.Hosts {
+		names = append(names, h.Name)
+	}
+	return names, nil
+}
+
 // hostNode returns the mapping of a host.
 func hostNode(inventory []byte, name string) (*yaml.Node, error) {
 	var document yaml.Node

@@ -110,14 +110,15 @@ func (v *validator) countControlPlanes() {
 		}
 	}
 	n := len(v.c.ControlPlanes())
+	leaves := slices.ContainsFunc(v.c.Hosts, func(h Host) bool { return h.Has(RoleControlPlane) && !h.Stays() })
 	switch {
 	case n == 0:
 		v.report("hosts", "add roles: [control-plane] to a host", "no host is a control plane")
-	case n%2 == 0 && !v.c.Ignores(CheckEvenEtcd):
-		v.report("hosts", fmt.Sprintf("use %d or %d, or add the check %s to preflight.ignore while you scale", n-1, n+1, CheckEvenEtcd),
+	case n%2 == 0 && !leaves && !v.c.Ignores(CheckEvenEtcd):
+		// Those that are left when one leaves are better than a dead one: the check warns.
+		v.report("hosts", fmt.Sprintf("use %d or %d, or list a control plane that was removed with its state, or add the check %s to preflight.ignore while you scale", n-1, n+1, CheckEvenEtcd),
 			"%d control planes tolerate no more failures than %d: etcd needs a majority", n, n-1)
 	}
-	leaves := slices.ContainsFunc(v.c.Hosts, func(h Host) bool { return h.Has(RoleControlPlane) && !h.Stays() })
 	etcd, _ := v.c.Kubernetes.ClusterConfiguration["etcd"].(map[string]any)
 	local, _ := etcd["local"].(map[string]any)
 	if local["dataDir"] != nil && (n > 1 || leaves) {
@@ -128,6 +129,20 @@ func (v *validator) countControlPlanes() {
 		v.report("controlPlane.endpoint", "for a new cluster, add the name or address of a load balancer, or a virtual IP address; a cluster that exists without an endpoint cannot get one that is highly available: see docs/nodes.md#a-cluster-without-an-endpoint",
 			"%d control planes need a shared endpoint", n)
 	}
+}
+
+// EvenControlPlanes says what an even number of control planes tolerates; empty if the
+// number is odd.
+func (c *Cluster) EvenControlPlanes() string {
+	n := len(c.ControlPlanes())
+	if n%2 == 1 {
+		return ""
+	}
+	tolerates := "no further failure"
+	if n > 2 {
+		tolerates = fmt.Sprintf("no more failures than with %d", n-1)
+	}
+	return fmt.Sprintf("etcd needs %d of %d control planes: the cluster tolerates %s until another control plane is added", n/2+1, n, tolerates)
 }
 
 // EndpointHost returns the host of controlPlane.endpoint; empty if there is none.

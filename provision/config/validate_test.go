@@ -56,6 +56,16 @@ func TestValidateAccepts(t *testing.T) {
 			c.ControlPlane.Endpoint = "203.0.113.1:8443"
 			c.Preflight.Ignore = []IgnoredCheck{{CheckEvenEtcd, "the third one comes next week"}}
 		},
+		"two control planes that are left when the third one is lost": func(c *Cluster) {
+			addControlPlanes(c, 2)
+			c.ControlPlane.Endpoint = "api.example"
+			c.Hosts[len(c.Hosts)-1].State = StateLost
+		},
+		"four control planes while the fifth one leaves": func(c *Cluster) {
+			addControlPlanes(c, 4)
+			c.ControlPlane.Endpoint = "api.example"
+			c.Hosts[len(c.Hosts)-1].State = StateAbsent
+		},
 		"one address with a port for each host": func(c *Cluster) {
 			c.Hosts[0].Address, c.Hosts[1].Address = "127.0.0.1", "127.0.0.1"
 			c.Hosts[0].SSH.Port, c.Hosts[1].SSH.Port = 2200, 2201
@@ -128,6 +138,11 @@ func TestValidateRejects(t *testing.T) {
 			c.ControlPlane.Endpoint = "api.example"
 			c.Kubernetes.ClusterConfiguration = map[string]any{"etcd": map[string]any{"local": map[string]any{"dataDir": "/data/etcd"}}}
 		}, "kubernetes.clusterConfiguration.etcd.local.dataDir: with several control planes, the data of etcd must be in /var/lib/etcd"},
+		"two control planes beside a worker that leaves": {func(c *Cluster) {
+			addControlPlanes(c, 1)
+			c.ControlPlane.Endpoint = "api.example"
+			c.Hosts[1].State = StateLost
+		}, "hosts: 2 control planes tolerate no more failures than 1"},
 		"an even number of control planes": {func(c *Cluster) { addControlPlanes(c, 1); c.ControlPlane.Endpoint = "api.example" }, "hosts: 2 control planes tolerate no more failures than 1: etcd needs a majority"},
 		"three without endpoint":           {func(c *Cluster) { addControlPlanes(c, 2) }, "controlPlane.endpoint: 3 control planes need a shared endpoint; for a new cluster, add the name or address of a load balancer, or a virtual IP address; a cluster that exists without an endpoint cannot get one"},
 		"an endpoint that is a URL":        {func(c *Cluster) { c.ControlPlane.Endpoint = "https://api.example:6443" }, `controlPlane.endpoint: "https://api.example:6443" is a URL`},

@@ -25,7 +25,7 @@ func (t *task) String() string { return strings.TrimSpace(t.phase.Name + " " + t
 // build returns the graph of the workflow's tasks, in the order of the phases. The
 // observed tasks have run: places may select hosts by what they observed.
 func (r *Run) build(w Workflow, observed []*task) ([]*task, error) {
-	if err := r.Selection.Check(w, r.Hosts.WithLeaving().Names()); err != nil {
+	if err := r.Selection.Check(w, r.Hosts.known()); err != nil {
 		return nil, err
 	}
 	tasks := slices.Clone(observed)

@@ -97,6 +97,9 @@ type Hosts struct {
 	Leaving []*Host
 	// Lost are those that do not exist any more: see SignsOfLife.
 	Lost []*LostHost
+	// Elsewhere are hosts whose state is absent, and that belong to another cluster now:
+	// they have left this one, and the run leaves them alone. See SetAside.
+	Elsewhere []*Host
 
 	state atomic.Pointer[cluster.State]
 }
@@ -131,6 +134,39 @@ func (h *Hosts) Observed() []cluster.Host {
 
 // all returns the hosts of the cluster, and after them those that leave it.
 func (h *Hosts) all() []*Host { return slices.Concat(h.All, h.Leaving) }
+
+// SetAside moves the hosts that belong to another cluster from Leaving to Elsewhere. It is
+// for the phase that reads the cluster, when the facts are known.
+func (h *Hosts) SetAside() {
+	observed := h.Observed()
+	elsewhere := func(host *Host) bool {
+		i := slices.IndexFunc(observed, func(o cluster.Host) bool { return o.Name == host.Config.Name })
+		return cluster.Elsewhere(observed, observed[i])
+	}
+	h.move(&h.Leaving, &h.Elsewhere, elsewhere)
+}
+
+// TakeBack moves hosts from Elsewhere to Leaving: those of which the cluster still has
+// something.
+func (h *Hosts) TakeBack(belongs func(*Host) bool) { h.move(&h.Elsewhere, &h.Leaving, belongs) }
+
+// move moves hosts from one list to another.
+func (h *Hosts) move(from, to *[]*Host, moves func(*Host) bool) {
+	var stay []*Host
+	for _, host := range *from {
+		if moves(host) {
+			*to = append(*to, host)
+		} else {
+			stay = append(stay, host)
+		}
+	}
+	*from = stay
+}
+
+// known returns the names of all hosts that may be selected.
+func (h *Hosts) known() []string {
+	return (&Hosts{All: slices.Concat(h.all(), h.Elsewhere)}).Names()
+}
 
 // WithLeaving returns hosts on which a run also works on those that leave the
 // cluster.

@@ -81,7 +81,7 @@ var errInterrupted = errors.New("interrupted")
 
 // Do runs the workflow. It returns every failure, joined: a *PhaseError for each
 // task that failed, and the error of each unreachable host that no phase has
-// reported.
+// reported; an *UnreachableError if there is nothing else.
 func (r *Run) Do(ctx context.Context, w Workflow) error {
 	tasks, err := r.build(w, nil)
 	if err != nil {

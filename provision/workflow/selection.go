@@ -16,8 +16,9 @@ import (
 // phases that it runs needs another phase. So `slipway phase run kernel --hosts
 // w-1` reads w-1 alone; `join` on w-1 needs `kubeadm-init` on the seed, and reads
 // the control planes too, since their facts decide which one that is; `hosts-file`
-// needs the facts of all hosts, and reads them all. A host that is not read cannot
-// fail the run.
+// needs the facts of all hosts, and reads them all. If a control plane is selected that
+// leaves, the arithmetic of etcd's quorum needs the control planes. A host that is not
+// read cannot fail the run.
 type Selection struct {
 	// Skip names phases to leave out; Only, if not empty, the phases to run.
 	Skip, Only []string
@@ -72,24 +73,26 @@ func (e *SelectionError) Error() string { return strings.Join(e.Problems, "\n") 
 // leaveOut marks the tasks that the selection or the inventory leaves out.
 func (s Selection) leaveOut(w Workflow, tasks []*task, cluster *config.Cluster) {
 	phases := s.phases(w)
-	read, seed := map[*Host]bool{nil: true}, false
+	// A control plane counts as dead for the quorum of etcd if it is not read.
+	read, planes := map[*Host]bool{nil: true}, slices.ContainsFunc(cluster.Lost(), func(h config.Host) bool { return h.Has(config.RoleControlPlane) })
 	for _, t := range tasks {
 		selected := t.host == nil || s.includes(t.host)
 		enabled := t.phase.Enabled == nil || t.phase.Enabled(cluster)
 		t.skip = !enabled || !t.phase.ReadOnly && !(selected && phases[t.phase.Name])
 		if selected {
 			read[t.host] = true
+			planes = planes || t.host != nil && t.host.leaves() && t.host.isControlPlane()
 		}
 		if t.phase.ReadOnly || t.phase.Always || t.skip {
 			continue
 		}
 		for _, need := range t.needs {
 			read[need.host] = true
-			seed = seed || need.phase.On.String() == Seed.String()
+			planes = planes || need.phase.On.String() == Seed.String()
 		}
 	}
 	for _, t := range tasks {
-		candidate := seed && t.host != nil && t.host.isControlPlane()
+		candidate := planes && t.host != nil && t.host.isControlPlane()
 		t.skip = t.skip || t.phase.ReadOnly && !read[t.host] && !candidate
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/config"
 )
 
 func TestSelection(t *testing.T) {
@@ -71,6 +73,49 @@ func TestARunOnSomeHostsReadsOnlyHostsThatMatter(t *testing.T) {
 				facts, preflight, lock, nothing("kernel", EachHost, "lock"), hostsFile,
 				nothing("init", Seed, "kernel", "hosts-file"), nothing("join", Workers, "kernel", "init"),
 			}}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var read []string
+			for _, task := range tasks {
+				if task.phase.Name == "facts" && !task.skip {
+					read = append(read, task.host.name())
+				}
+			}
+			if diff := cmp.Diff(test.want, read); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestTheControlPlanesAreReadIfOneLeaves(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name     string
+		selected string
+		lost     []config.Host
+		want     []string
+	}{
+		{"a control plane leaves", "cp3", nil, []string{"cp1", "cp2", "cp3"}},
+		{"a worker leaves", "w2", nil, []string{"w2"}},
+		{"another host is selected", "cp1", nil, []string{"cp1"}},
+		{"another host is selected, and a control plane is lost", "cp1", []config.Host{{State: config.StateLost, Roles: []config.Role{config.RoleControlPlane}}}, []string{"cp1", "cp2", "cp3"}},
+		{"another host is selected, and a worker is lost", "cp1", []config.Host{{State: config.StateLost}}, []string{"cp1"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			hosts := hostsOf("cp1", "cp2", "w1")
+			hosts.Leaving = hostsOf("cp3", "w2").All
+			for _, h := range hosts.Leaving {
+				h.Config.State = config.StateAbsent
+			}
+			r, _ := runOf(hosts)
+			r.Cluster.Leaving, r.Selection.Hosts = test.lost, []string{test.selected}
+			facts, lock := nothing("facts", ObservedHosts), nothing("lock", Localhost)
+			facts.ReadOnly, lock.Always, lock.NeedsAll = true, true, []string{"facts"}
+			tasks, err := r.build(Workflow{Phases: []Phase{facts, lock, nothing("kernel", EachHost, "lock")}}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -61,16 +61,27 @@ func (r *Run) skip(t *task, why *skippedError) error {
 	return why
 }
 
+// UnreachableError says that a run left out hosts that are unreachable, and that nothing
+// failed on the others.
+type UnreachableError struct{ Hosts []error }
+
+func (e *UnreachableError) Error() string { return errors.Join(e.Hosts...).Error() }
+
+func (e *UnreachableError) Unwrap() []error { return e.Hosts }
+
 // withUnreachable adds the unreachable hosts that err does not report yet.
 func (r *Run) withUnreachable(err error) error {
-	all := []error{err}
+	var left []error
 	for _, h := range r.Hosts.All {
 		if unreachable := h.Unreachable(); unreachable != nil && !errors.Is(err, unreachable) {
-			all = append(all, unreachable)
+			left = append(left, unreachable)
 		}
 	}
-	if len(all) == 1 {
+	switch {
+	case len(left) == 0:
 		return err
+	case err == nil:
+		return &UnreachableError{Hosts: left}
 	}
-	return errors.Join(all...)
+	return errors.Join(append([]error{err}, left...)...)
 }

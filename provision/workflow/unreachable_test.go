@@ -48,7 +48,8 @@ func TestPhasesOfAnUnreachableHostAreSkipped(t *testing.T) {
 	if diff := cmp.Diff(want, d.sorted()); diff != "" {
 		t.Error(diff)
 	}
-	if !errors.Is(err, host.ErrUnreachable) || err.Error() != "w1: connect: unreachable" {
+	var leftOut *UnreachableError
+	if !errors.Is(err, host.ErrUnreachable) || err.Error() != "w1: connect: unreachable" || !errors.As(err, &leftOut) {
 		t.Errorf("got %v, want the host's error, once", err)
 	}
 	reasons := map[string]string{}
@@ -97,6 +98,9 @@ func TestARunFailsOnceForEachUnreachableHost(t *testing.T) {
 			}})
 			if diff := cmp.Diff(test.want, strings.Split(err.Error(), "\n")); diff != "" {
 				t.Error(diff)
+			}
+			if leftOut := (*UnreachableError)(nil); errors.As(err, &leftOut) != (test.refuse == nil) {
+				t.Errorf("got %T", err)
 			}
 		})
 	}
