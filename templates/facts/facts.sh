@@ -8,6 +8,17 @@ set -u
 fact() { [ -z "$2" ] || printf '%s\t%s\n' "$1" "$2"; }
 file() { [ -r "$2" ] && { IFS= read -r line <"$2" || :; fact "$1" "$line"; }; }
 
+# resetting: commands of a reset run. They lock the directory of the journal.
+journal=/var/lib/slipway/journal/entries.jsonl
+resetting() {
+	if { [ -e "$journal" ] && ! flock -n "${journal%/*}" true; } || systemctl is-active --quiet slipway-kubeadm-reset.service; then
+		fact resetting yes
+	fi
+}
+# One that ends while this script runs may have deleted what is read first, and not yet
+# what is read last. At the end, resetting tells one that begins meanwhile.
+resetting
+
 fact time "$(date +%s.%N)"
 fact hostname "$(uname -n)"
 fact arch "$(uname -m)"
@@ -269,7 +280,6 @@ done
 
 # The temporary files of runs that were killed. They are beside the files in the
 # journal, which has each path before it is written.
-journal=/var/lib/slipway/journal/entries.jsonl
 [ ! -e "$journal" ] || grep -a '"kind":"file"' "$journal" | sed -n 's/.*"path":"\([^"]*\)".*/\1/p' | sort -u | {
 	last=
 	while read -r path; do
@@ -301,9 +311,6 @@ boot=$(awk '$1 == "btime" { print $2 }' /proc/stat)
 	fact leftover "$path"
 done
 
-# The commands of a reset lock the directory of the journal.
-if { [ -e "$journal" ] && ! flock -n "${journal%/*}" true; } || systemctl is-active --quiet slipway-kubeadm-reset.service; then
-	fact resetting yes
-fi
+resetting
 grep -Eqsr '^[[:space:]]*(devnode|protocol|property)' /etc/multipath.conf /etc/multipath/conf.d && fact multipathBlacklist yes
 exit 0

@@ -30,7 +30,7 @@ func TestTheScriptFindsTheTemporaryFilesOfKilledRuns(t *testing.T) {
 		}
 		place(t, path, "x")
 	}
-	f := tail(t, "\njournal=/var", "/var/lib/slipway/journal/entries.jsonl", root+"/journal")
+	f := tail(t, "\n# The temporary files", "/var/lib/slipway/journal/entries.jsonl", root+"/journal")
 	slices.Sort(f.Leftovers)
 	if !slices.Equal(f.Leftovers, want) {
 		t.Errorf("got %q", f.Leftovers)
@@ -53,7 +53,7 @@ func TestTheScriptFindsTheFilesOfPluginsThatAPowerLossEmptied(t *testing.T) {
 	place(t, root+"/flannel/5b5f", "") // is being written
 	place(t, root+"/flannel/77aa", "{}")
 	found := func(journal string) []string {
-		f := tail(t, "\njournal=/var", "/var/lib/slipway/journal/entries.jsonl", journal, "/var/lib/cni", root)
+		f := tail(t, "\n# The temporary files", "/var/lib/slipway/journal/entries.jsonl", journal, "/var/lib/cni", root)
 		slices.Sort(f.Leftovers)
 		return f.Leftovers
 	}
@@ -75,7 +75,7 @@ func TestTheScriptFindsTheFilesOfAResetThatDeletedNothing(t *testing.T) {
 	place(t, root+"/run/reset-pods", "x")
 	place(t, root+"/run/lock", "x")
 	found := func() []string {
-		return tail(t, "\njournal=/var", "/var/lib/slipway/journal/entries.jsonl", root+"/journal/entries.jsonl", "/run/slipway", root+"/run").Leftovers
+		return tail(t, "\n# The temporary files", "/var/lib/slipway/journal/entries.jsonl", root+"/journal/entries.jsonl", "/run/slipway", root+"/run").Leftovers
 	}
 	if got, want := found(), []string{root + "/run/reset-pods", root + "/run/reset.yaml"}; !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
@@ -92,7 +92,7 @@ func TestTheScriptFindsTheCommandsOfAReset(t *testing.T) {
 	root := t.TempDir()
 	place(t, root+"/entries.jsonl", "{}\n")
 	resetting := func() bool {
-		return tail(t, "\njournal=/var", "/var/lib/slipway/journal/entries.jsonl", root+"/entries.jsonl").Resetting
+		return tail(t, "\nresetting\ngrep", "/var/lib/slipway/journal/entries.jsonl", root+"/entries.jsonl").Resetting
 	}
 	if resetting() {
 		t.Error("a reset runs without a command")
@@ -106,6 +106,17 @@ func TestTheScriptFindsTheCommandsOfAReset(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !resetting() {
+		t.Error("the command is not found")
+	}
+}
+
+// What the script reads first may be from before it deleted something.
+func TestTheScriptFindsTheCommandsOfAResetThatEndMeanwhile(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	place(t, root+"/entries.jsonl", "{}\n")
+	if !tail(t, "\nfact time ", "/var/lib/slipway/journal/entries.jsonl\n", root+"/entries.jsonl\nexec 9<"+root+"; flock 9\n",
+		"/var/lib/slipway/journal/entries.jsonl", root+"/entries.jsonl", "\nfact hostname", "\nexec 9<&-\nfact hostname").Resetting {
 		t.Error("the command is not found")
 	}
 }
