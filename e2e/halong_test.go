@@ -48,7 +48,9 @@ func (h *ha) longSteps() []step {
 		h.step("validate passes with one control plane", h.validate, false),
 		h.step("it grows to three control planes", h.growth, true),
 		h.step("validate passes with three control planes", h.validate, false),
-		h.step("no object acknowledged during the growth is lost", h.nothingLost, false),
+		h.step("two of three control planes leave", h.shrinkage, true),
+		h.step("validate passes with the control plane that is left", h.validate, false),
+		h.step("no object acknowledged during growth and removal is lost", h.nothingLost, false),
 	})
 }
 
@@ -230,6 +232,24 @@ func (h *ha) growth(ctx context.Context, t *testing.T) {
 	h.settle(ctx, t, time.Now())
 	h.took("growth: longest gap", h.client.gap(from, time.Now()))
 	h.changesNothing(ctx, t)
+}
+
+// shrinkage removes the control plane with the address and another one.
+func (h *ha) shrinkage(ctx context.Context, t *testing.T) {
+	holder, from := h.holder(ctx, t), time.Now()
+	leave := []string{holder}
+	for _, name := range h.controlPlanes() {
+		if name != holder && len(leave) < 2 {
+			leave = append(leave, name)
+		}
+	}
+	r := h.slipway.must(ctx, t, h.on(slices.Concat([]string{"node", "remove", "--yes", "-o", "json"}, leave)...)...)
+	h.took("node remove of two of three control planes", r.took)
+	h.lab.Machines = slices.DeleteFunc(h.lab.Machines, func(m machine) bool { return slices.Contains(leave, m.Name) })
+	h.nodesReady(ctx, t)
+	h.members(ctx, t)
+	h.plansNothing(ctx, t)
+	h.took("removal: longest gap", h.client.gap(from, time.Now()))
 }
 
 // host is an entry of the inventory.
