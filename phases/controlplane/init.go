@@ -51,7 +51,7 @@ func Init() workflow.Phase {
 			"does not end it, and the next run finds it.",
 		Manual: []string{"kubeadm init --config kubeadm.yaml    # apiVersion: kubeadm.k8s.io/v1beta4, with nodeRegistration.criSocket and localAPIEndpoint.advertiseAddress"},
 		On:     workflow.Seed,
-		Needs:  []string{"swap-off", "kernel", "hosts-file", "images", "kubelet", "haproxy", "kube-vip", "endpoint"},
+		Needs:  []string{"swap-off", "kernel", "hosts-file", "images", "kubelet", "haproxy", "kube-vip", "endpoint", "etcd-data"},
 		// Whether init may run depends on all hosts.
 		NeedsAll: []string{"facts"},
 		Creates:  []string{"/etc/kubernetes/", "/var/lib/kubelet/", "/var/lib/etcd/"},
@@ -195,7 +195,11 @@ func initialise(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	document, err := kubeadm.Init(s.Cluster(), kubeadm.Node{Spec: s.Target.Config, IP: ip, Version: s.Version()})
+	etcd, err := s.Hosts().EtcdEndpoints(s.Cluster())
+	if err != nil {
+		return err
+	}
+	document, err := kubeadm.Init(s.Cluster(), kubeadm.Node{Spec: s.Target.Config, IP: ip, Version: s.Version(), Etcd: etcd})
 	if err != nil {
 		return err
 	}

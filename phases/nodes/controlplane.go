@@ -51,7 +51,7 @@ func JoinControlPlane() workflow.Phase {
 		},
 		On:         workflow.OtherControlPlanes,
 		OneAtATime: true,
-		Needs:      []string{"swap-off", "kernel", "hosts-file", "images", "kubelet", "kubeadm-init", "haproxy", "kube-vip", "lost-hosts"},
+		Needs:      []string{"swap-off", "kernel", "hosts-file", "images", "kubelet", "kubeadm-init", "haproxy", "kube-vip", "lost-hosts", "etcd-client"},
 		Creates:    []string{"/etc/kubernetes/", "/var/lib/kubelet/", "/var/lib/etcd/"},
 		Done: func(ctx context.Context, s *workflow.Step) (bool, error) {
 			if len(secrets(s)) > 0 || !s.Facts().Exists(facts.APIServerManifest) || expelled(s) {
@@ -111,7 +111,7 @@ func joinControlPlane(ctx context.Context, s *workflow.Step) error {
 				return err
 			}
 		}
-		if kubeadm.ExternalEtcd(s.Cluster()) {
+		if s.Cluster().ExternalEtcd() {
 			return nil
 		}
 		return s.WaitFor(ctx, memberHealthy(s), memberTimeout)
@@ -142,7 +142,7 @@ func prepareControlPlane(ctx context.Context, s *workflow.Step) (resume bool, er
 			return false, err
 		}
 	}
-	if kubeadm.ExternalEtcd(s.Cluster()) {
+	if s.Cluster().ExternalEtcd() {
 		return interrupted, nil
 	}
 	member, err := settleEtcd(ctx, s)
@@ -249,7 +249,7 @@ func removeDamagedPairs(ctx context.Context, s *workflow.Step) error {
 	if err := readAgain(ctx, s); err != nil {
 		return err
 	}
-	files, err := kubeadm.Recreate(s.Facts().Kubernetes, false, true)
+	files, err := kubeadm.Recreate(s.Cluster(), s.Facts().Kubernetes, false, true)
 	if err != nil || len(files) == 0 {
 		return err
 	}

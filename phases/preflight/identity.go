@@ -84,8 +84,10 @@ func identityChecks() []Check {
 func clusterIdentity(cc *checkContext) []check.Finding {
 	var found []check.Finding
 	for _, c := range cluster.Conflicts(cc.hosts.Observed()) {
-		if h := cc.observed(c.Host); h == nil || !hasJournal(h.Facts()) {
-			continue // the check leftovers reports other installations
+		// The check leftovers reports other installations.
+		h := cc.observed(c.Host)
+		if h == nil || !hasJournal(h.Facts()) && (h.Facts().Joined() || h.Facts().Exists(facts.EtcdService)) {
+			continue
 		}
 		found = append(found, check.Finding{Host: c.Host, Evidence: c.Problem, Fix: c.Remedy})
 	}

@@ -86,7 +86,7 @@ func (v *validator) countControlPlanes() {
 			return
 		}
 		for _, role := range h.Roles {
-			if role != RoleControlPlane && role != RoleWorker {
+			if role != RoleControlPlane && role != RoleWorker && role != RoleEtcd {
 				return
 			}
 		}
@@ -95,7 +95,7 @@ func (v *validator) countControlPlanes() {
 	switch {
 	case n == 0:
 		v.report("hosts", "add roles: [control-plane] to a host", "no host is a control plane")
-	case n%2 == 0 && !v.ignores(CheckEvenEtcd):
+	case n%2 == 0 && !v.c.ExternalEtcd() && !v.ignores(CheckEvenEtcd):
 		v.report("hosts", fmt.Sprintf("use %d or %d, or add the check %s to preflight.ignore while you scale", n-1, n+1, CheckEvenEtcd),
 			"%d control planes tolerate no more failures than %d: etcd needs a majority", n, n-1)
 	}
