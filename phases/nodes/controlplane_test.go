@@ -413,7 +413,7 @@ func TestAControlPlaneWhoseMemberWasRemovedIsNotTouched(t *testing.T) {
 func TestWithAnExternalEtcdNoMemberIsAdded(t *testing.T) {
 	t.Parallel()
 	fixture, fake, server, etcd := growing(t, planes, nil)
-	fixture.Cluster.Kubernetes.ClusterConfiguration = map[string]any{"etcd": map[string]any{"external": map[string]any{"endpoints": []any{"https://192.0.2.31:2379"}}}}
+	fixture.Cluster.Etcd.External.Endpoints = []string{"https://192.0.2.31:2379"}
 	for _, name := range []string{"apiserver-etcd-client.crt", "apiserver-etcd-client.key"} {
 		fixture.Host("cp-1").Put("/etc/kubernetes/pki/"+name, name)
 	}

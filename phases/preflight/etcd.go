@@ -24,7 +24,7 @@ func etcdChecks() []Check {
 			},
 		},
 		run: ghostMember,
-	}}
+	}, externalEtcdCheck()}
 }
 
 func ghostMember(cc *checkContext) []check.Finding {

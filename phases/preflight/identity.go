@@ -175,6 +175,10 @@ func changedAddress(cc *checkContext) []check.Finding {
 	for _, h := range cc.reachable() {
 		node := cc.state.Node(h.Config.Name)
 		want, err := h.NodeIP()
+		if h.Config.Has(config.RoleEtcd) {
+			found = append(found, cc.changedEtcdAddress(h)...)
+			continue
+		}
 		if err != nil || node == nil || len(node.Addresses) == 0 || slices.Contains(node.Addresses, want.String()) {
 			continue
 		}

@@ -78,6 +78,7 @@ func preflightWith(probe prober) workflow.Phase {
 				cc.unmeasured = "every host is installed"
 			}
 			cc.readRepositories(ctx)
+			cc.readEtcd(ctx)
 			if err := ctx.Err(); err != nil {
 				return err
 			}

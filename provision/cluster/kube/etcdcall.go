@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -96,11 +97,20 @@ func etcdTLS(ctx context.Context, h host.Host, client string) (*tls.Config, erro
 		}
 		files[i] = content
 	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(files[0]) {
-		return nil, errors.New(etcdCA + " contains no certificate")
+	config, err := etcdConfig(files[0], files[1], files[2])
+	if err != nil {
+		return nil, fmt.Errorf("%s, %s: %w", etcdCA, client, err)
 	}
-	pair, err := tls.X509KeyPair(files[1], files[2])
+	return config, nil
+}
+
+// etcdConfig is the configuration of connections to etcd.
+func etcdConfig(ca, cert, key []byte) (*tls.Config, error) {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(ca) {
+		return nil, errors.New("the CA contains no certificate")
+	}
+	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		return nil, err
 	}

@@ -42,6 +42,29 @@ func readFrom(ctx context.Context, h host.Host, endpoints []string) (EtcdHealth,
 	return health, err
 }
 
+// CheckEtcd asks a member at its client URL, from a host that does not have the files yet:
+// the CA, and a client certificate with its key, all in PEM.
+func CheckEtcd(ctx context.Context, through host.Host, endpoint string, ca, cert, key []byte) error {
+	config, err := etcdConfig(ca, cert, key)
+	if err != nil {
+		return err
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, etcdTimeout)
+	defer cancel()
+	call := etcdCaller(func(ctx context.Context, path string, body, answer any) error {
+		return callEtcd(ctx, through, config, u.Host, path, body, answer)
+	})
+	status, err := call.status(ctx)
+	if err != nil {
+		return err
+	}
+	return status.Unhealthy
+}
+
 // externalEtcd calls the members at client URLs from a control plane.
 func externalEtcd(ctx context.Context, h host.Host, endpoints []string) ([]etcdCaller, error) {
 	config, err := etcdTLS(ctx, h, etcdClient)

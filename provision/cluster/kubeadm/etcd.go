@@ -1,6 +1,10 @@
 package kubeadm
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"strings"
@@ -62,6 +66,29 @@ func LocalEtcdFiles(c *config.Cluster) ([]host.File, error) {
 		files[i].Content = content
 	}
 	return files, nil
+}
+
+// CheckEtcdFiles returns why files that LocalEtcdFiles returned cannot be used.
+func CheckEtcdFiles(files []host.File) error {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(files[0].Content) {
+		return errors.New("etcd.external.caFile contains no certificate in PEM")
+	}
+	pair, err := tls.X509KeyPair(files[1].Content, files[2].Content)
+	if err != nil {
+		return fmt.Errorf("etcd.external.certFile and keyFile: %w", err)
+	}
+	intermediates := x509.NewCertPool()
+	for _, der := range pair.Certificate[1:] {
+		if certificate, err := x509.ParseCertificate(der); err == nil {
+			intermediates.AddCert(certificate)
+		}
+	}
+	_, err = pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	if err != nil {
+		return fmt.Errorf("etcd.external.certFile: %w", err)
+	}
+	return nil
 }
 
 // RecreateEtcd returns the files of a member of etcd that must be deleted, so that kubeadm

@@ -8,27 +8,25 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// existing is an inventory's section of an etcd that exists.
+const existing = "etcd: {external: {endpoints: [\"https://192.0.2.31:2379\"], caFile: ca.crt, certFile: client.crt, keyFile: client.key}}\n"
+
 func TestSharedFiles(t *testing.T) {
 	t.Parallel()
 	const pki = "/etc/kubernetes/pki/"
 	common := []string{"ca.crt", "ca.key", "front-proxy-ca.crt", "front-proxy-ca.key", "sa.key", "sa.pub"}
 	tests := []struct {
 		name string
-		etcd map[string]any
+		more string
 		want []string
 	}{
-		{"of a stacked etcd", nil, []string{"etcd/ca.crt", "etcd/ca.key"}},
-		{"of an external etcd", map[string]any{"external": map[string]any{
-			"endpoints": []any{"https://192.0.2.31:2379"}, "caFile": pki + "their-ca.crt", "certFile": pki + "apiserver-etcd-client.crt", "keyFile": pki + "apiserver-etcd-client.key",
-		}}, []string{"apiserver-etcd-client.crt", "apiserver-etcd-client.key", "their-ca.crt"}},
+		{"of a stacked etcd", "", []string{"etcd/ca.crt", "etcd/ca.key"}},
+		{"of an etcd that exists", existing, []string{"apiserver-etcd-client.crt", "apiserver-etcd-client.key", "etcd/ca.crt"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			c := inventory(t, "")
-			if test.etcd != nil {
-				c.Kubernetes.ClusterConfiguration = map[string]any{"etcd": test.etcd}
-			}
+			c := inventory(t, test.more)
 			var got []string
 			for _, file := range SharedFiles(c) {
 				if secret := strings.HasSuffix(file.Path, ".key"); file.Secret != secret || secret && file.Perm() != 0o600 || !secret && file.Perm() != 0o644 {
