@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"slipway.io/slipway/provision/bundle/install"
 	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
@@ -143,8 +142,6 @@ func sameCluster(ctx context.Context, s *workflow.Step, all []kubeadm.Member) er
 
 // runPhases runs phases of kubeadm init with the configuration of the host.
 func runPhases(ctx context.Context, s *workflow.Step, phases ...string) error {
-	cmd := host.Script("etcd/phases.sh", templates.Script("etcd/phases.sh"), append([]string{configFile}, phases...)...)
-	cmd.Name = install.BinDir + "/kubeadm init phase " + strings.Join(phases, ", ")
-	_, err := s.Run(ctx, cmd)
+	_, err := s.Run(ctx, host.Script("kubeadm-phases.sh", templates.Script("etcd/phases.sh"), append([]string{configFile}, phases...)...))
 	return err
 }

@@ -103,9 +103,7 @@ func problems(health kube.EtcdHealth, hosts []*workflow.Host, exists bool) (unhe
 
 // lastLines returns the end of the log of etcd on a host.
 func lastLines(ctx context.Context, s *workflow.Step, h *workflow.Host) string {
-	cmd := host.Script("etcd/log.sh", templates.Script("etcd/log.sh"))
-	cmd.Sudo = true
-	res, err := s.On(h).Query(ctx, cmd)
+	res, err := s.On(h).Query(ctx, host.Script("etcd-log.sh", templates.Script("etcd/log.sh")))
 	text := strings.TrimSpace(string(res.Stdout))
 	if err != nil || text == "" {
 		return ""

@@ -29,6 +29,9 @@ func Member(remedy string) workflow.Phase {
 		// etcd refuses a change of its members while another one is being made.
 		OneAtATime: true,
 		Done: func(ctx context.Context, s *workflow.Step) (bool, error) {
+			if s.Cluster().ExternalEtcd() {
+				return true, nil // the control planes have no members
+			}
 			if !slices.ContainsFunc(staying(s), hasCluster) || !s.Facts().Exists(facts.EtcdMember) && !s.Facts().Joining() {
 				return true, nil
 			}

@@ -101,7 +101,7 @@ func StopEtcd() workflow.Phase {
 }
 
 func stop(ctx context.Context, s *workflow.Step) error {
-	document, err := kubeadm.Reset()
+	document, err := kubeadm.Reset(s.Cluster())
 	if err != nil {
 		return err
 	}

@@ -23,11 +23,15 @@ func etcdConflicts(hosts []Host) []Conflict {
 		case serves && !h.Etcd:
 			found = append(found, Conflict{h.Name, "it runs etcd and is not a node, but the inventory gives it no role etcd", "set roles: [etcd] for this host; or, " + reset})
 		case h.Etcd && h.Facts.Joined():
-			found = append(found, Conflict{h.Name, "it belongs to a cluster, or has the data of an etcd that slipway did not set up, and has the role etcd in the inventory",
-				"use another host for etcd; or, " + reset})
+			found = append(found, Conflict{
+				h.Name, "it belongs to a cluster, or has the data of an etcd that slipway did not set up, and has the role etcd in the inventory",
+				"use another host for etcd; or, " + reset,
+			})
 		case h.Etcd && exists && !h.Facts.Exists(facts.EtcdMember):
-			found = append(found, Conflict{h.Name, "the cluster exists, and this host has no data of etcd: a member that starts without its data damages the others",
-				"restore /var/lib/etcd of this host, or reinstall the cluster: slipway reset, then slipway apply"})
+			found = append(found, Conflict{
+				h.Name, "the cluster exists, and this host has no data of etcd: a member that starts without its data damages the others",
+				"restore /var/lib/etcd of this host, or reinstall the cluster: slipway reset, then slipway apply",
+			})
 		case (h.Etcd || h.ControlPlane && h.Facts.Joined()) && authority != nil && hash != "" && hash != authority.Facts.Kubernetes.EtcdCAHash():
 			found = append(found, Conflict{h.Name, fmt.Sprintf("it belongs to another etcd than %s: the CA of etcd is %.15s…, not %.15s…",
 				authority.Name, hash, authority.Facts.Kubernetes.EtcdCAHash()), reset})

@@ -108,8 +108,11 @@ func Discovery(endpoint string, ca []byte) ([]byte, error) {
 }
 
 // Reset returns what `kubeadm reset --config` reads.
-func Reset() ([]byte, error) {
-	return templates.Render("kubeadm/reset.yaml.tmpl", struct{ CRISocket string }{CRISocket})
+func Reset(c *config.Cluster) ([]byte, error) {
+	return templates.Render("kubeadm/reset.yaml.tmpl", struct {
+		CRISocket    string
+		ExternalEtcd bool
+	}{CRISocket, c.ExternalEtcd()})
 }
 
 // data is the input of the templates.
