@@ -189,7 +189,11 @@ func (r *run) otherMembers(h kube.EtcdHealth) (leaving []string, err error) {
 		}
 	}
 	if len(others) > 0 {
-		return nil, errors.New("members of no host of the inventory: " + strings.Join(others, ", "))
+		owner := "control plane"
+		if r.cluster.ExternalEtcd() {
+			owner = "host with the role etcd"
+		}
+		return nil, fmt.Errorf("members of no %s of the inventory: %s", owner, strings.Join(others, ", "))
 	}
 	return leaving, nil
 }

@@ -191,8 +191,8 @@ func TestTheMembersOnHostsOfEtcd(t *testing.T) {
 		return kube.EtcdHealth{Members: []kube.EtcdMemberHealth{leader, memberOf("etcd-2", 2), down}}, nil
 	}
 	checkResults(t, r, "etcd", []string{
-		"passed: leader, votes, term 0, entry 0 applied", "passed: follower, votes, term 0, entry 0 applied", "degraded: the host is unreachable: timed out",
-		"degraded: 2 of 3 members are healthy, 2 needed: no other may fail, leader etcd-1",
+		"passed: leader, votes, term 0, entry 0 applied", "passed: follower, votes, term 0, entry 0 applied", "degraded: the host is unreachable: " + errOff.Error(),
+		"degraded: 3 members, 2 needed, 2 healthy: tolerates no failure, leader etcd-1",
 	})
 	for _, task := range nodeTasks(t.Context(), r) {
 		if strings.HasPrefix(task.target, "etcd") {
@@ -213,7 +213,7 @@ func TestTheMembersOfAnEtcdThatExists(t *testing.T) {
 	}
 	checkResults(t, r, "etcd", []string{
 		"passed: leader, votes, term 0, entry 0 applied", "degraded: refused", "degraded: no member has answered there",
-		"failed: 1 of 2 members are healthy, 2 needed: etcd serves nothing, no leader that the members agree on",
+		"failed: 2 members, 2 needed, 1 healthy: no quorum, no leader that the members agree on",
 	})
 }
 

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/host/facts"
 )
 
 // existing is an inventory's section of an etcd that exists.
@@ -65,5 +67,24 @@ func TestLeftovers(t *testing.T) {
 		if path == "/etc/kubernetes/manifests" || path == "/etc/kubernetes" || path == "/etc/kubernetes/pki" || strings.HasPrefix(path, Dir) {
 			t.Errorf("%s is deleted", path)
 		}
+	}
+}
+
+// The files of an etcd elsewhere come from there: kubeadm would not create them again.
+func TestTheClientOfAnEtcdElsewhereStays(t *testing.T) {
+	t.Parallel()
+	c := inventory(t, existing)
+	var k facts.Kubernetes
+	for _, file := range EtcdClientFiles() {
+		k.Files = append(k.Files, facts.KubeFile{Path: file.Path})
+		if slices.Contains(Leftovers(c), file.Path) {
+			t.Errorf("%s is a leftover of a join", file.Path)
+		}
+	}
+	if files, err := Recreate(c, k, true, HasData(c, &facts.Facts{Kubernetes: k})); err != nil || len(files) > 0 {
+		t.Errorf("got %q, %v", files, err)
+	}
+	if files, _ := Recreate(inventory(t, ""), k, true, false); len(files) != 3 {
+		t.Errorf("with etcd on the control planes: %q", files)
 	}
 }
