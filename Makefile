@@ -62,7 +62,7 @@ e2e-chaos: build ## Kill COUNT installs at moments that SEED selects, and repair
 
 .PHONY: e2e-ha
 e2e-ha: build ## Lose machines, networks and API servers of three control planes (root, Debian; see CONTRIBUTING.md)
-	SLIPWAY_E2E_HA=long e2e/run -run '^TestHA$$' -timeout 2h
+	SLIPWAY_E2E_HA=long e2e/run -run '^Test(HA|ExternalEtcd)$$' -timeout 3h
 
 .PHONY: e2e-vagrant
 e2e-vagrant: build ## Test on virtual machines: Vagrant, libvirt, QEMU (root, Debian; see CONTRIBUTING.md)

@@ -3,6 +3,7 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -155,7 +156,7 @@ func hostRow(s status.Status, h status.Host) report.Row {
 		row.Status, row.Cells[5] = report.StatusFailed, strings.TrimPrefix(h.Unreachable, h.Name+": ")
 	case h.Node != nil && !h.Node.Ready:
 		row.Status, row.Cells[5] = report.StatusFailed, h.Node.Why
-	case h.Node == nil && s.Exists:
+	case h.Node == nil && s.Exists && !slices.Contains(h.Roles, config.RoleEtcd):
 		row.Status = report.StatusWarning
 	}
 	return row

@@ -6,6 +6,7 @@ import (
 	"slipway.io/slipway/phases/addons"
 	"slipway.io/slipway/phases/controlplane"
 	"slipway.io/slipway/phases/endpoint"
+	"slipway.io/slipway/phases/etcd"
 	"slipway.io/slipway/phases/hostprep"
 	"slipway.io/slipway/phases/network"
 	"slipway.io/slipway/phases/nodes"
@@ -41,6 +42,13 @@ func Apply() workflow.Workflow {
 		endpoint.Keepalived(),
 		endpoint.KubeVIP(),
 		endpoint.Claimed(),
+
+		// Set up etcd, if it does not run on the control planes.
+		etcd.Authority(),
+		etcd.Member(),
+		etcd.Ready(),
+		etcd.Client(),
+		etcd.Data(),
 
 		// Create the cluster.
 		controlplane.Init(),

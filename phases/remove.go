@@ -154,7 +154,7 @@ func ours(hosts *workflow.Hosts, h *workflow.Host) bool {
 func Pending(hosts *workflow.Hosts) []string {
 	var pending []string
 	state := hosts.State()
-	for _, h := range hosts.All {
+	for _, h := range hosts.Nodes() {
 		joined := state.Node(h.Config.Name) != nil
 		if h.Config.Has(config.RoleControlPlane) && state != nil && len(state.Members) > 0 {
 			joined = joined && hasMember(state, h)

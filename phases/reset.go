@@ -12,13 +12,16 @@ import (
 func Reset() workflow.Workflow {
 	lock := hostprep.Lock(reset.ClusterStays)
 	lock.NeedsAll = []string{"facts"}
+	network := reset.Network()
+	network.Needs = []string{"stop", "stop-etcd"}
 	return workflow.Workflow{Name: "reset", Phases: []workflow.Phase{
 		preflight.Facts(),
 		lock,
 		reset.Member(reset.AllHosts),
 		reset.Stop(),
+		reset.StopEtcd(),
 		reset.Node(),
-		reset.Network(),
+		network,
 		reset.Undo(),
 	}}
 }

@@ -10,7 +10,7 @@ import (
 	"text/template"
 )
 
-//go:embed addons endpoint facts hostprep journal kubeadm kubelet network lock preflight reset runtime systemd
+//go:embed addons endpoint etcd facts hostprep journal kubeadm kubelet network lock preflight reset runtime systemd
 var files embed.FS
 
 // Script returns a shell script, to run with host.Script. The name is the path

@@ -33,7 +33,7 @@ func renderings() []rendering {
 		"Discovery": "/etc/kubernetes/slipway/discovery.conf", "Token": "abcdef.0123456789abcdef", "CgroupDriver": "systemd",
 		"ClusterName": "lab", "Version": "v1.36.4", "Endpoint": "api.example:6443", "PodSubnet": "10.244.0.0/16",
 		"ServiceSubnet": "10.96.0.0/12", "DNSDomain": "cluster.local", "CertSANs": []string{"192.0.2.11", "node-1"},
-		"ServerTLSBootstrap": false, "BindPort": 6443, "ControlPlane": false,
+		"ServerTLSBootstrap": false, "BindPort": 6443, "ControlPlane": false, "EtcdEndpoints": []string(nil), "ExternalEtcd": false,
 	}
 	controlPlane := values{}
 	for key, value := range node {
@@ -46,6 +46,12 @@ func renderings() []rendering {
 	}
 	single["Endpoint"] = ""
 	single["ServerTLSBootstrap"] = true
+	external := values{}
+	for key, value := range node {
+		external[key] = value
+	}
+	external["ExternalEtcd"], external["EtcdEndpoints"] = true, []string{"https://192.0.2.31:2379", "https://192.0.2.32:2379"}
+	external["EtcdCA"], external["EtcdCert"], external["EtcdKey"] = "/etc/kubernetes/pki/etcd/ca.crt", "/etc/kubernetes/pki/apiserver-etcd-client.crt", "/etc/kubernetes/pki/apiserver-etcd-client.key"
 	hosts := func(nodes ...values) values { return values{"Cluster": "lab", "Nodes": nodes} }
 	sysctl := func(key string, value int) values { return values{"Key": key, "Value": value} }
 	runtime := func(systemd bool) values {
@@ -60,6 +66,11 @@ func renderings() []rendering {
 		{"kubeadm/init.yaml.tmpl", node, "init.yaml"},
 		{"kubeadm/cluster.yaml.tmpl", node, "cluster-endpoint.yaml"},
 		{"kubeadm/cluster.yaml.tmpl", single, "cluster-single.yaml"},
+		{"kubeadm/cluster.yaml.tmpl", external, "cluster-external-etcd.yaml"},
+		{"etcd/kubeadm.yaml.tmpl", values{
+			"Name": "etcd-1", "IP": "192.0.2.31", "CRISocket": "unix:///run/containerd/containerd.sock", "Version": "v1.36.4",
+			"InitialCluster": "etcd-1=https://192.0.2.31:2380,etcd-2=https://192.0.2.32:2380",
+		}, "etcd.yaml"},
 		{"kubeadm/kubelet.yaml.tmpl", node, "kubelet.yaml"},
 		{"kubeadm/kubelet.yaml.tmpl", single, "kubelet-serving.yaml"},
 		{"kubeadm/kube-proxy.yaml.tmpl", node, "kube-proxy.yaml"},
@@ -67,6 +78,7 @@ func renderings() []rendering {
 		{"kubeadm/join.yaml.tmpl", controlPlane, "join-control-plane.yaml"},
 		{"kubeadm/discovery.conf.tmpl", values{"Endpoint": "192.0.2.11:6443", "CA": "LS0tLS1CRUdJTg=="}, "discovery.conf"},
 		{"kubeadm/reset.yaml.tmpl", node, "reset.yaml"},
+		{"kubeadm/reset.yaml.tmpl", external, "reset-external-etcd.yaml"},
 		{"network/flannel.yaml.tmpl", flannel("vxlan", 0), "flannel-vxlan.yaml"},
 		{"network/flannel.yaml.tmpl", flannel("vxlan", 1400), "flannel-vxlan-mtu.yaml"},
 		{"network/flannel.yaml.tmpl", flannel("host-gw", 1400), "flannel-host-gw-mtu.yaml"},

@@ -54,7 +54,7 @@ func Init() workflow.Phase {
 		// kubeadm init and the kubelet of its host connect to their own API server, not to the
 		// endpoint (kubernetes#138449, and 1.36, cmd/kubeadm/app/cmd/init.go). kube-vip is a
 		// static pod, and starts with the API server.
-		Needs: []string{"swap-off", "kernel", "hosts-file", "images", "kubelet", "kube-vip"},
+		Needs: []string{"swap-off", "kernel", "hosts-file", "images", "kubelet", "kube-vip", "etcd-empty"},
 		// Whether init may run depends on all hosts.
 		NeedsAll: []string{"facts"},
 		Creates:  []string{"/etc/kubernetes/", "/var/lib/kubelet/", "/var/lib/etcd/"},
@@ -198,7 +198,11 @@ func initialise(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	document, err := kubeadm.Init(s.Cluster(), kubeadm.Node{Spec: s.Target.Config, IP: ip, Version: s.Version()})
+	etcd, err := s.Hosts().EtcdEndpoints(s.Cluster())
+	if err != nil {
+		return err
+	}
+	document, err := kubeadm.Init(s.Cluster(), kubeadm.Node{Spec: s.Target.Config, IP: ip, Version: s.Version(), Etcd: etcd})
 	if err != nil {
 		return err
 	}

@@ -90,7 +90,7 @@ func recreate(s *workflow.Step, f *facts.Facts, change kubeadm.Change) ([]string
 	if kubeadm.Skips(s.Cluster(), "certs/ca") {
 		return nil, nil // the CAs come from elsewhere
 	}
-	files, err := kubeadm.Recreate(f.Kubernetes, change.Changed, data)
+	files, err := kubeadm.Recreate(s.Cluster(), f.Kubernetes, change.Changed, data)
 	if err != nil {
 		err = workflow.WithHint(err, "restore /etc/kubernetes/pki from a backup, or "+reset)
 	}

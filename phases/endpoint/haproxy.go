@@ -34,7 +34,7 @@ func HAProxy() workflow.Phase {
 			"vi /etc/haproxy/haproxy.cfg    # a TCP frontend on the port of the endpoint; a backend with NODE_IP:BIND_PORT of each control plane",
 			"haproxy -c -f /etc/haproxy/haproxy.cfg && systemctl enable --now haproxy && systemctl reload haproxy",
 		},
-		On: workflow.EachHost,
+		On: workflow.Nodes,
 		// storage installs packages too, and the package manager has one lock.
 		Needs: []string{"lock", "storage"},
 		// The addresses of all control planes are facts.

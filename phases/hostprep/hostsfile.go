@@ -26,7 +26,7 @@ func HostsFile() workflow.Phase {
 			"that no other host can reach. The block comes first in the file, so its lines take precedence. With the load balancer " +
 			"local, it also has the name of the endpoint, which is the host itself.",
 		Manual: []string{"sed -i '1i NODE_IP NODE_NAME' /etc/hosts    # for each node"},
-		On:     workflow.EachHost,
+		On:     workflow.Nodes,
 		Needs:  []string{"lock"},
 		// The addresses of all nodes are facts.
 		NeedsAll: []string{"facts"},
@@ -59,7 +59,7 @@ func HostsFile() workflow.Phase {
 // of its Node, and has no line before it has one.
 func nodesOf(hosts *workflow.Hosts) ([]node, error) {
 	var nodes []node
-	for _, h := range hosts.All {
+	for _, h := range hosts.Nodes() {
 		if h.Unreachable() != nil {
 			if joined := hosts.State().Node(h.Config.Name); joined != nil && len(joined.Addresses) > 0 {
 				nodes = append(nodes, node{joined.Addresses[0], joined.Name})

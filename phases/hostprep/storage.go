@@ -33,7 +33,7 @@ func Storage() workflow.Phase {
 			"systemctl enable --now iscsid",
 			"printf 'blacklist {\\n  devnode \"^sd[a-z0-9]+\"\\n}\\n' > /etc/multipath/conf.d/slipway-longhorn.conf && systemctl restart multipathd    # where it runs",
 		},
-		On:    workflow.EachHost,
+		On:    workflow.Nodes,
 		Needs: []string{"lock"},
 		Enabled: func(c *config.Cluster) bool {
 			return len(storageOf(c)) > 0

@@ -39,7 +39,7 @@ func DNS() workflow.Phase {
 			if err := s.WaitFor(ctx, kube.CoreDNSStarted(), 0); err != nil {
 				return workflow.WithHint(err, dnsHint)
 			}
-			if len(s.Hosts().All) < 2 {
+			if len(s.Hosts().Nodes()) < 2 {
 				return nil
 			}
 			return workflow.WithHint(spreadDNS(ctx, s), dnsHint)

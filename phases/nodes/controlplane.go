@@ -48,7 +48,7 @@ func JoinControlPlane() workflow.Phase {
 		},
 		On:         workflow.OtherControlPlanes,
 		OneAtATime: true,
-		Needs:      []string{"swap-off", "kernel", "hosts-file", "images", "kubelet", "kubeadm-init", "haproxy", "kube-vip", "endpoint", "lost-hosts"},
+		Needs:      []string{"swap-off", "kernel", "hosts-file", "images", "kubelet", "kubeadm-init", "haproxy", "kube-vip", "endpoint", "lost-hosts", "etcd-client"},
 		Creates:    []string{"/etc/kubernetes/", "/var/lib/kubelet/", "/var/lib/etcd/"},
 		Done: func(ctx context.Context, s *workflow.Step) (bool, error) {
 			if len(secrets(s)) > 0 || !s.Facts().Exists(facts.APIServerManifest) || emptied(s) || expelled(s) {
@@ -115,7 +115,7 @@ func joinControlPlane(ctx context.Context, s *workflow.Step) error {
 				return err
 			}
 		}
-		if kubeadm.ExternalEtcd(s.Cluster()) {
+		if s.Cluster().ExternalEtcd() {
 			return nil
 		}
 		return s.WaitFor(ctx, memberHealthy(s), memberTimeout)
@@ -124,7 +124,8 @@ func joinControlPlane(ctx context.Context, s *workflow.Step) error {
 }
 
 // followJoin does what need not wait for the end of kubeadm join. It lets the next control
-// plane in once the member of this one is healthy: etcd can add another one then. Once its
+// plane in once the member of this one is healthy: etcd can add another one then. With
+// external etcd, it does at once, since there is no member to add. Once its
 // API server is ready, it restarts the kubelet, which may wait another 8 s or 16 s before
 // it asks for its certificate again. It does not when a join resumes: kubeadm may still
 // have to configure the kubelet. At an error it gives up, and kubeadm continues alone.
@@ -134,12 +135,10 @@ func followJoin(ctx context.Context, s *workflow.Step, resume bool) {
 		return
 	}
 	quiet := kube.WaitOptions{Timeout: joinTimeout, Interval: time.Second}
-	if !kubeadm.ExternalEtcd(s.Cluster()) {
-		if client.WaitFor(ctx, memberHealthy(s), quiet) != nil {
-			return
-		}
-		s.NextHost()
+	if !s.Cluster().ExternalEtcd() && client.WaitFor(ctx, memberHealthy(s), quiet) != nil {
+		return
 	}
+	s.NextHost()
 	if resume || client.WaitFor(ctx, ownAPIReady(s), quiet) != nil {
 		return
 	}
@@ -183,7 +182,7 @@ func prepareControlPlane(ctx context.Context, s *workflow.Step) (resume bool, er
 			return false, err
 		}
 	}
-	if kubeadm.ExternalEtcd(s.Cluster()) {
+	if s.Cluster().ExternalEtcd() {
 		return interrupted, nil
 	}
 	member, err := settleEtcd(ctx, s)
@@ -266,7 +265,7 @@ func removeDamagedPairs(ctx context.Context, s *workflow.Step) error {
 	if err := readAgain(ctx, s); err != nil {
 		return err
 	}
-	files, err := kubeadm.Recreate(s.Facts().Kubernetes, false, true)
+	files, err := kubeadm.Recreate(s.Cluster(), s.Facts().Kubernetes, false, true)
 	if err != nil || len(files) == 0 {
 		return err
 	}

@@ -431,7 +431,7 @@ func TestAControlPlaneWhoseMemberWasRemovedIsNotTouched(t *testing.T) {
 func TestWithAnExternalEtcdNoMemberIsAdded(t *testing.T) {
 	t.Parallel()
 	fixture, fake, server, etcd := growing(t, planes, nil)
-	fixture.Cluster.Kubernetes.ClusterConfiguration = map[string]any{"etcd": map[string]any{"external": map[string]any{"endpoints": []any{"https://192.0.2.31:2379"}}}}
+	fixture.Cluster.Etcd.External.Endpoints = []string{"https://192.0.2.31:2379"}
 	for _, name := range []string{"apiserver-etcd-client.crt", "apiserver-etcd-client.key"} {
 		fixture.Host("cp-1").Put("/etc/kubernetes/pki/"+name, name)
 	}
@@ -444,6 +444,30 @@ func TestWithAnExternalEtcdNoMemberIsAdded(t *testing.T) {
 	if _, exists := fake.File("/etc/kubernetes/pki/etcd/ca.key"); exists {
 		t.Error("the key of etcd's CA was copied")
 	}
+}
+
+func TestWithAnExternalEtcdControlPlanesJoinTogether(t *testing.T) {
+	t.Parallel()
+	fixture, _, server, _ := growing(t, planes+third, nil)
+	fixture.Cluster.Etcd.External.Endpoints = []string{"https://192.0.2.31:2379"}
+	for _, name := range []string{"apiserver-etcd-client.crt", "apiserver-etcd-client.key"} {
+		fixture.Host("cp-1").Put("/etc/kubernetes/pki/"+name, name)
+	}
+	var running atomic.Int32
+	both := make(chan struct{})
+	for _, name := range []string{"cp-2", "cp-3"} {
+		fake := fixture.Host(name)
+		expectPlaneUnit(fake).Then(func() {
+			if running.Add(1) == 2 {
+				close(both)
+			}
+			within(t, both, "the other control plane joins")
+			server.Put(strings.ReplaceAll(planeNode, "cp-2", name))
+		})
+		expectRestart(fake)
+		expectForget(fake)
+	}
+	fixture.MustApply(JoinControlPlane())
 }
 
 func TestAMissingKeyOfTheSeedIsNamed(t *testing.T) {

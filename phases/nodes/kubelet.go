@@ -66,21 +66,23 @@ func Kubelet() workflow.Phase {
 
 func installKubelet(ctx context.Context, s *workflow.Step) error {
 	// The directories come first: those that did not exist are slipway's.
-	written, err := host.WriteDiffering(ctx, s, append(directories(),
-		host.File{Path: serviceFile, Content: templates.File("kubelet/kubelet.service")},
-		host.File{Path: dropIn, Content: templates.File("kubelet/10-kubeadm.conf")},
-	)...)
+	files := append(directories(), host.File{Path: serviceFile, Content: templates.File("kubelet/kubelet.service")})
+	node := !s.Target.Config.Has(config.RoleEtcd)
+	if node {
+		files = append(files, host.File{Path: dropIn, Content: templates.File("kubelet/10-kubeadm.conf")})
+	}
+	written, err := host.WriteDiffering(ctx, s, files...)
 	if err != nil {
 		return err
 	}
 	var names []string
 	for _, file := range s.Bundle().Files(install.Role(s.Target.Config), s.Facts().Arch) {
-		if strings.HasPrefix(file.Name, "kube") || wantedPlugin(s.Cluster().Network.CNI.Name, file.Name) {
+		if strings.HasPrefix(file.Name, "kube") || node && wantedPlugin(s.Cluster().Network.CNI.Name, file.Name) {
 			names = append(names, file.Name)
 		}
 	}
 	uploaded, err := install.Binaries(ctx, s, names)
-	if err != nil {
+	if err != nil || !node { // etcd-host starts kubelet
 		return err
 	}
 	if s.Facts().Exists(facts.KubeletConf) && s.Facts().Exists(facts.KubeletConfig) {

@@ -25,7 +25,7 @@ func Metadata() workflow.Phase {
 			"kubectl label node NODE KEY=VALUE",
 			"kubectl taint node NODE KEY=VALUE:EFFECT",
 		},
-		On:    workflow.EachHost,
+		On:    workflow.Nodes,
 		Needs: []string{"kubeadm-init", "join-control-plane", "join"},
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			host := s.Target.Config
@@ -62,7 +62,7 @@ func Ready() workflow.Phase {
 			}
 			reportForeign(s)
 			var names []string
-			for _, h := range s.Hosts().All {
+			for _, h := range s.Hosts().Nodes() {
 				if h.Unreachable() == nil {
 					names = append(names, h.Config.Name)
 				}

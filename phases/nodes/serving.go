@@ -41,7 +41,7 @@ func Serving() workflow.Phase {
 			"sed -i '$a serverTLSBootstrap: true' /var/lib/kubelet/config.yaml && systemctl restart kubelet",
 			"kubectl get csr && kubectl certificate approve CSR    # check its names and addresses first",
 		},
-		On:    workflow.EachHost,
+		On:    workflow.Nodes,
 		Needs: []string{"kubeadm-init", "join-control-plane", "join"},
 		Do:    serving,
 	}

@@ -20,6 +20,8 @@ type Check struct {
 	// connection: it is about reaching the host, and also runs on hosts whose
 	// facts are not known. measured: it needs the measurements between hosts.
 	connection, measured bool
+	// nodes: it is about nodes, and does not apply to hosts that run etcd alone.
+	nodes bool
 	// deferred: its findings are differences between the inventory and the cluster
 	// that apply leaves as they are.
 	deferred bool
@@ -46,6 +48,8 @@ type checkContext struct {
 	repositories map[string]string
 	// alive holds, by lost host, what answers at its addresses.
 	alive map[string][]string
+	// etcd holds why control planes cannot use an etcd that exists.
+	etcd []etcdProblem
 	// state is that of the cluster on the hosts.
 	state *cluster.State
 }
@@ -97,8 +101,27 @@ func Checks() []Check {
 	)
 	for i := range all {
 		all[i].Docs = "docs/preflight.md#" + all[i].Name
+		all[i].nodes = slices.Contains(aboutNodes(), all[i].Name)
 	}
 	return all
+}
+
+// aboutNodes are the checks of what nodes have and hosts that run etcd alone have not:
+// pods, a pod network, volumes, a serving certificate.
+func aboutNodes() []string {
+	return []string{
+		"br-netfilter", "ip-forward", "cni-config", "pod-network", "dns-loop", "checksum-offload", "calico-interface",
+		"flannel-interface", "serving-certificate", "cidr-overlap", "hostname-loopback", "iscsid", "iscsi-tcp", "multipathd",
+		"nfs-client", "ports-80-443",
+	}
+}
+
+// ofNodes is the context of a check that is about nodes.
+func (cc *checkContext) ofNodes() *checkContext {
+	nodes := *cc
+	nodes.hosts = &workflow.Hosts{All: cc.hosts.Nodes(), Leaving: cc.hosts.Leaving}
+	nodes.hosts.SetState(cc.hosts.State())
+	return &nodes
 }
 
 // eachHost runs a check of one host on all hosts.

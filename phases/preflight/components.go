@@ -255,7 +255,7 @@ func (cc *checkContext) isNode(mac string) bool {
 }
 
 func excludeLB(cc *checkContext) []check.Finding {
-	for _, h := range cc.cluster.Hosts {
+	for _, h := range cc.cluster.Nodes() {
 		if !h.Has(config.RoleControlPlane) {
 			return nil
 		}

@@ -36,7 +36,7 @@ func etcdChecks() []Check {
 			},
 		},
 		run: ghostMember,
-	}}
+	}, externalEtcdCheck()}
 }
 
 // etcdData finds control planes that have joined, and whose etcd does not belong to the

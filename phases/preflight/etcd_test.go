@@ -102,7 +102,7 @@ func TestControlPlanesWhoseEtcdLeftTheCluster(t *testing.T) {
 				fixture.Facts("cp-1").Existing, fixture.Facts("cp-3").Existing = joined[:3], nil
 			}
 			if test.external {
-				fixture.Cluster.Kubernetes.ClusterConfiguration = map[string]any{"etcd": map[string]any{"external": map[string]any{"endpoints": []any{"https://192.0.2.31:2379"}}}}
+				fixture.Cluster.Etcd.External.Endpoints = []string{"https://192.0.2.31:2379"}
 			}
 			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "none", state: &cluster.State{Members: test.members, Answering: test.answering}}
 			report := cc.report(Selection{Only: []string{"etcd-data"}})

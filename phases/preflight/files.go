@@ -42,7 +42,7 @@ func clusterFiles(cc *checkContext) []check.Finding {
 			continue
 		}
 		data := kubeadm.HasData(cc.cluster, f)
-		_, err := kubeadm.Recreate(f.Kubernetes, false, data)
+		_, err := kubeadm.Recreate(cc.cluster, f.Kubernetes, false, data)
 		var authority *kubeadm.AuthorityError
 		if errors.As(err, &authority) && !(settled(cc, h) && offline(f, authority)) {
 			found = append(found, check.Finding{

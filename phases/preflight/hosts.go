@@ -29,11 +29,11 @@ func hostsChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: config.CheckEvenEtcd, Title: "the number of control planes is odd", Kind: check.AllHosts, Severity: check.Error,
-				Examines: "The number of hosts with the role control-plane that stay in the cluster.",
+				Name: config.CheckEvenEtcd, Title: "the number of members of etcd is odd", Kind: check.AllHosts, Severity: check.Error,
+				Examines: "The number of hosts with the role etcd; without any, of those with the role control-plane that stay in the cluster.",
 				Why: "etcd needs a majority: an even number tolerates no more failures than the odd number below it. A cluster that " +
-					"exists gets a warning: a control plane less is better than a dead one.",
-				Manual: []string{"grep -c control-plane inventory.yaml"},
+					"exists with etcd on its control planes gets a warning: a control plane less is better than a dead one.",
+				Manual: []string{"grep -c -e control-plane -e etcd inventory.yaml"},
 			},
 			run: evenEtcd,
 		},
@@ -158,16 +158,19 @@ func version(cc *checkContext) []check.Finding {
 }
 
 func evenEtcd(cc *checkContext) []check.Finding {
-	n := len(cc.cluster.ControlPlanes())
-	if n%2 == 1 {
+	n, what := len(cc.members()), "control planes"
+	if cc.cluster.ExternalEtcd() {
+		what = "hosts with the role etcd"
+	}
+	if n == 0 || n%2 == 1 {
 		return nil
 	}
-	if cc.state != nil && cc.state.Exists {
+	if !cc.cluster.ExternalEtcd() && cc.state != nil && cc.state.Exists {
 		return []check.Finding{{Severity: check.Warning, Evidence: cc.cluster.EvenControlPlanes(), Fix: "add a control plane"}}
 	}
 	return []check.Finding{{
-		Evidence: fmt.Sprintf("%d control planes: etcd tolerates no more failures than with %d", n, n-1),
-		Fix:      fmt.Sprintf("use %d or %d control planes", n-1, n+1),
+		Evidence: fmt.Sprintf("%d %s: etcd tolerates no more failures than with %d", n, what, n-1),
+		Fix:      fmt.Sprintf("use %d or %d %s", n-1, n+1, what),
 	}}
 }
 

@@ -87,8 +87,10 @@ func identityChecks() []Check {
 func clusterIdentity(cc *checkContext) []check.Finding {
 	var found []check.Finding
 	for _, c := range cluster.Conflicts(cc.hosts.Observed()) {
-		if h := cc.observed(c.Host); h == nil || !hasJournal(h.Facts()) {
-			continue // the check leftovers reports other installations
+		// The check leftovers reports other installations.
+		h := cc.observed(c.Host)
+		if h == nil || !hasJournal(h.Facts()) && (h.Facts().Joined() || h.Facts().Exists(facts.EtcdService)) {
+			continue
 		}
 		found = append(found, check.Finding{Host: c.Host, Evidence: c.Problem, Fix: c.Remedy})
 	}
@@ -217,6 +219,10 @@ func changedAddress(cc *checkContext) []check.Finding {
 	for _, h := range cc.reachable() {
 		node := cc.state.Node(h.Config.Name)
 		want, err := h.NodeIP()
+		if h.Config.Has(config.RoleEtcd) {
+			found = append(found, cc.changedEtcdAddress(h)...)
+			continue
+		}
 		if err != nil || node == nil || len(node.Addresses) == 0 || slices.Contains(node.Addresses, want.String()) {
 			continue
 		}

@@ -74,8 +74,14 @@ func leftovers(c *config.Cluster) func(config.Host, *facts.Facts) []check.Findin
 			}
 		}
 		ports := []int{kubeletPort, 10256}
-		if h.Has(config.RoleControlPlane) {
-			ports = append(ports, c.ControlPlane.BindPort, etcdClients, etcdPeers, 10257, 10259)
+		switch {
+		case h.Has(config.RoleEtcd):
+			ports = []int{kubeletPort, etcdClients, etcdPeers}
+		case h.Has(config.RoleControlPlane):
+			ports = append(ports, c.ControlPlane.BindPort, 10257, 10259)
+			if !c.ExternalEtcd() {
+				ports = append(ports, etcdClients, etcdPeers)
+			}
 		}
 		found = append(found, portsUnseen(f)...)
 		for _, listener := range f.Listeners {

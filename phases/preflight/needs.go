@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"net/netip"
+	"slices"
 
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/facts"
@@ -23,11 +24,11 @@ const (
 
 // needs are the connections that this cluster requires.
 func (cc *checkContext) needs() []netprobe.Need {
-	all := cc.hosts.Names()
-	var planes []string
-	for _, h := range cc.cluster.ControlPlanes() {
-		planes = append(planes, h.Name)
+	var all []string
+	for _, h := range cc.hosts.Nodes() {
+		all = append(all, h.Config.Name)
 	}
+	planes := namesOf(cc.cluster.ControlPlanes())
 	needs := []netprobe.Need{
 		{Protocol: netprobe.TCP, Port: cc.cluster.ControlPlane.BindPort, Use: "API server", From: all, To: planes},
 		{Protocol: netprobe.TCP, Port: nodePort, Use: "NodePorts 30000-32767", From: all, To: all},
@@ -42,10 +43,10 @@ func (cc *checkContext) needs() []netprobe.Need {
 		kubelet.From, kubelet.Use = all, "kubelet: logs, exec, metrics"
 	}
 	needs = append(needs, kubelet)
-	if len(planes) > 1 {
+	if members := namesOf(cc.members()); len(members) > 1 || len(cc.cluster.EtcdHosts()) > 0 {
 		needs = append(needs,
-			netprobe.Need{Protocol: netprobe.TCP, Port: etcdClients, Use: "etcd clients", From: planes, To: planes},
-			netprobe.Need{Protocol: netprobe.TCP, Port: etcdPeers, Use: "etcd peers", From: planes, To: planes})
+			netprobe.Need{Protocol: netprobe.TCP, Port: etcdClients, Use: "etcd clients", From: planes, To: members},
+			netprobe.Need{Protocol: netprobe.TCP, Port: etcdPeers, Use: "etcd peers", From: members, To: members})
 	}
 	if cni := cc.cluster.Network.CNI; cni.Name == config.CNIFlannel && cni.Backend == config.BackendVXLAN {
 		needs = append(needs, netprobe.Need{Protocol: netprobe.UDP, Port: flannelVXLAN, Use: "VXLAN of Flannel", From: all, To: all})
@@ -63,6 +64,27 @@ func (cc *checkContext) needs() []netprobe.Need {
 	return needs
 }
 
+// members are the hosts on which slipway runs etcd.
+func (cc *checkContext) members() []config.Host {
+	if cc.cluster.ExternalEtcd() {
+		return cc.cluster.EtcdHosts()
+	}
+	return cc.cluster.ControlPlanes()
+}
+
+// isMember reports whether slipway runs etcd on the host.
+func (cc *checkContext) isMember(name string) bool {
+	return slices.ContainsFunc(cc.members(), func(h config.Host) bool { return h.Name == name })
+}
+
+func namesOf(hosts []config.Host) []string {
+	var all []string
+	for _, h := range hosts {
+		all = append(all, h.Name)
+	}
+	return all
+}
+
 // nodes are the hosts that can take part in the measurement.
 func (cc *checkContext) nodes() []netprobe.Node {
 	var nodes []netprobe.Node
@@ -72,7 +94,7 @@ func (cc *checkContext) nodes() []netprobe.Node {
 			continue // node-address reports it
 		}
 		node := netprobe.Node{Name: h.Config.Name, Host: h.Conn, Arch: h.Facts().Arch, IP: addr, MTU: h.Facts().MTU(addr)}
-		if h.Config.Has(config.RoleControlPlane) && !installed(h.Facts()) {
+		if cc.isMember(h.Config.Name) && !installed(h.Facts()) {
 			node.DiskPath = "/var/lib"
 		}
 		nodes = append(nodes, node)

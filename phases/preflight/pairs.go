@@ -210,7 +210,7 @@ func latency(cc *checkContext) []check.Finding {
 	for _, p := range cc.matrix.Paths {
 		from, to := cc.host(p.From), cc.host(p.To)
 		limit := slowLink
-		if from != nil && to != nil && from.Config.Has(config.RoleControlPlane) && to.Config.Has(config.RoleControlPlane) {
+		if from != nil && to != nil && cc.isMember(from.Config.Name) && cc.isMember(to.Config.Name) {
 			limit = slowPeers
 		}
 		if p.RoundTrip > limit {

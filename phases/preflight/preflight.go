@@ -79,6 +79,7 @@ func preflightWith(probe prober) workflow.Phase {
 			}
 			cc.readRepositories(ctx)
 			cc.alive = cc.hosts.SignsOfLife(ctx, cc.cluster)
+			cc.readEtcd(ctx)
 			if err := ctx.Err(); err != nil {
 				return err
 			}

@@ -20,7 +20,7 @@ func balancerPackages(c *config.Cluster, h config.Host) []distro.Package {
 	switch kind := c.ControlPlane.LoadBalancer.Type; {
 	case kind == config.LoadBalancerKeepalived && plane:
 		return []distro.Package{distro.HAProxy, distro.Keepalived}
-	case kind == config.LoadBalancerLocal:
+	case kind == config.LoadBalancerLocal && !h.Has(config.RoleEtcd):
 		return []distro.Package{distro.HAProxy}
 	}
 	return nil

@@ -115,8 +115,11 @@ func Run(ctx context.Context, cluster *config.Cluster, hosts *workflow.Hosts, o 
 	if o.Selection.skipReason("load-balancer-packages") == "" {
 		cc.readRepositories(ctx)
 	}
-	if o.Selection.skipReason("lost-host") == "" {
+	if o.Selection.skipReason(config.CheckLostHost) == "" {
 		cc.alive = cc.hosts.SignsOfLife(ctx, cc.cluster)
+	}
+	if o.Selection.skipReason(etcdEndpoints) == "" {
+		cc.readEtcd(ctx)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -139,6 +142,9 @@ func (cc *checkContext) report(selection Selection) *check.Report {
 }
 
 func (cc *checkContext) result(c Check, selection Selection) check.Result {
+	if c.nodes {
+		cc = cc.ofNodes()
+	}
 	r := check.Result{Description: c.Description, Status: check.OK, Findings: []check.Finding{}}
 	if r.Reason = cc.skipReason(c, selection); r.Reason != "" {
 		r.Status = check.Skipped

@@ -281,7 +281,7 @@ func TestTheMemberOfAControlPlaneThatHasLostItsDataIsRemoved(t *testing.T) {
 		second := etcd(t, fixture, "cp-2", "cp-1", "cp-2", "cp-3")
 		var want []string
 		if external {
-			fixture.Cluster.Kubernetes.ClusterConfiguration = map[string]any{"etcd": map[string]any{"external": map[string]any{"endpoints": []any{"https://192.0.2.31:2379"}}}}
+			fixture.Cluster.Etcd.External.Endpoints = []string{"https://192.0.2.31:2379"}
 		} else {
 			want = []string{`{"ID":"3"}`}
 		}

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"slipway.io/slipway/provision/cluster/kube"
-	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow"
 )
@@ -30,6 +29,9 @@ func Member(remedy string) workflow.Phase {
 		// etcd refuses a change of its members while another one is being made.
 		OneAtATime: true,
 		Done: func(ctx context.Context, s *workflow.Step) (bool, error) {
+			if s.Cluster().ExternalEtcd() {
+				return true, nil // the control planes have no members
+			}
 			if !slices.ContainsFunc(staying(s), hasCluster) || !mayBeMember(s) {
 				return true, nil
 			}
@@ -41,11 +43,11 @@ func Member(remedy string) workflow.Phase {
 	}
 }
 
-// mayBeMember reports whether etcd may have a member of the host. One that has lost its
-// data still counts for the majority.
+// mayBeMember reports whether the etcd of the control planes may have a member of the host.
+// One that has lost its data still counts for the majority.
 func mayBeMember(s *workflow.Step) bool {
 	f := s.Facts()
-	return f.Exists(facts.EtcdMember) || f.Joining() || f.Exists(facts.APIServerManifest) && !kubeadm.ExternalEtcd(s.Cluster())
+	return f.Exists(facts.EtcdMember) || f.Joining() || f.Exists(facts.APIServerManifest)
 }
 
 // staying are the control planes that the run does not reset. Without one, the

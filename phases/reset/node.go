@@ -19,7 +19,7 @@ func Node() workflow.Phase {
 		Why: "A Node without a host stays NotReady, and its pods stay Terminating. Nothing is deleted when all control " +
 			"planes are reset.",
 		Manual: []string{"kubectl delete node NODE"},
-		On:     workflow.EachHost,
+		On:     workflow.Nodes,
 		Needs:  []string{"stop"},
 		Done: func(ctx context.Context, s *workflow.Step) (bool, error) {
 			if !slices.ContainsFunc(staying(s), hasCluster) {

@@ -4,7 +4,9 @@ package reset
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,15 +76,32 @@ func Stop() workflow.Phase {
 			"systemctl disable --now containerd    # unless it was installed before",
 			"umount MOUNT    # for each below /var/lib/kubelet/pods and " + bundles,
 		},
-		On:    workflow.EachHost,
+		On:    workflow.Nodes,
 		Needs: []string{"lock", "etcd-member"},
 		Done:  notOurs,
 		Do:    stop,
 	}
 }
 
+// StopEtcd stops etcd on the hosts that are not nodes.
+func StopEtcd() workflow.Phase {
+	p := Stop()
+	p.Name, p.Title = "stop-etcd", "stop etcd on its hosts"
+	p.Why = "etcd stops after the control planes: kubeadm reset asks the API server for its configuration. A member of a cluster " +
+		"that stays is not removed: slipway does not change the members."
+	p.On, p.Needs, p.NeedsAll = workflow.EtcdHosts, []string{"lock"}, []string{"stop"}
+	p.Do = func(ctx context.Context, s *workflow.Step) error {
+		if slices.ContainsFunc(staying(s), hasCluster) {
+			return workflow.WithHint(errors.New("etcd has the data of the cluster, and a control plane stays"),
+				"reset all hosts, without --hosts, or all control planes first")
+		}
+		return stop(ctx, s)
+	}
+	return p
+}
+
 func stop(ctx context.Context, s *workflow.Step) error {
-	document, err := kubeadm.Reset()
+	document, err := kubeadm.Reset(s.Cluster())
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,9 @@ func Images() workflow.Phase {
 		Bulk:  true,
 		Needs: []string{"containerd"},
 		Do: func(ctx context.Context, s *workflow.Step) error {
+			if s.Target.Config.Has(config.RoleEtcd) {
+				return importEtcd(ctx, s)
+			}
 			return importImages(ctx, s, append(imagesOf(s, ""), imagesOf(s, s.Cluster().Network.CNI.Name)...))
 		},
 	}
@@ -52,7 +55,7 @@ func AddonImages() workflow.Phase {
 			"ctr -n k8s.io images import --local --sync-fs IMAGE.tar",
 			"ctr -n k8s.io images label IMAGE io.cri-containerd.pinned=pinned",
 		},
-		On:      workflow.EachHost,
+		On:      workflow.Nodes,
 		Needs:   []string{"images", "kubelet"},
 		Enabled: func(c *config.Cluster) bool { return len(c.Addons) > 0 },
 		Do: func(ctx context.Context, s *workflow.Step) error {
@@ -63,6 +66,19 @@ func AddonImages() workflow.Phase {
 			return importImages(ctx, s, wanted)
 		},
 	}
+}
+
+// importEtcd imports all that a host needs that runs etcd, and is not a node.
+func importEtcd(ctx context.Context, s *workflow.Step) error {
+	var wanted []bundle.Image
+	for _, repository := range []string{"registry.k8s.io/pause", "registry.k8s.io/etcd"} {
+		image, err := s.Bundle().Image(repository, s.Facts().Arch)
+		if err != nil {
+			return err
+		}
+		wanted = append(wanted, image)
+	}
+	return importImages(ctx, s, wanted)
 }
 
 // imagesOf imports the images of an addon that the role of the host needs; with

@@ -81,7 +81,13 @@ func ask(ctx context.Context, s *workflow.Step) live {
 		}
 	}
 	var group errgroup.Group
-	if len(members) > 0 {
+	switch {
+	case s.Cluster().ExternalEtcd() && s.Hosts().State().Exists:
+		group.Go(func() error {
+			l.etcd, l.etcdErr = askExternalEtcd(ctx, s)
+			return nil
+		})
+	case len(members) > 0:
 		group.Go(func() error {
 			l.etcd, l.etcdErr = kube.ReadEtcdHealth(ctx, members)
 			return nil
@@ -93,6 +99,22 @@ func ask(ctx context.Context, s *workflow.Step) live {
 	})
 	_ = group.Wait()
 	return l
+}
+
+// askExternalEtcd asks an etcd that does not run on the control planes, from one of them.
+func askExternalEtcd(ctx context.Context, s *workflow.Step) (kube.EtcdHealth, error) {
+	// What is not known is a member that is not healthy.
+	endpoints, err := s.Hosts().EtcdEndpoints(s.Cluster())
+	if len(endpoints) == 0 {
+		return kube.EtcdHealth{}, err
+	}
+	var planes []host.Host
+	for _, h := range s.Hosts().WithLeaving().ControlPlanes() {
+		if f := h.Facts(); f != nil && f.Entrance() {
+			planes = append(planes, h.Conn)
+		}
+	}
+	return kube.ReadExternalEtcdHealth(ctx, planes, endpoints)
 }
 
 // askAPIServers asks each API server at its own address.

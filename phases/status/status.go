@@ -213,7 +213,7 @@ func differences(inventory *config.Cluster, hosts *workflow.Hosts, status Status
 			switch {
 			case h.State != "" && !h.left():
 				all = append(all, fmt.Sprintf("%s is %s in the inventory: `slipway apply` removes it from the cluster", h.Name, h.State))
-			case h.State == "" && h.Node == nil && h.Unreachable == "":
+			case h.State == "" && h.Node == nil && h.Unreachable == "" && !slices.Contains(h.Roles, config.RoleEtcd):
 				all = append(all, h.Name+" has not joined")
 			}
 		}

@@ -126,7 +126,7 @@ func TestWhatIsExpectedFollowsTheInventory(t *testing.T) {
 		t.Errorf("without a CNI of ours: %s", got)
 	}
 	cluster.Hosts = []config.Host{{Name: "cp", Roles: []config.Role{config.RoleControlPlane}}}
-	cluster.Kubernetes.ClusterConfiguration = map[string]any{"etcd": map[string]any{"external": map[string]any{}}}
+	cluster.Etcd.External.Endpoints = []string{"https://192.0.2.31:2379"}
 	if got := targets(cluster); strings.Contains(got, "etcd") {
 		t.Errorf("with an external etcd: %s", got)
 	}

@@ -15,7 +15,7 @@ import (
 // controlPlaneTasks check the components of a kubeadm cluster.
 func controlPlaneTasks(_ context.Context, r *run) []task {
 	components := []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"}
-	if !externalEtcd(r.cluster.Kubernetes.ClusterConfiguration) {
+	if !r.cluster.ExternalEtcd() {
 		components = append(components, "etcd")
 	}
 	var tasks []task
@@ -55,12 +55,6 @@ func (r *run) coreDNS() task {
 		}
 		return "", err
 	}}
-}
-
-// externalEtcd reports whether kubeadm's etcd.external is set.
-func externalEtcd(clusterConfiguration map[string]any) bool {
-	etcd, _ := clusterConfiguration["etcd"].(map[string]any)
-	return etcd["external"] != nil
 }
 
 func (r *run) staticPod(ctx context.Context, name string) (string, error) {

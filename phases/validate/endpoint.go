@@ -51,7 +51,7 @@ func endpointTasks(_ context.Context, r *run) []task {
 		return skipped("the inventory sets no controlPlane.endpoint")
 	}
 	var tasks []task
-	for _, t := range r.targets {
+	for _, t := range r.nodes() {
 		tasks = append(tasks, task{target: "from " + t.Name, try: func(ctx context.Context) (string, error) {
 			if t.off() {
 				return "", skip(t.Name + " is unreachable")

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
@@ -16,11 +17,8 @@ import (
 // etcdTimeout bounds a task of etcd: all of them wait for the same answers.
 const etcdTimeout = apiRetryTime + 15*time.Second
 
-// etcdTasks check the member of each control plane, and all of them together.
+// etcdTasks check each member, and all of them together.
 func etcdTasks(ctx context.Context, r *run) []task {
-	if externalEtcd(r.cluster.Kubernetes.ClusterConfiguration) {
-		return skipped("kubeadm does not run etcd of this cluster")
-	}
 	health := once(func() (kube.EtcdHealth, error) { return r.settledEtcd(ctx) })
 	check := func(name string, of func(kube.EtcdHealth) (string, error)) task {
 		return task{target: name, timeout: etcdTimeout, try: func(context.Context) (string, error) {
@@ -32,10 +30,23 @@ func etcdTasks(ctx context.Context, r *run) []task {
 		}}
 	}
 	var tasks []task
-	for _, t := range r.controlPlanes() {
+	for _, t := range r.etcdHosts() {
 		tasks = append(tasks, check(t.Name, func(h kube.EtcdHealth) (string, error) { return etcdMember(h, t) }))
 	}
+	for _, endpoint := range r.cluster.Etcd.External.Endpoints {
+		tasks = append(tasks, check(endpoint, func(h kube.EtcdHealth) (string, error) { return memberAt(h, endpoint) }))
+	}
 	return append(tasks, check("quorum", r.quorum))
+}
+
+// etcdHosts are the hosts of the inventory that have a member of etcd.
+func (r *run) etcdHosts() []target {
+	return slices.DeleteFunc(slices.Clone(r.targets), func(t target) bool {
+		if r.cluster.ExternalEtcd() {
+			return !t.Has(config.RoleEtcd)
+		}
+		return !t.Has(config.RoleControlPlane)
+	})
 }
 
 // once calls read for the first caller; the others wait for its answer. A mutex would
@@ -55,13 +66,21 @@ func once(read func() (kube.EtcdHealth, error)) func() (kube.EtcdHealth, error) 
 	}
 }
 
-// readEtcd asks the control planes that are not off, and those that leave the cluster.
+// readEtcd asks the control planes that are not off, also those that leave the cluster, or
+// another etcd through them.
 func (r *run) readEtcd(ctx context.Context) (kube.EtcdHealth, error) {
 	var hosts []host.Host
 	for _, t := range slices.Concat(r.targets, r.leaving) {
 		if t.Has(config.RoleControlPlane) && t.failure == nil {
 			hosts = append(hosts, t.conn)
 		}
+	}
+	if r.cluster.ExternalEtcd() {
+		endpoints, err := cluster.ReadEtcdEndpoints(ctx, r.client)
+		if err != nil {
+			return kube.EtcdHealth{}, err
+		}
+		return kube.ReadExternalEtcdHealth(ctx, hosts, endpoints)
 	}
 	return kube.ReadEtcdHealth(ctx, hosts)
 }
@@ -88,15 +107,36 @@ func (r *run) settledEtcd(ctx context.Context) (health kube.EtcdHealth, err erro
 	return health, err
 }
 
-// etcdMember checks the member of a control plane.
+// etcdMember checks the member of a host.
 func etcdMember(h kube.EtcdHealth, t target) (string, error) {
 	if err := t.check(); err != nil {
 		return "", err
 	}
 	m := h.Member(t.Name)
-	switch {
-	case m == nil:
+	if m == nil {
 		return "", errors.New("etcd has no member of this name that has started")
+	}
+	return healthOf(m)
+}
+
+// memberAt checks the member of an etcd that exists at a client URL. One that is down is a
+// loss of redundancy: nobody knows whether its host is off.
+func memberAt(h kube.EtcdHealth, endpoint string) (string, error) {
+	i := slices.IndexFunc(h.Members, func(m kube.EtcdMemberHealth) bool {
+		return m.Host == endpoint || slices.Contains(m.ClientURLs, endpoint)
+	})
+	switch {
+	case i < 0:
+		return "", degraded("no member has answered there")
+	case h.Members[i].Problem != nil:
+		return "", degraded(h.Members[i].Problem.Error())
+	}
+	return healthOf(&h.Members[i])
+}
+
+// healthOf is the evidence of a member that is healthy.
+func healthOf(m *kube.EtcdMemberHealth) (string, error) {
+	switch {
 	case m.Problem != nil:
 		return "", m.Problem
 	case !m.Voting:
@@ -135,9 +175,12 @@ func (r *run) quorum(h kube.EtcdHealth) (string, error) {
 // host of the inventory is an error.
 func (r *run) otherMembers(h kube.EtcdHealth) (leaving []string, err error) {
 	var others []string
+	if len(r.cluster.Etcd.External.Endpoints) > 0 {
+		return nil, nil // its members are those of others
+	}
 	for _, m := range h.Members {
 		switch {
-		case slices.ContainsFunc(r.controlPlanes(), func(t target) bool { return t.Name == m.Name }):
+		case slices.ContainsFunc(r.etcdHosts(), func(t target) bool { return t.Name == m.Name }):
 		case r.leaves(m.Name):
 			leaving = append(leaving, m.Name)
 		case m.Name == "":
@@ -147,7 +190,11 @@ func (r *run) otherMembers(h kube.EtcdHealth) (leaving []string, err error) {
 		}
 	}
 	if len(others) > 0 {
-		return nil, errors.New("members of no control plane of the inventory: " + strings.Join(others, ", "))
+		owner := "control plane"
+		if r.cluster.ExternalEtcd() {
+			owner = "host with the role etcd"
+		}
+		return nil, fmt.Errorf("members of no %s of the inventory: %s", owner, strings.Join(others, ", "))
 	}
 	return leaving, nil
 }

@@ -174,12 +174,52 @@ func TestEtcdThatDoesNotAnswerFails(t *testing.T) {
 	checkResults(t, r, "etcd", []string{"failed: refused", "failed: refused", "failed: refused", "failed: refused"})
 }
 
-func TestExternalEtcdIsNotAsked(t *testing.T) {
+func TestTheMembersOnHostsOfEtcd(t *testing.T) {
 	t.Parallel()
 	r, _ := threeControlPlanes()
-	r.etcd = nil
-	r.cluster.Kubernetes.ClusterConfiguration = map[string]any{"etcd": map[string]any{"external": map[string]any{}}}
-	checkResults(t, r, "etcd", []string{"skipped: kubeadm does not run etcd of this cluster"})
+	for _, name := range []string{"etcd-1", "etcd-2", "etcd-3"} {
+		h := config.Host{Name: name, Roles: []config.Role{config.RoleEtcd}}
+		r.cluster.Hosts = append(r.cluster.Hosts, h)
+		r.targets = append(r.targets, target{Host: h})
+	}
+	r.targets[len(r.targets)-1].failure = errOff
+	r.etcd = func(context.Context) (kube.EtcdHealth, error) {
+		down := memberOf("etcd-3", 3)
+		down.Problem = errors.New("no endpoint that answers has it")
+		leader := memberOf("etcd-1", 1)
+		leader.Leader = true
+		return kube.EtcdHealth{Members: []kube.EtcdMemberHealth{leader, memberOf("etcd-2", 2), down}}, nil
+	}
+	checkResults(t, r, "etcd", []string{
+		"passed: leader, votes, term 0, entry 0 applied", "passed: follower, votes, term 0, entry 0 applied", "degraded: the host is unreachable: " + errOff.Error(),
+		"degraded: 3 members, 2 needed, 2 healthy: tolerates no failure, leader etcd-1",
+	})
+	for _, task := range nodeTasks(t.Context(), r) {
+		if strings.HasPrefix(task.target, "etcd") {
+			t.Errorf("%s is expected to be a node", task.target)
+		}
+	}
+}
+
+func TestTheMembersOfAnEtcdThatExists(t *testing.T) {
+	t.Parallel()
+	r, _ := threeControlPlanes()
+	r.cluster.Etcd.External.Endpoints = []string{"https://192.0.2.31:2379", "https://192.0.2.32:2379", "https://192.0.2.33:2379"}
+	r.etcd = func(context.Context) (kube.EtcdHealth, error) {
+		theirs, down := memberOf("theirs-1", 1), memberOf("theirs-2", 2)
+		theirs.Leader, theirs.Host = true, "https://192.0.2.31:2379"
+		down.Problem, down.ClientURLs = errors.New("refused"), []string{"https://192.0.2.32:2379"}
+		return kube.EtcdHealth{Members: []kube.EtcdMemberHealth{theirs, down}}, nil
+	}
+	checkResults(t, r, "etcd", []string{
+		"passed: leader, votes, term 0, entry 0 applied", "degraded: refused", "degraded: no member has answered there",
+		"failed: 2 members, 2 needed, 1 healthy: no quorum, no leader that the members agree on",
+	})
+}
+
+// memberOf is a healthy member.
+func memberOf(name string, id uint64) kube.EtcdMemberHealth {
+	return kube.EtcdMemberHealth{EtcdMember: kube.EtcdMember{ID: id, Name: name}, Voting: true}
 }
 
 func TestAPIServersAndTheEndpoint(t *testing.T) {

@@ -68,19 +68,25 @@ func (r *run) controlPlanes() []target {
 	return slices.DeleteFunc(slices.Clone(r.targets), func(t target) bool { return !t.Has(config.RoleControlPlane) })
 }
 
+// nodes are the hosts that are nodes of the cluster.
+func (r *run) nodes() []target {
+	return slices.DeleteFunc(slices.Clone(r.targets), func(t target) bool { return t.Has(config.RoleEtcd) })
+}
+
 // isOff reports whether a host of that name is off.
 func (r *run) isOff(name string) bool {
 	return slices.ContainsFunc(r.targets, func(t target) bool { return t.Name == name && t.off() })
 }
 
-func (r *run) someOff() bool { return slices.ContainsFunc(r.targets, target.off) }
+// someOff reports whether a node is off.
+func (r *run) someOff() bool { return slices.ContainsFunc(r.nodes(), target.off) }
 
 // awaitNotice waits until the cluster has noticed which hosts are off, so that it
 // starts no pod on them and sends no request to their pods. A host that only slipway
 // cannot reach stays in use.
 func (r *run) awaitNotice(ctx context.Context) {
 	var off []string
-	for _, t := range slices.Concat(r.targets, r.leaving) {
+	for _, t := range slices.Concat(r.nodes(), r.leaving) {
 		if t.off() {
 			off = append(off, t.Name)
 		}

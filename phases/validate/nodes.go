@@ -20,7 +20,7 @@ import (
 // nodeTasks compare each host with its Node, and the Nodes with the hosts.
 func nodeTasks(_ context.Context, r *run) []task {
 	var tasks []task
-	for _, t := range r.targets {
+	for _, t := range r.nodes() {
 		tasks = append(tasks, task{target: t.Name, try: func(ctx context.Context) (string, error) {
 			if err := t.check(); err != nil {
 				return "", err

@@ -173,9 +173,10 @@ func (r *run) runProbe(ctx context.Context, d definition, t task) (p report.Prob
 	return p
 }
 
+// hostNames are the names of the hosts that are nodes.
 func (r *run) hostNames() []string {
 	var names []string
-	for _, h := range r.cluster.Hosts {
+	for _, h := range r.cluster.Nodes() {
 		names = append(names, h.Name)
 	}
 	return names

@@ -68,7 +68,7 @@ func definitions() []definition {
 	return []definition{
 		{"nodes-ready", "Each host is a Ready node with the version and address of the inventory", needsAPI, nodeTasks},
 		{"control-plane-pods", "The control planes, kube-proxy, the CNI and CoreDNS run", needsAPI, controlPlaneTasks},
-		{"etcd", "Each control plane has a member of etcd that votes and is in sync, and one leads", needsAPI, etcdTasks},
+		{"etcd", "Each member of etcd votes and is in sync, and one leads", needsAPI, etcdTasks},
 		{"api-server", "The API server of each control plane answers at its own address", needsAPI, apiServerTasks},
 		{"endpoint", "The endpoint answers from each host, with a certificate that is valid for it", needsAPI, endpointTasks},
 		{"dns-replicas", "CoreDNS has ready replicas on different nodes", needsAPI, dnsReplicaTasks},

@@ -88,6 +88,7 @@ var edits = map[string]string{
 	"controlPlane.bindPort":             "controlPlane: {bindPort: 6444}",
 	"controlPlane.loadBalancer.type":    "controlPlane: {endpoint: 192.0.2.100, loadBalancer: {type: kube-vip}}",
 	"controlPlane.certSANs":             "controlPlane: {certSANs: [api.example]}",
+	"etcd.external.endpoints":           "etcd: {external: {endpoints: ['https://192.0.2.31:2379'], caFile: a, certFile: b, keyFile: c}}",
 	"containerd.cgroupDriver":           "containerd: {cgroupDriver: cgroupfs}",
 }
 

@@ -20,6 +20,8 @@ type Host struct {
 	// the cluster may still have it.
 	Name                  string
 	ControlPlane, Leaving bool
+	// Etcd: it runs etcd, and is not a node.
+	Etcd bool
 	// Answers: the host is a member of etcd that answered, and the others know it.
 	Answers bool
 	// Facts are nil if the host was not read.
@@ -39,6 +41,9 @@ type State struct {
 	Version string
 	// Fixed are the fields that cannot change.
 	Fixed Fixed
+	// EtcdEndpoints are the client URLs of an etcd that does not run on the control
+	// planes, as kubeadm has them.
+	EtcdEndpoints []string
 	// Settings are the configuration of the components.
 	Settings Settings
 	// Nodes are all Nodes, sorted by name.

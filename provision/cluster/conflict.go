@@ -17,14 +17,14 @@ type Conflict struct {
 }
 
 // Seed returns the index of the control plane that has the cluster: one with the
-// key of the CA and data of etcd, before all one whose etcd answers, since another one may
-// have the data of a member that was removed; or, after an interrupted init, one with the
-// key alone. One whose join was interrupted has both too, and is the seed only if there is
-// no other. A control plane that leaves is the seed only while no other one has the
-// cluster, and no cluster starts there. Without any, it is the first control plane, on
-// which the cluster starts. It is -1 without a control plane.
+// key of the CA and data of etcd, or an API server that uses an etcd elsewhere; before all
+// one whose etcd answers, since another one may have the data of a member that was removed;
+// or, after an interrupted init, one with the key alone. One whose join was interrupted has
+// both too, and is the seed only if there is no other. A control plane that leaves is the
+// seed only while no other one has the cluster, and no cluster starts there. Without any, it
+// is the first control plane, on which the cluster starts. It is -1 without a control plane.
 func Seed(hosts []Host) int {
-	member := func(h Host) bool { return h.Facts != nil && h.Facts.Member() }
+	member := func(h Host) bool { return h.Facts != nil && h.Facts.Entrance() }
 	joining := func(h Host) bool { return h.Facts.Joining() }
 	for _, has := range []func(Host) bool{
 		func(h Host) bool { return member(h) && !joining(h) && !h.Leaving && h.Answers },
@@ -46,15 +46,16 @@ func Seed(hosts []Host) int {
 func Conflicts(hosts []Host) []Conflict {
 	var found []Conflict
 	seed := Seed(hosts)
+	found = append(found, etcdConflicts(hosts)...)
 	for i, h := range hosts {
-		if h.Facts == nil || !h.Facts.Joined() {
+		if h.Facts == nil || h.Etcd || !h.Facts.Joined() {
 			continue
 		}
 		k := h.Facts.Kubernetes
 		if node := k.NodeName(); node != "" && node != h.Name {
 			found = append(found, renamed(hosts, i, node)...)
 		}
-		if h.Facts.Member() && !h.ControlPlane {
+		if h.Facts.Entrance() && !h.ControlPlane {
 			found = append(found, Conflict{
 				h.Name, "it is a control plane of a cluster, but a worker in the inventory",
 				"add the role control-plane to this host",

@@ -3,6 +3,8 @@ package cluster
 import (
 	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 
 	"slipway.io/slipway/provision/config"
 )
@@ -24,6 +26,9 @@ type Fixed struct {
 	// CgroupDriver is containerd.cgroupDriver: kubelet and containerd must agree on
 	// it, and running pods keep their cgroups.
 	CgroupDriver string `json:"cgroupDriver,omitempty"`
+	// Etcd says where etcd runs if not on the control planes: the hosts with the role
+	// etcd, or the endpoints of an etcd that exists. Only slipway's record has it.
+	Etcd string `json:"etcd,omitempty"`
 }
 
 // FixedOf returns those that the inventory sets.
@@ -35,7 +40,19 @@ func FixedOf(c *config.Cluster) Fixed {
 	if c.ControlPlane.Endpoint != "" {
 		fixed.Endpoint = config.WithPort(c.ControlPlane.Endpoint)
 	}
+	fixed.Etcd = etcdOf(c)
 	return fixed
+}
+
+// etcdOf returns where etcd of the inventory runs; empty for the control planes. The
+// order does not matter.
+func etcdOf(c *config.Cluster) string {
+	members := slices.Sorted(slices.Values(c.Etcd.External.Endpoints))
+	for _, h := range c.EtcdHosts() {
+		members = append(members, h.Name)
+	}
+	slices.Sort(members)
+	return strings.Join(members, ", ")
 }
 
 // Difference is a field of the inventory that differs from the cluster.
@@ -52,9 +69,13 @@ func (d Difference) String() string {
 	return fmt.Sprintf("%s is %s in the cluster, and %s in the inventory", d.Field, cmp.Or(d.Have, "not set"), cmp.Or(d.Want, "not set"))
 }
 
+// controlPlanes is where etcd runs without Fixed.Etcd.
+const controlPlanes = "the control planes"
+
 // Differences returns the fields of the inventory, want, that differ from those
 // of the cluster. A field that is not known is not compared, except for the endpoint
-// of a cluster that was read: a cluster without one never gets one.
+// of a cluster that was read, a cluster without one never gets one; and for etcd, which
+// runs on the control planes if the record of the cluster does not say otherwise.
 func (have Fixed) Differences(want Fixed) []Difference {
 	var all []Difference
 	for _, d := range []Difference{
@@ -72,6 +93,13 @@ func (have Fixed) Differences(want Fixed) []Difference {
 	}
 	if have.PodSubnet != "" && have.Endpoint != want.Endpoint {
 		all = append(all, Difference{"controlPlane.endpoint", have.Endpoint, want.Endpoint})
+	}
+	if have.PodNetwork != "" && have.Etcd != want.Etcd {
+		field := "hosts with the role etcd"
+		if strings.Contains(have.Etcd+want.Etcd, "://") {
+			field = "etcd.external.endpoints"
+		}
+		all = append(all, Difference{field, cmp.Or(have.Etcd, controlPlanes), cmp.Or(want.Etcd, controlPlanes)})
 	}
 	return all
 }

@@ -54,7 +54,7 @@ func (s *State) Read(ctx context.Context, client *kube.Client) error {
 	s.Settings[kubeletSection], s.Settings[proxySection] = kubelet, proxy
 	s.Fixed.CgroupDriver, _ = kubelet["cgroupDriver"].(string)
 	if s.Record != nil {
-		s.Fixed.PodNetwork, s.Fixed.Backend = s.Record.Fixed.PodNetwork, s.Record.Fixed.Backend
+		s.Fixed.PodNetwork, s.Fixed.Backend, s.Fixed.Etcd = s.Record.Fixed.PodNetwork, s.Record.Fixed.Backend, s.Record.Fixed.Etcd
 		return nil
 	}
 	for _, name := range config.PodNetworks() {
@@ -107,7 +107,21 @@ func (s *State) readConfiguration(ctx context.Context, client *kube.Client) erro
 		s.Fixed.Endpoint = config.WithPort(endpoint)
 	}
 	s.Settings = Settings{clusterSection: live}
+	s.EtcdEndpoints = externalEtcd(live)
 	return nil
+}
+
+// ReadEtcdEndpoints returns the client URLs of the etcd that a cluster uses, if it does
+// not run on the control planes.
+func ReadEtcdEndpoints(ctx context.Context, client *kube.Client) ([]string, error) {
+	live, err := document(ctx, client, "kubeadm-config", "ClusterConfiguration")
+	return externalEtcd(live), err
+}
+
+// externalEtcd returns the endpoints in a ClusterConfiguration.
+func externalEtcd(live map[string]any) []string {
+	endpoints, _, _ := unstructured.NestedStringSlice(live, "etcd", "external", "endpoints")
+	return endpoints
 }
 
 // document reads a document in a ConfigMap of kube-system; nil if there is none.

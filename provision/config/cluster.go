@@ -27,6 +27,21 @@ func (c *Cluster) ControlPlanes() []Host { return c.with(RoleControlPlane) }
 // including those that are also control planes.
 func (c *Cluster) Workers() []Host { return c.with(RoleWorker) }
 
+// EtcdHosts returns the hosts that run etcd and are not nodes, in the order of the
+// inventory.
+func (c *Cluster) EtcdHosts() []Host { return c.with(RoleEtcd) }
+
+// ExternalEtcd reports whether etcd does not run on the control planes: it runs on hosts
+// with the role etcd, or exists already.
+func (c *Cluster) ExternalEtcd() bool {
+	return len(c.Etcd.External.Endpoints) > 0 || len(c.EtcdHosts()) > 0
+}
+
+// Nodes returns the hosts that are nodes of the cluster, in the order of the inventory.
+func (c *Cluster) Nodes() []Host {
+	return slices.DeleteFunc(slices.Clone(c.Hosts), func(h Host) bool { return h.Has(RoleEtcd) })
+}
+
 func (c *Cluster) with(role Role) []Host {
 	var hosts []Host
 	for _, h := range c.Hosts {

@@ -115,6 +115,9 @@ func syntaxProblem(err error) *Problem {
 func (v *validator) resolvePaths(dir string) {
 	v.resolve("artifacts.bundle", &v.c.Artifacts.Bundle, dir)
 	v.resolveSSH("ssh", &v.c.SSH, dir)
+	v.resolve("etcd.external.caFile", &v.c.Etcd.External.CAFile, dir)
+	v.resolve("etcd.external.certFile", &v.c.Etcd.External.CertFile, dir)
+	v.resolve("etcd.external.keyFile", &v.c.Etcd.External.KeyFile, dir)
 	for i := range v.c.Addons {
 		a, at := &v.c.Addons[i], item("addons", i)
 		v.resolve(at+".chart.path", &a.Chart.Path, dir)

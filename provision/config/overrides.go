@@ -103,7 +103,7 @@ func ownedByCluster() map[string]string {
 		"imageRepository":            byMirrors,
 		"dns.imageRepository":        byMirrors,
 		"etcd.local.imageRepository": byMirrors,
-		"etcd.external":              "remove it: etcd runs on the control planes",
+		"etcd.external":              "use etcd.external, or hosts with the role etcd",
 		"certificatesDir":            "remove it: it is /etc/kubernetes/pki",
 	}
 }

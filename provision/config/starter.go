@@ -80,8 +80,8 @@ func ParseHost(text string) (Host, error) {
 	}
 	h := Host{Name: name, Address: parts[0]}
 	for _, role := range parts[1:] {
-		if r := Role(role); r != RoleControlPlane && r != RoleWorker {
-			return Host{}, fmt.Errorf("invalid host %q: unknown role %q: use %s or %s", text, role, RoleControlPlane, RoleWorker)
+		if r := Role(role); r != RoleControlPlane && r != RoleWorker && r != RoleEtcd {
+			return Host{}, fmt.Errorf("invalid host %q: unknown role %q: use %s, %s or %s", text, role, RoleControlPlane, RoleWorker, RoleEtcd)
 		}
 		h.Roles = append(h.Roles, Role(role))
 	}

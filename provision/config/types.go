@@ -60,6 +60,9 @@ type Cluster struct {
 	Network Network `json:"network,omitzero"`
 	// ControlPlane sets what all control planes share.
 	ControlPlane ControlPlane `json:"controlPlane,omitzero"`
+	// Etcd says where etcd runs. By default, each control plane runs a member; hosts
+	// with the role etcd run the members instead.
+	Etcd Etcd `json:"etcd,omitzero"`
 	// Containerd configures the container runtime.
 	Containerd Containerd `json:"containerd,omitzero"`
 	// SSH sets the connection defaults for all hosts.
@@ -166,6 +169,27 @@ type LoadBalancer struct {
 	VirtualRouterID int `json:"virtualRouterID,omitempty" minimum:"1" maximum:"255" example:"51"`
 }
 
+// Etcd says where etcd runs. By default, each control plane runs a member; hosts with
+// the role etcd run the members instead.
+type Etcd struct {
+	// External is an etcd that exists, and that slipway does not set up.
+	External ExternalEtcd `json:"external,omitzero"`
+}
+
+// ExternalEtcd is an etcd that exists, and that slipway does not set up.
+type ExternalEtcd struct {
+	// Endpoints are the client URLs of the members, each with a port.
+	Endpoints []string `json:"endpoints" example:"https://192.0.2.31:2379"`
+	// CAFile is the certificate of the CA that signed the certificates of the members,
+	// in PEM. A relative path is relative to the inventory.
+	CAFile string `json:"caFile" example:"etcd/ca.crt"`
+	// CertFile is the certificate with which the API servers authenticate to etcd, in
+	// PEM.
+	CertFile string `json:"certFile" example:"etcd/client.crt"`
+	// KeyFile is the key of CertFile, in PEM. slipway copies it to the control planes.
+	KeyFile string `json:"keyFile" example:"etcd/client.key"`
+}
+
 // Containerd configures the container runtime.
 type Containerd struct {
 	// CgroupDriver is "systemd" (default) or "cgroupfs", for containerd and
@@ -214,10 +238,12 @@ type SSH struct {
 // Role is what a host does in the cluster.
 type Role string
 
-// The roles. A host may have both: then it also runs workloads.
+// The roles. A host may be a control plane and a worker: then it also runs workloads. A
+// host with the role etcd has no other one, and is not a node of the cluster.
 const (
 	RoleControlPlane Role = "control-plane"
 	RoleWorker       Role = "worker"
+	RoleEtcd         Role = "etcd"
 )
 
 // Host is a host of the cluster. Three lines are enough:
@@ -230,8 +256,9 @@ type Host struct {
 	Name string `json:"name" pattern:"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" example:"node-1"`
 	// Address of the SSH server: an IP address or a DNS name.
 	Address string `json:"address" example:"192.0.2.11"`
-	// Roles are control-plane, worker or both. Default [worker].
-	Roles []Role `json:"roles,omitempty" enum:"control-plane,worker"`
+	// Roles are control-plane, worker or both; or etcd, on a host that runs a member of
+	// etcd and is not a node. Default [worker].
+	Roles []Role `json:"roles,omitempty" enum:"control-plane,worker,etcd"`
 	// NodeIP is the IPv4 address of this host in the cluster: kubelet's
 	// --node-ip, the advertiseAddress, the CNI plugin's interface. Default:
 	// Address if the host has that address, else its address on the default

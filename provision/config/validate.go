@@ -12,7 +12,7 @@ import (
 )
 
 // CheckEvenEtcd is the check in preflight.ignore that allows an even number of
-// control planes, as on the way from one to three.
+// members of etcd, as on the way from one control plane to three.
 const CheckEvenEtcd = "even-etcd"
 
 // CheckLostHost is the check in preflight.ignore that allows the removal of a lost host
@@ -51,6 +51,7 @@ func (v *validator) all() {
 	v.overrides()
 	v.network()
 	v.controlPlane()
+	v.etcd()
 	for i, m := range v.c.Containerd.Mirrors {
 		v.mirror(item("containerd.mirrors", i), i, m)
 	}

@@ -104,7 +104,7 @@ func (v *validator) countControlPlanes() {
 			return
 		}
 		for _, role := range h.Roles {
-			if role != RoleControlPlane && role != RoleWorker {
+			if role != RoleControlPlane && role != RoleWorker && role != RoleEtcd {
 				return
 			}
 		}
@@ -114,7 +114,7 @@ func (v *validator) countControlPlanes() {
 	switch {
 	case n == 0:
 		v.report("hosts", "add roles: [control-plane] to a host", "no host is a control plane")
-	case n%2 == 0 && !leaves && !v.c.Ignores(CheckEvenEtcd):
+	case n%2 == 0 && !leaves && !v.c.ExternalEtcd() && !v.c.Ignores(CheckEvenEtcd):
 		// Those that are left when one leaves are better than a dead one: the check warns.
 		v.report("hosts", fmt.Sprintf("use %d or %d, or list a control plane that was removed with its state, or add the check %s to preflight.ignore while you scale", n-1, n+1, CheckEvenEtcd),
 			"%d control planes tolerate no more failures than %d: etcd needs a majority", n, n-1)
@@ -132,10 +132,10 @@ func (v *validator) countControlPlanes() {
 }
 
 // EvenControlPlanes says what an even number of control planes tolerates; empty if the
-// number is odd.
+// number is odd, or etcd does not run on them.
 func (c *Cluster) EvenControlPlanes() string {
 	n := len(c.ControlPlanes())
-	if n%2 == 1 {
+	if n%2 == 1 || c.ExternalEtcd() {
 		return ""
 	}
 	tolerates := "no further failure"

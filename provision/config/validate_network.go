@@ -87,7 +87,8 @@ func (v *validator) subnet(field, text string) (subnet, bool) {
 func (v *validator) podSize(p netip.Prefix) {
 	const field = "network.podSubnet"
 	need := nodeSubnetBits
-	for 1<<(nodeSubnetBits-need) < len(v.c.Hosts) && need > minPodBits {
+	nodes := len(v.c.Nodes())
+	for 1<<(nodeSubnetBits-need) < nodes && need > minPodBits {
 		need--
 	}
 	switch {
@@ -95,7 +96,7 @@ func (v *validator) podSize(p netip.Prefix) {
 		v.report(field, fmt.Sprintf("use /%d or smaller", minPodBits), "%s is too large for kubeadm", p)
 	case p.Bits() > need:
 		v.report(field, fmt.Sprintf("use /%d or larger", need), "%s is too small: each host needs a /%d, %d in all",
-			p, nodeSubnetBits, len(v.c.Hosts))
+			p, nodeSubnetBits, nodes)
 	}
 }
 

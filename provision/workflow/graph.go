@@ -95,7 +95,7 @@ func (t *task) link(earlier map[string][]*task) error {
 }
 
 // sendToSeedFirst starts the bulk phases of other hosts when the seed has
-// finished its own.
+// finished its own. Those that run etcd do not wait: the seed needs them.
 func sendToSeedFirst(tasks []*task, seed *Host) {
 	var first []*task
 	for _, t := range tasks {
@@ -104,7 +104,7 @@ func sendToSeedFirst(tasks []*task, seed *Host) {
 		}
 	}
 	for _, t := range tasks {
-		if t.phase.Bulk && t.host != seed {
+		if t.phase.Bulk && t.host != seed && (t.host == nil || !t.host.isEtcdHost()) {
 			t.after = first
 		}
 	}

@@ -125,7 +125,7 @@ func (h *Hosts) Observed() []cluster.Host {
 	observed := make([]cluster.Host, 0, len(all))
 	for _, host := range all {
 		observed = append(observed, cluster.Host{
-			Name: host.Config.Name, ControlPlane: host.isControlPlane(), Leaving: host.leaves(), Facts: host.Facts(),
+			Name: host.Config.Name, ControlPlane: host.isControlPlane(), Leaving: host.leaves(), Etcd: host.isEtcdHost(), Facts: host.Facts(),
 			Answers: h.State().EtcdAnswers(host.Config.Name),
 		})
 	}
@@ -178,6 +178,12 @@ func (h *Hosts) WithLeaving() *Hosts {
 
 // leaves reports whether the host leaves the cluster.
 func (h *Host) leaves() bool { return h.Config.State == config.StateAbsent }
+
+// Nodes returns the hosts that are, or will be, nodes of the cluster.
+func (h *Hosts) Nodes() []*Host { return h.Where((*Host).isNode) }
+
+// EtcdHosts returns the hosts that run etcd and are not nodes.
+func (h *Hosts) EtcdHosts() []*Host { return h.Where((*Host).isEtcdHost) }
 
 // Names returns the names of all hosts.
 func (h *Hosts) Names() []string {

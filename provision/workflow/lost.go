@@ -23,7 +23,7 @@ const (
 	lostAtOnce  = 128
 
 	sshPort     = 22
-	etcdPort    = 2380
+	peerPort    = 2380
 	kubeletPort = 10250
 )
 
@@ -126,7 +126,9 @@ func (h *Hosts) attempts(c *config.Cluster, lost *LostHost) []*attempt {
 	}
 	on("kubelet", kubeletPort)
 	if spec.Has(config.RoleControlPlane) {
-		on("etcd", etcdPort)
+		if !c.ExternalEtcd() {
+			on("etcd", peerPort)
+		}
 		on("the API server", c.ControlPlane.BindPort)
 	}
 	return all

@@ -105,3 +105,15 @@ func TestAMachineThatLivesIsAnErrorWithTheWaysOut(t *testing.T) {
 		}
 	}
 }
+
+func TestALostControlPlaneHasNoMemberOfAnExternalEtcd(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, withLost+"etcd: {external: {endpoints: ['https://192.0.2.41:2379'], caFile: a, certFile: b, keyFile: c}}\n")
+	fixture.Listening = []string{"192.0.2.13:2380", "192.0.2.13:10250"}
+	fixture.Dials("cp-1")
+	fixture.Hosts.SetState(&cluster.State{Nodes: []cluster.Node{{Name: "cp-3"}}})
+	want := map[string][]string{"cp-3": {"kubelet (192.0.2.13:10250) answers cp-1"}}
+	if diff := cmp.Diff(want, fixture.Hosts.SignsOfLife(t.Context(), fixture.Cluster)); diff != "" {
+		t.Error(diff)
+	}
+}

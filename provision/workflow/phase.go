@@ -58,7 +58,7 @@ type Phase struct {
 	// and does not wait there for the phases that could not run.
 	Offline bool
 	// Bulk marks a phase that sends much data. Other hosts start it when the seed
-	// has finished its own: they share localhost's uplink, and in the end all of
+	// has finished its own, except those that run etcd: they share localhost's uplink, and in the end all of
 	// them wait for the seed.
 	Bulk bool
 

@@ -20,6 +20,17 @@ var (
 	EachHost = Where("each host", func(*Host) bool { return true })
 	// ObservedHosts is every host that a run reads: also those that leave the cluster.
 	ObservedHosts = Place{name: "each host, also if it leaves the cluster", hosts: (*Hosts).all}
+	// Nodes is every host that is, or will be, a node of the cluster.
+	Nodes = Where("each node", (*Host).isNode)
+	// EtcdHosts is every host that runs etcd and is not a node.
+	EtcdHosts = Where("each etcd host", (*Host).isEtcdHost)
+	// EtcdSeed is one host: Hosts.EtcdSeed.
+	EtcdSeed = Place{name: "first etcd host", once: true, hosts: func(all *Hosts) []*Host {
+		if seed := all.EtcdSeed(); seed != nil {
+			return []*Host{seed}
+		}
+		return nil
+	}}
 	// ControlPlanes is every control plane.
 	ControlPlanes = Where("each control plane", (*Host).isControlPlane)
 	// Seed is one host: Hosts.Seed. What a phase does through the API server, it
@@ -34,8 +45,8 @@ var (
 	OtherControlPlanes = Place{name: "each other control plane", hosts: func(all *Hosts) []*Host {
 		return all.Where(func(h *Host) bool { return h.isControlPlane() && h != all.Seed() })
 	}}
-	// Workers is every host that is not a control plane.
-	Workers = Where("each worker", func(h *Host) bool { return !h.isControlPlane() })
+	// Workers is every node that is not a control plane.
+	Workers = Where("each worker", func(h *Host) bool { return h.isNode() && !h.isControlPlane() })
 	// Localhost is the computer that slipway runs on. The Step has no host.
 	Localhost = Place{name: "localhost", once: true, hosts: func(*Hosts) []*Host { return []*Host{nil} }}
 )
@@ -68,5 +79,9 @@ func (p Place) Hosts(all *Hosts) []*Host {
 	}
 	return p.hosts(all)
 }
+
+func (h *Host) isEtcdHost() bool { return h.Config.Has(config.RoleEtcd) }
+
+func (h *Host) isNode() bool { return !h.isEtcdHost() }
 
 func (h *Host) isControlPlane() bool { return h.Config.Has(config.RoleControlPlane) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -36,6 +37,9 @@ type EtcdMemberHealth struct {
 	Problem error
 }
 
+// errNotAsked: nothing that answers has the member.
+var errNotAsked = errors.New("no control plane that answers has it")
+
 // etcdAnswer is what one control plane says of its member.
 type etcdAnswer struct {
 	host    string
@@ -48,11 +52,21 @@ type etcdAnswer struct {
 // own status, all at once. Members of other hosts are unhealthy: nobody was asked. The
 // error is why no control plane has answered.
 func ReadEtcdHealth(ctx context.Context, controlPlanes []host.Host) (EtcdHealth, error) {
-	answers := make([]etcdAnswer, len(controlPlanes))
+	var names []string
+	var callers []etcdCaller
+	for _, h := range controlPlanes {
+		names, callers = append(names, h.String()), append(callers, localEtcd(h))
+	}
+	return readEtcdHealth(ctx, names, callers)
+}
+
+// readEtcdHealth asks members, by the names of their hosts, or by their client URLs.
+func readEtcdHealth(ctx context.Context, names []string, callers []etcdCaller) (EtcdHealth, error) {
+	answers := make([]etcdAnswer, len(callers))
 	var group errgroup.Group
-	for i, h := range controlPlanes {
+	for i, call := range callers {
 		group.Go(func() error {
-			answers[i] = askEtcd(ctx, h)
+			answers[i] = askEtcd(ctx, names[i], call)
 			return nil
 		})
 	}
@@ -73,18 +87,14 @@ func ReadEtcdHealth(ctx context.Context, controlPlanes []host.Host) (EtcdHealth,
 	return etcdHealthOf(members, answers), nil
 }
 
-func askEtcd(ctx context.Context, h host.Host) etcdAnswer {
+func askEtcd(ctx context.Context, name string, call etcdCaller) etcdAnswer {
 	ctx, cancel := context.WithTimeout(ctx, etcdTimeout)
 	defer cancel()
-	a := etcdAnswer{host: h.String()}
-	var list struct {
-		Members []EtcdMember `json:"members"`
-	}
-	if a.err = etcdCall(ctx, h, "/v3/cluster/member/list", struct{}{}, &list); a.err != nil {
+	a := etcdAnswer{host: name}
+	if a.members, a.err = call.members(ctx); a.err != nil {
 		return a
 	}
-	a.members = list.Members
-	a.status, a.err = ReadEtcdStatus(ctx, h)
+	a.status, a.err = call.status(ctx)
 	return a
 }
 
@@ -97,7 +107,7 @@ func etcdHealthOf(members []EtcdMember, answers []etcdAnswer) EtcdHealth {
 		a := answerOf(m, answers)
 		switch {
 		case a == nil:
-			member.Problem = errors.New("no control plane that answers has it")
+			member.Problem = errNotAsked
 		case a.err != nil:
 			member.Host, member.Problem = a.host, a.err
 		default:
@@ -142,10 +152,11 @@ func leaderOf(answers []etcdAnswer) (leader *EtcdStatus, followed uint64) {
 }
 
 // answerOf returns the answer of the control plane that has the member. One whose
-// etcd does not answer is known by the name of the member, which kubeadm gives it.
+// etcd does not answer is known by the name of the member, which kubeadm gives it, or by
+// its URL.
 func answerOf(m EtcdMember, answers []etcdAnswer) *etcdAnswer {
 	for i, a := range answers {
-		if a.err == nil && a.status.ID == m.ID || a.err != nil && a.host == m.Name {
+		if a.err == nil && a.status.ID == m.ID || a.err != nil && (a.host == m.Name || slices.Contains(m.ClientURLs, a.host)) {
 			return &answers[i]
 		}
 	}

@@ -40,6 +40,10 @@ const alarmPrefix = "memberID:"
 // `etcdctl endpoint health` does. An error is one of the status: without it, nothing
 // is known of the member.
 func ReadEtcdStatus(ctx context.Context, h host.Host) (EtcdStatus, error) {
+	return localEtcd(h).status(ctx)
+}
+
+func (call etcdCaller) status(ctx context.Context) (EtcdStatus, error) {
 	var answer struct {
 		Header struct {
 			Member uint64 `json:"member_id,string"`
@@ -52,7 +56,7 @@ func ReadEtcdStatus(ctx context.Context, h host.Host) (EtcdStatus, error) {
 		Errors    []string `json:"errors"`
 	}
 	// The member answers by itself, without a majority.
-	if err := etcdCall(ctx, h, "/v3/maintenance/status", struct{}{}, &answer); err != nil {
+	if err := call(ctx, "/v3/maintenance/status", struct{}{}, &answer); err != nil {
 		return EtcdStatus{}, fmt.Errorf("etcd: status: %w", err)
 	}
 	s := EtcdStatus{
@@ -68,18 +72,18 @@ func ReadEtcdStatus(ctx context.Context, h host.Host) (EtcdStatus, error) {
 	case s.Leader == 0:
 		s.Unhealthy = errNoLeader
 	case !s.Learner: // a learner refuses reads
-		s.Unhealthy = readThroughMajority(ctx, h)
+		s.Unhealthy = call.readThroughMajority(ctx)
 	}
 	return s, nil
 }
 
 // readThroughMajority reads a key, which need not exist: etcd answers only after it
 // has confirmed with a majority that its data is current.
-func readThroughMajority(ctx context.Context, h host.Host) error {
+func (call etcdCaller) readThroughMajority(ctx context.Context) error {
 	request := struct {
 		Key []byte `json:"key"`
 	}{[]byte("health")}
-	if err := etcdCall(ctx, h, "/v3/kv/range", request, &struct{}{}); err != nil {
+	if err := call(ctx, "/v3/kv/range", request, &struct{}{}); err != nil {
 		return fmt.Errorf("read from etcd: %w", err)
 	}
 	return nil

@@ -35,6 +35,8 @@ type Node struct {
 	IP   netip.Addr
 	// Version of Kubernetes that the cluster has or gets: "v1.36.4".
 	Version string
+	// Etcd are the client URLs of an etcd that does not run on the control planes.
+	Etcd []string
 }
 
 // document is a template with layers that are merged into it in order: a null in
@@ -106,8 +108,11 @@ func Discovery(endpoint string, ca []byte) ([]byte, error) {
 }
 
 // Reset returns what `kubeadm reset --config` reads.
-func Reset() ([]byte, error) {
-	return templates.Render("kubeadm/reset.yaml.tmpl", struct{ CRISocket string }{CRISocket})
+func Reset(c *config.Cluster) ([]byte, error) {
+	return templates.Render("kubeadm/reset.yaml.tmpl", struct {
+		CRISocket    string
+		ExternalEtcd bool
+	}{CRISocket, c.ExternalEtcd()})
 }
 
 // data is the input of the templates.
@@ -118,6 +123,8 @@ type data struct {
 	NodeName, NodeIP, CRISocket         string
 	CgroupDriver, Discovery, Token      string
 	CertSANs                            []string
+	EtcdEndpoints                       []string
+	EtcdCA, EtcdCert, EtcdKey           string
 	ServerTLSBootstrap, ControlPlane    bool
 }
 
@@ -127,7 +134,8 @@ func values(c *config.Cluster, node Node) data {
 		PodSubnet: c.Network.PodSubnet, ServiceSubnet: c.Network.ServiceSubnet, DNSDomain: c.Network.DNSDomain,
 		NodeName: node.Spec.Name, NodeIP: node.IP.String(), CRISocket: CRISocket,
 		CgroupDriver: c.Containerd.CgroupDriver, ServerTLSBootstrap: c.ServerTLSBootstrap(),
-		ControlPlane: node.Spec.Has(config.RoleControlPlane),
+		ControlPlane:  node.Spec.Has(config.RoleControlPlane),
+		EtcdEndpoints: node.Etcd, EtcdCA: EtcdCA + ".crt", EtcdCert: etcdClient + ".crt", EtcdKey: etcdClient + ".key",
 	}
 	if c.ControlPlane.Endpoint != "" {
 		// Without a port, kubeadm takes bindPort.

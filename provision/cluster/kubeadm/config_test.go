@@ -145,7 +145,7 @@ func TestJoin(t *testing.T) {
 
 func TestReset(t *testing.T) {
 	t.Parallel()
-	got, err := Reset()
+	got, err := Reset(inventory(t, ""))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,14 +17,15 @@ type Change struct {
 	// although they have the old values.
 	Changed bool
 	// Stored are the fields that differ and that are stored in etcd, as "FIELD: OLD to
-	// NEW": the name and address of the node and of its etcd member, address ranges.
+	// NEW": the name and address of the node and of its etcd member, address ranges, and
+	// which etcd has them.
 	Stored []string
 }
 
 // storedFields are the fields of Change.Stored, by kind of document.
 var storedFields = map[string][]string{
 	"InitConfiguration":    {"nodeRegistration.name", "localAPIEndpoint.advertiseAddress", "localAPIEndpoint.bindPort"},
-	"ClusterConfiguration": {"networking.podSubnet", "networking.serviceSubnet", "networking.dnsDomain", "etcd.local.dataDir"},
+	"ClusterConfiguration": {"networking.podSubnet", "networking.serviceSubnet", "networking.dnsDomain", "etcd.local.dataDir", "etcd.external.endpoints"},
 }
 
 // Compare compares two configurations of Init.

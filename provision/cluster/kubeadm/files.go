@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/facts"
 )
 
@@ -13,6 +14,11 @@ const (
 	pkiDir        = etcKubernetes + "/pki"
 	kubeletConf   = etcKubernetes + "/kubelet.conf"
 	kubeletPKI    = "/var/lib/kubelet/pki"
+
+	// EtcdCA is the certificate and the key of etcd's CA, without their suffixes, and
+	// etcdClient those with which API servers authenticate to etcd.
+	EtcdCA     = pkiDir + "/etcd/ca"
+	etcdClient = pkiDir + "/apiserver-etcd-client"
 )
 
 // authority is a certificate authority of kubeadm, and the certificates that it
@@ -46,6 +52,12 @@ func (e *AuthorityError) Error() string {
 	return fmt.Sprintf("%s does not exist, and %s", e.Path, e.Why)
 }
 
+// authoritiesOf returns the authorities whose files kubeadm creates on the control planes
+// of a cluster: the certificates of another etcd come from there.
+func authoritiesOf(c *config.Cluster) []authority {
+	return slices.DeleteFunc(slices.Clone(authorities), func(a authority) bool { return a.name == "etcd/ca" && c.ExternalEtcd() })
+}
+
 // Recreate returns the files of an interrupted `kubeadm init` that must be deleted,
 // so that the next one creates them again: it accepts existing files, and fails on
 // those that it cannot read. The CAs stay as long as they are whole.
@@ -55,10 +67,10 @@ func (e *AuthorityError) Error() string {
 // before, and may have signed what is stored: without it, the error is an
 // *AuthorityError. Without data, the API server has never answered, and the CA has
 // signed nothing but files on this host, which are deleted with it.
-func Recreate(k facts.Kubernetes, changed, data bool) ([]string, error) {
+func Recreate(c *config.Cluster, k facts.Kubernetes, changed, data bool) ([]string, error) {
 	r := recreation{k: k, damaged: k.Damaged()}
 	replaced := false
-	for _, a := range authorities {
+	for _, a := range authoritiesOf(c) {
 		whole := r.whole(a.name+".crt", a.name+".key")
 		if !whole && a.name == "ca" {
 			if err := r.replaceable(data); err != nil {

@@ -20,7 +20,7 @@ func kubeFiles(damaged string, paths ...string) facts.Kubernetes {
 
 func TestANewHostHasNothingToRecreate(t *testing.T) {
 	t.Parallel()
-	files, err := Recreate(facts.Kubernetes{}, false, false)
+	files, err := Recreate(inventory(t, ""), facts.Kubernetes{}, false, false)
 	if err != nil || len(files) > 0 {
 		t.Errorf("got %q, %v", files, err)
 	}
@@ -38,7 +38,7 @@ func TestEachPartOfTheCertificatesIsRecreated(t *testing.T) {
 	}
 	written = append(written, pkiDir+"/sa.key", pkiDir+"/sa.pub")
 	for n := range len(written) + 1 {
-		files, err := Recreate(kubeFiles("", written[:n]...), false, false)
+		files, err := Recreate(inventory(t, ""), kubeFiles("", written[:n]...), false, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +66,7 @@ func TestWhatStaysFitsTogether(t *testing.T) {
 		all = append(all, etcKubernetes+"/"+name+".conf")
 	}
 	for _, path := range all {
-		files, err := Recreate(kubeFiles(path, all...), false, false)
+		files, err := Recreate(inventory(t, ""), kubeFiles(path, all...), false, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +107,7 @@ func TestTheCAStaysWhenValuesChange(t *testing.T) {
 	}
 	all = append(all, pkiDir+"/sa.key", pkiDir+"/sa.pub")
 	for _, data := range []bool{false, true} {
-		if files, err := Recreate(kubeFiles("", all...), true, data); err != nil || len(files) > 0 {
+		if files, err := Recreate(inventory(t, ""), kubeFiles("", all...), true, data); err != nil || len(files) > 0 {
 			t.Errorf("got %q, %v", files, err)
 		}
 	}

@@ -26,10 +26,11 @@ func Skips(c *config.Cluster, phase string) bool {
 	})
 }
 
-// HasData reports whether etcd on a host has data, or may have: if the inventory moves
-// the data, or etcd runs elsewhere, the facts do not show whether there is any.
+// HasData reports whether etcd has data of the cluster of a host, or may have: if the
+// inventory moves the data, or etcd runs elsewhere, the facts do not show whether there is
+// any. An etcd that runs elsewhere has none before init has begun.
 func HasData(c *config.Cluster, f *facts.Facts) bool {
-	return f.Exists(facts.EtcdMember) || DataDir(c) != defaultDataDir || ExternalEtcd(c)
+	return f.Exists(facts.EtcdMember) || DataDir(c) != defaultDataDir || c.ExternalEtcd() && f.Joined()
 }
 
 // defaultDataDir is kubeadm's.
@@ -40,12 +41,6 @@ func DataDir(c *config.Cluster) string {
 	local, _ := etcdSection(c)["local"].(map[string]any)
 	dir, _ := local["dataDir"].(string)
 	return cmp.Or(dir, defaultDataDir)
-}
-
-// ExternalEtcd reports whether the control planes use an etcd that kubeadm does not run.
-func ExternalEtcd(c *config.Cluster) bool {
-	external, _ := etcdSection(c)["external"].(map[string]any)
-	return len(external) > 0
 }
 
 func etcdSection(c *config.Cluster) map[string]any {

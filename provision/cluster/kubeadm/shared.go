@@ -1,8 +1,8 @@
 package kubeadm
 
 import (
-	"cmp"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"slipway.io/slipway/provision/config"
@@ -15,17 +15,30 @@ import (
 func SharedFiles(c *config.Cluster) []host.File {
 	paths := []string{pkiDir + "/sa.key", pkiDir + "/sa.pub"}
 	for _, name := range []string{"ca", "front-proxy-ca", "etcd/ca"} {
-		if name != "etcd/ca" || !ExternalEtcd(c) {
+		if name != "etcd/ca" || !c.ExternalEtcd() {
 			paths = append(paths, pkiDir+"/"+name+".key", pkiDir+"/"+name+".crt")
 		}
 	}
-	if ExternalEtcd(c) {
-		external, _ := etcdSection(c)["external"].(map[string]any)
-		for _, file := range [][2]string{{"keyFile", "apiserver-etcd-client.key"}, {"certFile", "apiserver-etcd-client.crt"}, {"caFile", "etcd/ca.crt"}} {
-			path, _ := external[file[0]].(string)
-			paths = append(paths, cmp.Or(path, pkiDir+"/"+file[1]))
-		}
+	files := filesAt(paths...)
+	if c.ExternalEtcd() {
+		files = append(files, EtcdClientFiles()...)
 	}
+	return files
+}
+
+// EtcdClientFiles returns the files with which the API servers connect to an etcd that
+// does not run on the control planes, without their content: the CA of etcd, the
+// certificate of the client, and its key.
+func EtcdClientFiles() []host.File {
+	return filesAt(EtcdCA+".crt", etcdClient+".crt", etcdClient+".key")
+}
+
+// EtcdAuthority returns the files of etcd's own CA on a host with the role etcd, without
+// their content.
+func EtcdAuthority() []host.File { return filesAt(EtcdCA+".crt", EtcdCA+".key") }
+
+// filesAt returns files of kubeadm with their modes.
+func filesAt(paths ...string) []host.File {
 	var files []host.File
 	for _, path := range paths {
 		if public := strings.HasSuffix(path, ".crt") || strings.HasSuffix(path, ".pub"); public {
@@ -52,8 +65,11 @@ func Leftovers(c *config.Cluster) []string {
 	for _, component := range []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"} {
 		paths = append(paths, etcKubernetes+"/manifests/"+component+".yaml")
 	}
-	if !ExternalEtcd(c) {
-		paths = append(paths, DataDir(c)+"/member")
+	if !c.ExternalEtcd() {
+		return append(paths, DataDir(c)+"/member")
 	}
-	return paths
+	kept := EtcdClientFiles()
+	return slices.DeleteFunc(paths, func(path string) bool {
+		return slices.ContainsFunc(kept, func(f host.File) bool { return f.Path == path })
+	})
 }

@@ -6,7 +6,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/host/facts"
 )
+
+// existing is an inventory's section of an etcd that exists.
+const existing = "etcd: {external: {endpoints: [\"https://192.0.2.31:2379\"], caFile: ca.crt, certFile: client.crt, keyFile: client.key}}\n"
 
 func TestSharedFiles(t *testing.T) {
 	t.Parallel()
@@ -14,21 +19,16 @@ func TestSharedFiles(t *testing.T) {
 	common := []string{"ca.crt", "ca.key", "front-proxy-ca.crt", "front-proxy-ca.key", "sa.key", "sa.pub"}
 	tests := []struct {
 		name string
-		etcd map[string]any
+		more string
 		want []string
 	}{
-		{"of a stacked etcd", nil, []string{"etcd/ca.crt", "etcd/ca.key"}},
-		{"of an external etcd", map[string]any{"external": map[string]any{
-			"endpoints": []any{"https://192.0.2.31:2379"}, "caFile": pki + "their-ca.crt", "certFile": pki + "apiserver-etcd-client.crt", "keyFile": pki + "apiserver-etcd-client.key",
-		}}, []string{"apiserver-etcd-client.crt", "apiserver-etcd-client.key", "their-ca.crt"}},
+		{"of a stacked etcd", "", []string{"etcd/ca.crt", "etcd/ca.key"}},
+		{"of an etcd that exists", existing, []string{"apiserver-etcd-client.crt", "apiserver-etcd-client.key", "etcd/ca.crt"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			c := inventory(t, "")
-			if test.etcd != nil {
-				c.Kubernetes.ClusterConfiguration = map[string]any{"etcd": test.etcd}
-			}
+			c := inventory(t, test.more)
 			var got []string
 			for _, file := range SharedFiles(c) {
 				if secret := strings.HasSuffix(file.Path, ".key"); file.Secret != secret || secret && file.Perm() != 0o600 || !secret && file.Perm() != 0o644 {
@@ -67,5 +67,24 @@ func TestLeftovers(t *testing.T) {
 		if path == "/etc/kubernetes/manifests" || path == "/etc/kubernetes" || path == "/etc/kubernetes/pki" || strings.HasPrefix(path, Dir) {
 			t.Errorf("%s is deleted", path)
 		}
+	}
+}
+
+// The files of an etcd elsewhere come from there: kubeadm would not create them again.
+func TestTheClientOfAnEtcdElsewhereStays(t *testing.T) {
+	t.Parallel()
+	c := inventory(t, existing)
+	var k facts.Kubernetes
+	for _, file := range EtcdClientFiles() {
+		k.Files = append(k.Files, facts.KubeFile{Path: file.Path})
+		if slices.Contains(Leftovers(c), file.Path) {
+			t.Errorf("%s is a leftover of a join", file.Path)
+		}
+	}
+	if files, err := Recreate(c, k, true, HasData(c, &facts.Facts{Kubernetes: k})); err != nil || len(files) > 0 {
+		t.Errorf("got %q, %v", files, err)
+	}
+	if files, _ := Recreate(inventory(t, ""), k, true, false); len(files) != 3 {
+		t.Errorf("with etcd on the control planes: %q", files)
 	}
 }

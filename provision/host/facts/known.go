@@ -17,6 +17,8 @@ const (
 	CAKey         Path = "/etc/kubernetes/pki/ca.key"
 	KubeletConfig Path = "/var/lib/kubelet/config.yaml"
 	EtcdMember    Path = "/var/lib/etcd/member"
+	// EtcdService makes kubelet run etcd alone, on a host that is not a node.
+	EtcdService Path = "/etc/systemd/system/kubelet.service.d/20-etcd-service-manager.conf"
 	// BootstrapConf, JoinConfig and JoinDiscovery exist only while a host joins: the
 	// first two contain a token.
 	BootstrapConf Path = "/etc/kubernetes/bootstrap-kubelet.conf"
@@ -34,7 +36,7 @@ const (
 )
 
 var knownPaths = []Path{
-	AdminConf, KubeletConf, APIServerManifest, CAKey, KubeletConfig, EtcdMember, BootstrapConf, JoinConfig, JoinDiscovery,
+	AdminConf, KubeletConf, APIServerManifest, CAKey, KubeletConfig, EtcdMember, EtcdService, BootstrapConf, JoinConfig, JoinDiscovery,
 	Journal, ResetMark, KernelModules, InitiatorName, ResolvedConfig, SystemdInContainer, FlannelConflist, CalicoConflist,
 }
 

@@ -63,15 +63,25 @@ type Certificate struct {
 	PEM  []byte
 }
 
-// caFile is the certificate of the cluster's CA. Workers have it too.
-const caFile = "/etc/kubernetes/pki/ca.crt"
+// caFile is the certificate of the cluster's CA. Workers have it too. etcdCAFile is that
+// of etcd's own CA.
+const (
+	caFile     = "/etc/kubernetes/pki/ca.crt"
+	etcdCAFile = "/etc/kubernetes/pki/etcd/ca.crt"
+)
 
 // CAHash identifies the cluster that the host belongs to: the hash of the public
 // key of its CA, as `kubeadm join --discovery-token-ca-cert-hash` takes it
 // ("sha256:" and 64 hexadecimal digits). It is empty if the host belongs to none.
-func (k Kubernetes) CAHash() string {
+func (k Kubernetes) CAHash() string { return k.hash(caFile) }
+
+// EtcdCAHash identifies the etcd of the host: the hash of the public key of its CA. It is
+// empty if the host has none.
+func (k Kubernetes) EtcdCAHash() string { return k.hash(etcdCAFile) }
+
+func (k Kubernetes) hash(path string) string {
 	for _, c := range k.Certificates {
-		if c.Path != caFile {
+		if c.Path != path {
 			continue
 		}
 		if certificate := parse(c.PEM); certificate != nil {
@@ -159,8 +169,14 @@ func (f *Facts) Member() bool { return f.Exists(CAKey) && f.Exists(EtcdMember) }
 // completed. What the host has of the cluster may be partial.
 func (f *Facts) Joining() bool { return f.Exists(JoinConfig) }
 
-// Joined reports whether the host belongs to a cluster, or did when the
-// installation was interrupted.
+// Joined reports whether the host is a node of a cluster, or was becoming one when the
+// installation was interrupted. A host that runs etcd alone is no node.
 func (f *Facts) Joined() bool {
-	return f.Exists(CAKey) || f.Exists(EtcdMember) || f.Exists(KubeletConf)
+	return f.Exists(CAKey) || f.Exists(EtcdMember) && !f.Exists(EtcdService) || f.Exists(KubeletConf)
+}
+
+// Entrance reports whether the host is a control plane that has completed: its data is
+// here, or its API server uses an etcd that runs elsewhere.
+func (f *Facts) Entrance() bool {
+	return f.Member() || f.Exists(CAKey) && f.Exists(APIServerManifest) && f.Kubernetes.StaticPods["etcd"] == ""
 }

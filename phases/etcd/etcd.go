@@ -1,0 +1,147 @@
+// Package etcd runs etcd on hosts of its own, and connects the control planes to an etcd
+// that does not run on them.
+package etcd
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"slipway.io/slipway/provision/cluster/kubeadm"
+	"slipway.io/slipway/provision/config"
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/workflow"
+	"slipway.io/slipway/templates"
+)
+
+// configFile is what kubeadm reads on a host that runs etcd.
+const configFile = kubeadm.Dir + "/etcd.yaml"
+
+// hasHosts reports whether slipway runs etcd on hosts of its own.
+func hasHosts(c *config.Cluster) bool { return len(c.EtcdHosts()) > 0 }
+
+// Authority creates the CA of etcd on the first of its hosts.
+func Authority() workflow.Phase {
+	return workflow.Phase{
+		Name:  "etcd-ca",
+		Title: "create the CA of etcd",
+		Why: "Members and API servers authenticate to each other with certificates of a CA that signs nothing else: whoever can " +
+			"connect to etcd owns the cluster.",
+		Manual:  []string{"kubeadm init phase certs etcd-ca --config " + configFile},
+		On:      workflow.EtcdSeed,
+		Needs:   []string{"kubelet"},
+		Creates: []string{"/etc/kubernetes/pki/etcd/"},
+		Enabled: hasHosts,
+		Done: func(_ context.Context, s *workflow.Step) (bool, error) {
+			for _, file := range kubeadm.EtcdAuthority() {
+				if !s.Facts().Kubernetes.Intact(file.Path) {
+					return false, nil
+				}
+			}
+			return true, nil
+		},
+		Do: createAuthority,
+	}
+}
+
+func createAuthority(ctx context.Context, s *workflow.Step) error {
+	for _, h := range s.Hosts().EtcdHosts() {
+		if h.Facts() != nil && h.Facts().Exists(facts.EtcdMember) {
+			return workflow.WithHint(
+				errors.New("etcd has data on "+h.Config.Name+", but no host has its CA with the key: another CA would lock out the API servers"),
+				"restore /etc/kubernetes/pki/etcd/ca.crt and ca.key on a host with the role etcd")
+		}
+	}
+	if err := removeFiles(ctx, s, authorityFiles(s.Facts())); err != nil {
+		return err
+	}
+	if _, err := writeConfig(ctx, s); err != nil {
+		return err
+	}
+	return runPhases(ctx, s, "certs etcd-ca")
+}
+
+// authorityFiles are the files of a CA that is not whole. Nothing depends on it: no member
+// has data.
+func authorityFiles(f *facts.Facts) []string {
+	var paths []string
+	for _, file := range kubeadm.EtcdAuthority() {
+		for _, have := range f.Kubernetes.Files {
+			if have.Path == file.Path {
+				paths = append(paths, file.Path)
+			}
+		}
+	}
+	return paths
+}
+
+func removeFiles(ctx context.Context, s *workflow.Step, paths []string) error {
+	if len(paths) == 0 {
+		return nil
+	}
+	return host.Remove(ctx, s, paths...)
+}
+
+// members returns all hosts that run etcd. Another order in the inventory is no change.
+func members(s *workflow.Step) ([]kubeadm.Member, error) {
+	var all []kubeadm.Member
+	for _, h := range s.Hosts().EtcdHosts() {
+		ip, err := h.NodeIP()
+		if err != nil {
+			return nil, workflow.WithHint(err, "etcd starts with all of its members: make the host reachable, and rerun `slipway apply` without --hosts")
+		}
+		all = append(all, kubeadm.Member{Name: h.Config.Name, IP: ip})
+	}
+	slices.SortFunc(all, func(a, b kubeadm.Member) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
+// writeConfig writes the configuration of kubeadm, and reports whether it changed.
+func writeConfig(ctx context.Context, s *workflow.Step) (changed bool, err error) {
+	all, err := members(s)
+	switch {
+	case err != nil && s.Facts().Exists(facts.EtcdMember):
+		return false, nil // it has been written, when all hosts could be reached
+	case err != nil:
+		return false, err
+	}
+	if err := sameCluster(ctx, s, all); err != nil {
+		return false, err
+	}
+	ip, err := s.Target.NodeIP()
+	if err != nil {
+		return false, err
+	}
+	content, err := kubeadm.Etcd(kubeadm.Member{Name: s.Target.Config.Name, IP: ip}, all, s.Version())
+	if err != nil {
+		return false, err
+	}
+	written, err := host.WriteDiffering(ctx, s, host.File{Path: configFile, Content: content, Mode: 0o600})
+	return len(written) > 0, err
+}
+
+// sameCluster returns an error if the host has data of a member of another etcd.
+func sameCluster(ctx context.Context, s *workflow.Step, all []kubeadm.Member) error {
+	if !s.Facts().Exists(facts.EtcdMember) {
+		return nil
+	}
+	before, err := s.ReadFile(ctx, configFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return workflow.WithHint(errors.New("the host has data of etcd that slipway did not create"),
+			"use another host for etcd; or, if nothing needs the data any more, delete /var/lib/etcd/member")
+	}
+	if err != nil || strings.Contains(string(before), `"`+kubeadm.InitialCluster(all)+`"`) {
+		return err
+	}
+	return workflow.WithHint(errors.New("the host has data of an etcd with other members: the hosts of etcd and their addresses cannot change"),
+		"set the hosts with the role etcd and their addresses back; or delete the data: slipway reset")
+}
+
+// runPhases runs phases of kubeadm init with the configuration of the host.
+func runPhases(ctx context.Context, s *workflow.Step, phases ...string) error {
+	_, err := s.Run(ctx, host.Script("kubeadm-phases.sh", templates.Script("etcd/phases.sh"), append([]string{configFile}, phases...)...))
+	return err
+}

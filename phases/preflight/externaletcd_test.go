@@ -1,0 +1,147 @@
+package preflight
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/host/facts"
+	"slipway.io/slipway/provision/probe/netprobe"
+	"slipway.io/slipway/provision/workflow/workflowtest"
+)
+
+const etcdHosts = `
+hosts:
+  - {name: etcd-1, address: 192.0.2.31, roles: [etcd]}
+  - {name: etcd-2, address: 192.0.2.32, roles: [etcd]}
+  - {name: etcd-3, address: 192.0.2.33, roles: [etcd]}
+  - {name: cp-1, address: 192.0.2.11, roles: [control-plane]}
+  - {name: w-1, address: 192.0.2.21}
+`
+
+func TestHostsOfEtcdHaveOnlyThePortsOfEtcd(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, etcdHosts)
+	cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts}
+	members := []string{"etcd-1", "etcd-2", "etcd-3"}
+	for _, need := range cc.needs() {
+		from, to := []string{"cp-1"}, members
+		switch need.Port {
+		case etcdClients:
+		case etcdPeers:
+			from = members
+		default:
+			if slices.Contains(need.To, "etcd-1") || slices.Contains(need.From, "etcd-1") {
+				t.Errorf("a host of etcd needs %+v", need)
+			}
+			continue
+		}
+		if need.Protocol != netprobe.TCP || !slices.Equal(need.From, from) || !slices.Equal(need.To, to) {
+			t.Errorf("got %+v", need)
+		}
+	}
+	for _, node := range cc.nodes() {
+		if (node.DiskPath != "") != slices.Contains(members, node.Name) {
+			t.Errorf("the disk of %s is measured: %q", node.Name, node.DiskPath)
+		}
+	}
+}
+
+func TestOrdinaryHostsOfEtcdHaveNoFindings(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, etcdHosts)
+	if got := told(reportOf(fixture)); len(got) > 0 {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestFaultsOfHostsOfEtcd(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(*facts.Facts)
+		want   string // empty: no finding
+	}{
+		"a listener on a port of etcd": {func(f *facts.Facts) { f.Listeners = []facts.Listener{{Port: 2379, Process: "etcd"}} }, "leftovers etcd-1 error"},
+		"the web server of somebody":   {func(f *facts.Facts) { f.Listeners = []facts.Listener{{Port: 10256, Process: "nginx"}} }, ""},
+		"data of somebody":             {func(f *facts.Facts) { f.Existing = append(f.Existing, facts.EtcdMember) }, "leftovers etcd-1 error"},
+		"a kernel without br_netfilter": {func(f *facts.Facts) {
+			f.Modules = slices.DeleteFunc(slices.Clone(f.Modules), func(m string) bool { return m == "br_netfilter" })
+		}, ""},
+	} {
+		fixture := workflowtest.New(t, etcdHosts)
+		test.change(fixture.Facts("etcd-1"))
+		got := told(reportOf(fixture))
+		if test.want == "" && len(got) > 0 || test.want != "" && !slices.Contains(got, test.want) {
+			t.Errorf("%s: got %q", name, got)
+		}
+	}
+}
+
+// A host of etcd that was reinstalled has no journal, and must not start empty.
+func TestAReinstalledHostOfEtcdIsReported(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, etcdHosts)
+	f := fixture.Facts("cp-1")
+	journaled(f)
+	f.Existing = append(f.Existing, facts.CAKey, facts.APIServerManifest, facts.KubeletConf)
+	if got := told(reportOf(fixture)); !slices.Contains(got, "cluster-identity etcd-1 error") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestTheAddressOfAHostOfEtcdDoesNotChange(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, etcdHosts)
+	cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, state: &cluster.State{Exists: true, EtcdEndpoints: []string{"https://192.0.2.31:2379", "https://192.0.2.32:2379", "https://192.0.2.99:2379"}}}
+	found := changedAddress(cc)
+	if len(found) != 1 || found[0].Host != "etcd-3" || !strings.Contains(found[0].Evidence, "https://192.0.2.99:2379") {
+		t.Errorf("got %+v", found)
+	}
+}
+
+func TestTheFilesOfAnEtcdThatExistsAreChecked(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, "etcd: {external: {endpoints: ['https://192.0.2.31:2379'], caFile: a, certFile: b, keyFile: c}}\n"+two[1:])
+	cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts}
+	found := func() []string {
+		cc.etcd = nil
+		cc.readEtcd(t.Context())
+		var all []string
+		for _, f := range externalEtcdCheck().run(cc) {
+			all = append(all, f.Host+": "+f.Evidence)
+		}
+		return all
+	}
+	external := &fixture.Cluster.Etcd.External
+	external.CAFile = filepath.Join(t.TempDir(), "ca.crt")
+	if got := found(); len(got) != 1 || !strings.Contains(got[0], "ca.crt: no such file") {
+		t.Errorf("got %q", got)
+	}
+	external.CertFile, external.KeyFile = external.CAFile, external.CAFile
+	if err := os.WriteFile(external.CAFile, []byte("no PEM"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := found(); len(got) != 1 || !strings.Contains(got[0], "caFile contains no certificate") {
+		t.Errorf("got %q", got)
+	}
+	if reason := externalEtcdCheck().applies(workflowtest.New(t, two).Cluster); reason == "" {
+		t.Error("it applies to etcd on the control planes")
+	}
+}
+
+func TestOnlyTheNumberOfHostsOfEtcdMatters(t *testing.T) {
+	t.Parallel()
+	const plane = "  - {name: cp-2, address: 192.0.2.12, roles: [control-plane]}\ncontrolPlane: {endpoint: api.example}\n"
+	const ignored = "preflight: {ignore: [{check: even-etcd, reason: a test}]}\n"
+	even := strings.Replace(etcdHosts, "  - {name: etcd-3, address: 192.0.2.33, roles: [etcd]}\n", "", 1)
+	for inventory, want := range map[string][]string{etcdHosts + plane: nil, even + ignored: {"even-etcd  error"}} {
+		fixture := workflowtest.New(t, inventory)
+		cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "none", state: &cluster.State{Exists: true}}
+		if got := told(cc.report(Selection{Only: []string{"even-etcd"}})); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q", inventory, got)
+		}
+	}
+}

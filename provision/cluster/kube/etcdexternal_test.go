@@ -1,0 +1,142 @@
+package kube
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"slipway.io/slipway/provision/host"
+)
+
+// remoteHost is a fake host from which addresses reach servers.
+type remoteHost struct {
+	dialingHost
+	reached map[string]string
+}
+
+func (h remoteHost) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	to, ok := h.reached[addr]
+	if !ok {
+		return nil, net.UnknownNetworkError(addr)
+	}
+	return new(net.Dialer).DialContext(ctx, network, to)
+}
+
+// endpoint is a client URL for which the certificate of a test server is valid.
+const endpoint = "https://example.com:2379"
+
+// planeOf is a host that reaches an etcd at endpoint, with the certificate of its API
+// server.
+func planeOf(t *testing.T, answer func(path, body string) (int, string)) remoteHost {
+	t.Helper()
+	h := remoteHost{etcd(t, answer), map[string]string{}}
+	h.reached["example.com:2379"] = h.address
+	for from, to := range map[string]string{
+		"/etc/kubernetes/pki/etcd/healthcheck-client.crt": "/etc/kubernetes/pki/apiserver-etcd-client.crt",
+		"/etc/kubernetes/pki/etcd/healthcheck-client.key": "/etc/kubernetes/pki/apiserver-etcd-client.key",
+	} {
+		file, _ := h.File(from)
+		h.Put(to, string(file.Content))
+		h.Remove(from)
+	}
+	return h
+}
+
+const twoMembers = `{"members":[{"ID":"1","name":"etcd-1","clientURLs":["https://example.com:2379"]},{"ID":"2","name":"etcd-2","clientURLs":["https://off.example.com:2379"]},{"ID":"3","name":"etcd-3","clientURLs":["https://other.example.com:2379"]}]}`
+
+func TestAnEtcdElsewhereIsAskedFromAControlPlane(t *testing.T) {
+	t.Parallel()
+	h := planeOf(t, func(path, _ string) (int, string) {
+		switch path {
+		case "/v3/cluster/member/list":
+			return http.StatusOK, twoMembers
+		case "/v3/maintenance/status":
+			return http.StatusOK, statusOf(1, 5000, "")
+		}
+		return http.StatusOK, `{}`
+	})
+	blank := planeOf(t, nil)
+	blank.Remove("/etc/kubernetes/pki/apiserver-etcd-client.key")
+	health, err := ReadExternalEtcdHealth(t.Context(), []host.Host{blank, h}, []string{endpoint, "https://off.example.com:2379"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var problems []string
+	for _, m := range health.Members {
+		text := m.Name + " " + m.Host + ": "
+		if m.Problem != nil {
+			text += m.Problem.Error()
+		}
+		problems = append(problems, text)
+	}
+	want := []string{
+		"etcd-1 https://example.com:2379: ",
+		"etcd-2 https://off.example.com:2379: ",
+		"etcd-3 : no endpoint that answers has it",
+	}
+	for i, prefix := range want {
+		if !strings.HasPrefix(problems[i], prefix) || i == 0 && problems[i] != prefix || i == 1 && problems[i] == prefix {
+			t.Errorf("got %q, want %q", problems[i], prefix)
+		}
+	}
+	if health.Leader() != "etcd-1" || health.Quorum().Healthy != 1 {
+		t.Errorf("leader %q, %+v", health.Leader(), health.Quorum())
+	}
+	if _, err := ReadExternalEtcdHealth(t.Context(), []host.Host{blank}, []string{endpoint}); err == nil || !strings.Contains(err.Error(), "apiserver-etcd-client.key") {
+		t.Errorf("without a key: %v", err)
+	}
+	if _, err := ReadExternalEtcdHealth(t.Context(), nil, []string{endpoint}); err == nil {
+		t.Error("without a control plane, there is no error")
+	}
+}
+
+func TestWhetherEtcdHasACluster(t *testing.T) {
+	t.Parallel()
+	// "/registry/" and "/registry0", the first key after all that begin with it.
+	const request = `{"key":"L3JlZ2lzdHJ5Lw==","range_end":"L3JlZ2lzdHJ5MA==","limit":1,"keys_only":true}`
+	for answer, want := range map[string]bool{`{"header":{}}`: false, `{"kvs":[{"key":"L3JlZ2lzdHJ5L2E="}],"count":"1"}`: true} {
+		h := planeOf(t, func(path, body string) (int, string) {
+			if path != "/v3/kv/range" || body != request {
+				return http.StatusTeapot, ""
+			}
+			return http.StatusOK, answer
+		})
+		found, err := ExternalEtcdHasCluster(t.Context(), h, []string{"https://off.example.com:2379", endpoint})
+		if err != nil || found != want {
+			t.Errorf("%s: got %t, %v", answer, found, err)
+		}
+	}
+	silent := planeOf(t, func(string, string) (int, string) {
+		return http.StatusServiceUnavailable, `{"message":"etcdserver: no leader"}`
+	})
+	if _, err := ExternalEtcdHasCluster(t.Context(), silent, []string{endpoint}); err == nil || !strings.Contains(err.Error(), "no leader") {
+		t.Errorf("an etcd that does not answer is no empty one: %v", err)
+	}
+}
+
+func TestAnEtcdIsCheckedWithFilesThatTheHostDoesNotHave(t *testing.T) {
+	t.Parallel()
+	h := planeOf(t, func(path, _ string) (int, string) {
+		if path == "/v3/maintenance/status" {
+			return http.StatusOK, `{"header":{"member_id":"1"},"errors":["etcdserver: no leader"]}`
+		}
+		return http.StatusOK, `{}`
+	})
+	var files [3][]byte
+	for i, path := range []string{etcdCA, etcdClient + ".crt", etcdClient + ".key"} {
+		file, _ := h.File(path)
+		files[i] = file.Content
+		h.Remove(path)
+	}
+	if err := CheckEtcd(t.Context(), h, endpoint, files[0], files[1], files[2]); err == nil || !strings.Contains(err.Error(), "leader") {
+		t.Errorf("without a leader: %v", err)
+	}
+	if err := CheckEtcd(t.Context(), h, "https://off.example.com:2379", files[0], files[1], files[2]); err == nil {
+		t.Error("an address that is not reached is no error")
+	}
+	if err := CheckEtcd(t.Context(), h, endpoint, files[1][:9], files[1], files[2]); err == nil {
+		t.Error("a damaged CA is no error")
+	}
+}
