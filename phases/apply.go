@@ -39,6 +39,7 @@ func Apply() workflow.Workflow {
 		// Set up the endpoint.
 		endpoint.HAProxy(),
 		endpoint.Keepalived(),
+		endpoint.StartKeepalived(),
 		endpoint.KubeVIP(),
 		endpoint.Claimed(),
 

@@ -113,7 +113,7 @@ func comesAfter(w workflow.Workflow, name, on string) bool {
 // The packages of haproxy and keepalived may take longer than all that kubeadm init needs.
 func TestOnlyHostsThatJoinWaitForTheEndpoint(t *testing.T) {
 	t.Parallel()
-	for _, endpoint := range []string{"haproxy", "keepalived", "endpoint"} {
+	for _, endpoint := range []string{"haproxy", "keepalived", "keepalived-start", "endpoint"} {
 		if comesAfter(Apply(), "kubeadm-init", endpoint) {
 			t.Errorf("kubeadm-init waits for %s", endpoint)
 		}

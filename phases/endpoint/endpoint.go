@@ -13,7 +13,6 @@ import (
 
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
-	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/retry"
 	"slipway.io/slipway/provision/workflow"
 )
@@ -32,9 +31,11 @@ func Claimed() workflow.Phase {
 		Manual: []string{
 			"ip -4 address show to VIRTUAL_ADDRESS    # on each control plane: one of them has it",
 		},
-		On:      workflow.Seed,
-		Needs:   []string{"lock", "keepalived"},
-		Enabled: usesKeepalived,
+		On:    workflow.Seed,
+		Needs: []string{"lock", "keepalived-start"},
+		// A control plane that joins may take the address as soon as its API server is ready.
+		NeedsAll: []string{"keepalived"},
+		Enabled:  usesKeepalived,
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			if s.Planning() || exists(s) {
 				return nil
@@ -79,13 +80,16 @@ type server struct{ Name, Address string }
 func servers(s *workflow.Step) []server {
 	var all []server
 	for _, p := range planes(s) {
-		all = append(all, server{p.name, net.JoinHostPort(p.address, strconv.Itoa(s.Cluster().ControlPlane.BindPort))})
+		all = append(all, server{p.host.Config.Name, net.JoinHostPort(p.address, strconv.Itoa(s.Cluster().ControlPlane.BindPort))})
 	}
 	return all
 }
 
 // plane is a control plane and its address in the cluster.
-type plane struct{ name, address string }
+type plane struct {
+	host    *workflow.Host
+	address string
+}
 
 // planes returns the control planes of the inventory, with those that are absent while
 // they still run: the others join through them. The next apply leaves them out. A host
@@ -93,13 +97,13 @@ type plane struct{ name, address string }
 func planes(s *workflow.Step) []plane {
 	var all []plane
 	for _, h := range s.Hosts().WithLeaving().ControlPlanes() {
-		if !h.Config.Stays() && (h.Facts() == nil || !h.Facts().Exists(facts.APIServerManifest)) {
+		if !h.Config.Stays() && !s.Hosts().RunsAPIServer(h) {
 			continue
 		}
 		if address, err := h.NodeIP(); err == nil {
-			all = append(all, plane{h.Config.Name, address.String()})
+			all = append(all, plane{h, address.String()})
 		} else if node := s.Hosts().State().Node(h.Config.Name); node != nil && len(node.Addresses) > 0 {
-			all = append(all, plane{h.Config.Name, node.Addresses[0]})
+			all = append(all, plane{h, node.Addresses[0]})
 		}
 	}
 	return all

@@ -26,6 +26,12 @@ hosts:
   - {name: cp-3, address: 192.0.2.13, roles: [control-plane]}
   - {name: w-1, address: 192.0.2.21}
 `
+	replaced = `
+metadata: {name: lab}
+hosts:
+  - {name: cp-1, address: 192.0.2.11, roles: [control-plane], state: absent}
+  - {name: cp-4, address: 192.0.2.14, roles: [control-plane]}
+`
 	single     = "metadata: {name: lab}\nhosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n"
 	keepalived = "controlPlane: {endpoint: 192.0.2.100, loadBalancer: {type: keepalived}}\n"
 	kubeVIP    = "controlPlane: {endpoint: 192.0.2.100, loadBalancer: {type: kube-vip}}\n"
@@ -78,9 +84,9 @@ func has(t *testing.T, text string, lines ...string) {
 
 func TestPhasesAreEnabledByTheTypeOfTheLoadBalancer(t *testing.T) {
 	t.Parallel()
-	phases := []workflow.Phase{HAProxy(), Keepalived(), KubeVIP(), Claimed(), KubeVIPPermissions()}
+	phases := []workflow.Phase{HAProxy(), Keepalived(), StartKeepalived(), KubeVIP(), Claimed(), KubeVIPPermissions()}
 	for more, want := range map[string][]string{
-		keepalived: {"haproxy", "keepalived", "endpoint"}, kubeVIP: {"kube-vip", "kube-vip-permissions"}, local: {"haproxy"}, external: nil, "": nil,
+		keepalived: {"haproxy", "keepalived", "keepalived-start", "endpoint"}, kubeVIP: {"kube-vip", "kube-vip-permissions"}, local: {"haproxy"}, external: nil, "": nil,
 	} {
 		c := workflowtest.New(t, single+more).Cluster
 		var got []string
@@ -149,7 +155,7 @@ func TestHAProxyTellsKeepalivedItsState(t *testing.T) {
 			m := fixture.Host("cp-1")
 			starts(m, haproxyService, keepalivedService)
 			fixture.MustApply(HAProxy())
-			fixture.MustApply(Keepalived())
+			fixture.MustApply(StartKeepalived())
 			text := content(t, m, haproxyConf)
 			has(t, text, "bind 127.0.0.1:10241", "http-request return status 200 if { path /api-server } { srv_is_up(api-servers/cp-1) }")
 			asks := strings.Contains(content(t, m, keepalivedConf), "vrrp_script kubelet")
@@ -219,7 +225,7 @@ func TestKeepalivedKnowsTheOtherControlPlanes(t *testing.T) {
 	for _, name := range []string{"cp-1", "cp-2", "cp-3"} {
 		starts(fixture.Host(name), keepalivedService)
 	}
-	fixture.MustApply(Keepalived())
+	fixture.MustApply(StartKeepalived())
 	for name, lines := range map[string][]string{
 		"cp-1": {"unicast_src_ip 192.0.2.11", "192.0.2.12", "192.0.2.13", "priority 100"},
 		"cp-2": {"unicast_src_ip 192.0.2.12", "192.0.2.11", "192.0.2.13", "priority 99"},
@@ -247,7 +253,7 @@ func TestAChangedConfigurationIsReloaded(t *testing.T) {
 	m := fixture.Host("cp-1")
 	starts(m, haproxyService, keepalivedService)
 	fixture.MustApply(HAProxy())
-	fixture.MustApply(Keepalived())
+	fixture.MustApply(StartKeepalived())
 
 	fixture.Cluster.ControlPlane.LoadBalancer.VirtualRouterID++
 	fixture.Cluster.Metadata.Name = "other"
@@ -256,7 +262,7 @@ func TestAChangedConfigurationIsReloaded(t *testing.T) {
 	m.ExpectService(keepalivedService, keepalivedConf, keepalivedUnit)
 	m.ExpectReload("reload keepalived.service: "+keepalivedConf+" changed", keepalivedService, keepalivedConf, keepalivedUnit)
 	fixture.MustApply(HAProxy())
-	fixture.MustApply(Keepalived())
+	fixture.MustApply(StartKeepalived())
 
 	// And nothing changes the next time.
 	m.ExpectService(haproxyService, haproxyConf)
@@ -265,7 +271,7 @@ func TestAChangedConfigurationIsReloaded(t *testing.T) {
 	if got := fixture.Changes(); len(got) > 0 {
 		t.Errorf("changes %q", got)
 	}
-	fixture.MustApply(Keepalived())
+	fixture.MustApply(StartKeepalived())
 	if got := fixture.Changes(); len(got) > 0 {
 		t.Errorf("changes %q", got)
 	}
@@ -286,19 +292,13 @@ func TestAPlanChangesNothing(t *testing.T) {
 // The control plane that replaces it joins through the endpoint.
 func TestAControlPlaneThatLeavesIsServedWhileItRuns(t *testing.T) {
 	t.Parallel()
-	const replaced = `
-metadata: {name: lab}
-hosts:
-  - {name: cp-1, address: 192.0.2.11, roles: [control-plane], state: absent}
-  - {name: cp-2, address: 192.0.2.12, roles: [control-plane]}
-`
 	for _, test := range []struct {
 		name    string
 		running bool
 		servers []string
 	}{
-		{"it has an API server", true, []string{"server cp-2 192.0.2.12:6444", "server cp-1 192.0.2.11:6444"}},
-		{"it was reset", false, []string{"server cp-2 192.0.2.12:6444"}},
+		{"it has an API server", true, []string{"server cp-4 192.0.2.14:6444", "server cp-1 192.0.2.11:6444"}},
+		{"it was reset", false, []string{"server cp-4 192.0.2.14:6444"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -308,10 +308,10 @@ hosts:
 			if test.running {
 				leaving.Facts().Existing = []facts.Path{facts.APIServerManifest}
 			}
-			m := fixture.Host("cp-2")
+			m := fixture.Host("cp-4")
 			starts(m, haproxyService, keepalivedService)
 			fixture.MustApply(HAProxy())
-			fixture.MustApply(Keepalived())
+			fixture.MustApply(StartKeepalived())
 			text := content(t, m, haproxyConf)
 			has(t, text, test.servers...)
 			peer := strings.Contains(content(t, m, keepalivedConf), "192.0.2.11")
@@ -319,6 +319,64 @@ hosts:
 				t.Errorf("peer %v, and the configuration\n%s", peer, text)
 			}
 		})
+	}
+}
+
+// Otherwise, it would keep the address when the new one takes it.
+func TestAControlPlaneThatLeavesKnowsThoseThatJoin(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		conf    string
+		exists  []facts.Path
+		changed bool
+	}{
+		"the only one":                  {"may-hold alone", []facts.Path{facts.APIServerManifest}, true},
+		"one that never ran keepalived": {"", []facts.Path{facts.APIServerManifest}, false},
+		"one that was reset":            {"may-hold alone", nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fixture := installed(t, replaced+keepalived)
+			fixture.Facts("cp-1").Existing = test.exists
+			leaving, joining := fixture.Host("cp-1"), fixture.Host("cp-4")
+			if test.conf != "" {
+				leaving.Put(keepalivedConf, test.conf)
+			}
+			if test.changed {
+				leaving.ExpectService(keepalivedService, keepalivedConf, keepalivedUnit).Returns("changed " + keepalivedConf + "\n")
+				leaving.ExpectStart("restart keepalived.service: "+keepalivedConf+", "+keepalivedUnit+" changed", keepalivedService, keepalivedConf, keepalivedUnit)
+			}
+			fixture.MustApply(Keepalived())
+			if asked := joining.Transcript(); asked != "" {
+				t.Errorf("cp-4 starts before cp-1 knows it: %s", asked)
+			}
+			if !test.changed {
+				return
+			}
+			text := content(t, leaving, keepalivedConf)
+			// The one that stays has more, so that each has another one.
+			has(t, text, "192.0.2.14", "priority 99")
+			if strings.Contains(text, "alone") || strings.Contains(text, "127.0.0.1") {
+				t.Errorf("it still is alone:\n%s", text)
+			}
+			starts(joining, keepalivedService)
+			fixture.MustApply(StartKeepalived())
+			has(t, content(t, joining, keepalivedConf), "192.0.2.11", "priority 100")
+			if fixture.Hosts.Leaving[0].Facts().Existing = nil; len(Keepalived().On.Hosts(fixture.Hosts)) > 0 {
+				t.Error("it is changed after its reset")
+			}
+		})
+	}
+}
+
+// A kill between two steps leaves the new one stopped, or known to all others.
+func TestNothingJoinsBeforeTheOthersKnowIt(t *testing.T) {
+	t.Parallel()
+	if start := StartKeepalived(); !slices.Contains(start.NeedsAll, "keepalived") {
+		t.Errorf("keepalived starts after %q", start.NeedsAll)
+	}
+	if claimed := Claimed(); !slices.Contains(claimed.NeedsAll, "keepalived") {
+		t.Errorf("hosts join after %q", claimed.NeedsAll)
 	}
 }
 
@@ -331,6 +389,7 @@ func TestAnUnreachableControlPlaneHasTheAddressOfItsNode(t *testing.T) {
 	}
 	fixture.Hosts.SetState(&cluster.State{Exists: true, Nodes: []cluster.Node{{Name: "cp-2", Addresses: []string{"192.0.2.12"}}}})
 	m := fixture.Host("cp-1")
+	fixture.Facts("cp-1").Existing = []facts.Path{facts.APIServerManifest}
 	starts(m, keepalivedService)
 	if err := fixture.Apply(Keepalived()); !errors.Is(err, host.ErrUnreachable) {
 		t.Fatal(err)
@@ -368,11 +427,23 @@ func TestAControlPlaneIsNotAddedBehindTheBackOfAnother(t *testing.T) {
 			if test.other == "unicast_peer {\n 192.0.2.12\n}\n" {
 				fixture.Host("cp-1").Put(keepalivedConf, test.other+"192.0.2.13\n")
 			}
-			err := fixture.Apply(Keepalived())
+			err := fixture.Apply(StartKeepalived())
 			if refused := err != nil && strings.Contains(err.Error(), "keepalived on cp-1 does not know this control plane"); refused != test.refused || err != nil && !refused {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+func TestAControlPlaneIsNotAddedBehindTheBackOfOneThatLeaves(t *testing.T) {
+	t.Parallel()
+	fixture := installed(t, replaced+keepalived)
+	fixture.Facts("cp-1").Existing = []facts.Path{facts.APIServerManifest}
+	fixture.Host("cp-1").Put(keepalivedConf, "may-hold alone")
+	fixture.Selection = workflow.Selection{Hosts: []string{"cp-4"}}
+	err := fixture.Apply(StartKeepalived())
+	if err == nil || !strings.Contains(err.Error(), "keepalived on cp-1 does not know this control plane") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -428,7 +499,7 @@ func TestOnlyTheFirstInitGivesKubeVIPTheSuperAdministrator(t *testing.T) {
 
 func TestAnAddressWithoutAnInterfaceIsAnError(t *testing.T) {
 	t.Parallel()
-	for more, phase := range map[string]workflow.Phase{keepalived: Keepalived(), kubeVIP: KubeVIP()} {
+	for more, phase := range map[string]workflow.Phase{keepalived: StartKeepalived(), kubeVIP: KubeVIP()} {
 		fixture := installed(t, single+more)
 		fixture.Hosts.All[0].Config.NodeIP = "192.0.2.99"
 		fixture.Facts("cp-1").Addresses = []facts.Address{{Interface: "eth0", Prefix: netip.MustParsePrefix("192.0.2.11/24")}}

@@ -26,27 +26,59 @@ const (
 	readyMark = "/run/slipway-keepalived/ready"
 
 	// firstPriority is that of the first control plane. Each of the others has one less
-	// than the one before.
+	// than the one before, those that leave the cluster at last.
 	firstPriority = 100
 )
 
-// Keepalived lets the control planes share the address of the endpoint.
+// Keepalived lets the control planes that run share the address of the endpoint, also
+// with those that join later in the run. Those that leave the cluster keep it until they
+// are stopped, and would not give it to one that they do not know.
 func Keepalived() workflow.Phase {
 	return workflow.Phase{
 		Name:  "keepalived",
-		Title: "share the address of the endpoint among the control planes",
+		Title: "share the address of the endpoint among the control planes that run",
 		Why: "One control plane holds the address (VRRP). If its power, its network, its API server, its kubelet or its haproxy " +
-			"fails, another one takes the address. Without quorum, a control plane releases it.",
+			"fails, another one takes the address. Without quorum, a control plane releases it. It must know new control planes " +
+			"before they start, also if it leaves the cluster: otherwise, both take the address.",
+		Manual: []string{
+			"vi /etc/keepalived/keepalived.conf    # add the new control planes to unicast_peer",
+			"systemctl reload keepalived",
+			"journalctl -u keepalived",
+		},
+		On:      workflow.RunningControlPlanes,
+		Needs:   []string{"lock", "haproxy"},
+		Enabled: usesKeepalived,
+		Do: func(ctx context.Context, s *workflow.Step) error {
+			if s.Target.Config.Stays() {
+				return runKeepalived(ctx, s)
+			}
+			if _, err := s.ReadFile(ctx, keepalivedConf); errors.Is(err, fs.ErrNotExist) {
+				return nil // it never held the address
+			} else if err != nil {
+				return err
+			}
+			return runKeepalived(ctx, s)
+		},
+	}
+}
+
+// StartKeepalived runs keepalived on new control planes.
+func StartKeepalived() workflow.Phase {
+	return workflow.Phase{
+		Name:  "keepalived-start",
+		Title: "run keepalived on new control planes",
+		Why: "A new control plane takes the address of the endpoint when another one fails, as soon as its API server is ready. " +
+			"The control planes that run know it before it starts.",
 		Manual: []string{
 			"apt-get install -y keepalived    # dnf install -y keepalived on RHEL-like systems",
 			"vi /etc/keepalived/keepalived.conf    # vrrp_instance with unicast_peer, virtual_ipaddress and track_script",
-			"systemctl enable --now keepalived && systemctl reload keepalived",
-			"journalctl -u keepalived",
+			"systemctl enable --now keepalived",
 		},
-		On:      workflow.ControlPlanes,
-		Needs:   []string{"lock", "haproxy"},
-		Enabled: usesKeepalived,
-		Do:      runKeepalived,
+		On:       workflow.NewControlPlanes,
+		Needs:    []string{"lock", "haproxy"},
+		NeedsAll: []string{"keepalived"},
+		Enabled:  usesKeepalived,
+		Do:       runKeepalived,
 	}
 }
 
@@ -100,7 +132,7 @@ func keepalivedDataOf(s *workflow.Step, own netip.Addr) (keepalivedData, error) 
 	data := keepalivedData{
 		Cluster: c.Metadata.Name, Name: s.Target.Config.Name, Address: c.EndpointHost(), NodeIP: own.String(),
 		Interface: s.Facts().Interface(own), RouterID: c.ControlPlane.LoadBalancer.VirtualRouterID,
-		Priority:  firstPriority - slices.Index(s.Hosts().ControlPlanes(), s.Target),
+		Priority:  firstPriority - slices.Index(s.Hosts().WithLeaving().ControlPlanes(), s.Target),
 		StatePort: config.HAProxyStatePort, KubeletPort: kubeletPort(c), Script: keepalivedCheck, Mark: readyMark,
 		Disconnect: keepalivedNotify,
 	}
@@ -108,7 +140,7 @@ func keepalivedDataOf(s *workflow.Step, own netip.Addr) (keepalivedData, error) 
 		return keepalivedData{}, fmt.Errorf("no interface has the address %s", own)
 	}
 	for _, p := range planes(s) {
-		if p.name != s.Target.Config.Name {
+		if p.host != s.Target {
 			data.Peers = append(data.Peers, p.address)
 		}
 	}
@@ -118,11 +150,11 @@ func keepalivedDataOf(s *workflow.Step, own netip.Addr) (keepalivedData, error) 
 // knownToOthers returns an error if the run leaves out a control plane that does not
 // know this one: it would send it no advertisements, and both would hold the address.
 func knownToOthers(ctx context.Context, s *workflow.Step, own netip.Addr) error {
-	for _, h := range s.Hosts().ControlPlanes() {
-		if h == s.Target || s.Selected(h) || h.Facts() == nil {
+	for _, p := range planes(s) {
+		if p.host == s.Target || s.Selected(p.host) || p.host.Facts() == nil {
 			continue
 		}
-		content, err := s.On(h).ReadFile(ctx, keepalivedConf)
+		content, err := s.On(p.host).ReadFile(ctx, keepalivedConf)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -130,7 +162,7 @@ func knownToOthers(ctx context.Context, s *workflow.Step, own netip.Addr) error 
 			return err
 		}
 		if !slices.Contains(strings.Fields(string(content)), own.String()) {
-			return workflow.WithHint(fmt.Errorf("keepalived on %s does not know this control plane", h.Config.Name),
+			return workflow.WithHint(fmt.Errorf("keepalived on %s does not know this control plane", p.host.Config.Name),
 				"rerun `slipway apply` with all control planes, or without --hosts")
 		}
 	}
