@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -97,16 +98,39 @@ type plane struct {
 func planes(s *workflow.Step) []plane {
 	var all []plane
 	for _, h := range s.Hosts().WithLeaving().ControlPlanes() {
-		if !h.Config.Stays() && !s.Hosts().RunsAPIServer(h) {
+		if !h.Config.Stays() && !mayRun(s, h) {
 			continue
 		}
-		if address, err := h.NodeIP(); err == nil {
-			all = append(all, plane{h, address.String()})
-		} else if node := s.Hosts().State().Node(h.Config.Name); node != nil && len(node.Addresses) > 0 {
-			all = append(all, plane{h, node.Addresses[0]})
+		if address := addressOf(s, h); address != "" {
+			all = append(all, plane{h, address})
 		}
 	}
 	return all
+}
+
+// mayRun reports whether a control plane may run an API server: its facts show it. That of
+// one that cannot be reached may run while the cluster has something of the host, or does
+// not answer.
+func mayRun(s *workflow.Step, h *workflow.Host) bool {
+	if h.Facts() != nil {
+		return s.Hosts().RunsAPIServer(h)
+	}
+	node, err := s.Hosts().State().KnownNode(h.Config.Name)
+	return err != nil || node != nil || s.Hosts().State().HasMember(h.Config)
+}
+
+// addressOf returns the address of a host in the cluster; empty if it is not known.
+func addressOf(s *workflow.Step, h *workflow.Host) string {
+	if address, err := h.NodeIP(); err == nil {
+		return address.String()
+	}
+	if node := s.Hosts().State().Node(h.Config.Name); node != nil && len(node.Addresses) > 0 {
+		return node.Addresses[0]
+	}
+	if address, err := netip.ParseAddr(h.Config.Address); err == nil && h.Facts() == nil && mayRun(s, h) {
+		return address.String() // the best guess: it has no Node any more, or none that is known
+	}
+	return ""
 }
 
 // port returns the port of the endpoint.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
@@ -317,6 +318,43 @@ func TestAControlPlaneThatLeavesIsServedWhileItRuns(t *testing.T) {
 			peer := strings.Contains(content(t, m, keepalivedConf), "192.0.2.11")
 			if strings.Count(text, "server cp-") != len(test.servers) || peer != test.running {
 				t.Errorf("peer %v, and the configuration\n%s", peer, text)
+			}
+		})
+	}
+}
+
+// It may live and hold the address. Without a peer, the new one would take it too.
+func TestAControlPlaneThatLeavesAndIsUnreachableStaysAPeer(t *testing.T) {
+	t.Parallel()
+	node := []cluster.Node{{Name: "cp-1", Addresses: []string{"192.0.2.99"}}}
+	for name, test := range map[string]struct {
+		state *cluster.State
+		peer  string
+	}{
+		"with the address of its Node":         {&cluster.State{Exists: true, Nodes: node}, "192.0.2.99"},
+		"with a member of etcd and no Node":    {&cluster.State{Exists: true, Members: []kube.EtcdMember{{Name: "cp-1"}}}, "192.0.2.11"},
+		"while the API server does not answer": {&cluster.State{Exists: true, Silent: errors.New("silent")}, "192.0.2.11"},
+		"but not after it was removed":         {&cluster.State{Exists: true}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fixture := installed(t, replaced+keepalived)
+			fixture.Hosts.Leaving[0].SetFacts(nil)
+			fixture.Hosts.SetState(test.state)
+			m := fixture.Host("cp-4")
+			fixture.Facts("cp-4").Existing = []facts.Path{facts.APIServerManifest}
+			starts(m, haproxyService, keepalivedService)
+			fixture.MustApply(HAProxy())
+			fixture.MustApply(Keepalived())
+			text := content(t, m, keepalivedConf)
+			if test.peer == "" {
+				has(t, text, "127.0.0.1")
+				return
+			}
+			has(t, text, test.peer)
+			has(t, content(t, m, haproxyConf), "server cp-1 "+test.peer+":6444")
+			if strings.Contains(text, "alone") {
+				t.Errorf("cp-4 holds the address in any case:\n%s", text)
 			}
 		})
 	}
