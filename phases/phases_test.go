@@ -125,6 +125,15 @@ func TestOnlyHostsThatJoinWaitForTheEndpoint(t *testing.T) {
 	}
 }
 
+// Where keepalived may not start, since another control plane does not know the host, it
+// would start in a later run as that of a control plane that runs.
+func TestAControlPlaneJoinsAfterItsKeepalivedStarted(t *testing.T) {
+	t.Parallel()
+	if join := phaseOf(t, Apply(), "join-control-plane"); !slices.Contains(join.Needs, "keepalived-start") {
+		t.Errorf("it needs %q", join.Needs)
+	}
+}
+
 func TestNothingIsChangedWithoutTheLockOrBeforeTheChecks(t *testing.T) {
 	t.Parallel()
 	for _, w := range []workflow.Workflow{Apply(), Remove(), Reset()} {

@@ -343,6 +343,7 @@ func TestAControlPlaneThatLeavesAndIsUnreachableStaysAPeer(t *testing.T) {
 			fixture.Hosts.SetState(test.state)
 			m := fixture.Host("cp-4")
 			fixture.Facts("cp-4").Existing = []facts.Path{facts.APIServerManifest}
+			m.Put(keepalivedConf, conf(51, test.peer))
 			starts(m, haproxyService, keepalivedService)
 			fixture.MustApply(HAProxy())
 			fixture.MustApply(Keepalived())
@@ -428,6 +429,7 @@ func TestAnUnreachableControlPlaneHasTheAddressOfItsNode(t *testing.T) {
 	fixture.Hosts.SetState(&cluster.State{Exists: true, Nodes: []cluster.Node{{Name: "cp-2", Addresses: []string{"192.0.2.12"}}}})
 	m := fixture.Host("cp-1")
 	fixture.Facts("cp-1").Existing = []facts.Path{facts.APIServerManifest}
+	m.Put(keepalivedConf, "virtual_router_id 51\nunicast_peer {\n 192.0.2.12\n 192.0.2.13\n}\n")
 	starts(m, keepalivedService)
 	if err := fixture.Apply(Keepalived()); !errors.Is(err, host.ErrUnreachable) {
 		t.Fatal(err)
@@ -439,16 +441,21 @@ func TestAnUnreachableControlPlaneHasTheAddressOfItsNode(t *testing.T) {
 	}
 }
 
+// conf is a configuration of keepalived, as far as it is read.
+func conf(id int, peers ...string) string {
+	return fmt.Sprintf("virtual_router_id %d\nunicast_peer {\n %s\n}\n", id, strings.Join(peers, "\n "))
+}
+
 // It would send the new one no advertisements, and both would hold the address.
 func TestAControlPlaneIsNotAddedBehindTheBackOfAnother(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		other   string
-		refused bool
+		other, refused string
 	}{
-		"one that does not know it":            {"unicast_peer {\n 192.0.2.120\n}\n", true},
-		"one that knows it":                    {"unicast_peer {\n 192.0.2.12\n}\n", false},
-		"one that does not run keepalived yet": {"", false},
+		"one that does not know it":            {conf(51, "192.0.2.120"), "keepalived on cp-1 does not know this control plane"},
+		"one that knows it with another ID":    {conf(52, "192.0.2.12", "192.0.2.13"), "keepalived on cp-1 has another virtual router ID"},
+		"one that knows it":                    {conf(51, "192.0.2.12", "192.0.2.13"), ""},
+		"one that does not run keepalived yet": {"", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -458,16 +465,50 @@ func TestAControlPlaneIsNotAddedBehindTheBackOfAnother(t *testing.T) {
 				fixture.Host("cp-1").Put(keepalivedConf, test.other)
 			}
 			for _, on := range []string{"cp-2", "cp-3"} {
-				if !test.refused {
+				if test.refused == "" {
 					starts(fixture.Host(on), keepalivedService)
 				}
 			}
-			if test.other == "unicast_peer {\n 192.0.2.12\n}\n" {
-				fixture.Host("cp-1").Put(keepalivedConf, test.other+"192.0.2.13\n")
+			err := fixture.Apply(StartKeepalived())
+			if test.refused == "" && err != nil || test.refused != "" && (err == nil || !strings.Contains(err.Error(), test.refused)) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// It may live and hold the address.
+func TestAControlPlaneThatCannotBeReachedKeepsItsPeersAndItsID(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		own, refused string
+		nodes        []cluster.Node
+	}{
+		"nothing changes":              {conf(51, "192.0.2.12", "192.0.2.13"), "", []cluster.Node{{Name: "cp-2", Addresses: []string{"192.0.2.12"}}}},
+		"the ID changes":               {conf(50, "192.0.2.12", "192.0.2.13"), "keepalived on cp-2 has another virtual router ID", []cluster.Node{{Name: "cp-2", Addresses: []string{"192.0.2.12"}}}},
+		"a control plane is new":       {"", "keepalived on cp-2 does not know this control plane", []cluster.Node{{Name: "cp-2", Addresses: []string{"192.0.2.12"}}}},
+		"a host that has never joined": {conf(50, "192.0.2.13"), "", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fixture := installed(t, hosts+keepalived)
+			fixture.Hosts.All[1].SetFacts(nil)
+			fixture.Hosts.All[1].SetUnreachable(fmt.Errorf("connect: %w", host.ErrUnreachable))
+			fixture.Hosts.SetState(&cluster.State{Exists: true, Nodes: test.nodes})
+			for _, on := range []string{"cp-1", "cp-3"} {
+				if test.own != "" {
+					fixture.Host(on).Put(keepalivedConf, test.own)
+				}
+				if test.refused == "" {
+					starts(fixture.Host(on), keepalivedService)
+				}
 			}
 			err := fixture.Apply(StartKeepalived())
-			if refused := err != nil && strings.Contains(err.Error(), "keepalived on cp-1 does not know this control plane"); refused != test.refused || err != nil && !refused {
+			if !errors.Is(err, host.ErrUnreachable) || !strings.Contains(err.Error(), test.refused) {
 				t.Errorf("got %v", err)
+			}
+			if _, written := fixture.Host("cp-1").File(keepalivedCheck); written != (test.refused == "") {
+				t.Errorf("written: %v", written)
 			}
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"slipway.io/slipway/provision/config"
@@ -147,24 +148,57 @@ func keepalivedDataOf(s *workflow.Step, own netip.Addr) (keepalivedData, error) 
 	return data, nil
 }
 
-// knownToOthers returns an error if the run leaves out a control plane that does not
-// know this one: it would send it no advertisements, and both would hold the address.
+// knownToOthers returns an error if another control plane may run keepalived that does
+// not know this one, or that has another virtual router ID, and the run does not change
+// it: both would hold the address.
 func knownToOthers(ctx context.Context, s *workflow.Step, own netip.Addr) error {
 	for _, p := range planes(s) {
-		if p.host == s.Target || s.Selected(p.host) || p.host.Facts() == nil {
+		reached := p.host.Facts() != nil
+		if p.host == s.Target || reached && s.Selected(p.host) || !reached && !mayRun(s, p.host) {
 			continue
 		}
-		content, err := s.On(p.host).ReadFile(ctx, keepalivedConf)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		// A control plane that cannot be reached knows those that know it: they started, and
+		// changed their ID, when all could be reached.
+		conn, peer := s.On(p.host), own.String()
+		if !reached {
+			conn, peer = s.Host, p.address
 		}
-		if err != nil {
+		content, err := conn.ReadFile(ctx, keepalivedConf)
+		if errors.Is(err, fs.ErrNotExist) && reached {
+			continue // it does not run keepalived yet
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		if !slices.Contains(strings.Fields(string(content)), own.String()) {
-			return workflow.WithHint(fmt.Errorf("keepalived on %s does not know this control plane", p.host.Config.Name),
-				"rerun `slipway apply` with all control planes, or without --hosts")
+		if problem := difference(string(content), peer, s.Cluster().ControlPlane.LoadBalancer.VirtualRouterID); problem != "" {
+			return leftOut(p.host, problem)
 		}
 	}
 	return nil
+}
+
+// difference returns how the configuration of a control plane differs from that of
+// another one; empty if the two know each other.
+func difference(conf, peer string, id int) string {
+	words := strings.Fields(conf)
+	if !slices.Contains(words, peer) {
+		return "does not know this control plane"
+	}
+	if i := slices.Index(words, "virtual_router_id"); i < 0 || i+1 == len(words) || words[i+1] != strconv.Itoa(id) {
+		return "has another virtual router ID"
+	}
+	return ""
+}
+
+// leftOut is the error of a control plane that the run does not change.
+func leftOut(h *workflow.Host, problem string) error {
+	err := fmt.Errorf("keepalived on %s %s", h.Config.Name, problem)
+	if h.Facts() != nil {
+		return workflow.WithHint(err, "rerun `slipway apply` with all control planes, or without --hosts")
+	}
+	if cause := h.Unreachable(); cause != nil {
+		err = fmt.Errorf("%w, and cannot be changed: %w", err, cause)
+	}
+	return workflow.WithHint(err, fmt.Sprintf(
+		"both would hold the address: make %[1]s reachable; or turn its machine off for good, and set state: lost for %[1]s", h.Config.Name))
 }
