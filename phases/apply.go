@@ -41,11 +41,11 @@ func Apply() workflow.Workflow {
 		endpoint.Keepalived(),
 		endpoint.StartKeepalived(),
 		endpoint.KubeVIP(),
-		endpoint.Claimed(),
 
 		// Create the cluster.
 		controlplane.Init(),
 		endpoint.KubeVIPPermissions(),
+		endpoint.Claimed(),
 		nodes.Lost(),
 		nodes.JoinControlPlane(),
 		nodes.Join(),

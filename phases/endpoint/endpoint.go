@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/retry"
@@ -19,7 +21,7 @@ import (
 )
 
 // claimTimeout bounds the wait for a control plane that holds the address: keepalived
-// takes 4 s from its start.
+// takes 4 s from its start, or from when the API server is ready.
 const claimTimeout = 30 * time.Second
 
 // Claimed waits until a control plane holds the address of the endpoint.
@@ -27,18 +29,18 @@ func Claimed() workflow.Phase {
 	return workflow.Phase{
 		Name:  "endpoint",
 		Title: "wait until a control plane holds the address of the endpoint",
-		Why: "Hosts that join connect to the first API server through the endpoint. kubeadm init does not need it, so that the " +
-			"packages of haproxy and keepalived do not delay it.",
+		Why: "Hosts that join connect to the first API server through the endpoint. A control plane takes the address when its " +
+			"API server is ready. kubeadm init does not need it, so that the packages of haproxy and keepalived do not delay it.",
 		Manual: []string{
 			"ip -4 address show to VIRTUAL_ADDRESS    # on each control plane: one of them has it",
 		},
 		On:    workflow.Seed,
-		Needs: []string{"lock", "keepalived-start"},
+		Needs: []string{"lock", "keepalived-start", "kubeadm-init"},
 		// A control plane that joins may take the address as soon as its API server is ready.
 		NeedsAll: []string{"keepalived"},
 		Enabled:  usesKeepalived,
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			if s.Planning() || exists(s) {
+			if s.Planning() || created(s) {
 				return nil
 			}
 			return claimed(ctx, s)
@@ -46,11 +48,17 @@ func Claimed() workflow.Phase {
 	}
 }
 
-// exists reports whether the cluster existed before the run. Then nothing waits for the
-// address, which no control plane holds while all API servers are down.
-func exists(s *workflow.Step) bool {
-	state := s.Hosts().State()
-	return state != nil && state.Exists
+// created reports whether kubeadm init had created the cluster before the run: the seed
+// has data of etcd, and kubelet has its own certificate there, or other hosts have joined.
+// Then nothing waits for the address: a host that cannot be reached may hold it.
+func created(s *workflow.Step) bool {
+	seed := s.Hosts().Seed()
+	if seed == nil || seed.Facts() == nil || !kubeadm.HasData(s.Cluster(), seed.Facts()) {
+		return false
+	}
+	return slices.ContainsFunc(s.Hosts().WithLeaving().All, func(h *workflow.Host) bool {
+		return h.Facts() != nil && (h == seed && h.Facts().Kubernetes.Finalized || h != seed && h.Facts().Joined())
+	})
 }
 
 func claimed(ctx context.Context, s *workflow.Step) error {

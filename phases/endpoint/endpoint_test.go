@@ -539,11 +539,33 @@ func TestTheFirstJoinsWaitForTheAddress(t *testing.T) {
 	fixture.MustApply(Claimed())
 }
 
-// While all API servers are down, nobody holds the address: the run repairs them.
+// A control plane that cannot be reached may hold it.
 func TestNothingWaitsForTheAddressOfAClusterThatExists(t *testing.T) {
 	t.Parallel()
 	fixture := installed(t, hosts+keepalived)
+	finalized(fixture)
+	fixture.MustApply(Claimed())
+}
+
+// finalized gives the first control plane what kubeadm init has created.
+func finalized(fixture *workflowtest.Fixture) {
+	f := fixture.Facts("cp-1")
+	f.Existing = []facts.Path{facts.CAKey, facts.EtcdMember, facts.KubeletConf, facts.APIServerManifest}
+	f.Kubernetes.Finalized = true
+}
+
+// No control plane holds the address before the API server is ready.
+func TestTheAddressIsAwaitedAfterInit(t *testing.T) {
+	t.Parallel()
+	if needs := Claimed().Needs; !slices.Contains(needs, "kubeadm-init") {
+		t.Errorf("it needs %q", needs)
+	}
+	// An init that was killed and is repeated.
+	fixture := installed(t, hosts+keepalived)
+	finalized(fixture)
+	fixture.Facts("cp-1").Kubernetes.Finalized = false
 	fixture.Hosts.SetState(&cluster.State{Exists: true})
+	fixture.Host("cp-1").ExpectQuery("ip", "-4", "-o", "address", "show", "to", "192.0.2.100").AsUser().Returns("2: eth0\n")
 	fixture.MustApply(Claimed())
 }
 

@@ -23,8 +23,6 @@ const (
 	keepalivedNotify  = "/etc/keepalived/slipway-disconnect"
 	keepalivedUnit    = "/etc/systemd/system/keepalived.service.d/slipway.conf"
 	keepalivedService = "keepalived.service"
-	// readyMark exists while keepalived runs, once an API server has been ready.
-	readyMark = "/run/slipway-keepalived/ready"
 
 	// firstPriority is that of the first control plane. Each of the others has one less
 	// than the one before, those that leave the cluster at last.
@@ -123,9 +121,8 @@ type keepalivedData struct {
 	// Peers are the addresses of the other control planes.
 	Peers                                      []string
 	RouterID, Priority, StatePort, KubeletPort int
-	// Script is the path of check.bash, Mark that of its file. Disconnect is the path of
-	// disconnect.sh.
-	Script, Mark, Disconnect string
+	// Script is the path of check.bash, Disconnect that of disconnect.sh.
+	Script, Disconnect string
 }
 
 func keepalivedDataOf(s *workflow.Step, own netip.Addr) (keepalivedData, error) {
@@ -134,8 +131,7 @@ func keepalivedDataOf(s *workflow.Step, own netip.Addr) (keepalivedData, error) 
 		Cluster: c.Metadata.Name, Name: s.Target.Config.Name, Address: c.EndpointHost(), NodeIP: own.String(),
 		Interface: s.Facts().Interface(own), RouterID: c.ControlPlane.LoadBalancer.VirtualRouterID,
 		Priority:  firstPriority - slices.Index(s.Hosts().WithLeaving().ControlPlanes(), s.Target),
-		StatePort: config.HAProxyStatePort, KubeletPort: kubeletPort(c), Script: keepalivedCheck, Mark: readyMark,
-		Disconnect: keepalivedNotify,
+		StatePort: config.HAProxyStatePort, KubeletPort: kubeletPort(c), Script: keepalivedCheck, Disconnect: keepalivedNotify,
 	}
 	if data.Interface == "" {
 		return keepalivedData{}, fmt.Errorf("no interface has the address %s", own)
