@@ -588,13 +588,23 @@ func TestOnlyTheFirstInitGivesKubeVIPTheSuperAdministrator(t *testing.T) {
 	if got := kubeconfig(fixture, "cp-1"); got != `"/etc/kubernetes/admin.conf"` {
 		t.Errorf("after init: %s", got)
 	}
-	// The next run finds a cluster that answers, and changes nothing.
-	fixture.Hosts.SetState(&cluster.State{Exists: true})
-	for _, phase := range []workflow.Phase{KubeVIP(), KubeVIPPermissions()} {
-		fixture.MustApply(phase)
-		if got := fixture.Changes(); len(got) > 0 {
-			t.Errorf("%s: changes %q", phase.Name, got)
+	// The next run finds the cluster, which may not answer, and changes nothing.
+	finalized(fixture)
+	for _, state := range []*cluster.State{{Exists: true}, {Exists: true, Silent: errors.New("silent")}} {
+		fixture.Hosts.SetState(state)
+		for _, phase := range []workflow.Phase{KubeVIP(), KubeVIPPermissions()} {
+			fixture.MustApply(phase)
+			if got := fixture.Changes(); len(got) > 0 {
+				t.Errorf("%s: changes %q", phase.Name, got)
+			}
 		}
+	}
+	// An init that was killed is repeated, although its API server answers.
+	fixture.Hosts.SetState(&cluster.State{Exists: true})
+	fixture.Facts("cp-1").Kubernetes.Finalized = false
+	fixture.MustApply(KubeVIP())
+	if got := kubeconfig(fixture, "cp-1"); got != `"/etc/kubernetes/super-admin.conf"` {
+		t.Errorf("while init is repeated: %s", got)
 	}
 }
 
