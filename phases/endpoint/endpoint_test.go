@@ -137,6 +137,19 @@ func TestHAProxyBalancesOverAllControlPlanes(t *testing.T) {
 	}
 }
 
+// The old process does not check servers, and would keep connections to one that hangs.
+func TestHAProxyEndsTheConnectionsBeforeAReload(t *testing.T) {
+	t.Parallel()
+	for _, more := range []string{keepalived, local} {
+		fixture := installed(t, single+more)
+		m := fixture.Host("cp-1")
+		starts(m, haproxyService)
+		fixture.MustApply(HAProxy())
+		global, _, _ := strings.Cut(content(t, m, haproxyConf), "defaults")
+		has(t, global, "hard-stop-after 10m")
+	}
+}
+
 func TestHAProxyTellsKeepalivedItsState(t *testing.T) {
 	t.Parallel()
 	const kubelet = "server kubelet 127.0.0.1:%d check inter 2s fall 5 rise 1"
