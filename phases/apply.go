@@ -40,8 +40,8 @@ func Apply() workflow.Workflow {
 		// Set up the endpoint.
 		endpoint.HAProxy(),
 		endpoint.Keepalived(),
+		endpoint.StartKeepalived(),
 		endpoint.KubeVIP(),
-		endpoint.Claimed(),
 
 		// Set up etcd, if it does not run on the control planes.
 		etcd.Authority(),
@@ -53,6 +53,7 @@ func Apply() workflow.Workflow {
 		// Create the cluster.
 		controlplane.Init(),
 		endpoint.KubeVIPPermissions(),
+		endpoint.Claimed(),
 		nodes.Lost(),
 		nodes.JoinControlPlane(),
 		nodes.Join(),

@@ -113,7 +113,7 @@ func comesAfter(w workflow.Workflow, name, on string) bool {
 // The packages of haproxy and keepalived may take longer than all that kubeadm init needs.
 func TestOnlyHostsThatJoinWaitForTheEndpoint(t *testing.T) {
 	t.Parallel()
-	for _, endpoint := range []string{"haproxy", "keepalived", "endpoint"} {
+	for _, endpoint := range []string{"haproxy", "keepalived", "keepalived-start", "endpoint"} {
 		if comesAfter(Apply(), "kubeadm-init", endpoint) {
 			t.Errorf("kubeadm-init waits for %s", endpoint)
 		}
@@ -122,6 +122,15 @@ func TestOnlyHostsThatJoinWaitForTheEndpoint(t *testing.T) {
 				t.Errorf("%s does not wait for %s", join, endpoint)
 			}
 		}
+	}
+}
+
+// Where keepalived may not start, since another control plane does not know the host, it
+// would start in a later run as that of a control plane that runs.
+func TestAControlPlaneJoinsAfterItsKeepalivedStarted(t *testing.T) {
+	t.Parallel()
+	if join := phaseOf(t, Apply(), "join-control-plane"); !slices.Contains(join.Needs, "keepalived-start") {
+		t.Errorf("it needs %q", join.Needs)
 	}
 }
 

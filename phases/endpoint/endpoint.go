@@ -7,19 +7,21 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
-	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/retry"
 	"slipway.io/slipway/provision/workflow"
 )
 
 // claimTimeout bounds the wait for a control plane that holds the address: keepalived
-// takes 4 s from its start.
+// takes 4 s from its start, or from when the API server is ready.
 const claimTimeout = 30 * time.Second
 
 // Claimed waits until a control plane holds the address of the endpoint.
@@ -27,16 +29,18 @@ func Claimed() workflow.Phase {
 	return workflow.Phase{
 		Name:  "endpoint",
 		Title: "wait until a control plane holds the address of the endpoint",
-		Why: "Hosts that join connect to the first API server through the endpoint. kubeadm init does not need it, so that the " +
-			"packages of haproxy and keepalived do not delay it.",
+		Why: "Hosts that join connect to the first API server through the endpoint. A control plane takes the address when its " +
+			"API server is ready. kubeadm init does not need it, so that the packages of haproxy and keepalived do not delay it.",
 		Manual: []string{
 			"ip -4 address show to VIRTUAL_ADDRESS    # on each control plane: one of them has it",
 		},
-		On:      workflow.Seed,
-		Needs:   []string{"lock", "keepalived"},
-		Enabled: usesKeepalived,
+		On:    workflow.Seed,
+		Needs: []string{"lock", "keepalived-start", "kubeadm-init"},
+		// A control plane that joins may take the address as soon as its API server is ready.
+		NeedsAll: []string{"keepalived"},
+		Enabled:  usesKeepalived,
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			if s.Planning() || exists(s) {
+			if s.Planning() || created(s) {
 				return nil
 			}
 			return claimed(ctx, s)
@@ -44,11 +48,17 @@ func Claimed() workflow.Phase {
 	}
 }
 
-// exists reports whether the cluster existed before the run. Then nothing waits for the
-// address, which no control plane holds while all API servers are down.
-func exists(s *workflow.Step) bool {
-	state := s.Hosts().State()
-	return state != nil && state.Exists
+// created reports whether kubeadm init had created the cluster before the run: the seed
+// has data of etcd, and kubelet has its own certificate there, or other hosts have joined.
+// Then nothing waits for the address: a host that cannot be reached may hold it.
+func created(s *workflow.Step) bool {
+	seed := s.Hosts().Seed()
+	if seed == nil || seed.Facts() == nil || !kubeadm.HasData(s.Cluster(), seed.Facts()) {
+		return false
+	}
+	return slices.ContainsFunc(s.Hosts().WithLeaving().All, func(h *workflow.Host) bool {
+		return h.Facts() != nil && (h == seed && h.Facts().Kubernetes.Finalized || h != seed && h.Facts().Joined())
+	})
 }
 
 func claimed(ctx context.Context, s *workflow.Step) error {
@@ -79,13 +89,16 @@ type server struct{ Name, Address string }
 func servers(s *workflow.Step) []server {
 	var all []server
 	for _, p := range planes(s) {
-		all = append(all, server{p.name, net.JoinHostPort(p.address, strconv.Itoa(s.Cluster().ControlPlane.BindPort))})
+		all = append(all, server{p.host.Config.Name, net.JoinHostPort(p.address, strconv.Itoa(s.Cluster().ControlPlane.BindPort))})
 	}
 	return all
 }
 
 // plane is a control plane and its address in the cluster.
-type plane struct{ name, address string }
+type plane struct {
+	host    *workflow.Host
+	address string
+}
 
 // planes returns the control planes of the inventory, with those that are absent while
 // they still run: the others join through them. When they are removed, the same apply
@@ -94,16 +107,39 @@ type plane struct{ name, address string }
 func planes(s *workflow.Step) []plane {
 	var all []plane
 	for _, h := range s.Hosts().WithLeaving().ControlPlanes() {
-		if !h.Config.Stays() && (h.Facts() == nil || !h.Facts().Exists(facts.APIServerManifest)) {
+		if !h.Config.Stays() && !mayRun(s, h) {
 			continue
 		}
-		if address, err := h.NodeIP(); err == nil {
-			all = append(all, plane{h.Config.Name, address.String()})
-		} else if node := s.Hosts().State().Node(h.Config.Name); node != nil && len(node.Addresses) > 0 {
-			all = append(all, plane{h.Config.Name, node.Addresses[0]})
+		if address := addressOf(s, h); address != "" {
+			all = append(all, plane{h, address})
 		}
 	}
 	return all
+}
+
+// mayRun reports whether a control plane may run an API server: its facts show it. That of
+// one that cannot be reached may run while the cluster has something of the host, or does
+// not answer.
+func mayRun(s *workflow.Step, h *workflow.Host) bool {
+	if h.Facts() != nil {
+		return s.Hosts().RunsAPIServer(h)
+	}
+	node, err := s.Hosts().State().KnownNode(h.Config.Name)
+	return err != nil || node != nil || s.Hosts().State().HasMember(h.Config)
+}
+
+// addressOf returns the address of a host in the cluster; empty if it is not known.
+func addressOf(s *workflow.Step, h *workflow.Host) string {
+	if address, err := h.NodeIP(); err == nil {
+		return address.String()
+	}
+	if node := s.Hosts().State().Node(h.Config.Name); node != nil && len(node.Addresses) > 0 {
+		return node.Addresses[0]
+	}
+	if address, err := netip.ParseAddr(h.Config.Address); err == nil && h.Facts() == nil && mayRun(s, h) {
+		return address.String() // the best guess: it has no Node any more, or none that is known
+	}
+	return ""
 }
 
 // port returns the port of the endpoint.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
@@ -25,6 +26,12 @@ hosts:
   - {name: cp-2, address: 192.0.2.12, roles: [control-plane]}
   - {name: cp-3, address: 192.0.2.13, roles: [control-plane]}
   - {name: w-1, address: 192.0.2.21}
+`
+	replaced = `
+metadata: {name: lab}
+hosts:
+  - {name: cp-1, address: 192.0.2.11, roles: [control-plane], state: absent}
+  - {name: cp-4, address: 192.0.2.14, roles: [control-plane]}
 `
 	single     = "metadata: {name: lab}\nhosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n"
 	keepalived = "controlPlane: {endpoint: 192.0.2.100, loadBalancer: {type: keepalived}}\n"
@@ -78,9 +85,9 @@ func has(t *testing.T, text string, lines ...string) {
 
 func TestPhasesAreEnabledByTheTypeOfTheLoadBalancer(t *testing.T) {
 	t.Parallel()
-	phases := []workflow.Phase{HAProxy(), Keepalived(), KubeVIP(), Claimed(), KubeVIPPermissions()}
+	phases := []workflow.Phase{HAProxy(), Keepalived(), StartKeepalived(), KubeVIP(), Claimed(), KubeVIPPermissions()}
 	for more, want := range map[string][]string{
-		keepalived: {"haproxy", "keepalived", "endpoint"}, kubeVIP: {"kube-vip", "kube-vip-permissions"}, local: {"haproxy"}, external: nil, "": nil,
+		keepalived: {"haproxy", "keepalived", "keepalived-start", "endpoint"}, kubeVIP: {"kube-vip", "kube-vip-permissions"}, local: {"haproxy"}, external: nil, "": nil,
 	} {
 		c := workflowtest.New(t, single+more).Cluster
 		var got []string
@@ -130,6 +137,19 @@ func TestHAProxyBalancesOverAllControlPlanes(t *testing.T) {
 	}
 }
 
+// The old process does not check servers, and would keep connections to one that hangs.
+func TestHAProxyEndsTheConnectionsBeforeAReload(t *testing.T) {
+	t.Parallel()
+	for _, more := range []string{keepalived, local} {
+		fixture := installed(t, single+more)
+		m := fixture.Host("cp-1")
+		starts(m, haproxyService)
+		fixture.MustApply(HAProxy())
+		global, _, _ := strings.Cut(content(t, m, haproxyConf), "defaults")
+		has(t, global, "hard-stop-after 10m")
+	}
+}
+
 func TestHAProxyTellsKeepalivedItsState(t *testing.T) {
 	t.Parallel()
 	const kubelet = "server kubelet 127.0.0.1:%d check inter 2s fall 5 rise 1"
@@ -149,7 +169,7 @@ func TestHAProxyTellsKeepalivedItsState(t *testing.T) {
 			m := fixture.Host("cp-1")
 			starts(m, haproxyService, keepalivedService)
 			fixture.MustApply(HAProxy())
-			fixture.MustApply(Keepalived())
+			fixture.MustApply(StartKeepalived())
 			text := content(t, m, haproxyConf)
 			has(t, text, "bind 127.0.0.1:10241", "http-request return status 200 if { path /api-server } { srv_is_up(api-servers/cp-1) }")
 			asks := strings.Contains(content(t, m, keepalivedConf), "vrrp_script kubelet")
@@ -219,7 +239,7 @@ func TestKeepalivedKnowsTheOtherControlPlanes(t *testing.T) {
 	for _, name := range []string{"cp-1", "cp-2", "cp-3"} {
 		starts(fixture.Host(name), keepalivedService)
 	}
-	fixture.MustApply(Keepalived())
+	fixture.MustApply(StartKeepalived())
 	for name, lines := range map[string][]string{
 		"cp-1": {"unicast_src_ip 192.0.2.11", "192.0.2.12", "192.0.2.13", "priority 100"},
 		"cp-2": {"unicast_src_ip 192.0.2.12", "192.0.2.11", "192.0.2.13", "priority 99"},
@@ -247,7 +267,7 @@ func TestAChangedConfigurationIsReloaded(t *testing.T) {
 	m := fixture.Host("cp-1")
 	starts(m, haproxyService, keepalivedService)
 	fixture.MustApply(HAProxy())
-	fixture.MustApply(Keepalived())
+	fixture.MustApply(StartKeepalived())
 
 	fixture.Cluster.ControlPlane.LoadBalancer.VirtualRouterID++
 	fixture.Cluster.Metadata.Name = "other"
@@ -256,7 +276,7 @@ func TestAChangedConfigurationIsReloaded(t *testing.T) {
 	m.ExpectService(keepalivedService, keepalivedConf, keepalivedUnit)
 	m.ExpectReload("reload keepalived.service: "+keepalivedConf+" changed", keepalivedService, keepalivedConf, keepalivedUnit)
 	fixture.MustApply(HAProxy())
-	fixture.MustApply(Keepalived())
+	fixture.MustApply(StartKeepalived())
 
 	// And nothing changes the next time.
 	m.ExpectService(haproxyService, haproxyConf)
@@ -265,7 +285,7 @@ func TestAChangedConfigurationIsReloaded(t *testing.T) {
 	if got := fixture.Changes(); len(got) > 0 {
 		t.Errorf("changes %q", got)
 	}
-	fixture.MustApply(Keepalived())
+	fixture.MustApply(StartKeepalived())
 	if got := fixture.Changes(); len(got) > 0 {
 		t.Errorf("changes %q", got)
 	}
@@ -286,19 +306,13 @@ func TestAPlanChangesNothing(t *testing.T) {
 // The control plane that replaces it joins through the endpoint.
 func TestAControlPlaneThatLeavesIsServedWhileItRuns(t *testing.T) {
 	t.Parallel()
-	const replaced = `
-metadata: {name: lab}
-hosts:
-  - {name: cp-1, address: 192.0.2.11, roles: [control-plane], state: absent}
-  - {name: cp-2, address: 192.0.2.12, roles: [control-plane]}
-`
 	for _, test := range []struct {
 		name    string
 		running bool
 		servers []string
 	}{
-		{"it has an API server", true, []string{"server cp-2 192.0.2.12:6444", "server cp-1 192.0.2.11:6444"}},
-		{"it was reset", false, []string{"server cp-2 192.0.2.12:6444"}},
+		{"it has an API server", true, []string{"server cp-4 192.0.2.14:6444", "server cp-1 192.0.2.11:6444"}},
+		{"it was reset", false, []string{"server cp-4 192.0.2.14:6444"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -308,10 +322,10 @@ hosts:
 			if test.running {
 				leaving.Facts().Existing = []facts.Path{facts.APIServerManifest}
 			}
-			m := fixture.Host("cp-2")
+			m := fixture.Host("cp-4")
 			starts(m, haproxyService, keepalivedService)
 			fixture.MustApply(HAProxy())
-			fixture.MustApply(Keepalived())
+			fixture.MustApply(StartKeepalived())
 			text := content(t, m, haproxyConf)
 			has(t, text, test.servers...)
 			peer := strings.Contains(content(t, m, keepalivedConf), "192.0.2.11")
@@ -319,6 +333,102 @@ hosts:
 				t.Errorf("peer %v, and the configuration\n%s", peer, text)
 			}
 		})
+	}
+}
+
+// It may live and hold the address. Without a peer, the new one would take it too.
+func TestAControlPlaneThatLeavesAndIsUnreachableStaysAPeer(t *testing.T) {
+	t.Parallel()
+	node := []cluster.Node{{Name: "cp-1", Addresses: []string{"192.0.2.99"}}}
+	for name, test := range map[string]struct {
+		state *cluster.State
+		peer  string
+	}{
+		"with the address of its Node":         {&cluster.State{Exists: true, Nodes: node}, "192.0.2.99"},
+		"with a member of etcd and no Node":    {&cluster.State{Exists: true, Members: []kube.EtcdMember{{Name: "cp-1"}}}, "192.0.2.11"},
+		"while the API server does not answer": {&cluster.State{Exists: true, Silent: errors.New("silent")}, "192.0.2.11"},
+		"but not after it was removed":         {&cluster.State{Exists: true}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fixture := installed(t, replaced+keepalived)
+			fixture.Hosts.Leaving[0].SetFacts(nil)
+			fixture.Hosts.SetState(test.state)
+			m := fixture.Host("cp-4")
+			fixture.Facts("cp-4").Existing = []facts.Path{facts.APIServerManifest}
+			m.Put(keepalivedConf, conf(51, test.peer))
+			starts(m, haproxyService, keepalivedService)
+			fixture.MustApply(HAProxy())
+			fixture.MustApply(Keepalived())
+			text := content(t, m, keepalivedConf)
+			if test.peer == "" {
+				has(t, text, "127.0.0.1")
+				return
+			}
+			has(t, text, test.peer)
+			has(t, content(t, m, haproxyConf), "server cp-1 "+test.peer+":6444")
+			if strings.Contains(text, "alone") {
+				t.Errorf("cp-4 holds the address in any case:\n%s", text)
+			}
+		})
+	}
+}
+
+// Otherwise, it would keep the address when the new one takes it.
+func TestAControlPlaneThatLeavesKnowsThoseThatJoin(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		conf    string
+		exists  []facts.Path
+		changed bool
+	}{
+		"the only one":                  {"may-hold alone", []facts.Path{facts.APIServerManifest}, true},
+		"one that never ran keepalived": {"", []facts.Path{facts.APIServerManifest}, false},
+		"one that was reset":            {"may-hold alone", nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fixture := installed(t, replaced+keepalived)
+			fixture.Facts("cp-1").Existing = test.exists
+			leaving, joining := fixture.Host("cp-1"), fixture.Host("cp-4")
+			if test.conf != "" {
+				leaving.Put(keepalivedConf, test.conf)
+			}
+			if test.changed {
+				leaving.ExpectService(keepalivedService, keepalivedConf, keepalivedUnit).Returns("changed " + keepalivedConf + "\n")
+				leaving.ExpectStart("restart keepalived.service: "+keepalivedConf+", "+keepalivedUnit+" changed", keepalivedService, keepalivedConf, keepalivedUnit)
+			}
+			fixture.MustApply(Keepalived())
+			if asked := joining.Transcript(); asked != "" {
+				t.Errorf("cp-4 starts before cp-1 knows it: %s", asked)
+			}
+			if !test.changed {
+				return
+			}
+			text := content(t, leaving, keepalivedConf)
+			// The one that stays has more, so that each has another one.
+			has(t, text, "192.0.2.14", "priority 99")
+			if strings.Contains(text, "alone") || strings.Contains(text, "127.0.0.1") {
+				t.Errorf("it still is alone:\n%s", text)
+			}
+			starts(joining, keepalivedService)
+			fixture.MustApply(StartKeepalived())
+			has(t, content(t, joining, keepalivedConf), "192.0.2.11", "priority 100")
+			if fixture.Hosts.Leaving[0].Facts().Existing = nil; len(Keepalived().On.Hosts(fixture.Hosts)) > 0 {
+				t.Error("it is changed after its reset")
+			}
+		})
+	}
+}
+
+// A kill between two steps leaves the new one stopped, or known to all others.
+func TestNothingJoinsBeforeTheOthersKnowIt(t *testing.T) {
+	t.Parallel()
+	if start := StartKeepalived(); !slices.Contains(start.NeedsAll, "keepalived") {
+		t.Errorf("keepalived starts after %q", start.NeedsAll)
+	}
+	if claimed := Claimed(); !slices.Contains(claimed.NeedsAll, "keepalived") {
+		t.Errorf("hosts join after %q", claimed.NeedsAll)
 	}
 }
 
@@ -331,6 +441,8 @@ func TestAnUnreachableControlPlaneHasTheAddressOfItsNode(t *testing.T) {
 	}
 	fixture.Hosts.SetState(&cluster.State{Exists: true, Nodes: []cluster.Node{{Name: "cp-2", Addresses: []string{"192.0.2.12"}}}})
 	m := fixture.Host("cp-1")
+	fixture.Facts("cp-1").Existing = []facts.Path{facts.APIServerManifest}
+	m.Put(keepalivedConf, "virtual_router_id 51\nunicast_peer {\n 192.0.2.12\n 192.0.2.13\n}\n")
 	starts(m, keepalivedService)
 	if err := fixture.Apply(Keepalived()); !errors.Is(err, host.ErrUnreachable) {
 		t.Fatal(err)
@@ -342,16 +454,21 @@ func TestAnUnreachableControlPlaneHasTheAddressOfItsNode(t *testing.T) {
 	}
 }
 
+// conf is a configuration of keepalived, as far as it is read.
+func conf(id int, peers ...string) string {
+	return fmt.Sprintf("virtual_router_id %d\nunicast_peer {\n %s\n}\n", id, strings.Join(peers, "\n "))
+}
+
 // It would send the new one no advertisements, and both would hold the address.
 func TestAControlPlaneIsNotAddedBehindTheBackOfAnother(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		other   string
-		refused bool
+		other, refused string
 	}{
-		"one that does not know it":            {"unicast_peer {\n 192.0.2.120\n}\n", true},
-		"one that knows it":                    {"unicast_peer {\n 192.0.2.12\n}\n", false},
-		"one that does not run keepalived yet": {"", false},
+		"one that does not know it":            {conf(51, "192.0.2.120"), "keepalived on cp-1 does not know this control plane"},
+		"one that knows it with another ID":    {conf(52, "192.0.2.12", "192.0.2.13"), "keepalived on cp-1 has another virtual router ID"},
+		"one that knows it":                    {conf(51, "192.0.2.12", "192.0.2.13"), ""},
+		"one that does not run keepalived yet": {"", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -361,18 +478,64 @@ func TestAControlPlaneIsNotAddedBehindTheBackOfAnother(t *testing.T) {
 				fixture.Host("cp-1").Put(keepalivedConf, test.other)
 			}
 			for _, on := range []string{"cp-2", "cp-3"} {
-				if !test.refused {
+				if test.refused == "" {
 					starts(fixture.Host(on), keepalivedService)
 				}
 			}
-			if test.other == "unicast_peer {\n 192.0.2.12\n}\n" {
-				fixture.Host("cp-1").Put(keepalivedConf, test.other+"192.0.2.13\n")
-			}
-			err := fixture.Apply(Keepalived())
-			if refused := err != nil && strings.Contains(err.Error(), "keepalived on cp-1 does not know this control plane"); refused != test.refused || err != nil && !refused {
+			err := fixture.Apply(StartKeepalived())
+			if test.refused == "" && err != nil || test.refused != "" && (err == nil || !strings.Contains(err.Error(), test.refused)) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// It may live and hold the address.
+func TestAControlPlaneThatCannotBeReachedKeepsItsPeersAndItsID(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		own, refused string
+		nodes        []cluster.Node
+	}{
+		"nothing changes":              {conf(51, "192.0.2.12", "192.0.2.13"), "", []cluster.Node{{Name: "cp-2", Addresses: []string{"192.0.2.12"}}}},
+		"the ID changes":               {conf(50, "192.0.2.12", "192.0.2.13"), "keepalived on cp-2 has another virtual router ID", []cluster.Node{{Name: "cp-2", Addresses: []string{"192.0.2.12"}}}},
+		"a control plane is new":       {"", "keepalived on cp-2 does not know this control plane", []cluster.Node{{Name: "cp-2", Addresses: []string{"192.0.2.12"}}}},
+		"a host that has never joined": {conf(50, "192.0.2.13"), "", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fixture := installed(t, hosts+keepalived)
+			fixture.Hosts.All[1].SetFacts(nil)
+			fixture.Hosts.All[1].SetUnreachable(fmt.Errorf("connect: %w", host.ErrUnreachable))
+			fixture.Hosts.SetState(&cluster.State{Exists: true, Nodes: test.nodes})
+			for _, on := range []string{"cp-1", "cp-3"} {
+				if test.own != "" {
+					fixture.Host(on).Put(keepalivedConf, test.own)
+				}
+				if test.refused == "" {
+					starts(fixture.Host(on), keepalivedService)
+				}
+			}
+			err := fixture.Apply(StartKeepalived())
+			if !errors.Is(err, host.ErrUnreachable) || !strings.Contains(err.Error(), test.refused) {
+				t.Errorf("got %v", err)
+			}
+			if _, written := fixture.Host("cp-1").File(keepalivedCheck); written != (test.refused == "") {
+				t.Errorf("written: %v", written)
+			}
+		})
+	}
+}
+
+func TestAControlPlaneIsNotAddedBehindTheBackOfOneThatLeaves(t *testing.T) {
+	t.Parallel()
+	fixture := installed(t, replaced+keepalived)
+	fixture.Facts("cp-1").Existing = []facts.Path{facts.APIServerManifest}
+	fixture.Host("cp-1").Put(keepalivedConf, "may-hold alone")
+	fixture.Selection = workflow.Selection{Hosts: []string{"cp-4"}}
+	err := fixture.Apply(StartKeepalived())
+	if err == nil || !strings.Contains(err.Error(), "keepalived on cp-1 does not know this control plane") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -389,11 +552,33 @@ func TestTheFirstJoinsWaitForTheAddress(t *testing.T) {
 	fixture.MustApply(Claimed())
 }
 
-// While all API servers are down, nobody holds the address: the run repairs them.
+// A control plane that cannot be reached may hold it.
 func TestNothingWaitsForTheAddressOfAClusterThatExists(t *testing.T) {
 	t.Parallel()
 	fixture := installed(t, hosts+keepalived)
+	finalized(fixture)
+	fixture.MustApply(Claimed())
+}
+
+// finalized gives the first control plane what kubeadm init has created.
+func finalized(fixture *workflowtest.Fixture) {
+	f := fixture.Facts("cp-1")
+	f.Existing = []facts.Path{facts.CAKey, facts.EtcdMember, facts.KubeletConf, facts.APIServerManifest}
+	f.Kubernetes.Finalized = true
+}
+
+// No control plane holds the address before the API server is ready.
+func TestTheAddressIsAwaitedAfterInit(t *testing.T) {
+	t.Parallel()
+	if needs := Claimed().Needs; !slices.Contains(needs, "kubeadm-init") {
+		t.Errorf("it needs %q", needs)
+	}
+	// An init that was killed and is repeated.
+	fixture := installed(t, hosts+keepalived)
+	finalized(fixture)
+	fixture.Facts("cp-1").Kubernetes.Finalized = false
 	fixture.Hosts.SetState(&cluster.State{Exists: true})
+	fixture.Host("cp-1").ExpectQuery("ip", "-4", "-o", "address", "show", "to", "192.0.2.100").AsUser().Returns("2: eth0\n")
 	fixture.MustApply(Claimed())
 }
 
@@ -416,19 +601,29 @@ func TestOnlyTheFirstInitGivesKubeVIPTheSuperAdministrator(t *testing.T) {
 	if got := kubeconfig(fixture, "cp-1"); got != `"/etc/kubernetes/admin.conf"` {
 		t.Errorf("after init: %s", got)
 	}
-	// The next run finds a cluster that answers, and changes nothing.
-	fixture.Hosts.SetState(&cluster.State{Exists: true})
-	for _, phase := range []workflow.Phase{KubeVIP(), KubeVIPPermissions()} {
-		fixture.MustApply(phase)
-		if got := fixture.Changes(); len(got) > 0 {
-			t.Errorf("%s: changes %q", phase.Name, got)
+	// The next run finds the cluster, which may not answer, and changes nothing.
+	finalized(fixture)
+	for _, state := range []*cluster.State{{Exists: true}, {Exists: true, Silent: errors.New("silent")}} {
+		fixture.Hosts.SetState(state)
+		for _, phase := range []workflow.Phase{KubeVIP(), KubeVIPPermissions()} {
+			fixture.MustApply(phase)
+			if got := fixture.Changes(); len(got) > 0 {
+				t.Errorf("%s: changes %q", phase.Name, got)
+			}
 		}
+	}
+	// An init that was killed is repeated, although its API server answers.
+	fixture.Hosts.SetState(&cluster.State{Exists: true})
+	fixture.Facts("cp-1").Kubernetes.Finalized = false
+	fixture.MustApply(KubeVIP())
+	if got := kubeconfig(fixture, "cp-1"); got != `"/etc/kubernetes/super-admin.conf"` {
+		t.Errorf("while init is repeated: %s", got)
 	}
 }
 
 func TestAnAddressWithoutAnInterfaceIsAnError(t *testing.T) {
 	t.Parallel()
-	for more, phase := range map[string]workflow.Phase{keepalived: Keepalived(), kubeVIP: KubeVIP()} {
+	for more, phase := range map[string]workflow.Phase{keepalived: StartKeepalived(), kubeVIP: KubeVIP()} {
 		fixture := installed(t, single+more)
 		fixture.Hosts.All[0].Config.NodeIP = "192.0.2.99"
 		fixture.Facts("cp-1").Addresses = []facts.Address{{Interface: "eth0", Prefix: netip.MustParsePrefix("192.0.2.11/24")}}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"slipway.io/slipway/provision/config"
@@ -22,31 +23,61 @@ const (
 	keepalivedNotify  = "/etc/keepalived/slipway-disconnect"
 	keepalivedUnit    = "/etc/systemd/system/keepalived.service.d/slipway.conf"
 	keepalivedService = "keepalived.service"
-	// readyMark exists while keepalived runs, once an API server has been ready.
-	readyMark = "/run/slipway-keepalived/ready"
 
 	// firstPriority is that of the first control plane. Each of the others has one less
-	// than the one before.
+	// than the one before, those that leave the cluster at last.
 	firstPriority = 100
 )
 
-// Keepalived lets the control planes share the address of the endpoint.
+// Keepalived lets the control planes that run share the address of the endpoint, also
+// with those that join later in the run. Those that leave the cluster keep it until they
+// are stopped, and would not give it to one that they do not know.
 func Keepalived() workflow.Phase {
 	return workflow.Phase{
 		Name:  "keepalived",
-		Title: "share the address of the endpoint among the control planes",
+		Title: "share the address of the endpoint among the control planes that run",
 		Why: "One control plane holds the address (VRRP). If its power, its network, its API server, its kubelet or its haproxy " +
-			"fails, another one takes the address. Without quorum, a control plane releases it.",
+			"fails, another one takes the address. Without quorum, a control plane releases it. It must know new control planes " +
+			"before they start, also if it leaves the cluster: otherwise, both take the address.",
+		Manual: []string{
+			"vi /etc/keepalived/keepalived.conf    # add the new control planes to unicast_peer",
+			"systemctl reload keepalived",
+			"journalctl -u keepalived",
+		},
+		On:      workflow.RunningControlPlanes,
+		Needs:   []string{"lock", "haproxy"},
+		Enabled: usesKeepalived,
+		Do: func(ctx context.Context, s *workflow.Step) error {
+			if s.Target.Config.Stays() {
+				return runKeepalived(ctx, s)
+			}
+			if _, err := s.ReadFile(ctx, keepalivedConf); errors.Is(err, fs.ErrNotExist) {
+				return nil // it never held the address
+			} else if err != nil {
+				return err
+			}
+			return runKeepalived(ctx, s)
+		},
+	}
+}
+
+// StartKeepalived runs keepalived on new control planes.
+func StartKeepalived() workflow.Phase {
+	return workflow.Phase{
+		Name:  "keepalived-start",
+		Title: "run keepalived on new control planes",
+		Why: "A new control plane takes the address of the endpoint when another one fails, as soon as its API server is ready. " +
+			"The control planes that run know it before it starts.",
 		Manual: []string{
 			"apt-get install -y keepalived    # dnf install -y keepalived on RHEL-like systems",
 			"vi /etc/keepalived/keepalived.conf    # vrrp_instance with unicast_peer, virtual_ipaddress and track_script",
-			"systemctl enable --now keepalived && systemctl reload keepalived",
-			"journalctl -u keepalived",
+			"systemctl enable --now keepalived",
 		},
-		On:      workflow.ControlPlanes,
-		Needs:   []string{"lock", "haproxy"},
-		Enabled: usesKeepalived,
-		Do:      runKeepalived,
+		On:       workflow.NewControlPlanes,
+		Needs:    []string{"lock", "haproxy"},
+		NeedsAll: []string{"keepalived"},
+		Enabled:  usesKeepalived,
+		Do:       runKeepalived,
 	}
 }
 
@@ -90,9 +121,8 @@ type keepalivedData struct {
 	// Peers are the addresses of the other control planes.
 	Peers                                      []string
 	RouterID, Priority, StatePort, KubeletPort int
-	// Script is the path of check.bash, Mark that of its file. Disconnect is the path of
-	// disconnect.sh.
-	Script, Mark, Disconnect string
+	// Script is the path of check.bash, Disconnect that of disconnect.sh.
+	Script, Disconnect string
 }
 
 func keepalivedDataOf(s *workflow.Step, own netip.Addr) (keepalivedData, error) {
@@ -100,39 +130,71 @@ func keepalivedDataOf(s *workflow.Step, own netip.Addr) (keepalivedData, error) 
 	data := keepalivedData{
 		Cluster: c.Metadata.Name, Name: s.Target.Config.Name, Address: c.EndpointHost(), NodeIP: own.String(),
 		Interface: s.Facts().Interface(own), RouterID: c.ControlPlane.LoadBalancer.VirtualRouterID,
-		Priority:  firstPriority - slices.Index(s.Hosts().ControlPlanes(), s.Target),
-		StatePort: config.HAProxyStatePort, KubeletPort: kubeletPort(c), Script: keepalivedCheck, Mark: readyMark,
-		Disconnect: keepalivedNotify,
+		Priority:  firstPriority - slices.Index(s.Hosts().WithLeaving().ControlPlanes(), s.Target),
+		StatePort: config.HAProxyStatePort, KubeletPort: kubeletPort(c), Script: keepalivedCheck, Disconnect: keepalivedNotify,
 	}
 	if data.Interface == "" {
 		return keepalivedData{}, fmt.Errorf("no interface has the address %s", own)
 	}
 	for _, p := range planes(s) {
-		if p.name != s.Target.Config.Name {
+		if p.host != s.Target {
 			data.Peers = append(data.Peers, p.address)
 		}
 	}
 	return data, nil
 }
 
-// knownToOthers returns an error if the run leaves out a control plane that does not
-// know this one: it would send it no advertisements, and both would hold the address.
+// knownToOthers returns an error if another control plane may run keepalived that does
+// not know this one, or that has another virtual router ID, and the run does not change
+// it: both would hold the address.
 func knownToOthers(ctx context.Context, s *workflow.Step, own netip.Addr) error {
-	for _, h := range s.Hosts().ControlPlanes() {
-		if h == s.Target || s.Selected(h) || h.Facts() == nil {
+	for _, p := range planes(s) {
+		reached := p.host.Facts() != nil
+		if p.host == s.Target || reached && s.Selected(p.host) || !reached && !mayRun(s, p.host) {
 			continue
 		}
-		content, err := s.On(h).ReadFile(ctx, keepalivedConf)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		// A control plane that cannot be reached knows those that know it: they started, and
+		// changed their ID, when all could be reached.
+		conn, peer := s.On(p.host), own.String()
+		if !reached {
+			conn, peer = s.Host, p.address
 		}
-		if err != nil {
+		content, err := conn.ReadFile(ctx, keepalivedConf)
+		if errors.Is(err, fs.ErrNotExist) && reached {
+			continue // it does not run keepalived yet
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		if !slices.Contains(strings.Fields(string(content)), own.String()) {
-			return workflow.WithHint(fmt.Errorf("keepalived on %s does not know this control plane", h.Config.Name),
-				"rerun `slipway apply` with all control planes, or without --hosts")
+		if problem := difference(string(content), peer, s.Cluster().ControlPlane.LoadBalancer.VirtualRouterID); problem != "" {
+			return leftOut(p.host, problem)
 		}
 	}
 	return nil
+}
+
+// difference returns how the configuration of a control plane differs from that of
+// another one; empty if the two know each other.
+func difference(conf, peer string, id int) string {
+	words := strings.Fields(conf)
+	if !slices.Contains(words, peer) {
+		return "does not know this control plane"
+	}
+	if i := slices.Index(words, "virtual_router_id"); i < 0 || i+1 == len(words) || words[i+1] != strconv.Itoa(id) {
+		return "has another virtual router ID"
+	}
+	return ""
+}
+
+// leftOut is the error of a control plane that the run does not change.
+func leftOut(h *workflow.Host, problem string) error {
+	err := fmt.Errorf("keepalived on %s %s", h.Config.Name, problem)
+	if h.Facts() != nil {
+		return workflow.WithHint(err, "rerun `slipway apply` with all control planes, or without --hosts")
+	}
+	if cause := h.Unreachable(); cause != nil {
+		err = fmt.Errorf("%w, and cannot be changed: %w", err, cause)
+	}
+	return workflow.WithHint(err, fmt.Sprintf(
+		"both would hold the address: make %[1]s reachable; or turn its machine off for good, and set state: lost for %[1]s", h.Config.Name))
 }

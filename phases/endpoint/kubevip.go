@@ -35,7 +35,8 @@ func KubeVIP() workflow.Phase {
 		Enabled: usesKubeVIP,
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			kubeconfig := string(facts.AdminConf)
-			if s.Target == s.Hosts().Seed() && !s.Hosts().State().Answers() {
+			// The seed of a cluster that exists may have joined, and lack the file.
+			if s.Target == s.Hosts().Seed() && !created(s) {
 				kubeconfig = superAdminConf
 			}
 			return writeKubeVIP(ctx, s, kubeconfig)

@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -199,12 +200,7 @@ func networkOf(f *facts.Facts, own netip.Addr) (network netip.Prefix, known bool
 // virtualRouterID reports other routers: the control planes have the ID of the
 // inventory, and send from their node addresses.
 func virtualRouterID(cc *checkContext) []check.Finding {
-	var own []netip.Addr
-	for _, h := range cc.hosts.ControlPlanes() {
-		if addr, err := h.NodeIP(); err == nil {
-			own = append(own, addr)
-		}
-	}
+	own := cc.planeAddresses()
 	id := cc.cluster.ControlPlane.LoadBalancer.VirtualRouterID
 	var found []check.Finding
 	for _, r := range cc.matrix.Routers {
@@ -217,6 +213,32 @@ func virtualRouterID(cc *checkContext) []check.Finding {
 		}
 	}
 	return found
+}
+
+// planeAddresses returns the addresses from which the control planes send, with those
+// that leave the cluster. One that was not read may run all the same: it has the address
+// of its Node, or that of the inventory while its Node is unknown.
+func (cc *checkContext) planeAddresses() []netip.Addr {
+	var all []netip.Addr
+	for _, spec := range slices.Concat(cc.cluster.Hosts, cc.cluster.Absent()) {
+		if !spec.Has(config.RoleControlPlane) {
+			continue
+		}
+		texts := []string{cmp.Or(spec.NodeIP, spec.Address)}
+		if h := cc.observed(spec.Name); h != nil {
+			if addr, err := h.NodeIP(); err == nil {
+				texts = []string{addr.String()}
+			}
+		} else if node := cc.hosts.State().Node(spec.Name); node != nil {
+			texts = node.Addresses
+		}
+		for _, text := range texts {
+			if addr, err := netip.ParseAddr(text); err == nil {
+				all = append(all, addr)
+			}
+		}
+	}
+	return all
 }
 
 // routerIDs lists the IDs of the routers that were heard.

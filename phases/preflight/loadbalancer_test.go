@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/probe/netprobe"
 	"slipway.io/slipway/provision/workflow/workflowtest"
@@ -113,6 +114,45 @@ func TestChecksOfLoadBalancers(t *testing.T) {
 						t.Errorf("got %+v", f)
 					}
 				}
+			}
+		})
+	}
+}
+
+// Another ID would let two hosts hold the address.
+func TestTheVirtualRouterIDOfAControlPlaneIsItsOwn(t *testing.T) {
+	t.Parallel()
+	const replaced = `
+hosts:
+  - {name: cp-1, address: 192.0.2.11, roles: [control-plane], state: absent}
+  - {name: cp-2, address: 192.0.2.12, roles: [control-plane]}
+`
+	unreachable := func(f *workflowtest.Fixture) { f.Hosts.Leaving[0].SetFacts(nil) }
+	unread := func(f *workflowtest.Fixture) { f.Hosts.Leaving = nil }
+	for name, test := range map[string]struct {
+		router   string
+		change   func(*workflowtest.Fixture)
+		nodes    []cluster.Node
+		findings int
+	}{
+		"one that leaves":                                    {"192.0.2.11", nil, nil, 0},
+		"one that leaves and is unreachable":                 {"192.0.2.99", unreachable, []cluster.Node{{Name: "cp-1", Addresses: []string{"192.0.2.99"}}}, 0},
+		"one that is unreachable, and whose Node is unknown": {"192.0.2.11", unreachable, nil, 0},
+		"one that the run does not read":                     {"192.0.2.11", unread, nil, 0},
+		"another router":                                     {"192.0.2.98", unreachable, []cluster.Node{{Name: "cp-1", Addresses: []string{"192.0.2.99"}}}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fixture := workflowtest.New(t, replaced+keepalived)
+			if test.change != nil {
+				test.change(fixture)
+			}
+			fixture.Hosts.SetState(&cluster.State{Exists: true, Nodes: test.nodes})
+			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, matrix: &netprobe.Matrix{
+				Routers: []netprobe.Router{{Node: "cp-2", Address: netip.MustParseAddr(test.router), ID: 51}},
+			}}
+			if found := virtualRouterID(cc); len(found) != test.findings {
+				t.Errorf("got %+v", found)
 			}
 		})
 	}

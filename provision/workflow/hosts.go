@@ -93,7 +93,8 @@ type Hosts struct {
 	All []*Host
 	// Leaving are the hosts that leave the cluster and can be reached: their state in
 	// the inventory is absent. A run reads them, and reaches the cluster through them,
-	// but works on them only if they are in All: see WithLeaving.
+	// but works on them only if they are in All (see WithLeaving), or if the place of a
+	// phase selects them.
 	Leaving []*Host
 	// Lost are those that do not exist any more: see SignsOfLife.
 	Lost []*LostHost
@@ -184,6 +185,22 @@ func (h *Hosts) Nodes() []*Host { return h.Where((*Host).isNode) }
 
 // EtcdHosts returns the hosts that run etcd and are not nodes.
 func (h *Hosts) EtcdHosts() []*Host { return h.Where((*Host).isEtcdHost) }
+
+// RunsAPIServer reports whether the host is a control plane of the cluster that runs, or
+// has run: its facts show the API server. A host that has left the cluster may run that
+// of another one.
+func (h *Hosts) RunsAPIServer(host *Host) bool {
+	f := host.Facts()
+	if f == nil || !host.isControlPlane() || !f.Exists(facts.APIServerManifest) {
+		return false
+	}
+	seed := h.Seed()
+	if seed == nil || seed.Facts() == nil {
+		return true
+	}
+	have, want := f.Kubernetes.CAHash(), seed.Facts().Kubernetes.CAHash()
+	return have == "" || want == "" || have == want
+}
 
 // Names returns the names of all hosts.
 func (h *Hosts) Names() []string {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
 
 	"slipway.io/slipway/provision/cluster/lease"
@@ -26,18 +27,19 @@ type locks struct {
 	stop    context.CancelFunc
 }
 
-// Lock takes the locks of the selected hosts, except for unreachable ones, and with
-// cluster also the Lease of the cluster, until the run ends. It takes all of them or
-// none, and waits for other installers for Run.LockTimeout. An API server that does
-// not answer refuses nothing. After a wait, it reads the hosts again. A plan takes none.
+// Lock takes the locks of the selected hosts that the run may change, except for
+// unreachable ones, and with cluster also the Lease of the cluster, until the run ends.
+// It takes all of them or none, and waits for other installers for Run.LockTimeout. An
+// API server that does not answer refuses nothing. After a wait, it reads the hosts again.
+// A plan takes none.
 func (s *Step) Lock(ctx context.Context, cluster bool) error {
 	r := s.run
 	if r.Plan || r.locks.hosts != nil {
 		return nil
 	}
 	var hosts []host.Host
-	for _, h := range r.Hosts.All {
-		if r.Selection.includes(h) && h.Unreachable() == nil {
+	for _, h := range r.Hosts.all() {
+		if r.Selection.includes(h) && h.Unreachable() == nil && r.worksOn(h) {
 			hosts = append(hosts, h.Conn)
 		}
 	}
@@ -47,6 +49,14 @@ func (s *Step) Lock(ctx context.Context, cluster bool) error {
 		return r.observeAgain(ctx)
 	}
 	return err
+}
+
+// worksOn reports whether the run may change the host: one that leaves the cluster only if
+// a phase says so.
+func (r *Run) worksOn(h *Host) bool {
+	return slices.Contains(r.Hosts.All, h) || slices.ContainsFunc(r.workflow.Phases, func(p Phase) bool {
+		return !p.ReadOnly && (p.Enabled == nil || p.Enabled(r.Cluster)) && slices.Contains(p.On.Hosts(r.Hosts), h)
+	})
 }
 
 // observeAgain repeats the phases that read the hosts before the first one that

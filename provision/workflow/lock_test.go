@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/lock"
 	"slipway.io/slipway/provision/report"
@@ -229,6 +230,29 @@ func TestOnlySelectedHostsThatAnswerAreLocked(t *testing.T) {
 	}
 	if diff := cmp.Diff([][]string{nil, {"take", "release"}, nil}, verbs); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestAHostThatLeavesIsLockedIfAPhaseChangesIt(t *testing.T) {
+	t.Parallel()
+	nothing := func(context.Context) error { return nil }
+	for name, test := range map[string]struct {
+		phase  Phase
+		locked bool
+	}{
+		"a phase that reads it":      {Phase{On: ObservedHosts, ReadOnly: true}, false},
+		"a phase of the other hosts": {Phase{On: EachHost}, false},
+		"a phase that is off":        {Phase{On: ObservedHosts, Enabled: func(*config.Cluster) bool { return false }}, false},
+		"a phase that changes it":    {Phase{On: ObservedHosts}, true},
+	} {
+		cp, leaving := &lockable{}, &lockable{}
+		r := lockRun(cp)
+		r.Hosts.Leaving = []*Host{{Config: config.Host{Name: "w9", State: config.StateAbsent}, Conn: leaving.host()}}
+		test.phase.Name, test.phase.Do = "work", func(context.Context, *Step) error { return nil }
+		do(t, r, lockPhase(nothing), test.phase)
+		if len(cp.verbs) != 2 || (len(leaving.verbs) == 2) != test.locked {
+			t.Errorf("%s: %q and %q", name, cp.verbs, leaving.verbs)
+		}
 	}
 }
 

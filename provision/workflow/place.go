@@ -45,6 +45,15 @@ var (
 	OtherControlPlanes = Place{name: "each other control plane", hosts: func(all *Hosts) []*Host {
 		return all.Where(func(h *Host) bool { return h.isControlPlane() && h != all.Seed() })
 	}}
+	// RunningControlPlanes is every control plane that RunsAPIServer selects, also if it
+	// leaves the cluster.
+	RunningControlPlanes = Place{name: "each control plane that runs, also if it leaves the cluster", hosts: func(all *Hosts) []*Host {
+		return all.WithLeaving().Where(all.RunsAPIServer)
+	}}
+	// NewControlPlanes is every control plane that RunsAPIServer does not select.
+	NewControlPlanes = Place{name: "each new control plane", hosts: func(all *Hosts) []*Host {
+		return all.Where(func(h *Host) bool { return h.isControlPlane() && !all.RunsAPIServer(h) })
+	}}
 	// Workers is every node that is not a control plane.
 	Workers = Where("each worker", func(h *Host) bool { return h.isNode() && !h.isControlPlane() })
 	// Localhost is the computer that slipway runs on. The Step has no host.

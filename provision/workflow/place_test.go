@@ -1,9 +1,15 @@
 package workflow
 
 import (
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/host/facts"
 )
 
 func TestPlacesSelectHosts(t *testing.T) {
@@ -41,6 +47,52 @@ func TestPlacesSelectHosts(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestControlPlanesRunOrAreNew(t *testing.T) {
+	t.Parallel()
+	all, leaving := hostsOf("cp1", "cp2", "cp3", "w1"), hostsOf("cp4", "cp5", "cp6")
+	all.Leaving = leaving.All
+	ours, other := authority(t), authority(t)
+	set := func(h *Host, ca facts.Certificate, existing ...facts.Path) {
+		h.SetFacts(&facts.Facts{Existing: existing, Kubernetes: facts.Kubernetes{Certificates: []facts.Certificate{ca}}})
+	}
+	set(all.All[0], ours, facts.CAKey, facts.EtcdMember, facts.APIServerManifest)
+	set(all.All[1], facts.Certificate{})
+	set(all.All[3], ours, facts.APIServerManifest) // never
+	set(leaving.All[0], ours, facts.APIServerManifest)
+	set(leaving.All[1], ours)
+	set(leaving.All[2], other, facts.APIServerManifest)
+	for _, test := range []struct {
+		place Place
+		want  []string
+	}{
+		{RunningControlPlanes, []string{"cp1", "cp4"}},
+		{NewControlPlanes, []string{"cp2", "cp3"}}, // cp3 cannot be reached
+	} {
+		var got []string
+		for _, h := range test.place.Hosts(all) {
+			got = append(got, h.name())
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s: %s", test.place, diff)
+		}
+	}
+}
+
+// authority returns the certificate of a new CA.
+func authority(t *testing.T) facts.Certificate {
+	t.Helper()
+	public, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	certificate, err := x509.CreateCertificate(nil, template, template, public, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return facts.Certificate{Path: "/etc/kubernetes/pki/ca.crt", PEM: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})}
 }
 
 func TestWithoutAControlPlaneNothingRunsOnTheSeed(t *testing.T) {

@@ -3,12 +3,10 @@
 # The haproxy of this host checks what the script asks it for. bash opens the connection,
 # since a host may have no HTTP client.
 # Arguments:
-#   may-hold PORT MARK [alone]
-#       Succeeds if the API server of this host is ready, or if none has been ready since
-#       keepalived started: the first kubeadm init needs the address. The file MARK counts
-#       the calls that found one ready. Only three in a row count, since a haproxy that
-#       has just started takes all servers for ready. Always succeeds for the only control
-#       plane.
+#   may-hold PORT [alone]
+#       Succeeds if the API server of this host is ready, which needs a majority of etcd:
+#       a control plane that is cut off may not hold the address, also after a boot.
+#       Before kubeadm init, nobody needs it. Always succeeds for the only control plane.
 #   kubelet PORT   Succeeds if the kubelet of this host is healthy.
 #   holds ADDRESS  Succeeds if this host has the address.
 # PORT is where haproxy tells its state. Fails if haproxy does not answer.
@@ -23,22 +21,7 @@ status() {
 }
 
 case $1 in
-may-hold)
-	[ "${4-}" != alone ] || exit 0
-	calls=$(cat "$3" 2>/dev/null) || calls=
-	code=$(status "$2" /api-server)
-	case $code in
-	200 | 409)
-		[ "${#calls}" -ge 3 ] || printf . >>"$3"
-		[ "$code" = 200 ]
-		;;
-	503)
-		[ "${#calls}" -lt 3 ]
-		rm -f "$3"
-		;;
-	*) exit 1 ;;
-	esac
-	;;
+may-hold) [ "${3-}" = alone ] || [ "$(status "$2" /api-server)" = 200 ] ;;
 kubelet) [ "$(status "$2" /kubelet)" = 200 ] ;;
 holds) [ -n "$(ip -4 -o address show to "$2")" ] ;;
 esac
