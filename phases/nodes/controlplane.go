@@ -134,8 +134,8 @@ func followJoin(ctx context.Context, s *workflow.Step, resume bool) {
 	if err != nil {
 		return
 	}
-	quiet := kube.WaitOptions{Timeout: joinTimeout, Interval: time.Second}
-	if !s.Cluster().ExternalEtcd() && client.WaitFor(ctx, memberHealthy(s), quiet) != nil {
+	quiet := kube.WaitOptions{Timeout: joinTimeout, Interval: 500 * time.Millisecond}
+	if !s.Cluster().ExternalEtcd() && client.WaitFor(ctx, memberServes(s), quiet) != nil {
 		return
 	}
 	s.NextHost()

@@ -214,3 +214,18 @@ func memberHealthy(s *workflow.Step) kube.Condition {
 		return true, "healthy", nil
 	}}
 }
+
+// memberServes: the member of the host votes, and serves a read that needs a majority. The
+// other members are not asked: their hosts are busy.
+func memberServes(s *workflow.Step) kube.Condition {
+	return kube.Condition{Name: "etcd member " + s.Target.Config.Name + " serving", Check: func(ctx context.Context, _ *kube.Client) (bool, string, error) {
+		status, err := kube.ReadEtcdStatus(ctx, s.Target.Conn)
+		switch {
+		case err != nil:
+			return false, "", err
+		case status.Learner:
+			return false, "it is a learner", nil
+		}
+		return status.Unhealthy == nil, "healthy", status.Unhealthy
+	}}
+}

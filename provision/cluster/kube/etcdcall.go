@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 
 	"slipway.io/slipway/provision/host"
 )
@@ -32,15 +33,17 @@ const maxAnswer = 1 << 20
 type etcdCaller func(ctx context.Context, path string, body, answer any) error
 
 // localEtcd calls the member of a host, through the host's connection and with the
-// client certificate that kubeadm created for health checks. The host must be a
-// host.Dialer.
+// client certificate that kubeadm created for health checks, which it reads once. The
+// host must be a host.Dialer. Calls are made one after the other.
 func localEtcd(h host.Host) etcdCaller {
-	return func(ctx context.Context, path string, body, answer any) error {
-		config, err := etcdTLS(ctx, h, etcdPKI+"healthcheck-client")
-		if err != nil {
-			return err
+	var config *tls.Config
+	return func(ctx context.Context, path string, body, answer any) (err error) {
+		if config == nil {
+			if config, err = etcdTLS(ctx, h, etcdPKI+"healthcheck-client"); err != nil {
+				return err
+			}
 		}
-		return callEtcd(ctx, h, config, localEtcdAddress, path, body, answer)
+		return callEtcd(ctx, h, config.Clone(), localEtcdAddress, path, body, answer)
 	}
 }
 
@@ -90,12 +93,16 @@ func callEtcd(ctx context.Context, through host.Host, config *tls.Config, addres
 // files have the suffixes .crt and .key.
 func etcdTLS(ctx context.Context, h host.Host, client string) (*tls.Config, error) {
 	var files [3][]byte
+	var errs [3]error
+	var reading sync.WaitGroup
 	for i, path := range []string{etcdCA, client + ".crt", client + ".key"} {
-		content, err := h.ReadFile(ctx, path)
+		reading.Go(func() { files[i], errs[i] = h.ReadFile(ctx, path) })
+	}
+	reading.Wait()
+	for _, err := range errs {
 		if err != nil {
 			return nil, err
 		}
-		files[i] = content
 	}
 	config, err := etcdConfig(files[0], files[1], files[2])
 	if err != nil {
