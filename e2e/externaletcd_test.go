@@ -51,6 +51,7 @@ func (e external) machinesComeUp(ctx context.Context, t *testing.T) {
 	if got := strings.Join(e.lab.names(), " "); got != "cp1 w1 w2 w3 w4" {
 		t.Fatalf("machines %s", got)
 	}
+	e.ignoreDisk(t)
 	e.setHosts(t, func(hosts []host) []host {
 		for i := range hosts {
 			if name, _ := hosts[i]["name"].(string); slices.Contains(etcdMachines, name) {
@@ -59,7 +60,6 @@ func (e external) machinesComeUp(ctx context.Context, t *testing.T) {
 		}
 		return hosts
 	})
-	e.ignoreDisk(t)
 	e.bare = e.lister.list(t, e.lab)
 }
 
