@@ -184,6 +184,14 @@ func (h *ha) replacement(ctx context.Context, t *testing.T) {
 	write(t, h.lab.Inventory, string(before))
 	dead := h.holder(ctx, t)
 	h.powerOff(ctx, t, dead)
+	// Until then, apply refuses to remove it.
+	eventually(ctx, t, "the node of the dead machine is not ready", 2*time.Minute, func(ctx context.Context) error {
+		names, err := h.notReady(ctx)
+		if err == nil && !slices.Contains(names, dead) {
+			err = fmt.Errorf("not ready: %q", names)
+		}
+		return err
+	})
 	h.setHosts(t, func(hosts []host) []host {
 		for i := range hosts {
 			if hosts[i]["name"] == dead {
