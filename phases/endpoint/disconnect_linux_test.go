@@ -119,9 +119,10 @@ func TestConnectionsThatTheAddressLeavesBehindAreClosed(t *testing.T) {
 	}
 	n.disconnect()
 	for name, end := range map[string]net.Conn{"client": client, "server": server} {
-		// The server reads what the client has sent before.
-		if waits(end) || waits(end) {
-			t.Errorf("the %s still waits", name)
+		for range 2 { // the server reads what the client has sent before
+			if waits(end) {
+				t.Errorf("the %s still waits", name)
+			}
 		}
 	}
 	if _, err := other.Write([]byte("x")); err != nil {
