@@ -236,6 +236,10 @@ func (s *scenario) fieldEdits(t *testing.T, dir string) map[string]fieldEdit {
 var untried = map[string]string{
 	"controlPlane.loadBalancer.type":            "needs a cluster with an endpoint; a unit test compares it",
 	"controlPlane.loadBalancer.virtualRouterID": "needs keepalived; a unit test reloads it",
+	"etcd.external.endpoints":                   "needs a cluster with external etcd; TestExternalEtcd changes the set of hosts, and unit tests compare the endpoints",
+	"etcd.external.caFile":                      "needs a cluster with external etcd",
+	"etcd.external.certFile":                    "needs a cluster with external etcd",
+	"etcd.external.keyFile":                     "needs a cluster with external etcd",
 	"hosts[].state":                             "the long form of TestHA removes hosts",
 	"addons[].replicas":                         "the images of Longhorn are not in a bundle built from source; the step on Longhorn reads what apply makes of it",
 	"addons[].manifests[].url":                  "the same file by another way; unit tests have a server",

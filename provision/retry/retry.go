@@ -82,7 +82,7 @@ func repeat(ctx context.Context, attempt func(context.Context) error, o Options)
 			return nil, nil
 		case errors.As(err, &stop):
 			return stop.err, nil
-		case ctx.Err() != nil:
+		case ctx.Err() != nil || expired(ctx):
 			return last, err
 		}
 		if o.Progress != nil && (last == nil || last.Error() != err.Error()) {
@@ -96,6 +96,13 @@ func repeat(ctx context.Context, attempt func(context.Context) error, o Options)
 			return last, err
 		}
 	}
+}
+
+// expired reports whether the deadline has passed. The context learns of it a little later;
+// client-go's rate limiter already refuses requests.
+func expired(ctx context.Context) bool {
+	deadline, bounded := ctx.Deadline()
+	return bounded && !time.Now().Before(deadline)
 }
 
 func once(ctx context.Context, attempt func(context.Context) error, timeout time.Duration) error {

@@ -246,3 +246,31 @@ func TestSleepEndsWithItsContext(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// late is a context whose deadline passes before it ends.
+type late struct {
+	context.Context
+	passed *bool
+}
+
+func (l late) Deadline() (time.Time, bool) {
+	if *l.passed {
+		return time.Now(), true
+	}
+	return time.Now().Add(time.Hour), true
+}
+
+func TestAnAttemptAtTheDeadlineDoesNotHideTheOneBefore(t *testing.T) {
+	t.Parallel()
+	passed, n := false, 0
+	err := Do(late{t.Context(), &passed}, func(context.Context) error {
+		if n++; n == 1 {
+			return errors.New("no metrics")
+		}
+		passed = true
+		return errors.New("rate: Wait(n=1) would exceed context deadline")
+	}, Options{Pause: Every(time.Millisecond)})
+	if n != 2 || err == nil || err.Error() != "no metrics" {
+		t.Errorf("got %v after %d attempts", err, n)
+	}
+}
