@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -120,9 +121,14 @@ func (a *app) removal(s *session, selection workflow.Selection, failed error, no
 }
 
 // balance returns the stage that follows the removal of control planes: the load balancer
-// of the endpoint forgets them. failed is the error of the run so far.
+// of the endpoint forgets them. It does not forget one that could not be reached: its API
+// server may run, and it would take the address if it heard nothing of the others. failed is
+// the error of the run so far.
 func (a *app) balance(s *session, selection workflow.Selection, failed error, note noteFunc) *stage {
 	removed, _, _ := phases.Removal(s.hosts, selection)
+	removed = slices.DeleteFunc(removed, func(name string) bool {
+		return slices.ContainsFunc(s.hosts.Leaving, func(h *workflow.Host) bool { return h.Config.Name == name && h.Facts() == nil })
+	})
 	if staying(s.hosts, selection, failed) != "" || !phases.Unbalanced(s.cluster, removed) {
 		return nil
 	}
@@ -130,7 +136,8 @@ func (a *app) balance(s *session, selection workflow.Selection, failed error, no
 		note("the load balancer still has %s; run `slipway apply` without --hosts to update it", strings.Join(removed, ", "))
 		return nil
 	}
-	stay := &workflow.Hosts{All: s.hosts.All}
+	unreached := slices.DeleteFunc(slices.Clone(s.hosts.Leaving), func(h *workflow.Host) bool { return slices.Contains(removed, h.Config.Name) })
+	stay := &workflow.Hosts{All: s.hosts.All, Leaving: unreached}
 	stay.SetState(s.hosts.State())
 	return &stage{phases.Balance(), stay, selection}
 }

@@ -23,6 +23,7 @@ controlPlane: {endpoint: 192.0.2.100, loadBalancer: {type: keepalived}}
 hosts:
   - {name: cp-1, address: 127.0.0.1, roles: [control-plane]}
   - {name: cp-2, address: 127.0.0.2, roles: [control-plane], state: absent}
+  - {name: cp-3, address: 127.0.0.3, roles: [control-plane], state: absent}
 `
 
 func TestTheLoadBalancerIsUpdatedAfterAControlPlaneHasLeft(t *testing.T) {
@@ -36,6 +37,12 @@ func TestTheLoadBalancerIsUpdatedAfterAControlPlaneHasLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.close()
+	// cp-3 cannot be reached, and the cluster may have nothing of it.
+	for _, h := range s.hosts.Leaving {
+		if h.Config.Name == "cp-2" {
+			h.SetFacts(&facts.Facts{})
+		}
+	}
 	there := &cluster.State{Exists: true, Nodes: []cluster.Node{{Name: "cp-2"}}}
 	for name, test := range map[string]struct {
 		state     *cluster.State
@@ -44,6 +51,7 @@ func TestTheLoadBalancerIsUpdatedAfterAControlPlaneHasLeft(t *testing.T) {
 		notes     int
 	}{
 		"after a removal":                {state: there, updated: true},
+		"one that cannot be reached":     {state: &cluster.State{Exists: true, Nodes: []cluster.Node{{Name: "cp-3"}}}},
 		"a host that had left before":    {state: &cluster.State{Exists: true}},
 		"a run of some phases":           {state: there, selection: workflow.Selection{Until: "kubelet"}},
 		"a run of the host that leaves":  {state: there, selection: workflow.Selection{Hosts: []string{"cp-2"}}, notes: 1},
@@ -55,7 +63,7 @@ func TestTheLoadBalancerIsUpdatedAfterAControlPlaneHasLeft(t *testing.T) {
 		if (next != nil) != test.updated || len(notes) != test.notes {
 			t.Errorf("%s: %v, notes %q", name, next != nil, notes)
 		}
-		if next != nil && (next.workflow.Name != "balance" || !slices.Equal(next.hosts.WithLeaving().Names(), []string{"cp-1"})) {
+		if next != nil && (next.workflow.Name != "balance" || !slices.Equal(next.hosts.WithLeaving().Names(), []string{"cp-1", "cp-3"})) {
 			t.Errorf("%s: %s on %q", name, next.workflow.Name, next.hosts.WithLeaving().Names())
 		}
 	}

@@ -146,8 +146,8 @@ func (cc *checkContext) virtualAddress() (netip.Addr, bool) {
 	if err != nil || !cc.onLink(vip) {
 		return netip.Addr{}, false
 	}
-	for _, h := range cc.reachable() {
-		if h.Facts().HasAddress(vip) || installed(h.Facts()) {
+	for _, h := range cc.hosts.WithLeaving().All {
+		if f := h.Facts(); f != nil && (f.HasAddress(vip) || installed(f)) {
 			return netip.Addr{}, false
 		}
 	}

@@ -91,8 +91,8 @@ func (h *Host) NodeIP() (netip.Addr, error) {
 // has observed of the cluster on them.
 type Hosts struct {
 	All []*Host
-	// Leaving are the hosts that leave the cluster and can be reached: their state in
-	// the inventory is absent. A run reads them, and reaches the cluster through them,
+	// Leaving are the hosts that leave the cluster: their state in the inventory is
+	// absent. A run reads those that it reaches, and reaches the cluster through them,
 	// but works on them only if they are in All (see WithLeaving), or if the place of a
 	// phase selects them.
 	Leaving []*Host
