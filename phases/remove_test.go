@@ -301,9 +301,13 @@ func TestTheLoadBalancerForgetsControlPlanesThatHaveLeft(t *testing.T) {
 			fixture.MustApply(phaseOf(t, w, service))
 		}
 	}
+	// The state of the run is that before the removal.
+	fixture.Hosts.SetState(&cluster.State{Exists: true, Members: []kube.EtcdMember{{Name: "cp-1", PeerURLs: []string{"https://192.0.2.11:2380"}}}})
 	run(Apply(), false)
 	has("apply", true)
+	state := fixture.Hosts.State()
 	fixture.Hosts = &workflow.Hosts{All: fixture.Hosts.All}
+	fixture.Hosts.SetState(state)
 	run(Balance(), true)
 	has("after the removal", false)
 
