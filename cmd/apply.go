@@ -144,14 +144,16 @@ func (a *app) balance(s *session, selection workflow.Selection, failed error, no
 
 // staying is why absent hosts stay for now; empty if they leave.
 func staying(hosts *workflow.Hosts, selection workflow.Selection, failed error) string {
-	pending := phases.Pending(hosts)
+	unreachable, unselected := phases.Pending(hosts, selection)
 	switch {
 	case selection.From != "" || selection.Until != "" || len(selection.Skip) > 0:
 		return "; run `slipway apply` without --from, --until and --skip-phases"
 	case !complete(failed):
 		return ", since apply failed before; rerun it to resume"
-	case len(pending) > 0:
-		return fmt.Sprintf(", since %s cannot be reached and has not joined; make it reachable and rerun `slipway apply`", strings.Join(pending, ", "))
+	case len(unreachable) > 0:
+		return fmt.Sprintf(", since %s cannot be reached and has not joined; make it reachable and rerun `slipway apply`", strings.Join(unreachable, ", "))
+	case len(unselected) > 0:
+		return fmt.Sprintf(", since %s is not selected and has not joined; run `slipway apply` without --hosts", strings.Join(unselected, ", "))
 	}
 	return ""
 }

@@ -43,7 +43,7 @@ func TestTheLoadBalancerIsUpdatedAfterAControlPlaneHasLeft(t *testing.T) {
 			h.SetFacts(&facts.Facts{})
 		}
 	}
-	there := &cluster.State{Exists: true, Nodes: []cluster.Node{{Name: "cp-2"}}}
+	there := &cluster.State{Exists: true, Nodes: []cluster.Node{{Name: "cp-1"}, {Name: "cp-2"}}}
 	for name, test := range map[string]struct {
 		state     *cluster.State
 		selection workflow.Selection
@@ -51,7 +51,7 @@ func TestTheLoadBalancerIsUpdatedAfterAControlPlaneHasLeft(t *testing.T) {
 		notes     int
 	}{
 		"after a removal":                {state: there, updated: true},
-		"one that cannot be reached":     {state: &cluster.State{Exists: true, Nodes: []cluster.Node{{Name: "cp-3"}}}},
+		"one that cannot be reached":     {state: &cluster.State{Exists: true, Nodes: []cluster.Node{{Name: "cp-1"}, {Name: "cp-3"}}}},
 		"a host that had left before":    {state: &cluster.State{Exists: true}},
 		"a run of some phases":           {state: there, selection: workflow.Selection{Until: "kubelet"}},
 		"a run of the host that leaves":  {state: there, selection: workflow.Selection{Hosts: []string{"cp-2"}}, notes: 1},
@@ -65,6 +65,38 @@ func TestTheLoadBalancerIsUpdatedAfterAControlPlaneHasLeft(t *testing.T) {
 		}
 		if next != nil && (next.workflow.Name != "balance" || !slices.Equal(next.hosts.WithLeaving().Names(), []string{"cp-1", "cp-3"})) {
 			t.Errorf("%s: %s on %q", name, next.workflow.Name, next.hosts.WithLeaving().Names())
+		}
+	}
+}
+
+func TestTheOnlyControlPlaneDoesNotLeaveWithoutItsReplacement(t *testing.T) {
+	t.Parallel()
+	c, err := config.Parse("inventory.yaml", []byte(`apiVersion: slipway.io/v1alpha1
+kind: Cluster
+controlPlane: {endpoint: api.example}
+hosts:
+  - {name: cp-1, address: 192.0.2.11, roles: [control-plane], state: absent}
+  - {name: cp-4, address: 192.0.2.14, roles: [control-plane]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		selected []string
+		leaves   bool
+	}{
+		"a run on the one that leaves": {[]string{"cp-1"}, false},
+		"a run on all hosts":           {nil, true},
+	} {
+		s := &session{cluster: c, hosts: &workflow.Hosts{All: []*workflow.Host{{Config: c.Hosts[0]}}, Leaving: []*workflow.Host{{Config: c.Absent()[0]}}}}
+		s.hosts.SetState(&cluster.State{Exists: true, Nodes: []cluster.Node{{Name: "cp-1"}}})
+		var notes []string
+		next := (&app{}).removal(s, workflow.Selection{Hosts: test.selected}, nil, func(format string, args ...any) {
+			notes = append(notes, fmt.Sprintf(format, args...))
+		})
+		said := strings.Join(notes, "\n")
+		if (next != nil) != test.leaves || !test.leaves && !strings.Contains(said, "cp-1: not removed, since cp-4 is not selected and has not joined; run `slipway apply` without --hosts") {
+			t.Errorf("%s: removes %v, said %q", name, next != nil, said)
 		}
 	}
 }

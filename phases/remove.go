@@ -25,6 +25,7 @@ func Remove() workflow.Workflow {
 	lock := hostprep.Lock(controlplane.Answers)
 	lock.NeedsAll = []string{"cluster"}
 
+	drain := guarded(nodes.Drain())
 	// A host that was reset by hand may have left its member and its Node.
 	member := reset.Member("")
 	member.Needs = []string{"drain"}
@@ -40,7 +41,7 @@ func Remove() workflow.Workflow {
 		}
 		return err
 	}
-	stop := reset.Stop()
+	stop := guarded(reset.Stop())
 	stop.Needs = []string{"drain", "etcd-member"}
 	node := reset.Node()
 	node.Done = func(_ context.Context, s *workflow.Step) (bool, error) {
@@ -59,7 +60,7 @@ func Remove() workflow.Workflow {
 		preflight.Facts(),
 		preflight.Cluster(),
 		lock,
-		nodes.Drain(),
+		drain,
 		member,
 		stop,
 		node,
@@ -147,21 +148,4 @@ func ours(hosts *workflow.Hosts, h *workflow.Host) bool {
 	}
 	seed, ca := hosts.Seed(), h.Facts().Kubernetes.CAHash()
 	return ca != "" && seed != nil && seed.Facts() != nil && seed.Facts().Kubernetes.CAHash() == ca
-}
-
-// Pending returns the names of the hosts that are to join and cannot be reached: those
-// that leave stay until the others can replace them.
-func Pending(hosts *workflow.Hosts) []string {
-	var pending []string
-	state := hosts.State()
-	for _, h := range hosts.Nodes() {
-		joined := state.Node(h.Config.Name) != nil
-		if h.Config.Has(config.RoleControlPlane) && state != nil && len(state.Members) > 0 {
-			joined = joined && hasMember(state, h)
-		}
-		if h.Unreachable() != nil && !joined {
-			pending = append(pending, h.Config.Name)
-		}
-	}
-	return pending
 }

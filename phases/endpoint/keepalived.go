@@ -118,7 +118,7 @@ func runKeepalived(ctx context.Context, s *workflow.Step) error {
 // keepalivedData is the input of keepalived.conf.tmpl and keepalived-unit.conf.tmpl.
 type keepalivedData struct {
 	Cluster, Name, Address, NodeIP, Interface string
-	// Peers are the addresses of the other control planes.
+	// Peers are the addresses of the other control planes, also of unlisted ones.
 	Peers                                      []string
 	RouterID, Priority, StatePort, KubeletPort int
 	// Script is the path of check.bash, Disconnect that of disconnect.sh.
@@ -139,6 +139,11 @@ func keepalivedDataOf(s *workflow.Step, own netip.Addr) (keepalivedData, error) 
 	for _, p := range planes(s) {
 		if p.host != s.Target {
 			data.Peers = append(data.Peers, p.address)
+		}
+	}
+	for _, address := range unlisted(s, own) {
+		if !slices.Contains(data.Peers, address) {
+			data.Peers = append(data.Peers, address)
 		}
 	}
 	return data, nil

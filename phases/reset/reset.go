@@ -41,9 +41,10 @@ const (
 	bundles = tasks + "/k8s.io"
 )
 
-// notOurs reports that the host has no journal: there is nothing to undo.
+// notOurs reports that the host has no journal, and there is nothing to undo, or that
+// another cluster has the host now.
 func notOurs(_ context.Context, s *workflow.Step) (bool, error) {
-	return !s.Facts().Exists(facts.Journal), nil
+	return !s.Facts().Exists(facts.Journal) || elsewhere(s), nil
 }
 
 // run runs a script of this stage without the journal, and shows each line that it
@@ -78,7 +79,7 @@ func Stop() workflow.Phase {
 		},
 		On:    workflow.Nodes,
 		Needs: []string{"lock", "etcd-member"},
-		Done:  notOurs,
+		Done:  noted,
 		Do:    stop,
 	}
 }
