@@ -32,12 +32,34 @@ func etcdConflicts(hosts []Host) []Conflict {
 				h.Name, "the cluster exists, and this host has no data of etcd: a member that starts without its data damages the others",
 				"restore /var/lib/etcd of this host, or reinstall the cluster: slipway reset, then slipway apply",
 			})
+		case h.Etcd && serves && outlived(h, hosts):
+			found = append(found, Conflict{
+				h.Name, "it has the data of an etcd that was removed from the other hosts: they would start without data as members that have started before, and fail",
+				fmt.Sprintf("delete its data: slipway reset --hosts %s, then slipway apply", h.Name),
+			})
 		case (h.Etcd || h.ControlPlane && !h.Leaving && h.Facts.Joined()) && authority != nil && hash != "" && hash != authority.Facts.Kubernetes.EtcdCAHash():
 			found = append(found, Conflict{h.Name, fmt.Sprintf("it belongs to another etcd than %s: the CA of etcd is %.15s…, not %.15s…",
 				authority.Name, hash, authority.Facts.Kubernetes.EtcdCAHash()), reset})
 		}
 	}
 	return found
+}
+
+// outlived reports whether a host has the data of an etcd that a reset has removed from
+// others, for example while this host was off. After an interrupted apply, the hosts without
+// data have a journal: slipway prepares all of them before etcd starts on any.
+func outlived(h Host, hosts []Host) bool {
+	if !h.Facts.Exists(facts.EtcdMember) || h.Facts.Exists(facts.ResetMark) {
+		return false
+	}
+	clusterMayExist := func(other Host) bool {
+		return !other.Etcd && (other.Facts == nil && other.ControlPlane || other.Facts != nil && other.Facts.Joined())
+	}
+	removed := func(other Host) bool {
+		return other.Etcd && other.Facts != nil && !other.Facts.Exists(facts.EtcdMember) &&
+			(!other.Facts.Exists(facts.Journal) || other.Facts.Exists(facts.ResetMark))
+	}
+	return !slices.ContainsFunc(hosts, clusterMayExist) && slices.ContainsFunc(hosts, removed)
 }
 
 // authorityOf returns the first host with the role etcd that has the CA of etcd, or nil.

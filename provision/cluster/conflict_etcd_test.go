@@ -30,6 +30,9 @@ func TestConflictsOfHostsOfEtcd(t *testing.T) {
 	t.Parallel()
 	lost := etcdHost("etcd-2", "e")
 	lost.Facts.Existing, lost.Facts.Kubernetes.Certificates = nil, nil
+	prepared := etcdHost("etcd-2", "e")
+	prepared.Facts.Existing, prepared.Facts.Kubernetes.Certificates = []facts.Path{facts.Journal}, nil
+	resetting := as(prepared, func(h *Host) { h.Facts = &facts.Facts{Existing: []facts.Path{facts.Journal, facts.ResetMark}} })
 	foreign := etcdHost("etcd-2", "e")
 	foreign.Facts.Existing = []facts.Path{facts.EtcdMember}
 	tests := []struct {
@@ -39,7 +42,11 @@ func TestConflictsOfHostsOfEtcd(t *testing.T) {
 	}{
 		{"new hosts", []Host{as(blank("etcd-1", false), func(h *Host) { h.Etcd = true }), blank("cp-1", true)}, ""},
 		{"etcd without a cluster yet", []Host{etcdHost("etcd-1", "e"), blank("cp-1", true)}, ""},
-		{"a member that has not started yet, without a cluster", []Host{etcdHost("etcd-1", "e"), lost, blank("cp-1", true)}, ""},
+		{"a member that has not started yet, without a cluster", []Host{etcdHost("etcd-1", "e"), prepared, blank("cp-1", true)}, ""},
+		{"a member whose host was off during a reset", []Host{etcdHost("etcd-1", "e"), lost, blank("cp-1", true)}, "etcd-1: it has the data of an etcd that was removed from the other hosts"},
+		{"a member whose host was off during a reset that was interrupted", []Host{etcdHost("etcd-1", "e"), resetting, blank("cp-1", true)}, "etcd-1: it has the data of an etcd that was removed"},
+		{"a reset that was interrupted on all hosts of etcd", []Host{as(etcdHost("etcd-1", "e"), func(h *Host) { h.Facts.Existing = append(h.Facts.Existing, facts.ResetMark) }), resetting, blank("cp-1", true)}, ""},
+		{"a control plane that was not read may have the cluster", []Host{etcdHost("etcd-1", "e"), lost, {Name: "cp-1", ControlPlane: true}}, ""},
 		{"a cluster", []Host{etcdHost("etcd-1", "e"), etcdHost("etcd-2", "e"), plane("cp-1", "a", "e"), worker("w-1", "a")}, ""},
 		{"a member that was not read", []Host{etcdHost("etcd-1", "e"), {Name: "etcd-2", Etcd: true}, plane("cp-1", "a", "e")}, ""},
 		{"a member that has lost its data", []Host{etcdHost("etcd-1", "e"), lost, plane("cp-1", "a", "e")}, "etcd-2: the cluster exists, and this host has no data of etcd"},
