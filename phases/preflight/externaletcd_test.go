@@ -94,6 +94,24 @@ func TestAReinstalledHostOfEtcdIsReported(t *testing.T) {
 	}
 }
 
+// Without the API server, the record of the cluster is not known.
+func TestTheKindOfEtcdDoesNotChangeWhileTheAPIServerIsSilent(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, etcdHosts)
+	f := fixture.Facts("cp-1")
+	journaled(f)
+	f.Existing = append(f.Existing, facts.CAKey, facts.APIServerManifest, facts.KubeletConf, facts.EtcdMember)
+	for _, name := range []string{"etcd-1", "etcd-2", "etcd-3"} {
+		journaled(fixture.Facts(name))
+		fixture.Facts(name).Existing = append(fixture.Facts(name).Existing, facts.EtcdService, facts.EtcdMember)
+	}
+	cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, state: &cluster.State{Exists: true, Silent: os.ErrDeadlineExceeded}}
+	found := clusterIdentity(cc)
+	if len(found) != 1 || found[0].Host != "cp-1" || !strings.Contains(found[0].Evidence, "the kind of etcd of a cluster cannot change") {
+		t.Errorf("got %+v", found)
+	}
+}
+
 func TestTheAddressOfAHostOfEtcdDoesNotChange(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, etcdHosts)
