@@ -30,11 +30,13 @@ func Authority() workflow.Phase {
 		Title: "create the CA of etcd",
 		Why: "Members and API servers authenticate to each other with certificates of a CA that signs nothing else: whoever can " +
 			"connect to etcd owns the cluster.",
-		Manual:  []string{"kubeadm init phase certs etcd-ca --config " + configFile},
-		On:      workflow.EtcdSeed,
-		Needs:   []string{"kubelet"},
-		Creates: []string{"/etc/kubernetes/pki/etcd/"},
-		Enabled: hasHosts,
+		Manual: []string{"kubeadm init phase certs etcd-ca --config " + configFile},
+		On:     workflow.EtcdSeed,
+		Needs:  []string{"kubelet"},
+		// An interrupted reset may have left the data of a member on any host.
+		NeedsAll: []string{"finish-reset"},
+		Creates:  []string{"/etc/kubernetes/pki/etcd/"},
+		Enabled:  hasHosts,
 		Done: func(_ context.Context, s *workflow.Step) (bool, error) {
 			for _, file := range kubeadm.EtcdAuthority() {
 				if !s.Facts().Kubernetes.Intact(file.Path) {
@@ -49,7 +51,9 @@ func Authority() workflow.Phase {
 
 func createAuthority(ctx context.Context, s *workflow.Step) error {
 	for _, h := range s.Hosts().EtcdHosts() {
-		if h.Facts() != nil && h.Facts().Exists(facts.EtcdMember) {
+		f := h.Facts()
+		finished := f != nil && s.Planning() && f.Exists(facts.ResetMark) // finish-reset deletes the data
+		if f != nil && f.Exists(facts.EtcdMember) && !finished {
 			return workflow.WithHint(
 				errors.New("etcd has data on "+h.Config.Name+", but no host has its CA with the key: another CA would lock out the API servers"),
 				"restore /etc/kubernetes/pki/etcd/ca.crt and ca.key on a host with the role etcd")
@@ -61,7 +65,14 @@ func createAuthority(ctx context.Context, s *workflow.Step) error {
 	if _, err := writeConfig(ctx, s); err != nil {
 		return err
 	}
-	return runPhases(ctx, s, "certs etcd-ca")
+	if err := runPhases(ctx, s, "certs etcd-ca"); err != nil || s.Planning() {
+		return err
+	}
+	now, err := facts.Read(ctx, s)
+	if err == nil {
+		s.Target.SetFacts(now) // the other hosts copy the CA from the host whose facts have it
+	}
+	return err
 }
 
 // authorityFiles are the files of a CA that is not whole. Nothing depends on it: no member

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kube"
@@ -21,6 +22,7 @@ import (
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/host/hosttest"
+	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
@@ -82,10 +84,47 @@ func TestPhasesAreEnabledByTheInventory(t *testing.T) {
 	}
 }
 
+// expectFacts makes a host that has created the CA be read again.
+func expectFacts(fake *hosttest.Fake) {
+	text := "arch\tx86_64\nkernel\t6\n"
+	for _, file := range kubeadm.EtcdAuthority() {
+		text += "kubeFile\t" + file.Path + " ok\n"
+	}
+	fake.ExpectQueryScript("facts.sh", facts.Arguments()...).Returns(text)
+}
+
+// The facts that preflight has read are those from before the reset was finished.
+func TestTheCAIsCreatedWhenAnInterruptedResetIsFinished(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, three)
+	complete(fixture.Facts("etcd-1"))
+	putAuthority(fixture, "etcd-3")
+	fixture.Host("etcd-3").ExpectRunScript("kubeadm-phases.sh", configFile, "certs etcd-ca")
+	expectFacts(fixture.Host("etcd-3"))
+	finish := workflow.Phase{Name: "finish-reset", On: workflow.EtcdHosts, Do: func(_ context.Context, s *workflow.Step) error {
+		if s.Target.Config.Name == "etcd-1" {
+			time.Sleep(50 * time.Millisecond)
+		}
+		clean := *s.Facts()
+		clean.Existing, clean.Kubernetes = nil, facts.Kubernetes{}
+		s.Target.SetFacts(&clean)
+		return nil
+	}}
+	kubelet := workflow.Phase{Name: "kubelet", On: workflow.EtcdHosts, Do: func(context.Context, *workflow.Step) error { return nil }}
+	run := &workflow.Run{Cluster: fixture.Cluster, Hosts: fixture.Hosts, Bundle: fixture.Bundle, Sink: &report.Recorder{}, Parallel: 4, Holder: "test"}
+	if err := run.Do(t.Context(), workflow.Workflow{Name: "test", Phases: []workflow.Phase{finish, kubelet, Authority()}}); err != nil {
+		t.Fatal(err)
+	}
+	if seed := fixture.Hosts.EtcdSeed().Config.Name; seed != "etcd-3" {
+		t.Errorf("the other hosts copy the CA from %s", seed)
+	}
+}
+
 func TestTheFirstHostCreatesTheCA(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, three)
 	fixture.Host("etcd-2").ExpectRunScript("kubeadm-phases.sh", configFile, "certs etcd-ca")
+	expectFacts(fixture.Host("etcd-2"))
 	fixture.MustApply(Authority())
 	config, _ := fixture.Host("etcd-2").File(configFile)
 	for _, want := range []string{`value: "` + initialCluster + `"`, `name: "etcd-2"`, `advertiseAddress: "192.0.2.32"`, "kubernetesVersion: \"v1.36.4\""} {
@@ -123,6 +162,9 @@ func TestNoCAIsCreatedBesideData(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "etcd has data on etcd-3") || len(fixture.Changes()) > 0 {
 		t.Errorf("got %v, changes %q", err, fixture.Changes())
 	}
+	// The apply of this plan deletes the data first.
+	fixture.Facts("etcd-3").Existing = append(fixture.Facts("etcd-3").Existing, facts.ResetMark)
+	fixture.MustPlan(Authority())
 }
 
 func TestMembersRunOnTheirHostsOnly(t *testing.T) {

@@ -45,6 +45,9 @@ func Member() workflow.Phase {
 }
 
 func runMember(ctx context.Context, s *workflow.Step) error {
+	if err := neverStarted(ctx, s); err != nil {
+		return err
+	}
 	if err := copyAuthority(ctx, s); err != nil {
 		return err
 	}

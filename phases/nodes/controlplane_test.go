@@ -432,14 +432,17 @@ func TestWithAnExternalEtcdNoMemberIsAdded(t *testing.T) {
 	t.Parallel()
 	fixture, fake, server, etcd := growing(t, planes, nil)
 	fixture.Cluster.Etcd.External.Endpoints = []string{"https://192.0.2.31:2379"}
-	for _, name := range []string{"apiserver-etcd-client.crt", "apiserver-etcd-client.key"} {
-		fixture.Host("cp-1").Put("/etc/kubernetes/pki/"+name, name)
+	for _, file := range kubeadm.EtcdClientFiles() {
+		fixture.Host("cp-1").Put(file.Path, "older")
+		fake.Put(file.Path, "of etcd-client")
 	}
 	expectPlaneJoin(fake, server, etcd)
 	expectForget(fake)
 	fixture.MustApply(JoinControlPlane())
-	if file, _ := fake.File("/etc/kubernetes/pki/apiserver-etcd-client.key"); string(file.Content) != "apiserver-etcd-client.key" || file.Mode.Perm() != 0o600 {
-		t.Errorf("the client of etcd has %v %q", file.Mode, file.Content)
+	for _, file := range kubeadm.EtcdClientFiles() {
+		if have, _ := fake.File(file.Path); string(have.Content) != "of etcd-client" {
+			t.Errorf("%s of the seed was copied: %q", file.Path, have.Content)
+		}
 	}
 	if _, exists := fake.File("/etc/kubernetes/pki/etcd/ca.key"); exists {
 		t.Error("the key of etcd's CA was copied")
@@ -450,9 +453,6 @@ func TestWithAnExternalEtcdControlPlanesJoinTogether(t *testing.T) {
 	t.Parallel()
 	fixture, _, server, _ := growing(t, planes+third, nil)
 	fixture.Cluster.Etcd.External.Endpoints = []string{"https://192.0.2.31:2379"}
-	for _, name := range []string{"apiserver-etcd-client.crt", "apiserver-etcd-client.key"} {
-		fixture.Host("cp-1").Put("/etc/kubernetes/pki/"+name, name)
-	}
 	var running atomic.Int32
 	both := make(chan struct{})
 	for _, name := range []string{"cp-2", "cp-3"} {

@@ -20,14 +20,19 @@ import (
 const etcdEndpoints = "etcd-endpoints"
 
 // etcdProblem is why an etcd that exists cannot be used: by a control plane, or by none.
-type etcdProblem struct{ host, evidence, fix string }
+// tolerable: the API server of the host can do without.
+type etcdProblem struct {
+	host, evidence, fix string
+	tolerable           bool
+}
 
 func externalEtcdCheck() Check {
 	return Check{
 		Description: check.Description{
 			Name: etcdEndpoints, Title: "the control planes can use the etcd of the inventory", Kind: check.AllHosts, Severity: check.Error,
 			Examines: "The files of etcd.external, and a TLS request with them from each control plane to each endpoint.",
-			Why:      "kubeadm init asks each endpoint. An API server that does not reach etcd does not start.",
+			Why: "kubeadm init asks each endpoint. An API server that does not reach etcd does not start. In a cluster that runs, each control " +
+				"plane needs one endpoint: others that do not answer are warnings.",
 			Manual: []string{
 				"openssl verify -CAfile CA_FILE CERT_FILE",
 				"curl --cacert CA_FILE --cert CERT_FILE --key KEY_FILE ENDPOINT/health    # on each control plane",
@@ -42,7 +47,11 @@ func externalEtcdCheck() Check {
 		run: func(cc *checkContext) []check.Finding {
 			var found []check.Finding
 			for _, p := range cc.etcd {
-				found = append(found, check.Finding{Host: p.host, Evidence: p.evidence, Fix: p.fix})
+				f := check.Finding{Host: p.host, Evidence: p.evidence, Fix: p.fix}
+				if p.tolerable {
+					f.Severity = check.Warning
+				}
+				found = append(found, f)
 			}
 			return found
 		},
@@ -61,27 +70,38 @@ func (cc *checkContext) readEtcd(ctx context.Context) {
 		err = kubeadm.CheckEtcdFiles(files)
 	}
 	if err != nil {
-		cc.etcd = []etcdProblem{{"", err.Error(), "correct etcd.external.caFile, certFile and keyFile"}}
+		cc.etcd = []etcdProblem{{evidence: err.Error(), fix: "correct etcd.external.caFile, certFile and keyFile"}}
 		return
 	}
+	cc.askEndpoints(ctx, files)
+}
+
+// askEndpoints asks each endpoint of the inventory from each control plane.
+func (cc *checkContext) askEndpoints(ctx context.Context, files []host.File) {
+	endpoints := cc.cluster.Etcd.External.Endpoints
 	planes := slices.DeleteFunc(cc.hosts.ControlPlanes(), func(h *workflow.Host) bool { return h.Facts() == nil })
+	silent := map[string]int{} // endpoints, by control plane
 	var mu sync.Mutex
 	var wait sync.WaitGroup
 	for _, h := range planes {
-		for _, endpoint := range external.Endpoints {
+		for _, endpoint := range endpoints {
 			wait.Go(func() {
 				if err := askEtcd(ctx, h, endpoint, files); err != nil {
 					mu.Lock()
 					defer mu.Unlock()
+					silent[h.Config.Name]++
 					cc.etcd = append(cc.etcd, etcdProblem{
-						h.Config.Name, fmt.Sprintf("%s: %v", endpoint, err),
-						"check the endpoint, its certificate, and the firewall between the control planes and etcd",
+						host: h.Config.Name, evidence: fmt.Sprintf("%s: %v", endpoint, err),
+						fix: "check the endpoint, its certificate, and the firewall between the control planes and etcd",
 					})
 				}
 			})
 		}
 	}
 	wait.Wait()
+	for i, p := range cc.etcd {
+		cc.etcd[i].tolerable = cc.state.Answers() && silent[p.host] < len(endpoints)
+	}
 	slices.SortFunc(cc.etcd, func(a, b etcdProblem) int { return strings.Compare(a.host+a.evidence, b.host+b.evidence) })
 }
 

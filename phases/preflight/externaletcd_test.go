@@ -8,8 +8,10 @@ import (
 	"testing"
 
 	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/probe/netprobe"
+	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
 
@@ -92,6 +94,24 @@ func TestAReinstalledHostOfEtcdIsReported(t *testing.T) {
 	}
 }
 
+// Without the API server, the record of the cluster is not known.
+func TestTheKindOfEtcdDoesNotChangeWhileTheAPIServerIsSilent(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, etcdHosts)
+	f := fixture.Facts("cp-1")
+	journaled(f)
+	f.Existing = append(f.Existing, facts.CAKey, facts.APIServerManifest, facts.KubeletConf, facts.EtcdMember)
+	for _, name := range []string{"etcd-1", "etcd-2", "etcd-3"} {
+		journaled(fixture.Facts(name))
+		fixture.Facts(name).Existing = append(fixture.Facts(name).Existing, facts.EtcdService, facts.EtcdMember)
+	}
+	cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, state: &cluster.State{Exists: true, Silent: os.ErrDeadlineExceeded}}
+	found := clusterIdentity(cc)
+	if len(found) != 1 || found[0].Host != "cp-1" || !strings.Contains(found[0].Evidence, "the kind of etcd of a cluster cannot change") {
+		t.Errorf("got %+v", found)
+	}
+}
+
 func TestTheAddressOfAHostOfEtcdDoesNotChange(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, etcdHosts)
@@ -129,6 +149,38 @@ func TestTheFilesOfAnEtcdThatExistsAreChecked(t *testing.T) {
 	}
 	if reason := externalEtcdCheck().applies(workflowtest.New(t, two).Cluster); reason == "" {
 		t.Error("it applies to etcd on the control planes")
+	}
+}
+
+// The API server uses another endpoint. kubeadm init asks each.
+func TestARunningClusterNeedsOneEndpointOfEtcd(t *testing.T) {
+	t.Parallel()
+	const good, bad = "https://example.com:2379", "https://192.0.2.99:2379"
+	running := &cluster.State{Exists: true}
+	for name, test := range map[string]struct {
+		endpoints []string
+		state     *cluster.State
+		want      check.Severity
+	}{
+		"one of two, and the cluster runs":             {[]string{good, bad}, running, check.Warning},
+		"none, and the cluster runs":                   {[]string{bad, "https://192.0.2.98:2379"}, running, check.Error},
+		"one of two, for a new cluster":                {[]string{good, bad}, &cluster.State{}, check.Error},
+		"one of two, and the API server is silent":     {[]string{good, bad}, &cluster.State{Exists: true, Silent: os.ErrDeadlineExceeded}, check.Error},
+		"one of two, and the cluster was not observed": {[]string{good, bad}, nil, check.Error},
+		"all": {[]string{good}, &cluster.State{}, check.OK},
+	} {
+		fixture := workflowtest.New(t, "etcd: {external: {endpoints: ['"+strings.Join(test.endpoints, "', '")+"'], caFile: a, certFile: b, keyFile: c}}\n"+two[1:])
+		fixture.ServeEtcd("cp-1", `{"ID":"1","name":"a"}`)
+		var files []host.File
+		for _, path := range []string{"ca.crt", "healthcheck-client.crt", "healthcheck-client.key"} {
+			file, _ := fixture.Host("cp-1").File("/etc/kubernetes/pki/etcd/" + path)
+			files = append(files, file)
+		}
+		cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, state: test.state}
+		cc.askEndpoints(t.Context(), files)
+		if got := cc.result(externalEtcdCheck(), Selection{}); got.Status != test.want {
+			t.Errorf("%s: got %+v", name, got)
+		}
 	}
 }
 

@@ -73,7 +73,7 @@ func settled(cc *checkContext, h *workflow.Host) bool {
 
 func damagedFiles(cc *checkContext, h *workflow.Host) []check.Finding {
 	var found []check.Finding
-	for _, path := range kubeadm.Damaged(h.Facts().Kubernetes) {
+	for _, path := range kubeadm.Damaged(cc.cluster, h.Facts().Kubernetes) {
 		fix := repair(path)
 		if h != cc.hosts.Seed() { // it has no configuration of init
 			fix = fmt.Sprintf("let the control plane join again: slipway reset --hosts %s, then slipway apply", h.Config.Name)

@@ -114,6 +114,27 @@ func TestClusterFiles(t *testing.T) {
 	}
 }
 
+// apply writes the files of external etcd again.
+func TestDamagedFilesOfAnEtcdElsewhereAreNotRefused(t *testing.T) {
+	t.Parallel()
+	for damaged, want := range map[string][]string{
+		"apiserver-etcd-client.crt": nil, "apiserver-etcd-client.key": nil, "etcd/ca.crt": nil,
+		"apiserver.crt": {"cluster-files cp-1 error"},
+	} {
+		fixture := workflowtest.New(t, etcdHosts)
+		f := fixture.Facts("cp-1")
+		f.Existing = []facts.Path{facts.Journal, facts.CAKey, facts.KubeletConf, facts.APIServerManifest}
+		f.Kubernetes.Files = intactFiles()
+		for i := range f.Kubernetes.Files {
+			f.Kubernetes.Files[i].Damaged = f.Kubernetes.Files[i].Path == "/etc/kubernetes/pki/"+damaged
+		}
+		cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "none", state: &cluster.State{Exists: true, Record: &cluster.Record{}}}
+		if diff := cmp.Diff(want, told(cc.report(Selection{Only: []string{"cluster-files"}}))); diff != "" {
+			t.Errorf("%s: %s", damaged, diff)
+		}
+	}
+}
+
 // A control plane that joined has no configuration of init, and can join again.
 func TestDamagedFilesOfControlPlanesThatJoined(t *testing.T) {
 	t.Parallel()

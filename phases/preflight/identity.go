@@ -86,7 +86,8 @@ func identityChecks() []Check {
 
 func clusterIdentity(cc *checkContext) []check.Finding {
 	var found []check.Finding
-	for _, c := range cluster.Conflicts(cc.hosts.Observed()) {
+	observed := cc.hosts.Observed()
+	for _, c := range slices.Concat(cluster.Conflicts(observed), cluster.EtcdKindConflicts(cc.cluster.ExternalEtcd(), observed)) {
 		// The check leftovers reports other installations.
 		h := cc.observed(c.Host)
 		if h == nil || !hasJournal(h.Facts()) && (h.Facts().Joined() || h.Facts().Exists(facts.EtcdService)) {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,6 +31,9 @@ func TestConflictsOfHostsOfEtcd(t *testing.T) {
 	t.Parallel()
 	lost := etcdHost("etcd-2", "e")
 	lost.Facts.Existing, lost.Facts.Kubernetes.Certificates = nil, nil
+	prepared := etcdHost("etcd-2", "e")
+	prepared.Facts.Existing, prepared.Facts.Kubernetes.Certificates = []facts.Path{facts.Journal}, nil
+	resetting := as(prepared, func(h *Host) { h.Facts = &facts.Facts{Existing: []facts.Path{facts.Journal, facts.ResetMark}} })
 	foreign := etcdHost("etcd-2", "e")
 	foreign.Facts.Existing = []facts.Path{facts.EtcdMember}
 	tests := []struct {
@@ -39,7 +43,11 @@ func TestConflictsOfHostsOfEtcd(t *testing.T) {
 	}{
 		{"new hosts", []Host{as(blank("etcd-1", false), func(h *Host) { h.Etcd = true }), blank("cp-1", true)}, ""},
 		{"etcd without a cluster yet", []Host{etcdHost("etcd-1", "e"), blank("cp-1", true)}, ""},
-		{"a member that has not started yet, without a cluster", []Host{etcdHost("etcd-1", "e"), lost, blank("cp-1", true)}, ""},
+		{"a member that has not started yet, without a cluster", []Host{etcdHost("etcd-1", "e"), prepared, blank("cp-1", true)}, ""},
+		{"a member whose host was off during a reset", []Host{etcdHost("etcd-1", "e"), lost, blank("cp-1", true)}, "etcd-1: it has the data of an etcd that was removed from the other hosts"},
+		{"a member whose host was off during a reset that was interrupted", []Host{etcdHost("etcd-1", "e"), resetting, blank("cp-1", true)}, "etcd-1: it has the data of an etcd that was removed"},
+		{"a reset that was interrupted on all hosts of etcd", []Host{as(etcdHost("etcd-1", "e"), func(h *Host) { h.Facts.Existing = append(h.Facts.Existing, facts.ResetMark) }), resetting, blank("cp-1", true)}, ""},
+		{"a control plane that was not read may have the cluster", []Host{etcdHost("etcd-1", "e"), lost, {Name: "cp-1", ControlPlane: true}}, ""},
 		{"a cluster", []Host{etcdHost("etcd-1", "e"), etcdHost("etcd-2", "e"), plane("cp-1", "a", "e"), worker("w-1", "a")}, ""},
 		{"a member that was not read", []Host{etcdHost("etcd-1", "e"), {Name: "etcd-2", Etcd: true}, plane("cp-1", "a", "e")}, ""},
 		{"a member that has lost its data", []Host{etcdHost("etcd-1", "e"), lost, plane("cp-1", "a", "e")}, "etcd-2: the cluster exists, and this host has no data of etcd"},
@@ -63,6 +71,50 @@ func TestConflictsOfHostsOfEtcd(t *testing.T) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+func TestTheKindOfEtcdDoesNotChange(t *testing.T) {
+	t.Parallel()
+	files := func(h Host, paths ...string) Host {
+		for _, path := range paths {
+			h.Facts.Kubernetes.Files = append(h.Facts.Kubernetes.Files, facts.KubeFile{Path: "/etc/kubernetes/" + path})
+		}
+		return h
+	}
+	client := []string{"pki/etcd/ca.crt", "pki/apiserver-etcd-client.crt", "pki/apiserver-etcd-client.key"}
+	const own, elsewhere = "cp-1: it has a member of etcd of its own", "cp-1: its API server uses external etcd"
+	without := func(h Host, path facts.Path) Host {
+		h.Facts.Existing = slices.DeleteFunc(h.Facts.Existing, func(p facts.Path) bool { return p == path })
+		return h
+	}
+	for name, test := range map[string]struct {
+		external bool
+		host     Host
+		want     string
+	}{
+		"a member, and external etcd":                             {true, member("cp-1", "a"), own},
+		"the manifest of a member, and external etcd":             {true, files(plane("cp-1", "a", "e"), "manifests/etcd.yaml"), own},
+		"external etcd that stays":                                {true, files(plane("cp-1", "a", "e"), client...), ""},
+		"external etcd, and none in the inventory":                {false, files(plane("cp-1", "a", "e"), client...), elsewhere},
+		"a member that stays":                                     {false, files(member("cp-1", "a"), client...), ""},
+		"a member whose data and manifest are lost":               {false, files(plane("cp-1", "a", "e"), append(client, "pki/etcd/ca.key")...), ""},
+		"external etcd, before the API server":                    {false, without(files(plane("cp-1", "a", "e"), client...), facts.APIServerManifest), ""},
+		"a worker with data of somebody":                          {true, as(member("w-1", "a"), func(h *Host) { h.ControlPlane = false }), ""},
+		"a control plane that joins, with data of an earlier one": {true, as(member("cp-1", "a"), func(h *Host) { h.Facts.Existing = append(h.Facts.Existing, facts.JoinConfig) }), ""},
+		"a new host":               {true, blank("cp-1", true), ""},
+		"a host that was not read": {true, Host{Name: "cp-1", ControlPlane: true}, ""},
+	} {
+		var got []string
+		for _, c := range EtcdKindConflicts(test.external, []Host{test.host}) {
+			got = append(got, c.Host+": "+c.Problem)
+			if !strings.HasSuffix(c.Problem, "the kind of etcd of a cluster cannot change") || c.Remedy == "" {
+				t.Errorf("%s: got %+v", name, c)
+			}
+		}
+		if test.want == "" && len(got) > 0 || test.want != "" && (len(got) != 1 || !strings.HasPrefix(got[0], test.want)) {
+			t.Errorf("%s: got %q", name, got)
+		}
 	}
 }
 

@@ -17,8 +17,9 @@ import (
 // w-1` reads w-1 alone; `join` on w-1 needs `kubeadm-init` on the seed, and reads
 // the control planes too, since their facts decide which one that is; `hosts-file`
 // needs the facts of all hosts, and reads them all. If a control plane is selected that
-// leaves, the arithmetic of etcd's quorum needs the control planes. A host that is not
-// read cannot fail the run.
+// leaves, the arithmetic of etcd's quorum needs the control planes, and so does a selected
+// host with the role etcd: they show whether a cluster exists. A host that is not read
+// cannot fail the run.
 type Selection struct {
 	// Skip names phases to leave out; Only, if not empty, the phases to run.
 	Skip, Only []string
@@ -81,7 +82,8 @@ func (s Selection) leaveOut(w Workflow, tasks []*task, cluster *config.Cluster) 
 		t.skip = !enabled || !t.phase.ReadOnly && !(selected && phases[t.phase.Name])
 		if selected {
 			read[t.host] = true
-			planes = planes || t.host != nil && t.host.leaves() && t.host.isControlPlane()
+			// A member of etcd must not start empty if a cluster exists, which only the control planes show.
+			planes = planes || t.host != nil && (t.host.leaves() && t.host.isControlPlane() || t.host.isEtcdHost())
 		}
 		if t.phase.ReadOnly || t.phase.Always || t.skip {
 			continue

@@ -132,6 +132,32 @@ func TestTheControlPlanesAreReadIfOneLeaves(t *testing.T) {
 	}
 }
 
+// Without the control planes, the run would take the cluster for a new one.
+func TestTheControlPlanesAreReadWithAHostOfEtcd(t *testing.T) {
+	t.Parallel()
+	hosts := hostsOf("cp1", "cp2", "etcd1", "etcd2", "w1")
+	for _, h := range hosts.All[2:4] {
+		h.Config.Roles = []config.Role{config.RoleEtcd}
+	}
+	r, _ := runOf(hosts)
+	r.Selection.Hosts = []string{"etcd1"}
+	facts, lock := nothing("facts", ObservedHosts), nothing("lock", Localhost)
+	facts.ReadOnly, lock.Always, lock.NeedsAll = true, true, []string{"facts"}
+	tasks, err := r.build(Workflow{Phases: []Phase{facts, lock, nothing("kernel", EachHost, "lock")}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var read []string
+	for _, task := range tasks {
+		if task.phase.Name == "facts" && !task.skip {
+			read = append(read, task.host.name())
+		}
+	}
+	if diff := cmp.Diff([]string{"cp1", "cp2", "etcd1"}, read); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestASelectionReportsAllItsMistakesAtOnce(t *testing.T) {
 	t.Parallel()
 	look := nothing("facts", EachHost)

@@ -116,10 +116,11 @@ func RecreateNode(k facts.Kubernetes) []string {
 }
 
 // Damaged returns the files of kubeadm and kubelet on a control plane that exist and
-// cannot be read: certificates, keys and kubeconfigs.
-func Damaged(k facts.Kubernetes) []string {
+// cannot be read: certificates, keys and kubeconfigs. Those of an etcd that runs elsewhere
+// are not among them: the phase etcd-client writes them again.
+func Damaged(c *config.Cluster, k facts.Kubernetes) []string {
 	var names []string
-	for _, a := range authorities {
+	for _, a := range authoritiesOf(c) {
 		for _, name := range append([]string{a.name}, a.signs...) {
 			names = append(names, pkiDir+"/"+name+".crt", pkiDir+"/"+name+".key")
 		}

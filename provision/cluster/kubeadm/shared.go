@@ -10,8 +10,9 @@ import (
 )
 
 // SharedFiles returns the files that all control planes have in common, without their
-// content: the CAs and the keys of service accounts, and the client certificate of an
-// etcd that runs elsewhere (Kubernetes, cmd/kubeadm/app/phases/certs, "SharedCertificateExists").
+// content: the CAs and the keys of service accounts (Kubernetes,
+// cmd/kubeadm/app/phases/certs, "SharedCertificateExists"). The phase etcd-client writes
+// those of an etcd that runs elsewhere: those of another control plane may be older.
 func SharedFiles(c *config.Cluster) []host.File {
 	paths := []string{pkiDir + "/sa.key", pkiDir + "/sa.pub"}
 	for _, name := range []string{"ca", "front-proxy-ca", "etcd/ca"} {
@@ -19,11 +20,7 @@ func SharedFiles(c *config.Cluster) []host.File {
 			paths = append(paths, pkiDir+"/"+name+".key", pkiDir+"/"+name+".crt")
 		}
 	}
-	files := filesAt(paths...)
-	if c.ExternalEtcd() {
-		files = append(files, EtcdClientFiles()...)
-	}
-	return files
+	return filesAt(paths...)
 }
 
 // EtcdClientFiles returns the files with which the API servers connect to an etcd that

@@ -23,7 +23,7 @@ func TestSharedFiles(t *testing.T) {
 		want []string
 	}{
 		{"of a stacked etcd", "", []string{"etcd/ca.crt", "etcd/ca.key"}},
-		{"of an etcd that exists", existing, []string{"apiserver-etcd-client.crt", "apiserver-etcd-client.key", "etcd/ca.crt"}},
+		{"with an etcd that exists, whose files come from elsewhere", existing, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
