@@ -83,6 +83,7 @@ func repeat(ctx context.Context, attempt func(context.Context) error, o Options)
 		case errors.As(err, &stop):
 			return stop.err, nil
 		case ctx.Err() != nil || expired(ctx):
+			<-ctx.Done() // at once
 			return last, err
 		}
 		if o.Progress != nil && (last == nil || last.Error() != err.Error()) {
