@@ -102,8 +102,8 @@ type plane struct {
 
 // planes returns the control planes of the inventory, with those that are absent while
 // they still run: the others join through them. When they are removed, the same apply
-// leaves them out. A host
-// that is unreachable has the address of its Node, and is left out if it has none.
+// leaves them out. A host that is unreachable has the address of its Node, and is left out
+// if it has none.
 func planes(s *workflow.Step) []plane {
 	var all []plane
 	for _, h := range s.Hosts().WithLeaving().ControlPlanes() {

@@ -74,16 +74,17 @@ func ReadEtcd(ctx context.Context, hosts []*Host) (*Etcd, error) {
 func askEtcd(ctx context.Context, h *Host) (a etcdAnswer) {
 	ctx, cancel := context.WithTimeout(ctx, memberTimeout)
 	defer cancel()
-	if a.members, a.err = kube.EtcdMembers(ctx, h.Conn); a.err == nil {
-		a.healthy = hasMajority(ctx, h)
+	etcd := kube.NewEtcdClient(h.Conn)
+	if a.members, a.err = etcd.Members(ctx); a.err == nil {
+		a.healthy = hasMajority(ctx, etcd)
 	}
 	return a
 }
 
-// hasMajority reports whether the member of a host serves the cluster.
-func hasMajority(ctx context.Context, h *Host) bool {
+// hasMajority reports whether a member serves the cluster.
+func hasMajority(ctx context.Context, etcd kube.EtcdClient) bool {
 	err := retry.Do(ctx, func(ctx context.Context) error {
-		status, err := kube.ReadEtcdStatus(ctx, h.Conn)
+		status, err := etcd.Status(ctx)
 		switch {
 		case err != nil:
 			return retry.Stop(err)

@@ -31,11 +31,22 @@ func Peer(address netip.Addr) string {
 	return "https://" + net.JoinHostPort(address.String(), "2380")
 }
 
-// EtcdMembers lists the members that the etcd of a host knows, through
-// the host's connection and with the client certificate that kubeadm created for
-// health checks. The host must be a host.Dialer.
+// EtcdClient asks the etcd of one host, through the host's connection and with the client
+// certificate that kubeadm created for health checks, which it reads once. Its calls are
+// made one after the other.
+type EtcdClient struct{ call etcdCaller }
+
+// NewEtcdClient returns a client for the etcd of a host, which must be a host.Dialer.
+func NewEtcdClient(h host.Host) EtcdClient { return EtcdClient{localEtcd(h)} }
+
+// EtcdMembers lists the members that the etcd of a host knows: see EtcdClient.
 func EtcdMembers(ctx context.Context, h host.Host) ([]EtcdMember, error) {
-	members, err := localEtcd(h).members(ctx)
+	return NewEtcdClient(h).Members(ctx)
+}
+
+// Members lists the members that this one knows.
+func (c EtcdClient) Members(ctx context.Context) ([]EtcdMember, error) {
+	members, err := c.call.members(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("etcd: list members: %w", err)
 	}

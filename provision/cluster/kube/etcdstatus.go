@@ -40,8 +40,11 @@ const alarmPrefix = "memberID:"
 // `etcdctl endpoint health` does. An error is one of the status: without it, nothing
 // is known of the member.
 func ReadEtcdStatus(ctx context.Context, h host.Host) (EtcdStatus, error) {
-	return localEtcd(h).status(ctx)
+	return NewEtcdClient(h).Status(ctx)
 }
+
+// Status is ReadEtcdStatus with this client.
+func (c EtcdClient) Status(ctx context.Context) (EtcdStatus, error) { return c.call.status(ctx) }
 
 func (call etcdCaller) status(ctx context.Context) (EtcdStatus, error) {
 	var answer struct {

@@ -17,8 +17,8 @@ import (
 )
 
 // ServeEtcd runs a gateway of etcd on a host, with members in JSON, and returns the
-// requests for removals that it received. Connections to the
-// loopback are dialed from localhost, as those to a server of kubetest.New.
+// requests for removals that it received. Connections to the loopback are dialed from
+// localhost, as those to a server of kubetest.New.
 func (b *Fixture) ServeEtcd(name string, members ...string) (removed *[]string) {
 	b.t.Helper()
 	removed = new([]string)
