@@ -112,7 +112,8 @@ func endpointRenderings() []rendering {
 		{"endpoint/keepalived.conf.tmpl", single, "keepalived-single.conf"},
 		{"endpoint/keepalived-unit.conf.tmpl", keepalived, "keepalived-unit.conf"},
 		{"endpoint/kube-vip.yaml.tmpl", values{
-			"Image": "ghcr.io/kube-vip/kube-vip:v1.0.3", "Interface": "eth0", "Address": "192.0.2.100", "Port": "6443", "Kubeconfig": "/etc/kubernetes/admin.conf",
+			"Image": "ghcr.io/kube-vip/kube-vip:v1.1.2", "Interface": "eth0", "Address": "192.0.2.100", "Port": "6443",
+			"APIServer": "192.0.2.11:6443", "Kubeconfig": "/etc/kubernetes/admin.conf",
 		}, "kube-vip.yaml"},
 	}
 }

@@ -596,6 +596,9 @@ func TestOnlyTheFirstInitGivesKubeVIPTheSuperAdministrator(t *testing.T) {
 		if got := kubeconfig(fixture, name); got != want {
 			t.Errorf("%s: %s", name, got)
 		}
+		// The API server of its own host: nobody has the address yet.
+		own := map[string]string{"cp-1": "192.0.2.11", "cp-2": "192.0.2.12"}[name]
+		has(t, content(t, fixture.Host(name), kubeVIPManifest), `- name: kubernetes_addr`, fmt.Sprintf("value: %q", own+":6443"))
 	}
 	fixture.MustApply(KubeVIPPermissions())
 	if got := kubeconfig(fixture, "cp-1"); got != `"/etc/kubernetes/admin.conf"` {

@@ -3,6 +3,8 @@ package endpoint
 import (
 	"context"
 	"fmt"
+	"net"
+	"strconv"
 
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
@@ -12,7 +14,10 @@ import (
 )
 
 const (
-	kubeVIPImage    = "ghcr.io/kube-vip/kube-vip:v1.0.3"
+	// kubeVIPImage is the last release before v1.2.0, since which kube-vip does nothing
+	// more after it has lost its Lease (kube-vip#1747). Elections stall in v1.0.1 to
+	// v1.0.3 (kube-vip#1377).
+	kubeVIPImage    = "ghcr.io/kube-vip/kube-vip:v1.1.2"
 	kubeVIPManifest = "/etc/kubernetes/manifests/kube-vip.yaml"
 	// superAdminConf exists only on the host of kubeadm init. Its permissions do not
 	// depend on objects of the cluster.
@@ -76,8 +81,12 @@ func writeKubeVIP(ctx context.Context, s *workflow.Step, kubeconfig string) erro
 	if err != nil {
 		return err
 	}
-	manifest, err := templates.Render("endpoint/kube-vip.yaml.tmpl", struct{ Image, Interface, Address, Port, Kubeconfig string }{
-		kubeVIPImage, device, c.EndpointHost(), port, kubeconfig,
+	// Without an address, kube-vip connects to the name "kubernetes", which hostAliases of
+	// a static pod do not always provide (kube-vip#692), and v1.2.2 to the endpoint
+	// (kube-vip#1654).
+	server := net.JoinHostPort(own.String(), strconv.Itoa(c.ControlPlane.BindPort))
+	manifest, err := templates.Render("endpoint/kube-vip.yaml.tmpl", struct{ Image, Interface, Address, Port, APIServer, Kubeconfig string }{
+		kubeVIPImage, device, c.EndpointHost(), port, server, kubeconfig,
 	})
 	if err != nil {
 		return err

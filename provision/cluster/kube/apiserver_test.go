@@ -219,6 +219,14 @@ func TestAgainstARealAPIServer(t *testing.T) {
 			}
 		}
 	})
+	t.Run("the static pod of kube-vip is accepted", func(t *testing.T) {
+		pod, err := os.ReadFile("../../../templates/testdata/kube-vip.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		realApply(t, client, dryRun, []byte("{apiVersion: v1, kind: ServiceAccount, metadata: {name: default, namespace: kube-system}}"))
+		realApply(t, client, dryRun, pod)
+	})
 	t.Run("labels and taints follow the inventory", func(t *testing.T) { realNode(t, client) })
 	t.Run("a token is created and deleted", func(t *testing.T) {
 		token, err := client.CreateBootstrapToken(t.Context(), time.Minute)
