@@ -87,6 +87,8 @@ type scenario struct {
 	slipway binary
 	bundle  string
 	lab     lab
+	// server is the URL of an API server, where this computer does not reach the endpoint.
+	server string
 	// scratch is a directory for inventories, keys and other files.
 	scratch   string
 	artifacts string

@@ -40,26 +40,26 @@ func TestExternalEtcd(t *testing.T) {
 		e.step("power off of a host of etcd", e.losesMember, true),
 		e.step("it comes back", e.memberComesBack, true),
 		e.step("reset leaves nothing", e.reset, false),
-		e.step("apply creates a cluster again", e.applies, false),
+		e.step("apply creates a cluster whose hosts have a load balancer each", e.appliesLocal, true),
+		e.step("validate passes with a load balancer on each host", e.validates, false),
+		e.step("kubelet accepts the static pod of kube-vip", e.runsKubeVIP, false),
+		e.step("power off of a control plane", e.losesControlPlane, false),
 	})
 }
 
 func (e external) machinesComeUp(ctx context.Context, t *testing.T) {
-	r := e.slipway.must(ctx, t, "lab", "up", "--provider", "container", "--name", e.lab.Name, "--workers", "4", "--machines-only", "--bundle", e.bundle)
+	r := e.slipway.must(ctx, t, "lab", "up", "--provider", "container", "--name", e.lab.Name, "--ha", "--control-planes", "1", "--workers", "5",
+		"--machines-only", "--bundle", e.bundle)
 	e.took("lab up --machines-only", r.took)
 	e.lab = e.status(ctx, t)
-	if got := strings.Join(e.lab.names(), " "); got != "cp1 w1 w2 w3 w4" {
+	if got := strings.Join(e.lab.names(), " "); got != "cp1 w1 w2 w3 w4 w5" {
 		t.Fatalf("machines %s", got)
 	}
 	e.ignoreDisk(t)
-	e.setHosts(t, func(hosts []host) []host {
-		for i := range hosts {
-			if name, _ := hosts[i]["name"].(string); slices.Contains(etcdMachines, name) {
-				hosts[i]["roles"] = []any{"etcd"}
-			}
-		}
-		return hosts
-	})
+	// The cluster has no endpoint at first: the lab's needs packages, which stay after a
+	// reset.
+	e.editInventory(t, func(inventory map[string]any) { delete(inventory, "controlPlane") })
+	e.setRoles(t, "etcd", etcdMachines...)
 	e.bare = e.lister.list(t, e.lab)
 }
 
@@ -128,14 +128,8 @@ func (e external) refusesOtherHosts(ctx context.Context, t *testing.T) {
 
 // losesMember powers off a host of etcd, while a writer writes.
 func (e external) losesMember(ctx context.Context, t *testing.T) {
-	a, err := accessOf([]byte(e.slipway.must(ctx, t, e.on("kubeconfig")...).stdout))
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.writer = newWriter(a)
-	stop := inBackground(ctx, e.writer.run)
+	stop := e.writes(ctx, t)
 	defer stop()
-	e.wait(ctx, t, time.Now().Add(5*time.Second))
 	off := e.leadingMember(ctx, t)
 	e.slipway.must(ctx, t, "lab", "halt", "--name", e.lab.Name, off, "--force")
 	before, _ := e.writer.counts()
@@ -152,6 +146,19 @@ func (e external) losesMember(ctx context.Context, t *testing.T) {
 	e.validatesWithout(ctx, t, off)
 	stop()
 	e.checkWritten(ctx, t)
+}
+
+// writes starts a writer, and returns a function that stops it.
+func (e external) writes(ctx context.Context, t *testing.T) (stop func()) {
+	t.Helper()
+	a, err := accessOf([]byte(e.slipway.must(ctx, t, e.kubeconfig()...).stdout))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.writer = newWriter(a)
+	stop = inBackground(ctx, e.writer.run)
+	e.wait(ctx, t, time.Now().Add(5*time.Second))
+	return stop
 }
 
 // leadingMember returns the host of etcd whose member leads.
@@ -180,6 +187,19 @@ func (e external) memberComesBack(ctx context.Context, t *testing.T) {
 	})
 	e.checkWritten(ctx, t)
 	e.changesNothing(ctx, t)
+}
+
+// setRoles gives hosts of the inventory a role.
+func (h *ha) setRoles(t *testing.T, role string, names ...string) {
+	t.Helper()
+	h.setHosts(t, func(hosts []host) []host {
+		for i := range hosts {
+			if name, _ := hosts[i]["name"].(string); slices.Contains(names, name) {
+				hosts[i]["roles"] = []any{role}
+			}
+		}
+		return hosts
+	})
 }
 
 // errStatus is the output of a status that is not healthy.

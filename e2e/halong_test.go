@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -266,16 +265,28 @@ type host map[string]any
 // setHosts changes the hosts of the inventory.
 func (h *ha) setHosts(t *testing.T, change func([]host) []host) {
 	t.Helper()
+	h.editInventory(t, func(inventory map[string]any) {
+		list, _ := inventory["hosts"].([]any)
+		hosts := make([]host, len(list))
+		for i := range list {
+			hosts[i], _ = list[i].(map[string]any)
+		}
+		inventory["hosts"] = change(hosts)
+	})
+}
+
+// editInventory changes the inventory.
+func (h *ha) editInventory(t *testing.T, change func(map[string]any)) {
+	t.Helper()
 	content, err := os.ReadFile(h.lab.Inventory)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var inventory map[string]any
-	var list struct{ Hosts []host }
-	if err := errors.Join(yaml.Unmarshal(content, &inventory), yaml.Unmarshal(content, &list)); err != nil {
+	if err := yaml.Unmarshal(content, &inventory); err != nil {
 		t.Fatal(err)
 	}
-	inventory["hosts"] = change(list.Hosts)
+	change(inventory)
 	text, err := yaml.Marshal(inventory)
 	if err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ import (
 // kubectl runs the bundle's kubectl with the output of slipway kubeconfig.
 func (s *scenario) kubectl(ctx context.Context, t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	conf := s.slipway.run(ctx, t, s.on("kubeconfig")...)
+	conf := s.slipway.run(ctx, t, s.kubeconfig()...)
 	if conf.code != 0 {
 		return "", fmt.Errorf("%s", conf)
 	}
@@ -36,6 +36,14 @@ func (s *scenario) kubectl(ctx context.Context, t *testing.T, args ...string) (s
 		return stdout.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, stderr.String())
 	}
 	return stdout.String(), nil
+}
+
+// kubeconfig returns the arguments that print the kubeconfig.
+func (s *scenario) kubeconfig() []string {
+	if s.server == "" {
+		return s.on("kubeconfig")
+	}
+	return s.on("kubeconfig", "--server", s.server)
 }
 
 // node is the status of a Node.
