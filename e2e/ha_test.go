@@ -21,6 +21,9 @@ const (
 	// hangTime is how long an API server hangs. The address moves within hangMoveBound.
 	hangTime      = 30 * time.Second
 	hangMoveBound = 5 * time.Second
+	// kubeletOff is how long kubelet is stopped. The address moves within kubeletMoveBound.
+	kubeletOff       = time.Minute
+	kubeletMoveBound = 15 * time.Second
 	// haSecondApplyBound is the time limit of a second apply. The control planes share a
 	// computer, and are still busy.
 	haSecondApplyBound = 10 * time.Second
@@ -41,8 +44,8 @@ type ha struct {
 }
 
 // TestHA loses control planes of a cluster with a virtual address in many ways. It does
-// all of them with SLIPWAY_E2E_HA=long, and otherwise one power loss and one API server
-// that hangs.
+// all of them with SLIPWAY_E2E_HA=long, and otherwise one power loss, one API server that
+// hangs and one kubelet that stops.
 func TestHA(t *testing.T) {
 	h := &ha{scenario: newScenario(t), stop: func() {}}
 	t.Cleanup(func() { h.stop() })
@@ -75,6 +78,7 @@ func (h *ha) steps() []step {
 		h.step("all commands work while it is off", h.commandsWork, false),
 		h.step("the machine comes back", h.comesBack, true),
 		h.step("an API server that hangs loses the address", h.apiServerHangs, false),
+		h.step("a minute without kubelet", h.kubeletStops(kubeletOff), false),
 		h.step("validate passes after all", h.validatesAfterAll, false),
 		h.step("no acknowledged object is lost", h.nothingLost, false),
 	})
@@ -199,6 +203,24 @@ func (h *ha) apiServerHangs(ctx context.Context, t *testing.T) {
 	h.signal(t, holder, syscall.SIGCONT)
 	h.took("SIGSTOP of the API server: longest gap until the end", h.client.gap(from, time.Now()))
 	h.heals(ctx, t, "SIGCONT until everything is healthy", time.Now())
+}
+
+// kubeletStops returns a step that stops kubelet on the machine with the address.
+func (h *ha) kubeletStops(off time.Duration) func(context.Context, *testing.T) {
+	return func(ctx context.Context, t *testing.T) {
+		holder, from := h.holder(ctx, t), time.Now()
+		h.mustSSH(ctx, t, holder, "systemctl stop kubelet")
+		h.wait(ctx, t, from.Add(off))
+		h.moved(t, "kubelet stopped", holder, from, kubeletMoveBound)
+		if after, ok := h.address.after(from, movedFrom(holder)); ok {
+			h.took("kubelet stopped: until the address moved", after)
+		}
+		h.took("kubelet stopped: longest gap", h.client.gap(from, time.Now()))
+		started := time.Now()
+		h.mustSSH(ctx, t, holder, "systemctl start kubelet")
+		h.heals(ctx, t, "kubelet started until everything is healthy", started)
+		h.checkWritten(ctx, t)
+	}
 }
 
 // nothingLost stops the writer, and checks that all objects exist that the API server

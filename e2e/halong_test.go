@@ -19,9 +19,8 @@ import (
 const (
 	// losses is how often the long form repeats a fault, for a median.
 	losses = 5
-	// kubeletOff is longer than the five minutes after which Kubernetes evicts pods.
-	kubeletOff       = 7 * time.Minute
-	kubeletMoveBound = 15 * time.Second
+	// kubeletLongOff is longer than the five minutes after which Kubernetes evicts pods.
+	kubeletLongOff = 7 * time.Minute
 	// partitionTime is the time without a network, releaseBound the part of it in which
 	// the machine may keep the address.
 	partitionTime = 30 * time.Second
@@ -36,7 +35,7 @@ func (h *ha) longSteps() []step {
 		h.step("the machine comes back", h.comesBack, true),
 		h.step("SIGKILL of the API server five times", h.apiServerDiesOften, false),
 		h.step("an API server that hangs loses the address", h.apiServerHangs, false),
-		h.step("seven minutes without kubelet", h.kubeletStops, true),
+		h.step("seven minutes without kubelet", h.kubeletStops(kubeletLongOff), true),
 		h.step("a machine without a network acknowledges nothing", h.partition, true),
 		h.step("validate passes after all", h.validatesAfterAll, false),
 		h.step("a dead control plane is replaced", h.replacement, true),
@@ -82,22 +81,6 @@ func (h *ha) apiServerDiesOften(ctx context.Context, t *testing.T) {
 		h.heals(ctx, t, "SIGKILL until everything is healthy", killed)
 	}
 	h.median(t, "SIGKILL of the API server", gaps, killBound)
-}
-
-// kubeletStops stops kubelet on the machine with the address, until Kubernetes has
-// evicted its pods.
-func (h *ha) kubeletStops(ctx context.Context, t *testing.T) {
-	holder, from := h.holder(ctx, t), time.Now()
-	h.mustSSH(ctx, t, holder, "systemctl stop kubelet")
-	h.wait(ctx, t, from.Add(kubeletOff))
-	h.moved(t, "kubelet stopped", holder, from, kubeletMoveBound)
-	if after, ok := h.address.after(from, movedFrom(holder)); ok {
-		h.took("kubelet stopped: until the address moved", after)
-	}
-	h.took("kubelet stopped: longest gap", h.client.gap(from, time.Now()))
-	h.mustSSH(ctx, t, holder, "systemctl start kubelet")
-	h.heals(ctx, t, "kubelet started until everything is healthy", time.Now())
-	h.checkWritten(ctx, t)
 }
 
 // partition takes the machine with the address off its bridge. Its API server answers
