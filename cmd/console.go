@@ -17,8 +17,8 @@ func newConsole(a *app) *cobra.Command {
 		Use:   "console",
 		Short: "Forward a local port to the web console Headlamp",
 		Long: `Forward a port of this computer to the web console of the addon headlamp, through the
-SSH connection to the first control plane. The command prints the URL and a login
-token with administrator rights, which expires. Press Ctrl-C to stop.`,
+SSH connection to a control plane. The command prints the URL and a login token with
+administrator rights, which expires. Press Ctrl-C to stop.`,
 		Example: "  slipway console\n  slipway console --port 8080 --token-ttl 15m",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.console(cmd.Context()) },

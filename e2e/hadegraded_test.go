@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 )
@@ -27,7 +28,34 @@ func (h *ha) commandsWork(ctx context.Context, t *testing.T) {
 			t.Errorf("status of %s while %s is off: unreachable %q", host.Name, off, host.Unreachable)
 		}
 	}
+	h.addonsWorkWithout(ctx, t, off)
 	h.validatesWithout(ctx, t, off)
+}
+
+// addonsWorkWithout installs and removes an addon while a control plane is off, and asks
+// for the console.
+func (h *ha) addonsWorkWithout(ctx context.Context, t *testing.T, off string) {
+	t.Helper()
+	before, err := os.ReadFile(h.lab.Inventory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer write(t, h.lab.Inventory, string(before))
+	for _, want := range []struct {
+		args []string
+		code int
+		text string
+	}{
+		{[]string{"addon", "enable", "local-path"}, exitUnreachable, off},
+		{[]string{"addon", "status", "local-path"}, 0, "local-path"},
+		{[]string{"addon", "disable", "local-path"}, exitUnreachable, off},
+		{[]string{"console"}, 1, "the console is not installed"},
+	} {
+		r := h.slipway.run(ctx, t, h.on(want.args...)...)
+		if r.code != want.code || !strings.Contains(r.stdout+r.stderr, want.text) {
+			t.Errorf("while %s is off, want exit code %d and %q: %s", off, want.code, want.text, r)
+		}
+	}
 }
 
 // off returns the only machine that is off.
