@@ -10,7 +10,6 @@ import (
 	"slipway.io/slipway/phases/nodes"
 	"slipway.io/slipway/phases/preflight"
 	"slipway.io/slipway/phases/reset"
-	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
@@ -31,7 +30,7 @@ func Remove() workflow.Workflow {
 	member.Needs = []string{"drain"}
 	member.Done = func(_ context.Context, s *workflow.Step) (bool, error) {
 		state := s.Hosts().State()
-		return state.MembersErr == nil && !hasMember(state, s.Target), nil
+		return state.MembersErr == nil && !s.Target.HasMemberIn(state), nil
 	}
 	remove := member.Do
 	member.Do = func(ctx context.Context, s *workflow.Step) error {
@@ -106,11 +105,6 @@ func joining(s *workflow.Step) bool {
 	})
 }
 
-// hasMember reports whether etcd has a member of the host, which may have never started.
-func hasMember(state *cluster.State, h *workflow.Host) bool {
-	return state != nil && slices.ContainsFunc(state.Members, h.HasMember)
-}
-
 // Removal returns the names of the hosts of a selection that leave the cluster and are
 // not removed yet, of those that are, and of those that slipway has prepared since, perhaps
 // for another cluster. A run of Apply has read the hosts. A host that cannot be
@@ -128,7 +122,7 @@ func Removal(hosts *workflow.Hosts, selection workflow.Selection) (remove, remov
 		switch {
 		case slices.Contains(hosts.Elsewhere, h):
 			elsewhere = append(elsewhere, name)
-		case left || state.Node(name) != nil || hasMember(state, h):
+		case left || state.Node(name) != nil || h.HasMemberIn(state):
 			remove = append(remove, name)
 		case prepared:
 			elsewhere = append(elsewhere, name)
