@@ -10,6 +10,7 @@ import (
 	"slipway.io/slipway/phases/nodes"
 	"slipway.io/slipway/phases/preflight"
 	"slipway.io/slipway/phases/reset"
+	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
@@ -133,13 +134,10 @@ func Removal(hosts *workflow.Hosts, selection workflow.Selection) (remove, remov
 	return remove, removed, elsewhere
 }
 
-// ours reports whether what slipway did on a host was done for this cluster: the host has
-// its CA, or its removal was interrupted. The journal alone may be that of another cluster,
-// which has prepared the host since.
+// ours reports whether what slipway did on a host was done for this cluster. If its CA does
+// not tell, its removal was interrupted, or the journal may be that of another cluster, which
+// has prepared the host since.
 func ours(hosts *workflow.Hosts, h *workflow.Host) bool {
-	if h.Facts().Exists(facts.ResetMark) {
-		return true
-	}
-	seed, ca := hosts.Seed(), h.Facts().Kubernetes.CAHash()
-	return ca != "" && seed != nil && seed.Facts() != nil && seed.Facts().Kubernetes.CAHash() == ca
+	belongs := hosts.Belongs(h)
+	return belongs == cluster.ThisCluster || belongs == cluster.UnknownCluster && h.Facts().Exists(facts.ResetMark)
 }
