@@ -47,7 +47,7 @@ func joined(state *cluster.State, h *workflow.Host) bool {
 	if !state.Answers() {
 		return f != nil && f.Entrance()
 	}
-	return state.Node(h.Config.Name) != nil && (len(state.Members) == 0 || hasMember(state, h))
+	return state.Node(h.Config.Name) != nil && (len(state.Members) == 0 || h.HasMemberIn(state))
 }
 
 // guarded lets a phase refuse to work on a control plane without a replacement. etcd does

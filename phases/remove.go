@@ -31,7 +31,7 @@ func Remove() workflow.Workflow {
 	member.Needs = []string{"drain"}
 	member.Done = func(_ context.Context, s *workflow.Step) (bool, error) {
 		state := s.Hosts().State()
-		return state.MembersErr == nil && !hasMember(state, s.Target), nil
+		return state.MembersErr == nil && !s.Target.HasMemberIn(state), nil
 	}
 	remove := member.Do
 	member.Do = func(ctx context.Context, s *workflow.Step) error {
@@ -106,11 +106,6 @@ func joining(s *workflow.Step) bool {
 	})
 }
 
-// hasMember reports whether etcd has a member of the host, which may have never started.
-func hasMember(state *cluster.State, h *workflow.Host) bool {
-	return state != nil && slices.ContainsFunc(state.Members, h.HasMember)
-}
-
 // Removal returns the names of the hosts of a selection that leave the cluster and are
 // not removed yet, of those that are, and of those that slipway has prepared since, perhaps
 // for another cluster. A run of Apply has read the hosts. A host that cannot be
@@ -128,7 +123,7 @@ func Removal(hosts *workflow.Hosts, selection workflow.Selection) (remove, remov
 		switch {
 		case slices.Contains(hosts.Elsewhere, h):
 			elsewhere = append(elsewhere, name)
-		case left || state.Node(name) != nil || hasMember(state, h):
+		case left || state.Node(name) != nil || h.HasMemberIn(state):
 			remove = append(remove, name)
 		case prepared:
 			elsewhere = append(elsewhere, name)
@@ -139,13 +134,10 @@ func Removal(hosts *workflow.Hosts, selection workflow.Selection) (remove, remov
 	return remove, removed, elsewhere
 }
 
-// ours reports whether what slipway did on a host was done for this cluster: the host has
-// its CA, or its removal was interrupted. The journal alone may be that of another cluster,
-// which has prepared the host since.
+// ours reports whether what slipway did on a host was done for this cluster. If its CA does
+// not tell, its removal was interrupted, or the journal may be that of another cluster, which
+// has prepared the host since.
 func ours(hosts *workflow.Hosts, h *workflow.Host) bool {
-	if h.Facts().Exists(facts.ResetMark) {
-		return true
-	}
-	seed, ca := hosts.Seed(), h.Facts().Kubernetes.CAHash()
-	return ca != "" && seed != nil && seed.Facts() != nil && seed.Facts().Kubernetes.CAHash() == ca
+	belongs := hosts.Belongs(h)
+	return belongs == cluster.ThisCluster || belongs == cluster.UnknownCluster && h.Facts().Exists(facts.ResetMark)
 }

@@ -72,6 +72,11 @@ func TestRemovalSelectsTheHostsThatHaveNotLeft(t *testing.T) {
 			trust(f, "other", "w-1")
 			f.Hosts.SetAside()
 		}, state: answers, removed: []string{"cp-1"}, elsewhere: []string{"w-1"}},
+		{name: "a host of another cluster than the control plane that leaves", prepare: func(f *workflowtest.Fixture) {
+			trust(f, "one", "cp-1")
+			trust(f, "other", "w-1")
+			f.Facts("w-1").Existing = append(f.Facts("w-1").Existing, facts.ResetMark)
+		}, state: answers, remove: []string{"cp-1"}, elsewhere: []string{"w-1"}},
 		{name: "a host with a journal, and a silent cluster", prepare: func(f *workflowtest.Fixture) { f.Facts("w-1").Existing = []facts.Path{facts.Journal} }, state: &cluster.State{Exists: true, Silent: errSilent}, remove: []string{"w-1"}, removed: []string{"cp-1"}},
 		{"a host that was reset, with a Node", nil, &cluster.State{Exists: true, Nodes: []cluster.Node{{Name: "w-1"}}}, nil, []string{"w-1"}, []string{"cp-1"}, nil},
 		{"a host that was reset, with a member", nil, &cluster.State{Exists: true, Members: []kube.EtcdMember{{Name: "cp-1"}}}, nil, []string{"cp-1"}, []string{"w-1"}, nil},

@@ -125,7 +125,7 @@ func mayRun(s *workflow.Step, h *workflow.Host) bool {
 		return s.Hosts().RunsAPIServer(h)
 	}
 	node, err := s.Hosts().State().KnownNode(h.Config.Name)
-	return err != nil || node != nil || s.Hosts().State().HasMember(h.Config)
+	return err != nil || node != nil || h.HasMemberIn(s.Hosts().State())
 }
 
 // addressOf returns the address of a host in the cluster; empty if it is not known.

@@ -14,7 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kube"
@@ -96,28 +96,30 @@ func expectFacts(fake *hosttest.Fake) {
 // The facts that preflight has read are those from before the reset was finished.
 func TestTheCAIsCreatedWhenAnInterruptedResetIsFinished(t *testing.T) {
 	t.Parallel()
-	fixture := workflowtest.New(t, three)
-	complete(fixture.Facts("etcd-1"))
-	putAuthority(fixture, "etcd-3")
-	fixture.Host("etcd-3").ExpectRunScript("kubeadm-phases.sh", configFile, "certs etcd-ca")
-	expectFacts(fixture.Host("etcd-3"))
-	finish := workflow.Phase{Name: "finish-reset", On: workflow.EtcdHosts, Do: func(_ context.Context, s *workflow.Step) error {
-		if s.Target.Config.Name == "etcd-1" {
-			time.Sleep(50 * time.Millisecond)
+	synctest.Test(t, func(t *testing.T) {
+		fixture := workflowtest.New(t, three)
+		complete(fixture.Facts("etcd-1"))
+		putAuthority(fixture, "etcd-3")
+		fixture.Host("etcd-3").ExpectRunScript("kubeadm-phases.sh", configFile, "certs etcd-ca")
+		expectFacts(fixture.Host("etcd-3"))
+		finish := workflow.Phase{Name: "finish-reset", On: workflow.EtcdHosts, Do: func(_ context.Context, s *workflow.Step) error {
+			if s.Target.Config.Name == "etcd-1" {
+				synctest.Wait() // until nothing is left to do that does not need this reset
+			}
+			clean := *s.Facts()
+			clean.Existing, clean.Kubernetes = nil, facts.Kubernetes{}
+			s.Target.SetFacts(&clean)
+			return nil
+		}}
+		kubelet := workflow.Phase{Name: "kubelet", On: workflow.EtcdHosts, Do: func(context.Context, *workflow.Step) error { return nil }}
+		run := &workflow.Run{Cluster: fixture.Cluster, Hosts: fixture.Hosts, Bundle: fixture.Bundle, Sink: &report.Recorder{}, Parallel: 4, Holder: "test"}
+		if err := run.Do(t.Context(), workflow.Workflow{Name: "test", Phases: []workflow.Phase{finish, kubelet, Authority()}}); err != nil {
+			t.Fatal(err)
 		}
-		clean := *s.Facts()
-		clean.Existing, clean.Kubernetes = nil, facts.Kubernetes{}
-		s.Target.SetFacts(&clean)
-		return nil
-	}}
-	kubelet := workflow.Phase{Name: "kubelet", On: workflow.EtcdHosts, Do: func(context.Context, *workflow.Step) error { return nil }}
-	run := &workflow.Run{Cluster: fixture.Cluster, Hosts: fixture.Hosts, Bundle: fixture.Bundle, Sink: &report.Recorder{}, Parallel: 4, Holder: "test"}
-	if err := run.Do(t.Context(), workflow.Workflow{Name: "test", Phases: []workflow.Phase{finish, kubelet, Authority()}}); err != nil {
-		t.Fatal(err)
-	}
-	if seed := fixture.Hosts.EtcdSeed().Config.Name; seed != "etcd-3" {
-		t.Errorf("the other hosts copy the CA from %s", seed)
-	}
+		if seed := fixture.Hosts.EtcdSeed().Config.Name; seed != "etcd-3" {
+			t.Errorf("the other hosts copy the CA from %s", seed)
+		}
+	})
 }
 
 func TestTheFirstHostCreatesTheCA(t *testing.T) {

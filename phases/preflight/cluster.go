@@ -51,7 +51,7 @@ func observe(ctx context.Context, hosts *workflow.Hosts, connect func(context.Co
 	group.Go(func() { observeAPI(ctx, state, hosts, connect) })
 	group.Wait()
 	hosts.TakeBack(func(h *workflow.Host) bool {
-		return state.Node(h.Config.Name) != nil || slices.ContainsFunc(state.Members, h.HasMember)
+		return state.Node(h.Config.Name) != nil || h.HasMemberIn(state)
 	})
 	return state
 }

@@ -56,7 +56,7 @@ func etcdData(cc *checkContext) []check.Finding {
 			continue
 		}
 		rejoin := fmt.Sprintf("let the host join again: slipway reset --hosts %s, then slipway apply", name)
-		switch member := slices.ContainsFunc(state.Members, h.HasMember); {
+		switch member := h.HasMemberIn(state); {
 		case !kubeadm.HasData(cc.cluster, f):
 			found = append(found, check.Finding{
 				Host: name, Evidence: fmt.Sprintf("the host is a control plane of the cluster, and its etcd has lost its data: %s does not exist", facts.EtcdMember),

@@ -88,7 +88,7 @@ func absentHost(cc *checkContext) []check.Finding {
 			Fix:      "make the host reachable, or set state: lost if it does not exist any more",
 		}
 		switch {
-		case cc.state.Answers() && cc.state.Node(name) == nil && !cc.state.HasMember(h.Config):
+		case cc.state.Answers() && cc.state.Node(name) == nil && !h.HasMemberIn(cc.state):
 			continue // it has left already
 		case cc.state.Answers() || !h.Config.Has(config.RoleControlPlane):
 			f.Severity = check.Warning

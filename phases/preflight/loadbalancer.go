@@ -204,38 +204,61 @@ func virtualRouterID(cc *checkContext) []check.Finding {
 	id := cc.cluster.ControlPlane.LoadBalancer.VirtualRouterID
 	var found []check.Finding
 	for _, r := range cc.matrix.Routers {
-		if r.ID == id && !slices.Contains(own, r.Address) {
-			found = append(found, check.Finding{
-				Host:     r.Node,
-				Evidence: fmt.Sprintf("%s sends VRRP advertisements with the virtual router ID %d", r.Address, r.ID),
-				Fix:      fmt.Sprintf("set controlPlane.loadBalancer.virtualRouterID to another one, from 1 to 255; in use here: %s; or set controlPlane.loadBalancer.type to %s", cc.routerIDs(), otherBalancers(cc.cluster)),
-			})
+		if r.ID != id || slices.Contains(own, r.Address) {
+			continue
 		}
+		f := check.Finding{
+			Host:     r.Node,
+			Evidence: fmt.Sprintf("%s sends VRRP advertisements with the virtual router ID %d", r.Address, r.ID),
+			Fix:      fmt.Sprintf("set controlPlane.loadBalancer.virtualRouterID to another one, from 1 to 255; in use here: %s; or set controlPlane.loadBalancer.type to %s", cc.routerIDs(), otherBalancers(cc.cluster)),
+		}
+		if name := cc.lostAt(r.Address); name != "" {
+			f.Evidence = fmt.Sprintf("the lost host %s lives: %s", name, f.Evidence)
+			f.Fix = fmt.Sprintf("turn the machine of %s off, since it may take the address of the endpoint; or, if another machine has its address now: %s", name, f.Fix)
+		}
+		found = append(found, f)
 	}
 	return found
 }
 
+// lostAt returns the name of the lost host with the address; empty if there is none.
+func (cc *checkContext) lostAt(address netip.Addr) string {
+	for _, spec := range cc.cluster.Lost() {
+		if slices.Contains(cc.sendAddresses(spec), address) {
+			return spec.Name
+		}
+	}
+	return ""
+}
+
 // planeAddresses returns the addresses from which the control planes send, with those
-// that leave the cluster. One that was not read may run all the same: it has the address
-// of its Node, or that of the inventory while its Node is unknown.
+// that leave the cluster.
 func (cc *checkContext) planeAddresses() []netip.Addr {
 	var all []netip.Addr
 	for _, spec := range slices.Concat(cc.cluster.Hosts, cc.cluster.Absent()) {
-		if !spec.Has(config.RoleControlPlane) {
-			continue
+		if spec.Has(config.RoleControlPlane) {
+			all = append(all, cc.sendAddresses(spec)...)
 		}
-		texts := []string{cmp.Or(spec.NodeIP, spec.Address)}
-		if h := cc.observed(spec.Name); h != nil {
-			if addr, err := h.NodeIP(); err == nil {
-				texts = []string{addr.String()}
-			}
-		} else if node := cc.hosts.State().Node(spec.Name); node != nil {
-			texts = node.Addresses
+	}
+	return all
+}
+
+// sendAddresses returns the addresses from which a host sends. One that was not read may
+// run all the same: it has the address of its Node, or that of the inventory while its Node
+// is unknown.
+func (cc *checkContext) sendAddresses(spec config.Host) []netip.Addr {
+	texts := []string{cmp.Or(spec.NodeIP, spec.Address)}
+	if h := cc.observed(spec.Name); h != nil {
+		if addr, err := h.NodeIP(); err == nil {
+			texts = []string{addr.String()}
 		}
-		for _, text := range texts {
-			if addr, err := netip.ParseAddr(text); err == nil {
-				all = append(all, addr)
-			}
+	} else if node := cc.hosts.State().Node(spec.Name); node != nil {
+		texts = node.Addresses
+	}
+	var all []netip.Addr
+	for _, text := range texts {
+		if addr, err := netip.ParseAddr(text); err == nil {
+			all = append(all, addr)
 		}
 	}
 	return all

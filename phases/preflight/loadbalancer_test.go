@@ -119,6 +119,45 @@ func TestChecksOfLoadBalancers(t *testing.T) {
 	}
 }
 
+// Its keepalived runs and may take the address: another ID would let both hold it.
+func TestALostHostThatSendsAdvertisementsIsTurnedOff(t *testing.T) {
+	t.Parallel()
+	const lost = `
+hosts:
+  - {name: cp-1, address: 192.0.2.11, roles: [control-plane]}
+  - {name: cp-2, address: 192.0.2.12, roles: [control-plane], state: lost}
+  - {name: cp-3, address: cp-3.example, nodeIP: 192.0.2.13, roles: [control-plane], state: lost}
+`
+	for name, test := range map[string]struct {
+		router string
+		nodes  []cluster.Node
+		host   string
+	}{
+		"its address in the inventory": {"192.0.2.12", nil, "cp-2"},
+		"its node IP":                  {"192.0.2.13", nil, "cp-3"},
+		"the address of its Node":      {"192.0.2.99", []cluster.Node{{Name: "cp-2", Addresses: []string{"192.0.2.99"}}}, "cp-2"},
+		"another router":               {"192.0.2.98", nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fixture := workflowtest.New(t, lost+keepalived)
+			fixture.Hosts.SetState(&cluster.State{Exists: true, Nodes: test.nodes})
+			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, matrix: &netprobe.Matrix{
+				Routers: []netprobe.Router{{Node: "cp-1", Address: netip.MustParseAddr(test.router), ID: 51}},
+			}}
+			found := virtualRouterID(cc)
+			if len(found) != 1 {
+				t.Fatalf("got %+v", found)
+			}
+			f := found[0]
+			named := strings.HasPrefix(f.Evidence, "the lost host "+test.host+" lives: "+test.router+" sends") && strings.HasPrefix(f.Fix, "turn the machine of "+test.host+" off")
+			if named != (test.host != "") || test.host == "" && strings.Contains(f.Evidence+f.Fix, "cp-") {
+				t.Errorf("got %+v", f)
+			}
+		})
+	}
+}
+
 // Another ID would let two hosts hold the address.
 func TestTheVirtualRouterIDOfAControlPlaneIsItsOwn(t *testing.T) {
 	t.Parallel()

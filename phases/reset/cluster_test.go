@@ -2,11 +2,13 @@ package reset
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +21,7 @@ import (
 	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubetest"
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/host/hosttest"
@@ -290,6 +293,65 @@ func TestTheMemberOfAControlPlaneThatHasLostItsDataIsRemoved(t *testing.T) {
 			t.Errorf("external etcd %v: %s", external, diff)
 		}
 	}
+}
+
+// The inventory may keep a host that has joined another cluster since.
+func TestAControlPlaneOfAnotherClusterDoesNotStay(t *testing.T) {
+	t.Parallel()
+	one, other := authority(t), authority(t)
+	for name, test := range map[string]struct {
+		change func(cp1, cp2 *workflow.Host)
+		stays  bool
+	}{
+		"it has another CA":                 {func(_, cp2 *workflow.Host) { cp2.Facts().Kubernetes = other }, false},
+		"it has the same CA":                {func(_, cp2 *workflow.Host) { cp2.Facts().Kubernetes = one }, true},
+		"its CA cannot be read":             {func(_, _ *workflow.Host) {}, true},
+		"it cannot be reached":              {func(_, cp2 *workflow.Host) { cp2.SetFacts(nil) }, true},
+		"it has another CA, and is present": {func(_, cp2 *workflow.Host) { cp2.Facts().Kubernetes, cp2.Config.State = other, config.StatePresent }, true},
+		"the CA of the cluster cannot be read": {func(cp1, cp2 *workflow.Host) {
+			cp1.Facts().Kubernetes, cp2.Facts().Kubernetes = facts.Kubernetes{}, other
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fixture := workflowtest.New(t, `hosts:
+- {name: cp-1, address: 192.0.2.11, roles: [control-plane]}
+- {name: cp-2, address: 192.0.2.12, roles: [control-plane], state: absent}
+`)
+			fixture.Hosts = fixture.Hosts.WithLeaving()
+			fixture.Selection.Hosts = []string{"cp-1"}
+			for _, h := range fixture.Hosts.All {
+				h.Facts().Existing = []facts.Path{journal.Dir, facts.CAKey, facts.EtcdMember}
+			}
+			fixture.Facts("cp-1").Kubernetes = one
+			test.change(fixture.Hosts.All[0], fixture.Hosts.All[1])
+			var stays bool
+			fixture.MustApply(workflow.Phase{Name: "ask", On: workflow.Localhost, Do: func(_ context.Context, s *workflow.Step) error {
+				stays = ClusterStays(s)
+				return nil
+			}})
+			if stays != test.stays {
+				t.Errorf("the cluster stays: %v", stays)
+			}
+		})
+	}
+}
+
+// authority returns the facts of a new CA.
+func authority(t *testing.T) facts.Kubernetes {
+	t.Helper()
+	public, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	certificate, err := x509.CreateCertificate(nil, template, template, public, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return facts.Kubernetes{Certificates: []facts.Certificate{{
+		Path: "/etc/kubernetes/pki/ca.crt", PEM: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}),
+	}}}
 }
 
 // The join was interrupted: the member has no name, and the host no data.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow"
@@ -50,10 +51,13 @@ func mayBeMember(s *workflow.Step) bool {
 	return f.Exists(facts.EtcdMember) || f.Joining() || f.Exists(facts.APIServerManifest)
 }
 
-// staying are the control planes that the run does not reset. Without one, the
-// cluster ends.
+// staying are the control planes of the cluster that the run does not reset. Without one,
+// the cluster ends. An absent one whose cluster is unknown counts: etcd does not stop, and
+// members are removed, as long as it may need them.
 func staying(s *workflow.Step) []*workflow.Host {
-	return slices.DeleteFunc(slices.Clone(s.Hosts().ControlPlanes()), s.Selected)
+	return slices.DeleteFunc(slices.Clone(s.Hosts().ControlPlanes()), func(h *workflow.Host) bool {
+		return s.Selected(h) || !h.Config.Stays() && s.Hosts().Departed(h) == cluster.AnotherCluster
+	})
 }
 
 // ClusterStays reports whether the run leaves a cluster that other runs may change.

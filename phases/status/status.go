@@ -180,7 +180,7 @@ func addonsOf(inventory *config.Cluster, installed []string) []Addon {
 func hostOf(h *workflow.Host, state *cluster.State, now time.Time) Host {
 	shown := Host{
 		Name: h.Config.Name, Address: h.Config.Address, Roles: h.Config.Roles,
-		Node: state.Node(h.Config.Name), Member: state.HasMember(h.Config),
+		Node: state.Node(h.Config.Name), Member: h.HasMemberIn(state),
 	}
 	if h.Config.State != config.StatePresent {
 		shown.State = h.Config.State

@@ -10,7 +10,6 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 
 	"slipway.io/slipway/provision/cluster/kube"
-	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/facts"
 )
 
@@ -68,14 +67,6 @@ type State struct {
 // Answers reports whether there is a cluster, and its API server answered. That of a
 // nil State has not been tried.
 func (s *State) Answers() bool { return s != nil && s.Exists && s.Silent == nil }
-
-// HasMember reports whether etcd has a member of that host, which may have never started.
-// A nil State has none.
-func (s *State) HasMember(h config.Host) bool {
-	return s != nil && slices.ContainsFunc(s.Members, func(m kube.EtcdMember) bool {
-		return kube.IsMemberOf(m, h.Name, h.NodeIP, h.Address)
-	})
-}
 
 // EtcdAnswers reports whether the etcd of a host answered, and is a member. A nil State
 // has not asked.

@@ -95,25 +95,10 @@ func renamed(hosts []Host, i int, node string) []Conflict {
 		"set name: %s in the inventory, or remove the node: slipway reset --hosts %s with the old name, then slipway apply", node, node)}}
 }
 
-// Elsewhere reports whether a host that leaves belongs to another cluster than the control
-// planes that stay: it has the CA of that one.
-func Elsewhere(hosts []Host, h Host) bool {
-	seed := Seed(hosts)
-	return h.Leaving && seed >= 0 && !hosts[seed].Leaving && differ(h, hosts[seed])
-}
-
-// differ reports whether two hosts have the CAs of different clusters.
-func differ(a, b Host) bool {
-	if a.Facts == nil || b.Facts == nil {
-		return false
-	}
-	have, want := a.Facts.Kubernetes.CAHash(), b.Facts.Kubernetes.CAHash()
-	return have != "" && want != "" && have != want
-}
-
 // foreign returns the conflict of a host that does not belong to the cluster of
-// the seed.
+// the seed. A CA that is unknown is none: preflight reports files that are missing or damaged.
 func foreign(h, seed Host) []Conflict {
+	another := compare(h, seed) == AnotherCluster
 	have, want := h.Facts.Kubernetes.CAHash(), seed.Facts.Kubernetes.CAHash()
 	reset := fmt.Sprintf("remove it from the old cluster: slipway reset --hosts %s, then slipway apply", h.Name)
 	switch {
@@ -122,7 +107,7 @@ func foreign(h, seed Host) []Conflict {
 			h.Name, fmt.Sprintf("it belongs to a cluster, but no control plane of the inventory has the data of that cluster (%s has none)", seed.Name),
 			"add the control plane of the cluster to the inventory; or delete this host from it, if it belongs to another cluster",
 		}}
-	case h.Leaving && differ(h, seed):
+	case h.Leaving && another:
 		return []Conflict{{
 			h.Name, fmt.Sprintf("it belongs to another cluster than %s, which still has its node or etcd member: its CA is %.15s…, not %.15s…", seed.Name, have, want),
 			"correct the address of the host, or set state: lost if the machine of the node does not exist any more",
@@ -132,7 +117,7 @@ func foreign(h, seed Host) []Conflict {
 			h.Name, fmt.Sprintf("it belongs to a cluster, but no control plane of the inventory has the data of that cluster (%s has none)", seed.Name),
 			"add the control plane of the cluster to the inventory, or " + reset,
 		}}
-	case differ(h, seed):
+	case another:
 		return []Conflict{{
 			h.Name, fmt.Sprintf("it belongs to another cluster than %s: its CA is %.15s…, not %.15s…", seed.Name, have, want), reset,
 		}}

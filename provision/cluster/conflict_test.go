@@ -228,29 +228,6 @@ func TestNoResetIsAdvisedForAHostThatLeaves(t *testing.T) {
 	}
 }
 
-func TestAHostThatLeavesIsElsewhereWithTheCAOfAnotherCluster(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name  string
-		hosts []Host // the last one is examined
-		want  bool
-	}{
-		{"another cluster", []Host{member("a", "ca"), leaving(member("b", "other"))}, true},
-		{"a worker of another cluster", []Host{member("a", "ca"), leaving(worker("w", "other"))}, true},
-		{"this cluster", []Host{member("a", "ca"), leaving(member("b", "ca"))}, false},
-		{"a host that stays", []Host{member("a", "ca"), worker("w", "other")}, false},
-		{"a clean host", []Host{member("a", "ca"), leaving(blank("w", false))}, false},
-		{"a host that was not read", []Host{member("a", "ca"), leaving(Host{Name: "w"})}, false},
-		{"a control plane that was not read", []Host{{Name: "a", ControlPlane: true}, leaving(worker("w", "other"))}, false},
-		{"the control plane that has the cluster leaves too", []Host{blank("a", true), leaving(member("b", "ca")), leaving(worker("w", "other"))}, false},
-	}
-	for _, test := range tests {
-		if got := Elsewhere(test.hosts, test.hosts[len(test.hosts)-1]); got != test.want {
-			t.Errorf("%s: got %v", test.name, got)
-		}
-	}
-}
-
 func TestAControlPlaneThatLeavesIsTheSeedWhileNoOtherHasTheCluster(t *testing.T) {
 	t.Parallel()
 	fresh := Host{Name: "cp-4", ControlPlane: true, Facts: &facts.Facts{}}

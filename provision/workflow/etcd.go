@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/retry"
 )
@@ -118,6 +119,12 @@ func (h *Host) HasMember(m kube.EtcdMember) bool {
 		addresses = append(addresses, ip.String())
 	}
 	return kube.IsMemberOf(m, h.Config.Name, addresses...)
+}
+
+// HasMemberIn reports whether etcd has a member of the host, which may have never started.
+// A nil state has none.
+func (h *Host) HasMemberIn(state *cluster.State) bool {
+	return state != nil && slices.ContainsFunc(state.Members, h.HasMember)
 }
 
 // Member returns the member of a host, or nil.

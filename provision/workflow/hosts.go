@@ -125,26 +125,36 @@ func (h *Hosts) Observed() []cluster.Host {
 	all := h.all()
 	observed := make([]cluster.Host, 0, len(all))
 	for _, host := range all {
-		observed = append(observed, cluster.Host{
-			Name: host.Config.Name, ControlPlane: host.isControlPlane(), Leaving: host.leaves(), Etcd: host.isEtcdHost(), Facts: host.Facts(),
-			Answers: h.State().EtcdAnswers(host.Config.Name),
-		})
+		observed = append(observed, h.observed(host))
 	}
 	return observed
+}
+
+func (h *Hosts) observed(host *Host) cluster.Host {
+	return cluster.Host{
+		Name: host.Config.Name, ControlPlane: host.isControlPlane(), Leaving: host.leaves(), Etcd: host.isEtcdHost(), Facts: host.Facts(),
+		Answers: h.State().EtcdAnswers(host.Config.Name),
+	}
+}
+
+// Belongs returns to which cluster a host belongs: see cluster.Belongs.
+func (h *Hosts) Belongs(host *Host) cluster.Belonging {
+	return cluster.Belongs(h.Observed(), h.observed(host))
+}
+
+// Departed returns to which cluster a host that leaves belongs: see cluster.Departed.
+func (h *Hosts) Departed(host *Host) cluster.Belonging {
+	return cluster.Departed(h.Observed(), h.observed(host))
 }
 
 // all returns the hosts of the cluster, and after them those that leave it.
 func (h *Hosts) all() []*Host { return slices.Concat(h.All, h.Leaving) }
 
 // SetAside moves the hosts that belong to another cluster from Leaving to Elsewhere. It is
-// for the phase that reads the cluster, when the facts are known.
+// for the phase that reads the cluster, when the facts are known. A host of which this is
+// unknown stays in Leaving: it may be the only one with the cluster.
 func (h *Hosts) SetAside() {
-	observed := h.Observed()
-	elsewhere := func(host *Host) bool {
-		i := slices.IndexFunc(observed, func(o cluster.Host) bool { return o.Name == host.Config.Name })
-		return cluster.Elsewhere(observed, observed[i])
-	}
-	h.move(&h.Leaving, &h.Elsewhere, elsewhere)
+	h.move(&h.Leaving, &h.Elsewhere, func(host *Host) bool { return h.Departed(host) == cluster.AnotherCluster })
 }
 
 // TakeBack moves hosts from Elsewhere to Leaving: those of which the cluster still has
@@ -188,18 +198,11 @@ func (h *Hosts) EtcdHosts() []*Host { return h.Where((*Host).isEtcdHost) }
 
 // RunsAPIServer reports whether the host is a control plane of the cluster that runs, or
 // has run: its facts show the API server. A host that has left the cluster may run that
-// of another one.
+// of another one. One of which this is unknown counts: the others must know it, because it
+// may hold the address of the endpoint.
 func (h *Hosts) RunsAPIServer(host *Host) bool {
 	f := host.Facts()
-	if f == nil || !host.isControlPlane() || !f.Exists(facts.APIServerManifest) {
-		return false
-	}
-	seed := h.Seed()
-	if seed == nil || seed.Facts() == nil {
-		return true
-	}
-	have, want := f.Kubernetes.CAHash(), seed.Facts().Kubernetes.CAHash()
-	return have == "" || want == "" || have == want
+	return f != nil && host.isControlPlane() && f.Exists(facts.APIServerManifest) && h.Belongs(host) != cluster.AnotherCluster
 }
 
 // Names returns the names of all hosts.

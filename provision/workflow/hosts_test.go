@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/facts"
 )
@@ -65,5 +67,33 @@ func TestHostsThatLeaveAreReadAndNotWorkedOn(t *testing.T) {
 	}
 	if got := hosts.entrances(); !slices.Equal(got, []*Host{fresh, old}) {
 		t.Errorf("the API server is reached through %d hosts", len(got))
+	}
+}
+
+func TestAMemberIsFoundByTheAddressOfItsHost(t *testing.T) {
+	t.Parallel()
+	read := &facts.Facts{Routes: []facts.Route{{Destination: netip.MustParsePrefix("0.0.0.0/0"), Interface: "eth0"}}, Addresses: []facts.Address{{Interface: "eth0", Prefix: netip.MustParsePrefix("192.0.2.11/24")}}}
+	for name, test := range map[string]struct {
+		host   config.Host
+		facts  *facts.Facts
+		member kube.EtcdMember
+		want   bool
+	}{
+		"its name":                                 {config.Host{}, nil, kube.EtcdMember{Name: "cp-1"}, true},
+		"the name of another host":                 {config.Host{}, nil, kube.EtcdMember{Name: "cp-2", PeerURLs: []string{"https://cp-1.example:2380"}}, false},
+		"the address of SSH":                       {config.Host{}, nil, kube.EtcdMember{PeerURLs: []string{"https://cp-1.example:2380"}}, true},
+		"the node IP of the inventory":             {config.Host{NodeIP: "192.0.2.12"}, nil, kube.EtcdMember{PeerURLs: []string{"https://192.0.2.12:2380"}}, true},
+		"the node IP of the facts":                 {config.Host{}, read, kube.EtcdMember{PeerURLs: []string{"https://192.0.2.11:2380"}}, true},
+		"an address while the facts are not known": {config.Host{}, nil, kube.EtcdMember{PeerURLs: []string{"https://192.0.2.11:2380"}}, false},
+	} {
+		test.host.Name, test.host.Address = "cp-1", "cp-1.example"
+		h := &Host{Config: test.host}
+		h.SetFacts(test.facts)
+		if got := h.HasMemberIn(&cluster.State{Members: []kube.EtcdMember{{Name: "cp-9"}, test.member}}); got != test.want {
+			t.Errorf("%s: got %v", name, got)
+		}
+		if h.HasMemberIn(nil) {
+			t.Errorf("%s: it has a member of a cluster that was not read", name)
+		}
 	}
 }

@@ -57,7 +57,7 @@ func (e *AliveError) Remedy() string {
 func (h *Hosts) SignsOfLife(ctx context.Context, c *config.Cluster) map[string][]string {
 	var attempts []*attempt
 	for _, lost := range h.Lost {
-		if h.State().Node(lost.Config.Name) != nil || h.State().HasMember(lost.Config) {
+		if h.State().Node(lost.Config.Name) != nil || (&Host{Config: lost.Config}).HasMemberIn(h.State()) {
 			attempts = append(attempts, h.attempts(c, lost)...)
 		}
 	}

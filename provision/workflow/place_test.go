@@ -51,7 +51,7 @@ func TestPlacesSelectHosts(t *testing.T) {
 
 func TestControlPlanesRunOrAreNew(t *testing.T) {
 	t.Parallel()
-	all, leaving := hostsOf("cp1", "cp2", "cp3", "w1"), hostsOf("cp4", "cp5", "cp6")
+	all, leaving := hostsOf("cp1", "cp2", "cp3", "w1"), hostsOf("cp4", "cp5", "cp6", "cp7")
 	all.Leaving = leaving.All
 	ours, other := authority(t), authority(t)
 	set := func(h *Host, ca facts.Certificate, existing ...facts.Path) {
@@ -63,11 +63,12 @@ func TestControlPlanesRunOrAreNew(t *testing.T) {
 	set(leaving.All[0], ours, facts.APIServerManifest)
 	set(leaving.All[1], ours)
 	set(leaving.All[2], other, facts.APIServerManifest)
+	set(leaving.All[3], facts.Certificate{}, facts.APIServerManifest) // its CA cannot be read
 	for _, test := range []struct {
 		place Place
 		want  []string
 	}{
-		{RunningControlPlanes, []string{"cp1", "cp4"}},
+		{RunningControlPlanes, []string{"cp1", "cp4", "cp7"}},
 		{NewControlPlanes, []string{"cp2", "cp3"}}, // cp3 cannot be reached
 	} {
 		var got []string
