@@ -21,12 +21,18 @@ type issued struct {
 
 func issue(t *testing.T, ca *issued) issued {
 	t.Helper()
+	return issueFor(t, ca, time.Hour)
+}
+
+// issueFor is issue with the time that is left until the certificate expires.
+func issueFor(t *testing.T, ca *issued, left time.Duration) issued {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(left),
 		IsCA: ca == nil, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	parent, signer := template, key
@@ -60,7 +66,7 @@ func (i issued) private(t *testing.T) []byte {
 func TestCheckEtcdFiles(t *testing.T) {
 	t.Parallel()
 	ca := issue(t, nil)
-	other, client := issue(t, nil), issue(t, &ca)
+	other, client, old := issue(t, nil), issue(t, &ca), issueFor(t, &ca, -time.Hour)
 	for name, test := range map[string]struct {
 		ca, cert, key []byte
 		want          string
@@ -68,7 +74,8 @@ func TestCheckEtcdFiles(t *testing.T) {
 		"files that fit":            {ca.cert(), client.cert(), client.private(t), ""},
 		"a CA that is no PEM":       {[]byte("text"), client.cert(), client.private(t), "caFile contains no certificate"},
 		"a key of another one":      {ca.cert(), client.cert(), other.private(t), "certFile and keyFile: tls: private key does not match"},
-		"a client of another CA":    {other.cert(), client.cert(), client.private(t), "certFile: x509"},
+		"a client of another CA":    {other.cert(), client.cert(), client.private(t), ""},
+		"a client that has expired": {ca.cert(), old.cert(), old.private(t), "certFile: the certificate expired on"},
 		"a certificate that is cut": {ca.cert(), client.cert()[:40], client.private(t), "certFile and keyFile"},
 	} {
 		files := EtcdClientFiles()
