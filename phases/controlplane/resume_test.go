@@ -269,7 +269,7 @@ func TestTheRemedyRemovesTheDataToo(t *testing.T) {
 	t.Parallel()
 	for inventory, want := range map[string]string{
 		one: "slipway reset --hosts cp-1, then slipway apply",
-		one + "  - {name: etcd-1, address: 192.0.2.31, roles: [etcd]}\n": "remove the unfinished cluster: slipway reset, then slipway apply",
+		one + "  - {name: etcd-1, address: 192.0.2.31, roles: [etcd]}\n":                                        "remove the unfinished cluster: slipway reset, then slipway apply",
 		one + "etcd: {external: {endpoints: ['https://a.example:2379'], caFile: a, certFile: b, keyFile: c}}\n": "slipway reset --hosts cp-1, then etcdctl del /registry/ --prefix, then slipway apply",
 	} {
 		fixture, _ := interrupted(t, inventory, whole(), facts.CAKey, facts.EtcdMember)
