@@ -55,15 +55,18 @@ func runMember(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	kubelet, err := kubeadm.EtcdKubelet(s.Cluster())
-	if err != nil {
-		return err
+	files := []host.File{
+		{Path: "/etc/kubernetes/manifests", Mode: fs.ModeDir | 0o755},
+		{Path: dropIn, Content: templates.File("etcd/20-etcd-service-manager.conf")},
 	}
-	written, err := host.WriteDiffering(ctx, s,
-		host.File{Path: "/etc/kubernetes/manifests", Mode: fs.ModeDir | 0o755},
-		host.File{Path: kubeletConfig, Content: kubelet},
-		host.File{Path: dropIn, Content: templates.File("etcd/20-etcd-service-manager.conf")},
-	)
+	if !keepsKubelet(s) {
+		kubelet, err := kubeadm.EtcdKubelet(s.Cluster())
+		if err != nil {
+			return err
+		}
+		files = append(files, host.File{Path: kubeletConfig, Content: kubelet})
+	}
+	written, err := host.WriteDiffering(ctx, s, files...)
 	if err != nil {
 		return err
 	}
@@ -77,6 +80,13 @@ func runMember(ctx context.Context, s *workflow.Step) error {
 	}
 	service := systemd.Service{Name: kubeletService, Files: []string{install.BinDir + "/kubelet", serviceFile, dropIn, kubeletConfig}}
 	return service.Ensure(ctx, s, written...)
+}
+
+// keepsKubelet reports whether kubelet keeps its configuration, as it does on the nodes: a
+// change of kubernetes.kubeletConfiguration is not applied to a cluster that exists.
+func keepsKubelet(s *workflow.Step) bool {
+	state := s.Hosts().State()
+	return state != nil && state.Exists && s.Facts().Kubernetes.Intact(kubeletConfig)
 }
 
 // copyAuthority copies the CA of etcd from the host that has created it.
