@@ -136,12 +136,13 @@ func EtcdMemberFiles(k facts.Kubernetes) []string {
 	return r.files
 }
 
-// RenewsEtcd reports whether apply renews a certificate of external etcd on a host: those
-// that the CA of etcd has signed on its hosts, and the copy of the client's on a control
-// plane.
+// RenewsEtcd reports whether apply replaces a certificate of external etcd on a host: those
+// that the CA of etcd has signed on its hosts, and what control planes get from there, or from
+// the inventory.
 func RenewsEtcd(c *config.Cluster, h config.Host, path string) bool {
 	if !h.Has(config.RoleEtcd) {
-		return c.ExternalEtcd() && path == etcdClient+".crt"
+		existing := len(c.Etcd.External.Endpoints) > 0
+		return c.ExternalEtcd() && path == etcdClient+".crt" || existing && path == EtcdCA+".crt"
 	}
 	return slices.ContainsFunc(etcdCertificates(), func(name string) bool { return path == pkiDir+"/"+name+".crt" })
 }
