@@ -380,8 +380,7 @@ func TestAMemberDoesNotStartBesideDataOfOtherMembers(t *testing.T) {
 	putAuthority(fixture, "etcd-1")
 	complete(fixture.Facts("etcd-3"))
 	fixture.Host("etcd-3").Put(configFile, `value: "`+strings.Replace(initialCluster, "192.0.2.31", "192.0.2.99", 1)+`"`)
-	fixture.ServeEtcd("etcd-3", `{"ID":"3","name":"etcd-3","clientURLs":["https://192.0.2.33:2379"]}`)
-	err := fixture.Apply(Member())
+	err := fixture.Apply(Member()) // etcd is not asked: members of different lists do not answer
 	if err == nil || !strings.Contains(err.Error(), "etcd-3 has data of an etcd with other members") || !strings.Contains(workflow.Hint(err), "slipway reset") || len(fixture.Changes()) > 0 {
 		t.Errorf("got %v, changes %q", err, fixture.Changes())
 	}

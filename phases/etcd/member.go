@@ -45,6 +45,11 @@ func Member() workflow.Phase {
 }
 
 func runMember(ctx context.Context, s *workflow.Step) error {
+	if all, err := members(s); err == nil { // without, writeConfig decides
+		if err := sameCluster(ctx, s, all); err != nil {
+			return err // says more than members that do not answer
+		}
+	}
 	if err := neverStarted(ctx, s); err != nil {
 		return err
 	}
