@@ -390,15 +390,16 @@ func TestAMemberDoesNotStartBesideDataOfOtherMembers(t *testing.T) {
 func TestKubeletKeepsItsConfigurationInAClusterThatExists(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		exists, intact bool
-		want           string
+		version string
+		intact  bool
+		want    string
 	}{
-		"a cluster that exists":       {true, true, "before"},
-		"an apply that was killed":    {false, true, "maxPods: 20"},
-		"a configuration that is cut": {true, false, "maxPods: 20"},
+		"a cluster that exists":       {"v1.36.4", true, "before"},
+		"an init that was killed":     {"", true, "maxPods: 20"},
+		"a configuration that is cut": {"v1.36.4", false, "maxPods: 20"},
 	} {
 		fixture := workflowtest.New(t, three+"kubernetes: {kubeletConfiguration: {maxPods: 20}}\n")
-		fixture.Hosts.SetState(&cluster.State{Exists: test.exists})
+		fixture.Hosts.SetState(&cluster.State{Exists: true, Version: test.version})
 		fixture.Selection.Hosts = []string{"etcd-1"}
 		putAuthority(fixture, "etcd-1")
 		f, fake := fixture.Facts("etcd-1"), fixture.Host("etcd-1")

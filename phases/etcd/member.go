@@ -88,10 +88,11 @@ func runMember(ctx context.Context, s *workflow.Step) error {
 }
 
 // keepsKubelet reports whether kubelet keeps its configuration, as it does on the nodes: a
-// change of kubernetes.kubeletConfiguration is not applied to a cluster that exists.
+// change of kubernetes.kubeletConfiguration is not applied to a cluster that has settings. An
+// interrupted init has none: the next one uses those of the inventory.
 func keepsKubelet(s *workflow.Step) bool {
 	state := s.Hosts().State()
-	return state != nil && state.Exists && s.Facts().Kubernetes.Intact(kubeletConfig)
+	return state != nil && state.Version != "" && s.Facts().Kubernetes.Intact(kubeletConfig)
 }
 
 // copyAuthority copies the CA of etcd from the host that has created it.
