@@ -114,6 +114,8 @@ func memberState(m status.Member) string {
 		words = append(words, "leader")
 	}
 	switch {
+	case m.NotAsked:
+		return strings.Join(append(words, "not asked"), ", ")
 	case !m.Healthy:
 		return strings.Join(append(words, "not healthy: "+m.Problem), ", ")
 	case !m.Voting:

@@ -263,6 +263,24 @@ func TestInitStartsOverWithOtherValues(t *testing.T) {
 	}
 }
 
+// The data of external etcd outlives the reset of the control plane, and the phase etcd-empty
+// refuses it.
+func TestTheRemedyRemovesTheDataToo(t *testing.T) {
+	t.Parallel()
+	for inventory, want := range map[string]string{
+		one: "slipway reset --hosts cp-1, then slipway apply",
+		one + "  - {name: etcd-1, address: 192.0.2.31, roles: [etcd]}\n":                                        "remove the unfinished cluster: slipway reset, then slipway apply",
+		one + "etcd: {external: {endpoints: ['https://a.example:2379'], caFile: a, certFile: b, keyFile: c}}\n": "slipway reset --hosts cp-1, then etcdctl del /registry/ --prefix, then slipway apply",
+	} {
+		fixture, _ := interrupted(t, inventory, whole(), facts.CAKey, facts.EtcdMember)
+		fixture.Selection.Hosts = []string{"cp-1"}
+		fixture.Cluster.Network.DNSDomain = "c.example"
+		if err := fixture.Apply(Init()); err == nil || !strings.HasSuffix(workflow.Hint(err), want) {
+			t.Errorf("%s: got %v, hint %q", inventory, err, workflow.Hint(err))
+		}
+	}
+}
+
 // A reset that was killed has deleted the data of etcd, and not yet the rest.
 func TestInitRunsAfterAnInterruptedReset(t *testing.T) {
 	t.Parallel()

@@ -52,19 +52,17 @@ func clientFiles(ctx context.Context, s *workflow.Step) ([]host.File, error) {
 	if from.Facts() == nil || from.Unreachable() != nil {
 		return nil, errors.New("no host with the role etcd can be reached, which has the client certificate of etcd")
 	}
+	if s.Planning() && s.Selected(from) && len(kubeadm.RecreateEtcd(from.Facts().Kubernetes)) > 0 {
+		return nil, fmt.Errorf("the client certificate of etcd: %w", host.ErrPlanned)
+	}
 	return read(ctx, s.On(from), kubeadm.EtcdClientFiles())
 }
 
 // whole reports whether a control plane has the files of the etcd of a host, or of one that
-// could not be read.
+// could not be read, and can use them for a while.
 func whole(s *workflow.Step, from *workflow.Host) bool {
 	k := s.Facts().Kubernetes
-	for _, file := range kubeadm.EtcdClientFiles() {
-		if !k.Intact(file.Path) {
-			return false
-		}
-	}
-	return from.Facts() == nil || k.EtcdCAHash() == from.Facts().Kubernetes.EtcdCAHash()
+	return kubeadm.EtcdClientUsable(k) && (from.Facts() == nil || k.EtcdCAHash() == from.Facts().Kubernetes.EtcdCAHash())
 }
 
 // Data makes sure that etcd has no data of another cluster.

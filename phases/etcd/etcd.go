@@ -130,25 +130,72 @@ func writeConfig(ctx context.Context, s *workflow.Step) (changed bool, err error
 	if err != nil {
 		return false, err
 	}
-	written, err := host.WriteDiffering(ctx, s, host.File{Path: configFile, Content: content, Mode: 0o600})
-	return len(written) > 0, err
+	file := host.File{Path: configFile, Content: content, Mode: 0o600}
+	differ, err := s.Differs(ctx, file)
+	if err != nil || len(differ) == 0 {
+		return false, err
+	}
+	if err := discardMember(ctx, s, all); err != nil {
+		return false, err
+	}
+	return true, s.WriteFiles(ctx, file)
 }
 
-// sameCluster returns an error if the host has data of a member of another etcd.
-func sameCluster(ctx context.Context, s *workflow.Step, all []kubeadm.Member) error {
-	if !s.Facts().Exists(facts.EtcdMember) {
+// discardMember deletes what kubeadm has created with a configuration that changes:
+// certificates for another name or address, which kubeadm would keep, and a manifest with
+// other members. It precedes the configuration: the next run after a kill starts over. A
+// member that has data keeps its name and address, and its certificates.
+func discardMember(ctx context.Context, s *workflow.Step, all []kubeadm.Member) error {
+	if s.Facts().Exists(facts.EtcdMember) || len(kubeadm.EtcdMemberFiles(s.Facts().Kubernetes)) == 0 {
 		return nil
 	}
-	before, err := s.ReadFile(ctx, configFile)
+	// The kubelet of the interrupted run may be starting the member.
+	if _, err := s.Run(ctx, host.Script("stop.sh", templates.Script("kubeadm/stop.sh"), kubeletService, "containers")); err != nil {
+		return err
+	}
+	if !s.Planning() {
+		now, err := facts.Read(ctx, s)
+		if err != nil {
+			return err
+		}
+		s.Target.SetFacts(now)
+		if err := sameCluster(ctx, s, all); err != nil {
+			return err
+		}
+	}
+	return removeFiles(ctx, s, kubeadm.EtcdMemberFiles(s.Facts().Kubernetes))
+}
+
+// sameCluster returns an error if a host has data of a member of another etcd: members that
+// start with different lists of all of them reject each other.
+func sameCluster(ctx context.Context, s *workflow.Step, all []kubeadm.Member) error {
+	for _, h := range s.Hosts().EtcdHosts() {
+		f := h.Facts()
+		if f == nil || h.Unreachable() != nil || !f.Exists(facts.EtcdMember) || s.Planning() && f.Exists(facts.ResetMark) {
+			continue // finish-reset deletes the data
+		}
+		if err := hasDataOf(ctx, s, h, all); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hasDataOf returns an error if a host, which has data, is not one of these members.
+func hasDataOf(ctx context.Context, s *workflow.Step, h *workflow.Host, all []kubeadm.Member) error {
+	before, err := s.On(h).ReadFile(ctx, configFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return workflow.WithHint(errors.New("the host has data of etcd that slipway did not create"),
+		if h != s.Target {
+			return nil // its own step refuses it
+		}
+		return workflow.WithHint(errors.New(h.Config.Name+" has data of etcd that slipway did not create"),
 			"use another host for etcd; or, if nothing needs the data any more, delete /var/lib/etcd/member")
 	}
 	if err != nil || strings.Contains(string(before), `"`+kubeadm.InitialCluster(all)+`"`) {
 		return err
 	}
-	return workflow.WithHint(errors.New("the host has data of an etcd with other members: the hosts of etcd and their addresses cannot change"),
-		"set the hosts with the role etcd and their addresses back; or delete the data: slipway reset")
+	return workflow.WithHint(errors.New(h.Config.Name+" has data of an etcd with other members: the hosts of etcd, their names and their addresses cannot change"),
+		"set the hosts with the role etcd, their names and their addresses back; or delete the data: slipway reset")
 }
 
 // runPhases runs phases of kubeadm init with the configuration of the host.

@@ -2,13 +2,18 @@ package etcd
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -230,8 +235,8 @@ func TestPairsThatAreNotWholeAreCreatedAgain(t *testing.T) {
 func TestDataOfAnotherEtcdIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, before := range map[string]string{
-		"the host has data of etcd that slipway did not create": "",
-		"the host has data of an etcd with other members":       `value: "etcd-1=https://192.0.2.31:2380"`,
+		"etcd-1 has data of etcd that slipway did not create": "",
+		"etcd-1 has data of an etcd with other members":       `value: "etcd-1=https://192.0.2.31:2380"`,
 	} {
 		fixture := workflowtest.New(t, three)
 		fixture.Selection.Hosts = []string{"etcd-1"}
@@ -243,6 +248,171 @@ func TestDataOfAnotherEtcdIsRefused(t *testing.T) {
 		err := fixture.Apply(Member())
 		if err == nil || !strings.Contains(err.Error(), name) || workflow.Hint(err) == "" || len(fixture.Changes()) > 0 {
 			t.Errorf("%s: got %v, changes %q", name, err, fixture.Changes())
+		}
+	}
+}
+
+// selfSigned is a certificate in PEM that expires after a time.
+func selfSigned(t *testing.T, left time.Duration) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(left)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+func TestCertificatesThatExpireSoonAreRenewed(t *testing.T) {
+	t.Parallel()
+	const client = "/etc/kubernetes/pki/apiserver-etcd-client"
+	soon := []facts.Certificate{{Path: client + ".crt", PEM: selfSigned(t, time.Hour)}}
+	fixture := workflowtest.New(t, three)
+	fixture.Hosts.SetState(&cluster.State{Exists: true})
+	putAuthority(fixture, "etcd-1")
+	complete(fixture.Facts("etcd-1"))
+	for _, file := range kubeadm.EtcdClientFiles() {
+		addFile(fixture.Facts("cp-1"), file.Path)
+		fixture.Host("cp-1").Put(file.Path, "old")
+		fixture.Host("etcd-1").Put(file.Path, "old")
+	}
+	fixture.Facts("etcd-1").Kubernetes.Certificates, fixture.Facts("cp-1").Kubernetes.Certificates = soon, soon
+	// The plan shows what apply changes on the control planes.
+	fixture.MustPlan(Client())
+	if planned := fixture.Changes(); len(planned) != 1 {
+		t.Errorf("planned %q", planned)
+	}
+	fake := fixture.Host("etcd-1")
+	config, err := kubeadm.Etcd(kubeadm.Member{Name: "etcd-1", IP: netip.MustParseAddr("192.0.2.31")}, mustMembers(t, fixture), "v1.36.4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake.PutFile(host.File{Path: configFile, Content: config, Mode: 0o600})
+	fake.ExpectRun("rm", "-f", client+".crt", client+".key")
+	fake.ExpectRunScript("kubeadm-phases.sh", memberPhases...).Then(func() { fake.Put(client+".crt", "new") })
+	fake.ExpectService("kubelet.service", kubelet...)
+	fake.ExpectStart("restart kubelet.service: "+dropIn+", "+kubeletConfig+" changed", "kubelet.service", kubelet...)
+	fixture.Selection.Hosts = []string{"etcd-1"}
+	fixture.MustApply(Member())
+	fixture.Selection.Hosts = []string{"cp-1"}
+	fixture.MustApply(Client())
+	if file, _ := fixture.Host("cp-1").File(client + ".crt"); string(file.Content) != "new" {
+		t.Errorf("the control plane has %q", file.Content)
+	}
+}
+
+// mustMembers are the members of an etcd on the hosts of the fixture, sorted by name.
+func mustMembers(t *testing.T, fixture *workflowtest.Fixture) []kubeadm.Member {
+	t.Helper()
+	var all []kubeadm.Member
+	for _, h := range fixture.Hosts.EtcdHosts() {
+		ip, err := h.NodeIP()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, kubeadm.Member{Name: h.Config.Name, IP: ip})
+	}
+	slices.SortFunc(all, func(a, b kubeadm.Member) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// A run was killed before the member had data, and the inventory has changed since.
+func TestAMemberStartsOverWithAnotherNameOrAddress(t *testing.T) {
+	t.Parallel()
+	const old = `value: "etcd-0=https://192.0.2.31:2380"`
+	created := &facts.Facts{}
+	complete(created)
+	made := kubeadm.EtcdMemberFiles(created.Kubernetes)
+	read := func(data bool) string {
+		text := "arch\tx86_64\nkernel\t6\n"
+		for _, path := range made {
+			text += "kubeFile\t" + path + " ok\n"
+		}
+		if data {
+			text += "exists\t" + string(facts.EtcdMember) + "\n"
+		}
+		return text
+	}
+	for name, test := range map[string]struct {
+		data, killed bool
+		want         string
+	}{
+		"everything is created again":                    {},
+		"the run is killed again":                        {killed: true, want: "killed"},
+		"the kubelet of that run has started the member": {data: true, want: "etcd-1 has data of an etcd with other members"},
+	} {
+		fixture := workflowtest.New(t, three)
+		fixture.Selection.Hosts = []string{"etcd-1"}
+		putAuthority(fixture, "etcd-1")
+		complete(fixture.Facts("etcd-1"))
+		fixture.Facts("etcd-1").Existing = nil
+		fake := fixture.Host("etcd-1")
+		fake.Put(configFile, old)
+		fake.ExpectRunScript("stop.sh", "kubelet.service", "containers")
+		fake.ExpectQueryScript("facts.sh", facts.Arguments()...).Returns(read(test.data))
+		if !test.data {
+			remove := fake.ExpectRun(append([]string{"rm", "-f"}, made...)...)
+			if test.killed {
+				remove.Fails(1, "killed")
+			} else {
+				fake.ExpectRunScript("kubeadm-phases.sh", memberPhases...)
+				fake.ExpectService("kubelet.service", kubelet...).Returns("stopped inactive\n")
+				fake.ExpectStart("start kubelet.service: it is inactive", "kubelet.service", kubelet...)
+			}
+		}
+		err := fixture.Apply(Member())
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s: got %v", name, err)
+		}
+		if config, _ := fake.File(configFile); (string(config.Content) == old) != (test.want != "") {
+			t.Errorf("%s: %s", name, config.Content)
+		}
+	}
+}
+
+// Members with different lists of all members reject each other.
+func TestAMemberDoesNotStartBesideDataOfOtherMembers(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, three)
+	fixture.Selection.Hosts = []string{"etcd-1"}
+	putAuthority(fixture, "etcd-1")
+	complete(fixture.Facts("etcd-3"))
+	fixture.Host("etcd-3").Put(configFile, `value: "`+strings.Replace(initialCluster, "192.0.2.31", "192.0.2.99", 1)+`"`)
+	err := fixture.Apply(Member()) // etcd is not asked: members of different lists do not answer
+	if err == nil || !strings.Contains(err.Error(), "etcd-3 has data of an etcd with other members") || !strings.Contains(workflow.Hint(err), "slipway reset") || len(fixture.Changes()) > 0 {
+		t.Errorf("got %v, changes %q", err, fixture.Changes())
+	}
+}
+
+// A plan reports the difference, and no host of the cluster changes.
+func TestKubeletKeepsItsConfigurationInAClusterThatExists(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		version string
+		intact  bool
+		want    string
+	}{
+		"a cluster that exists":       {"v1.36.4", true, "before"},
+		"an init that was killed":     {"", true, "maxPods: 20"},
+		"a configuration that is cut": {"v1.36.4", false, "maxPods: 20"},
+	} {
+		fixture := workflowtest.New(t, three+"kubernetes: {kubeletConfiguration: {maxPods: 20}}\n")
+		fixture.Hosts.SetState(&cluster.State{Exists: true, Version: test.version})
+		fixture.Selection.Hosts = []string{"etcd-1"}
+		putAuthority(fixture, "etcd-1")
+		f, fake := fixture.Facts("etcd-1"), fixture.Host("etcd-1")
+		f.Kubernetes.Files = append(f.Kubernetes.Files, facts.KubeFile{Path: kubeletConfig, Damaged: !test.intact})
+		fake.Put(kubeletConfig, "before")
+		fake.ExpectRunScript("kubeadm-phases.sh", memberPhases...)
+		fake.ExpectService("kubelet.service", kubelet...).Returns("stopped inactive\n")
+		fake.ExpectStart("start kubelet.service: it is inactive", "kubelet.service", kubelet...)
+		fixture.MustApply(Member())
+		if config, _ := fake.File(kubeletConfig); !strings.Contains(string(config.Content), test.want) {
+			t.Errorf("%s: %s", name, config.Content)
 		}
 	}
 }

@@ -45,6 +45,11 @@ func Member() workflow.Phase {
 }
 
 func runMember(ctx context.Context, s *workflow.Step) error {
+	if all, err := members(s); err == nil { // without, writeConfig decides
+		if err := sameCluster(ctx, s, all); err != nil {
+			return err // says more than members that do not answer
+		}
+	}
 	if err := neverStarted(ctx, s); err != nil {
 		return err
 	}
@@ -55,15 +60,18 @@ func runMember(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	kubelet, err := kubeadm.EtcdKubelet(s.Cluster())
-	if err != nil {
-		return err
+	files := []host.File{
+		{Path: "/etc/kubernetes/manifests", Mode: fs.ModeDir | 0o755},
+		{Path: dropIn, Content: templates.File("etcd/20-etcd-service-manager.conf")},
 	}
-	written, err := host.WriteDiffering(ctx, s,
-		host.File{Path: "/etc/kubernetes/manifests", Mode: fs.ModeDir | 0o755},
-		host.File{Path: kubeletConfig, Content: kubelet},
-		host.File{Path: dropIn, Content: templates.File("etcd/20-etcd-service-manager.conf")},
-	)
+	if !keepsKubelet(s) {
+		kubelet, err := kubeadm.EtcdKubelet(s.Cluster())
+		if err != nil {
+			return err
+		}
+		files = append(files, host.File{Path: kubeletConfig, Content: kubelet})
+	}
+	written, err := host.WriteDiffering(ctx, s, files...)
 	if err != nil {
 		return err
 	}
@@ -77,6 +85,14 @@ func runMember(ctx context.Context, s *workflow.Step) error {
 	}
 	service := systemd.Service{Name: kubeletService, Files: []string{install.BinDir + "/kubelet", serviceFile, dropIn, kubeletConfig}}
 	return service.Ensure(ctx, s, written...)
+}
+
+// keepsKubelet reports whether kubelet keeps its configuration, as it does on the nodes: a
+// change of kubernetes.kubeletConfiguration is not applied to a cluster that has settings. An
+// interrupted init has none: the next one uses those of the inventory.
+func keepsKubelet(s *workflow.Step) bool {
+	state := s.Hosts().State()
+	return state != nil && state.Version != "" && s.Facts().Kubernetes.Intact(kubeletConfig)
 }
 
 // copyAuthority copies the CA of etcd from the host that has created it.

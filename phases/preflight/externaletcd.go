@@ -34,7 +34,7 @@ func externalEtcdCheck() Check {
 			Why: "kubeadm init asks each endpoint. An API server that does not reach etcd does not start. In a cluster that runs, each control " +
 				"plane needs one endpoint: others that do not answer are warnings.",
 			Manual: []string{
-				"openssl verify -CAfile CA_FILE CERT_FILE",
+				"openssl x509 -in CERT_FILE -noout -checkend 0",
 				"curl --cacert CA_FILE --cert CERT_FILE --key KEY_FILE ENDPOINT/health    # on each control plane",
 			},
 		},

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/host"
@@ -48,6 +49,44 @@ func TestHostsOfEtcdHaveOnlyThePortsOfEtcd(t *testing.T) {
 	for _, node := range cc.nodes() {
 		if (node.DiskPath != "") != slices.Contains(members, node.Name) {
 			t.Errorf("the disk of %s is measured: %q", node.Name, node.DiskPath)
+		}
+	}
+}
+
+// kubeadm certs renew all renews no certificate of external etcd.
+func TestTheRemedyForACertificateThatExpires(t *testing.T) {
+	t.Parallel()
+	const existing = "hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n" +
+		"etcd: {external: {endpoints: ['https://a.example:2379'], caFile: a, certFile: b, keyFile: c}}\n"
+	const client, ca = "/etc/kubernetes/pki/apiserver-etcd-client.crt", "/etc/kubernetes/pki/etcd/ca.crt"
+	for name, test := range map[string]struct {
+		inventory, host, path string
+		fix                   string
+		expired               check.Severity
+	}{
+		"a server on a host of etcd":           {etcdHosts, "etcd-1", "/etc/kubernetes/pki/etcd/server.crt", "run slipway apply on all hosts", check.Warning},
+		"the client on a host of etcd":         {etcdHosts, "etcd-1", client, "run slipway apply on all hosts", check.Warning},
+		"its copy on a control plane":          {etcdHosts, "cp-1", client, "run slipway apply on all hosts", check.Warning},
+		"the CA on a host of etcd":             {etcdHosts, "etcd-1", ca, "Manual Rotation of CA Certificates", check.Error},
+		"another one on a control plane":       {etcdHosts, "cp-1", "/etc/kubernetes/pki/apiserver.crt", "kubeadm certs renew all", check.Error},
+		"the client of an etcd that exists":    {existing, "cp-1", client, "replace etcd.external.certFile and keyFile", check.Warning},
+		"the CA of an etcd that exists":        {existing, "cp-1", ca, "replace etcd.external.caFile", check.Warning},
+		"the client of etcd on control planes": {two, "cp-1", client, "kubeadm certs renew all", check.Error},
+	} {
+		for _, left := range []time.Duration{29 * 24 * time.Hour, -time.Hour} {
+			fixture := workflowtest.New(t, test.inventory)
+			f := fixture.Facts(test.host)
+			certificate(t, left)(f)
+			f.Kubernetes.Certificates[0].Path = test.path
+			h, _ := fixture.Cluster.Host(test.host)
+			found := certExpiry(fixture.Cluster)(h, f)
+			severity := check.Warning
+			if left < 0 && test.expired == check.Error {
+				severity = "" // that of the check
+			}
+			if len(found) != 1 || found[0].Severity != severity || !strings.Contains(found[0].Fix, test.fix) {
+				t.Errorf("%s, %v left: got %+v", name, left, found)
+			}
 		}
 	}
 }

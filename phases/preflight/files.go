@@ -47,7 +47,7 @@ func clusterFiles(cc *checkContext) []check.Finding {
 		if errors.As(err, &authority) && !(settled(cc, h) && offline(f, authority)) {
 			found = append(found, check.Finding{
 				Host: h.Config.Name, Evidence: err.Error(),
-				Fix: fmt.Sprintf("restore /etc/kubernetes/pki from a backup, or remove the cluster with its data: slipway reset --hosts %s, then slipway apply", h.Config.Name),
+				Fix: "restore /etc/kubernetes/pki from a backup, or remove the cluster with its data: " + kubeadm.StartOver(cc.cluster, h.Config.Name),
 			})
 			continue
 		}

@@ -4,10 +4,12 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"strings"
 	"time"
 
 	goversion "github.com/hashicorp/go-version"
 
+	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/distro"
 	"slipway.io/slipway/provision/host/facts"
@@ -49,10 +51,11 @@ func kubeadmChecks() []Check {
 			Description: check.Description{
 				Name: "cert-expiry", Title: "the certificates of kubeadm do not expire soon", Kind: check.Host, Severity: check.Error,
 				Examines: "The expiry dates of the certificates in /etc/kubernetes/pki.",
-				Why:      "They expire after a year. Then no client can connect to the API server.",
-				Manual:   []string{"kubeadm certs check-expiration", "kubeadm certs renew all"},
+				Why: "They expire after a year. Then no client can connect to the API server. `kubeadm certs renew all` leaves out those of " +
+					"external etcd, which `slipway apply` replaces in the last 30 days.",
+				Manual: []string{"kubeadm certs check-expiration", "kubeadm certs renew all"},
 			},
-			run: eachHost(certExpiry),
+			run: func(cc *checkContext) []check.Finding { return eachHost(certExpiry(cc.cluster))(cc) },
 		},
 	}
 }
@@ -167,33 +170,53 @@ func skew(cc *checkContext) []check.Finding {
 	})(cc)
 }
 
-// renewBefore is how long before its expiry a certificate is reported.
-const renewBefore = 30 * 24 * time.Hour
-
-func certExpiry(_ config.Host, f *facts.Facts) []check.Finding {
-	var found []check.Finding
-	for _, c := range f.Kubernetes.Certificates {
-		block, _ := pem.Decode(c.PEM)
-		if block == nil {
-			continue
+func certExpiry(c *config.Cluster) func(config.Host, *facts.Facts) []check.Finding {
+	return func(h config.Host, f *facts.Facts) []check.Finding {
+		var found []check.Finding
+		for _, file := range f.Kubernetes.Certificates {
+			block, _ := pem.Decode(file.PEM)
+			if block == nil {
+				continue
+			}
+			certificate, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				found = append(found, check.Finding{Severity: check.Unknown, Evidence: file.Path + ": " + err.Error(), Fix: "kubeadm certs check-expiration"})
+				continue
+			}
+			finding := check.Finding{Fix: renewal(c, h, file.Path)}
+			left := time.Until(certificate.NotAfter)
+			day := certificate.NotAfter.UTC().Format(time.DateOnly)
+			switch {
+			case left >= kubeadm.RenewBefore:
+				continue
+			case left > 0:
+				finding.Severity = check.Warning
+				finding.Evidence = fmt.Sprintf("%s expires on %s, in %d days", file.Path, day, int(left.Hours()/24))
+			default:
+				finding.Evidence = file.Path + " expired on " + day
+				if kubeadm.RenewsEtcd(c, h, file.Path) {
+					finding.Severity = check.Warning // an error would stop the apply that renews it
+				}
+			}
+			found = append(found, finding)
 		}
-		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			found = append(found, check.Finding{Severity: check.Unknown, Evidence: c.Path + ": " + err.Error(), Fix: "kubeadm certs check-expiration"})
-			continue
-		}
-		left := time.Until(certificate.NotAfter)
-		day := certificate.NotAfter.UTC().Format(time.DateOnly)
-		switch {
-		case left <= 0:
-			found = append(found, check.Finding{Evidence: c.Path + " expired on " + day, Fix: "kubeadm certs renew all, then restart the control plane's pods"})
-		case left < renewBefore:
-			found = append(found, check.Finding{
-				Severity: check.Warning,
-				Evidence: fmt.Sprintf("%s expires on %s, in %d days", c.Path, day, int(left.Hours()/24)),
-				Fix:      "kubeadm certs renew all, then restart the control plane's pods",
-			})
-		}
+		return found
 	}
-	return found
+}
+
+// renewal returns how to renew a certificate on a host.
+func renewal(c *config.Cluster, h config.Host, path string) string {
+	existing := len(c.Etcd.External.Endpoints) > 0
+	switch {
+	case existing && path == kubeadm.EtcdCA+".crt":
+		return "replace etcd.external.caFile, run slipway apply, then restart the container of kube-apiserver"
+	case strings.HasSuffix(path, "ca.crt"):
+		return "replace the CA: see \"Manual Rotation of CA Certificates\" in the documentation of Kubernetes; kubeadm does not renew it"
+	case existing && kubeadm.RenewsEtcd(c, h, path):
+		return "replace etcd.external.certFile and keyFile, then run slipway apply, which copies them"
+	case kubeadm.RenewsEtcd(c, h, path):
+		return "run slipway apply on all hosts, which renews it"
+	default:
+		return "kubeadm certs renew all, then restart the control plane's pods"
+	}
 }

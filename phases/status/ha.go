@@ -31,6 +31,8 @@ type Member struct {
 	Voting  bool `json:"voting"`
 	Healthy bool `json:"healthy"`
 	Leader  bool `json:"leader"`
+	// NotAsked: nothing is known of it. No endpoint of external etcd is known to be its own.
+	NotAsked bool `json:"notAsked,omitempty"`
 	// Problem is why it is not healthy.
 	Problem string `json:"problem,omitempty"`
 }
@@ -170,7 +172,7 @@ func membersOf(l live, known []kube.EtcdMember) []Member {
 	for _, m := range l.etcd.Members {
 		shown := Member{
 			Name: m.Name, ID: fmt.Sprintf("%x", m.ID), PeerURLs: m.PeerURLs, Host: m.Host,
-			Voting: m.Voting, Healthy: m.Problem == nil, Leader: m.Leader,
+			Voting: m.Voting, Healthy: m.Problem == nil && !m.NotAsked, Leader: m.Leader, NotAsked: m.NotAsked,
 		}
 		if m.Problem != nil {
 			shown.Problem = m.Problem.Error()
@@ -222,7 +224,7 @@ func (s Status) Degraded() []string {
 	for _, m := range s.Etcd {
 		switch {
 		case m.Problem == "unknown": // EtcdError says why
-		case !m.Healthy && !s.off(m.Name):
+		case !m.Healthy && !m.NotAsked && !s.off(m.Name):
 			all = append(all, fmt.Sprintf("the etcd member %s is not healthy: %s", m.title(), m.Problem))
 		case !m.Voting:
 			all = append(all, fmt.Sprintf("the etcd member %s does not vote", m.title()))

@@ -108,6 +108,12 @@ func TestADegradedCluster(t *testing.T) {
 				"the etcd member abc, which has never started, is not healthy: nobody has it",
 			},
 		},
+		"members were not asked": {
+			func(_ *workflowtest.Fixture, l *live) {
+				l.etcd.Members[1].NotAsked, l.etcd.Members[2].NotAsked = true, true
+			},
+			nil,
+		},
 		"etcd is out of space": {
 			func(_ *workflowtest.Fixture, l *live) { l.etcd.Alarms = []string{"memberID:1 alarm:NOSPACE"} },
 			[]string{"etcd has the alarm memberID:1 alarm:NOSPACE"},

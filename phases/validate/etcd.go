@@ -126,8 +126,10 @@ func memberAt(h kube.EtcdHealth, endpoint string) (string, error) {
 		return m.Host == endpoint || slices.Contains(m.ClientURLs, endpoint)
 	})
 	switch {
-	case i < 0:
+	case i < 0 && slices.Contains(h.Silent, endpoint):
 		return "", degraded("no member has answered there")
+	case i < 0: // a load balancer
+		return "answers, with a member that another endpoint reaches too", nil
 	case h.Members[i].Problem != nil:
 		return "", degraded(h.Members[i].Problem.Error())
 	}
@@ -139,6 +141,8 @@ func healthOf(m *kube.EtcdMemberHealth) (string, error) {
 	switch {
 	case m.Problem != nil:
 		return "", m.Problem
+	case m.NotAsked:
+		return "", errors.New("the member was not asked: no endpoint of the cluster is known to be its own")
 	case !m.Voting:
 		return "", errors.New("the member is a learner, and does not vote yet")
 	}
@@ -165,7 +169,7 @@ func (r *run) quorum(h kube.EtcdHealth) (string, error) {
 	switch {
 	case len(leaving) > 0:
 		return "", degraded(evidence + "; still a member: " + strings.Join(leaving, ", ") + ", which `slipway apply` removes")
-	case quorum.Healthy < quorum.Members:
+	case quorum.Healthy+quorum.NotAsked < quorum.Members:
 		return "", degraded(evidence)
 	}
 	return evidence, nil

@@ -209,11 +209,27 @@ func TestTheMembersOfAnEtcdThatExists(t *testing.T) {
 		theirs, down := memberOf("theirs-1", 1), memberOf("theirs-2", 2)
 		theirs.Leader, theirs.Host = true, "https://192.0.2.31:2379"
 		down.Problem, down.ClientURLs = errors.New("refused"), []string{"https://192.0.2.32:2379"}
-		return kube.EtcdHealth{Members: []kube.EtcdMemberHealth{theirs, down}}, nil
+		return kube.EtcdHealth{Members: []kube.EtcdMemberHealth{theirs, down}, Silent: r.cluster.Etcd.External.Endpoints[1:]}, nil
 	}
 	checkResults(t, r, "etcd", []string{
 		"passed: leader, votes, term 0, entry 0 applied", "degraded: refused", "degraded: no member has answered there",
 		"failed: 2 members, 2 needed, 1 healthy: no quorum, no leader that the members agree on",
+	})
+}
+
+// A member that was not asked is not down.
+func TestTheMembersBehindLoadBalancers(t *testing.T) {
+	t.Parallel()
+	r, _ := threeControlPlanes()
+	r.cluster.Etcd.External.Endpoints = []string{"https://lb-1.example:2379", "https://lb-2.example:2379"}
+	r.etcd = func(context.Context) (kube.EtcdHealth, error) {
+		first, second, third := memberOf("theirs-1", 1), memberOf("theirs-2", 2), memberOf("theirs-3", 3)
+		first.Host, second.Leader, second.NotAsked, third.NotAsked = "https://lb-1.example:2379", true, true, true
+		return kube.EtcdHealth{Members: []kube.EtcdMemberHealth{first, second, third}}, nil
+	}
+	checkResults(t, r, "etcd", []string{
+		"passed: follower, votes, term 0, entry 0 applied", "passed: answers, with a member that another endpoint reaches too",
+		"passed: 3 members, 2 needed, 1 healthy, 2 not asked: a majority answers, leader theirs-2",
 	})
 }
 

@@ -5,14 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 
 	"slipway.io/slipway/provision/host"
 )
 
 // ReadExternalEtcdHealth asks an etcd that does not run on the control planes for its
 // members and their status, at its client URLs, from the first control plane that can:
-// with the certificate of its API server. Members that no endpoint is of are unhealthy:
-// nobody was asked. The error is why no control plane had an answer.
+// with the certificate of its API server. The error is why no control plane had an answer.
 func ReadExternalEtcdHealth(ctx context.Context, controlPlanes []host.Host, endpoints []string) (EtcdHealth, error) {
 	if len(controlPlanes) == 0 {
 		return EtcdHealth{}, errors.New("no control plane can be reached, from which etcd could be asked")
@@ -34,12 +34,34 @@ func readFrom(ctx context.Context, h host.Host, endpoints []string) (EtcdHealth,
 		return EtcdHealth{}, err
 	}
 	health, err := readEtcdHealth(ctx, endpoints, callers)
-	for i, m := range health.Members {
-		if errors.Is(m.Problem, errNotAsked) {
-			health.Members[i].Problem = errors.New("no endpoint that answers has it")
+	judgeNotAsked(&health)
+	return health, err
+}
+
+// judgeNotAsked says what is known of the members of which no endpoint has answered. They
+// are unhealthy if as many endpoints are silent, which are of no other member. Otherwise
+// the members may be behind a load balancer, or etcd has more members than endpoints.
+func judgeNotAsked(health *EtcdHealth) {
+	silent := slices.Clone(health.Silent)
+	var left []*EtcdMemberHealth
+	for i := range health.Members {
+		m := &health.Members[i]
+		silent = slices.DeleteFunc(silent, func(endpoint string) bool { return endpoint == m.Host })
+		switch {
+		case !errors.Is(m.Problem, errNotAsked):
+		case !m.Started():
+			m.Problem = errors.New("it has never started")
+		default:
+			left = append(left, m)
 		}
 	}
-	return health, err
+	for _, m := range left {
+		if len(silent) >= len(left) {
+			m.Problem = errors.New("no endpoint that answers has it")
+		} else {
+			m.Problem, m.NotAsked = nil, true
+		}
+	}
 }
 
 // CheckEtcd asks a member at its client URL, from a host that does not have the files yet:

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
@@ -74,14 +75,14 @@ func TestAnEtcdElsewhereIsAskedFromAControlPlane(t *testing.T) {
 	want := []string{
 		"etcd-1 https://example.com:2379: ",
 		"etcd-2 https://off.example.com:2379: ",
-		"etcd-3 : no endpoint that answers has it",
+		"etcd-3 : ", // nobody has asked it
 	}
 	for i, prefix := range want {
-		if !strings.HasPrefix(problems[i], prefix) || i == 0 && problems[i] != prefix || i == 1 && problems[i] == prefix {
+		if !strings.HasPrefix(problems[i], prefix) || i != 1 && problems[i] != prefix || i == 1 && problems[i] == prefix {
 			t.Errorf("got %q, want %q", problems[i], prefix)
 		}
 	}
-	if health.Leader() != "etcd-1" || health.Quorum().Healthy != 1 {
+	if health.Leader() != "etcd-1" || health.Quorum() != (Quorum{Members: 3, Healthy: 1, NotAsked: 1}) {
 		t.Errorf("leader %q, %+v", health.Leader(), health.Quorum())
 	}
 	if _, err := ReadExternalEtcdHealth(t.Context(), []host.Host{blank}, []string{endpoint}); err == nil || !strings.Contains(err.Error(), "apiserver-etcd-client.key") {
@@ -89,6 +90,40 @@ func TestAnEtcdElsewhereIsAskedFromAControlPlane(t *testing.T) {
 	}
 	if _, err := ReadExternalEtcdHealth(t.Context(), nil, []string{endpoint}); err == nil {
 		t.Error("without a control plane, there is no error")
+	}
+}
+
+func TestMembersThatNoEndpointHas(t *testing.T) {
+	t.Parallel()
+	member := func(id uint64, name, host string, problem error) EtcdMemberHealth {
+		return EtcdMemberHealth{EtcdMember: EtcdMember{ID: id, Name: name}, Voting: true, Host: host, Problem: problem}
+	}
+	const balancer, second, third = "https://lb.example:2379", "https://b.example:2379", "https://c.example:2379"
+	down := errors.New("refused")
+	tests := []struct {
+		name    string
+		members []EtcdMemberHealth
+		silent  []string
+		quorum  Quorum
+		holds   bool
+	}{
+		{"one load balancer for three members", []EtcdMemberHealth{member(1, "a", balancer, nil), member(2, "b", "", errNotAsked), member(3, "c", "", errNotAsked)}, nil, Quorum{3, 1, 2}, true},
+		{"a load balancer whose member has lost the others", []EtcdMemberHealth{member(1, "a", balancer, errNoLeader), member(2, "b", "", errNotAsked), member(3, "c", "", errNotAsked)}, nil, Quorum{3, 0, 2}, false},
+		{"the endpoint of one member is silent, under another name", []EtcdMemberHealth{member(1, "a", balancer, nil), member(2, "b", second, nil), member(3, "c", "", errNotAsked)}, []string{third}, Quorum{3, 2, 0}, true},
+		{"the endpoints of two members are silent", []EtcdMemberHealth{member(1, "a", balancer, nil), member(2, "b", "", errNotAsked), member(3, "c", "", errNotAsked)}, []string{second, third}, Quorum{3, 1, 0}, false},
+		{"one of two load balancers is silent", []EtcdMemberHealth{member(1, "a", balancer, nil), member(2, "b", "", errNotAsked), member(3, "c", "", errNotAsked)}, []string{second}, Quorum{3, 1, 2}, true},
+		{"the endpoint that is silent is that of another member", []EtcdMemberHealth{member(1, "a", balancer, nil), member(2, "b", second, down), member(3, "c", "", errNotAsked)}, []string{second}, Quorum{3, 1, 1}, true},
+		{"a member that has never started", []EtcdMemberHealth{member(1, "a", balancer, nil), member(2, "", "", errNotAsked)}, nil, Quorum{2, 1, 0}, false},
+	}
+	for _, test := range tests {
+		health := EtcdHealth{Members: test.members, Silent: test.silent}
+		judgeNotAsked(&health)
+		if got := health.Quorum(); got != test.quorum || got.Holds() != test.holds {
+			t.Errorf("%s: got %s", test.name, got.Verdict())
+		}
+	}
+	if got := (Quorum{3, 1, 2}).Verdict(); got != "3 members, 2 needed, 1 healthy, 2 not asked: a majority answers" {
+		t.Error(got)
 	}
 }
 

@@ -21,6 +21,8 @@ type EtcdHealth struct {
 	Members []EtcdMemberHealth
 	// Alarms are those of all members, each once.
 	Alarms []string
+	// Silent are the control planes, or the endpoints of external etcd, that did not answer.
+	Silent []string
 }
 
 // EtcdMemberHealth is a member and its state.
@@ -33,8 +35,11 @@ type EtcdMemberHealth struct {
 	Voting, Leader bool
 	// Committed and Applied are entries of the log, Term that of the election.
 	Committed, Applied, Term uint64
-	// Problem is why the member is not healthy; nil if it is.
+	// Problem is why the member is not healthy; nil if it is, or if nothing is known of it.
 	Problem error
+	// NotAsked: nothing is known of the member. No client URL of external etcd is known to
+	// be its own: one URL may be that of a load balancer in front of several members.
+	NotAsked bool
 }
 
 // errNotAsked: nothing that answers has the member.
@@ -72,19 +77,22 @@ func readEtcdHealth(ctx context.Context, names []string, callers []etcdCaller) (
 	}
 	_ = group.Wait() // an error is part of the answer
 	var members []EtcdMember
+	var silent []string
 	var errs []error
 	for _, a := range answers {
 		if members == nil {
 			members = a.members
 		}
 		if a.err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", a.host, a.err))
+			silent, errs = append(silent, a.host), append(errs, fmt.Errorf("%s: %w", a.host, a.err))
 		}
 	}
 	if members == nil {
 		return EtcdHealth{}, errors.Join(errs...)
 	}
-	return etcdHealthOf(members, answers), nil
+	health := etcdHealthOf(members, answers)
+	health.Silent = silent
+	return health, nil
 }
 
 func askEtcd(ctx context.Context, name string, call etcdCaller) etcdAnswer {
@@ -181,7 +189,10 @@ func (h EtcdHealth) Quorum() Quorum {
 			continue
 		}
 		q.Members++
-		if m.Problem == nil {
+		switch {
+		case m.NotAsked:
+			q.NotAsked++
+		case m.Problem == nil:
 			q.Healthy++
 		}
 	}

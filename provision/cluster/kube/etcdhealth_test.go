@@ -178,9 +178,9 @@ func TestEtcdIsNotAskedForLong(t *testing.T) {
 func TestQuorum(t *testing.T) {
 	t.Parallel()
 	for want, q := range map[string]Quorum{
-		"1 member, 1 needed, 1 healthy: tolerates no failure":  {1, 1},
-		"2 members, 2 needed, 1 healthy: no quorum":            {2, 1},
-		"5 members, 3 needed, 5 healthy: tolerates 2 failures": {5, 5},
+		"1 member, 1 needed, 1 healthy: tolerates no failure":  {1, 1, 0},
+		"2 members, 2 needed, 1 healthy: no quorum":            {2, 1, 0},
+		"5 members, 3 needed, 5 healthy: tolerates 2 failures": {5, 5, 0},
 	} {
 		if got := q.Verdict(); got != want {
 			t.Errorf("got %q, want %q", got, want)

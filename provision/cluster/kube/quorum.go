@@ -7,24 +7,32 @@ import (
 
 // Quorum is the arithmetic of etcd: a majority of the members that vote must be healthy.
 type Quorum struct {
-	// Members vote, Healthy of them are healthy.
-	Members int `json:"members"`
-	Healthy int `json:"healthy"`
+	// Members vote, Healthy of them are healthy. Of NotAsked, nothing is known.
+	Members  int `json:"members"`
+	Healthy  int `json:"healthy"`
+	NotAsked int `json:"notAsked,omitempty"`
 }
 
 // Needed is how many members are a majority.
 func (q Quorum) Needed() int { return q.Members/2 + 1 }
 
 // Holds reports whether the healthy members are a majority. Otherwise, etcd serves
-// nothing any more.
-func (q Quorum) Holds() bool { return q.Healthy >= q.Needed() }
+// nothing any more. A member is healthy if a majority has confirmed a read of it: if some
+// were not asked, one that is healthy is enough.
+func (q Quorum) Holds() bool {
+	return q.Healthy >= q.Needed() || q.Healthy > 0 && q.Healthy+q.NotAsked >= q.Needed()
+}
 
-// Tolerates returns how many more members may fail.
+// Tolerates returns how many more members may fail, for all that is known.
 func (q Quorum) Tolerates() int { return max(q.Healthy-q.Needed(), 0) }
 
 // String is the arithmetic in words: "3 members, 2 needed, 3 healthy".
 func (q Quorum) String() string {
-	return fmt.Sprintf("%s, %d needed, %d healthy", count(q.Members, "member"), q.Needed(), q.Healthy)
+	text := fmt.Sprintf("%s, %d needed, %d healthy", count(q.Members, "member"), q.Needed(), q.Healthy)
+	if q.NotAsked > 0 {
+		text += fmt.Sprintf(", %d not asked", q.NotAsked)
+	}
+	return text
 }
 
 // Verdict is the arithmetic and what follows from it: "3 members, 2 needed, 3 healthy:
@@ -33,6 +41,8 @@ func (q Quorum) Verdict() string {
 	switch {
 	case !q.Holds():
 		return q.String() + ": no quorum"
+	case q.NotAsked > 0:
+		return q.String() + ": a majority answers"
 	case q.Tolerates() == 0:
 		return q.String() + ": tolerates no failure"
 	default:

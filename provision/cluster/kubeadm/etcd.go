@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
@@ -68,50 +70,86 @@ func LocalEtcdFiles(c *config.Cluster) ([]host.File, error) {
 	return files, nil
 }
 
-// CheckEtcdFiles returns why files that LocalEtcdFiles returned cannot be used.
+// CheckEtcdFiles returns why files that LocalEtcdFiles returned cannot be used. Only etcd
+// knows the CA of its clients, which may be another one than that of its members.
 func CheckEtcdFiles(files []host.File) error {
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(files[0].Content) {
+	if !x509.NewCertPool().AppendCertsFromPEM(files[0].Content) {
 		return errors.New("etcd.external.caFile contains no certificate in PEM")
 	}
 	pair, err := tls.X509KeyPair(files[1].Content, files[2].Content)
 	if err != nil {
 		return fmt.Errorf("etcd.external.certFile and keyFile: %w", err)
 	}
-	intermediates := x509.NewCertPool()
-	for _, der := range pair.Certificate[1:] {
-		if certificate, err := x509.ParseCertificate(der); err == nil {
-			intermediates.AddCert(certificate)
-		}
-	}
-	_, err = pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	if err != nil {
-		return fmt.Errorf("etcd.external.certFile: %w", err)
+	if end := pair.Leaf.NotAfter; time.Now().After(end) {
+		return fmt.Errorf("etcd.external.certFile: the certificate expired on %s", end.UTC().Format(time.DateOnly))
 	}
 	return nil
 }
 
+// RenewBefore is how long before its expiry a certificate is to be renewed: preflight
+// reports it, and apply creates those of external etcd again.
+const RenewBefore = 30 * 24 * time.Hour
+
 // RecreateEtcd returns the files of a member of etcd that must be deleted, so that kubeadm
-// creates them again: pairs of a certificate and a key that are not whole.
+// creates them again: pairs of a certificate and a key that are not whole, that expire soon
+// or that the CA on the host has not signed.
 func RecreateEtcd(k facts.Kubernetes) []string {
 	r := recreation{k: k, damaged: k.Damaged()}
 	for _, name := range etcdCertificates() {
-		if !r.whole(name+".crt", name+".key") {
+		if !r.usable(name) {
 			r.discard(name+".crt", name+".key")
 		}
 	}
 	return r.files
 }
 
-// EtcdComplete reports whether a host has all files that kubeadm creates for a member.
+// EtcdComplete reports whether a host has all files that kubeadm creates for a member, and
+// can use them.
 func EtcdComplete(k facts.Kubernetes) bool {
 	r := recreation{k: k}
 	for _, name := range etcdCertificates() {
-		if !r.whole(name+".crt", name+".key") {
+		if !r.usable(name) {
 			return false
 		}
 	}
-	return k.Intact(etcKubernetes + "/manifests/etcd.yaml")
+	return k.Intact(etcdManifest)
+}
+
+// EtcdClientUsable reports whether a control plane has all files with which its API server
+// connects to an etcd that does not run there, and can use them.
+func EtcdClientUsable(k facts.Kubernetes) bool {
+	for _, file := range EtcdClientFiles() {
+		if !k.Intact(file.Path) {
+			return false
+		}
+	}
+	return k.Serves(etcdClient+".crt", EtcdCA+".crt", time.Now().Add(RenewBefore))
+}
+
+// EtcdMemberFiles returns what kubeadm has created for a member of etcd, but for the CA.
+func EtcdMemberFiles(k facts.Kubernetes) []string {
+	r := recreation{k: k}
+	r.add(etcdManifest)
+	for _, name := range etcdCertificates() {
+		r.discard(name+".crt", name+".key")
+	}
+	return r.files
+}
+
+// RenewsEtcd reports whether apply replaces a certificate of external etcd on a host: those
+// that the CA of etcd has signed on its hosts, and what control planes get from there, or from
+// the inventory.
+func RenewsEtcd(c *config.Cluster, h config.Host, path string) bool {
+	if !h.Has(config.RoleEtcd) {
+		existing := len(c.Etcd.External.Endpoints) > 0
+		return c.ExternalEtcd() && path == etcdClient+".crt" || existing && path == EtcdCA+".crt"
+	}
+	return slices.ContainsFunc(etcdCertificates(), func(name string) bool { return path == pkiDir+"/"+name+".crt" })
+}
+
+// usable reports whether a pair of a certificate and a key of etcd can be used for a while.
+func (r *recreation) usable(name string) bool {
+	return r.whole(name+".crt", name+".key") && r.k.Serves(pkiDir+"/"+name+".crt", EtcdCA+".crt", time.Now().Add(RenewBefore))
 }
 
 // etcdCertificates are the certificates that the CA of etcd signs.

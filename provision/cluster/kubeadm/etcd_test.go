@@ -8,9 +8,12 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"slipway.io/slipway/provision/host/facts"
 )
 
 // issued is a certificate and its key in PEM. A nil CA makes it sign itself.
@@ -21,12 +24,18 @@ type issued struct {
 
 func issue(t *testing.T, ca *issued) issued {
 	t.Helper()
+	return issueFor(t, ca, time.Hour)
+}
+
+// issueFor is issue with the time that is left until the certificate expires.
+func issueFor(t *testing.T, ca *issued, left time.Duration) issued {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(left),
 		IsCA: ca == nil, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	parent, signer := template, key
@@ -60,7 +69,7 @@ func (i issued) private(t *testing.T) []byte {
 func TestCheckEtcdFiles(t *testing.T) {
 	t.Parallel()
 	ca := issue(t, nil)
-	other, client := issue(t, nil), issue(t, &ca)
+	other, client, old := issue(t, nil), issue(t, &ca), issueFor(t, &ca, -time.Hour)
 	for name, test := range map[string]struct {
 		ca, cert, key []byte
 		want          string
@@ -68,7 +77,8 @@ func TestCheckEtcdFiles(t *testing.T) {
 		"files that fit":            {ca.cert(), client.cert(), client.private(t), ""},
 		"a CA that is no PEM":       {[]byte("text"), client.cert(), client.private(t), "caFile contains no certificate"},
 		"a key of another one":      {ca.cert(), client.cert(), other.private(t), "certFile and keyFile: tls: private key does not match"},
-		"a client of another CA":    {other.cert(), client.cert(), client.private(t), "certFile: x509"},
+		"a client of another CA":    {other.cert(), client.cert(), client.private(t), ""},
+		"a client that has expired": {ca.cert(), old.cert(), old.private(t), "certFile: the certificate expired on"},
 		"a certificate that is cut": {ca.cert(), client.cert()[:40], client.private(t), "certFile and keyFile"},
 	} {
 		files := EtcdClientFiles()
@@ -76,6 +86,46 @@ func TestCheckEtcdFiles(t *testing.T) {
 		err := CheckEtcdFiles(files)
 		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// memberFacts are those of a complete member whose certificates last, but for one.
+func memberFacts(ca issued, name string, certificate []byte) facts.Kubernetes {
+	k := facts.Kubernetes{Files: []facts.KubeFile{{Path: etcdManifest}, {Path: EtcdCA + ".crt"}}}
+	k.Certificates = []facts.Certificate{{Path: EtcdCA + ".crt", PEM: ca.cert()}}
+	for _, base := range etcdCertificates() {
+		k.Files = append(k.Files, facts.KubeFile{Path: pkiDir + "/" + base + ".crt"}, facts.KubeFile{Path: pkiDir + "/" + base + ".key"})
+	}
+	k.Certificates = append(k.Certificates, facts.Certificate{Path: pkiDir + "/" + name + ".crt", PEM: certificate})
+	return k
+}
+
+func TestWhichCertificatesOfEtcdAreRenewed(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	ca, other := issueFor(t, nil, 1000*day), issueFor(t, nil, 1000*day)
+	for name, test := range map[string]struct {
+		certificate issued
+		renewed     bool
+	}{
+		"one that lasts":           {issueFor(t, &ca, RenewBefore+day), false},
+		"one that expires soon":    {issueFor(t, &ca, RenewBefore-day), true},
+		"one that has expired":     {issueFor(t, &ca, -day), true},
+		"one that another CA made": {issueFor(t, &other, 300*day), true},
+	} {
+		for _, base := range []string{"etcd/server", "apiserver-etcd-client"} {
+			k := memberFacts(ca, base, test.certificate.cert())
+			var want []string
+			if test.renewed {
+				want = []string{pkiDir + "/" + base + ".crt", pkiDir + "/" + base + ".key"}
+			}
+			if got := RecreateEtcd(k); !slices.Equal(got, want) || EtcdComplete(k) == test.renewed {
+				t.Errorf("%s: %s: deleted %q, complete %t", name, base, got, EtcdComplete(k))
+			}
+			if client := base == "apiserver-etcd-client"; EtcdClientUsable(k) == (client && test.renewed) {
+				t.Errorf("%s: %s: the API server can connect: %t", name, base, EtcdClientUsable(k))
+			}
 		}
 	}
 }

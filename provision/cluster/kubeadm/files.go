@@ -19,6 +19,8 @@ const (
 	// etcdClient those with which API servers authenticate to etcd.
 	EtcdCA     = pkiDir + "/etcd/ca"
 	etcdClient = pkiDir + "/apiserver-etcd-client"
+
+	etcdManifest = etcKubernetes + "/manifests/etcd.yaml"
 )
 
 // authority is a certificate authority of kubeadm, and the certificates that it

@@ -33,6 +33,20 @@ func HasData(c *config.Cluster, f *facts.Facts) bool {
 	return f.Exists(facts.EtcdMember) || DataDir(c) != defaultDataDir || c.ExternalEtcd() && f.Joined()
 }
 
+// StartOver says how to remove a cluster that has no control plane but one, with its data,
+// and to create another one. External etcd keeps the data when the host is reset, and the
+// phase etcd-empty refuses it.
+func StartOver(c *config.Cluster, controlPlane string) string {
+	switch {
+	case len(c.EtcdHosts()) > 0:
+		return "slipway reset, then slipway apply"
+	case c.ExternalEtcd():
+		return "slipway reset --hosts " + controlPlane + ", then etcdctl del /registry/ --prefix, then slipway apply"
+	default:
+		return "slipway reset --hosts " + controlPlane + ", then slipway apply"
+	}
+}
+
 // defaultDataDir is kubeadm's.
 const defaultDataDir = "/var/lib/etcd"
 

@@ -80,16 +80,32 @@ func (k Kubernetes) CAHash() string { return k.hash(caFile) }
 func (k Kubernetes) EtcdCAHash() string { return k.hash(etcdCAFile) }
 
 func (k Kubernetes) hash(path string) string {
+	certificate := k.certificate(path)
+	if certificate == nil {
+		return ""
+	}
+	sum := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// Serves reports whether a certificate is valid until a time, and signed by a CA. It is
+// true for one that the host does not have, and for a CA that it does not have.
+func (k Kubernetes) Serves(path, ca string, until time.Time) bool {
+	certificate, authority := k.certificate(path), k.certificate(ca)
+	if certificate == nil {
+		return true
+	}
+	return until.Before(certificate.NotAfter) && (authority == nil || certificate.CheckSignatureFrom(authority) == nil)
+}
+
+// certificate returns the certificate in a file, or nil.
+func (k Kubernetes) certificate(path string) *x509.Certificate {
 	for _, c := range k.Certificates {
-		if c.Path != path {
-			continue
-		}
-		if certificate := parse(c.PEM); certificate != nil {
-			sum := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
-			return "sha256:" + hex.EncodeToString(sum[:])
+		if c.Path == path {
+			return parse(c.PEM)
 		}
 	}
-	return ""
+	return nil
 }
 
 // NodeName returns the name of the Node as which kubelet authenticates to the API
