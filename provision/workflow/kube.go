@@ -11,7 +11,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"slipway.io/slipway/provision/cluster/kube"
@@ -186,7 +185,7 @@ func (s *Step) DeleteNode(ctx context.Context) error {
 		return err
 	}
 	name := s.Target.Config.Name
-	node, err := client.Clientset().CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+	node, err := client.Node(ctx, name)
 	if apierrors.IsNotFound(err) {
 		return nil
 	}

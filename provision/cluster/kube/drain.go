@@ -185,15 +185,26 @@ func (c *Client) notReady(ctx context.Context, name string) (bool, error) {
 	return !ready, nil
 }
 
-// DeleteNode deletes a Node, and reports whether there was one.
+// Node returns a Node. It outlasts an election of etcd.
+func (c *Client) Node(ctx context.Context, name string) (*corev1.Node, error) {
+	return retried(ctx, func() (*corev1.Node, error) { return c.clientset.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{}) })
+}
+
+// DeleteNode deletes a Node, and reports whether there was one. It outlasts an election
+// of etcd, such as the one after the removal of the member that leads.
 func (c *Client) DeleteNode(ctx context.Context, name string, uid types.UID) (deleted bool, err error) {
 	options := metav1.DeleteOptions{}
 	if uid != "" {
 		options.Preconditions = &metav1.Preconditions{UID: &uid}
 	}
-	err = c.clientset.CoreV1().Nodes().Delete(ctx, name, options)
+	attempts := 0
+	err = retryTransient(ctx, func() error {
+		attempts++
+		return c.clientset.CoreV1().Nodes().Delete(ctx, name, options)
+	})
 	if apierrors.IsNotFound(err) {
-		return false, nil
+		// An attempt without an answer may have deleted it.
+		return attempts > 1, nil
 	}
 	return err == nil, err
 }

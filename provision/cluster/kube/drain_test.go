@@ -3,6 +3,7 @@ package kube
 import (
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -165,6 +166,31 @@ func TestADryRunOfADrainSaysWhatIsEvictedAndWhatIsNot(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, pods(server)); diff != "" {
 		t.Errorf("pods: %s", diff)
+	}
+}
+
+func TestAnElectionOfEtcdDoesNotFailTheRemovalOfANode(t *testing.T) {
+	t.Parallel()
+	server := kubetest.New(t)
+	server.Put(nodeWithPods)
+	var refused sync.Map
+	server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.Contains(r.URL.Path, "/nodes/") {
+			return false
+		}
+		if _, again := refused.LoadOrStore(r.Method, true); again {
+			return false
+		}
+		kubetest.Refuse(w, http.StatusInternalServerError, "InternalError", "etcdserver: request timed out")
+		return true
+	})
+	client := testClient(t, server)
+	node, err := client.Node(t.Context(), "w-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if deleted, err := client.DeleteNode(t.Context(), "w-1", node.UID); err != nil || !deleted {
+		t.Errorf("deleted %v, %v", deleted, err)
 	}
 }
 
