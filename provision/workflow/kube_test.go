@@ -343,7 +343,7 @@ func TestSumsAreThoseOfTheHost(t *testing.T) {
 	fixture.Host("cp-1").Put("/a", "")
 	fixture.MustPlan(phase(func(ctx context.Context, s *workflow.Step) error {
 		sums, err := journal.Sums(ctx, s, []string{"/a", "/b"})
-		want := map[string]string{"/a": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}
+		want := map[string]journal.Sum{"/a": {SHA256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}}
 		if diff := cmp.Diff(want, sums); diff != "" {
 			t.Error(diff)
 		}

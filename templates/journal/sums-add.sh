@@ -1,10 +1,11 @@
 #!/bin/sh
-# Records the checksums of files that were just written and verified, with their
-# sizes, times and inodes.
+# Records the checksums of files that were just written and verified, or hashed, with
+# their sizes, times and inodes. Without a journal, slipway has written nothing.
 # Arguments: journal directory, then for each file: sha256, path.
 set -eu
 journal=$1
 shift
+[ -d "$journal" ] || exit 0
 exec 9>>"$journal/sums"
 flock 9
 # A power loss may have truncated the last line.

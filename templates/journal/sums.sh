@@ -1,7 +1,7 @@
 #!/bin/sh
-# Prints "SHA256  PATH" for each file that exists. Prints the recorded checksum if
-# size, times and inode of the file are unchanged: programs cannot set the change
-# time.
+# Prints "SHA256  PATH" for each file that exists and whose size, times and inode are
+# those of its recorded checksum: programs cannot set the change time. Hashes the others,
+# and prints "SHA256 *PATH".
 # Arguments: journal directory, path...
 set -eu
 records=$1/sums
@@ -20,4 +20,4 @@ while [ "$count" -gt 0 ]; do
 		set -- "$@" "$path"
 	fi
 done
-[ $# -eq 0 ] || sha256sum -- "$@"
+[ $# -eq 0 ] || sha256sum --binary -- "$@"

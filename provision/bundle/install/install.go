@@ -47,7 +47,19 @@ func Binaries(ctx context.Context, s *workflow.Step, names []string) (uploaded [
 	if err != nil {
 		return nil, err
 	}
-	missing := slices.DeleteFunc(blobs, func(b host.Blob) bool { return have[b.Path] == b.SHA256 })
+	unrecorded := map[string]string{}
+	missing := slices.DeleteFunc(blobs, func(b host.Blob) bool {
+		sum := have[b.Path]
+		if sum.SHA256 == b.SHA256 && !sum.Recorded {
+			unrecorded[b.Path] = sum.SHA256
+		}
+		return sum.SHA256 == b.SHA256
+	})
+	if !s.Planning() {
+		if err := journal.RecordSums(ctx, s.Target.Conn, unrecorded); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.Upload(ctx, missing...); err != nil {
 		return nil, err
 	}

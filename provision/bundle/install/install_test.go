@@ -107,3 +107,29 @@ func TestAFileThatTheBundleLacksIsReported(t *testing.T) {
 		t.Errorf("got %v, want a *bundle.NotFoundError", err)
 	}
 }
+
+func TestTheChecksumsOfAKilledRunAreRecordedOnce(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, one)
+	fixture.Bundle = workflowtest.NewBundle(t)
+	uploaded, err := fixture.Bundle.File("kubelet", "amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fixture.Host("cp-1").PutBlob(host.Blob{Path: "/usr/local/bin/kubelet", SHA256: uploaded.SHA256})
+	fixture.Host("cp-1").Put("/usr/local/bin/kubeadm", "an older one")
+	install := phase(func(ctx context.Context, s *workflow.Step) error {
+		_, err := Binaries(ctx, s, []string{"kubelet", "kubeadm"})
+		return err
+	})
+	if err := fixture.Plan(install); err != nil || len(fixture.Recorded("cp-1")) > 0 {
+		t.Errorf("a plan: %v, recorded %q", err, fixture.Recorded("cp-1"))
+	}
+	for range 2 {
+		fixture.MustApply(install)
+		want := []string{"/usr/local/bin/kubelet", "/usr/local/bin/kubeadm"}
+		if diff := cmp.Diff(want, fixture.Recorded("cp-1")); diff != "" {
+			t.Error(diff)
+		}
+	}
+}

@@ -127,10 +127,10 @@ func (j *journaling) Upload(ctx context.Context, blobs ...host.Blob) error {
 		return nil
 	}
 	var paths []path
-	var sums []string
+	sums := map[string]string{}
 	for _, blob := range blobs {
 		paths = append(paths, path{"file", blob.Path, blob.SHA256})
-		sums = append(sums, blob.SHA256, blob.Path)
+		sums[blob.Path] = blob.SHA256
 	}
 	if err := j.paths(ctx, paths); err != nil {
 		return err
@@ -138,7 +138,7 @@ func (j *journaling) Upload(ctx context.Context, blobs ...host.Blob) error {
 	if err := j.Host.Upload(ctx, blobs...); err != nil {
 		return err
 	}
-	return j.write(ctx, "sums-add.sh", sums...)
+	return RecordSums(ctx, j.conn, sums)
 }
 
 // path is a path to write: its kind and the checksum of its content, as files.sh

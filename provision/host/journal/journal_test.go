@@ -244,12 +244,12 @@ func TestRead(t *testing.T) {
 func TestSums(t *testing.T) {
 	t.Parallel()
 	fake := hosttest.NewFake(t, "cp")
-	fake.ExpectQueryScript("journal/sums.sh", Dir, "/a b", "/missing").Returns("aa  /a b\n")
-	got, err := Sums(t.Context(), fake, []string{"/a b", "/missing"})
+	fake.ExpectQueryScript("journal/sums.sh", Dir, "/a b", "/missing", "/c").Returns("aa  /a b\ncc */c\n")
+	got, err := Sums(t.Context(), fake, []string{"/a b", "/missing", "/c"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(map[string]string{"/a b": "aa"}, got); diff != "" {
+	if diff := cmp.Diff(map[string]Sum{"/a b": {"aa", true}, "/c": {"cc", false}}, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -178,7 +178,8 @@ func TestAPowerLossWhileRecordingChecksums(t *testing.T) {
 				if code != 0 {
 					t.Fatalf("after %d bytes: exit code %d", length, code)
 				}
-				lines := strings.SplitAfter(out, "\n")
+				// A file without a whole record is hashed.
+				lines := strings.SplitAfter(strings.ReplaceAll(out, " *", "  "), "\n")
 				slices.Sort(lines)
 				return strings.Join(lines, "")
 			}
@@ -201,7 +202,7 @@ func TestAPowerLossWhileRecordingChecksums(t *testing.T) {
 	if err := os.Truncate(two, 0); err != nil {
 		t.Fatal(err)
 	}
-	if out, _ := runScript(t, "sums.sh", journal, two); out != sum("")+"  "+two+"\n" {
+	if out, _ := runScript(t, "sums.sh", journal, two); out != sum("")+" *"+two+"\n" {
 		t.Errorf("for an empty file: %q", out)
 	}
 }

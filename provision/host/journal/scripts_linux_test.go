@@ -225,7 +225,7 @@ func TestSumsScriptHashesOnlyChangedFiles(t *testing.T) {
 		}
 		return out
 	}
-	if got, want := sums(), recorded+"  "+hashed+"\n"+sum("two")+"  "+other+"\n"; got != want {
+	if got, want := sums(), recorded+"  "+hashed+"\n"+sum("two")+" *"+other+"\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	write(t, hashed, "six")
@@ -237,7 +237,7 @@ func TestSumsScriptHashesOnlyChangedFiles(t *testing.T) {
 	if err := os.Chtimes(hashed, info.ModTime(), info.ModTime()); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := sums(), sum("six")+"  "+hashed+"\n"+sum("two")+"  "+other+"\n"; got != want {
+	if got, want := sums(), sum("six")+" *"+hashed+"\n"+sum("two")+" *"+other+"\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	mustRun(t, "sums-add.sh", journal, "newer", hashed)
@@ -246,6 +246,10 @@ func TestSumsScriptHashesOnlyChangedFiles(t *testing.T) {
 	}
 	if out, code := runScript(t, "sums.sh", journal, missing); code != 0 || out != "" {
 		t.Errorf("for a missing file: %q, exit code %d", out, code)
+	}
+	mustRun(t, "sums-add.sh", root+"/none", recorded, hashed)
+	if _, err := os.Stat(root + "/none"); !os.IsNotExist(err) {
+		t.Errorf("a host without a journal has one: %v", err)
 	}
 }
 

@@ -220,12 +220,23 @@ func (b *Fixture) Undo(name string) []string {
 	return slices.Clone(m.undo)
 }
 
+// Recorded lists the files whose checksums the journal of a host has, each once for each
+// time that it was recorded.
+func (b *Fixture) Recorded(name string) []string {
+	m := b.fakes[name]
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.recorded)
+}
+
 // fakeHost is a fake that answers the journal and the lock without expectations.
 type fakeHost struct {
 	*hosttest.Fake
 
 	mu   sync.Mutex
 	undo []string
+	// recorded are the files whose checksums the journal has.
+	recorded []string
 }
 
 // Query answers journal.Sums from the fake's files.
@@ -233,10 +244,16 @@ func (m *fakeHost) Query(ctx context.Context, cmd host.Cmd) (host.Result, error)
 	if cmd.Name != "journal/sums.sh" {
 		return m.Fake.Query(ctx, cmd)
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var out strings.Builder
 	for _, path := range cmd.Argv[4:] { // after sh -s -- DIR
+		mark := "*"
+		if slices.Contains(m.recorded, path) {
+			mark = " "
+		}
 		if sum := m.Sum(path); sum != "" {
-			out.WriteString(sum + "  " + path + "\n")
+			out.WriteString(sum + " " + mark + path + "\n")
 		}
 	}
 	return host.Result{Stdout: []byte(out.String())}, ctx.Err()
@@ -244,6 +261,13 @@ func (m *fakeHost) Query(ctx context.Context, cmd host.Cmd) (host.Result, error)
 
 // Run answers the scripts of the journal and of the lock.
 func (m *fakeHost) Run(ctx context.Context, cmd host.Cmd) (host.Result, error) {
+	if cmd.Name == "journal/sums-add.sh" {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		for i := 5; i < len(cmd.Argv); i += 2 { // after sh -s -- DIR SHA256
+			m.recorded = append(m.recorded, cmd.Argv[i])
+		}
+	}
 	if strings.HasPrefix(cmd.Name, "journal/") || cmd.Name == "lock.sh" {
 		return host.Result{}, ctx.Err()
 	}
