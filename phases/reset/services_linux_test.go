@@ -22,6 +22,7 @@ case $* in
 "is-enabled --quiet haproxy.service") [ -e $STATE/enabled ] ;;
 "is-active --quiet haproxy.service") [ -e $STATE/runs ] ;;
 "disable --quiet haproxy.service") rm -f $STATE/enabled ;;
+"cat haproxy.service") [ -e "$conf" ] ;;
 "restart haproxy.service") cat $conf >$STATE/runs ;;
 "stop haproxy.service")
 	[ -e $STATE/stopped ] || [ ! -e $STATE/runs ] || cat $conf >$STATE/stopped
@@ -33,6 +34,7 @@ esac`
 
 func TestAResetLeavesAServiceAsItWasBefore(t *testing.T) {
 	t.Parallel()
+	const undo = `"undo":["systemctl","disable","--quiet","--now","haproxy.service"]`
 	const debian, ours, theirs = "of Debian", "of slipway", "of the user"
 	none, left := map[string]string{}, map[string]string{"haproxy.cfg": debian}
 	tests := []struct {
@@ -69,6 +71,8 @@ func TestAResetLeavesAServiceAsItWasBefore(t *testing.T) {
 			map[string]string{"haproxy.cfg": theirs, "enabled": "", "stopped": ours},
 			"",
 		},
+		{"an old journal of a service that was not enabled", left, 4, true, map[string]string{"haproxy.cfg": debian, "stopped": ours}, ""},
+		{"an old journal of a run that was killed before the installation", none, 1, true, none, ""},
 		{
 			"an old journal", none, 4, true,
 			map[string]string{"haproxy.cfg": debian, "stopped": ours},
@@ -106,7 +110,7 @@ func TestAResetLeavesAServiceAsItWasBefore(t *testing.T) {
 					put(map[string]string{"haproxy.cfg": ours})
 				},
 				func() {
-					script("journal/append.sh", `{"kind":"run","undo":["x"]}`, `"undo":["x"]`, "haproxy.service", `{"kind":"run"}`)
+					script("journal/append.sh", "{"+undo+"}", undo, "haproxy.service", `{"kind":"run"}`)
 					put(map[string]string{"enabled": "", "runs": ours})
 				},
 			}

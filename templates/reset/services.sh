@@ -15,8 +15,11 @@ elif systemctl cat containerd.service >/dev/null 2>&1; then
 	echo "containerd.service, which was installed before slipway, is disabled; to use it: systemctl enable --now containerd"
 fi
 for service; do
+	systemctl cat "$service" >/dev/null 2>&1 || continue
 	if [ ! -e "$journal/services" ]; then
-		echo "$service is disabled, and may have been enabled before slipway; to use it: systemctl enable --now ${service%.service}"
+		# An earlier version of slipway recorded only that a service was not enabled.
+		grep -qsF "\"disable\",\"--quiet\",\"--now\",\"$service\"" "$journal/entries.jsonl" ||
+			echo "$service is disabled, and may have been enabled before slipway; to use it: systemctl enable --now ${service%.service}"
 	elif grep -qxF "active $service" "$journal/services"; then
 		systemctl restart "$service" ||
 			echo "$service, which ran before slipway, does not start: see journalctl -u ${service%.service}"
