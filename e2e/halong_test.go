@@ -198,6 +198,24 @@ func (h *ha) replacement(ctx context.Context, t *testing.T) {
 func (h *ha) resets(ctx context.Context, t *testing.T) {
 	r := h.slipway.must(ctx, t, h.on("reset", "--yes")...)
 	h.took("reset", r.took)
+	h.noBalancer(ctx, t, h.lab.names()...)
+}
+
+// noBalancer checks that haproxy and keepalived neither run nor start at boot, and that
+// no machine has the address.
+func (h *ha) noBalancer(ctx context.Context, t *testing.T, machines ...string) {
+	t.Helper()
+	const script = `
+for service in haproxy keepalived; do
+	case $(systemctl is-active $service) in inactive | failed | unknown) ;; *) echo "$service runs" ;; esac
+	! systemctl is-enabled --quiet $service 2>/dev/null || echo "$service is enabled"
+done
+ip -o address show to `
+	for _, m := range machines {
+		if left := h.mustSSH(ctx, t, m, script+h.endpoint(t)); left != "" {
+			t.Errorf("%s has left the cluster:\n%s", m, left)
+		}
+	}
 }
 
 // single installs a cluster on one control plane and the worker.
@@ -235,6 +253,7 @@ func (h *ha) shrinkage(ctx context.Context, t *testing.T) {
 	}
 	r := h.slipway.must(ctx, t, h.on(slices.Concat([]string{"node", "remove", "--yes", "-o", "json"}, leave)...)...)
 	h.took("node remove of two of three control planes", r.took)
+	h.noBalancer(ctx, t, leave...)
 	h.lab.Machines = slices.DeleteFunc(h.lab.Machines, func(m machine) bool { return slices.Contains(leave, m.Name) })
 	h.nodesReady(ctx, t)
 	h.members(ctx, t)

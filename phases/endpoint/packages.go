@@ -12,7 +12,8 @@ import (
 
 // install installs the packages whose programs the host lacks, or whose installation was
 // interrupted. A daemon that the package manager starts does nothing: with the
-// configuration of Debian, haproxy listens on no port, and keepalived does not start.
+// configuration of Debian, haproxy listens on no port, and keepalived does not start. The
+// journal has recorded before whether the services are enabled and active.
 func install(ctx context.Context, s *workflow.Step, wanted ...distro.Package) error {
 	family, err := distro.Of(s.Facts().OS)
 	missing := slices.DeleteFunc(slices.Clone(wanted), func(p distro.Package) bool {

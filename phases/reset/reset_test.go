@@ -69,7 +69,7 @@ func steps(fake *hosttest.Fake) []*hosttest.Expectation {
 		fake.ExpectRun("swapon", "/dev/sda2"),
 		fake.ExpectRunScript("lines.sh", dir, "/etc/fstab"),
 		fake.ExpectRunScript("sysctls.sh", dir),
-		fake.ExpectRunScript("services.sh"),
+		fake.ExpectRunScript("services.sh", dir),
 		fake.ExpectRunScript("archive.sh", dir, dir+"-20000101T000000Z", configFile, stopFile, podList, "/run/slipway/services"),
 	}
 }
@@ -125,6 +125,70 @@ func TestAPlanOfUndoChangesNothing(t *testing.T) {
 	fixture.MustPlan(Undo())
 	if got := fixture.Changes(); len(got) != 9 || got[4] != "run swapon /dev/sda2" {
 		t.Errorf("changes %q", got)
+	}
+}
+
+// Debian enables and starts services with their packages. They stop before their files
+// are deleted.
+func TestServicesOfPackagesStopBeforeTheirFilesAreUndone(t *testing.T) {
+	t.Parallel()
+	installed := func(packages string) journal.Entry { return journal.Entry{Kind: "run", Run: "packages.sh " + packages} }
+	haproxy := []journal.Entry{{Kind: "file", Path: "/etc/haproxy/haproxy.cfg", Existed: true}, {Kind: "run", Run: "start haproxy.service: it is stopped"}}
+	keepalived := journal.Entry{Kind: "file", Path: "/etc/keepalived/keepalived.conf"}
+	for name, test := range map[string]struct {
+		balancer string
+		entries  []journal.Entry
+		address  string
+		stops    []string
+	}{
+		"with keepalived":                         {"keepalived", slices.Concat([]journal.Entry{installed("haproxy keepalived")}, haproxy, []journal.Entry{keepalived}), "192.0.2.100", []string{"keepalived.service", "haproxy.service"}},
+		"with packages that were there before":    {"keepalived", append(haproxy, keepalived), "192.0.2.100", []string{"keepalived.service", "haproxy.service"}},
+		"with local":                              {"local", append([]journal.Entry{installed("haproxy")}, haproxy...), "", []string{"haproxy.service"}},
+		"killed after the packages":               {"keepalived", []journal.Entry{installed("haproxy keepalived")}, "192.0.2.100", []string{"keepalived.service", "haproxy.service"}},
+		"an inventory that has changed since":     {"external", []journal.Entry{keepalived}, "", []string{"keepalived.service"}},
+		"a host whose haproxy is not slipway's":   {"external", []journal.Entry{{Kind: "file", Path: "/etc/containerd/config.toml"}}, "", nil},
+		"another package whose name has its name": {"external", []journal.Entry{installed("haproxy-exporter")}, "", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fixture, fake := journaled(t, test.entries)
+			fixture.Cluster.ControlPlane.Endpoint = "192.0.2.100"
+			fixture.Cluster.ControlPlane.LoadBalancer.Type = test.balancer
+			fake.StrictFiles()
+			fixture.MustPlan(Undo())
+			got := fixture.Changes()
+			if len(test.stops) > 0 {
+				want := strings.Join(append([]string{"run stop-services.sh", journal.Dir, quoted(test.address)}, test.stops...), " ")
+				if got[0] != want {
+					t.Errorf("first %q, want %q", got[0], want)
+				}
+			} else if strings.Contains(strings.Join(got, "\n"), "stop-services.sh") {
+				t.Errorf("changes %q", got)
+			}
+			// Their files are restored then.
+			want := strings.Join(append([]string{"run services.sh", journal.Dir}, test.stops...), " ")
+			if got[len(got)-2] != want {
+				t.Errorf("at last %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// quoted is an argument in a message.
+func quoted(argument string) string {
+	if argument == "" {
+		return "''"
+	}
+	return argument
+}
+
+// The files stay while keepalived runs, and may have the address.
+func TestAServiceThatDoesNotStopEndsTheReset(t *testing.T) {
+	t.Parallel()
+	fixture, fake := journaled(t, []journal.Entry{{Kind: "file", Path: "/etc/keepalived/keepalived.conf"}})
+	fake.ExpectRunScript("stop-services.sh", journal.Dir, "", "keepalived.service").Fails(1, "Job for keepalived.service canceled.")
+	if err := fixture.Apply(Undo()); err == nil || !strings.Contains(err.Error(), "canceled") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -122,7 +122,7 @@ func TestServicesScriptStartsTheContainerdOfAnotherInstallation(t *testing.T) {
 				cat) %v ;;
 				start) %v ;;
 				*) false ;;
-				esac`, calls, test.enabled, test.exists, test.startable)})
+				esac`, calls, test.enabled, test.exists, test.startable)}, t.TempDir())
 			all := contents(t, calls)
 			if strings.Contains(all, "start containerd.service") != test.started || !strings.HasPrefix(all, "daemon-reload\n") {
 				t.Errorf("systemctl was called with %q", all)

@@ -32,6 +32,7 @@ func Undo() workflow.Phase {
 			"state. What somebody else wrote since stays.",
 		Manual: []string{
 			"cat /var/lib/slipway/journal/*    # the changes, and the files that were replaced",
+			"systemctl disable --now keepalived haproxy    # unless they were enabled before; before their files are deleted",
 			"rm -rf /var/lib/etcd /var/lib/kubelet /var/log/pods    # only what the journal lists as created",
 			"rm FILE    # for each of the cluster in /etc/kubernetes, /etc/cni/net.d, /opt/cni/bin",
 		},
@@ -50,6 +51,10 @@ func undo(ctx context.Context, s *workflow.Step) error {
 	if entries, err = keepContainers(ctx, s, entries); err != nil {
 		return err
 	}
+	services := changed(entries)
+	if err := stopServices(ctx, s, services); err != nil {
+		return err
+	}
 	// Directories are deleted when they are empty.
 	if err := run(ctx, s, "leftovers.sh", journal.Dir, ""); err != nil {
 		return err
@@ -60,7 +65,7 @@ func undo(ctx context.Context, s *workflow.Step) error {
 	if err := run(ctx, s, "sysctls.sh", journal.Dir); err != nil {
 		return err
 	}
-	if err := run(ctx, s, "services.sh"); err != nil {
+	if err := run(ctx, s, "services.sh", append([]string{journal.Dir}, services...)...); err != nil {
 		return err
 	}
 	archive := journal.Dir + "-" + time.Now().UTC().Format("20060102T150405Z")

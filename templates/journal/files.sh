@@ -11,9 +11,15 @@ shift 2
 entries=$journal/entries.jsonl
 exec 9>>"$entries"
 flock 9
-# Kubernetes changes kernel settings that reset restores.
-if [ ! -s "$entries" ] && sysctl -a --pattern '^(kernel|vm|net.ipv4.conf.all|net.netfilter)[.]' >"$journal/sysctls" 2>/dev/null; then
-	sync "$journal/sysctls" "$journal"
+if [ ! -s "$entries" ]; then
+	# Kubernetes changes kernel settings that reset restores.
+	sysctl -a --pattern '^(kernel|vm|net.ipv4.conf.all|net.netfilter)[.]' >"$journal/sysctls" 2>/dev/null || true
+	# Packages of Debian enable and start their services before slipway does.
+	for packaged in keepalived.service haproxy.service; do
+		! systemctl is-enabled --quiet "$packaged" 2>/dev/null || echo "enabled $packaged"
+		! systemctl is-active --quiet "$packaged" 2>/dev/null || echo "active $packaged"
+	done >"$journal/services"
+	sync "$journal/sysctls" "$journal/services" "$journal"
 fi
 # Start a new line after one that a full disk or a power loss truncated, or that ends
 # in zeros. A truncated line does not end in "}" and is ignored.

@@ -20,7 +20,9 @@ import (
 )
 
 // Dir is the directory of the journal on a host: entries.jsonl, and below before/
-// a copy of each file that slipway replaced, at its own path.
+// a copy of each file that slipway replaced, at its own path. sysctls and services have
+// the state of before the first entry: kernel settings, and of haproxy and keepalived
+// whether they are enabled and active.
 const Dir = "/var/lib/slipway/journal"
 
 // Entry is a line of the journal.

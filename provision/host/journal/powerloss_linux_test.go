@@ -147,7 +147,7 @@ func TestTheCopyIsOnDiskBeforeItsEntry(t *testing.T) {
 	if _, err := local.Run(t.Context(), script); err != nil {
 		t.Fatal(err)
 	}
-	want := journal + "/sysctls " + journal + ": , 0 lines\n-f " + journal + ": of the user, 0 lines\n" + journal + "/entries.jsonl: of the user, 2 lines\n"
+	want := journal + "/sysctls " + journal + "/services " + journal + ": , 0 lines\n-f " + journal + ": of the user, 0 lines\n" + journal + "/entries.jsonl: of the user, 2 lines\n"
 	if got := read(t, synced); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

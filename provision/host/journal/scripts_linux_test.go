@@ -314,9 +314,9 @@ func TestAppendScriptLeavesOutTheUndoOfAServiceThatIsEnabled(t *testing.T) {
 	}
 }
 
-// Kubernetes changes kernel settings: the first entry records them, and no later
-// one does.
-func TestTheFirstEntryRecordsTheKernelSettings(t *testing.T) {
+// Kubernetes changes kernel settings, and packages start their services: the first entry
+// records both, and no later one does.
+func TestTheFirstEntryRecordsTheKernelSettingsAndServices(t *testing.T) {
 	t.Parallel()
 	for script, args := range map[string][]string{
 		"files.sh":  {"kubelet", "file", "/nonexistent/x", ""},
@@ -324,7 +324,14 @@ func TestTheFirstEntryRecordsTheKernelSettings(t *testing.T) {
 	} {
 		t.Run(script, func(t *testing.T) {
 			t.Parallel()
-			local := hosttest.Local{Env: []string{hosttest.Programs(t, map[string]string{"sysctl": "echo vm.panic_on_oom = 1"})}}
+			local := hosttest.Local{Env: []string{hosttest.Programs(t, map[string]string{
+				"sysctl": "echo vm.panic_on_oom = 1",
+				"systemctl": `case $* in
+				"is-enabled --quiet haproxy.service" | "is-active --quiet haproxy.service" | "is-active --quiet keepalived.service") ;;
+				"is-enabled --quiet keepalived.service") exit 1 ;;
+				*) exit 9 ;;
+				esac`,
+			})}}
 			run := func(journal string) {
 				t.Helper()
 				if _, stderr, code := local.Script(t, "journal/"+script, append([]string{journal}, args...)...); code != 0 {
@@ -335,11 +342,16 @@ func TestTheFirstEntryRecordsTheKernelSettings(t *testing.T) {
 			write(t, old+"/entries.jsonl", "{\"kind\":\"run\"}\n")
 			run(fresh)
 			run(old)
-			if got := read(t, fresh+"/sysctls"); got != "vm.panic_on_oom = 1\n" {
-				t.Errorf("recorded %q", got)
-			}
-			if _, err := os.Stat(old + "/sysctls"); err == nil {
-				t.Error("a journal that has entries records the settings of a running cluster")
+			for name, want := range map[string]string{
+				"sysctls":  "vm.panic_on_oom = 1\n",
+				"services": "active keepalived.service\nenabled haproxy.service\nactive haproxy.service\n",
+			} {
+				if got := read(t, fresh+"/"+name); got != want {
+					t.Errorf("%s: recorded %q, want %q", name, got, want)
+				}
+				if _, err := os.Stat(old + "/" + name); err == nil {
+					t.Errorf("%s: a journal that has entries records the state of a running cluster", name)
+				}
 			}
 		})
 	}
