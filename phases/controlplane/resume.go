@@ -82,7 +82,7 @@ func changeOf(ctx context.Context, s *workflow.Step, document []byte) (kubeadm.C
 // recreate returns the files that the interrupted init left and that must not stay,
 // or why only a person can decide.
 func recreate(s *workflow.Step, f *facts.Facts, change kubeadm.Change) ([]string, error) {
-	reset := fmt.Sprintf("remove the unfinished cluster: slipway reset --hosts %s, then slipway apply", s.Target.Config.Name)
+	reset := fmt.Sprintf("remove the unfinished cluster: slipway reset --yes --hosts %s, then slipway apply", s.Target.Config.Name)
 	data := kubeadm.HasData(s.Cluster(), f)
 	if data && len(change.Stored) > 0 {
 		return nil, workflow.WithHint(&StoredError{Fields: change.Stored}, "set these fields back, or "+reset)

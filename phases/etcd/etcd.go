@@ -148,7 +148,7 @@ func sameCluster(ctx context.Context, s *workflow.Step, all []kubeadm.Member) er
 		return err
 	}
 	return workflow.WithHint(errors.New("the host has data of an etcd with other members: the hosts of etcd and their addresses cannot change"),
-		"set the hosts with the role etcd and their addresses back; or delete the data: slipway reset")
+		"set the hosts with the role etcd and their addresses back; or delete the data: slipway reset --yes")
 }
 
 // runPhases runs phases of kubeadm init with the configuration of the host.
