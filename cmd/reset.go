@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -34,8 +35,12 @@ lost. If a control plane stays, the Nodes of the hosts are deleted.`,
 			if err != nil {
 				return err
 			}
+			what := fmt.Sprintf("all hosts of %s (%d)", path, len(cluster.Hosts)+len(cluster.Absent()))
+			if hosts := a.list("hosts"); len(hosts) > 0 {
+				what = strings.Join(hosts, ", ")
+			}
 			return &usageError{workflow.WithHint(
-				fmt.Errorf("reset destroys cluster %q on all hosts of %s (%d)", cluster.Metadata.Name, path, len(cluster.Hosts)+len(cluster.Absent())),
+				fmt.Errorf("reset destroys cluster %q on %s", cluster.Metadata.Name, what),
 				"rerun with --yes to confirm, or with --plan to see what would change")}
 		},
 	}

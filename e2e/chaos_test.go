@@ -213,7 +213,7 @@ func (c *chaos) applyAfterReset(ctx context.Context, t *testing.T) {
 // cluster that no control plane has any more: a person decides whether to reset them.
 func leftBehind(r result) bool {
 	return r.code == 5 && strings.Contains(r.stdout, "no control plane of the inventory has the data") &&
-		strings.Contains(r.stdout, "slipway reset --hosts")
+		strings.Contains(r.stdout, "slipway reset --yes --hosts")
 }
 
 // kill runs a command and kills it. The run may end before the moment.

@@ -52,7 +52,8 @@ func Init() workflow.Phase {
 		Manual: []string{"kubeadm init --config kubeadm.yaml    # apiVersion: kubeadm.k8s.io/v1beta4, with nodeRegistration.criSocket and localAPIEndpoint.advertiseAddress"},
 		On:     workflow.Seed,
 		// kubeadm init and the kubelet of its host connect to their own API server, not to the
-		// endpoint (kubernetes#138449, and 1.36, cmd/kubeadm/app/cmd/init.go). kube-vip is a
+		// endpoint (kubernetes#138449, and 1.36, cmd/kubeadm/app/cmd/init.go). Those of 1.35.0
+		// to 1.35.4 and of 1.36.0 do; then keepalived starts while they wait. kube-vip is a
 		// static pod, and starts with the API server.
 		Needs: []string{"swap-off", "kernel", "hosts-file", "images", "kubelet", "kube-vip", "etcd-empty"},
 		// Whether init may run depends on all hosts.
@@ -99,7 +100,7 @@ func initialised(ctx context.Context, s *workflow.Step) (bool, error) {
 		return false, ctx.Err()
 	case err != nil && exists(s):
 		return false, workflow.WithHint(fmt.Errorf("the cluster exists, but its API server does not answer: %w", err), fmt.Sprintf(
-			"if the host has just booted, rerun `slipway apply` with a longer --timeout; otherwise repair it: see `journalctl -u kubelet` and /var/log/pods/kube-system_* on %[1]s; or finish a reset that was interrupted: slipway reset --hosts %[1]s",
+			"if the host has just booted, rerun `slipway apply` with a longer --timeout; otherwise repair it: see `journalctl -u kubelet` and /var/log/pods/kube-system_* on %[1]s; or finish a reset that was interrupted: slipway reset --yes --hosts %[1]s",
 			s.Target.Config.Name))
 	case err != nil:
 		return false, nil // init starts the API server
@@ -115,7 +116,7 @@ func initialised(ctx context.Context, s *workflow.Step) (bool, error) {
 		if err != nil {
 			return false, workflow.WithHint(
 				fmt.Errorf("etcd has lost the data of the cluster, to which %s belong: the API server has none of its roles (%w)", strings.Join(others, ", "), err),
-				"restore etcd from a backup, or remove what is left of the cluster: slipway reset")
+				"restore etcd from a backup, or remove what is left of the cluster: slipway reset --yes")
 		}
 		return true, nil // of an earlier release
 	}
@@ -246,7 +247,7 @@ func onlyCluster(s *workflow.Step) error {
 	if s.Facts().Joining() {
 		return workflow.WithHint(
 			fmt.Errorf("%s was joining a cluster, which no other control plane of the inventory has", s.Target.Config.Name),
-			fmt.Sprintf("add a control plane of that cluster to the inventory, or remove what the join has left: slipway reset --hosts %s", s.Target.Config.Name))
+			fmt.Sprintf("add a control plane of that cluster to the inventory, or remove what the join has left: slipway reset --yes --hosts %s", s.Target.Config.Name))
 	}
 	for _, h := range s.Cluster().Lost() {
 		if h.Has(config.RoleControlPlane) {
@@ -258,7 +259,7 @@ func onlyCluster(s *workflow.Step) error {
 	if names := joinedBefore(s); len(names) > 0 {
 		return workflow.WithHint(
 			fmt.Errorf("%s already belong to a cluster: kubeadm init would create a second one", strings.Join(names, ", ")),
-			"add the control plane of that cluster to the inventory, or remove them from it: slipway reset --hosts "+strings.Join(names, ","))
+			"add the control plane of that cluster to the inventory, or remove them from it: slipway reset --yes --hosts "+strings.Join(names, ","))
 	}
 	return nil
 }

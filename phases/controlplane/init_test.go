@@ -269,7 +269,7 @@ func TestInitNeverCreatesASecondCluster(t *testing.T) {
 		fixture := workflowtest.New(t, two)
 		fixture.Facts("w-1").Existing = []facts.Path{facts.KubeletConf}
 		err := fixture.Apply(Init())
-		if err == nil || !strings.Contains(err.Error(), "w-1 already belong") || !strings.Contains(workflow.Hint(err), "slipway reset --hosts w-1") {
+		if err == nil || !strings.Contains(err.Error(), "w-1 already belong") || !strings.Contains(workflow.Hint(err), "slipway reset --yes --hosts w-1") {
 			t.Errorf("got %v, hint %q", err, workflow.Hint(err))
 		}
 	})
@@ -278,7 +278,7 @@ func TestInitNeverCreatesASecondCluster(t *testing.T) {
 		fixture := workflowtest.New(t, two)
 		fixture.Facts("cp-1").Existing = []facts.Path{facts.JoinConfig, facts.CAKey, facts.EtcdMember, facts.APIServerManifest}
 		err := fixture.Apply(Init())
-		if err == nil || !strings.Contains(err.Error(), "cp-1 was joining a cluster") || !strings.Contains(workflow.Hint(err), "slipway reset --hosts cp-1") {
+		if err == nil || !strings.Contains(err.Error(), "cp-1 was joining a cluster") || !strings.Contains(workflow.Hint(err), "slipway reset --yes --hosts cp-1") {
 			t.Errorf("got %v, hint %q", err, workflow.Hint(err))
 		}
 	})

@@ -179,7 +179,7 @@ func TestInitNeverReplacesACAThatMayHaveSigned(t *testing.T) {
 			fixture, fake := interrupted(t, test.inventory, test.files, test.existing...)
 			err := fixture.Apply(Init())
 			var incomplete *kubeadm.AuthorityError
-			if !errors.As(err, &incomplete) || incomplete.Path != test.path || !strings.Contains(workflow.Hint(err), "slipway reset --hosts cp-1, then slipway apply") {
+			if !errors.As(err, &incomplete) || incomplete.Path != test.path || !strings.Contains(workflow.Hint(err), "slipway reset --yes --hosts cp-1, then slipway apply") {
 				t.Errorf("got %v, hint %q", err, workflow.Hint(err))
 			}
 			if ran(fake) {
@@ -237,7 +237,7 @@ func TestInitStartsOverWithOtherValues(t *testing.T) {
 				if data && test.stored != "" {
 					err := fixture.Apply(Init())
 					var stored *StoredError
-					if !errors.As(err, &stored) || !slices.Equal(stored.Fields, []string{test.stored}) || !strings.Contains(workflow.Hint(err), "slipway reset --hosts") {
+					if !errors.As(err, &stored) || !slices.Equal(stored.Fields, []string{test.stored}) || !strings.Contains(workflow.Hint(err), "slipway reset --yes --hosts") {
 						t.Errorf("got %v, hint %q", err, workflow.Hint(err))
 					}
 					if got := fixture.Changes(); len(got) > 0 {
@@ -268,9 +268,9 @@ func TestInitStartsOverWithOtherValues(t *testing.T) {
 func TestTheRemedyRemovesTheDataToo(t *testing.T) {
 	t.Parallel()
 	for inventory, want := range map[string]string{
-		one: "slipway reset --hosts cp-1, then slipway apply",
-		one + "  - {name: etcd-1, address: 192.0.2.31, roles: [etcd]}\n":                                        "remove the unfinished cluster: slipway reset, then slipway apply",
-		one + "etcd: {external: {endpoints: ['https://a.example:2379'], caFile: a, certFile: b, keyFile: c}}\n": "slipway reset --hosts cp-1, then etcdctl del /registry/ --prefix, then slipway apply",
+		one: "slipway reset --yes --hosts cp-1, then slipway apply",
+		one + "  - {name: etcd-1, address: 192.0.2.31, roles: [etcd]}\n":                                        "remove the unfinished cluster: slipway reset --yes, then slipway apply",
+		one + "etcd: {external: {endpoints: ['https://a.example:2379'], caFile: a, certFile: b, keyFile: c}}\n": "slipway reset --yes --hosts cp-1, then etcdctl del /registry/ --prefix, then slipway apply",
 	} {
 		fixture, _ := interrupted(t, inventory, whole(), facts.CAKey, facts.EtcdMember)
 		fixture.Selection.Hosts = []string{"cp-1"}
@@ -305,7 +305,7 @@ func TestInitIsRefusedWhereAResetHasLeftWorkers(t *testing.T) {
 		fixture, fake := interrupted(t, one+"  - {name: w-1, address: 192.0.2.21}\n", whole(), facts.CAKey, facts.AdminConf, facts.APIServerManifest)
 		fixture.Facts("w-1").Existing = []facts.Path{facts.KubeletConf}
 		err := fixture.Apply(Init())
-		if err == nil || !strings.Contains(workflow.Hint(err), "slipway reset --hosts w-1") || ran(fake) {
+		if err == nil || !strings.Contains(workflow.Hint(err), "slipway reset --yes --hosts w-1") || ran(fake) {
 			t.Errorf("got %v, hint %q", err, workflow.Hint(err))
 		}
 	})

@@ -30,7 +30,7 @@ func Claimed() workflow.Phase {
 		Name:  "endpoint",
 		Title: "wait until a control plane holds the address of the endpoint",
 		Why: "Hosts that join connect to the first API server through the endpoint. A control plane takes the address when its " +
-			"API server is ready. kubeadm init does not need it, so that the packages of haproxy and keepalived do not delay it.",
+			"API server is ready. kubeadm init does not wait for it, so that the packages of haproxy and keepalived do not delay it.",
 		Manual: []string{
 			"ip -4 address show to VIRTUAL_ADDRESS    # on each control plane: one of them has it",
 		},

@@ -28,7 +28,7 @@ func HAProxy() workflow.Phase {
 		Name:  "haproxy",
 		Title: "run haproxy on the port of the endpoint",
 		Why: "haproxy sends each connection to an API server that is ready: one that is down, hung or without etcd is left " +
-			"out within seconds. With keepalived it runs on each control plane, with the load balancer local on each host.",
+			"out within seconds. With keepalived it runs on each control plane, with the load balancer local on each node.",
 		Manual: []string{
 			"apt-get install -y haproxy    # dnf install -y haproxy on RHEL-like systems",
 			"vi /etc/haproxy/haproxy.cfg    # a TCP frontend on the port of the endpoint; a backend with NODE_IP:BIND_PORT of each control plane",

@@ -100,7 +100,7 @@ func checkData(ctx context.Context, s *workflow.Step) error {
 	}
 	remedy := "for a new cluster, delete the data: etcdctl del /registry/ --prefix"
 	if hasHosts(s.Cluster()) {
-		remedy = "for a new cluster, delete the data: slipway reset"
+		remedy = "for a new cluster, delete the data: slipway reset --yes"
 	}
 	return workflow.WithHint(
 		errors.New("etcd has the data of a cluster ("+strings.Join(endpoints, ", ")+", below /registry/), and no control plane of the inventory belongs to it"),

@@ -195,7 +195,7 @@ func hasDataOf(ctx context.Context, s *workflow.Step, h *workflow.Host, all []ku
 		return err
 	}
 	return workflow.WithHint(errors.New(h.Config.Name+" has data of an etcd with other members: the hosts of etcd, their names and their addresses cannot change"),
-		"set the hosts with the role etcd, their names and their addresses back; or delete the data: slipway reset")
+		"set the hosts with the role etcd, their names and their addresses back; or delete the data: slipway reset --yes")
 }
 
 // runPhases runs phases of kubeadm init with the configuration of the host.

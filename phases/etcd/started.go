@@ -39,7 +39,7 @@ func neverStarted(ctx context.Context, s *workflow.Step) error {
 	if len(with) == 0 {
 		return nil
 	}
-	remedy := "if nothing needs the data of etcd any more, delete it: slipway reset --hosts " + strings.Join(names, ",") + ", then slipway apply"
+	remedy := "if nothing needs the data of etcd any more, delete it: slipway reset --yes --hosts " + strings.Join(names, ",") + ", then slipway apply"
 	var members []kube.EtcdMember
 	err := retry.Until(ctx, "etcd", func(ctx context.Context) (err error) {
 		members, err = membersOf(ctx, with)

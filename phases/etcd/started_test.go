@@ -44,7 +44,7 @@ func TestAMemberThatHasStartedBeforeDoesNotStartEmpty(t *testing.T) {
 		case test.refused != (err != nil) || len(fixture.Changes()) > 0:
 			t.Errorf("%s: got %v, changes %q", name, err, fixture.Changes())
 		case test.refused && (!strings.Contains(err.Error(), "etcd-3 has the data of an etcd in which the member of this host has started before") ||
-			!strings.Contains(workflow.Hint(err), "slipway reset --hosts etcd-3, then slipway apply")):
+			!strings.Contains(workflow.Hint(err), "slipway reset --yes --hosts etcd-3, then slipway apply")):
 			t.Errorf("%s: got %v, hint %q", name, err, workflow.Hint(err))
 		}
 	}

@@ -91,7 +91,7 @@ func neverSwitch(ctx context.Context, s *workflow.Step) error {
 		if wanted := s.Cluster().Network.CNI.Name; current != wanted && slices.Contains(config.PodNetworks(), current) {
 			return workflow.WithHint(
 				fmt.Errorf("cannot change the cluster's pod network from %s to %s: pods have its addresses, and each kernel its rules", current, wanted),
-				fmt.Sprintf("set network.cni.name to %s, or recreate the cluster: slipway reset, then slipway apply", current))
+				fmt.Sprintf("set network.cni.name to %s, or recreate the cluster: slipway reset --yes, then slipway apply", current))
 		}
 	}
 	return nil

@@ -192,7 +192,7 @@ func prepareControlPlane(ctx context.Context, s *workflow.Step) (resume bool, er
 	case s.Facts().Exists(facts.EtcdMember) && !s.Facts().Joining():
 		return false, workflow.WithHint(
 			errors.New("the host has data of etcd, but is no member of it: it was removed from the cluster"),
-			fmt.Sprintf("let it join again: slipway reset --hosts %s, then slipway apply", s.Target.Config.Name))
+			fmt.Sprintf("let it join again: slipway reset --yes --hosts %s, then slipway apply", s.Target.Config.Name))
 	case interrupted:
 		return false, startOver(ctx, s)
 	}

@@ -423,7 +423,7 @@ func TestAControlPlaneWhoseMemberWasRemovedIsNotTouched(t *testing.T) {
 	expectStopJoin(fake)
 	expectFacts(fake, facts.CAKey, facts.EtcdMember, facts.KubeletConf, facts.APIServerManifest)
 	err := fixture.Apply(JoinControlPlane())
-	if err == nil || !strings.Contains(err.Error(), "removed from the cluster") || !strings.Contains(workflow.Hint(err), "slipway reset --hosts cp-2") {
+	if err == nil || !strings.Contains(err.Error(), "removed from the cluster") || !strings.Contains(workflow.Hint(err), "slipway reset --yes --hosts cp-2") {
 		t.Errorf("got %v, hint %q", err, workflow.Hint(err))
 	}
 }

@@ -55,7 +55,7 @@ func etcdData(cc *checkContext) []check.Finding {
 		if !joinedPlane(h) {
 			continue
 		}
-		rejoin := fmt.Sprintf("let the host join again: slipway reset --hosts %s, then slipway apply", name)
+		rejoin := fmt.Sprintf("let the host join again: slipway reset --yes --hosts %s, then slipway apply", name)
 		switch member := h.HasMemberIn(state); {
 		case !kubeadm.HasData(cc.cluster, f):
 			found = append(found, check.Finding{
@@ -98,7 +98,7 @@ func (cc *checkContext) dataGone() []check.Finding {
 	}
 	return []check.Finding{{
 		Host: seed.Config.Name, Evidence: "the hosts belong to a cluster, and no control plane has the data of its etcd: /var/lib/etcd/member does not exist",
-		Fix: "mount /var/lib/etcd if it is a disk of its own, or restore etcd from a snapshot; otherwise remove what is left of the cluster: slipway reset",
+		Fix: "mount /var/lib/etcd if it is a disk of its own, or restore etcd from a snapshot; otherwise remove what is left of the cluster: slipway reset --yes",
 	}}
 }
 

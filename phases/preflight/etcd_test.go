@@ -70,7 +70,7 @@ func TestControlPlanesWhoseEtcdLeftTheCluster(t *testing.T) {
 		{name: "all is well", members: three, answering: all, cp2: joined},
 		{
 			name: "its data is gone", members: three, answering: []string{"cp-1", "cp-3"}, cp2: joined[:3],
-			want: []string{"etcd-data cp-2 error"}, evidence: "has lost its data", fix: "slipway reset --hosts cp-2, then slipway apply",
+			want: []string{"etcd-data cp-2 error"}, evidence: "has lost its data", fix: "slipway reset --yes --hosts cp-2, then slipway apply",
 		},
 		{
 			name: "its member was removed", members: []kube.EtcdMember{three[0], three[2]}, answering: []string{"cp-1", "cp-3"}, cp2: joined,

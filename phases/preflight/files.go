@@ -76,7 +76,7 @@ func damagedFiles(cc *checkContext, h *workflow.Host) []check.Finding {
 	for _, path := range kubeadm.Damaged(cc.cluster, h.Facts().Kubernetes) {
 		fix := repair(path)
 		if h != cc.hosts.Seed() { // it has no configuration of init
-			fix = fmt.Sprintf("let the control plane join again: slipway reset --hosts %s, then slipway apply", h.Config.Name)
+			fix = fmt.Sprintf("let the control plane join again: slipway reset --yes --hosts %s, then slipway apply", h.Config.Name)
 		}
 		found = append(found, check.Finding{Host: h.Config.Name, Evidence: path + " is empty, truncated, or names a missing file", Fix: fix})
 	}

@@ -72,8 +72,8 @@ func TestClusterFiles(t *testing.T) {
 		{"the identity of kubelet", "/var/lib/kubelet/pki/kubelet-client-current.pem", true, true, "kubelet-client-current.pem is empty", "kubeadm init phase kubeconfig kubelet"},
 		{"the key of service accounts", pki + "sa.key", true, true, pki + "sa.key is empty", "restore it from a backup"},
 		{"the CA of etcd", pki + "etcd/ca.crt", true, true, pki + "etcd/ca.crt is empty", "restore it from a backup"},
-		{"the CA of a complete cluster", pki + "ca.key", true, true, pki + "ca.key is empty or truncated, and etcd has data", "slipway reset --hosts cp-1, then slipway apply"},
-		{"the CA after an interrupted init with data", pki + "ca.crt", true, false, pki + "ca.crt is empty or truncated, and etcd has data", "slipway reset --hosts cp-1, then slipway apply"},
+		{"the CA of a complete cluster", pki + "ca.key", true, true, pki + "ca.key is empty or truncated, and etcd has data", "slipway reset --yes --hosts cp-1, then slipway apply"},
+		{"the CA after an interrupted init with data", pki + "ca.crt", true, false, pki + "ca.crt is empty or truncated, and etcd has data", "slipway reset --yes --hosts cp-1, then slipway apply"},
 		{"the CA after an interrupted init without data, which init creates again", pki + "ca.crt", false, false, "", ""},
 		{"a certificate after an interrupted init, which init creates again", pki + "apiserver.crt", true, false, "", ""},
 	}
@@ -166,7 +166,7 @@ func TestDamagedFilesOfControlPlanesThatJoined(t *testing.T) {
 			}
 			for _, c := range report.Checks {
 				for _, f := range c.Findings {
-					if !strings.Contains(f.Fix, "slipway reset --hosts cp-2, then slipway apply") {
+					if !strings.Contains(f.Fix, "slipway reset --yes --hosts cp-2, then slipway apply") {
 						t.Errorf("got %+v", f)
 					}
 				}

@@ -100,7 +100,7 @@ func clusterIdentity(cc *checkContext) []check.Finding {
 		if f.Exists(facts.ResetMark) && f.Joined() && h.Config.Has(config.RoleControlPlane) && !kubeadm.HasData(cc.cluster, f) {
 			found = append(found, check.Finding{
 				Host: h.Config.Name, Evidence: "a reset of this host was interrupted, after it had deleted the data of etcd",
-				Fix: "finish it: slipway reset --hosts " + h.Config.Name,
+				Fix: "finish it: slipway reset --yes --hosts " + h.Config.Name,
 			})
 		}
 	}
@@ -176,7 +176,7 @@ func fixedFields(cc *checkContext) []check.Finding {
 		fix := fmt.Sprintf("set %s back to %s", d.Field, d.Have)
 		finding := check.Finding{
 			Evidence: d.String() + ": it cannot change",
-			Fix:      fix + ", or reinstall the cluster: slipway reset, then slipway apply",
+			Fix:      fix + ", or reinstall the cluster: slipway reset --yes, then slipway apply",
 		}
 		if d.Field == "controlPlane.endpoint" && d.Have == "" {
 			finding = cc.withoutEndpoint(d)
@@ -198,7 +198,7 @@ func (cc *checkContext) withoutEndpoint(d cluster.Difference) check.Finding {
 		Evidence: fmt.Sprintf("the cluster was created without controlPlane.endpoint, and the inventory has %s: the certificates and kubeconfigs of all nodes name %s, "+
 			"and slipway cannot change that, so the cluster cannot have another endpoint", d.Want, own),
 		Fix: fmt.Sprintf("remove controlPlane.endpoint and the other control planes to keep the cluster as it is; to have several control planes, back up the workloads, and reinstall it "+
-			"with the endpoint: slipway reset, then slipway apply; or make %s its endpoint, which is not highly available: see docs/nodes.md#a-cluster-without-an-endpoint", own),
+			"with the endpoint: slipway reset --yes, then slipway apply; or make %s its endpoint, which is not highly available: see docs/nodes.md#a-cluster-without-an-endpoint", own),
 	}
 }
 
@@ -263,7 +263,7 @@ func settingsChange(cc *checkContext) []check.Finding {
 		}
 		found = append(found, check.Finding{
 			Evidence: d.String(),
-			Fix:      "slipway does not change it on a running cluster yet: set it back, or reinstall the cluster with slipway reset and slipway apply",
+			Fix:      "slipway does not change it on a running cluster yet: set it back, or reinstall the cluster: slipway reset --yes, then slipway apply",
 		})
 	}
 	return found

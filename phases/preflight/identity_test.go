@@ -34,7 +34,7 @@ func TestIdentityChecks(t *testing.T) {
 		{"a worker without its control plane", func(f *workflowtest.Fixture) *cluster.State {
 			f.Facts("w-1").Existing = []facts.Path{facts.KubeletConf, facts.Journal}
 			return nil
-		}, []string{"cluster-identity w-1 error"}, "no control plane of the inventory has the data", "slipway reset --hosts w-1"},
+		}, []string{"cluster-identity w-1 error"}, "no control plane of the inventory has the data", "slipway reset --yes --hosts w-1"},
 		{"another installation, which leftovers reports", func(f *workflowtest.Fixture) *cluster.State {
 			f.Facts("w-1").Existing = []facts.Path{facts.KubeletConf}
 			return nil
@@ -42,7 +42,7 @@ func TestIdentityChecks(t *testing.T) {
 		{"a control plane whose reset has deleted the data of etcd", func(f *workflowtest.Fixture) *cluster.State {
 			f.Facts("cp-1").Existing = []facts.Path{facts.CAKey, facts.KubeletConf, facts.Journal, facts.ResetMark}
 			return nil
-		}, []string{"cluster-identity cp-1 error"}, "had deleted the data of etcd", "slipway reset --hosts cp-1"},
+		}, []string{"cluster-identity cp-1 error"}, "had deleted the data of etcd", "slipway reset --yes --hosts cp-1"},
 		{"a control plane whose reset has deleted nothing", func(f *workflowtest.Fixture) *cluster.State {
 			f.Facts("cp-1").Existing = []facts.Path{facts.CAKey, facts.EtcdMember, facts.KubeletConf, facts.Journal, facts.ResetMark}
 			return nil
@@ -60,7 +60,7 @@ func TestIdentityChecks(t *testing.T) {
 			state := running(f)
 			f.Cluster.ControlPlane.Endpoint = "api.example"
 			return state
-		}, []string{"fixed-fields  error"}, "created without controlPlane.endpoint, and the inventory has api.example:6443: the certificates and kubeconfigs of all nodes name 192.0.2.11:6443", "reinstall it with the endpoint: slipway reset, then slipway apply; or make 192.0.2.11:6443 its endpoint"},
+		}, []string{"fixed-fields  error"}, "created without controlPlane.endpoint, and the inventory has api.example:6443: the certificates and kubeconfigs of all nodes name 192.0.2.11:6443", "reinstall it with the endpoint: slipway reset --yes, then slipway apply; or make 192.0.2.11:6443 its endpoint"},
 		{"another port of the API servers", func(f *workflowtest.Fixture) *cluster.State {
 			state := running(f)
 			state.Record = &cluster.Record{Settings: state.Settings}
@@ -81,7 +81,7 @@ func TestIdentityChecks(t *testing.T) {
 			state := running(f)
 			f.Cluster.Kubernetes.KubeletConfiguration = map[string]any{"maxPods": 50}
 			return state
-		}, []string{"settings-change  warning"}, "kubernetes.kubeletConfiguration.maxPods is not set in the cluster, and 50", "slipway reset and slipway apply"},
+		}, []string{"settings-change  warning"}, "kubernetes.kubeletConfiguration.maxPods is not set in the cluster, and 50", "slipway reset --yes, then slipway apply"},
 		{"another address of a node", func(f *workflowtest.Fixture) *cluster.State {
 			state := running(f)
 			state.Nodes = []cluster.Node{{Name: "w-1", Addresses: []string{"198.51.100.9"}}, {Name: "cp-1", Addresses: []string{"192.0.2.11"}}}

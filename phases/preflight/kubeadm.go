@@ -111,7 +111,7 @@ func podNetwork(cc *checkContext) []check.Finding {
 				found = append(found, check.Finding{
 					Host:     h.Config.Name,
 					Evidence: fmt.Sprintf("the cluster's pod network is %s, but the inventory sets %s", network, wanted),
-					Fix:      "set network.cni.name to " + network + ", or reinstall the cluster: slipway reset, then slipway apply",
+					Fix:      "set network.cni.name to " + network + ", or reinstall the cluster: slipway reset --yes, then slipway apply",
 				})
 			}
 		}

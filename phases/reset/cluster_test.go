@@ -123,7 +123,7 @@ func TestAWorkerOfAClusterThatIsGoneIsReset(t *testing.T) {
 	fixture.Facts("w-1").Existing = []facts.Path{journal.Dir, facts.KubeletConf}
 
 	conflicts := cluster.Conflicts(fixture.Hosts.Observed())
-	if len(conflicts) != 1 || !strings.Contains(conflicts[0].Remedy, "slipway reset --hosts w-1, then slipway apply") {
+	if len(conflicts) != 1 || !strings.Contains(conflicts[0].Remedy, "slipway reset --yes --hosts w-1, then slipway apply") {
 		t.Fatalf("conflicts %+v", conflicts)
 	}
 	for _, phase := range []workflow.Phase{Member(AllHosts), Node()} {

@@ -20,7 +20,7 @@ func Finish() workflow.Phase {
 			"journal stay: the new cluster needs them too.",
 		Manual: []string{
 			"cat /var/lib/slipway/journal/reset    # exists on a host whose reset was interrupted",
-			"slipway reset --hosts HOST    # finishes it",
+			"slipway reset --yes --hosts HOST    # finishes it",
 		},
 		On:    workflow.EachHost,
 		Needs: []string{"lock"},

@@ -27,7 +27,7 @@ type FieldChange struct {
 // its types.
 func FieldChanges() []FieldChange {
 	const (
-		fixed    = "Set it back, or reinstall the cluster: `slipway reset`, then `slipway apply`."
+		fixed    = "Set it back, or reinstall the cluster: `slipway reset --yes`, then `slipway apply`."
 		later    = "Set it back, or reinstall the cluster. New hosts get the setting of the cluster."
 		ssh      = "The next connection uses it."
 		slipway  = "The next run uses it."

@@ -64,7 +64,7 @@ func Conflicts(hosts []Host) []Conflict {
 		if f := h.Facts; h.ControlPlane && !h.Leaving && i != seed && f.Exists(facts.KubeletConf) && !f.Exists(facts.CAKey) && !f.Joining() {
 			found = append(found, Conflict{
 				h.Name, "it is a worker of a cluster, but a control plane in the inventory",
-				fmt.Sprintf("remove the role control-plane from this host; or let it join again: slipway reset --hosts %s, then slipway apply", h.Name),
+				fmt.Sprintf("remove the role control-plane from this host; or let it join again: slipway reset --yes --hosts %s, then slipway apply", h.Name),
 			})
 		}
 		if i != seed && seed >= 0 && hosts[seed].Facts != nil {
@@ -86,13 +86,13 @@ func renamed(hosts []Host, i int, node string) []Conflict {
 		return nil // init was interrupted before it stored the name, and starts over
 	case alone:
 		return []Conflict{{h.Name, problem, fmt.Sprintf(
-			"set name: %s in the inventory, or remove the cluster, which has no other node, with its data: slipway reset --hosts %s, then slipway apply", node, h.Name)}}
+			"set name: %s in the inventory, or remove the cluster, which has no other node, with its data: slipway reset --yes --hosts %s, then slipway apply", node, h.Name)}}
 	}
 	if h.Leaving {
 		return []Conflict{{h.Name, problem, fmt.Sprintf("set name: %s in the inventory, or correct the address of the host", node)}}
 	}
 	return []Conflict{{h.Name, problem, fmt.Sprintf(
-		"set name: %s in the inventory, or remove the node: slipway reset --hosts %s with the old name, then slipway apply", node, node)}}
+		"set name: %s in the inventory, or remove the node: slipway reset --yes --hosts %s with the old name, then slipway apply", node, node)}}
 }
 
 // foreign returns the conflict of a host that does not belong to the cluster of
@@ -100,7 +100,7 @@ func renamed(hosts []Host, i int, node string) []Conflict {
 func foreign(h, seed Host) []Conflict {
 	another := compare(h, seed) == AnotherCluster
 	have, want := h.Facts.Kubernetes.CAHash(), seed.Facts.Kubernetes.CAHash()
-	reset := fmt.Sprintf("remove it from the old cluster: slipway reset --hosts %s, then slipway apply", h.Name)
+	reset := fmt.Sprintf("remove it from the old cluster: slipway reset --yes --hosts %s, then slipway apply", h.Name)
 	switch {
 	case h.Leaving && !seed.Facts.Joined(): // a reset could destroy the node of a cluster that lives
 		return []Conflict{{

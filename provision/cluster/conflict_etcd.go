@@ -18,7 +18,7 @@ func etcdConflicts(hosts []Host) []Conflict {
 			continue
 		}
 		serves, hash := h.Facts.Exists(facts.EtcdService), h.Facts.Kubernetes.EtcdCAHash()
-		reset := fmt.Sprintf("if nothing needs its data any more, delete it: slipway reset --hosts %s", h.Name)
+		reset := fmt.Sprintf("if nothing needs its data any more, delete it: slipway reset --yes --hosts %s", h.Name)
 		switch {
 		case serves && !h.Etcd:
 			found = append(found, Conflict{h.Name, "it runs etcd and is not a node, but the inventory gives it no role etcd", "set roles: [etcd] for this host; or, " + reset})
@@ -30,12 +30,12 @@ func etcdConflicts(hosts []Host) []Conflict {
 		case h.Etcd && exists && !h.Facts.Exists(facts.EtcdMember):
 			found = append(found, Conflict{
 				h.Name, "the cluster exists, and this host has no data of etcd: a member that starts without its data damages the others",
-				"restore /var/lib/etcd of this host, or reinstall the cluster: slipway reset, then slipway apply",
+				"restore /var/lib/etcd of this host, or reinstall the cluster: slipway reset --yes, then slipway apply",
 			})
 		case h.Etcd && serves && outlived(h, hosts):
 			found = append(found, Conflict{
 				h.Name, "it has the data of an etcd that was removed from the other hosts: they would start without data as members that have started before, and fail",
-				fmt.Sprintf("delete its data: slipway reset --hosts %s, then slipway apply", h.Name),
+				fmt.Sprintf("delete its data: slipway reset --yes --hosts %s, then slipway apply", h.Name),
 			})
 		case (h.Etcd || h.ControlPlane && !h.Leaving && h.Facts.Joined()) && authority != nil && hash != "" && hash != authority.Facts.Kubernetes.EtcdCAHash():
 			found = append(found, Conflict{h.Name, fmt.Sprintf("it belongs to another etcd than %s: the CA of etcd is %.15s…, not %.15s…",
@@ -57,12 +57,12 @@ func EtcdKindConflicts(external bool, hosts []Host) []Conflict {
 		case external && stacked(h.Facts):
 			found = append(found, Conflict{
 				h.Name, "it has a member of etcd of its own, and the inventory has external etcd" + cannot,
-				"remove the hosts with the role etcd and etcd.external from the inventory, or reinstall the cluster: slipway reset, then slipway apply",
+				"remove the hosts with the role etcd and etcd.external from the inventory, or reinstall the cluster: slipway reset --yes, then slipway apply",
 			})
 		case !external && connected(h.Facts) && !stacked(h.Facts):
 			found = append(found, Conflict{
 				h.Name, "its API server uses external etcd, and the inventory has none" + cannot,
-				"set the hosts with the role etcd, or etcd.external, back, or reinstall the cluster: slipway reset, then slipway apply",
+				"set the hosts with the role etcd, or etcd.external, back, or reinstall the cluster: slipway reset --yes, then slipway apply",
 			})
 		}
 	}

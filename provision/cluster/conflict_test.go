@@ -168,7 +168,7 @@ func TestTheWayOutOfARenamedControlPlane(t *testing.T) {
 		}
 		return h
 	}
-	const reset = "slipway reset --hosts new, then slipway apply"
+	const reset = "slipway reset --yes --hosts new, then slipway apply"
 	tests := []struct {
 		name  string
 		hosts []Host
@@ -177,8 +177,8 @@ func TestTheWayOutOfARenamedControlPlane(t *testing.T) {
 		{"before etcd has data", []Host{renamed(false, false), blank("w", false)}, ""},
 		{"after etcd has data", []Host{renamed(true, false), blank("w", false)}, reset},
 		{"a complete cluster of one node", []Host{renamed(true, true)}, reset},
-		{"with a worker", []Host{renamed(true, false), worker("w", "ca")}, "slipway reset --hosts old with the old name"},
-		{"with a worker that was not read", []Host{renamed(false, false), {Name: "w"}}, "slipway reset --hosts old with the old name"},
+		{"with a worker", []Host{renamed(true, false), worker("w", "ca")}, "slipway reset --yes --hosts old with the old name"},
+		{"with a worker that was not read", []Host{renamed(false, false), {Name: "w"}}, "slipway reset --yes --hosts old with the old name"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -39,11 +39,11 @@ func HasData(c *config.Cluster, f *facts.Facts) bool {
 func StartOver(c *config.Cluster, controlPlane string) string {
 	switch {
 	case len(c.EtcdHosts()) > 0:
-		return "slipway reset, then slipway apply"
+		return "slipway reset --yes, then slipway apply"
 	case c.ExternalEtcd():
-		return "slipway reset --hosts " + controlPlane + ", then etcdctl del /registry/ --prefix, then slipway apply"
+		return "slipway reset --yes --hosts " + controlPlane + ", then etcdctl del /registry/ --prefix, then slipway apply"
 	default:
-		return "slipway reset --hosts " + controlPlane + ", then slipway apply"
+		return "slipway reset --yes --hosts " + controlPlane + ", then slipway apply"
 	}
 }
 
