@@ -280,7 +280,7 @@ func TestTheLoadBalancerForgetsControlPlanesThatHaveLeft(t *testing.T) {
 		h.Facts().Existing = []facts.Path{facts.Journal, facts.CAKey, facts.EtcdMember, facts.KubeletConf, facts.APIServerManifest}
 	}
 	files := map[string]string{"haproxy": "/etc/haproxy/haproxy.cfg", "keepalived": "/etc/keepalived/keepalived.conf"}
-	services := map[string][]string{"haproxy": {files["haproxy"]}, "keepalived": {files["keepalived"], "/etc/systemd/system/keepalived.service.d/slipway.conf"}}
+	services := map[string][]string{"haproxy": {files["haproxy"], "/etc/systemd/system/haproxy.service.d/slipway.conf"}, "keepalived": {files["keepalived"], "/etc/systemd/system/keepalived.service.d/slipway.conf"}}
 	has := func(stage string, listed bool) {
 		for _, name := range []string{"cp-2", "cp-3"} {
 			for service, path := range files {

@@ -52,7 +52,7 @@ func installed(t *testing.T, inventory string) *workflowtest.Fixture {
 
 // starts expects the services to start on a host on which they do not run.
 func starts(m *hosttest.Fake, services ...string) {
-	files := map[string][]string{haproxyService: {haproxyConf}, keepalivedService: {keepalivedConf, keepalivedUnit}}
+	files := map[string][]string{haproxyService: {haproxyConf, haproxyUnit}, keepalivedService: {keepalivedConf, keepalivedUnit}}
 	for _, service := range services {
 		m.ExpectService(service, files[service]...).Returns("stopped inactive\n")
 		m.ExpectStart("start "+service+": it is inactive", service, files[service]...)
@@ -271,15 +271,15 @@ func TestAChangedConfigurationIsReloaded(t *testing.T) {
 
 	fixture.Cluster.ControlPlane.LoadBalancer.VirtualRouterID++
 	fixture.Cluster.Metadata.Name = "other"
-	m.ExpectService(haproxyService, haproxyConf)
-	m.ExpectReload("reload haproxy.service: "+haproxyConf+" changed", haproxyService, haproxyConf)
+	m.ExpectService(haproxyService, haproxyConf, haproxyUnit)
+	m.ExpectReload("reload haproxy.service: "+haproxyConf+" changed", haproxyService, haproxyConf, haproxyUnit)
 	m.ExpectService(keepalivedService, keepalivedConf, keepalivedUnit)
 	m.ExpectReload("reload keepalived.service: "+keepalivedConf+" changed", keepalivedService, keepalivedConf, keepalivedUnit)
 	fixture.MustApply(HAProxy())
 	fixture.MustApply(StartKeepalived())
 
 	// And nothing changes the next time.
-	m.ExpectService(haproxyService, haproxyConf)
+	m.ExpectService(haproxyService, haproxyConf, haproxyUnit)
 	m.ExpectService(keepalivedService, keepalivedConf, keepalivedUnit)
 	fixture.MustApply(HAProxy())
 	if got := fixture.Changes(); len(got) > 0 {
@@ -291,12 +291,28 @@ func TestAChangedConfigurationIsReloaded(t *testing.T) {
 	}
 }
 
+// Red Hat's unit neither restarts haproxy nor reads slipway's configuration alone.
+func TestSystemdRestartsHAProxyWithTheConfigurationOfSlipwayAlone(t *testing.T) {
+	t.Parallel()
+	fixture := installed(t, single+keepalived)
+	m := fixture.Host("cp-1")
+	starts(m, haproxyService)
+	fixture.MustApply(HAProxy())
+	has(t, content(t, m, haproxyUnit), "[Service]", "Restart=always", "Environment=CFGDIR=/dev/null")
+
+	// A host that an earlier release has set up.
+	m.Remove(haproxyUnit)
+	m.ExpectService(haproxyService, haproxyConf, haproxyUnit)
+	m.ExpectStart("restart haproxy.service: "+haproxyUnit+" changed", haproxyService, haproxyConf, haproxyUnit)
+	fixture.MustApply(HAProxy())
+}
+
 func TestAPlanChangesNothing(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, single+keepalived)
-	fixture.Host("cp-1").ExpectService(haproxyService, haproxyConf).Returns("disabled\nstopped inactive\n")
+	fixture.Host("cp-1").ExpectService(haproxyService, haproxyConf, haproxyUnit).Returns("disabled\nstopped inactive\n")
 	fixture.MustPlan(HAProxy())
-	want := []string{"run packages.sh haproxy keepalived", "write " + haproxyConf, "run start haproxy.service: it is inactive"}
+	want := []string{"run packages.sh haproxy keepalived", "write " + haproxyUnit, "write " + haproxyConf, "run start haproxy.service: it is inactive"}
 	if got := fixture.Changes(); !slices.Equal(got, want) {
 		t.Errorf("changes %q", got)
 	}
