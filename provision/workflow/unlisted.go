@@ -80,7 +80,8 @@ func (h *Hosts) Unlisted(inventory *config.Cluster) []UnlistedControlPlane {
 	}
 	for _, m := range state.Members {
 		if !h.lists(inventory, m) {
-			add(m.Name, peerAddresses(m))
+			u := UnlistedMember(m)
+			add(u.Name, u.Addresses)
 		}
 	}
 	return all
@@ -95,17 +96,18 @@ func (h *Hosts) lists(inventory *config.Cluster, m kube.EtcdMember) bool {
 		})
 }
 
-// peerAddresses returns the addresses in the peer URLs of a member.
-func peerAddresses(m kube.EtcdMember) []netip.Addr {
-	var all []netip.Addr
+// UnlistedMember returns the control plane of a member that the inventory does not have,
+// with the addresses in its peer URLs.
+func UnlistedMember(m kube.EtcdMember) UnlistedControlPlane {
+	unlisted := UnlistedControlPlane{Name: m.Name}
 	for _, peer := range m.PeerURLs {
 		u, err := url.Parse(peer)
 		if err != nil {
 			continue
 		}
 		if a, err := netip.ParseAddr(u.Hostname()); err == nil {
-			all = append(all, a)
+			unlisted.Addresses = append(unlisted.Addresses, a)
 		}
 	}
-	return all
+	return unlisted
 }
