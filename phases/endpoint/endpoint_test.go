@@ -46,8 +46,14 @@ func installed(t *testing.T, inventory string) *workflowtest.Fixture {
 	fixture := workflowtest.New(t, inventory)
 	for _, h := range fixture.Hosts.All {
 		h.Facts().Commands = append(h.Facts().Commands, "haproxy", "keepalived")
+		hasHAProxy(fixture.Host(h.Config.Name), "HAProxy version 2.6.12-1+deb12u1 2023/12/16 - https://haproxy.org/\n")
 	}
 	return fixture
+}
+
+// hasHAProxy lets a host answer which version of haproxy it has.
+func hasHAProxy(m *hosttest.Fake, version string) {
+	m.ExpectQuery("haproxy", "-v").AnyTimes().Returns(version)
 }
 
 // starts expects the services to start on a host on which they do not run.
@@ -213,6 +219,7 @@ func TestMissingPackagesAreInstalledOnce(t *testing.T) {
 			if test.want != nil {
 				m.ExpectRunScript("packages.sh", test.want...)
 			}
+			hasHAProxy(m, "")
 			starts(m, haproxyService)
 			fixture.MustApply(HAProxy())
 		})
@@ -288,6 +295,36 @@ func TestAChangedConfigurationIsReloaded(t *testing.T) {
 	fixture.MustApply(StartKeepalived())
 	if got := fixture.Changes(); len(got) > 0 {
 		t.Errorf("changes %q", got)
+	}
+}
+
+func TestAnHAProxyThatIsTooOldIsRefusedBeforeItsFilesAreWritten(t *testing.T) {
+	t.Parallel()
+	for version, refused := range map[string]string{
+		"HA-Proxy version 1.8.27-493ce0b 2020/11/06\nCopyright 2000-2020\n": "haproxy 1.8 is too old: the configuration needs 2.2 or later",
+		"HA-Proxy version 2.1.12 2021/03/18\n":                              "haproxy 2.1 is too old",
+		"HA-Proxy version 2.2.9-2+deb11u6 2023/12/11\n":                     "",
+		"HAProxy version 2.10.1 2026/01/01\n":                               "",
+		"HAProxy version 3.0.5-8e879a5 2024/09/19\n":                        "",
+		"a build of yours\n":                                                "",
+	} {
+		fixture := workflowtest.New(t, single+keepalived)
+		fixture.Facts("cp-1").Commands = []string{"haproxy", "keepalived"}
+		m := fixture.Host("cp-1")
+		hasHAProxy(m, version)
+		if refused == "" {
+			starts(m, haproxyService)
+		}
+		err := fixture.Apply(HAProxy())
+		if (err == nil) != (refused == "") || err != nil && !strings.Contains(err.Error(), refused) {
+			t.Errorf("%s: got %v", version, err)
+		}
+		if _, written := m.File(haproxyConf); written != (refused == "") {
+			t.Errorf("%s: written: %v", version, written)
+		}
+		if err != nil && !strings.Contains(workflow.Hint(err), "install a newer haproxy") {
+			t.Errorf("hint %q", workflow.Hint(err))
+		}
 	}
 }
 

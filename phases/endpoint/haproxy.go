@@ -64,6 +64,9 @@ func runHAProxy(ctx context.Context, s *workflow.Step) error {
 	if err := install(ctx, s, wanted...); err != nil {
 		return err
 	}
+	if err := recent(ctx, s); err != nil {
+		return err
+	}
 	content, err := haproxyConfig(s)
 	if err != nil {
 		return err
