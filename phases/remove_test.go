@@ -278,9 +278,10 @@ func TestTheLoadBalancerForgetsControlPlanesThatHaveLeft(t *testing.T) {
 	for _, h := range fixture.Hosts.WithLeaving().All {
 		h.Facts().Commands = append(h.Facts().Commands, "haproxy", "keepalived")
 		h.Facts().Existing = []facts.Path{facts.Journal, facts.CAKey, facts.EtcdMember, facts.KubeletConf, facts.APIServerManifest}
+		fixture.Host(h.Config.Name).ExpectQuery("haproxy", "-v").AnyTimes().Returns("HAProxy version 3.0.5\n")
 	}
 	files := map[string]string{"haproxy": "/etc/haproxy/haproxy.cfg", "keepalived": "/etc/keepalived/keepalived.conf"}
-	services := map[string][]string{"haproxy": {files["haproxy"]}, "keepalived": {files["keepalived"], "/etc/systemd/system/keepalived.service.d/slipway.conf"}}
+	services := map[string][]string{"haproxy": {files["haproxy"], "/etc/systemd/system/haproxy.service.d/slipway.conf"}, "keepalived": {files["keepalived"], "/etc/systemd/system/keepalived.service.d/slipway.conf"}}
 	has := func(stage string, listed bool) {
 		for _, name := range []string{"cp-2", "cp-3"} {
 			for service, path := range files {

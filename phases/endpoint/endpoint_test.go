@@ -46,13 +46,19 @@ func installed(t *testing.T, inventory string) *workflowtest.Fixture {
 	fixture := workflowtest.New(t, inventory)
 	for _, h := range fixture.Hosts.All {
 		h.Facts().Commands = append(h.Facts().Commands, "haproxy", "keepalived")
+		hasHAProxy(fixture.Host(h.Config.Name), "HAProxy version 2.6.12-1+deb12u1 2023/12/16 - https://haproxy.org/\n")
 	}
 	return fixture
 }
 
+// hasHAProxy lets a host answer which version of haproxy it has.
+func hasHAProxy(m *hosttest.Fake, version string) {
+	m.ExpectQuery("haproxy", "-v").AnyTimes().Returns(version)
+}
+
 // starts expects the services to start on a host on which they do not run.
 func starts(m *hosttest.Fake, services ...string) {
-	files := map[string][]string{haproxyService: {haproxyConf}, keepalivedService: {keepalivedConf, keepalivedUnit}}
+	files := map[string][]string{haproxyService: {haproxyConf, haproxyUnit}, keepalivedService: {keepalivedConf, keepalivedUnit}}
 	for _, service := range services {
 		m.ExpectService(service, files[service]...).Returns("stopped inactive\n")
 		m.ExpectStart("start "+service+": it is inactive", service, files[service]...)
@@ -213,6 +219,7 @@ func TestMissingPackagesAreInstalledOnce(t *testing.T) {
 			if test.want != nil {
 				m.ExpectRunScript("packages.sh", test.want...)
 			}
+			hasHAProxy(m, "")
 			starts(m, haproxyService)
 			fixture.MustApply(HAProxy())
 		})
@@ -271,15 +278,15 @@ func TestAChangedConfigurationIsReloaded(t *testing.T) {
 
 	fixture.Cluster.ControlPlane.LoadBalancer.VirtualRouterID++
 	fixture.Cluster.Metadata.Name = "other"
-	m.ExpectService(haproxyService, haproxyConf)
-	m.ExpectReload("reload haproxy.service: "+haproxyConf+" changed", haproxyService, haproxyConf)
+	m.ExpectService(haproxyService, haproxyConf, haproxyUnit)
+	m.ExpectReload("reload haproxy.service: "+haproxyConf+" changed", haproxyService, haproxyConf, haproxyUnit)
 	m.ExpectService(keepalivedService, keepalivedConf, keepalivedUnit)
 	m.ExpectReload("reload keepalived.service: "+keepalivedConf+" changed", keepalivedService, keepalivedConf, keepalivedUnit)
 	fixture.MustApply(HAProxy())
 	fixture.MustApply(StartKeepalived())
 
 	// And nothing changes the next time.
-	m.ExpectService(haproxyService, haproxyConf)
+	m.ExpectService(haproxyService, haproxyConf, haproxyUnit)
 	m.ExpectService(keepalivedService, keepalivedConf, keepalivedUnit)
 	fixture.MustApply(HAProxy())
 	if got := fixture.Changes(); len(got) > 0 {
@@ -291,12 +298,58 @@ func TestAChangedConfigurationIsReloaded(t *testing.T) {
 	}
 }
 
+func TestAnHAProxyThatIsTooOldIsRefusedBeforeItsFilesAreWritten(t *testing.T) {
+	t.Parallel()
+	for version, refused := range map[string]string{
+		"HA-Proxy version 1.8.27-493ce0b 2020/11/06\nCopyright 2000-2020\n": "haproxy 1.8 is too old: the configuration needs 2.2 or later",
+		"HA-Proxy version 2.1.12 2021/03/18\n":                              "haproxy 2.1 is too old",
+		"HA-Proxy version 2.2.9-2+deb11u6 2023/12/11\n":                     "",
+		"HAProxy version 2.10.1 2026/01/01\n":                               "",
+		"HAProxy version 3.0.5-8e879a5 2024/09/19\n":                        "",
+		"a build of yours\n":                                                "",
+	} {
+		fixture := workflowtest.New(t, single+keepalived)
+		fixture.Facts("cp-1").Commands = []string{"haproxy", "keepalived"}
+		m := fixture.Host("cp-1")
+		hasHAProxy(m, version)
+		if refused == "" {
+			starts(m, haproxyService)
+		}
+		err := fixture.Apply(HAProxy())
+		if (err == nil) != (refused == "") || err != nil && !strings.Contains(err.Error(), refused) {
+			t.Errorf("%s: got %v", version, err)
+		}
+		if _, written := m.File(haproxyConf); written != (refused == "") {
+			t.Errorf("%s: written: %v", version, written)
+		}
+		if err != nil && !strings.Contains(workflow.Hint(err), "install a newer haproxy") {
+			t.Errorf("hint %q", workflow.Hint(err))
+		}
+	}
+}
+
+// Red Hat's unit neither restarts haproxy nor reads slipway's configuration alone.
+func TestSystemdRestartsHAProxyWithTheConfigurationOfSlipwayAlone(t *testing.T) {
+	t.Parallel()
+	fixture := installed(t, single+keepalived)
+	m := fixture.Host("cp-1")
+	starts(m, haproxyService)
+	fixture.MustApply(HAProxy())
+	has(t, content(t, m, haproxyUnit), "[Service]", "Restart=always", "Environment=CFGDIR=/dev/null")
+
+	// A host that an earlier release has set up.
+	m.Remove(haproxyUnit)
+	m.ExpectService(haproxyService, haproxyConf, haproxyUnit)
+	m.ExpectStart("restart haproxy.service: "+haproxyUnit+" changed", haproxyService, haproxyConf, haproxyUnit)
+	fixture.MustApply(HAProxy())
+}
+
 func TestAPlanChangesNothing(t *testing.T) {
 	t.Parallel()
 	fixture := workflowtest.New(t, single+keepalived)
-	fixture.Host("cp-1").ExpectService(haproxyService, haproxyConf).Returns("disabled\nstopped inactive\n")
+	fixture.Host("cp-1").ExpectService(haproxyService, haproxyConf, haproxyUnit).Returns("disabled\nstopped inactive\n")
 	fixture.MustPlan(HAProxy())
-	want := []string{"run packages.sh haproxy keepalived", "write " + haproxyConf, "run start haproxy.service: it is inactive"}
+	want := []string{"run packages.sh haproxy keepalived", "write " + haproxyUnit, "write " + haproxyConf, "run start haproxy.service: it is inactive"}
 	if got := fixture.Changes(); !slices.Equal(got, want) {
 		t.Errorf("changes %q", got)
 	}

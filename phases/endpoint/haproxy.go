@@ -13,6 +13,7 @@ import (
 
 const (
 	haproxyConf    = "/etc/haproxy/haproxy.cfg"
+	haproxyUnit    = "/etc/systemd/system/haproxy.service.d/slipway.conf"
 	haproxyService = "haproxy.service"
 
 	// The intervals of health checks, which also bound the time of a TLS handshake. A
@@ -63,16 +64,22 @@ func runHAProxy(ctx context.Context, s *workflow.Step) error {
 	if err := install(ctx, s, wanted...); err != nil {
 		return err
 	}
+	if err := recent(ctx, s); err != nil {
+		return err
+	}
 	content, err := haproxyConfig(s)
 	if err != nil {
 		return err
 	}
-	written, err := host.WriteDiffering(ctx, s, host.File{Path: haproxyConf, Content: content})
+	written, err := host.WriteDiffering(ctx, s,
+		host.File{Path: haproxyUnit, Content: templates.File("endpoint/haproxy-unit.conf")},
+		host.File{Path: haproxyConf, Content: content},
+	)
 	if err != nil {
 		return err
 	}
-	files := []string{haproxyConf}
-	return systemd.Service{Name: haproxyService, Files: files, Reload: files}.Ensure(ctx, s, written...)
+	service := systemd.Service{Name: haproxyService, Files: []string{haproxyConf, haproxyUnit}, Reload: []string{haproxyConf}}
+	return service.Ensure(ctx, s, written...)
 }
 
 // haproxyData is the input of haproxy.cfg.tmpl.

@@ -141,7 +141,7 @@ func keepalivedDataOf(s *workflow.Step, own netip.Addr) (keepalivedData, error) 
 			data.Peers = append(data.Peers, p.address)
 		}
 	}
-	for _, address := range unlisted(s, own) {
+	for _, address := range unlistedPeers(s, own) {
 		if !slices.Contains(data.Peers, address) {
 			data.Peers = append(data.Peers, address)
 		}
@@ -175,16 +175,27 @@ func knownToOthers(ctx context.Context, s *workflow.Step, own netip.Addr) error 
 			return leftOut(p.host, problem)
 		}
 	}
-	return nil
+	return knownToUnlisted(ctx, s)
 }
+
+// unknown is what is wrong with a control plane that sends this one no advertisements.
+const unknown = "does not know this control plane"
 
 // difference returns how the configuration of a control plane differs from that of
 // another one; empty if the two know each other.
 func difference(conf, peer string, id int) string {
-	words := strings.Fields(conf)
-	if !slices.Contains(words, peer) {
-		return "does not know this control plane"
+	if !knows(conf, peer) {
+		return unknown
 	}
+	return differentID(conf, id)
+}
+
+// knows reports whether a configuration has the address of a peer.
+func knows(conf, peer string) bool { return slices.Contains(strings.Fields(conf), peer) }
+
+// differentID returns what is wrong with a configuration with another virtual router ID.
+func differentID(conf string, id int) string {
+	words := strings.Fields(conf)
 	if i := slices.Index(words, "virtual_router_id"); i < 0 || i+1 == len(words) || words[i+1] != strconv.Itoa(id) {
 		return "has another virtual router ID"
 	}

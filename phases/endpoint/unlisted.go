@@ -1,50 +1,57 @@
 package endpoint
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"net/netip"
-	"net/url"
 	"slices"
 
-	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/workflow"
 )
 
-// unlisted returns the addresses of the control planes that are members of etcd and were
-// only deleted from the inventory: they still run, and may take the address of the
-// endpoint. keepalived skips peers of another address family than its own.
-func unlisted(s *workflow.Step, own netip.Addr) []string {
-	state := s.Hosts().State()
-	if state == nil || s.Cluster().ExternalEtcd() {
-		return nil
-	}
-	var addresses []string
-	for _, m := range state.Members {
-		if listed(s, m) {
-			continue
-		}
-		for _, peer := range m.PeerURLs {
-			u, err := url.Parse(peer)
-			if err != nil {
-				continue
-			}
-			if a, err := netip.ParseAddr(u.Hostname()); err == nil && a != own && a.Is4() == own.Is4() {
-				addresses = append(addresses, a.String())
+// unlistedPeers returns the addresses of the control planes that were only deleted from the
+// inventory: they still run, and may take the address of the endpoint. keepalived skips
+// peers of another address family than its own.
+func unlistedPeers(s *workflow.Step, own netip.Addr) []string {
+	var peers []string
+	for _, u := range s.Hosts().Unlisted(s.Cluster()) {
+		for _, a := range u.Addresses {
+			if a != own && a.Is4() == own.Is4() {
+				peers = append(peers, a.String())
 			}
 		}
 	}
-	return addresses
+	return peers
 }
 
-// listed reports whether a member is that of a host of the inventory. The hosts of a run
-// may lack those that have just left the cluster, and its state may still have their members.
-func listed(s *workflow.Step, m kube.EtcdMember) bool {
-	if slices.ContainsFunc(s.Hosts().WithLeaving().All, func(h *workflow.Host) bool { return h.HasMember(m) }) {
-		return true
+// knownToUnlisted returns an error if the host of the step is a new control plane, or
+// changes its virtual router ID, while a control plane runs that was only deleted from the
+// inventory. The run does not change that one: both would hold the address.
+func knownToUnlisted(ctx context.Context, s *workflow.Step) error {
+	all := s.Hosts().Unlisted(s.Cluster())
+	if len(all) == 0 {
+		return nil
 	}
-	for _, h := range s.Cluster().Leaving {
-		if kube.IsMemberOf(m, h.Name, h.NodeIP, h.Address) {
-			return true
+	conf, err := s.ReadFile(ctx, keepalivedConf)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	runs := s.Hosts().RunsAPIServer(s.Target)
+	if runs && err != nil {
+		return nil // they do not run keepalived: this one has not either
+	}
+	for _, u := range all {
+		// One that runs has started when all others knew it.
+		problem := unknown
+		if runs || slices.ContainsFunc(u.Addresses, func(a netip.Addr) bool { return knows(string(conf), a.String()) }) {
+			problem = differentID(string(conf), s.Cluster().ControlPlane.LoadBalancer.VirtualRouterID)
+		}
+		if problem != "" {
+			err := fmt.Errorf("keepalived on %s, which is not in the inventory, %s", u, problem)
+			return workflow.WithHint(err, "both would hold the address: "+u.Remedy())
 		}
 	}
-	return false
+	return nil
 }

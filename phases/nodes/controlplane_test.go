@@ -159,6 +159,7 @@ func TestTheFilesOfTheJoinComeBeforeTheKeys(t *testing.T) {
 func TestAControlPlaneDoesNotJoinBesideAMemberThatIsNotHealthy(t *testing.T) {
 	t.Parallel()
 	unlisted := fakeMember{name: "cp-9", peer: "192.0.2.19"}
+	gone := fakeMember{name: "cp-9", peer: "192.0.2.19", stopped: true}
 	unlistedLearner := fakeMember{name: "cp-9", peer: "192.0.2.19", learner: true}
 	unstarted := fakeMember{peer: "192.0.2.19"}
 	tests := []struct {
@@ -171,7 +172,8 @@ func TestAControlPlaneDoesNotJoinBesideAMemberThatIsNotHealthy(t *testing.T) {
 	}{
 		{"all of them are healthy", []fakeMember{started("cp-1"), started("cp-3")}, nil, nil, ""},
 		{"one that does not answer", []fakeMember{started("cp-1"), silent("cp-3")}, nil, &MemberError{Member: "cp-3", Problem: "is not healthy: "}, "state: lost"},
-		{"one of another host, which preflight reports", []fakeMember{started("cp-1"), unlisted}, nil, nil, ""},
+		{"one of another host that is healthy, which preflight reports", []fakeMember{started("cp-1"), unlisted}, nil, nil, ""},
+		{"one of another host that does not answer", []fakeMember{started("cp-1"), gone}, nil, &MemberError{Member: "cp-9", Problem: "is not healthy: "}, "add cp-9 (192.0.2.19) to the inventory again: with state: absent"},
 		{"a learner of another host", []fakeMember{started("cp-1"), unlistedLearner}, nil, &MemberError{Member: "cp-9", Problem: "is a learner"}, "etcdctl member remove 9"},
 		{"one of another host that never started", []fakeMember{started("cp-1"), unstarted}, nil, &MemberError{Member: "9 (https://192.0.2.19:2380)", Problem: "has never started"}, "etcdctl member remove 9"},
 		{"a learner that has data, and no join of slipway", []fakeMember{started("cp-1"), learning("cp-3")}, []facts.Path{facts.EtcdMember}, &MemberError{Member: "cp-3", Problem: "is a learner"}, "finish the join of cp-3"},
@@ -268,7 +270,7 @@ func TestAMemberWhoseDataIsGoneIsRemovedBeforeItsHostJoinsAgain(t *testing.T) {
 	tests := []struct {
 		name     string
 		existing []facts.Path
-		// other is a member beside those of cp-1 and cp-2.
+		// other is a member beside those of cp-1 and cp-2; none if it has no name.
 		other   fakeMember
 		plan    bool
 		removed []string
@@ -278,12 +280,17 @@ func TestAMemberWhoseDataIsGoneIsRemovedBeforeItsHostJoinsAgain(t *testing.T) {
 		{name: "in a plan", other: started("cp-3"), plan: true},
 		{name: "on a host that lost its disk of etcd", existing: left, other: started("cp-3"), removed: []string{"2"}},
 		{name: "on a host that had joined, and lost its disk of etcd", existing: joined, other: started("cp-3"), removed: []string{"2"}},
-		{name: "without a majority of the others", other: unlisted, refused: "etcd has 3 members, 2 needed, 1 healthy: it has no quorum, and cannot remove cp-2"},
+		{name: "beside one of another host", other: unlisted, removed: []string{"2"}},
+		{name: "without a majority of the others", refused: "etcd has 2 members, 2 needed, 1 healthy: it has no quorum, and cannot remove cp-2"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			fixture, fake, server, etcd := growing(t, planes+third, []fakeMember{started("cp-1"), silent("cp-2"), test.other}, test.existing...)
+			members := []fakeMember{started("cp-1"), silent("cp-2")}
+			if test.other.name != "" {
+				members = append(members, test.other)
+			}
+			fixture, fake, server, etcd := growing(t, planes+third, members, test.existing...)
 			phase := JoinControlPlane()
 			phase.On = workflow.HostNamed("cp-2")
 			run := fixture.Apply

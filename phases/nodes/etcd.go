@@ -37,7 +37,7 @@ func complete(m kube.EtcdMemberHealth) bool { return m.Started() && m.Voting }
 func settleEtcd(ctx context.Context, s *workflow.Step) (member bool, err error) {
 	var health kube.EtcdHealth
 	settled := kube.Condition{Name: "etcd members started, voting and healthy", Check: func(ctx context.Context, _ *kube.Client) (bool, string, error) {
-		if health, err = kube.ReadEtcdHealth(ctx, others(s)); err != nil {
+		if health, err = readHealth(ctx, s); err != nil {
 			return false, "", err
 		}
 		err := checkMembers(s, health)
@@ -65,6 +65,26 @@ func settleEtcd(ctx context.Context, s *workflow.Step) (member bool, err error) 
 		}
 	}
 	return member, nil
+}
+
+// readHealth reads the health of all members but that of the host that joins. A member that
+// the inventory does not have is asked through a control plane: etcd adds none while one
+// that has started does not answer, whoever has it.
+func readHealth(ctx context.Context, s *workflow.Step) (kube.EtcdHealth, error) {
+	health, err := kube.ReadEtcdHealth(ctx, others(s))
+	if err != nil {
+		return health, err
+	}
+	through, err := healthyMember(s, health)
+	if err != nil {
+		return health, nil // checkMembers says why no member is healthy
+	}
+	for i, m := range health.Members {
+		if complete(m) && ownerOf(s, m) == nil {
+			health.Members[i].Problem = kube.AskEtcdMember(ctx, through.Conn, m.EtcdMember)
+		}
+	}
+	return health, nil
 }
 
 // removeEmptied removes the member of the host, which has lost its data: the host was
@@ -118,7 +138,10 @@ func checkMembers(s *workflow.Step, health kube.EtcdHealth) error {
 				continue
 			}
 			return incomplete(owner, m)
-		case m.Problem != nil && owner != nil:
+		case m.Problem != nil && owner == nil:
+			return workflow.WithHint(&MemberError{m.Name, "is not healthy: " + m.Problem.Error()},
+				"start its etcd; or "+workflow.UnlistedMember(m.EtcdMember).Remedy())
+		case m.Problem != nil:
 			name := owner.Config.Name
 			return workflow.WithHint(&MemberError{m.Name, "is not healthy: " + m.Problem.Error()},
 				fmt.Sprintf("start etcd on %[1]s: see `journalctl -u kubelet` and /var/log/pods/kube-system_etcd-%[1]s_* there; if the host is gone for good, set state: lost for it in the inventory", name))

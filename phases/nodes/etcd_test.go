@@ -16,6 +16,7 @@ import (
 
 	"slipway.io/slipway/provision/cluster/kubetest"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
 
@@ -33,6 +34,8 @@ type fakeMember struct {
 	learner    bool
 	// stopped: its gateway does not answer.
 	stopped bool
+	// client is its client URL, if no control plane of the inventory has it.
+	client string
 }
 
 func (m fakeMember) id() string { return m.peer[len(m.peer)-1:] }
@@ -68,7 +71,11 @@ func (e *fakeEtcd) answer(w http.ResponseWriter, r *http.Request, id string) {
 		}
 		var list []map[string]any
 		for _, m := range e.members {
-			list = append(list, map[string]any{"ID": m.id(), "name": m.name, "peerURLs": []string{"https://" + m.peer + ":2380"}, "isLearner": m.learner})
+			member := map[string]any{"ID": m.id(), "name": m.name, "peerURLs": []string{"https://" + m.peer + ":2380"}, "isLearner": m.learner}
+			if m.client != "" {
+				member["clientURLs"] = []string{m.client}
+			}
+			list = append(list, member)
 		}
 		_ = json.NewEncoder(w).Encode(map[string]any{"members": list})
 	case "/v3/maintenance/status":
@@ -115,16 +122,25 @@ func (h etcdHost) DialContext(ctx context.Context, network, addr string) (net.Co
 	return new(net.Dialer).DialContext(ctx, network, addr)
 }
 
-// serveEtcd starts the gateways of the control planes.
+// serveEtcd starts the gateways of the control planes, and of the members that none of them
+// has.
 func serveEtcd(t *testing.T, fixture *workflowtest.Fixture, members ...fakeMember) *fakeEtcd {
 	t.Helper()
 	etcd := &fakeEtcd{members: members}
-	for _, h := range fixture.Hosts.ControlPlanes() {
-		name := h.Config.Name
-		server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			etcd.answer(w, r, name[len(name)-1:])
-		}))
+	gateway := func(id string) *httptest.Server {
+		server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { etcd.answer(w, r, id) }))
 		t.Cleanup(server.Close)
+		return server
+	}
+	planes := fixture.Hosts.ControlPlanes()
+	for i, m := range members {
+		if !slices.ContainsFunc(planes, func(h *workflow.Host) bool { return strings.HasSuffix(h.Config.Name, m.id()) }) {
+			etcd.members[i].client = gateway(m.id()).URL
+		}
+	}
+	for _, h := range planes {
+		name := h.Config.Name
+		server := gateway(name[len(name)-1:])
 		key, err := x509.MarshalPKCS8PrivateKey(server.TLS.Certificates[0].PrivateKey)
 		if err != nil {
 			t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/probe/netprobe"
 	"slipway.io/slipway/provision/report/check"
+	"slipway.io/slipway/provision/workflow"
 )
 
 // haproxyProgram is the process that owns the port of the endpoint.
@@ -215,6 +216,13 @@ func virtualRouterID(cc *checkContext) []check.Finding {
 		if name := cc.lostAt(r.Address); name != "" {
 			f.Evidence = fmt.Sprintf("the lost host %s lives: %s", name, f.Evidence)
 			f.Fix = fmt.Sprintf("turn the machine of %s off, since it may take the address of the endpoint; or, if another machine has its address now: %s", name, f.Fix)
+		} else if u := cc.unlistedAt(r.Address); u != nil {
+			// Another ID would let it and a control plane of the inventory hold the address.
+			f.Evidence = fmt.Sprintf("%s is a control plane of the cluster and not in the inventory: %s", u, f.Evidence)
+			f.Fix = u.Remedy()
+			if !cc.addsControlPlane() {
+				f.Severity = check.Warning // keepalived of the others knows it
+			}
 		}
 		found = append(found, f)
 	}
@@ -229,6 +237,25 @@ func (cc *checkContext) lostAt(address netip.Addr) string {
 		}
 	}
 	return ""
+}
+
+// unlistedAt returns the control plane with the address that was only deleted from the
+// inventory; nil if there is none.
+func (cc *checkContext) unlistedAt(address netip.Addr) *workflow.UnlistedControlPlane {
+	for _, u := range cc.hosts.Unlisted(cc.cluster) {
+		if slices.Contains(u.Addresses, address) {
+			return &u
+		}
+	}
+	return nil
+}
+
+// addsControlPlane reports whether a control plane is new, which an unlisted one does not
+// know.
+func (cc *checkContext) addsControlPlane() bool {
+	return slices.ContainsFunc(cc.reachable(), func(h *workflow.Host) bool {
+		return h.Config.Has(config.RoleControlPlane) && !cc.hosts.RunsAPIServer(h)
+	})
 }
 
 // planeAddresses returns the addresses from which the control planes send, with those

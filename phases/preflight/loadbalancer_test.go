@@ -9,8 +9,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"slipway.io/slipway/provision/cluster"
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/probe/netprobe"
+	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
 
@@ -152,6 +154,45 @@ hosts:
 			f := found[0]
 			named := strings.HasPrefix(f.Evidence, "the lost host "+test.host+" lives: "+test.router+" sends") && strings.HasPrefix(f.Fix, "turn the machine of "+test.host+" off")
 			if named != (test.host != "") || test.host == "" && strings.Contains(f.Evidence+f.Fix, "cp-") {
+				t.Errorf("got %+v", f)
+			}
+		})
+	}
+}
+
+// It runs and is a peer of the others. With another ID, both would hold the address.
+func TestAControlPlaneThatWasOnlyDeletedFromTheInventoryIsListedAgain(t *testing.T) {
+	t.Parallel()
+	member := []kube.EtcdMember{{Name: "cp-9", PeerURLs: []string{"https://192.0.2.19:2380"}}}
+	node := []cluster.Node{{Name: "cp-9", ControlPlane: true, Addresses: []string{"192.0.2.19"}}}
+	for name, test := range map[string]struct {
+		router   string
+		state    cluster.State
+		existing []facts.Path
+		severity check.Severity
+		unlisted bool
+	}{
+		"by its member, and cp-1 is new": {"192.0.2.19", cluster.State{Members: member}, nil, "", true},
+		"by its Node, and cp-1 is new":   {"192.0.2.19", cluster.State{Nodes: node}, nil, "", true},
+		"and no control plane is new":    {"192.0.2.19", cluster.State{Nodes: node}, []facts.Path{facts.APIServerManifest}, check.Warning, true},
+		"but no other router":            {"192.0.2.98", cluster.State{Members: member, Nodes: node}, nil, "", false},
+		"and no worker":                  {"192.0.2.29", cluster.State{Nodes: []cluster.Node{{Name: "w-9", Addresses: []string{"192.0.2.29"}}}}, nil, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fixture := workflowtest.New(t, two+keepalived)
+			fixture.Facts("cp-1").Existing = test.existing
+			test.state.Exists = true
+			fixture.Hosts.SetState(&test.state)
+			found := virtualRouterID(&checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, matrix: &netprobe.Matrix{
+				Routers: []netprobe.Router{{Node: "w-1", Address: netip.MustParseAddr(test.router), ID: 51}},
+			}})
+			if len(found) != 1 || found[0].Severity != test.severity {
+				t.Fatalf("got %+v", found)
+			}
+			f := found[0]
+			listed := strings.HasPrefix(f.Evidence, "cp-9 (192.0.2.19) is a control plane") && strings.HasPrefix(f.Fix, "add cp-9 (192.0.2.19) to the inventory again")
+			if another := strings.Contains(f.Fix, "virtualRouterID"); listed != test.unlisted || another == test.unlisted {
 				t.Errorf("got %+v", f)
 			}
 		})

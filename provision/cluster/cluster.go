@@ -100,6 +100,8 @@ type Node struct {
 	// Ready is the Node's condition, Why the reason of kubelet if it is not.
 	Ready bool   `json:"ready"`
 	Why   string `json:"why,omitempty"`
+	// ControlPlane: kubeadm has labeled it as a control plane.
+	ControlPlane bool `json:"-"`
 	// MachineID is that of the machine on which its kubelet runs or ran last.
 	MachineID string `json:"-"`
 	// Addresses are its internal addresses.

@@ -18,6 +18,9 @@ import (
 	"slipway.io/slipway/provision/config"
 )
 
+// controlPlaneLabel is the label of control planes.
+const controlPlaneLabel = "node-role.kubernetes.io/control-plane"
+
 // Read reads what the API server knows of the cluster into s.
 func (s *State) Read(ctx context.Context, client *kube.Client) error {
 	group, reading := errgroup.WithContext(ctx)
@@ -73,6 +76,7 @@ func (s *State) readNodes(ctx context.Context, client *kube.Client) error {
 	for i := range list.Items {
 		node := &list.Items[i]
 		n := Node{Name: node.Name, Version: node.Status.NodeInfo.KubeletVersion, MachineID: node.Status.NodeInfo.MachineID, Cordoned: node.Spec.Unschedulable}
+		_, n.ControlPlane = node.Labels[controlPlaneLabel]
 		if n.Ready, n.Why = kube.NodeIsReady(node); n.Ready {
 			n.Why = ""
 		}

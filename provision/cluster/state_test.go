@@ -56,7 +56,7 @@ status:
 ---
 apiVersion: v1
 kind: Node
-metadata: {name: cp-1}
+metadata: {name: cp-1, labels: {node-role.kubernetes.io/control-plane: ""}}
 status: {conditions: [{type: Ready, status: "True"}]}
 `)
 	record := Record{Fixed: Fixed{PodSubnet: "10.1.0.0/16", PodNetwork: "flannel"}, Hosts: map[string]RecordedHost{"w-1": {"abc", "192.0.2.21"}}}
@@ -82,7 +82,7 @@ status: {conditions: [{type: Ready, status: "True"}]}
 			proxySection:   nil,
 		},
 		Nodes: []Node{
-			{Name: "cp-1", Ready: true},
+			{Name: "cp-1", Ready: true, ControlPlane: true},
 			{Name: "w-1", Version: "v1.36.3", Why: "not Ready: KubeletNotReady: no network", Addresses: []string{"192.0.2.21"}, Cordoned: true},
 		},
 	}

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/url"
@@ -71,20 +72,25 @@ func CheckEtcd(ctx context.Context, through host.Host, endpoint string, ca, cert
 	if err != nil {
 		return err
 	}
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, etcdTimeout)
-	defer cancel()
-	call := etcdCaller(func(ctx context.Context, path string, body, answer any) error {
-		return callEtcd(ctx, through, config, u.Host, path, body, answer)
-	})
-	status, err := call.status(ctx)
+	status, err := statusAt(ctx, through, config, endpoint)
 	if err != nil {
 		return err
 	}
 	return status.Unhealthy
+}
+
+// statusAt asks the member at a client URL for its status, through the connection of a host.
+func statusAt(ctx context.Context, through host.Host, config *tls.Config, endpoint string) (EtcdStatus, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return EtcdStatus{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, etcdTimeout)
+	defer cancel()
+	call := etcdCaller(func(ctx context.Context, path string, body, answer any) error {
+		return callEtcd(ctx, through, config.Clone(), u.Host, path, body, answer)
+	})
+	return call.status(ctx)
 }
 
 // externalEtcd calls the members at client URLs from a control plane.

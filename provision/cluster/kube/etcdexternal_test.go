@@ -175,3 +175,35 @@ func TestAnEtcdIsCheckedWithFilesThatTheHostDoesNotHave(t *testing.T) {
 		t.Error("a damaged CA is no error")
 	}
 }
+
+// It may be on a host that the inventory does not have.
+func TestAMemberIsAskedThroughAControlPlane(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		urls   []string
+		status string
+		want   string
+	}{
+		"it is healthy":                      {[]string{endpoint}, statusOf(2, 5000, ""), ""},
+		"its second URL answers":             {[]string{"https://off.example.com:2379", endpoint}, statusOf(2, 5000, ""), ""},
+		"it does not answer":                 {[]string{"https://off.example.com:2379"}, "", "https://off.example.com:2379 does not answer cp-1"},
+		"it has no URL":                      {nil, "", "it has no client URL"},
+		"it knows no leader":                 {[]string{endpoint}, `{"header":{"member_id":"2"}}`, "knows no leader"},
+		"another member has its address now": {[]string{endpoint}, statusOf(3, 5000, ""), "is that of member 3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := remoteHost{etcd(t, func(path, _ string) (int, string) {
+				if path == "/v3/maintenance/status" {
+					return http.StatusOK, test.status
+				}
+				return http.StatusOK, `{}`
+			}), map[string]string{}}
+			h.reached["example.com:2379"] = h.address
+			err := AskEtcdMember(t.Context(), h, EtcdMember{ID: 2, Name: "cp-2", ClientURLs: test.urls})
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
