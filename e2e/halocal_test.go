@@ -35,27 +35,27 @@ func (e external) appliesLocal(ctx context.Context, t *testing.T) {
 	e.server = e.apiServer("cp1")
 	e.applies(ctx, t)
 	for _, name := range []string{"cp1", "w4", secondControlPlane} {
-		if failed := e.failedRequests(ctx, t, name); failed > 0 {
-			t.Errorf("%d of %d requests to the endpoint failed on %s", failed, localRequests, name)
+		if failed := e.failedRequests(ctx, t, name); len(failed) > 0 {
+			t.Errorf("requests to the endpoint failed on %s: %q", name, failed)
 		}
 	}
 	e.changesNothing(ctx, t)
 }
 
 // failedRequests sends requests to the endpoint on a machine, each on a new connection,
-// and returns how many had no answer of a ready API server.
-func (e external) failedRequests(ctx context.Context, t *testing.T, machine string) int {
+// and returns those that had no answer of a ready API server: when they began, curl's exit
+// code and what it printed.
+func (e external) failedRequests(ctx context.Context, t *testing.T, machine string) []string {
 	t.Helper()
-	out := e.mustSSH(ctx, t, machine, fmt.Sprintf(`failed=0
-for i in $(seq %d); do
-	[ "$(curl -sk --max-time %d https://%s/readyz)" = ok ] || failed=$((failed + 1))
-done
-echo $failed`, localRequests, int(localRequestsBound.Seconds()), localEndpoint))
-	failed, err := strconv.Atoi(strings.TrimSpace(out))
-	if err != nil {
-		t.Fatal(err)
+	out := e.mustSSH(ctx, t, machine, fmt.Sprintf(`for i in $(seq %d); do
+	began=$(date +%%T.%%N) code=0
+	answer=$(curl -skS --max-time %d https://%s/readyz 2>&1) || code=$?
+	[ "$answer" = ok ] || echo "request $i at $began: $code: $answer" | head -n 5
+done`, localRequests, int(localRequestsBound.Seconds()), localEndpoint))
+	if out == "" {
+		return nil
 	}
-	return failed
+	return strings.Split(strings.TrimSpace(out), "\n")
 }
 
 // losesControlPlane powers a control plane off: each host finds the other one by itself.
@@ -67,8 +67,8 @@ func (e external) losesControlPlane(ctx context.Context, t *testing.T) {
 	e.slipway.must(ctx, t, "lab", "halt", "--name", e.lab.Name, off, "--force")
 	from := time.Now()
 	for _, name := range []string{"w4", secondControlPlane} {
-		if failed := e.failedRequests(ctx, t, name); failed > 0 {
-			t.Errorf("%d of %d requests to the endpoint failed on %s while %s is off", failed, localRequests, name, off)
+		if failed := e.failedRequests(ctx, t, name); len(failed) > 0 {
+			t.Errorf("requests to the endpoint failed on %s while %s is off: %q", name, off, failed)
 		}
 	}
 	without := e.lab
