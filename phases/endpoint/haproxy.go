@@ -64,17 +64,23 @@ func runHAProxy(ctx context.Context, s *workflow.Step) error {
 	if err := install(ctx, s, wanted...); err != nil {
 		return err
 	}
-	if err := recent(ctx, s); err != nil {
-		return err
-	}
 	content, err := haproxyConfig(s)
 	if err != nil {
 		return err
 	}
-	written, err := host.WriteDiffering(ctx, s,
+	differ, err := s.Differs(ctx,
 		host.File{Path: haproxyUnit, Content: templates.File("endpoint/haproxy-unit.conf")},
 		host.File{Path: haproxyConf, Content: content},
 	)
+	if err != nil {
+		return err
+	}
+	if len(differ) > 0 { // otherwise this haproxy has read the files before
+		if err := recent(ctx, s); err != nil {
+			return err
+		}
+	}
+	written, err := host.WriteDiffering(ctx, s, differ...)
 	if err != nil {
 		return err
 	}
