@@ -7,7 +7,7 @@ LDFLAGS := -s -w -X slipway.io/slipway/cmd.version=$(VERSION)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # slipway embeds the network probe for all architectures, and uploads it to hosts.
 PROBES := $(foreach arch,amd64 arm64,provision/probe/netprobe/embedded/probe-linux-$(arch).gz)
@@ -67,6 +67,11 @@ e2e-ha: build ## Lose machines, networks and API servers of three control planes
 .PHONY: e2e-vagrant
 e2e-vagrant: build ## Test on virtual machines: Vagrant, libvirt, QEMU (root, Debian; see CONTRIBUTING.md)
 	e2e/vagrant/run
+
+.PHONY: vagrant-validate
+vagrant-validate: $(PROBES) ## Run "vagrant validate" with each provider and box (Debian: vagrant, vagrant-libvirt)
+	e2e/packages.sh $(if $(CI),--install) vagrant vagrant-libvirt
+	go test -tags e2e -count=1 -v -run '^TestVagrantfile$$' ./e2e
 
 .PHONY: e2e-power
 e2e-power: build ## Test that apply survives power losses, on a virtual machine (root, Debian; see CONTRIBUTING.md)

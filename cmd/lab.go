@@ -73,7 +73,7 @@ func (a *app) labOf(ctx context.Context) (*lab.Lab, lab.Provider, error) {
 }
 
 // newLabProvider chooses the provider of a new lab, and returns the facts of this
-// computer if the choice needed them.
+// computer for a lab of Vagrant.
 func (a *app) newLabProvider(ctx context.Context) (lab.Provider, *localhost.Facts, error) {
 	asked, v := a.settings.GetString("provider"), a.vagrant()
 	switch {
@@ -81,15 +81,33 @@ func (a *app) newLabProvider(ctx context.Context) (lab.Provider, *localhost.Fact
 		return a.containers(), nil, nil
 	case asked != "" && asked != providerVagrant:
 		return nil, nil, unknownProvider(asked)
-	case asked == providerVagrant && v.Provider != "":
-		return v, nil, nil
 	}
-	facts := localhost.ReadFacts(ctx, localhost.Current{})
-	if asked == "" && !facts.Vagrant() {
+	if v.Provider != "" {
+		if err := vagrant.CheckProvider(v.Provider); err != nil {
+			return nil, nil, &usageError{fmt.Errorf("--hypervisor: %w", err)}
+		}
+	}
+	facts := localhost.ReadFacts(ctx, a.system())
+	if asked == "" && v.Provider == "" && !facts.Vagrant() {
 		return a.containers(), facts, nil
 	}
-	v.Provider = cmp.Or(v.Provider, facts.Hypervisor())
+	if err := a.requireProvider(facts, v.Provider, a.list("skip-checks")); err != nil {
+		return nil, nil, err
+	}
+	v.Provider, v.Arch = cmp.Or(v.Provider, facts.Hypervisor()), facts.Arch
+	v.Box = vagrant.BoxOf(cmp.Or(v.Box, vagrant.DefaultBox(v.Provider, v.Arch)))
+	if err := vagrant.CheckBox(v.Box, v.Provider, v.Arch); err != nil {
+		return nil, nil, &usageError{fmt.Errorf("--box: %w", err)}
+	}
 	return v, facts, nil
+}
+
+// system is this computer, or a fake in tests.
+func (a *app) system() localhost.System {
+	if a.localhost != nil {
+		return a.localhost
+	}
+	return localhost.Current{}
 }
 
 func unknownProvider(name string) error {

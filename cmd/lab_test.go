@@ -1,6 +1,8 @@
 package cmd
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/lab"
+	"slipway.io/slipway/provision/localhost"
 )
 
 const fakeVagrant = `#!/bin/sh
@@ -153,5 +156,114 @@ func TestUpRefusesToChangeTheLab(t *testing.T) {
 		if code == 0 || !strings.Contains(complaints, want) {
 			t.Errorf("%v: exit code %d, said %q, want %q", args, code, complaints, want)
 		}
+	}
+}
+
+// bare is a computer of a test with only the given programs.
+type bare struct {
+	localhost.Current
+	os, arch string
+	commands map[string]string
+}
+
+func (b bare) OS() string                      { return b.os }
+func (b bare) Arch() string                    { return b.arch }
+func (b bare) Root() bool                      { return false }
+func (b bare) ReadFile(string) ([]byte, error) { return nil, os.ErrNotExist }
+func (b bare) Run(_ context.Context, argv ...string) (string, error) {
+	out, ok := b.commands[strings.Join(argv, " ")]
+	if !ok {
+		return "", os.ErrNotExist
+	}
+	return out, nil
+}
+
+// onComputer runs slipway on a computer of a test.
+func onComputer(t *testing.T, computer localhost.System, args ...string) (out, complaints string, code int) {
+	t.Helper()
+	var outBuffer, errBuffer strings.Builder
+	root := newRoot(&app{in: strings.NewReader(""), out: &outBuffer, err: &errBuffer, settings: viper.New(), localhost: computer})
+	root.SetArgs(args)
+	root.SetOut(&outBuffer)
+	root.SetErr(&errBuffer)
+	err := root.ExecuteContext(t.Context())
+	explain(&errBuffer, err)
+	return outBuffer.String(), errBuffer.String(), exitCode(err)
+}
+
+func TestUpWithoutAProviderSaysWhatToInstall(t *testing.T) {
+	alone(t)
+	mac := bare{os: "darwin", arch: "arm64"}
+	out, complaints, code := onComputer(t, mac, "lab", "up")
+	if code != exitPreflight || out != "" {
+		t.Errorf("exit code %d, output %q", code, out)
+	}
+	for _, want := range []string{"Missing on this computer (macOS on Apple silicon): Vagrant, a hypervisor.", "  brew install hashicorp/tap/hashicorp-vagrant\n"} {
+		if !strings.Contains(complaints, want) {
+			t.Errorf("it lacks %q:\n%s", want, complaints)
+		}
+	}
+	if lines := strings.Count(complaints, "\n"); lines > 24 {
+		t.Errorf("%d lines:\n%s", lines, complaints)
+	}
+
+	out, complaints, code = onComputer(t, mac, "lab", "up", "-o", "json")
+	var guide localhost.Guide
+	if err := json.Unmarshal([]byte(out), &guide); err != nil || code != exitPreflight || complaints != "" {
+		t.Fatalf("exit code %d, %v: %s%s", code, err, out, complaints)
+	}
+	if !slices.Equal(guide.Missing, []string{"Vagrant", "a hypervisor"}) || len(guide.Ways) != 1 || len(guide.Ways[0].Commands) != 2 {
+		t.Errorf("got %+v", guide)
+	}
+	if entries, err := os.ReadDir("."); err != nil || len(entries) != 0 {
+		t.Errorf("it created files: %v, %v", entries, err)
+	}
+}
+
+func TestABoxThatTheHypervisorLacksIsRefused(t *testing.T) {
+	alone(t)
+	computer := bare{os: "linux", arch: "amd64", commands: map[string]string{
+		"vagrant --version": "Vagrant 2.4.9", "virsh --version": "9.0.0", "vagrant plugin list --no-tty": "vagrant-libvirt (0.12.2, global)",
+	}}
+	_, complaints, code := onComputer(t, computer, "lab", "up", "--box", "rockylinux-9")
+	if code != exitUsage || !strings.Contains(complaints, "--box: box bento/rockylinux-9 is not published for libvirt on amd64: use ubuntu-24.04") {
+		t.Errorf("exit code %d: %s", code, complaints)
+	}
+	_, complaints, code = onComputer(t, computer, "lab", "up", "--hypervisor", "hyperv")
+	if code != exitUsage || !strings.Contains(complaints, "Vagrant cannot create networks of Hyper-V") {
+		t.Errorf("exit code %d: %s", code, complaints)
+	}
+}
+
+func TestMachinesOfAnInventory(t *testing.T) {
+	alone(t)
+	write(t, "mine.yaml", `apiVersion: slipway.io/v1alpha1
+kind: Cluster
+hosts:
+- {name: alpha, address: 192.0.2.40, roles: [control-plane]}
+- {name: beta, address: 192.0.2.41}
+`)
+	specOf := func(found *lab.Lab, args ...string) (lab.Spec, error) {
+		a := &app{settings: viper.New()}
+		up, rest, err := newLab(a).Find(append([]string{"up"}, args...))
+		if err := errors.Join(err, up.ParseFlags(rest), a.settings.BindPFlags(up.Flags())); err != nil {
+			t.Fatal(err)
+		}
+		return a.labSpec(found)
+	}
+	spec, err := specOf(nil, "--hosts-from", "mine.yaml")
+	if err != nil || len(spec.Machines) != 2 || spec.Subnet.String() != "192.0.2.0/24" || spec.ControlPlanes != 1 || spec.Workers != 1 {
+		t.Fatalf("%v, %+v", err, spec)
+	}
+	if _, err := specOf(nil, "--hosts-from", "mine.yaml", "--workers", "3"); exitCode(err) != exitUsage {
+		t.Errorf("a number beside the inventory: %v", err)
+	}
+	found := &lab.Lab{Machines: spec.Machines}
+	again, err := specOf(found)
+	if err != nil || len(again.Machines) != 2 {
+		t.Errorf("%v, %+v", err, again)
+	}
+	if _, err := specOf(found, "--workers", "3"); exitCode(err) != exitUsage || !strings.Contains(err.Error(), "pass it with --hosts-from") {
+		t.Errorf("another number of machines: %v", err)
 	}
 }

@@ -38,7 +38,8 @@ With --ha, the lab has three control planes that share an address with keepalive
 haproxy, and survives the loss of any machine. A lab keeps this setting.
 
 Before it creates virtual machines, the command checks this computer like
-"slipway preflight --local". Containers need Linux and root.`,
+"slipway preflight --local". Without Vagrant or a hypervisor, it prints the commands that
+install them, and exits with 5. Containers need Linux and root.`,
 		Example: `  slipway lab up
   slipway lab up --provider vagrant --box ubuntu-24.04 --memory 4096
   slipway lab up --provider vagrant --hypervisor libvirt --names classic
@@ -46,7 +47,8 @@ Before it creates virtual machines, the command checks this computer like
   slipway lab up --addons local-path,traefik,metallb,metrics-server
   slipway lab up --overlay calico.yaml
   slipway lab up --ha
-  slipway lab up --ha --workers 1 --machines-only`,
+  slipway lab up --ha --workers 1 --machines-only
+  slipway lab up --hosts-from inventory.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.labUp(cmd.Context()) },
 	}
@@ -64,11 +66,12 @@ Before it creates virtual machines, the command checks this computer like
 	flags.Bool("machines-only", false, "Create the machines and the inventory, and install nothing.")
 	flags.Bool("install-missing", false, "With containers, install the Debian packages that the lab needs on this computer.")
 	flags.String("hypervisor", "", "With vagrant, hypervisor: "+strings.Join(vagrant.Providers(), ", ")+". (default the available one)")
-	flags.String("box", "", "With vagrant, box: "+strings.Join(vagrant.Boxes(), ", ")+" or the name of any other. (default debian-13)")
+	flags.String("box", "", "With vagrant, box: "+strings.Join(vagrant.Boxes(), ", ")+" or the name of any other. (default one that exists for the hypervisor)")
 	flags.String("box-version", "", "With vagrant, version of the box. (default latest)")
 	flags.Int("cpus", 0, "With vagrant, number of CPUs of each machine. (default 2)")
 	flags.Int("memory", 0, "With vagrant, memory of each machine in MiB. (default 2048)")
-	flags.String("range", "", "Network of the machines, an IPv4 /24. (default 172.16.16.0/24 with vagrant, a free one with container)")
+	flags.String("range", "", "Network of the machines, an IPv4 /24. (default 192.168.56.0/24 with VirtualBox, 172.16.16.0/24 with other hypervisors, a free one with container)")
+	flags.String("hosts-from", "", "Path to an inventory whose hosts the machines copy: names, roles and addresses. (default the lab's current machines)")
 	flags.StringSlice("skip-checks", nil, "With vagrant, checks of this computer to skip.")
 	flags.Bool("force", false, "Overwrite another cluster's entry of the same name in the kubeconfig.")
 	flags.Duration("timeout", 5*time.Minute, "Time to wait for nodes, for each addon, and for the validation. Increase it on slow computers.")
@@ -194,15 +197,12 @@ func (a *app) labSpec(found *lab.Lab) (lab.Spec, error) {
 			spec.Names = lab.NamesOf(found)
 		}
 	}
+	if err := a.labMachines(&spec, found); err != nil {
+		return spec, err
+	}
 	if spec.ControlPlanes == 0 && !a.settings.GetBool("machines-only") {
 		return spec, &usageError{workflow.WithHint(
 			errors.New("0 control planes: a cluster needs at least one"), "pass --machines-only to create the machines alone")}
-	}
-	if text := a.settings.GetString("range"); text != "" {
-		var err error
-		if spec.Subnet, err = parseRange(text); err != nil {
-			return spec, err
-		}
 	}
 	if a.settings.IsSet("addons") {
 		spec.Addons = append([]string{}, a.list("addons")...)
@@ -230,6 +230,37 @@ func (a *app) labSpec(found *lab.Lab) (lab.Spec, error) {
 	return spec, nil
 }
 
+// labMachines reads the network and the machines: those of another inventory, or of the
+// lab that exists if it has such machines.
+func (a *app) labMachines(spec *lab.Spec, found *lab.Lab) error {
+	var err error
+	if text := a.settings.GetString("range"); text != "" {
+		if spec.Subnet, err = parseRange(text); err != nil {
+			return err
+		}
+	}
+	path := a.settings.GetString("hosts-from")
+	numbers := a.settings.IsSet("control-planes") || a.settings.IsSet("workers")
+	switch {
+	case path != "" && (numbers || a.settings.IsSet("names")):
+		return &usageError{errors.New("--hosts-from: the inventory says the number and the names of the machines: omit --control-planes, --workers and --names")}
+	case path != "":
+		cluster, err := config.Load(path)
+		if err != nil {
+			return err
+		}
+		if *spec, err = spec.WithHostsOf(cluster); err != nil {
+			return &usageError{fmt.Errorf("--hosts-from %s: %w", path, err)}
+		}
+	case found != nil && len(found.Machines) > 0:
+		var named bool
+		if *spec, named = spec.WithMachinesOf(found); named && numbers {
+			return &usageError{errors.New("the lab has the machines of an inventory: change the inventory, and pass it with --hosts-from")}
+		}
+	}
+	return nil
+}
+
 // haControlPlanes is the smallest number with which etcd survives the loss of one.
 const haControlPlanes = 3
 
@@ -237,7 +268,7 @@ const haControlPlanes = 3
 func parseRange(text string) (netip.Prefix, error) {
 	prefix, err := netip.ParsePrefix(text)
 	if err != nil || !prefix.Addr().Is4() {
-		return prefix, &usageError{fmt.Errorf("--range %q: must be an IPv4 network such as 172.16.16.0/24", text)}
+		return prefix, &usageError{fmt.Errorf("--range %q: must be an IPv4 network such as 192.168.56.0/24", text)}
 	}
 	return prefix, nil
 }
@@ -258,9 +289,9 @@ func (a *app) newLab(ctx context.Context, spec lab.Spec) (lab.Provider, *preflig
 		return nil, nil, err
 	}
 	want := preflight.LabSpec{
-		Facts: facts, Provider: providerVagrant, Hypervisor: v.Provider,
+		Facts: facts, Provider: providerVagrant, Hypervisor: v.Provider, Box: v.Box,
 		Machines: spec.ControlPlanes + spec.Workers, MemoryMiB: cmp.Or(v.MemoryMiB, vagrant.DefaultMemoryMiB), DiskMiB: labDiskMiB,
-		Range: cmp.Or(spec.Subnet, vagrant.DefaultNetwork()), Bundle: spec.Bundle, Download: releaseServer,
+		Range: cmp.Or(spec.Subnet, vagrant.DefaultNetwork(v.Provider)), Bundle: spec.Bundle, Download: releaseServer,
 	}
 	if want.Bundle == "" {
 		if want.Bundle, err = cachedBundleDir(); err != nil {
@@ -270,13 +301,17 @@ func (a *app) newLab(ctx context.Context, spec lab.Spec) (lab.Provider, *preflig
 	return provider, &preflight.LocalOptions{Spec: want, Selection: selection}, nil
 }
 
-// refuse prints a report with errors and returns them; a report without errors
-// passes in silence.
+// refuse prints a report with errors, on standard output as JSON, and returns them; a
+// report without errors passes in silence.
 func (a *app) refuse(found *check.Report) error {
 	if found.Status() != check.Error {
 		return nil
 	}
-	if err := report.Preflight(a.err, found, false); err != nil {
+	write := func() error { return report.Preflight(a.err, found, false) }
+	if a.json() {
+		write = func() error { return printJSON(a.out, found) }
+	}
+	if err := write(); err != nil {
 		return err
 	}
 	return verdictOf(found)

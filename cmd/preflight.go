@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/lab/vagrant"
+	"slipway.io/slipway/provision/localhost"
 	"slipway.io/slipway/provision/report"
 	"slipway.io/slipway/provision/report/check"
 	"slipway.io/slipway/provision/retry"
@@ -57,7 +59,8 @@ formats: text, json, yaml, junit, html.`,
 	flags.String("hypervisor", "", "With --local, hypervisor of Vagrant. (default the available one)")
 	flags.Int("machines", 3, "With --local, number of machines.")
 	flags.Int("memory", vagrant.DefaultMemoryMiB, "With --local, memory of each machine in MiB.")
-	flags.String("range", vagrant.DefaultNetwork().String(), "With --local, network of the machines.")
+	flags.String("range", "", "With --local, network of the machines. (default that of slipway lab up)")
+	flags.String("box", "", "With --local, box of Vagrant. (default one that exists for the hypervisor)")
 	flags.String("bundle", "", "With --local, path to the bundle to install from. (default downloaded)")
 	flags.Bool("watch", false, "Repeat the checks until all of them pass.")
 	flags.Duration("interval", 5*time.Second, "With --watch, time between two rounds.")
@@ -136,8 +139,10 @@ func (a *app) preflightLocal(ctx context.Context, selection preflight.Selection)
 		Bundle: a.settings.GetString("bundle"), Download: releaseServer,
 	}
 	var err error
-	if spec.Range, err = parseRange(a.settings.GetString("range")); err != nil {
-		return err
+	if text := a.settings.GetString("range"); text != "" {
+		if spec.Range, err = parseRange(text); err != nil {
+			return err
+		}
 	}
 	if !slices.Contains([]string{"", providerVagrant, providerContainer}, spec.Provider) {
 		return unknownProvider(spec.Provider)
@@ -153,6 +158,10 @@ func (a *app) preflightLocal(ctx context.Context, selection preflight.Selection)
 	if err != nil {
 		return err
 	}
+	spec.Facts = localhost.ReadFacts(ctx, a.system())
+	hypervisor := cmp.Or(spec.Hypervisor, spec.Facts.Hypervisor())
+	spec.Box = vagrant.BoxOf(cmp.Or(a.settings.GetString("box"), vagrant.DefaultBox(hypervisor, spec.Facts.Arch)))
+	spec.Range = cmp.Or(spec.Range, vagrant.DefaultNetwork(hypervisor))
 	return a.query(ctx, onLocalhost(), phases.PreflightLocal(preflight.LocalOptions{Spec: spec, Selection: selection}, a.showVerdict))
 }
 

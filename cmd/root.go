@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/viper"
 
+	"slipway.io/slipway/provision/localhost"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -23,6 +24,8 @@ type app struct {
 	in       io.Reader
 	out, err io.Writer
 	settings *viper.Viper
+	// localhost is a fake in tests; nil: this computer.
+	localhost localhost.System
 }
 
 // Main runs slipway and returns its exit code.

@@ -4,7 +4,8 @@
 // The tests have the build tag e2e, since they need root and a bundle: run them
 // with `make e2e`. Only the tests of the client and the writer of TestHA have no tag.
 // TestVagrant and TestPowerLoss need virtual machines: run them with
-// `make e2e-vagrant` and `make e2e-power`. The tests read these environment variables:
+// `make e2e-vagrant` and `make e2e-power`. TestVagrantfile needs Vagrant alone: run it
+// with `make vagrant-validate`. The tests read these environment variables:
 //
 //	SLIPWAY_BIN       the binary (default ../bin/slipway)
 //	SLIPWAY_BUNDLE    the bundle to install from; required

@@ -13,15 +13,12 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"slipway.io/slipway/provision/lab/vagrant"
 )
 
 // vagrantSteps is the life cycle of a cluster on virtual machines, whose own kernels
 // have swap, modules, cgroup v2 and reboots. -short leaves out the cluster.
 func vagrantSteps() []step {
 	machines := []step{
-		{"each provider and box is valid", (*scenario).validBoxes, false},
 		{"a computer without virtualization is refused", (*scenario).refusedComputer, false},
 		{"virtual machines come up bare", (*scenario).virtualMachines, true},
 		{"preflight and plan leave them bare", (*scenario).leftBare, false},
@@ -65,58 +62,6 @@ func (s *scenario) labUp(more ...string) []string {
 		// The machines share the processors that emulate theirs.
 		"--parallel", "1", "--timeout", "30m", "--overlay", "testdata/emulated.yaml",
 	}, more...)
-}
-
-// vagrant runs Vagrant itself, in a directory.
-func (s *scenario) vagrant(ctx context.Context, dir string, env []string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "vagrant", args...)
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return string(out), fmt.Errorf("vagrant %s: %w: %s", strings.Join(args, " "), err, out)
-	}
-	return string(out), nil
-}
-
-// validBoxes validates the Vagrantfile with a lab.yaml for every provider and box.
-// Vagrant only validates the settings of an installed provider. For VirtualBox it
-// only reads the version, so a script can replace it.
-func (s *scenario) validBoxes(ctx context.Context, t *testing.T) {
-	programs := t.TempDir()
-	if err := os.WriteFile(filepath.Join(programs, "VBoxManage"), []byte("#!/bin/sh\necho 7.0.20r163906\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	here, err := os.ReadFile("../vagrant/lab.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, provider := range vagrant.Providers() {
-		for _, box := range vagrant.Boxes() {
-			t.Run(provider+" "+box, func(t *testing.T) {
-				t.Parallel() // Vagrant takes more than a second to start
-				dir := t.TempDir()
-				settings := strings.NewReplacer("provider: virtualbox", "provider: "+provider, "box: bento/debian-13", "box: "+vagrant.BoxOf(box)).Replace(string(here))
-				if !strings.Contains(settings, "\nprovider: "+provider+"\n") || !strings.Contains(settings, "\nbox: bento/"+box+"\n") {
-					t.Fatalf("lab.yaml has an unexpected form:\n%s", settings)
-				}
-				write(t, filepath.Join(dir, "lab.yaml"), settings)
-				vagrantfile, err := os.ReadFile("../vagrant/Vagrantfile")
-				if err != nil {
-					t.Fatal(err)
-				}
-				write(t, filepath.Join(dir, "Vagrantfile"), string(vagrantfile))
-				env := []string{"PATH=" + programs + ":" + os.Getenv("PATH")}
-				if provider != "virtualbox" && provider != "libvirt" {
-					// Its plugin is not in Debian: validate all but its own block.
-					env = append(env, "VAGRANT_DEFAULT_PROVIDER=libvirt")
-				}
-				out, err := s.vagrant(ctx, dir, env, "validate")
-				if err != nil || !strings.Contains(out, "validated successfully") {
-					t.Errorf("%v\n%s", err, out)
-				}
-			})
-		}
-	}
 }
 
 // refusedComputer checks that lab up creates nothing without hardware virtualization.
@@ -282,7 +227,7 @@ func (s *scenario) reload(ctx context.Context, t *testing.T) {
 		boots[m] = s.mustSSH(ctx, t, m, "cat /proc/sys/kernel/random/boot_id")
 	}
 	start := time.Now()
-	if out, err := s.vagrant(ctx, s.lab.dir(), nil, "reload"); err != nil {
+	if out, err := runVagrant(ctx, s.lab.dir(), nil, "reload"); err != nil {
 		t.Fatal(err, out)
 	}
 	s.took("vagrant reload", time.Since(start))

@@ -8,8 +8,6 @@ import (
 	"time"
 	"unicode"
 
-	goversion "github.com/hashicorp/go-version"
-
 	"slipway.io/slipway/provision/localhost"
 	"slipway.io/slipway/provision/report/check"
 )
@@ -25,6 +23,8 @@ type LabSpec struct {
 	Hypervisor string
 	// Machines is their number, MemoryMiB and DiskMiB the size of each.
 	Machines, MemoryMiB, DiskMiB int
+	// Box is the name of Vagrant's box.
+	Box string
 	// Range is the network of the machines.
 	Range netip.Prefix
 	// Bundle is the directory of the bundle for the lab; empty if none exists.
@@ -96,9 +96,9 @@ func LocalChecks() []LocalCheck {
 		{
 			Description: check.Description{
 				Name: "lab-provider", Title: "a provider of machines is available", Severity: check.Error,
-				Examines: "Vagrant with VirtualBox or libvirt; or, on Linux as root, systemd-nspawn and debootstrap.",
+				Examines: "Vagrant with VirtualBox, libvirt, Parallels or VMware; or, on Linux as root, systemd-nspawn and debootstrap.",
 				Why:      "A lab needs a provider that creates its machines.",
-				Manual:   []string{"vagrant --version; VBoxManage --version; virsh --version", "apt-get install systemd-container debootstrap"},
+				Manual:   []string{"vagrant --version; vagrant plugin list; VBoxManage --version; virsh --version", "apt-get install systemd-container debootstrap"},
 			}, run: labProvider,
 		},
 		{
@@ -127,18 +127,18 @@ func LocalChecks() []LocalCheck {
 		},
 		{
 			Description: check.Description{
-				Name: "provider-versions", Title: "Vagrant supports this VirtualBox", Severity: check.Error,
-				Examines: "The versions of Vagrant and VirtualBox.",
-				Why:      "Vagrant refuses a VirtualBox that is newer than itself: \"not supported by this version of Vagrant\".",
+				Name: "provider-versions", Title: "Vagrant supports the hypervisor and the box", Severity: check.Error,
+				Examines: "The versions of Vagrant and VirtualBox, the box, and the architecture of this computer.",
+				Why:      "Vagrant refuses a VirtualBox that is newer than itself: \"not supported by this version of Vagrant\". Older versions cannot configure the network of recent boxes, or choose a box by architecture.",
 				Manual:   []string{"vagrant --version; VBoxManage --version"},
 			}, run: providerVersions,
 		},
 		{
 			Description: check.Description{
 				Name: "host-only-range", Title: "VirtualBox allows the lab's range", Severity: check.Error,
-				Examines: "/etc/vbox/networks.conf, with VirtualBox on Linux and macOS.",
+				Examines: "/etc/vbox/networks.conf, with VirtualBox on Linux, and on macOS before VirtualBox 7.0.",
 				Why:      "VirtualBox 6.1.28 and later allows only 192.168.56.0/21 for host-only networks by default.",
-				Manual:   []string{"cat /etc/vbox/networks.conf", "echo '* RANGE' | sudo tee -a /etc/vbox/networks.conf"},
+				Manual:   []string{"cat /etc/vbox/networks.conf", "sudo mkdir -p /etc/vbox && echo '* RANGE' | sudo tee -a /etc/vbox/networks.conf"},
 			}, run: hostOnlyRange,
 		},
 		{
@@ -175,18 +175,18 @@ func LocalChecks() []LocalCheck {
 func labProvider(_ context.Context, cc *localContext) []check.Finding {
 	has := cc.facts.Has
 	if cc.vagrant() {
-		libvirt := cc.spec.Hypervisor == "libvirt" || cc.spec.Hypervisor == "" && !has("virtualbox")
-		switch {
-		case !has("vagrant"):
-			return []check.Finding{{Evidence: "Vagrant is not installed", Fix: "install Vagrant and VirtualBox: https://developer.hashicorp.com/vagrant/install"}}
-		case cc.spec.Hypervisor == "virtualbox" && !has("virtualbox"):
-			return []check.Finding{{Evidence: "VirtualBox is not installed", Fix: "install VirtualBox: https://www.virtualbox.org/wiki/Downloads"}}
-		case libvirt && !has("libvirt"):
-			return []check.Finding{{Evidence: "neither VirtualBox nor libvirt is installed", Fix: "install VirtualBox, or on Linux libvirt: apt-get install libvirt-daemon-system vagrant-libvirt"}}
-		case libvirt && !has("vagrant-libvirt"):
-			return []check.Finding{{Evidence: "Vagrant has no plugin for libvirt", Fix: "vagrant plugin install vagrant-libvirt"}}
+		missing := cc.facts.MissingProvider(cc.spec.Hypervisor)
+		if len(missing) == 0 {
+			return nil
 		}
-		return nil
+		var ways []string
+		for _, way := range cc.facts.InstallGuide(cc.spec.Hypervisor).Ways {
+			ways = append(ways, strings.Join(way.Commands, "; "))
+		}
+		if len(ways) == 0 {
+			ways = []string{"https://developer.hashicorp.com/vagrant/install"}
+		}
+		return []check.Finding{{Evidence: "missing: " + strings.Join(missing, ", "), Fix: strings.Join(ways, "; or: ")}}
 	}
 	var found []check.Finding
 	for _, p := range []struct{ name, pkg string }{{"systemd-nspawn", "systemd-container"}, {"debootstrap", "debootstrap"}} {
@@ -217,7 +217,7 @@ func virtualizationFix(f *localhost.Facts) string {
 	case strings.Contains(f.Virtualization, "kvm"):
 		return "modprobe kvm_intel || modprobe kvm_amd; usermod -aG kvm $USER, and log in again"
 	case strings.Contains(f.Virtualization, "Hyper-V"):
-		return "bcdedit /set hypervisorlaunchtype off, and restart; or use Hyper-V's own provider"
+		return "bcdedit /set hypervisorlaunchtype off, and restart; or pass --skip-checks virtualization: VirtualBox is slow on Hyper-V"
 	}
 	return "turn VT-x, AMD-V or SVM on in the firmware's settings"
 }
@@ -250,47 +250,26 @@ func localDisk(_ context.Context, cc *localContext) []check.Finding {
 	return nil
 }
 
-// knownSince has the first Vagrant that knows a VirtualBox: its CHANGELOG for
-// 6.1 (GH-11250) and 7.0, hashicorp/vagrant#13501 for 7.1, and for 7.2 the
-// list that 2.4.7 prints, which ends with 7.1 (void-packages#56826).
-var knownSince = []struct{ virtualBox, vagrant string }{
-	{"7.2", "2.4.8"}, {"7.1", "2.4.2"}, {"7.0", "2.3.2"}, {"6.1", "2.2.7"},
-}
-
-func providerVersions(_ context.Context, cc *localContext) []check.Finding {
-	box, err1 := goversion.NewVersion(cc.facts.Programs["virtualbox"])
-	vagrant, err2 := goversion.NewVersion(cc.facts.Programs["vagrant"])
-	if err1 != nil || err2 != nil {
-		return nil // one is not installed, or prints no version
-	}
-	for _, k := range knownSince {
-		if box.LessThan(goversion.Must(goversion.NewVersion(k.virtualBox))) {
-			continue
-		}
-		if vagrant.LessThan(goversion.Must(goversion.NewVersion(k.vagrant))) {
-			return []check.Finding{{
-				Evidence: fmt.Sprintf("Vagrant %s does not support VirtualBox %s", vagrant, box),
-				Fix:      "install Vagrant " + k.vagrant + " or later",
-			}}
-		}
-		return nil
-	}
-	return nil
-}
-
 // hostOnlyDefault is what VirtualBox allows without a setting.
 var hostOnlyDefault = netip.MustParsePrefix("192.168.56.0/21")
 
+// restricted reports whether VirtualBox restricts the ranges of host-only networks: from
+// 6.1.28, not on Windows, and on macOS only before 7.0. Vagrant checks the same
+// (plugins/providers/virtualbox/action/network.rb).
+func (cc *localContext) restricted() bool {
+	v := cc.versions().virtualBox
+	return cc.virtualBox() && cc.facts.Has("virtualbox") && cc.facts.OS != "windows" && !older(v, "6.1.28") &&
+		(cc.facts.OS != "darwin" || older(v, "7.0"))
+}
+
 func hostOnlyRange(_ context.Context, cc *localContext) []check.Finding {
-	text, there := cc.facts.Programs["virtualbox"]
-	box, err := goversion.NewVersion(text)
-	if !there || !cc.virtualBox() || cc.facts.OS == "windows" ||
-		err == nil && box.LessThan(goversion.Must(goversion.NewVersion("6.1.28"))) {
+	if !cc.restricted() {
 		return nil
 	}
-	allowed := cc.facts.HostOnly
+	allowed, line := cc.facts.HostOnly, "* "+cc.spec.Range.String()
 	if allowed == nil {
-		allowed = []netip.Prefix{hostOnlyDefault}
+		// With the file, nothing is allowed that is not in it.
+		allowed, line = []netip.Prefix{hostOnlyDefault}, fmt.Sprintf("* %s %s", hostOnlyDefault, cc.spec.Range)
 	}
 	for _, prefix := range allowed {
 		if prefix.Bits() <= cc.spec.Range.Bits() && prefix.Contains(cc.spec.Range.Addr()) {
@@ -299,7 +278,7 @@ func hostOnlyRange(_ context.Context, cc *localContext) []check.Finding {
 	}
 	return []check.Finding{{
 		Evidence: fmt.Sprintf("VirtualBox allows only %s for host-only networks, but the lab's range is %s", prefixes(allowed), cc.spec.Range),
-		Fix:      fmt.Sprintf("echo '* %s' | sudo tee -a /etc/vbox/networks.conf", cc.spec.Range),
+		Fix:      fmt.Sprintf("sudo mkdir -p /etc/vbox && echo '%s' | sudo tee -a /etc/vbox/networks.conf", line),
 	}}
 }
 
@@ -317,14 +296,29 @@ func prefixes(all []netip.Prefix) string {
 // ownInterfaces begin the names of interfaces that providers of machines create.
 var ownInterfaces = []string{"vboxnet", "virbr", "VirtualBox", "slw", "vb-"}
 
+// ownRoute reports whether a route leads to machines of a provider. On macOS and Windows,
+// VirtualBox's interfaces have names such as bridge100 and Ethernet 2.
+func (cc *localContext) ownRoute(r localhost.Route) bool {
+	for _, name := range ownInterfaces {
+		if strings.HasPrefix(r.Interface, name) {
+			return true
+		}
+	}
+	if cc.facts.OS == "linux" {
+		return false
+	}
+	for _, network := range cc.facts.VirtualBoxNetworks {
+		if network.Bits() <= r.Destination.Bits() && network.Contains(r.Destination.Addr()) {
+			return true
+		}
+	}
+	return false
+}
+
 func vpnRoute(_ context.Context, cc *localContext) []check.Finding {
 	var found []check.Finding
 	for _, r := range cc.facts.Routes {
-		own := false
-		for _, name := range ownInterfaces {
-			own = own || strings.HasPrefix(r.Interface, name)
-		}
-		if own || r.Destination.Bits() <= 1 || !r.Destination.Overlaps(cc.spec.Range) {
+		if cc.ownRoute(r) || r.Destination.Bits() <= 1 || !r.Destination.Overlaps(cc.spec.Range) {
 			continue // the default route, and the two halves in which VPNs write it
 		}
 		found = append(found, check.Finding{

@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -8,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"slipway.io/slipway/provision/localhost"
 	"slipway.io/slipway/provision/report/check"
@@ -16,7 +17,7 @@ import (
 
 // computer is a localhost.System of a test's making.
 type computer struct {
-	os       string
+	os, arch string
 	commands map[string]string
 	files    map[string]string
 	writable []string
@@ -29,7 +30,7 @@ type computer struct {
 var _ localhost.System = (*computer)(nil)
 
 func (c *computer) OS() string   { return c.os }
-func (c *computer) Arch() string { return "amd64" }
+func (c *computer) Arch() string { return cmp.Or(c.arch, "amd64") }
 func (c *computer) Run(_ context.Context, argv ...string) (string, error) {
 	out, there := c.commands[strings.Join(argv, " ")]
 	if !there {
@@ -127,14 +128,18 @@ func localFaults() []localFault {
 		{"a fit Mac", mac, func(*computer, *LabSpec) {}, nil, "", ""},
 		{"a fit PC", pc, func(*computer, *LabSpec) {}, nil, "", ""},
 		{"a fit server", server, func(*computer, *LabSpec) {}, nil, "", ""},
-		{"no Vagrant", mac, func(c *computer, _ *LabSpec) { delete(c.commands, "vagrant --version") }, []string{"lab-provider error"}, "Vagrant is not installed", "install Vagrant"},
-		{"no VirtualBox", laptop, func(c *computer, _ *LabSpec) { delete(c.commands, "VBoxManage --version") }, []string{"lab-provider error"}, "neither VirtualBox nor libvirt", "install VirtualBox"},
-		{"no plugin for libvirt", laptop, func(c *computer, _ *LabSpec) {
+		{"a fit Mac with Apple silicon", mac, func(c *computer, _ *LabSpec) { c.arch, c.commands["VBoxManage --version"] = "arm64", "7.1.6r167084" }, nil, "", ""},
+		{"no Vagrant", mac, func(c *computer, _ *LabSpec) { delete(c.commands, "vagrant --version") }, []string{"lab-provider error"}, "missing: Vagrant", "brew install hashicorp/tap/hashicorp-vagrant"},
+		{"no VirtualBox", laptop, func(c *computer, _ *LabSpec) { delete(c.commands, "VBoxManage --version") }, []string{"lab-provider error"}, "missing: a hypervisor", "https://vagrant-libvirt.github.io"},
+		{"no plugin for Parallels", mac, func(_ *computer, w *LabSpec) { w.Hypervisor = "parallels" }, []string{"lab-provider error"}, "missing: Vagrant's plugin vagrant-parallels", "vagrant plugin install vagrant-parallels"},
+		{"no plugin for libvirt", laptop, func(c *computer, w *LabSpec) {
 			delete(c.commands, "VBoxManage --version")
 			c.commands["virsh --version"] = "9.0.0"
-		}, []string{"lab-provider error"}, "no plugin", "vagrant plugin install vagrant-libvirt"},
+			c.files["/etc/os-release"] = "ID=arch\n"
+			w.Hypervisor = "libvirt"
+		}, []string{"lab-provider error"}, "Vagrant's plugin vagrant-libvirt", "vagrant plugin install vagrant-libvirt"},
 		{"no debootstrap", server, func(c *computer, _ *LabSpec) { delete(c.commands, "debootstrap --version") }, []string{"lab-provider error"}, "debootstrap is not installed", "apt-get install debootstrap"},
-		{"containers without root", server, func(c *computer, _ *LabSpec) { c.root = false }, []string{"lab-provider error"}, "need root", "sudo slipway"},
+		{"containers without root", server, func(c *computer, w *LabSpec) { c.root, w.Provider = false, "container" }, []string{"lab-provider error"}, "need root", "sudo slipway"},
 		{"virtualization off", laptop, func(c *computer, _ *LabSpec) { c.writable, c.files["/proc/cpuinfo"] = nil, "flags : fpu sse\n" }, []string{"virtualization error"}, "neither vmx nor svm", "firmware"},
 		{"no right to KVM", laptop, func(c *computer, _ *LabSpec) { c.writable = nil }, []string{"virtualization error"}, "/dev/kvm cannot be opened", "usermod -aG kvm"},
 		{"a Mac without it", mac, func(c *computer, _ *LabSpec) { c.commands["sysctl -n kern.hv_support"] = "0" }, []string{"virtualization error"}, "kern.hv_support is 0", "firmware"},
@@ -145,13 +150,61 @@ func localFaults() []localFault {
 		{"memory that is not known", mac, func(c *computer, _ *LabSpec) { delete(c.commands, "sysctl -n hw.memsize") }, []string{"local-memory unknown"}, "could not be determined", "6144 MiB"},
 		{"a full disk", laptop, func(_ *computer, w *LabSpec) { w.DiskMiB = 200_000 }, []string{"local-disk error"}, "390625 MiB are free in /home/me, but 3 machines need 600000", "free 209375 MiB"},
 		{"a disk that is not known", laptop, func(c *computer, _ *LabSpec) { delete(c.commands, "df -Pk /home/me") }, []string{"local-disk unknown"}, "could not be determined", "24576 MiB"},
-		{"a VirtualBox that Vagrant does not support", laptop, func(c *computer, _ *LabSpec) { c.commands["vagrant --version"] = "Vagrant 2.4.7" }, []string{"provider-versions error"}, "Vagrant 2.4.7 does not support VirtualBox 7.2.0", "Vagrant 2.4.8 or later"},
-		{"another that Vagrant does not support", mac, func(c *computer, _ *LabSpec) { c.commands["vagrant --version"] = "Vagrant 2.4.1" }, []string{"provider-versions error"}, "VirtualBox 7.1.4", "Vagrant 2.4.2 or later"},
-		{"VirtualBox's own ranges", laptop, func(c *computer, _ *LabSpec) { delete(c.files, "/etc/vbox/networks.conf") }, []string{"host-only-range error"}, "allows only 192.168.56.0/21 for host-only networks, but the lab's range is 172.16.16.0/24", "'* 172.16.16.0/24' | sudo tee -a /etc/vbox/networks.conf"},
+		{"a VirtualBox that Vagrant does not support", laptop, func(c *computer, _ *LabSpec) { c.commands["vagrant --version"] = "Vagrant 2.4.8" }, []string{"provider-versions error"}, "Vagrant 2.4.8 does not support VirtualBox 7.2.0", "install Vagrant 2.4.9 or later"},
+		{"another that Vagrant does not support", mac, func(c *computer, _ *LabSpec) { c.commands["vagrant --version"] = "Vagrant 2.4.1" }, []string{"provider-versions error"}, "VirtualBox 7.1.4", "Vagrant 2.4.2 or later: brew upgrade"},
+		{"VirtualBox 7.0 on a Mac", mac, func(c *computer, _ *LabSpec) {
+			c.commands["vagrant --version"], c.commands["VBoxManage --version"] = "Vagrant 2.3.2", "7.0.0"
+		}, []string{"provider-versions error"}, "cannot create networks of VirtualBox 7.0.0 on macOS", "Vagrant 2.3.3"},
+		{"VirtualBox 7.0 on Linux", laptop, func(c *computer, _ *LabSpec) {
+			c.commands["vagrant --version"], c.commands["VBoxManage --version"] = "Vagrant 2.3.2", "7.0.0"
+		}, nil, "", ""},
+		{"the Vagrant that fails with private networks", laptop, func(c *computer, _ *LabSpec) {
+			c.commands["vagrant --version"], c.commands["VBoxManage --version"] = "Vagrant 2.4.5", "7.1.8"
+		}, []string{"provider-versions error"}, "Vagrant 2.4.5 cannot create private networks of VirtualBox 7.1.8", "Vagrant 2.4.6"},
+		{"the Vagrant before that", laptop, func(c *computer, _ *LabSpec) {
+			c.commands["vagrant --version"], c.commands["VBoxManage --version"] = "Vagrant 2.4.4", "7.1.8"
+		}, nil, "", ""},
+		{"a box of Red Hat's", laptop, func(c *computer, w *LabSpec) {
+			c.commands["vagrant --version"], c.commands["VBoxManage --version"], w.Box = "Vagrant 2.4.3", "7.1.8", "bento/rockylinux-10"
+		}, []string{"provider-versions error", "provider-versions warning"}, "Vagrant 2.4.3", "install Vagrant 2.4.8 or later"},
+		{"a box of Red Hat's with libvirt", laptop, func(c *computer, w *LabSpec) {
+			c.commands["vagrant --version"], w.Box, w.Hypervisor = "Vagrant 2.4.7", "bento/almalinux-9", "libvirt"
+			c.commands["virsh --version"], c.commands["vagrant plugin list --no-tty"] = "9.0.0", "vagrant-libvirt (0.12.2, global)"
+			delete(c.commands, "VBoxManage --version")
+		}, []string{"provider-versions warning"}, "several network interfaces", "2.4.8"},
+		{"libvirt does not need the Vagrant of VirtualBox", laptop, func(c *computer, w *LabSpec) {
+			c.commands["vagrant --version"], w.Box, w.Hypervisor = "Vagrant 2.3.4", "bento/ubuntu-24.04", "libvirt"
+			c.commands["virsh --version"], c.commands["vagrant plugin list --no-tty"] = "9.0.0", "vagrant-libvirt (0.12.2, global)"
+		}, nil, "", ""},
+		{"a Vagrant without architectures", mac, func(c *computer, w *LabSpec) {
+			c.arch, w.Hypervisor, c.commands["vagrant --version"] = "arm64", "parallels", "Vagrant 2.3.7"
+			c.commands["vagrant plugin list --no-tty"] = "vagrant-parallels (2.4.2, global)"
+		}, []string{"provider-versions error"}, "does not know architectures of boxes", "Vagrant 2.4.0 or later"},
+		{"a VirtualBox without arm64", mac, func(c *computer, _ *LabSpec) { c.arch = "arm64" }, []string{"provider-versions error"}, "VirtualBox 7.1.4 runs no machines for arm64", "VirtualBox 7.1.6"},
+		{"VirtualBox's own ranges", laptop, func(c *computer, _ *LabSpec) { delete(c.files, "/etc/vbox/networks.conf") }, []string{"host-only-range error"}, "allows only 192.168.56.0/21 for host-only networks, but the lab's range is 172.16.16.0/24", "sudo mkdir -p /etc/vbox && echo '* 192.168.56.0/21 172.16.16.0/24' | sudo tee -a /etc/vbox/networks.conf"},
+		{"VirtualBox's other ranges", laptop, func(c *computer, _ *LabSpec) { c.files["/etc/vbox/networks.conf"] = "* 10.0.0.0/8\n" }, []string{"host-only-range error"}, "allows only 10.0.0.0/8", "echo '* 172.16.16.0/24' | sudo tee -a"},
+		{"a range that VirtualBox allows without a setting", laptop, func(c *computer, w *LabSpec) {
+			delete(c.files, "/etc/vbox/networks.conf")
+			w.Range = netip.MustParsePrefix("192.168.56.0/24")
+		}, nil, "", ""},
+		{"a Mac is exempt since VirtualBox 7.0", mac, func(c *computer, _ *LabSpec) { delete(c.files, "/etc/vbox/networks.conf") }, nil, "", ""},
+		{"a Mac with an older VirtualBox is not", mac, func(c *computer, _ *LabSpec) {
+			delete(c.files, "/etc/vbox/networks.conf")
+			c.commands["VBoxManage --version"] = "6.1.50r161033"
+		}, []string{"host-only-range error"}, "192.168.56.0/21", "networks.conf"},
 		{"a VirtualBox that allows all", laptop, func(c *computer, _ *LabSpec) {
 			delete(c.files, "/etc/vbox/networks.conf")
 			c.commands["VBoxManage --version"] = "6.1.26r145957"
 		}, nil, "", ""},
+		{"VirtualBox's own network on a PC", pc, func(c *computer, w *LabSpec) {
+			w.Range = netip.MustParsePrefix("192.168.56.0/24")
+			c.answer("Get-NetRoute", "192.168.56.0/24 Ethernet 2\r\n192.168.56.255/32 Ethernet 2\r\n")
+			c.commands["VBoxManage list hostonlyifs"] = "Name:            VirtualBox Host-Only Ethernet Adapter\r\nIPAddress:       192.168.56.1\r\nNetworkMask:     255.255.255.0\r\n"
+		}, nil, "", ""},
+		{"a company's network with that range", pc, func(c *computer, w *LabSpec) {
+			w.Range = netip.MustParsePrefix("192.168.56.0/24")
+			c.answer("Get-NetRoute", "192.168.56.0/24 Ethernet 2\r\n")
+		}, []string{"vpn-route error"}, "192.168.56.0/24 over Ethernet 2", "--range"},
 		{"a VPN", laptop, func(c *computer, _ *LabSpec) {
 			c.commands["ip -4 route show table all"] += "\n172.16.0.0/12 dev tun0 scope link\n"
 		}, []string{"vpn-route error"}, "the route to 172.16.0.0/12 over tun0 overlaps", "disconnect the VPN"},
@@ -201,7 +254,7 @@ func TestEachCheckOfAComputerFindsItsFault(t *testing.T) {
 					}
 				}
 			}
-			if diff := cmp.Diff(fault.want, got); diff != "" {
+			if diff := gocmp.Diff(fault.want, got); diff != "" {
 				t.Error(diff)
 			}
 		})

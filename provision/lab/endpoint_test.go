@@ -40,7 +40,7 @@ func TestNobodyElseHasTheEndpoint(t *testing.T) {
 	t.Parallel()
 	// The providers count from .11 up and from .100 down.
 	for _, controlPlane := range []func(int) int{func(i int) int { return 11 + i }, func(i int) int { return 100 - i }} {
-		machines := MachinesOf(Spec{ControlPlanes: maxControlPlanes, Workers: maxWorkers}, prefix("10.88.77.0/24"), controlPlane)
+		machines := MachinesOf(Spec{ControlPlanes: maxControlPlanes, Workers: maxWorkers}, prefix("10.88.77.0/24"), Layout{ControlPlane: controlPlane})
 		for _, m := range machines {
 			if m.Address == Nth(prefix("10.88.77.0/24"), endpointAddress) {
 				t.Errorf("it is the address of %s", m.Name)

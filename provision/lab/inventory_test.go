@@ -95,7 +95,7 @@ func TestTheStatesOfHostsAreKept(t *testing.T) {
 	l := &Lab{Name: "a", Dir: t.TempDir(), Subnet: prefix("10.88.77.0/24"), Endpoint: prefix("10.88.77.10/32").Addr()}
 	up := func(spec Spec) *config.Cluster {
 		t.Helper()
-		l.Machines = MachinesOf(spec, l.Subnet, func(i int) int { return 11 + i })
+		l.Machines = MachinesOf(spec, l.Subnet, Layout{ControlPlane: func(i int) int { return 11 + i }})
 		for i := range l.Machines {
 			l.Machines[i].User = "slipway"
 		}
@@ -153,7 +153,7 @@ func testInventory(t *testing.T, spec Spec) inventory {
 	if l.Endpoint, err = EndpointOf(l.Endpoint, false, spec, l.Subnet); err != nil {
 		t.Fatal(err)
 	}
-	l.Machines = MachinesOf(spec, l.Subnet, func(i int) int { return 11 + i })
+	l.Machines = MachinesOf(spec, l.Subnet, Layout{ControlPlane: func(i int) int { return 11 + i }})
 	for i := range l.Machines {
 		l.Machines[i].User, l.Machines[i].IdentityFile = "slipway", "/labs/test/id_ed25519"
 	}

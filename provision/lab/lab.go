@@ -62,6 +62,9 @@ type Spec struct {
 	ControlPlanes, Workers int
 	// Names is the naming scheme of the machines; default NamesShort.
 	Names Names
+	// Machines are machines with names, roles and IPv4 addresses, in the place of those
+	// that the numbers and Names say. The numbers are theirs.
+	Machines []Machine
 	// Subnet is the lab's network, an IPv4 /24. Default: the provider's.
 	Subnet netip.Prefix
 	// Bundle is the inventory's artifacts.bundle.
@@ -109,9 +112,10 @@ func (s Spec) Validate() error {
 	if _, known := namings()[s.Names]; !known && s.Names != "" {
 		errs = append(errs, fmt.Errorf("names %q: must be %s or %s", s.Names, NamesShort, NamesClassic))
 	}
-	if s.Subnet.IsValid() && (!s.Subnet.Addr().Is4() || s.Subnet.Bits() != 24) {
+	if s.Subnet.IsValid() && (!s.Subnet.Addr().Is4() || s.Subnet.Bits() != subnetBits) {
 		errs = append(errs, fmt.Errorf("subnet %s: must be an IPv4 /24", s.Subnet))
 	}
+	errs = append(errs, s.checkMachines()...)
 	if _, err := merged(nil, s.Overlay); err != nil {
 		errs = append(errs, err)
 	}

@@ -47,13 +47,23 @@ func NamesOf(l *Lab) Names {
 	return NamesShort
 }
 
-// firstWorker is the last byte of the first worker's address.
+// firstWorker is the last byte of the first worker's address, unless a Layout says
+// otherwise.
 const firstWorker = 101
 
-// MachinesOf lists the names, roles and addresses of the machines of a spec. The
-// i-th control plane, counted from 0, has the address controlPlane(i) in the
-// subnet; the workers have .101, .102, …
-func MachinesOf(spec Spec, subnet netip.Prefix, controlPlane func(i int) int) []Machine {
+// Layout has the last byte of the address of the i-th control plane and of the i-th
+// worker, counted from 0. Without Worker, the workers have .101, .102, …
+type Layout struct{ ControlPlane, Worker func(i int) int }
+
+// MachinesOf lists the names, roles and addresses of the machines of a spec: those that
+// it names, or else as many as it says.
+func MachinesOf(spec Spec, subnet netip.Prefix, layout Layout) []Machine {
+	if len(spec.Machines) > 0 {
+		return spec.Machines
+	}
+	if layout.Worker == nil {
+		layout.Worker = func(i int) int { return firstWorker + i }
+	}
 	names := namings()[spec.Names]
 	var machines []Machine
 	for i := range spec.ControlPlanes {
@@ -61,11 +71,11 @@ func MachinesOf(spec Spec, subnet netip.Prefix, controlPlane func(i int) int) []
 		if spec.Workers == 0 {
 			roles = append(roles, config.RoleWorker)
 		}
-		machines = append(machines, Machine{Name: names.controlPlane(i + 1), Roles: roles, Address: Nth(subnet, controlPlane(i))})
+		machines = append(machines, Machine{Name: names.controlPlane(i + 1), Roles: roles, Address: Nth(subnet, layout.ControlPlane(i))})
 	}
 	for i := range spec.Workers {
 		machines = append(machines, Machine{
-			Name: names.worker(i + 1), Roles: []config.Role{config.RoleWorker}, Address: Nth(subnet, firstWorker+i),
+			Name: names.worker(i + 1), Roles: []config.Role{config.RoleWorker}, Address: Nth(subnet, layout.Worker(i)),
 		})
 	}
 	return machines

@@ -50,7 +50,7 @@ func TestMachinesHaveNamesRolesAndAddresses(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			var got []brief
-			for _, m := range MachinesOf(tc.spec, prefix("10.88.77.0/24"), func(i int) int { return 11 + i }) {
+			for _, m := range MachinesOf(tc.spec, prefix("10.88.77.0/24"), Layout{ControlPlane: func(i int) int { return 11 + i }}) {
 				got = append(got, brief{m.Name, m.Address.String(), m.Roles})
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {

@@ -12,7 +12,7 @@ func TestAnOverlayIsMergedAndKept(t *testing.T) {
 	t.Parallel()
 	spec := Spec{Name: "a", ControlPlanes: 1, Workers: 1}
 	l := &Lab{Name: "a", Dir: t.TempDir(), Subnet: prefix("10.88.77.0/24")}
-	l.Machines = MachinesOf(spec, l.Subnet, func(i int) int { return 11 + i })
+	l.Machines = MachinesOf(spec, l.Subnet, Layout{ControlPlane: func(i int) int { return 11 + i }})
 	for i := range l.Machines {
 		l.Machines[i].User = "slipway"
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,6 +13,9 @@ import (
 // Facts of the computer.
 type Facts struct {
 	OS, Arch string
+	// Distribution is that of Linux. WSL reports the Windows Subsystem for Linux.
+	Distribution Distribution
+	WSL          bool
 	// Virtualization is the reason why virtual machines cannot use the processor's
 	// support for them; empty if they can, or if VirtualizationUnknown.
 	Virtualization        string
@@ -25,6 +29,8 @@ type Facts struct {
 	// HostOnly are the ranges that VirtualBox allows for host-only networks; nil
 	// for its default.
 	HostOnly []netip.Prefix
+	// VirtualBoxNetworks are the host-only networks that VirtualBox has.
+	VirtualBoxNetworks []netip.Prefix
 	// Routes are the destinations of the routing table.
 	Routes []Route
 	// Home is the home directory, Shell the MSYSTEM of Git Bash.
@@ -32,18 +38,19 @@ type Facts struct {
 	Root        bool
 }
 
-// versions are the commands that print versions.
+// versions are the commands that print versions, without VirtualBox.
 var versions = []struct {
 	name string
 	argv []string
 }{
 	{"vagrant", []string{"vagrant", "--version"}},
-	{"virtualbox", []string{"VBoxManage", "--version"}},
 	{"libvirt", []string{"virsh", "--version"}},
-	{"vagrant-libvirt", []string{"vagrant", "plugin", "list", "--no-tty"}},
 	{"systemd-nspawn", []string{"systemd-nspawn", "--version"}},
 	{"debootstrap", []string{"debootstrap", "--version"}},
 }
+
+// plugins are the plugins of Vagrant for hypervisors.
+var plugins = []string{"vagrant-libvirt", "vagrant-vmware-desktop", "vagrant-parallels"}
 
 // number matches the first version in an output.
 var number = regexp.MustCompile(`\d+\.\d+(\.\d+)?|\d+`)
@@ -58,6 +65,13 @@ func ReadFacts(ctx context.Context, sys System) *Facts {
 	f.readDisk(ctx, sys)
 	f.readVirtualization(ctx, sys)
 	f.readRoutes(ctx, sys)
+	f.readVirtualBoxNetworks(ctx, sys)
+	if f.OS == "linux" {
+		release, _ := sys.ReadFile("/etc/os-release") // unknown without it
+		f.Distribution = distribution(string(release))
+		kernel, _ := sys.ReadFile("/proc/sys/kernel/osrelease")
+		f.WSL = strings.Contains(strings.ToLower(string(kernel)), "microsoft")
+	}
 	if text, err := sys.ReadFile("/etc/vbox/networks.conf"); err == nil {
 		f.HostOnly = hostOnly(string(text))
 	}
@@ -154,24 +168,32 @@ func divided(text string, divisor int) int {
 func (f *Facts) readVersions(ctx context.Context, sys System) {
 	var running sync.WaitGroup
 	var mu sync.Mutex // guards f.Programs
-	for _, v := range versions {
+	add := func(name, output string) {
+		mu.Lock()
+		defer mu.Unlock()
+		f.Programs[name] = number.FindString(output)
+	}
+	for _, v := range append(versions, struct {
+		name string
+		argv []string
+	}{"virtualbox", []string{vboxManage(sys), "--version"}}) {
 		running.Go(func() {
-			out, err := sys.Run(ctx, v.argv...)
-			if err != nil {
-				return
+			if out, err := sys.Run(ctx, v.argv...); err == nil {
+				add(v.name, out)
 			}
-			if v.name == "vagrant-libvirt" {
-				_, rest, found := strings.Cut(out, "vagrant-libvirt")
-				if !found {
-					return
-				}
-				out = rest
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			f.Programs[v.name] = number.FindString(out)
 		})
 	}
+	running.Go(func() {
+		out, err := sys.Run(ctx, "vagrant", "plugin", "list", "--no-tty")
+		if err != nil {
+			return
+		}
+		for line := range strings.Lines(out) {
+			if name, version, _ := strings.Cut(strings.TrimSpace(line), " "); slices.Contains(plugins, name) {
+				add(name, version)
+			}
+		}
+	})
 	running.Wait()
 }
 
@@ -181,21 +203,32 @@ func (f *Facts) Has(program string) bool {
 	return found
 }
 
-// Hypervisor is Vagrant's name of the provider to use: VirtualBox, or libvirt if
+// Hypervisor is Vagrant's name of the provider to use: VirtualBox, or another one if
 // only that is installed.
 func (f *Facts) Hypervisor() string {
-	if !f.Has("virtualbox") && f.Has("vagrant-libvirt") {
-		return "libvirt"
+	if f.Has("virtualbox") {
+		return "virtualbox"
+	}
+	for _, other := range []struct{ plugin, provider string }{
+		{"vagrant-libvirt", "libvirt"}, {"vagrant-parallels", "parallels"}, {"vagrant-vmware-desktop", "vmware_desktop"},
+	} {
+		if f.Has(other.plugin) {
+			return other.provider
+		}
 	}
 	return "virtualbox"
+}
+
+// hypervisor reports whether Vagrant has one to use.
+func (f *Facts) hypervisor() bool {
+	return f.Has("virtualbox") || f.Has("libvirt") && f.Has("vagrant-libvirt") || f.Has("vagrant-parallels") || f.Has("vagrant-vmware-desktop")
 }
 
 // Vagrant reports whether labs use Vagrant by default: with a working hypervisor,
 // and where machine containers are impossible, which need Linux and root.
 func (f *Facts) Vagrant() bool {
-	if f.OS != "linux" {
+	if f.OS != "linux" || !f.Root {
 		return true
 	}
-	hypervisor := f.Has("virtualbox") || f.Has("libvirt") && f.Has("vagrant-libvirt")
-	return f.Has("vagrant") && (!f.Root || hypervisor && f.Virtualization == "")
+	return f.Has("vagrant") && f.hypervisor() && f.Virtualization == ""
 }

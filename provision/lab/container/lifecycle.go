@@ -29,7 +29,7 @@ func (s *session) plan(ctx context.Context, spec lab.Spec) error {
 	case spec.Subnet.IsValid() && spec.Subnet.Masked() != subnet:
 		return fmt.Errorf("its subnet is %s: delete the lab first (slipway lab down) to change it to %s", subnet, spec.Subnet)
 	}
-	machines, err := merge(s.state.Machines, lab.MachinesOf(spec, subnet, func(i int) int { return firstControlPlane + i }))
+	machines, err := merge(s.state.Machines, lab.MachinesOf(spec, subnet, layout))
 	if err != nil {
 		return err
 	}

@@ -96,6 +96,9 @@ func (s *session) record(change func()) error {
 // firstControlPlane is the last byte of the first control plane's address.
 const firstControlPlane = 11
 
+// layout has the addresses of machines.
+var layout = lab.Layout{ControlPlane: func(i int) int { return firstControlPlane + i }}
+
 // merge keeps the records of existing machines and adds the missing ones of the
 // spec.
 func merge(have []*machine, want []lab.Machine) ([]*machine, error) {

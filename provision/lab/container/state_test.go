@@ -84,7 +84,7 @@ func TestMergeKeepsExistingMachinesAndAddsNewOnes(t *testing.T) {
 	t.Parallel()
 	subnet := prefix("10.88.77.0/24")
 	asked := func(spec lab.Spec) []lab.Machine {
-		return lab.MachinesOf(spec, subnet, func(i int) int { return firstControlPlane + i })
+		return lab.MachinesOf(spec, subnet, layout)
 	}
 	have, err := merge(nil, asked(lab.Spec{ControlPlanes: 1}))
 	if err != nil {

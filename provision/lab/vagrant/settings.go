@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"sigs.k8s.io/yaml"
 
@@ -80,7 +79,7 @@ func (s settings) write(dir string) error {
 }
 
 const (
-	defaultProvider = "virtualbox"
+	defaultProvider = virtualBox
 	defaultCPUs     = 2 // kubeadm refuses a control plane with fewer
 )
 
@@ -88,12 +87,45 @@ const (
 // plane.
 const DefaultMemoryMiB = 2048
 
-// DefaultNetwork is the network of many tutorials.
-func DefaultNetwork() netip.Prefix { return netip.MustParsePrefix("172.16.16.0/24") }
+// DefaultNetwork is the default of lab.Spec.Subnet: for VirtualBox a network that it
+// allows without a setting, for other providers that of many tutorials.
+func DefaultNetwork(provider string) netip.Prefix {
+	if provider == virtualBox {
+		return netip.MustParsePrefix("192.168.56.0/24")
+	}
+	return netip.MustParsePrefix("172.16.16.0/24")
+}
 
-// addressOf is the last byte of the address of the i-th control plane: .100, .99, …
-// below the workers.
-func addressOf(i int) int { return 100 - i }
+// layoutOf has the addresses of machines. VirtualBox comes with a network
+// 192.168.56.0/24 whose DHCP server has .100 and assigns the addresses above: machines
+// are below. With other providers, the control planes are .100, .99, … and the workers
+// above.
+func layoutOf(provider string) lab.Layout {
+	if provider == virtualBox {
+		return lab.Layout{
+			ControlPlane: func(i int) int { return firstControlPlane + i },
+			Worker:       func(i int) int { return firstWorker + i },
+		}
+	}
+	return lab.Layout{ControlPlane: func(i int) int { return 100 - i }}
+}
+
+// The last bytes of the first addresses with VirtualBox, and the address of its DHCP
+// server.
+const (
+	firstControlPlane = 11
+	firstWorker       = 21
+	dhcpServer        = 100
+)
+
+// checkRoom returns an error if a provider has too few addresses for a spec.
+func checkRoom(provider string, spec lab.Spec) error {
+	const controlPlanes, workers = firstWorker - firstControlPlane, dhcpServer - firstWorker
+	if provider == virtualBox && len(spec.Machines) == 0 && (spec.ControlPlanes > controlPlanes || spec.Workers > workers) {
+		return fmt.Errorf("with VirtualBox, a lab has addresses for %d control planes and %d workers", controlPlanes, workers)
+	}
+	return nil
+}
 
 // merge applies a spec to the current settings. A setting that the spec leaves open
 // stays; one that existing machines have cannot change.
@@ -103,27 +135,44 @@ func (v Vagrant) merge(have settings, spec lab.Spec) (settings, error) {
 	exists := len(have.Machines) > 0
 	err := errors.Join(
 		choose(exists, "provider", &want.Provider, v.Provider, defaultProvider),
-		choose(exists, "box", &want.Box, BoxOf(v.Box), BoxOf(defaultBox)),
 		choose(exists, "box version", &want.BoxVersion, v.BoxVersion, ""),
 		choose(exists, "number of CPUs", &want.CPUs, v.CPUs, defaultCPUs),
 		choose(exists, "memory in MiB", &want.MemoryMiB, v.MemoryMiB, DefaultMemoryMiB),
-		choose(exists, "subnet", &want.Network, spec.Subnet.Masked(), DefaultNetwork()),
 	)
 	if err != nil {
 		return settings{}, err
 	}
-	if !slices.Contains(Providers(), want.Provider) {
-		return settings{}, fmt.Errorf("unknown hypervisor %q: use one of %s", want.Provider, strings.Join(Providers(), ", "))
+	if err := CheckProvider(want.Provider); err != nil {
+		return settings{}, err
+	}
+	err = errors.Join(
+		choose(exists, "box", &want.Box, BoxOf(v.Box), BoxOf(DefaultBox(want.Provider, v.arch()))),
+		choose(exists, "subnet", &want.Network, spec.Subnet.Masked(), DefaultNetwork(want.Provider)),
+	)
+	if err != nil {
+		return settings{}, err
+	}
+	if !exists {
+		err = CheckBox(want.Box, want.Provider, v.arch())
+	}
+	if err != nil {
+		return settings{}, err
 	}
 	if want.Endpoint, err = lab.EndpointOf(have.Endpoint, exists, spec, want.Network); err != nil {
 		return settings{}, err
 	}
+	if err := checkRoom(want.Provider, spec); err != nil {
+		return settings{}, err
+	}
 	want.Machines = nil
 	var names []string
-	for _, m := range lab.MachinesOf(spec, want.Network, addressOf) {
+	for _, m := range lab.MachinesOf(spec, want.Network, layoutOf(want.Provider)) {
 		names = append(names, m.Name)
-		known, _ := have.machine(m.Name)
-		known.Name, known.Address, known.Roles = m.Name, m.Address, m.Roles
+		known, exists := have.machine(m.Name)
+		if !exists {
+			known.Address = m.Address
+		}
+		known.Name, known.Roles = m.Name, m.Roles
 		want.Machines = append(want.Machines, known)
 	}
 	return want, lab.CheckNoneRemoved(have.names(), names)

@@ -35,23 +35,73 @@ func TestDefaults(t *testing.T) {
 	address := netip.MustParseAddr
 	want := settings{
 		Name: "a", Provider: "virtualbox", Box: "bento/debian-13", CPUs: 2, MemoryMiB: 2048,
-		Network: netip.MustParsePrefix("172.16.16.0/24"),
+		Network: netip.MustParsePrefix("192.168.56.0/24"),
 		Machines: []machine{
-			{Name: "kmaster", Address: address("172.16.16.100"), Roles: cp},
-			{Name: "kmaster2", Address: address("172.16.16.99"), Roles: cp},
-			{Name: "kmaster3", Address: address("172.16.16.98"), Roles: cp},
-			{Name: "kworker1", Address: address("172.16.16.101"), Roles: worker},
-			{Name: "kworker2", Address: address("172.16.16.102"), Roles: worker},
+			{Name: "kmaster", Address: address("192.168.56.11"), Roles: cp},
+			{Name: "kmaster2", Address: address("192.168.56.12"), Roles: cp},
+			{Name: "kmaster3", Address: address("192.168.56.13"), Roles: cp},
+			{Name: "kworker1", Address: address("192.168.56.21"), Roles: worker},
+			{Name: "kworker2", Address: address("192.168.56.22"), Roles: worker},
 		},
 	}
 	if diff := cmp.Diff(want, got, cmpAddresses, cmpPrefixes); diff != "" {
 		t.Error(diff)
 	}
+	got = mustMerge(t, Vagrant{Provider: "libvirt", Arch: "amd64"}, settings{}, lab.Spec{Name: "a", ControlPlanes: 1, Workers: 1})
+	if got.Box != "bento/ubuntu-24.04" || got.Machines[0].Address != address("172.16.16.100") || got.Machines[1].Address != address("172.16.16.101") {
+		t.Errorf("with libvirt: %+v", got)
+	}
+}
+
+// VirtualBox's DHCP server has 192.168.56.100 and assigns .101 and following.
+func TestMachinesOfVirtualBoxAreBelowItsDHCPServer(t *testing.T) {
+	t.Parallel()
+	v := Vagrant{Provider: "virtualbox"}
+	full := mustMerge(t, v, settings{}, lab.Spec{Name: "a", ControlPlanes: 10, Workers: 79})
+	used := map[netip.Addr]bool{netip.MustParseAddr("192.168.56.10"): true} // the endpoint
+	for _, m := range full.Machines {
+		if used[m.Address] || !m.Address.Less(netip.MustParseAddr("192.168.56.100")) {
+			t.Errorf("%s has %s", m.Name, m.Address)
+		}
+		used[m.Address] = true
+	}
+	for _, spec := range []lab.Spec{{Name: "a", ControlPlanes: 11}, {Name: "a", ControlPlanes: 1, Workers: 80}} {
+		if _, err := v.merge(settings{}, spec); err == nil || !strings.Contains(err.Error(), "10 control planes and 79 workers") {
+			t.Errorf("%+v: %v", spec, err)
+		}
+	}
+}
+
+func TestExistingMachinesKeepTheirAddresses(t *testing.T) {
+	t.Parallel()
+	have := settings{
+		Name: "a", Provider: "virtualbox", Box: "bento/debian-13", CPUs: 2, MemoryMiB: 2048, Network: netip.MustParsePrefix("172.16.16.0/24"),
+		Machines: []machine{{Name: "cp1", Address: netip.MustParseAddr("172.16.16.100")}},
+	}
+	got := mustMerge(t, Vagrant{}, have, lab.Spec{Name: "a", ControlPlanes: 1, Workers: 1})
+	if got.Machines[0].Address.String() != "172.16.16.100" || got.Machines[1].Address.String() != "172.16.16.21" {
+		t.Errorf("got %+v", got.Machines)
+	}
+}
+
+func TestMachinesHaveTheAddressesOfAnInventory(t *testing.T) {
+	t.Parallel()
+	spec := lab.Spec{
+		Name: "a", ControlPlanes: 1, Workers: 1, Subnet: netip.MustParsePrefix("10.9.8.0/24"),
+		Machines: []lab.Machine{
+			{Name: "alpha", Address: netip.MustParseAddr("10.9.8.40"), Roles: []config.Role{config.RoleControlPlane}},
+			{Name: "beta", Address: netip.MustParseAddr("10.9.8.41"), Roles: []config.Role{config.RoleWorker}},
+		},
+	}
+	got := mustMerge(t, Vagrant{}, settings{}, spec)
+	if len(got.Machines) != 2 || got.Machines[0].Name != "alpha" || got.Machines[1].Address.String() != "10.9.8.41" || got.Network.String() != "10.9.8.0/24" {
+		t.Errorf("got %+v", got)
+	}
 }
 
 func TestAnExistingLabKeepsItsSettings(t *testing.T) {
 	t.Parallel()
-	v := Vagrant{Provider: "libvirt", Box: "ubuntu-24.04", MemoryMiB: 4096}
+	v := Vagrant{Provider: "libvirt", Box: "ubuntu-24.04", Arch: "amd64", MemoryMiB: 4096}
 	spec := lab.Spec{Name: "a", ControlPlanes: 1, Workers: 1, Subnet: netip.MustParsePrefix("10.9.8.7/24")}
 	existing := mustMerge(t, v, settings{}, spec)
 	existing.Machines[1].User, existing.Machines[1].IdentityFile = "vagrant", "/key"
@@ -82,8 +132,8 @@ func TestAnExistingLabKeepsItsSettings(t *testing.T) {
 	if _, err := (Vagrant{}).merge(existing, spec); err == nil || !strings.Contains(err.Error(), "machine w1 is not in its new size") {
 		t.Errorf("a smaller lab: %v", err)
 	}
-	if _, err := (Vagrant{Provider: "hyperv"}).merge(settings{}, spec); err == nil || !strings.Contains(err.Error(), "use one of virtualbox, libvirt") {
-		t.Errorf("an unknown provider: %v", err)
+	if _, err := (Vagrant{Provider: "hyperv"}).merge(settings{}, spec); err == nil || !strings.Contains(err.Error(), "Vagrant cannot create networks of Hyper-V") {
+		t.Errorf("an unsupported provider: %v", err)
 	}
 }
 
@@ -93,7 +143,7 @@ func TestAHighlyAvailableLabKeepsItsEndpoint(t *testing.T) {
 	existing := mustMerge(t, Vagrant{}, settings{}, spec)
 	spec.HA, spec.Workers = false, 3
 	for _, got := range []settings{existing, mustMerge(t, Vagrant{}, existing, spec)} {
-		if got.Endpoint.String() != "172.16.16.10" {
+		if got.Endpoint.String() != "192.168.56.10" {
 			t.Errorf("endpoint %s", got.Endpoint)
 		}
 	}

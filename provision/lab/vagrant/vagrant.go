@@ -4,12 +4,14 @@
 package vagrant
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 
 	"slipway.io/slipway/provision/lab"
 )
@@ -21,9 +23,12 @@ type Vagrant struct {
 	Dir string
 	// Provider is one of Providers; default virtualbox.
 	Provider string
-	// Box is one of Boxes or the full name of a box; default debian-13.
+	// Box is one of Boxes or the full name of a box; default DefaultBox.
 	// BoxVersion is the version of the box; default the newest.
 	Box, BoxVersion string
+	// Arch is the architecture of the machines: that of the computer, which is the
+	// default.
+	Arch string
 	// CPUs and MemoryMiB of each machine; default 2 and 2048.
 	CPUs, MemoryMiB int
 	// Progress receives the events, one at a time; nil discards them.
@@ -33,6 +38,8 @@ type Vagrant struct {
 }
 
 var _ lab.Provider = Vagrant{}
+
+func (v Vagrant) arch() string { return cmp.Or(v.Arch, runtime.GOARCH) }
 
 // Has reports whether a lab exists and is one of Vagrant's.
 func (v Vagrant) Has(name string) bool {
