@@ -40,6 +40,7 @@ func (r releaser) buildAll(ctx context.Context, dir string, modules []module) ([
 	for i, t := range targets {
 		group.Go(func() error {
 			start := time.Now()
+			r.report("building %s", t)
 			file := filepath.Join(dir, t.os+"_"+t.arch, t.binary())
 			info, err := r.build(ctx, t, file)
 			if err != nil {
@@ -51,7 +52,7 @@ func (r releaser) buildAll(ctx context.Context, dir string, modules []module) ([
 					return fmt.Errorf("the binary for %s: %w", t, err)
 				}
 			}
-			r.report("built %-13s  %3.0f s", t, time.Since(start).Seconds())
+			r.report("built %s in %.0f s", t, time.Since(start).Seconds())
 			return nil
 		})
 	}
