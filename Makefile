@@ -27,10 +27,11 @@ build: $(PROBES) ## Build the static binary bin/slipway
 
 # A probe of an older version of Go would make the release depend on this computer.
 JOBS ?= 2
+TARGETS ?=
 .PHONY: release
 release: ## Build the archives of VERSION in dist/, with checksums and SBOMs
 	@$(MAKE) --no-print-directory --always-make probe
-	go run ./release -version '$(VERSION)' -jobs $(JOBS)
+	go run ./release -version '$(VERSION)' -targets '$(TARGETS)' -jobs $(JOBS)
 
 .PHONY: licenses
 licenses: ## Update THIRD_PARTY_LICENSES and NOTICE

@@ -27,17 +27,17 @@ type build struct {
 	probes []*debug.BuildInfo
 }
 
-// buildAll builds the binaries of all targets below dir, jobs at a time, and reports
+// buildAll builds the binaries below dir, jobs at a time, and reports
 // each one. It fails if a binary contains a module that is not among the modules.
 func (r releaser) buildAll(ctx context.Context, dir string, modules []module) ([]build, error) {
 	probes, err := r.probes()
 	if err != nil {
 		return nil, err
 	}
-	builds := make([]build, len(targets))
+	builds := make([]build, len(r.targets))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(r.jobs)
-	for i, t := range targets {
+	for i, t := range r.targets {
 		group.Go(func() error {
 			start := time.Now()
 			r.report("building %s", t)

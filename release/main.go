@@ -23,10 +23,11 @@ func main() {
 	version := flag.String("version", "", "version of the release, such as v0.1.0")
 	out := flag.String("out", "dist", "directory for the archives, which is replaced")
 	jobs := flag.Int("jobs", 2, "number of binaries to build at the same time")
+	only := flag.String("targets", "", "systems and architectures to build for, separated by commas, such as linux/amd64 (default all)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *version, *out, *jobs); err != nil {
+	if err := run(ctx, *version, *out, *only, *jobs); err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
 		os.Exit(1)
 	}
@@ -37,12 +38,17 @@ type releaser struct {
 	root     string // the directory of go.mod
 	version  string
 	modified time.Time // of all files, the time of the commit
+	targets  []target
 	jobs     int
 	report   func(format string, values ...any)
 }
 
-func run(ctx context.Context, version, out string, jobs int) error {
+func run(ctx context.Context, version, out, only string, jobs int) error {
 	if err := checkVersionName(version); err != nil {
+		return err
+	}
+	selected, err := selectTargets(only)
+	if err != nil {
 		return err
 	}
 	root, err := moduleRoot()
@@ -50,7 +56,7 @@ func run(ctx context.Context, version, out string, jobs int) error {
 		return err
 	}
 	start := time.Now()
-	r := releaser{root: root, version: version, jobs: jobs, report: func(format string, values ...any) {
+	r := releaser{root: root, version: version, targets: selected, jobs: jobs, report: func(format string, values ...any) {
 		fmt.Fprintf(os.Stderr, "%4.0f s  %s\n", time.Since(start).Seconds(), fmt.Sprintf(format, values...))
 	}}
 	if r.modified, err = commitTime(ctx, root, os.Getenv("SOURCE_DATE_EPOCH")); err != nil {

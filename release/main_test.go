@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +17,21 @@ func TestVersionsAreSemantic(t *testing.T) {
 	} {
 		if err := checkVersionName(version); (err == nil) != valid {
 			t.Errorf("%q: %v", version, err)
+		}
+	}
+}
+
+func TestTargetsAreAllUnlessSomeAreNamed(t *testing.T) {
+	t.Parallel()
+	for list, want := range map[string]string{
+		"":                          "[darwin/amd64 darwin/arm64 linux/amd64 linux/arm64 windows/amd64 windows/arm64]",
+		"linux/arm64,windows/amd64": "[linux/arm64 windows/amd64]",
+		"linux":                     "[]",
+		"plan9/amd64":               "[]",
+	} {
+		got, err := selectTargets(list)
+		if fmt.Sprint(got) != want || (err != nil) != (want == "[]") {
+			t.Errorf("%q: %v, %v", list, got, err)
 		}
 	}
 }

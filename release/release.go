@@ -30,7 +30,7 @@ func (r releaser) release(ctx context.Context, out string) error {
 	}
 	local := slices.IndexFunc(builds, func(b build) bool { return b.target == localhost })
 	if local < 0 {
-		return fmt.Errorf("this computer (%s) runs none of the binaries, which print the completion scripts; use one of %v", localhost, targets)
+		return fmt.Errorf("this computer (%s) runs none of the binaries, which print the completion scripts; use one of %v", localhost, r.targets)
 	}
 	if err := r.checkVersion(ctx, builds[local].file); err != nil {
 		return err

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 )
 
 // A target is a system and an architecture that slipway is released for.
@@ -15,6 +18,23 @@ var targets = []target{
 	{"linux", "arm64"},
 	{"windows", "amd64"},
 	{"windows", "arm64"},
+}
+
+// selectTargets parses a list of targets that are separated by commas; an empty list
+// means all.
+func selectTargets(list string) ([]target, error) {
+	if list == "" {
+		return targets, nil
+	}
+	var selected []target
+	for name := range strings.SplitSeq(list, ",") {
+		i := slices.IndexFunc(targets, func(t target) bool { return t.String() == name })
+		if i < 0 {
+			return nil, fmt.Errorf("unknown target %q; known targets: %v", name, targets)
+		}
+		selected = append(selected, targets[i])
+	}
+	return selected, nil
 }
 
 // localhost is the target whose binary this computer can run.
