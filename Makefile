@@ -25,6 +25,18 @@ probe: $(PROBES) ## Build the network probe, for all architectures
 build: $(PROBES) ## Build the static binary bin/slipway
 	GOGC=$${GOGC:-400} CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/slipway ./cmd/slipway
 
+# A probe of an older version of Go would make the release depend on this computer.
+JOBS ?= 2
+TARGETS ?=
+.PHONY: release
+release: ## Build the archives of VERSION in dist/, with checksums and SBOMs
+	@$(MAKE) --no-print-directory --always-make probe
+	go run ./release -version '$(VERSION)' -targets '$(TARGETS)' -jobs $(JOBS)
+
+.PHONY: licenses
+licenses: ## Update THIRD_PARTY_LICENSES and NOTICE
+	go test ./release -run '^TestLicensesAndNoticesAreUpToDate$$' -update
+
 .PHONY: test
 test: ## Run the unit tests with the race detector; no root, no containers
 	go test -race ./...
@@ -91,4 +103,4 @@ bench-ha: build ## The same comparison for three control planes with keepalived 
 
 .PHONY: clean
 clean: ## Delete build outputs (delete labs with bin/slipway lab down)
-	rm -rf bin $(PROBES)
+	rm -rf bin dist $(PROBES)

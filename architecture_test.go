@@ -96,6 +96,12 @@ var rules = []rule{
 		applies: in("e2e"),
 		forbids: anyOf("phases", "cmd"),
 	},
+	{
+		name:    "release builds the binary",
+		why:     "what is released is the output of go build, not code of the program that builds it",
+		applies: in("release"),
+		forbids: anyOf("cmd", "phases", "provision", "templates", "e2e"),
+	},
 }
 
 // in matches a directory and those below it.
@@ -183,6 +189,7 @@ func TestRulesRejectForbiddenImports(t *testing.T) {
 		{"cmd", "github.com/spf13/cobra", ""},
 		{"e2e", "phases/reset", "e2e drives the binary"},
 		{"e2e", "provision/lab", ""},
+		{"release", "provision/bundle", "release builds the binary"},
 		{"phases/addons", "k8s.io/client-go/kubernetes", "phases reach hosts through host.Host"},
 		{"phases/addons", "k8s.io/client-go/tools/portforward", "phases reach hosts through host.Host"},
 		{"phases/validate", "k8s.io/client-go/util/exec", ""},
