@@ -1,7 +1,7 @@
 #!/bin/sh
 # Opens firewalld for a cluster by firewall-cmd: at run time and permanently, so that
 # nothing has to be reloaded. Prints each change.
-# Arguments: mode, state file, interface of the cluster, rules.
+# Arguments: mode, state file, interface and address of the host in the cluster, rules.
 # Modes: check changes nothing; apply adds rules that are missing and removes those of
 # the state file that are no longer wanted; remove removes all of the state file.
 # Rules: "pods CIDR" or "services CIDR", which are trusted; "SOURCE PROTOCOL PORTS",
@@ -10,8 +10,7 @@
 # removed. A line has "runtime" or "permanent", the zone, "source" or "rule", and the text.
 set -eu
 mode=$1 state=$2 interface=${3-}
-shift 2
-[ $# -eq 0 ] || shift
+[ "$mode" = remove ] || shift 4
 export LC_ALL=C
 tab=$(printf '\t')
 work=$(mktemp -d)

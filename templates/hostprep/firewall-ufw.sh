@@ -1,15 +1,15 @@
 #!/bin/sh
 # Opens ufw for a cluster, with rules whose comment is "slipway". Prints each change.
-# Arguments: mode, ignored, address of the host in the cluster, rules.
+# Arguments: mode, state file (ufw needs none), interface and address of the host in the
+# cluster, rules.
 # Modes: check changes nothing; apply adds rules that are missing and deletes those of
 # slipway that are no longer wanted; remove deletes all of slipway. Rules of others stay,
 # also if they are the same.
 # Rules: "pods CIDR" or "services CIDR", which are trusted; "SOURCE PROTOCOL PORTS",
 # where SOURCE is an address or any, and PORTS such as 80,443,30000:32767, or - .
 set -euf
-mode=$1 own=${3-}
-shift 2
-[ $# -eq 0 ] || shift
+mode=$1 own=${4-}
+[ "$mode" = remove ] || shift 4
 export LC_ALL=C
 comment=" comment 'slipway'"
 
