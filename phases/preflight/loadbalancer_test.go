@@ -3,6 +3,7 @@ package preflight
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 

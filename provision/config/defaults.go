@@ -33,7 +33,6 @@ func (c *Cluster) SetDefaults() {
 	if c.Network.CNI.Name != CNINone {
 		setDefault(&c.Network.CNI.Backend, BackendVXLAN)
 	}
-	setDefault(&c.Firewall, FirewallManage)
 	setDefault(&c.Containerd.CgroupDriver, CgroupDriverSystemd)
 	if c.ControlPlane.Endpoint != "" {
 		setDefault(&c.ControlPlane.LoadBalancer.Type, LoadBalancerExternal)
