@@ -143,7 +143,7 @@ firewall-cmd --permanent --list-all-zones </dev/null >"$work/permanent"
 wait "$pid"
 { list runtime <"$work/runtime" && list permanent <"$work/permanent"; } >"$work/have"
 zone=$(awk -F '\t' -v interface="$interface" '$1 == "runtime" && $3 == "interface" && $4 == interface { print $2; exit }' "$work/have")
-[ -n "$zone" ] || zone=$(sed -n "s/^DefaultZone=//p" /etc/firewalld/firewalld.conf)
+[ -n "$zone" ] || zone=$(sed -n "s/^DefaultZone=//p" /etc/firewalld/firewalld.conf 2>/dev/null || :)
 [ -n "$zone" ] || zone=$(firewall-cmd --get-default-zone </dev/null)
 
 wanted "$zone" "$@" >"$work/wanted"
