@@ -7,7 +7,8 @@
 # also if they are the same.
 # Rules: "pods CIDR" or "services CIDR", which are trusted; "SOURCE PROTOCOL PORTS",
 # where SOURCE is an address or any, and PORTS such as 80,443,30000:32767, or - .
-set -euf
+set -eu
+set -f
 mode=$1 own=${4-}
 [ "$mode" = remove ] || shift 4
 export LC_ALL=C
