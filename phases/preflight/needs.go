@@ -44,14 +44,6 @@ func (cc *checkContext) isMember(name string) bool {
 	return slices.ContainsFunc(cc.members(), func(h config.Host) bool { return h.Name == name })
 }
 
-func namesOf(hosts []config.Host) []string {
-	var all []string
-	for _, h := range hosts {
-		all = append(all, h.Name)
-	}
-	return all
-}
-
 // nodes are the hosts that can take part in the measurement.
 func (cc *checkContext) nodes() []netprobe.Node {
 	var nodes []netprobe.Node
