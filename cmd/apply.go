@@ -120,8 +120,8 @@ func (a *app) removal(s *session, selection workflow.Selection, failed error, no
 	return &stage{phases.Remove(), s.hosts.WithLeaving(), workflow.Selection{Hosts: remove}}
 }
 
-// balance returns the stage that follows the removal of control planes: the load balancer
-// of the endpoint forgets them. It does not forget one that could not be reached: its API
+// balance returns the stage that follows the removal of hosts: the load balancer of the
+// endpoint and the firewalls forget them. It does not forget one that could not be reached: its API
 // server may run, and it would take the address if it heard nothing of the others. failed is
 // the error of the run so far.
 func (a *app) balance(s *session, selection workflow.Selection, failed error, note noteFunc) *stage {
@@ -129,11 +129,16 @@ func (a *app) balance(s *session, selection workflow.Selection, failed error, no
 	removed = slices.DeleteFunc(removed, func(name string) bool {
 		return slices.ContainsFunc(s.hosts.Leaving, func(h *workflow.Host) bool { return h.Config.Name == name && h.Facts() == nil })
 	})
-	if staying(s.hosts, selection, failed) != "" || !phases.Unbalanced(s.cluster, removed) {
+	unbalanced := phases.Unbalanced(s.cluster, removed)
+	if staying(s.hosts, selection, failed) != "" || !unbalanced && !phases.LetIn(s.cluster, s.hosts, removed) {
 		return nil
 	}
 	if len(selection.Hosts) > 0 {
-		note("the load balancer still has %s; run `slipway apply` without --hosts to update it", strings.Join(removed, ", "))
+		where := "the firewalls still know"
+		if unbalanced {
+			where = "the load balancer still has"
+		}
+		note("%s %s; run `slipway apply` without --hosts to update it", where, strings.Join(removed, ", "))
 		return nil
 	}
 	unreached := slices.DeleteFunc(slices.Clone(s.hosts.Leaving), func(h *workflow.Host) bool { return slices.Contains(removed, h.Config.Name) })

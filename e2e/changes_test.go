@@ -193,6 +193,8 @@ func (s *scenario) fieldEdits(t *testing.T, dir string) map[string]fieldEdit {
 		"ssh.identityFile":   {edit: set(key, "ssh", "identityFile")},
 		"ssh.knownHostsFile": {edit: set(known, "ssh", "knownHostsFile")},
 		"ssh.bastion":        {edit: set("none", "ssh", "bastion")},
+		"firewall":           {edit: set("leave", "firewall")},
+		"hosts[].firewall":   {edit: ofHost("w2", "leave", "firewall")},
 		"hosts[].name":       {edit: ofHost("w2", "w9", "name"), says: "its kubelet is node w2 of a cluster"},
 		"hosts[].address":    {edit: func(i map[string]any) { e := item(i, "hosts", "w2"); e["nodeIP"] = w2 }},
 		"hosts[].roles":      {edit: ofHost("w2", []any{"control-plane"}, "roles"), says: "controlPlane.endpoint"},

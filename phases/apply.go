@@ -32,6 +32,8 @@ func Apply() workflow.Workflow {
 		hostprep.Kernel(),
 		hostprep.HostsFile(),
 		hostprep.Storage(),
+		hostprep.Firewall(),
+		hostprep.FirewallCheck(),
 		runtime.Containerd(),
 		runtime.Images(),
 		nodes.Kubelet(),

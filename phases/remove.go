@@ -14,6 +14,7 @@ import (
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/distro"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow"
 )
@@ -70,21 +71,21 @@ func Remove() workflow.Workflow {
 	}}
 }
 
-// Balance updates the load balancer of the endpoint when control planes have left. Until
+// Balance updates the load balancer of the endpoint and the firewalls when hosts have left. Until
 // then it knows them, since new control planes may join through them. A run has the hosts
 // that stay, without Hosts.Leaving.
 func Balance() workflow.Workflow {
 	lock := hostprep.Lock(controlplane.Answers)
 	lock.NeedsAll = []string{"facts"}
-	haproxy, keepalived := endpoint.HAProxy(), endpoint.Keepalived()
-	haproxy.Needs = []string{"lock"}
-	for _, p := range []*workflow.Phase{&haproxy, &keepalived} {
+	firewall, haproxy, keepalived := hostprep.Firewall(), endpoint.HAProxy(), endpoint.Keepalived()
+	firewall.Needs, haproxy.Needs = []string{"lock"}, []string{"lock"}
+	for _, p := range []*workflow.Phase{&firewall, &haproxy, &keepalived} {
 		// The plan of apply shows the whole configuration of a host that joins.
 		p.Done = func(_ context.Context, s *workflow.Step) (bool, error) {
 			return s.Planning() && !s.Facts().Joined(), nil
 		}
 	}
-	return workflow.Workflow{Name: "balance", Phases: []workflow.Phase{preflight.Facts(), lock, haproxy, keepalived}}
+	return workflow.Workflow{Name: "balance", Phases: []workflow.Phase{preflight.Facts(), lock, firewall, haproxy, keepalived}}
 }
 
 // Unbalanced reports whether the load balancer of the endpoint has hosts that were
@@ -92,6 +93,13 @@ func Balance() workflow.Workflow {
 func Unbalanced(c *config.Cluster, removed []string) bool {
 	return c.HAProxy() && slices.ContainsFunc(c.Absent(), func(h config.Host) bool {
 		return h.Has(config.RoleControlPlane) && slices.Contains(removed, h.Name)
+	})
+}
+
+// LetIn reports whether firewalls that slipway opened may let hosts in that were removed.
+func LetIn(c *config.Cluster, hosts *workflow.Hosts, removed []string) bool {
+	return len(removed) > 0 && slices.ContainsFunc(hosts.All, func(h *workflow.Host) bool {
+		return h.Facts() != nil && c.ManagesFirewall(h.Config) && len(distro.ActiveFirewalls(h.Facts())) > 0
 	})
 }
 

@@ -75,7 +75,7 @@ func StartKeepalived() workflow.Phase {
 		},
 		On:       workflow.NewControlPlanes,
 		Needs:    []string{"lock", "haproxy"},
-		NeedsAll: []string{"keepalived"},
+		NeedsAll: []string{"keepalived", "firewall"},
 		Enabled:  usesKeepalived,
 		Do:       runKeepalived,
 	}

@@ -37,7 +37,7 @@ func Member() workflow.Phase {
 			"systemctl enable --now kubelet    # with 20-etcd-service-manager.conf",
 		},
 		On:      workflow.EtcdHosts,
-		Needs:   []string{"swap-off", "kernel", "images", "kubelet", "etcd-ca"},
+		Needs:   []string{"swap-off", "kernel", "firewall", "images", "kubelet", "etcd-ca"},
 		Creates: []string{"/etc/kubernetes/pki/", "/etc/kubernetes/manifests/"},
 		Enabled: hasHosts,
 		Do:      runMember,

@@ -215,13 +215,15 @@ func hostFaults(t *testing.T) map[string][]fault {
 			}, unknown, "/x.crt", "check-expiration"},
 		},
 		"firewall": {
-			{"ufw", "", func(f *facts.Facts) { f.Firewalls = []string{"ufw"} }, warn, "ufw is active", "ufw allow 30000:32767/tcp && ufw allow 10250/tcp && ufw allow 8472/udp"},
-			{"firewalld", "", func(f *facts.Facts) { f.ActiveUnits = []string{"firewalld.service"} }, warn, "firewalld is active", "--add-port=8472/udp && firewall-cmd --reload"},
+			{"ufw", "", func(f *facts.Facts) { f.Firewalls = []string{"ufw"} }, info, "ufw is active: slipway opens tcp 30000-32767, tcp 10250, udp 8472, udp 30000-32767 and the ranges of pods and Services", "ufw allow 30000:32767/tcp && ufw allow 10250/tcp && ufw allow 8472/udp"},
+			{"ufw that slipway leaves alone", "firewall: leave\n", func(f *facts.Facts) { f.Firewalls = []string{"ufw"} }, warn, "ufw is active", "ufw allow 30000:32767/tcp && ufw allow 10250/tcp && ufw allow 8472/udp"},
+			{"firewalld", "", func(f *facts.Facts) { f.ActiveUnits = []string{"firewalld.service"} }, info, "firewalld is active: slipway opens", "--add-port=8472/udp && firewall-cmd --reload"},
+			{"firewalld that slipway leaves alone", "firewall: leave\n", func(f *facts.Facts) { f.ActiveUnits = []string{"firewalld.service"} }, warn, "firewalld is active", "--add-port=8472/udp && firewall-cmd --reload"},
 			{"a policy of iptables", "", func(f *facts.Facts) { f.Firewalls = []string{"iptables"} }, warn, "iptables is active", "iptables -I INPUT -p tcp --dport 10250 -j ACCEPT"},
-			{"ufw and the rules that it made", "", func(f *facts.Facts) { f.Firewalls = []string{"ufw", "iptables"} }, warn, "ufw is active", "ufw allow 10250/tcp"},
+			{"ufw and the rules that it made", "", func(f *facts.Facts) { f.Firewalls = []string{"ufw", "iptables"} }, info, "ufw is active", "ufw allow 10250/tcp"},
 			{"firewalld and the rules that it made", "", func(f *facts.Facts) {
 				f.ActiveUnits, f.Firewalls = []string{"firewalld.service"}, []string{"nftables inet firewalld filter_INPUT"}
-			}, warn, "firewalld is active", "firewall-cmd --permanent --add-port=10250/tcp"},
+			}, info, "firewalld is active", "firewall-cmd --permanent --add-port=10250/tcp"},
 			{"a policy of nftables", "", func(f *facts.Facts) { f.Firewalls = []string{"nftables inet filter input"} }, warn, "nftables inet filter input is active", "nft insert rule inet filter input udp dport 8472 accept"},
 		},
 		"dhcp-address": {

@@ -3,7 +3,6 @@ package preflight
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -99,18 +98,11 @@ func endpointPorts(c *config.Cluster, h config.Host) []int {
 	if len(balancerPackages(c, h)) == 0 {
 		return nil
 	}
-	ports := []int{endpointPortOf(c)}
+	ports := []int{c.EndpointPort()}
 	if usesKeepalived(c) {
 		ports = append(ports, config.HAProxyStatePort)
 	}
 	return ports
-}
-
-// endpointPortOf returns the port of the endpoint; 0 if it has none that is valid.
-func endpointPortOf(c *config.Cluster) int {
-	_, text, _ := net.SplitHostPort(config.WithPort(c.ControlPlane.Endpoint))
-	port, _ := strconv.Atoi(text)
-	return port
 }
 
 func endpointPort(c *config.Cluster, h config.Host, f *facts.Facts) []check.Finding {
@@ -122,7 +114,7 @@ func endpointPort(c *config.Cluster, h config.Host, f *facts.Facts) []check.Find
 			continue
 		}
 		fix := fmt.Sprintf("stop the process: ss -ltnp 'sport = :%d'", l.Port)
-		if l.Port == endpointPortOf(c) {
+		if l.Port == c.EndpointPort() {
 			fix += "; or choose another port of controlPlane.endpoint"
 		} else {
 			fix += "; or set controlPlane.loadBalancer.type to " + otherBalancers(c)

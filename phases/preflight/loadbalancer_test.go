@@ -3,6 +3,7 @@ package preflight
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -253,6 +254,19 @@ func TestFirewallsOfControlPlanesWithKeepalivedAcceptVRRP(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: %s", more, diff)
+		}
+	}
+}
+
+func TestFirewalldRejectsPacketsToPodsThatAreNotEncapsulated(t *testing.T) {
+	t.Parallel()
+	for more, want := range map[string]bool{"": false, "network: {cni: {backend: host-gw}}\n": true, "network: {cni: {name: calico, backend: ipip}}\n": false} {
+		fixture := workflowtest.New(t, two+more)
+		fixture.Facts("w-1").ActiveUnits = []string{"firewalld.service"}
+		found := firewall(&checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts})
+		got := slices.ContainsFunc(found, func(f check.Finding) bool { return strings.Contains(f.Fix, "--add-egress-zone=trusted") })
+		if got != want {
+			t.Errorf("%q: %+v", more, found)
 		}
 	}
 }

@@ -9,59 +9,26 @@ import (
 	"slipway.io/slipway/provision/probe/netprobe"
 )
 
-// Ports that the cluster's parts use between hosts: the table "Ports and
-// Protocols" of the Kubernetes documentation, and those of the pod networks.
+// Ports on which parts of the cluster listen: see config.Connections.
 const (
-	etcdClients  = 2379
-	etcdPeers    = 2380
-	kubeletPort  = 10250
-	nodePort     = 30000 // the first of 30000-32767, for all of them
-	flannelVXLAN = 8472
-	calicoVXLAN  = 4789
-	calicoBGP    = 179
-	memberlist   = 7946
+	etcdClients = 2379
+	etcdPeers   = 2380
+	kubeletPort = 10250
 )
 
+// nodePort stands for all ports of NodePorts, 30000-32767.
+const nodePort = 30000
+
 // needs are the connections that this cluster requires.
-func (cc *checkContext) needs() []netprobe.Need {
-	var all []string
-	for _, h := range cc.hosts.Nodes() {
-		all = append(all, h.Config.Name)
+func (cc *checkContext) needs() []netprobe.Need { return netprobe.Needs(cc.connections()) }
+
+// connections are what the hosts accept of each other, and of others.
+func (cc *checkContext) connections() []config.Connection {
+	var all []config.Host
+	for _, h := range cc.hosts.All {
+		all = append(all, h.Config)
 	}
-	planes := namesOf(cc.cluster.ControlPlanes())
-	needs := []netprobe.Need{
-		{Protocol: netprobe.TCP, Port: cc.cluster.ControlPlane.BindPort, Use: "API server", From: all, To: planes},
-		{Protocol: netprobe.TCP, Port: nodePort, Use: "NodePorts 30000-32767", From: all, To: all},
-	}
-	if usesKeepalived(cc.cluster) {
-		// The control planes also need IP protocol 112 (VRRP) of each other, which the
-		// probe does not send.
-		needs = append(needs, netprobe.Need{Protocol: netprobe.TCP, Port: endpointPortOf(cc.cluster), Use: "endpoint: haproxy", From: all, To: planes})
-	}
-	kubelet := netprobe.Need{Protocol: netprobe.TCP, Port: kubeletPort, Use: "kubelet: logs, exec", From: planes, To: all}
-	if cc.cluster.Expects("metrics-server") {
-		kubelet.From, kubelet.Use = all, "kubelet: logs, exec, metrics"
-	}
-	needs = append(needs, kubelet)
-	if members := namesOf(cc.members()); len(members) > 1 || len(cc.cluster.EtcdHosts()) > 0 {
-		needs = append(needs,
-			netprobe.Need{Protocol: netprobe.TCP, Port: etcdClients, Use: "etcd clients", From: planes, To: members},
-			netprobe.Need{Protocol: netprobe.TCP, Port: etcdPeers, Use: "etcd peers", From: members, To: members})
-	}
-	if cni := cc.cluster.Network.CNI; cni.Name == config.CNIFlannel && cni.Backend == config.BackendVXLAN {
-		needs = append(needs, netprobe.Need{Protocol: netprobe.UDP, Port: flannelVXLAN, Use: "VXLAN of Flannel", From: all, To: all})
-	}
-	if cc.cluster.Expects("calico") {
-		needs = append(needs,
-			netprobe.Need{Protocol: netprobe.UDP, Port: calicoVXLAN, Use: "VXLAN of Calico", From: all, To: all},
-			netprobe.Need{Protocol: netprobe.TCP, Port: calicoBGP, Use: "BGP of Calico", From: all, To: all})
-	}
-	if cc.cluster.Expects("load-balancer") {
-		needs = append(needs,
-			netprobe.Need{Protocol: netprobe.TCP, Port: memberlist, Use: "members of the load balancer", From: all, To: all},
-			netprobe.Need{Protocol: netprobe.UDP, Port: memberlist, Use: "members of the load balancer", From: all, To: all})
-	}
-	return needs
+	return cc.cluster.Connections(all)
 }
 
 // members are the hosts on which slipway runs etcd.
@@ -75,14 +42,6 @@ func (cc *checkContext) members() []config.Host {
 // isMember reports whether slipway runs etcd on the host.
 func (cc *checkContext) isMember(name string) bool {
 	return slices.ContainsFunc(cc.members(), func(h config.Host) bool { return h.Name == name })
-}
-
-func namesOf(hosts []config.Host) []string {
-	var all []string
-	for _, h := range hosts {
-		all = append(all, h.Name)
-	}
-	return all
 }
 
 // nodes are the hosts that can take part in the measurement.

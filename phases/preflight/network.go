@@ -14,6 +14,7 @@ import (
 	"slipway.io/slipway/provision/host/distro"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/report/check"
+	"slipway.io/slipway/provision/workflow"
 )
 
 // networkChecks are about the network of single hosts.
@@ -22,7 +23,7 @@ func networkChecks() []Check {
 		{
 			Description: check.Description{
 				Name: "firewall", Title: "no firewall blocks the cluster", Kind: check.Host, Severity: check.Warning,
-				Examines: "ufw, firewalld, and iptables and nftables policies that drop incoming packets.",
+				Examines: "ufw, firewalld, and iptables and nftables policies that drop incoming packets. slipway opens ufw and firewalld, unless the inventory says `firewall: leave`.",
 				Why:      "A firewall without the cluster's ports gives \"no route to host\" and DNS timeouts. The check reachability shows which ports are closed.",
 				Manual: []string{
 					"ufw status; firewall-cmd --state; iptables -S INPUT; nft list ruleset",
@@ -138,12 +139,59 @@ func firewall(cc *checkContext) []check.Finding {
 	var found []check.Finding
 	for _, h := range cc.reachable() {
 		for _, name := range firewalls(h.Facts()) {
-			found = append(found, check.Finding{
-				Host: h.Config.Name, Evidence: name + " is active", Fix: cc.openPorts(name, h.Config.Name) + cc.openVRRP(h.Config),
-			})
+			f := check.Finding{Host: h.Config.Name, Evidence: name + " is active", Fix: cc.openPorts(name, h.Config.Name) + cc.openVRRP(h.Config)}
+			if cc.opens(h) {
+				f.Severity = check.Info
+				f.Evidence += ": slipway opens " + cc.opened(h.Config.Name)
+				f.Fix = "nothing; or set `firewall: leave` for the host, and open it yourself: " + f.Fix
+			}
+			found = append(found, f)
+			found = append(found, cc.rejectsPods(h, name)...)
 		}
 	}
 	return found
+}
+
+// opens reports whether slipway opens the firewall of a host.
+func (cc *checkContext) opens(h *workflow.Host) bool {
+	return h.Facts() != nil && cc.cluster.ManagesFirewall(h.Config) && len(distro.ActiveFirewalls(h.Facts())) > 0
+}
+
+// opened lists what slipway opens on a host.
+func (cc *checkContext) opened(host string) string {
+	var all []string
+	for _, c := range cc.connections() {
+		if !slices.Contains(c.To, host) {
+			continue
+		}
+		what := c.Protocol
+		if c.First > 0 {
+			what = fmt.Sprintf("%s %d", c.Protocol, c.First)
+		}
+		if c.Last > c.First {
+			what += fmt.Sprintf("-%d", c.Last)
+		}
+		all = append(all, what)
+	}
+	if h := cc.host(host); h.Config.Has(config.RoleEtcd) {
+		return strings.Join(all, ", ")
+	}
+	return strings.Join(all, ", ") + " and the ranges of pods and Services"
+}
+
+// rejectsPods says that firewalld rejects packets of other hosts to pods, if they are not
+// encapsulated: its zones do not forward them, and a policy needs a reload.
+func (cc *checkContext) rejectsPods(h *workflow.Host, name string) []check.Finding {
+	routed := cc.cluster.Network.CNI.Backend == config.BackendHostGW || cc.cluster.Network.CNI.Backend == config.BackendBGP
+	if name != "firewalld" || !routed || h.Config.Has(config.RoleEtcd) {
+		return nil
+	}
+	policy := "firewall-cmd --permanent --policy=cluster-pods"
+	return []check.Finding{{
+		Host: h.Config.Name, Evidence: "firewalld rejects what other hosts send to pods of this host with the backend " + cc.cluster.Network.CNI.Backend + ": the API server does not reach webhooks",
+		Fix: "use the backend vxlan; or after slipway apply: firewall-cmd --permanent --new-policy=cluster-pods && " + policy + " --add-ingress-zone=ANY && " + policy + " --add-egress-zone=trusted && " +
+			policy + " --add-rich-rule='rule family=\"ipv4\" source address=\"NODE_IP\" accept' && firewall-cmd --reload    # a rule for each other host",
+	}}
 }
 
 // openVRRP says that a control plane with keepalived also needs a protocol without ports.
@@ -158,10 +206,8 @@ func (cc *checkContext) openVRRP(h config.Host) string {
 // iptables and nftables are theirs.
 func firewalls(f *facts.Facts) []string {
 	var managers []string
-	for _, fw := range distro.Firewalls() {
-		if slices.Contains(f.Firewalls, fw.Name) || fw.Unit != "" && f.Active(fw.Unit) {
-			managers = append(managers, fw.Name)
-		}
+	for _, fw := range distro.ActiveFirewalls(f) {
+		managers = append(managers, fw.Name)
 	}
 	if len(managers) > 0 {
 		return managers

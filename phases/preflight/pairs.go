@@ -173,6 +173,11 @@ func (cc *checkContext) unreached(need netprobe.Need, to string, status netprobe
 			ways = append(ways, firewall.Open(distro.Port{Number: fmt.Sprint(need.Port), Protocol: string(need.Protocol)}))
 		}
 		f.Fix = fmt.Sprintf("open it on %s: %s; and in any firewall between the hosts", to, strings.Join(ways, ", or: "))
+		if h := cc.host(to); h != nil && cc.opens(h) {
+			// The phase firewall-check measures it again.
+			f.Severity = check.Info
+			f.Fix = fmt.Sprintf("nothing: slipway opens the firewall of %s; a firewall between the hosts must allow it, too", to)
+		}
 	}
 	return f, true
 }

@@ -87,6 +87,20 @@ func pairCases() []pairCase {
 	}
 }
 
+func TestWhatSlipwayOpensIsNoFault(t *testing.T) {
+	t.Parallel()
+	for more, want := range map[string][]string{"": {"reachability w-1 info"}, "firewall: leave\n": {"reachability w-1 error"}} {
+		fixture := workflowtest.New(t, two+more)
+		fixture.Facts("w-1").Firewalls = []string{"ufw"}
+		cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, version: workflowtest.Kubernetes}
+		cc.matrix = measuredOf(cc)
+		link(cc.matrix, "cp-1", "w-1", 10250).Status = netprobe.TimedOut
+		if diff := cmp.Diff(want, told(cc.report(Selection{Only: []string{"reachability"}}))); diff != "" {
+			t.Errorf("%q: %s", more, diff)
+		}
+	}
+}
+
 func TestChecksOfPairs(t *testing.T) {
 	t.Parallel()
 	for _, test := range pairCases() {

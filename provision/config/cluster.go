@@ -126,6 +126,13 @@ func WithPort(endpoint string) string {
 	return net.JoinHostPort(endpoint, endpointPort)
 }
 
+// EndpointPort returns the port of the endpoint; 0 if it has none that is valid.
+func (c *Cluster) EndpointPort() int {
+	_, text, _ := net.SplitHostPort(WithPort(c.ControlPlane.Endpoint))
+	port, _ := strconv.Atoi(text)
+	return port
+}
+
 // DefaultTaints returns the taints with which the host joins: those of the
 // inventory, even an empty list, else kubeadm's NoSchedule for a control plane that
 // is not also a worker. It never returns nil, for which kubeadm applies its own

@@ -37,6 +37,9 @@ const (
 	StatePresent = "present"
 	StateAbsent  = "absent"
 	StateLost    = "lost"
+	// FirewallManage and FirewallLeave say who opens the firewall of a host.
+	FirewallManage = "manage"
+	FirewallLeave  = "leave"
 )
 
 // Cluster is an inventory. Fields have the names of kubeadm and Kubernetes
@@ -67,6 +70,10 @@ type Cluster struct {
 	Containerd Containerd `json:"containerd,omitzero"`
 	// SSH sets the connection defaults for all hosts.
 	SSH SSH `json:"ssh,omitzero"`
+	// Firewall is "manage" (default): where firewalld or ufw is active, `slipway apply`
+	// opens what the cluster needs, and `slipway reset` closes it again; or "leave": you
+	// open it, and preflight says what is closed.
+	Firewall string `json:"firewall,omitempty" enum:"manage,leave"`
 	// Hosts of the cluster; at least one is a control plane.
 	Hosts []Host `json:"hosts"`
 	// Leaving are the hosts of the inventory whose state is absent or lost. Parse moves
@@ -266,6 +273,8 @@ type Host struct {
 	NodeIP string `json:"nodeIP,omitempty" example:"198.51.100.11"`
 	// SSH overrides the connection defaults field by field.
 	SSH SSH `json:"ssh,omitzero"`
+	// Firewall overrides the setting of the cluster for this host.
+	Firewall string `json:"firewall,omitempty" enum:"manage,leave"`
 	// Labels of the Node.
 	Labels map[string]string `json:"labels,omitempty"`
 	// State is "present" (default), "absent" (`slipway apply` drains the node, removes

@@ -128,7 +128,7 @@ func TestValidateRejects(t *testing.T) {
 		want string
 	}{
 		"a cluster name in capitals": {func(c *Cluster) { c.Metadata.Name = "Lab" }, `metadata.name: "Lab" is not a DNS label`},
-		"no hosts":                   {func(c *Cluster) { c.Hosts = nil }, "hosts: required field is missing; list at least one, with name, address, roles, nodeIP, ssh, labels, state, taints"},
+		"no hosts":                   {func(c *Cluster) { c.Hosts = nil }, "hosts: required field is missing; list at least one, with name, address, roles, nodeIP, ssh, firewall, labels, state, taints"},
 		"an empty list of hosts":     {func(c *Cluster) { c.Hosts = []Host{} }, "hosts: required field is missing"},
 		"no control plane":           {func(c *Cluster) { c.Hosts[0].Roles = []Role{RoleWorker} }, "hosts: no host is a control plane"},
 		"an unknown role":            {func(c *Cluster) { c.Hosts[0].Roles = []Role{"controlplane"} }, `hosts[0].roles[0]: unknown value "controlplane"; did you mean control-plane?`},

@@ -8,6 +8,6 @@ func debian() Family {
 			ISCSI: "open-iscsi", NFSClient: "nfs-common", Kmod: "kmod", IPRoute: "iproute2",
 			Tar: "tar", HAProxy: "haproxy", Keepalived: "keepalived",
 		},
-		Firewall: Firewall{Name: "ufw", open: "ufw allow ", between: ":"},
+		Firewall: Firewall{Name: "ufw", Script: "hostprep/firewall-ufw.sh", open: "ufw allow ", between: ":"},
 	}
 }

@@ -3,15 +3,20 @@ package distro
 import (
 	"slices"
 	"strings"
+
+	"slipway.io/slipway/provision/host/facts"
 )
 
-// Firewall is the program that manages the packet filter.
+// Firewall is a program that manages the packet filter of the host.
 type Firewall struct {
 	// Name of the program.
 	Name string
-	// Unit is the systemd unit that is active if the firewall is. Empty for ufw,
+	// Script is a path below templates. It opens the firewall for a cluster and closes
+	// it again.
+	Script string
+	// unit is the systemd unit that is active if the firewall is. Empty for ufw,
 	// whose unit is always active: see facts.Facts.Firewalls.
-	Unit string
+	unit string
 	// open is the command that opens a port; between separates the first and the
 	// last port of a range.
 	open, between string
@@ -19,13 +24,20 @@ type Firewall struct {
 	reload string
 }
 
-// Firewalls returns the firewalls of all families.
+// Firewalls are those of all families.
 func Firewalls() []Firewall {
 	var all []Firewall
 	for _, f := range families() {
 		all = append(all, f.Firewall)
 	}
 	return all
+}
+
+// ActiveFirewalls are those that filter packets on a host.
+func ActiveFirewalls(f *facts.Facts) []Firewall {
+	return slices.DeleteFunc(Firewalls(), func(fw Firewall) bool {
+		return !slices.Contains(f.Firewalls, fw.Name) && (fw.unit == "" || !f.Active(fw.unit))
+	})
 }
 
 // FirewallOf returns the firewall of that name.

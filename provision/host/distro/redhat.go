@@ -9,7 +9,7 @@ func redHat() Family {
 			Tar: "tar", HAProxy: "haproxy", Keepalived: "keepalived",
 		},
 		Firewall: Firewall{
-			Name: "firewalld", Unit: "firewalld.service",
+			Name: "firewalld", Script: "hostprep/firewall-firewalld.sh", unit: "firewalld.service",
 			open: "firewall-cmd --permanent --add-port=", between: "-", reload: "firewall-cmd --reload",
 		},
 	}
