@@ -7,6 +7,7 @@ func debian() Family {
 		packages: map[Package]string{
 			ISCSI: "open-iscsi", NFSClient: "nfs-common", Kmod: "kmod", IPRoute: "iproute2",
 			Tar: "tar", HAProxy: "haproxy", Keepalived: "keepalived",
+			Restorecon: "policycoreutils",
 		},
 		Firewall: Firewall{Name: "ufw", open: "ufw allow ", between: ":"},
 	}

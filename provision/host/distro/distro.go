@@ -29,6 +29,8 @@ const (
 	HAProxy Package = "haproxy"
 	// Keepalived has keepalived.
 	Keepalived Package = "keepalived"
+	// Restorecon contains restorecon, which hosts with SELinux need.
+	Restorecon Package = "restorecon"
 )
 
 // Family is a group of distributions with the same package manager and the same
@@ -43,6 +45,9 @@ type Family struct {
 	// install and hold are the commands that messages suggest to people.
 	install, hold string
 	packages      map[Package]string
+	// moreModules is the name of the package with the modules that the default packages of
+	// the kernel leave out, without the release of the kernel; empty if there is none.
+	moreModules string
 	// Firewall is the default firewall of the distributions.
 	Firewall Firewall
 }
@@ -71,11 +76,31 @@ func (f Family) Names(packages ...Package) []string {
 	return names
 }
 
+// MoreModules returns the package with the modules that the default packages of a kernel
+// leave out, for exactly that kernel (uname -r); empty if the family has none.
+func (f Family) MoreModules(kernel string) string {
+	if f.moreModules == "" {
+		return ""
+	}
+	// Variants of the kernel end in their name, "+rt" or "+64k", which their packages have
+	// after "kernel".
+	release, variant, found := strings.Cut(kernel, "+")
+	if found {
+		variant = "-" + variant
+	}
+	return fmt.Sprintf(f.moreModules, variant) + "-" + release
+}
+
+// InstallNames returns the command that installs packages. The names are the family's.
+func (f Family) InstallNames(names ...string) string {
+	return f.install + " " + strings.Join(names, " ")
+}
+
 // Hold returns the command that excludes packages from upgrades. The names are
 // the family's.
 func (f Family) Hold(names ...string) string { return f.hold + " " + strings.Join(names, " ") }
 
 // Install returns the command that installs the packages.
 func (f Family) Install(packages ...Package) string {
-	return f.install + " " + strings.Join(f.Names(packages...), " ")
+	return f.InstallNames(f.Names(packages...)...)
 }

@@ -7,7 +7,9 @@ func redHat() Family {
 		packages: map[Package]string{
 			ISCSI: "iscsi-initiator-utils", NFSClient: "nfs-utils", Kmod: "kmod", IPRoute: "iproute",
 			Tar: "tar", HAProxy: "haproxy", Keepalived: "keepalived",
+			Restorecon: "policycoreutils",
 		},
+		moreModules: "kernel%s-modules-extra",
 		Firewall: Firewall{
 			Name: "firewalld", Unit: "firewalld.service",
 			open: "firewall-cmd --permanent --add-port=", between: "-", reload: "firewall-cmd --reload",
