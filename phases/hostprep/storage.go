@@ -33,8 +33,9 @@ func Storage() workflow.Phase {
 			"systemctl enable --now iscsid",
 			"printf 'blacklist {\\n  devnode \"^sd[a-z0-9]+\"\\n}\\n' > /etc/multipath/conf.d/slipway-longhorn.conf && systemctl restart multipathd    # where it runs",
 		},
-		On:    workflow.Nodes,
-		Needs: []string{"lock"},
+		On: workflow.Nodes,
+		// kernel installs packages too, and a package may have the module for iSCSI.
+		Needs: []string{"kernel"},
 		Enabled: func(c *config.Cluster) bool {
 			return len(storageOf(c)) > 0
 		},

@@ -32,9 +32,8 @@ else
 	fact controllers "$(awk '$1 !~ /^#/ && $4 == 1 { printf "%s ", $1 }' /proc/cgroups 2>/dev/null)"
 fi
 file selinux /sys/fs/selinux/enforce
-for boolean in haproxy_connect_any; do
-	file "selinuxBoolean	$boolean" "/sys/fs/selinux/booleans/$boolean"
-done
+boolean=haproxy_connect_any
+file "selinuxBoolean	$boolean" "/sys/fs/selinux/booleans/$boolean"
 file init /proc/1/comm
 file machineID /etc/machine-id
 file productUUID /sys/class/dmi/id/product_uuid
