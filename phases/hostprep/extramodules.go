@@ -26,7 +26,7 @@ func extraModules(ctx context.Context, s *workflow.Step) error {
 	cmd := host.Script("packages.sh", templates.Script(family.Script), extra)
 	cmd.Output = s.Output()
 	if _, err := s.Run(ctx, cmd); err != nil {
-		return workflow.WithHint(err, "give the host access to its package mirror; if the mirror has only a newer kernel, a reboot is needed: "+
+		return workflow.WithHint(err, family.Remedy(err, extra)+"; if the mirror has only a newer kernel, a reboot is needed: "+
 			"dnf upgrade -y 'kernel*' && dnf install -y kernel-modules-extra && reboot")
 	}
 	if s.Planning() {

@@ -129,7 +129,7 @@ func packages(ctx context.Context, s *workflow.Step) error {
 	cmd := host.Script("packages.sh", templates.Script(family.Script), family.Names(missing...)...)
 	cmd.Output = s.Output()
 	_, err = s.Run(ctx, cmd)
-	return workflow.WithHint(err, "give the host access to its package mirror, or install the packages yourself: "+family.Install(missing...))
+	return workflow.WithHint(err, family.Remedy(err, family.Names(missing...)...))
 }
 
 // multipath configures multipathd, where it runs, to ignore Longhorn's disks.

@@ -177,7 +177,7 @@ awk -v name="$(uname -n)" '$1 ~ /^127\./ { for (i = 2; i <= NF; i++) if ($i == n
 	awk 'tolower($0) ~ /^(export )?(http|https|no)_proxy=/ { sub(/^export /, ""); print "proxy\t" $0 }' | sort -u
 
 # The processes that hold the lock of the package manager.
-for lock in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/rpm/.rpm.lock; do
+for lock in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/lib/rpm/.rpm.lock /usr/lib/sysimage/rpm/.rpm.lock; do
 	[ -e "$lock" ] && awk -v inode="$(stat -c %i "$lock")" '{ n = split($6, a, ":"); if (a[n] == inode && $5 > 0) print $5 }' /proc/locks |
 		while read -r pid; do fact packageLock "$(cat "/proc/$pid/comm") (pid $pid)"; done
 done

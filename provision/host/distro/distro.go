@@ -3,10 +3,12 @@
 package distro
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
 )
 
@@ -44,7 +46,9 @@ type Family struct {
 	ids []string
 	// install and hold are the commands that messages suggest to people.
 	install, hold string
-	packages      map[Package]string
+	// unlock ends the programs that upgrade packages in the background.
+	unlock   string
+	packages map[Package]string
 	// moreModules is the name of the package with the modules that the default packages of
 	// the kernel leave out, without the release of the kernel; empty if there is none.
 	moreModules string
@@ -94,6 +98,20 @@ func (f Family) MoreModules(kernel string) string {
 // InstallNames returns the command that installs packages. The names are the family's.
 func (f Family) InstallNames(names ...string) string {
 	return f.install + " " + strings.Join(names, " ")
+}
+
+// packagesLocked is the exit code of the scripts packages-*.sh if other programs held the
+// locks of the package manager for too long (EX_TEMPFAIL of sysexits.h).
+const packagesLocked = 75
+
+// Remedy returns what people do after the installation of packages has failed. The names
+// are the family's.
+func (f Family) Remedy(err error, names ...string) string {
+	var exit *host.ExitError
+	if errors.As(err, &exit) && exit.Code == packagesLocked {
+		return "wait until that program has ended, or end it: " + f.unlock + "; then rerun"
+	}
+	return "give the host access to its package mirror, or install the packages yourself: " + f.InstallNames(names...)
 }
 
 // Hold returns the command that excludes packages from upgrades. The names are

@@ -4,6 +4,7 @@ func redHat() Family {
 	return Family{
 		Name: "rhel", ids: []string{"rhel", "fedora", "centos", "rocky", "almalinux"},
 		Script: "hostprep/packages-redhat.sh", install: "dnf install -y", hold: "dnf versionlock add",
+		unlock: "systemctl stop packagekit dnf-makecache.service dnf-automatic.service",
 		packages: map[Package]string{
 			ISCSI: "iscsi-initiator-utils", NFSClient: "nfs-utils", Kmod: "kmod", IPRoute: "iproute",
 			Tar: "tar", HAProxy: "haproxy", Keepalived: "keepalived",
