@@ -30,6 +30,8 @@ func Apply() workflow.Workflow {
 		reset.Finish(),
 		hostprep.SwapOff(),
 		hostprep.Kernel(),
+		hostprep.NetworkManager(),
+		hostprep.SELinux(),
 		hostprep.HostsFile(),
 		hostprep.Storage(),
 		hostprep.Firewall(),

@@ -99,8 +99,8 @@ func endpointRenderings() []rendering {
 	local["Endpoint"], local["Bind"], local["Interval"], local["StatePort"], local["KubeletPort"] = "api.example:6443", "127.0.0.1:6443", "2s", 0, 0
 	keepalived := values{
 		"Cluster": "lab", "Name": "cp-1", "Address": "192.0.2.100", "NodeIP": "192.0.2.11", "Interface": "eth0", "RouterID": 51, "Priority": 100,
-		"StatePort": 10241, "KubeletPort": 10248, "Script": "/etc/keepalived/slipway-check",
-		"Disconnect": "/etc/keepalived/slipway-disconnect",
+		"StatePort": 10241, "KubeletPort": 10248, "Script": "/usr/libexec/keepalived/slipway-check",
+		"Disconnect": "/usr/libexec/keepalived/slipway-disconnect",
 		"Peers":      []string{"192.0.2.12", "192.0.2.13"},
 	}
 	single := maps.Clone(keepalived)

@@ -37,7 +37,7 @@ func HAProxy() workflow.Phase {
 		},
 		On: workflow.Nodes,
 		// storage installs packages too, and the package manager has one lock.
-		Needs: []string{"lock", "storage"},
+		Needs: []string{"lock", "kernel", "storage", "selinux"},
 		// The addresses of all control planes are facts.
 		NeedsAll: []string{"facts"},
 		Enabled:  (*config.Cluster).HAProxy,

@@ -18,9 +18,10 @@ import (
 )
 
 const (
-	keepalivedConf    = "/etc/keepalived/keepalived.conf"
-	keepalivedCheck   = "/etc/keepalived/slipway-check"
-	keepalivedNotify  = "/etc/keepalived/slipway-disconnect"
+	keepalivedConf = "/etc/keepalived/keepalived.conf"
+	// The policy of SELinux does not confine scripts in this directory.
+	keepalivedCheck   = "/usr/libexec/keepalived/slipway-check"
+	keepalivedNotify  = "/usr/libexec/keepalived/slipway-disconnect"
 	keepalivedUnit    = "/etc/systemd/system/keepalived.service.d/slipway.conf"
 	keepalivedService = "keepalived.service"
 

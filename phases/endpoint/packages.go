@@ -29,5 +29,5 @@ func install(ctx context.Context, s *workflow.Step, wanted ...distro.Package) er
 	cmd := host.Script("packages.sh", templates.Script(family.Script), family.Names(missing...)...)
 	cmd.Output = s.Output()
 	_, err = s.Run(ctx, cmd)
-	return workflow.WithHint(err, "give the host access to its package mirror, or install the packages yourself: "+family.Install(missing...))
+	return workflow.WithHint(err, family.Remedy(err, family.Names(missing...)...))
 }

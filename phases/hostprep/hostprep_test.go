@@ -228,7 +228,7 @@ func kernelFixture(t *testing.T) *workflowtest.Fixture {
 	fixture := workflowtest.New(t, one)
 	f := fixture.Facts("cp-1")
 	f.Existing = []facts.Path{"/lib/modules"}
-	f.Modules = []string{"overlay"}
+	f.Modules = slices.DeleteFunc(f.Modules, func(m string) bool { return m == "br_netfilter" })
 	f.Loadable = []string{"br_netfilter"}
 	f.Sysctls = map[facts.Sysctl]string{
 		"net.ipv4.ip_forward": "0", "fs.inotify.max_user_instances": "128", "fs.inotify.max_user_watches": "524288",

@@ -46,6 +46,7 @@ func Kernel() workflow.Phase {
 		Why: "Pods on different nodes reach each other only if the kernel forwards packets, and Services work only if " +
 			"bridged packets pass through netfilter. Both must also hold after a reboot.",
 		Manual: []string{
+			"dnf install -y kernel-modules-extra-$(uname -r)    # on RHEL-like systems, if modules of iptables are missing",
 			"printf 'overlay\\nbr_netfilter\\n' > /etc/modules-load.d/slipway.conf && modprobe -a overlay br_netfilter",
 			"printf 'net.ipv4.ip_forward = 1\\nnet.bridge.bridge-nf-call-iptables = 1\\nnet.bridge.bridge-nf-call-ip6tables = 1\\nfs.inotify.max_user_instances = 8192\\nfs.inotify.max_user_watches = 524288\\n' > /etc/sysctl.d/90-slipway.conf && sysctl --system",
 		},
@@ -56,6 +57,9 @@ func Kernel() workflow.Phase {
 }
 
 func setKernel(ctx context.Context, s *workflow.Step) error {
+	if err := extraModules(ctx, s); err != nil {
+		return err
+	}
 	wanted := wantedSettings(s.Facts())
 	sysctls, err := templates.Render("hostprep/sysctl.conf.tmpl", struct{ Settings []setting }{wanted})
 	if err != nil {

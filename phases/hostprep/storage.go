@@ -33,8 +33,9 @@ func Storage() workflow.Phase {
 			"systemctl enable --now iscsid",
 			"printf 'blacklist {\\n  devnode \"^sd[a-z0-9]+\"\\n}\\n' > /etc/multipath/conf.d/slipway-longhorn.conf && systemctl restart multipathd    # where it runs",
 		},
-		On:    workflow.Nodes,
-		Needs: []string{"lock"},
+		On: workflow.Nodes,
+		// kernel installs packages too, and a package may have the module for iSCSI.
+		Needs: []string{"kernel"},
 		Enabled: func(c *config.Cluster) bool {
 			return len(storageOf(c)) > 0
 		},
@@ -128,7 +129,7 @@ func packages(ctx context.Context, s *workflow.Step) error {
 	cmd := host.Script("packages.sh", templates.Script(family.Script), family.Names(missing...)...)
 	cmd.Output = s.Output()
 	_, err = s.Run(ctx, cmd)
-	return workflow.WithHint(err, "give the host access to its package mirror, or install the packages yourself: "+family.Install(missing...))
+	return workflow.WithHint(err, family.Remedy(err, family.Names(missing...)...))
 }
 
 // multipath configures multipathd, where it runs, to ignore Longhorn's disks.

@@ -118,7 +118,7 @@ func TestOnlyStorageAddonsPrepareStorage(t *testing.T) {
 			t.Errorf("%s: %v", addons, got)
 		}
 	}
-	if !slices.Equal(Storage().Needs, []string{"lock"}) || Storage().On.String() != workflow.Nodes.String() {
-		t.Error("it takes no lock, or does not run everywhere")
+	if !slices.Equal(Storage().Needs, []string{"kernel"}) || Storage().On.String() != workflow.Nodes.String() {
+		t.Error("it does not wait for the kernel, or does not run everywhere")
 	}
 }

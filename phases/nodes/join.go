@@ -59,7 +59,7 @@ func Join() workflow.Phase {
 			"kubeadm token delete TOKEN    # on the control plane",
 		},
 		On:    workflow.Workers,
-		Needs: []string{"swap-off", "kernel", "hosts-file", "firewall", "images", "kubelet", "kubeadm-init", "haproxy", "endpoint", "lost-hosts"},
+		Needs: []string{"swap-off", "kernel", "network-manager", "hosts-file", "firewall", "images", "kubelet", "kubeadm-init", "haproxy", "endpoint", "lost-hosts"},
 		// kubeadm also starts kubelet.
 		Creates: []string{"/etc/kubernetes/", "/var/lib/kubelet/"},
 		Done: func(ctx context.Context, s *workflow.Step) (bool, error) {

@@ -46,6 +46,9 @@ type checkContext struct {
 	measureErr error
 	// repositories holds, by host, why it cannot install the packages that it lacks.
 	repositories map[string]string
+	// moreModules holds, by host, why it cannot install the package with the modules of the
+	// kernel that it lacks; empty if it can. Only hosts that were asked are in it.
+	moreModules map[string]string
 	// alive holds, by lost host, what answers at its addresses.
 	alive map[string][]string
 	// etcd holds why control planes cannot use an etcd that exists.
@@ -92,6 +95,7 @@ func Checks() []Check {
 		identityChecks(),
 		fileChecks(),
 		networkChecks(),
+		networkManagerChecks(),
 		hostsChecks(),
 		etcdChecks(),
 		leavingChecks(),
@@ -110,7 +114,7 @@ func Checks() []Check {
 // pods, a pod network, volumes, a serving certificate.
 func aboutNodes() []string {
 	return []string{
-		"br-netfilter", "ip-forward", "cni-config", "pod-network", "dns-loop", "checksum-offload", "calico-interface",
+		"br-netfilter", "ip-forward", "network-manager", "nm-cloud-setup", "cni-config", "pod-network", "dns-loop", "checksum-offload", "calico-interface",
 		"flannel-interface", "serving-certificate", "cidr-overlap", "hostname-loopback", "iscsid", "iscsi-tcp", "multipathd",
 		"nfs-client", "ports-80-443",
 	}

@@ -33,7 +33,7 @@ func componentChecks() []Check {
 				Why:      "Minimal cloud kernels lack it, and Longhorn fails with \"could not find module iscsi_tcp\".",
 				Manual:   []string{"modprobe -n -v iscsi_tcp", "echo iscsi_tcp > /etc/modules-load.d/longhorn.conf && modprobe iscsi_tcp"},
 			},
-			applies: storage, run: eachHost(iscsiTCP),
+			applies: storage, run: iscsiTCP,
 		},
 		{
 			Description: check.Description{
@@ -138,11 +138,8 @@ func iscsid(_ config.Host, f *facts.Facts) []check.Finding {
 	return nil
 }
 
-func iscsiTCP(_ config.Host, f *facts.Facts) []check.Finding {
-	if has(f, "iscsi_tcp") {
-		return nil
-	}
-	return []check.Finding{missing(f, "iscsi_tcp")}
+func iscsiTCP(cc *checkContext) []check.Finding {
+	return cc.modules(func(module string) bool { return module == iscsiModule })
 }
 
 func multipathd(_ config.Host, f *facts.Facts) []check.Finding {

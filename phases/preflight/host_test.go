@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,8 +66,30 @@ func hostFaults(t *testing.T) map[string][]fault {
 		"init-system":  {{"another init", "", func(f *facts.Facts) { f.Init = "runit" }, bad, `process 1 is "runit"`, "runs systemd"}},
 		"distribution": {{"a distribution without a family", "", func(f *facts.Facts) { f.OS = facts.OS{ID: "alpine"} }, bad, `unsupported distribution "alpine": use one of debian, ubuntu, rhel`, "preflight.ignore"}},
 		"selinux": {
-			{"SELinux of Rocky", "", func(f *facts.Facts) { f.OS.ID, f.SELinux = "rocky", "enforcing" }, warn, "SELinux is enforcing", "setenforce 0"},
-			{"SELinux that only reports", "", func(f *facts.Facts) { f.SELinux = "permissive" }, nil, "", ""},
+			{"SELinux of Rocky", "", func(f *facts.Facts) {
+				f.OS.ID, f.SELinux, f.Commands = "rocky", "enforcing", append(f.Commands, "restorecon")
+			}, info, "SELinux is enforcing", "slipway sets the contexts"},
+			{"SELinux without its programs", "", func(f *facts.Facts) { f.OS.ID, f.SELinux = "rocky", "permissive" }, warn, "SELinux is permissive, and restorecon", "dnf install -y policycoreutils"},
+			{"SELinux that only reports", "", func(f *facts.Facts) {
+				f.SELinux, f.Commands = "permissive", append(f.Commands, "restorecon")
+			}, nil, "", ""},
+		},
+		"network-manager": {
+			{"active", "", func(f *facts.Facts) { f.ActiveUnits = append(f.ActiveUnits, "NetworkManager.service") }, info, "NetworkManager is active", "/etc/NetworkManager/conf.d/slipway.conf"},
+			{"active and configured", "", func(f *facts.Facts) {
+				f.ActiveUnits, f.Existing = append(f.ActiveUnits, "NetworkManager.service"), append(f.Existing, facts.NetworkManagerConf)
+			}, nil, "", ""},
+		},
+		"nm-cloud-setup": {{"on a cloud image", "", func(f *facts.Facts) { f.ActiveUnits = append(f.ActiveUnits, "nm-cloud-setup.timer") }, warn, "nm-cloud-setup is active", "systemctl disable --now nm-cloud-setup.service nm-cloud-setup.timer && reboot"}},
+		"cgroup-controllers": {
+			{"a Raspberry Pi", "", func(f *facts.Facts) {
+				f.Controllers, f.Existing = []string{"cpuset", "cpu", "io", "pids"}, append(f.Existing, facts.FirmwareCmdline, facts.BootCmdline)
+			}, bad, "no cgroup controller memory", "cgroup_memory=1/' /boot/firmware/cmdline.txt && reboot"},
+			{"a Raspberry Pi before Debian 12", "", func(f *facts.Facts) {
+				f.Controllers, f.Existing = []string{"cpuset", "cpu", "io", "pids"}, append(f.Existing, facts.BootCmdline)
+			}, bad, "no cgroup controller memory", "' /boot/cmdline.txt && reboot"},
+			{"another computer", "", func(f *facts.Facts) { f.Controllers = []string{"cpu", "memory"} }, bad, "cpuset and pids", "cgroup_enable=cpuset,pids"},
+			{"nothing is known", "", func(f *facts.Facts) { f.Controllers = nil }, unknown, "cannot be read", "cat /sys/fs/cgroup"},
 		},
 		"architecture": {{"another architecture", "", func(f *facts.Facts) { f.Arch = "riscv64" }, bad, "riscv64", "amd64 or arm64"}},
 		"tar": {
@@ -140,19 +163,22 @@ func hostFaults(t *testing.T) map[string][]fault {
 			{"data that cannot be run", "", func(f *facts.Facts) { disk(f, "/var/lib/etcd").NoExec = true }, nil, "", ""},
 		},
 		"kernel": {
-			{"a kernel without a module", "", func(f *facts.Facts) { f.Modules = []string{"overlay", "br_netfilter", "nf_conntrack"} }, bad, "kernel 6.1.0 has no module vxlan", "full kernel package"},
-			{"a small kernel of Ubuntu", "", func(f *facts.Facts) {
-				f.OS.ID, f.Modules = "ubuntu", []string{"nf_conntrack", "br_netfilter", "vxlan"}
-			}, bad, "overlay", "linux-modules-extra-6.1.0"},
-			{"a host without modprobe", "", func(f *facts.Facts) {
-				f.Missing, f.Modules = []string{"modprobe"}, []string{"overlay", "nf_conntrack"}
-			}, unknown, "vxlan is not loaded, and without modprobe", "apt-get install -y kmod"},
-			{"a module that is not needed", "network: {cni: {backend: host-gw}}\n", func(f *facts.Facts) { f.Modules = []string{"overlay", "br_netfilter", "nf_conntrack"} }, nil, "", ""},
-			{"a kernel that can load them", "", func(f *facts.Facts) {
-				f.Modules, f.Loadable = nil, []string{"overlay", "br_netfilter", "nf_conntrack", "vxlan"}
-			}, nil, "", ""},
+			{"a kernel without a module", "", without("vxlan"), bad, "kernel 6.1.0 has no module vxlan", "full kernel package"},
+			{"a kernel without modules of kube-proxy", "", without("xt_statistic", "nft_compat"), bad, "no modules nft_compat and xt_statistic", "full kernel package"},
+			{"the older iptables", "", func(f *facts.Facts) { without("nft_compat")(f); f.Modules = append(f.Modules, "ip_tables") }, nil, "", ""},
+			{"a kernel without nftables, in another mode", "", without("nft_masq"), nil, "", ""},
+			{"a kernel without what kube-proxy needs with nftables", "kubernetes: {kubeProxyConfiguration: {mode: nftables}}\n", with("nf_tables", "nft_ct", "nft_fib_ipv4", "nft_nat", "nft_numgen", "nft_reject_ipv4"), bad, "no module nft_masq", "full kernel package"},
+			{"a kernel without the scheduler of IPVS", "kubernetes: {kubeProxyConfiguration: {mode: ipvs, ipvs: {scheduler: sh}}}\n", with("ip_vs", "ip_vs_rr"), bad, "no module ip_vs_sh", "full kernel package"},
+			{"a small kernel of Ubuntu", "", func(f *facts.Facts) { without("overlay")(f); f.OS.ID = "ubuntu" }, bad, "overlay", "linux-modules-extra-6.1.0"},
+			{"Ubuntu on a Raspberry Pi", "", func(f *facts.Facts) { without("vxlan")(f); f.OS.ID, f.Kernel = "ubuntu", "5.15.0-1005-raspi" }, bad, "vxlan", "apt-get install -y linux-modules-extra-raspi"},
+			{"a machine container", "", func(f *facts.Facts) { without("vxlan")(f); f.Existing = append(f.Existing, facts.SystemdInContainer) }, bad, "vxlan", "on the computer that the container runs on: modprobe -a vxlan"},
+			{"a Rocky whose repositories nobody has asked", "", func(f *facts.Facts) { without("xt_comment")(f); f.OS.ID = "rocky" }, unknown, "not asked for kernel-modules-extra-6.1.0", "dnf install -y kernel-modules-extra-6.1.0"},
+			{"a kernel of which nothing can be read", "", func(f *facts.Facts) { without("vxlan")(f); f.ModulesUnreadable = true }, unknown, "/lib/modules/6.1.0 and the configuration of the kernel cannot be read", "reboot"},
+			{"a host without modprobe", "", func(f *facts.Facts) { without("vxlan")(f); f.Missing = []string{"modprobe"} }, unknown, "without modprobe slipway cannot tell whether kernel 6.1.0 has the module vxlan", "apt-get install -y kmod"},
+			{"a module that is not needed", "network: {cni: {backend: host-gw}}\n", without("vxlan"), nil, "", ""},
+			{"a kernel that can load them", "", func(f *facts.Facts) { f.Modules, f.Loadable = nil, f.Modules }, nil, "", ""},
 		},
-		"br-netfilter": {{"a kernel without it", "", func(f *facts.Facts) { f.Modules = []string{"overlay", "nf_conntrack", "vxlan"} }, bad, "no module br_netfilter", "kernel package"}},
+		"br-netfilter": {{"a kernel without it", "", without("br_netfilter"), bad, "no module br_netfilter", "kernel package"}},
 		"ip-forward": {
 			{"forwarding is off", "", func(f *facts.Facts) { f.Sysctls["net.ipv4.ip_forward"] = "0" }, info, "net.ipv4.ip_forward is 0", "slipway sets it"},
 			{"forwarding is off on a node of the cluster", "", func(f *facts.Facts) { journaled(f); f.Sysctls["net.ipv4.ip_forward"] = "0" }, warn, "of the cluster", "slipway apply"},
@@ -280,7 +306,7 @@ func hostFaults(t *testing.T) map[string][]fault {
 			{"all installed", longhorn, ready(none), nil, "", ""},
 		},
 		"iscsi-tcp": {
-			{"a kernel without it", longhorn, ready(func(f *facts.Facts) { f.Modules = f.Modules[:4] }), bad, "no module iscsi_tcp", "kernel package"},
+			{"a kernel without it", longhorn, ready(without("iscsi_tcp")), bad, "no module iscsi_tcp", "kernel package"},
 			{"all installed", longhorn, ready(none), nil, "", ""},
 		},
 		"multipathd": {
@@ -302,6 +328,18 @@ func hostFaults(t *testing.T) map[string][]fault {
 			{"a host without ss", "preflight: {expect: [{name: ingress}]}\n", func(f *facts.Facts) { f.Missing = []string{"ss"} }, unknown, "ss is not installed", "iproute2"},
 		},
 	}
+}
+
+// without removes modules from the kernel.
+func without(modules ...string) func(*facts.Facts) {
+	return func(f *facts.Facts) {
+		f.Modules = slices.DeleteFunc(f.Modules, func(m string) bool { return slices.Contains(modules, m) })
+	}
+}
+
+// with adds modules to the kernel.
+func with(modules ...string) func(*facts.Facts) {
+	return func(f *facts.Facts) { f.Modules = append(f.Modules, modules...) }
 }
 
 // disk is the one of that path.

@@ -284,6 +284,37 @@ func TestOnlyHostsThatLackPackagesAskTheirRepositories(t *testing.T) {
 	}
 }
 
+func TestHostsThatLackModulesAskTheirRepositoriesForThem(t *testing.T) {
+	t.Parallel()
+	const extra = "kernel-modules-extra-6.12.0-55.el10.x86_64"
+	for answer, want := range map[string]check.Finding{
+		"": {Severity: check.Info, Fix: "nothing: slipway installs " + extra},
+		"no package repository has " + extra + "\n": {Severity: check.Error, Fix: "reboot"},
+	} {
+		fixture := workflowtest.New(t, two+local)
+		for name, commands := range map[string][]string{"cp-1": nil, "w-1": {"haproxy"}} {
+			f := fixture.Facts(name)
+			f.OS, f.Kernel, f.Commands = facts.OS{ID: "rocky"}, "6.12.0-55.el10.x86_64", append(f.Commands, commands...)
+		}
+		without("xt_comment", "br_netfilter")(fixture.Facts("w-1"))
+		fixture.Host("cp-1").ExpectQueryScript("repository.sh", "haproxy")
+		fixture.Host("w-1").ExpectQueryScript("repository.sh", extra).Returns(answer)
+		cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts}
+		cc.readRepositories(t.Context())
+		if found := loadBalancerPackages(cc); len(found) > 0 {
+			t.Errorf("%q says that haproxy is missing: %v", answer, found)
+		}
+		for module, found := range map[string][]check.Finding{"xt_comment": kernel(cc), "br_netfilter": brNetfilter(cc)} {
+			if len(found) != 1 || found[0].Host != "w-1" || !strings.Contains(found[0].Evidence, "has no module "+module) || !strings.Contains(found[0].Fix, want.Fix) {
+				t.Errorf("%q: %+v", answer, found)
+			}
+			if severity := found[0].Severity; severity != want.Severity && (severity != "" || want.Severity != check.Error) {
+				t.Errorf("%q is of severity %q", answer, severity)
+			}
+		}
+	}
+}
+
 func TestKeepalivedListensForRoutersAndNeedsThePortOfTheEndpoint(t *testing.T) {
 	t.Parallel()
 	for more, want := range map[string]bool{keepalived: true, kubeVIP: false, local: false} {

@@ -40,23 +40,39 @@ func lacking(f *facts.Facts, packages []distro.Package) []distro.Package {
 // readRepositories finds out which hosts cannot install the packages that they lack. It
 // asks no host that lacks none.
 func (cc *checkContext) readRepositories(ctx context.Context) {
-	cc.repositories = map[string]string{}
+	cc.repositories, cc.moreModules = map[string]string{}, map[string]string{}
 	var mu sync.Mutex
 	var wait sync.WaitGroup
-	for _, h := range cc.reachable() {
-		missing := lacking(h.Facts(), balancerPackages(cc.cluster, h.Config))
-		family, err := distro.Of(h.Facts().OS)
-		if len(missing) == 0 || err != nil { // the check distribution reports it
-			continue
+	ask := func(h *workflow.Host, problems map[string]string, packages []string) {
+		if len(packages) == 0 {
+			return
 		}
 		wait.Go(func() {
-			problem := repositoryProblem(ctx, h, family.Names(missing...))
+			problem := repositoryProblem(ctx, h, packages)
 			mu.Lock()
 			defer mu.Unlock()
-			cc.repositories[h.Config.Name] = problem
+			problems[h.Config.Name] = problem
 		})
 	}
+	for _, h := range cc.reachable() {
+		family, err := distro.Of(h.Facts().OS)
+		if err != nil { // the check distribution reports it
+			continue
+		}
+		ask(h, cc.repositories, family.Names(lacking(h.Facts(), balancerPackages(cc.cluster, h.Config))...))
+		ask(h, cc.moreModules, cc.missingModules(h, family))
+	}
 	wait.Wait()
+}
+
+// missingModules returns the package with modules that apply installs on a host.
+func (cc *checkContext) missingModules(h *workflow.Host, family distro.Family) []string {
+	f := h.Facts()
+	extra := family.MoreModules(f.Kernel)
+	if extra == "" || len(f.Lacking(cc.cluster.KernelModules(h.Config))) == 0 || f.FixedKernel() {
+		return nil
+	}
+	return []string{extra}
 }
 
 // repositoryProblem returns why the host cannot install the packages; empty if it can.

@@ -112,7 +112,8 @@ func Run(ctx context.Context, cluster *config.Cluster, hosts *workflow.Hosts, o 
 	} else {
 		cc.measure(ctx, o.Selection)
 	}
-	if o.Selection.skipReason("load-balancer-packages") == "" {
+	asks := []string{"load-balancer-packages", "kernel", "br-netfilter"}
+	if slices.ContainsFunc(asks, func(name string) bool { return o.Selection.skipReason(name) == "" }) {
 		cc.readRepositories(ctx)
 	}
 	if o.Selection.skipReason(config.CheckLostHost) == "" {

@@ -33,11 +33,12 @@ func systemChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "selinux", Title: "SELinux is not enforcing", Kind: check.Host, Severity: check.Warning,
-				Examines: "/sys/fs/selinux/enforce.",
-				Why: "kubeadm requires permissive mode: the policy of the distribution does not cover the kubelet and the containerd that " +
-					"slipway installs, and denies pods access to files of the host.",
-				Manual: []string{"getenforce", permissive},
+				Name: "selinux", Title: "SELinux works with what slipway installs", Kind: check.Host, Severity: check.Warning,
+				Examines: "/sys/fs/selinux/enforce, and the program restorecon.",
+				Why: "systemd refuses programs and units with the wrong file context. slipway gives each file that it writes the context of the " +
+					"policy. Containers are not confined by SELinux, since containerd's enable_selinux stays off: kubeadm's pods and most pod " +
+					"networks need files of the host.",
+				Manual: []string{"getenforce; command -v restorecon", "restorecon -Rv /usr/local/bin /opt/cni /etc/kubernetes /etc/containerd /etc/systemd/system"},
 			},
 			run: eachHost(selinux),
 		},
@@ -68,12 +69,14 @@ func systemChecks() []Check {
 			},
 			run: cgroupV1,
 		},
+		cgroupControllersCheck(),
 		{
 			Description: check.Description{
 				Name: "package-lock", Title: "the package manager is not locked", Kind: check.Host, Severity: check.Warning,
 				Examines: "The locks of dpkg and rpm, and the processes that hold them.",
-				Why:      "An upgrade in the background changes the host during the installation, and blocks the package manager.",
-				Manual:   []string{"fuser -v /var/lib/dpkg/lock-frontend", "systemctl stop unattended-upgrades"},
+				Why: "An upgrade in the background changes the host during the installation, and blocks the package manager. slipway waits " +
+					"up to 15 minutes for it where it installs packages.",
+				Manual: []string{"fuser -v /var/lib/dpkg/lock-frontend", "systemctl stop unattended-upgrades"},
 			},
 			run: eachHost(packageLock),
 		},
@@ -156,14 +159,22 @@ func distribution(_ config.Host, f *facts.Facts) []check.Finding {
 	return nil
 }
 
-// permissive makes SELinux only report, now and after a reboot.
-const permissive = "setenforce 0 && sed -i 's/^SELINUX=enforcing/SELINUX=permissive/' /etc/selinux/config"
-
 func selinux(_ config.Host, f *facts.Facts) []check.Finding {
-	if f.SELinux != "enforcing" {
+	switch {
+	case f.SELinux == "":
+		return nil
+	case !f.Command("restorecon"):
+		return []check.Finding{{
+			Evidence: "SELinux is " + f.SELinux + ", and restorecon, which sets the contexts of files, is not installed",
+			Fix:      install(f, distro.Restorecon),
+		}}
+	case f.SELinux != "enforcing":
 		return nil
 	}
-	return []check.Finding{{Evidence: "SELinux is enforcing", Fix: permissive}}
+	return []check.Finding{{
+		Severity: check.Info, Evidence: "SELinux is enforcing",
+		Fix: "nothing: slipway sets the contexts of its files; SELinux does not confine containers",
+	}}
 }
 
 func packageLock(_ config.Host, f *facts.Facts) []check.Finding {
@@ -171,7 +182,7 @@ func packageLock(_ config.Host, f *facts.Facts) []check.Finding {
 	for _, holder := range f.Software.PackageLocks {
 		found = append(found, check.Finding{
 			Evidence: holder + " holds the package manager's lock",
-			Fix:      "wait until it is done, or: systemctl stop unattended-upgrades",
+			Fix:      "nothing, if it ends within 15 minutes; or: systemctl stop unattended-upgrades",
 		})
 	}
 	return found

@@ -209,7 +209,7 @@ func TestEventsSayWhatHappens(t *testing.T) {
 		return err
 	}}, Phase{Name: "b", On: Localhost, Do: func(_ context.Context, s *Step) error {
 		out := s.Output()
-		for _, part := range []string{"o", "ne\nt", "wo\n"} {
+		for _, part := range []string{"o", "ne\nslipway: waiting for apt (pid 7)\nt", "wo\n"} {
 			if _, err := out.Write([]byte(part)); err != nil {
 				return err
 			}
@@ -226,7 +226,7 @@ func TestEventsSayWhatHappens(t *testing.T) {
 	want := []string{
 		"run-started|||1 hosts, 2 phases",
 		"phase-started|cp|a|do it", "waiting|cp|a|for it", "note|cp|a|2 things", "output|cp|a|one", "phase-unchanged|cp|a|do it",
-		"phase-started||b|", "output||b|one", "output||b|two", "phase-unchanged||b|",
+		"phase-started||b|", "output||b|one", "waiting||b|waiting for apt (pid 7)", "output||b|two", "phase-unchanged||b|",
 		"run-finished|||",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

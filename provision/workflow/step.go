@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -123,9 +124,20 @@ func (s *Step) Deferred(format string, args ...any) {
 	s.event(report.Deferred, fmt.Sprintf(format, args...))
 }
 
+// waitingFor begins a line with which a script says what it waits for.
+const waitingFor = "slipway: waiting for "
+
 // Output returns a writer for the output of a long command. Each line is an
-// event.
-func (s *Step) Output() io.Writer { return &lines{emit: func(l string) { s.event(report.Output, l) }} }
+// event: what a script waits for, as of Waiting, or output.
+func (s *Step) Output() io.Writer {
+	return &lines{emit: func(l string) {
+		if what, ok := strings.CutPrefix(l, waitingFor); ok {
+			s.Waiting("waiting for " + what)
+			return
+		}
+		s.event(report.Output, l)
+	}}
+}
 
 func (s *Step) event(kind report.Kind, message string) {
 	s.emit(report.Event{Kind: kind, Message: message})

@@ -26,7 +26,14 @@ fact kernel "$(uname -r)"
 fact cpus "$(getconf _NPROCESSORS_ONLN)"
 fact memoryKiB "$(awk '$1 == "MemTotal:" { print $2 }' /proc/meminfo)"
 fact cgroup "$(stat -fc %T /sys/fs/cgroup)"
+if [ -r /sys/fs/cgroup/cgroup.controllers ]; then
+	file controllers /sys/fs/cgroup/cgroup.controllers
+else
+	fact controllers "$(awk '$1 !~ /^#/ && $4 == 1 { printf "%s ", $1 }' /proc/cgroups 2>/dev/null)"
+fi
 file selinux /sys/fs/selinux/enforce
+boolean=haproxy_connect_any
+file "selinuxBoolean	$boolean" "/sys/fs/selinux/booleans/$boolean"
 file init /proc/1/comm
 file machineID /etc/machine-id
 file productUUID /sys/class/dmi/id/product_uuid
@@ -58,22 +65,35 @@ for conf in /etc/systemd/zram-generator.conf /usr/lib/systemd/zram-generator.con
 	break
 done
 
+# The modules that checks need, and the options of the kernel that build them in.
+modules="overlay=OVERLAY_FS br_netfilter=BRIDGE_NETFILTER nf_conntrack=NF_CONNTRACK vxlan=VXLAN iscsi_tcp=ISCSI_TCP \
+nft_compat=NFT_COMPAT ip_tables=IP_NF_IPTABLES xt_addrtype=NETFILTER_XT_MATCH_ADDRTYPE \
+xt_comment=NETFILTER_XT_MATCH_COMMENT xt_conntrack=NETFILTER_XT_MATCH_CONNTRACK xt_mark=NETFILTER_XT_MARK \
+xt_MASQUERADE=NETFILTER_XT_TARGET_MASQUERADE xt_multiport=NETFILTER_XT_MATCH_MULTIPORT xt_nat=NETFILTER_XT_NAT \
+xt_statistic=NETFILTER_XT_MATCH_STATISTIC ip_set=IP_SET nf_tables=NF_TABLES nft_ct=NFT_CT nft_fib_ipv4=NFT_FIB_IPV4 \
+nft_masq=NFT_MASQ nft_nat=NFT_NAT nft_numgen=NFT_NUMGEN nft_reject_ipv4=NFT_REJECT_IPV4 ip_vs=IP_VS \
+ip_vs_rr=IP_VS_RR ip_vs_wrr=IP_VS_WRR ip_vs_lc=IP_VS_LC ip_vs_wlc=IP_VS_WLC ip_vs_lblc=IP_VS_LBLC ip_vs_lblcr=IP_VS_LBLCR \
+ip_vs_dh=IP_VS_DH ip_vs_sh=IP_VS_SH ip_vs_sed=IP_VS_SED ip_vs_nq=IP_VS_NQ ip_vs_mh=IP_VS_MH ip_vs_fo=IP_VS_FO ip_vs_ovf=IP_VS_OVF"
 # A module is loaded or built in, or can be loaded. A built-in module without
 # parameters has no directory in /sys/module, only a line in modules.builtin.
-for module in overlay br_netfilter nf_conntrack vxlan iscsi_tcp; do
-	if [ -d "/sys/module/$module" ] || grep -qs "/$module\.ko" "/lib/modules/$(uname -r)/modules.builtin"; then
+installed=/lib/modules/$(uname -r)
+for entry in $modules; do
+	module=${entry%=*}
+	if [ -d "/sys/module/$module" ] || grep -qs "/$module\.ko" "$installed/modules.builtin"; then
 		fact module "$module"
 	elif modprobe --dry-run --quiet "$module" 2>/dev/null; then
 		fact loadable "$module"
 	fi
 done
 # In a container, the configuration of the kernel shows what is built in.
-{ zcat /proc/config.gz || cat "/boot/config-$(uname -r)"; } 2>/dev/null | awk -F= '
-	$0 == "CONFIG_OVERLAY_FS=y" { print "module\toverlay" }
-	$0 == "CONFIG_VXLAN=y" { print "module\tvxlan" }
-	$0 == "CONFIG_BRIDGE_NETFILTER=y" { print "module\tbr_netfilter" }
-	$0 == "CONFIG_NF_CONNTRACK=y" { print "module\tnf_conntrack" }
-	$0 == "CONFIG_ISCSI_TCP=y" { print "module\tiscsi_tcp" }'
+configuration=$({ zcat /proc/config.gz || cat "/boot/config-$(uname -r)"; } 2>/dev/null)
+printf '%s\n' "$configuration" | awk -F= -v modules="$modules" '
+	BEGIN {
+		n = split(modules, entries, " ")
+		for (i = 1; i <= n; i++) { split(entries[i], pair, "="); module["CONFIG_" pair[2]] = pair[1] }
+	}
+	$2 == "y" && $1 in module { print "module\t" module[$1] }'
+[ -n "$configuration" ] || [ -d "$installed" ] || fact modulesUnreadable yes
 # These exist only if the module is loaded or built in.
 [ -e /proc/sys/net/bridge/bridge-nf-call-iptables ] && fact module br_netfilter
 [ -e /proc/sys/net/netfilter/nf_conntrack_max ] && fact module nf_conntrack
@@ -121,7 +141,7 @@ done
 for config in /etc/cni/net.d/*.conf /etc/cni/net.d/*.conflist /etc/cni/net.d/*.json; do
 	[ -e "$config" ] && fact cniConfig "${config##*/}"
 done
-for command in iptables nft conntrack modprobe mount systemd-run sha256sum tail tar iscsiadm mount.nfs haproxy keepalived; do
+for command in iptables nft conntrack modprobe mount systemd-run sha256sum tail tar iscsiadm mount.nfs haproxy keepalived restorecon setsebool; do
 	command -v "$command" >/dev/null 2>&1 && fact command "$command"
 done
 
@@ -134,7 +154,7 @@ done
 fact maxSessions "$(sshd -T 2>/dev/null | awk '$1 == "maxsessions" { print $2 }')"
 
 # The active units, of those that checks need.
-units="iscsid.service iscsid.socket multipathd.service firewalld.service \
+units="iscsid.service iscsid.socket multipathd.service firewalld.service NetworkManager.service nm-cloud-setup.timer \
 systemd-timesyncd.service chrony.service chronyd.service ntp.service ntpd.service ntpsec.service"
 # shellcheck disable=SC2086
 systemctl show --property=Id,ActiveState $units 2>/dev/null |
@@ -157,7 +177,7 @@ awk -v name="$(uname -n)" '$1 ~ /^127\./ { for (i = 2; i <= NF; i++) if ($i == n
 	awk 'tolower($0) ~ /^(export )?(http|https|no)_proxy=/ { sub(/^export /, ""); print "proxy\t" $0 }' | sort -u
 
 # The processes that hold the lock of the package manager.
-for lock in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/rpm/.rpm.lock; do
+for lock in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/lib/rpm/.rpm.lock /usr/lib/sysimage/rpm/.rpm.lock; do
 	[ -e "$lock" ] && awk -v inode="$(stat -c %i "$lock")" '{ n = split($6, a, ":"); if (a[n] == inode && $5 > 0) print $5 }' /proc/locks |
 		while read -r pid; do fact packageLock "$(cat "/proc/$pid/comm") (pid $pid)"; done
 done

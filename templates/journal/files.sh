@@ -1,6 +1,8 @@
 #!/bin/sh
 # Adds paths to the journal before they are written, and copies the files that
-# exist, so that reset restores them. Skips what the journal contains.
+# exist, so that reset restores them. Skips what the journal contains. On a host with
+# SELinux, prints the paths whose context must be set after they are written, with the
+# parents that will be created.
 # Arguments: journal directory, phase, then for each path: kind ("file" or
 # "dir"), path, SHA-256 of the content to write ("" for a directory).
 set -eu
@@ -69,9 +71,19 @@ while [ "$count" -gt 0 ]; do
 done
 [ -z "$copied" ] || sync -f "$journal"
 
+selinux=
+if selinuxenabled 2>/dev/null && command -v restorecon >/dev/null; then selinux=yes; fi
+
+# Prints a path, and its missing parents before it.
+label() (
+	[ -e "${1%/*}" ] || [ -z "${1%/*}" ] || label "${1%/*}"
+	printf '%s\n' "$1"
+)
+
 while [ $# -gt 0 ]; do
 	kind=$1 path=$2 sum=$3
 	shift 3
+	[ -z "$selinux" ] || label "$path"
 	recorded "\"kind\":\"$kind\",\"path\":\"$path\"" || before
 	[ -z "$sum" ] || recorded "\"kind\":\"content\",\"path\":\"$path\",\"sum\":\"$sum\"" ||
 		printf '{"time":"%s","phase":"%s","kind":"content","path":"%s","sum":"%s"}\n' "$now" "$phase" "$path" "$sum" >&9

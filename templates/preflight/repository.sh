@@ -28,7 +28,9 @@ debian() {
 }
 
 redhat() {
-	found=$(timeout 30 dnf -q --setopt=timeout=5 --setopt=retries=1 repoquery --qf '%{name}\n' "$@" 2>/dev/null) || {
+	# A package may be named with its version, release and architecture.
+	found=$(timeout 30 dnf -q --setopt=timeout=5 --setopt=retries=1 repoquery \
+		--qf '%{name}\n%{name}-%{version}-%{release}.%{arch}\n' "$@" 2>/dev/null) || {
 		echo "no package repository answers"
 		return
 	}

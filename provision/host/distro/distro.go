@@ -3,10 +3,12 @@
 package distro
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
 )
 
@@ -29,6 +31,8 @@ const (
 	HAProxy Package = "haproxy"
 	// Keepalived has keepalived.
 	Keepalived Package = "keepalived"
+	// Restorecon contains restorecon, which hosts with SELinux need.
+	Restorecon Package = "restorecon"
 )
 
 // Family is a group of distributions with the same package manager and the same
@@ -42,7 +46,12 @@ type Family struct {
 	ids []string
 	// install and hold are the commands that messages suggest to people.
 	install, hold string
-	packages      map[Package]string
+	// unlock ends the programs that upgrade packages in the background.
+	unlock   string
+	packages map[Package]string
+	// moreModules is the name of the package with the modules that the default packages of
+	// the kernel leave out, without the release of the kernel; empty if there is none.
+	moreModules string
 	// Firewall is the default firewall of the distributions.
 	Firewall Firewall
 }
@@ -71,11 +80,45 @@ func (f Family) Names(packages ...Package) []string {
 	return names
 }
 
+// MoreModules returns the package with the modules that the default packages of a kernel
+// leave out, for exactly that kernel (uname -r); empty if the family has none.
+func (f Family) MoreModules(kernel string) string {
+	if f.moreModules == "" {
+		return ""
+	}
+	// Variants of the kernel end in their name, "+rt" or "+64k", which their packages have
+	// after "kernel".
+	release, variant, found := strings.Cut(kernel, "+")
+	if found {
+		variant = "-" + variant
+	}
+	return fmt.Sprintf(f.moreModules, variant) + "-" + release
+}
+
+// InstallNames returns the command that installs packages. The names are the family's.
+func (f Family) InstallNames(names ...string) string {
+	return f.install + " " + strings.Join(names, " ")
+}
+
+// packagesLocked is the exit code of the scripts packages-*.sh if other programs held the
+// locks of the package manager for too long (EX_TEMPFAIL of sysexits.h).
+const packagesLocked = 75
+
+// Remedy returns what people do after the installation of packages has failed. The names
+// are the family's.
+func (f Family) Remedy(err error, names ...string) string {
+	var exit *host.ExitError
+	if errors.As(err, &exit) && exit.Code == packagesLocked {
+		return "wait until that program has ended, or end it: " + f.unlock + "; then rerun"
+	}
+	return "give the host access to its package mirror, or install the packages yourself: " + f.InstallNames(names...)
+}
+
 // Hold returns the command that excludes packages from upgrades. The names are
 // the family's.
 func (f Family) Hold(names ...string) string { return f.hold + " " + strings.Join(names, " ") }
 
 // Install returns the command that installs the packages.
 func (f Family) Install(packages ...Package) string {
-	return f.install + " " + strings.Join(f.Names(packages...), " ")
+	return f.InstallNames(f.Names(packages...)...)
 }

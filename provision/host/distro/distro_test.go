@@ -37,6 +37,21 @@ func TestFamilies(t *testing.T) {
 	}
 }
 
+func TestModulesThatTheDefaultPackagesLeaveOut(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ id, kernel, want string }{
+		"of Rocky match the running kernel":  {"rocky", "6.12.0-55.12.1.el10_0.x86_64", "kernel-modules-extra-6.12.0-55.12.1.el10_0.x86_64"},
+		"of a kernel with larger pages":      {"almalinux", "5.14.0-503.el9.aarch64+64k", "kernel-64k-modules-extra-5.14.0-503.el9.aarch64"},
+		"of the real-time kernel":            {"rhel", "6.12.0-55.el10.x86_64+rt", "kernel-rt-modules-extra-6.12.0-55.el10.x86_64"},
+		"are in no separate package, Debian": {"debian", "6.1.0-40-amd64", ""},
+	} {
+		family, err := Of(facts.OS{ID: test.id})
+		if got := family.MoreModules(test.kernel); err != nil || got != test.want {
+			t.Errorf("%s: %q, %v, want %q", name, got, err, test.want)
+		}
+	}
+}
+
 func TestAnUnsupportedDistributionIsRefusedWithTheSupportedOnes(t *testing.T) {
 	t.Parallel()
 	_, err := Of(facts.OS{ID: "alpine"})

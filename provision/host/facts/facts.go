@@ -18,8 +18,13 @@ type Facts struct {
 	CPUs, MemoryMiB int
 	// CgroupVersion is 1 or 2, after the file system of /sys/fs/cgroup.
 	CgroupVersion int
+	// Controllers are the controllers of cgroups that are enabled; none if they cannot be
+	// read.
+	Controllers []string
 	// SELinux is enforcing or permissive; empty if it is disabled or missing.
 	SELinux string
+	// SELinuxBooleans holds the booleans of the policy that checks need.
+	SELinuxBooleans map[string]bool
 	// Init is the name of process 1: systemd on every supported host.
 	Init string
 	// MachineID, ProductUUID and MACs must be unique for each node.
@@ -36,6 +41,9 @@ type Facts struct {
 	Swap Swap
 	// Modules are loaded or built in. Loadable modules can be loaded.
 	Modules, Loadable []string
+	// ModulesUnreadable: neither the modules nor the configuration of the kernel can be
+	// read, so that a module in neither list may be built in.
+	ModulesUnreadable bool
 	// Sysctls holds the settings that the kernel has; see Sysctl.
 	Sysctls map[Sysctl]string
 	// Disks holds the free space of each path in DiskPaths.

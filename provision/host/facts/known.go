@@ -33,11 +33,18 @@ const (
 	SystemdInContainer Path = "/run/systemd/container"
 	FlannelConflist    Path = "/etc/cni/net.d/10-flannel.conflist"
 	CalicoConflist     Path = "/etc/cni/net.d/10-calico.conflist"
+	// FirmwareCmdline and BootCmdline have the arguments of the kernel on a Raspberry Pi:
+	// the second one before Debian 12.
+	FirmwareCmdline Path = "/boot/firmware/cmdline.txt"
+	BootCmdline     Path = "/boot/cmdline.txt"
+	// NetworkManagerConf is what slipway writes where NetworkManager is active.
+	NetworkManagerConf Path = "/etc/NetworkManager/conf.d/slipway.conf"
 )
 
 var knownPaths = []Path{
 	AdminConf, KubeletConf, APIServerManifest, CAKey, KubeletConfig, EtcdMember, EtcdService, BootstrapConf, JoinConfig, JoinDiscovery,
 	Journal, ResetMark, KernelModules, InitiatorName, ResolvedConfig, SystemdInContainer, FlannelConflist, CalicoConflist,
+	FirmwareCmdline, BootCmdline, NetworkManagerConf,
 }
 
 // Sysctl is a kernel setting whose value is a fact.

@@ -61,6 +61,8 @@ func (f *Facts) set(key, value string) (err error) {
 		if value == "cgroup2fs" {
 			f.CgroupVersion = 2
 		}
+	case "controllers":
+		f.Controllers = words
 	case "selinux":
 		f.SELinux = "permissive"
 		if value == "1" {
@@ -90,6 +92,8 @@ func (f *Facts) set(key, value string) (err error) {
 		f.Swap.Zram = append(f.Swap.Zram, value)
 	case "module":
 		f.Modules = append(f.Modules, value)
+	case "modulesUnreadable":
+		f.ModulesUnreadable = true
 	case "loadable":
 		f.Loadable = append(f.Loadable, value)
 	case "criSocket":
@@ -143,6 +147,11 @@ func (f *Facts) setFields(key string, words []string) error {
 			return err
 		}
 		f.Addresses = append(f.Addresses, Address{Interface: words[0], Prefix: prefix, Dynamic: len(words) > 2})
+	case key == "selinuxBoolean" && len(words) >= 2:
+		if f.SELinuxBooleans == nil {
+			f.SELinuxBooleans = map[string]bool{}
+		}
+		f.SELinuxBooleans[words[0]] = words[1] == "1"
 	case key == "route" && len(words) >= 1:
 		return f.setRoute(words)
 	case key == "mtu" && len(words) == 2:

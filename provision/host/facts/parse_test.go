@@ -29,6 +29,9 @@ func TestParse(t *testing.T) {
 		{"cgroup v2", "cgroup\tcgroup2fs\n", Facts{CgroupVersion: 2}},
 		{"cgroup v1", "cgroup\ttmpfs\n", Facts{CgroupVersion: 1}},
 		{"SELinux that enforces", "selinux\t1\n", Facts{SELinux: "enforcing"}},
+		{"the controllers of cgroups", "controllers\tcpuset cpu memory\n", Facts{Controllers: []string{"cpuset", "cpu", "memory"}}},
+		{"a kernel of which nothing can be read", "modulesUnreadable\tyes\n", Facts{ModulesUnreadable: true}},
+		{"booleans of SELinux, with their pending values", "selinuxBoolean\ta 0 0\nselinuxBoolean\tb 1 1\n", Facts{SELinuxBooleans: map[string]bool{"a": false, "b": true}}},
 		{"SELinux that only logs", "selinux\t0\n", Facts{SELinux: "permissive"}},
 		{
 			"the distribution", "osID\tubuntu\nosLike\tdebian foo\nosVersion\t24.04\nosName\tUbuntu 24.04 LTS\n",

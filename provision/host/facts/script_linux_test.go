@@ -24,6 +24,9 @@ func TestTheScriptReadsTheFactsOfLocalhost(t *testing.T) {
 	if f.Hostname == "" || f.Init == "" || f.CPUs < 1 || f.MemoryMiB < 64 || f.OS.ID == "" || f.CgroupVersion == 0 {
 		t.Errorf("incomplete: %+v\n%s", f, stderr)
 	}
+	if len(f.Controllers) == 0 {
+		t.Error("no controllers of cgroups")
+	}
 	if f.Skew.Abs() > time.Minute {
 		t.Errorf("localhost's clock has a skew of %s against itself", f.Skew)
 	}
@@ -43,5 +46,36 @@ func TestTheScriptReadsTheFactsOfLocalhost(t *testing.T) {
 		if key, value, _ := strings.Cut(line, "\t"); strings.TrimSpace(value) == "" {
 			t.Errorf("%s has no value", key)
 		}
+	}
+}
+
+// The kernel of the test has modules that this one does not have.
+func TestTheModulesOfAKernelThatCannotBeReadAreUnknown(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		config, modprobe string
+		want             Facts
+	}{
+		"built in":            {"echo CONFIG_IP_VS=y; echo CONFIG_IP_VS_RR=m", "exit 1", Facts{Modules: []string{"ip_vs"}}},
+		"loadable":            {"echo CONFIG_IP_VS=m", `[ "$3" = ip_vs ]`, Facts{Loadable: []string{"ip_vs"}}},
+		"nothing can be read": {"exit 1", "exit 1", Facts{ModulesUnreadable: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			uname := "case $1 in -r) echo 1.2.3-none ;; -m) echo x86_64 ;; *) echo n1 ;; esac"
+			local := hosttest.Local{Env: []string{hosttest.Programs(t, map[string]string{"uname": uname, "zcat": test.config, "modprobe": test.modprobe})}}
+			out, _, _ := local.Script(t, "facts/facts.sh", "--", "--")
+			f, err := Parse([]byte(out), time.Now(), time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.ModulesUnreadable != test.want.ModulesUnreadable || f.Module("ip_vs") != test.want.Module("ip_vs") ||
+				slices.Contains(f.Loadable, "ip_vs") != test.want.Loads("ip_vs") && !f.Module("ip_vs") {
+				t.Errorf("got %v, loadable %v, unreadable %v", f.Modules, f.Loadable, f.ModulesUnreadable)
+			}
+			if f.Loads("ip_vs_rr") {
+				t.Error("ip_vs_rr is neither built in nor loadable")
+			}
+		})
 	}
 }

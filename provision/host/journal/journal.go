@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
+	"strings"
 	"time"
 
 	"slipway.io/slipway/provision/host"
@@ -90,7 +91,7 @@ func (j *journaling) Run(ctx context.Context, cmd host.Cmd) (host.Result, error)
 		}
 		args = append(args, service, string(line))
 	}
-	if err := j.write(ctx, "append.sh", args...); err != nil {
+	if _, err := j.write(ctx, "append.sh", args...); err != nil {
 		return host.Result{}, err
 	}
 	return j.Host.Run(ctx, cmd)
@@ -116,10 +117,14 @@ func (j *journaling) WriteFiles(ctx context.Context, files ...host.File) error {
 		}
 		paths = append(paths, path{"file", file.Path, fmt.Sprintf("%x", sha256.Sum256(file.Content))})
 	}
-	if err := j.paths(ctx, paths); err != nil {
+	labeled, err := j.paths(ctx, paths)
+	if err != nil {
 		return err
 	}
-	return j.Host.WriteFiles(ctx, files...)
+	if err := j.Host.WriteFiles(ctx, files...); err != nil {
+		return err
+	}
+	return j.restoreContexts(ctx, labeled)
 }
 
 // Upload adds the paths to the journal, uploads the files and records their
@@ -134,10 +139,14 @@ func (j *journaling) Upload(ctx context.Context, blobs ...host.Blob) error {
 		paths = append(paths, path{"file", blob.Path, blob.SHA256})
 		sums[blob.Path] = blob.SHA256
 	}
-	if err := j.paths(ctx, paths); err != nil {
+	labeled, err := j.paths(ctx, paths)
+	if err != nil {
 		return err
 	}
 	if err := j.Host.Upload(ctx, blobs...); err != nil {
+		return err
+	}
+	if err := j.restoreContexts(ctx, labeled); err != nil {
 		return err
 	}
 	return RecordSums(ctx, j.conn, sums)
@@ -147,26 +156,41 @@ func (j *journaling) Upload(ctx context.Context, blobs ...host.Blob) error {
 // takes them.
 type path struct{ kind, name, sum string }
 
-// paths adds paths to the journal before they are written.
-func (j *journaling) paths(ctx context.Context, paths []path) error {
+// paths adds paths to the journal before they are written. On a host with SELinux, it
+// returns the paths whose context must be set when they are written: these, and their
+// parents that do not exist yet.
+func (j *journaling) paths(ctx context.Context, paths []path) (labeled []string, err error) {
 	if len(paths) == 0 {
-		return nil
+		return nil, nil
 	}
 	args := []string{j.phase}
 	for _, p := range paths {
 		if !plainPath.MatchString(p.name) {
-			return fmt.Errorf("%s: journal: unsupported characters in path %q", j, p.name)
+			return nil, fmt.Errorf("%s: journal: unsupported characters in path %q", j, p.name)
 		}
 		args = append(args, p.kind, p.name, p.sum)
 	}
-	return j.write(ctx, "files.sh", args...)
+	result, err := j.write(ctx, "files.sh", args...)
+	return strings.Fields(string(result.Stdout)), err
 }
 
-func (j *journaling) write(ctx context.Context, name string, args ...string) error {
-	if _, err := j.conn.Run(ctx, script(name, args...)); err != nil {
-		return fmt.Errorf("journal: %w", err)
+// restoreContexts gives files the SELinux contexts of the host's policy. A new file has
+// that of its directory: systemd would not execute some programs, and daemons could not
+// read some configurations.
+func (j *journaling) restoreContexts(ctx context.Context, paths []string) error {
+	if len(paths) == 0 {
+		return nil
 	}
-	return nil
+	_, err := j.conn.Run(ctx, host.Cmd{Argv: append([]string{"restorecon", "-i"}, paths...), Sudo: true})
+	return err
+}
+
+func (j *journaling) write(ctx context.Context, name string, args ...string) (host.Result, error) {
+	result, err := j.conn.Run(ctx, script(name, args...))
+	if err != nil {
+		err = fmt.Errorf("journal: %w", err)
+	}
+	return result, err
 }
 
 // script returns a script of the journal. The first argument of each is Dir.

@@ -121,6 +121,27 @@ func TestUploadsAreAddedBeforeAndTheirChecksumsAfter(t *testing.T) {
 	}
 }
 
+func TestFilesGetTheContextsOfSELinux(t *testing.T) {
+	t.Parallel()
+	h, fake, changes := journaled(t)
+	fake.ExpectRunScript("journal/files.sh", Dir, "swap-off", "file", "/opt/cni/bin/a", "aa").Returns("/opt/cni\n/opt/cni/bin\n/opt/cni/bin/a\n")
+	fake.ExpectUpload("/opt/cni/bin/a")
+	fake.ExpectRun("restorecon", "-i", "/opt/cni", "/opt/cni/bin", "/opt/cni/bin/a")
+	fake.ExpectRunScript("journal/sums-add.sh", Dir, "aa", "/opt/cni/bin/a")
+	if err := h.Upload(t.Context(), host.Blob{Path: "/opt/cni/bin/a", SHA256: "aa"}); err != nil {
+		t.Error(err)
+	}
+	fake.ExpectRunScript("journal/files.sh", Dir, "swap-off", "file", "/etc/file", fmt.Sprintf("%x", sha256.Sum256(nil))).Returns("/etc/file\n")
+	fake.ExpectWrite("/etc/file")
+	fake.ExpectRun("restorecon", "-i", "/etc/file")
+	if err := h.WriteFiles(t.Context(), host.File{Path: "/etc/file"}); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{"upload /opt/cni/bin/a (0.0 MB)", "write /etc/file"}, changes.Lines()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestAFailedUploadRecordsNoChecksum(t *testing.T) {
 	t.Parallel()
 	h, fake, _ := journaled(t)

@@ -356,3 +356,26 @@ func TestTheFirstEntryRecordsTheKernelSettingsAndServices(t *testing.T) {
 		})
 	}
 }
+
+func TestFilesScriptPrintsWhatSELinuxMustLabel(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		programs map[string]string
+		want     string
+	}{
+		"with SELinux":            {map[string]string{"selinuxenabled": "exit 0", "restorecon": "exit 1"}, "ROOT/opt\nROOT/opt/bin\nROOT/opt/bin/a\nROOT/file\n"},
+		"with SELinux off":        {map[string]string{"selinuxenabled": "exit 1", "restorecon": "exit 1"}, ""},
+		"without its programs":    {nil, ""},
+		"without restorecon only": {map[string]string{"selinuxenabled": "exit 0"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root := t.TempDir()
+			local := hosttest.Local{Env: []string{hosttest.Programs(t, test.programs)}}
+			out, stderr, code := local.Script(t, "journal/files.sh", root+"/journal", "kubelet", "file", root+"/opt/bin/a", "", "file", root+"/file", "")
+			if want := strings.ReplaceAll(test.want, "ROOT", root); code != 0 || out != want {
+				t.Errorf("exit code %d, %s\ngot  %q\nwant %q", code, stderr, out, want)
+			}
+		})
+	}
+}

@@ -81,7 +81,7 @@ func Facts(spec config.Host, i int) *facts.Facts {
 	f := &facts.Facts{
 		Hostname: spec.Name, OS: facts.OS{ID: "debian", Name: "Debian GNU/Linux 12"}, Arch: "amd64", Kernel: "6.1.0", CPUs: 2, MemoryMiB: 4096, CgroupVersion: 2, Init: "systemd",
 		MachineID: strings.Repeat(id, 32), ProductUUID: "uuid-" + id, MACs: []string{"02:00:00:00:00:" + id + id},
-		Modules: []string{"overlay", "br_netfilter", "nf_conntrack", "vxlan"}, Sysctls: map[facts.Sysctl]string{facts.IPForward: "1"}, ActiveUnits: []string{"systemd-timesyncd.service"},
+		Modules: Modules(), Controllers: []string{"cpuset", "cpu", "io", "memory", "hugetlb", "pids"}, Sysctls: map[facts.Sysctl]string{facts.IPForward: "1"}, ActiveUnits: []string{"systemd-timesyncd.service"},
 		Commands: []string{"tar"},
 		Routes:   []facts.Route{{Destination: netip.MustParsePrefix("0.0.0.0/0"), Interface: "eth0"}},
 	}
@@ -92,6 +92,14 @@ func Facts(spec config.Host, i int) *facts.Facts {
 		f.Addresses = []facts.Address{{Interface: "eth0", Prefix: netip.PrefixFrom(addr, 24)}}
 	}
 	return f
+}
+
+// Modules are the modules of a full kernel that clusters need.
+func Modules() []string {
+	return []string{
+		"overlay", "br_netfilter", "nf_conntrack", "vxlan", "nft_compat", "ip_set", "xt_addrtype", "xt_comment", "xt_conntrack",
+		"xt_mark", "xt_MASQUERADE", "xt_multiport", "xt_nat", "xt_statistic",
+	}
 }
 
 // listens returns an error unless Listening has the address.
