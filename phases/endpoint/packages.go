@@ -26,7 +26,10 @@ func install(ctx context.Context, s *workflow.Step, wanted ...distro.Package) er
 	if err != nil {
 		return err
 	}
-	cmd := host.Script("packages.sh", templates.Script(family.Script), family.Names(missing...)...)
+	cmd, err := s.Proxy().Through(host.Script("packages.sh", templates.Script(family.Script), family.Names(missing...)...))
+	if err != nil {
+		return err
+	}
 	cmd.Output = s.Output()
 	_, err = s.Run(ctx, cmd)
 	return workflow.WithHint(err, "give the host access to its package mirror, or install the packages yourself: "+family.Install(missing...))

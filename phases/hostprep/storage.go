@@ -125,7 +125,10 @@ func packages(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	cmd := host.Script("packages.sh", templates.Script(family.Script), family.Names(missing...)...)
+	cmd, err := s.Proxy().Through(host.Script("packages.sh", templates.Script(family.Script), family.Names(missing...)...))
+	if err != nil {
+		return err
+	}
 	cmd.Output = s.Output()
 	_, err = s.Run(ctx, cmd)
 	return workflow.WithHint(err, "give the host access to its package mirror, or install the packages yourself: "+family.Install(missing...))

@@ -50,7 +50,7 @@ func (cc *checkContext) readRepositories(ctx context.Context) {
 			continue
 		}
 		wait.Go(func() {
-			problem := repositoryProblem(ctx, h, family.Names(missing...))
+			problem := cc.repositoryProblem(ctx, h, family.Names(missing...))
 			mu.Lock()
 			defer mu.Unlock()
 			cc.repositories[h.Config.Name] = problem
@@ -60,8 +60,12 @@ func (cc *checkContext) readRepositories(ctx context.Context) {
 }
 
 // repositoryProblem returns why the host cannot install the packages; empty if it can.
-func repositoryProblem(ctx context.Context, h *workflow.Host, packages []string) string {
-	res, err := h.Conn.Query(ctx, host.Script("repository.sh", templates.Script("preflight/repository.sh"), packages...))
+func (cc *checkContext) repositoryProblem(ctx context.Context, h *workflow.Host, packages []string) string {
+	cmd, err := cc.credentials.Proxy(cc.cluster).Through(host.Script("repository.sh", templates.Script("preflight/repository.sh"), packages...))
+	if err != nil {
+		return err.Error()
+	}
+	res, err := h.Conn.Query(ctx, cmd)
 	if err != nil {
 		return "the package manager does not work: " + err.Error()
 	}

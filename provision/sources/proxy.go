@@ -40,6 +40,12 @@ func (c Credentials) Proxy(cluster *config.Cluster) Proxy {
 	return p
 }
 
+// EnvironmentProxy returns the proxy for https in the environment, and what it is not used
+// for.
+func (c Credentials) EnvironmentProxy() (proxy, exceptions string) {
+	return c.env("HTTPS_PROXY", "https_proxy"), c.env("NO_PROXY", "no_proxy")
+}
+
 // withLogin adds the credentials of the environment to the URL of a proxy: those of
 // SLIPWAY_PROXY_USERNAME, else those of the environment's proxy with the same address. A
 // URL that has credentials keeps them.
@@ -84,6 +90,23 @@ func parseProxy(text string) (*url.URL, error) {
 		text = "http://" + text
 	}
 	return url.Parse(text)
+}
+
+// SameProxy reports whether two URLs of proxies have the same host and port.
+func SameProxy(a, b string) bool {
+	x, err1 := parseProxy(a)
+	y, err2 := parseProxy(b)
+	return err1 == nil && err2 == nil && x.Host != "" && y.Host != "" && address(x) == address(y)
+}
+
+// WithoutLogin returns the URL of a proxy without its credentials.
+func WithoutLogin(text string) string {
+	u, err := parseProxy(text)
+	if err != nil {
+		return "http://proxy.example:3128"
+	}
+	u.User = nil
+	return u.String()
 }
 
 // address is the host and the port of a proxy.

@@ -33,11 +33,14 @@ const (
 	SystemdInContainer Path = "/run/systemd/container"
 	FlannelConflist    Path = "/etc/cni/net.d/10-flannel.conflist"
 	CalicoConflist     Path = "/etc/cni/net.d/10-calico.conflist"
+	// ContainerdProxy gives containerd the proxy of the inventory.
+	ContainerdProxy Path = "/etc/systemd/system/containerd.service.d/slipway-proxy.conf"
 )
 
 var knownPaths = []Path{
 	AdminConf, KubeletConf, APIServerManifest, CAKey, KubeletConfig, EtcdMember, EtcdService, BootstrapConf, JoinConfig, JoinDiscovery,
 	Journal, ResetMark, KernelModules, InitiatorName, ResolvedConfig, SystemdInContainer, FlannelConflist, CalicoConflist,
+	ContainerdProxy,
 }
 
 // Sysctl is a kernel setting whose value is a fact.
