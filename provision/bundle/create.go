@@ -60,6 +60,8 @@ type Progress struct {
 	Cached, Done bool
 	// Waiting is set while another process uses the cache, and names it. The other fields are empty then.
 	Waiting error
+	// More downloads follow whose sizes are not known yet.
+	More bool
 	// Retrying is why another attempt follows. Only Name is set then, too.
 	Retrying error
 }
@@ -100,8 +102,10 @@ func create(ctx context.Context, catalogue Catalogue, o CreateOptions) (*Bundle,
 	errs := make([]error, len(tasks))
 	var g errgroup.Group
 	g.SetLimit(o.Parallel)
+	f.pending.Store(int64(len(tasks)))
 	for i, do := range tasks {
 		g.Go(func() error {
+			f.pending.Add(-1)
 			errs[i] = do(ctx, f, w)
 			return nil
 		})

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -44,6 +45,8 @@ type fetcher struct {
 	progress func(Progress)
 	keychain authn.Keychain
 	pause    time.Duration
+	// pending counts the tasks that have not begun.
+	pending *atomic.Int64
 	// once downloads a layer that two images share only once.
 	once *singleflight.Group
 }
@@ -51,9 +54,14 @@ type fetcher struct {
 func newFetcher(o CreateOptions) *fetcher {
 	watched := *o.Client
 	watched.Transport = sources.Watch(o.Client.Transport, o.stall)
+	pending := &atomic.Int64{}
+	progress := func(p Progress) {
+		p.More = pending.Load() > 0
+		o.Progress(p)
+	}
 	return &fetcher{
 		cache: filepath.Join(o.Cache, "sha256"), client: &watched, rewrites: o.Rewrites, mirrors: o.RegistryMirrors,
-		keychain: o.Keychain, progress: o.Progress, pause: pause, once: &singleflight.Group{},
+		keychain: o.Keychain, progress: progress, pause: pause, pending: pending, once: &singleflight.Group{},
 	}
 }
 
