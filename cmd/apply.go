@@ -13,6 +13,7 @@ import (
 	"slipway.io/slipway/phases"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/report"
+	"slipway.io/slipway/provision/sources"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -240,7 +241,7 @@ func (a *app) runOn(
 
 func (a *app) newRun(s *session, selection workflow.Selection, plan bool) *workflow.Run {
 	return &workflow.Run{
-		Cluster: s.cluster, Hosts: s.hosts, Selection: selection, Plan: plan, OpenBundle: cachedBundleOf(s.cluster),
+		Cluster: s.cluster, Hosts: s.hosts, Selection: selection, Plan: plan, OpenBundle: cachedBundleOf(s.cluster), Credentials: sources.Local(),
 		Parallel: max(a.settings.GetInt("parallel"), 1), Holder: lockHolder(), Hint: hintFor,
 		Timeout: a.settings.GetDuration("timeout"), LockTimeout: a.settings.GetDuration("lock-timeout"),
 	}
@@ -249,7 +250,7 @@ func (a *app) newRun(s *session, selection workflow.Selection, plan bool) *workf
 // query runs a workflow whose result the command prints itself. Its error is
 // that of the phase.
 func (a *app) query(ctx context.Context, s *session, w workflow.Workflow) error {
-	run := &workflow.Run{Cluster: s.cluster, Hosts: s.hosts, Sink: report.Multi(), Holder: lockHolder()}
+	run := &workflow.Run{Cluster: s.cluster, Hosts: s.hosts, Credentials: sources.Local(), Sink: report.Multi(), Holder: lockHolder()}
 	err := run.Do(ctx, w)
 	var failed *workflow.PhaseError
 	if ctx.Err() == nil && errors.As(err, &failed) {

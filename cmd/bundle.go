@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -17,6 +16,7 @@ import (
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/report"
+	"slipway.io/slipway/provision/sources"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -53,13 +53,16 @@ Kubernetes version, the pod network and the addons of that inventory.`,
 			if err != nil {
 				return err
 			}
+			if err := checkMirrors(mirrors, registries); err != nil {
+				return err
+			}
 			options := bundle.CreateOptions{
 				Dir: args[0], Kubernetes: a.settings.GetString("kubernetes"), Addons: a.list("addons"), Arches: a.list("arch"),
-				Rewrites: mirrors, RegistryMirrors: registries, Progress: a.showDownload,
+				Progress: showDownloads(func(line string) { fmt.Fprintf(a.err, "  %s\n", line) }).progress,
 			}
+			cluster := &config.Cluster{}
 			if cmd.Flags().Changed("inventory") {
-				cluster, _, err := a.inventory()
-				if err != nil {
+				if cluster, _, err = a.inventory(); err != nil {
 					return err
 				}
 				if !cmd.Flags().Changed("kubernetes") {
@@ -69,12 +72,17 @@ Kubernetes version, the pod network and the addons of that inventory.`,
 					options.Addons = cluster.Catalogued()
 				}
 			}
-			b, err := bundle.Create(cmd.Context(), options)
-			if unanswered := (*url.Error)(nil); errors.As(err, &unanswered) {
-				err = workflow.WithHint(err, "rerun to resume, or name mirrors with --mirror and --registry")
+			if path := a.settings.GetString("ca-file"); path != "" {
+				cluster.Artifacts.CAFile = path
 			}
-			if err != nil {
+			options.Rewrites = overlay(cluster.Artifacts.Rewrites, mirrors)
+			options.RegistryMirrors = overlay(cluster.Artifacts.Registries, registries)
+			if options.Client, err = sources.Local().Client(cluster); err != nil {
 				return err
+			}
+			b, err := bundle.Create(cmd.Context(), options)
+			if err != nil {
+				return withRemedy(err)
 			}
 			fmt.Fprintf(a.out, "%s\n", b.Dir())
 			return nil
@@ -86,6 +94,7 @@ Kubernetes version, the pod network and the addons of that inventory.`,
 	flags.StringSlice("arch", []string{runtime.GOARCH}, "Architectures of the hosts.")
 	flags.StringToString("mirror", nil, "Download URLs from a mirror, as PREFIX=MIRROR-PREFIX.")
 	flags.StringToString("registry", nil, "Pull images from a mirror, as REGISTRY=MIRROR[/PATH].")
+	flags.String("ca-file", "", "Path to a PEM file with CAs to trust in addition to those of the system.")
 	return cmd
 }
 
@@ -195,29 +204,14 @@ func cachedBundle(ctx context.Context, cluster *config.Cluster, version string, 
 		return b, err
 	}
 	progress(fmt.Sprintf("artifacts.bundle is not set: creating a bundle of %s in %s", version, dir))
+	client, err := sources.Local().Client(cluster)
+	if err != nil {
+		return nil, err
+	}
 	b, err = bundle.Create(ctx, bundle.CreateOptions{
 		Dir: dir, Kubernetes: version, Addons: cluster.Catalogued(), Arches: []string{runtime.GOARCH},
-		Rewrites: cluster.Artifacts.Rewrites, Progress: func(p bundle.Progress) { progress(download(p)) },
+		Rewrites: cluster.Artifacts.Rewrites, RegistryMirrors: cluster.Artifacts.Registries, Client: client,
+		Progress: showDownloads(progress).progress,
 	})
-	return b, workflow.WithHint(err, "without access to the release servers, create a bundle on another computer with `slipway bundle create` and set artifacts.bundle")
-}
-
-// download describes the progress of a download.
-func download(p bundle.Progress) string {
-	switch {
-	case p.Waiting != nil:
-		return fmt.Sprintf("waiting     %v", p.Waiting)
-	case p.Cached:
-		return "cached      " + p.Name
-	case p.Done:
-		return fmt.Sprintf("downloaded  %s, %s", p.Name, megabytes(p.Bytes))
-	}
-	return ""
-}
-
-// showDownload prints each file that is ready, and what delays the downloads.
-func (a *app) showDownload(p bundle.Progress) {
-	if line := download(p); line != "" {
-		fmt.Fprintf(a.err, "  %s\n", line)
-	}
+	return b, workflow.WithHint(withRemedy(err), "without access to the release servers, create a bundle on another computer with `slipway bundle create` and set artifacts.bundle")
 }

@@ -12,6 +12,7 @@ import (
 	"slipway.io/slipway/phases"
 	"slipway.io/slipway/phases/validate"
 	"slipway.io/slipway/provision/report"
+	"slipway.io/slipway/provision/sources"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -70,7 +71,7 @@ func (a *app) validate(ctx context.Context, s *session) error {
 		return err
 	}
 	run := &workflow.Run{
-		Cluster: s.cluster, Hosts: s.hosts, Bundle: named, OpenBundle: cachedBundleOf(s.cluster),
+		Cluster: s.cluster, Hosts: s.hosts, Bundle: named, OpenBundle: cachedBundleOf(s.cluster), Credentials: sources.Local(),
 		Sink: report.SinkFunc(a.validateProgress),
 	}
 	var found report.ValidationReport

@@ -183,6 +183,24 @@ func (s *scenario) fieldEdits(t *testing.T, dir string) map[string]fieldEdit {
 			edit: mirrors(object{"registry": "example.com", "endpoints": []any{"https://mirror.example"}, "skipVerify": true}), changes: true,
 			effect: machineSays("skip_verify", "w1", "cat /etc/containerd/certs.d/example.com/hosts.toml"),
 		},
+		"containerd.mirrors[].caFile": {
+			edit: mirrors(object{"registry": "example.com", "endpoints": []any{"https://mirror.example"}, "caFile": authority(t, dir)}), changes: true,
+			effect: machineSays("/etc/containerd/certs.d/example.com/ca.pem", "w1", "cat /etc/containerd/certs.d/example.com/hosts.toml"),
+		},
+		"proxy.httpProxy": {
+			edit: set(object{"httpProxy": "http://proxy.example:3128"}, "proxy"), changes: true,
+			effect: machineSays("HTTPS_PROXY=http://proxy.example:3128", "w1", "tr '\\0' '\\n' </proc/$(systemctl show -p MainPID --value containerd)/environ; systemctl is-active containerd"),
+		},
+		"proxy.noProxy": {
+			edit: set(object{"httpProxy": "http://proxy.example:3128", "noProxy": []any{".inside.example"}}, "proxy"), changes: true,
+			effect: machineSays(".inside.example", "w1", "cat /etc/containerd/proxy.env"),
+		},
+		"proxy.httpsProxy": {
+			edit: set(object{"httpsProxy": "http://other.example:3128"}, "proxy"), changes: true,
+			effect: machineSays("HTTPS_PROXY='http://other.example:3128'", "w1", "cat /etc/containerd/proxy.env"),
+		},
+		"artifacts.registries": {edit: set(object{"registry.k8s.io": "mirror.example/k8s"}, "artifacts", "registries")},
+		"artifacts.caFile":     {edit: set(authority(t, dir), "artifacts", "caFile")},
 		"ssh.user": {edit: func(i map[string]any) {
 			for _, host := range i["hosts"].([]any) {
 				setIn(host.(map[string]any), i["ssh"].(map[string]any)["user"], "ssh", "user")
@@ -236,6 +254,7 @@ func (s *scenario) fieldEdits(t *testing.T, dir string) map[string]fieldEdit {
 
 // untried says why the test has no edit of a field.
 var untried = map[string]string{
+	"containerd.mirrors[].copyCredentials":      "needs a login of Docker on this computer; a unit test writes the files",
 	"controlPlane.loadBalancer.type":            "needs a cluster with an endpoint; a unit test compares it",
 	"controlPlane.loadBalancer.virtualRouterID": "needs keepalived; a unit test reloads it",
 	"etcd.external.endpoints":                   "needs a cluster with external etcd; TestExternalEtcd changes the set of hosts, and unit tests compare the endpoints",
@@ -422,4 +441,13 @@ func (s *scenario) appliedEach(ctx context.Context, t *testing.T, all map[string
 	}
 	s.slipway.must(ctx, t, s.on("apply")...)
 	s.validate(ctx, t)
+}
+
+// authority writes the certificate of a CA, and returns the path.
+func authority(t *testing.T, dir string) string {
+	t.Helper()
+	_, certificate, _ := clientCertificate(t)
+	path := filepath.Join(dir, "authority.pem")
+	write(t, path, string(certificate))
+	return path
 }

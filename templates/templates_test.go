@@ -58,7 +58,11 @@ func renderings() []rendering {
 		return values{"PauseImage": "registry.k8s.io/pause:3.10.2", "SystemdCgroup": systemd}
 	}
 	mirror := func(skip bool, endpoints ...string) values {
-		return values{"Registry": "docker.io", "Endpoints": endpoints, "SkipVerify": skip}
+		var hosts []values
+		for _, endpoint := range endpoints {
+			hosts = append(hosts, values{"Endpoint": endpoint, "SkipVerify": skip, "CA": "", "Authorization": ""})
+		}
+		return values{"Registry": "docker.io", "Hosts": hosts}
 	}
 	return slices.Concat(addonRenderings(), endpointRenderings(), []rendering{
 		{"hostprep/hosts-block.tmpl", hosts(values{"Address": "192.0.2.11", "Name": "node-1"}, values{"Address": "192.0.2.12", "Name": "node-2"}), "hosts-block"},
@@ -87,6 +91,10 @@ func renderings() []rendering {
 		{"runtime/config-v3.toml.tmpl", runtime(false), "containerd-2-cgroupfs.toml"},
 		{"runtime/hosts.toml.tmpl", mirror(false, "https://a.example", "http://b.example:5000"), "hosts.toml"},
 		{"runtime/hosts.toml.tmpl", mirror(true, "https://a.example"), "hosts-skip-verify.toml"},
+		{"runtime/hosts.toml.tmpl", values{"Registry": "docker.io", "Hosts": []values{
+			{"Endpoint": "https://a.example", "SkipVerify": false, "CA": "/etc/containerd/certs.d/docker.io/ca.pem", "Authorization": "Basic bWU6cHc="},
+			{"Endpoint": "https://b.example", "SkipVerify": false, "CA": "", "Authorization": "Basic eW91OnB3"},
+		}}, "hosts-login.toml"},
 	})
 }
 

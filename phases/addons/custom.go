@@ -149,7 +149,7 @@ func loadChart(ctx context.Context, s *workflow.Step, source config.Chart) (*add
 		}
 		return addon.LoadChartArchive(source.URL, archive)
 	case source.OCI != "":
-		archive, err := addon.PullChart(source.OCI, source.Version)
+		archive, err := addon.PullChart(s, source.OCI, source.Version)
 		if err != nil {
 			return nil, err
 		}

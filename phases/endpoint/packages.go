@@ -4,10 +4,8 @@ import (
 	"context"
 	"slices"
 
-	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/distro"
 	"slipway.io/slipway/provision/workflow"
-	"slipway.io/slipway/templates"
 )
 
 // install installs the packages whose programs the host lacks, or whose installation was
@@ -26,8 +24,5 @@ func install(ctx context.Context, s *workflow.Step, wanted ...distro.Package) er
 	if err != nil {
 		return err
 	}
-	cmd := host.Script("packages.sh", templates.Script(family.Script), family.Names(missing...)...)
-	cmd.Output = s.Output()
-	_, err = s.Run(ctx, cmd)
-	return workflow.WithHint(err, family.Remedy(err, family.Names(missing...)...))
+	return s.InstallPackages(ctx, family, family.Names(missing...)...)
 }

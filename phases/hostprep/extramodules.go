@@ -8,7 +8,6 @@ import (
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/distro"
 	"slipway.io/slipway/provision/workflow"
-	"slipway.io/slipway/templates"
 )
 
 // extraModules installs the package with the modules that the default packages of the
@@ -23,10 +22,8 @@ func extraModules(ctx context.Context, s *workflow.Step) error {
 		return nil // preflight has reported what is missing
 	}
 	extra := family.MoreModules(f.Kernel)
-	cmd := host.Script("packages.sh", templates.Script(family.Script), extra)
-	cmd.Output = s.Output()
-	if _, err := s.Run(ctx, cmd); err != nil {
-		return workflow.WithHint(err, family.Remedy(err, extra)+"; if the mirror has only a newer kernel, a reboot is needed: "+
+	if err := s.InstallPackages(ctx, family, extra); err != nil {
+		return workflow.WithHint(err, workflow.Hint(err)+"; if the mirror has only a newer kernel, a reboot is needed: "+
 			"dnf upgrade -y 'kernel*' && dnf install -y kernel-modules-extra && reboot")
 	}
 	if s.Planning() {

@@ -126,10 +126,7 @@ func packages(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	cmd := host.Script("packages.sh", templates.Script(family.Script), family.Names(missing...)...)
-	cmd.Output = s.Output()
-	_, err = s.Run(ctx, cmd)
-	return workflow.WithHint(err, family.Remedy(err, family.Names(missing...)...))
+	return s.InstallPackages(ctx, family, family.Names(missing...)...)
 }
 
 // multipath configures multipathd, where it runs, to ignore Longhorn's disks.

@@ -8,6 +8,7 @@ import (
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/probe/netprobe"
 	"slipway.io/slipway/provision/report/check"
+	"slipway.io/slipway/provision/sources"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -53,6 +54,10 @@ type checkContext struct {
 	alive map[string][]string
 	// etcd holds why control planes cannot use an etcd that exists.
 	etcd []etcdProblem
+	// credentials are those of the proxy and of registries. login holds why mirrors of
+	// registries have none, although the inventory wants to copy them.
+	credentials sources.Credentials
+	login       []check.Finding
 	// state is that of the cluster on the hosts.
 	state *cluster.State
 }
@@ -101,6 +106,7 @@ func Checks() []Check {
 		leavingChecks(),
 		pairChecks(),
 		loadBalancerChecks(),
+		sourceChecks(),
 		componentChecks(),
 	)
 	for i := range all {

@@ -112,16 +112,22 @@ func hostFaults(t *testing.T) map[string][]fault {
 		"hostname-loopback": {{"a Vagrant box", "", func(f *facts.Facts) { f.Loopback = []string{"127.0.1.1 w-1"} }, info, "127.0.1.1 w-1", "/etc/hosts"}},
 		"inotify":           {{"limits of a desktop", "", func(f *facts.Facts) { f.Sysctls["fs.inotify.max_user_instances"] = "128" }, info, "max_user_instances is 128", "8192"}},
 		"proxy": {
-			{"a proxy for everything", "", func(f *facts.Facts) { f.Software.Proxy = map[string]string{"http_proxy": "http://p:3128"} }, bad, "http://p:3128", "NO_PROXY=127.0.0.1,10.244.0.0/16,10.96.0.0/12,192.0.2.11,192.0.2.21"},
-			{"a proxy with a password", "", func(f *facts.Facts) {
+			{"a proxy for everything", "proxy: {httpProxy: 'http://p:3128'}\n", func(f *facts.Facts) { f.Software.Proxy = map[string]string{"http_proxy": "http://p:3128"} }, bad, "http://p:3128", "NO_PROXY=127.0.0.1,10.244.0.0/16,10.96.0.0/12,192.0.2.11,192.0.2.21"},
+			{"a proxy with a password", "proxy: {httpProxy: 'http://p:3128'}\n", func(f *facts.Facts) {
 				f.Software.Proxy = map[string]string{"https_proxy": "http://me:secret@p:3128"}
 			}, bad, "the proxy http://me:xxxxx@p:3128 is", "NO_PROXY="},
-			{"a proxy that leaves some out", "", func(f *facts.Facts) {
+			{"a proxy that leaves some out", "proxy: {httpProxy: 'http://p:3128'}\n", func(f *facts.Facts) {
 				f.Software.Proxy = map[string]string{"https_proxy": "http://p:3128", "no_proxy": "127.0.0.0/8,10.0.0.0/8,192.0.2.11"}
 			}, bad, "also used for 192.0.2.21", "NO_PROXY=127.0.0.0/8,10.0.0.0/8,192.0.2.11,192.0.2.21"},
-			{"a proxy that leaves all out", "", func(f *facts.Facts) {
+			{"a proxy that leaves all out", "proxy: {httpProxy: 'http://p:3128'}\n", func(f *facts.Facts) {
 				f.Software.Proxy = map[string]string{"https_proxy": "http://p:3128", "no_proxy": "127.0.0.1, 10.0.0.0/8, 192.0.2.0/24"}
 			}, nil, "", ""},
+			{"a proxy that the inventory does not have", "", func(f *facts.Facts) {
+				f.Software.Proxy = map[string]string{"https_proxy": "http://me:secret@p:3128", "no_proxy": "*"}
+			}, warn, "the host has the proxy http://me:xxxxx@p:3128, and the inventory has none: containerd does not read /etc/environment", "set in the inventory: proxy: {httpProxy: 'http://p:3128'}"},
+			{"another proxy than that of the inventory", "proxy: {httpProxy: 'http://q:3128'}\n", func(f *facts.Facts) {
+				f.Software.Proxy = map[string]string{"https_proxy": "http://p:3128", "no_proxy": "*"}
+			}, warn, "the host has the proxy http://p:3128, and containerd gets http://q:3128", "correct proxy.httpProxy"},
 		},
 		"resources": {
 			{"little memory", "", func(f *facts.Facts) { f.MemoryMiB = 899 }, bad, "899 MiB of memory, 900 needed", "900 MiB"},

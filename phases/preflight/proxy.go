@@ -9,6 +9,7 @@ import (
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/report/check"
+	"slipway.io/slipway/provision/sources"
 )
 
 // proxyCheck is about the proxy that programs on the host use.
@@ -17,14 +18,16 @@ func proxyCheck() Check {
 		Description: check.Description{
 			Name: "proxy", Title: "the proxy does not handle cluster traffic", Kind: check.Host, Severity: check.Error,
 			Examines: "http_proxy, https_proxy and no_proxy in /etc/environment and in systemd's environment.",
-			Why:      "With a proxy for the cluster's own addresses, kubeadm init hangs and webhooks fail.",
-			Manual:   []string{"systemctl show-environment; cat /etc/environment", "echo 'NO_PROXY=...' >> /etc/environment"},
+			Why: "With a proxy for the cluster's own addresses, kubeadm init hangs and webhooks fail. A proxy that only logins have does " +
+				"not reach containerd: the inventory needs it too.",
+			Manual: []string{"systemctl show-environment; cat /etc/environment", "echo 'NO_PROXY=...' >> /etc/environment"},
 		},
 		run: proxy,
 	}
 }
 
-// proxy: traffic to nodes, pods and Services must not go through a proxy.
+// proxy: traffic to nodes, pods and Services must not go through a proxy, and containerd
+// needs the one that the host has.
 func proxy(cc *checkContext) []check.Finding {
 	needed := cc.noProxy()
 	return eachHost(func(_ config.Host, f *facts.Facts) []check.Finding {
@@ -36,6 +39,7 @@ func proxy(cc *checkContext) []check.Finding {
 		if used == "" {
 			return nil
 		}
+		found := otherProxy(cc.cluster, used)
 		var missing []string
 		for _, want := range needed {
 			if !exempt(settings["no_proxy"], want) {
@@ -43,14 +47,33 @@ func proxy(cc *checkContext) []check.Finding {
 			}
 		}
 		if len(missing) == 0 {
-			return nil
+			return found
 		}
 		all := strings.Join(append(nonEmpty(settings["no_proxy"]), missing...), ",")
-		return []check.Finding{{
+		return append(found, check.Finding{
 			Evidence: fmt.Sprintf("the proxy %s is also used for %s", withoutPassword(used), names(missing)),
 			Fix:      "set in /etc/environment: NO_PROXY=" + all,
-		}}
+		})
 	})(cc)
+}
+
+// otherProxy reports that a host has a proxy which the inventory does not have.
+func otherProxy(c *config.Cluster, used string) []check.Finding {
+	switch {
+	case sources.SameProxy(used, c.Proxy.HTTPProxy) || sources.SameProxy(used, c.Proxy.HTTPSProxy):
+		return nil
+	case c.Proxy.Used():
+		return []check.Finding{{
+			Severity: check.Warning,
+			Evidence: fmt.Sprintf("the host has the proxy %s, and containerd gets %s", withoutPassword(used), c.Proxy.HTTPSProxy),
+			Fix:      "correct proxy.httpProxy in the inventory, or the proxy in /etc/environment of the host",
+		}}
+	}
+	return []check.Finding{{
+		Severity: check.Warning,
+		Evidence: fmt.Sprintf("the host has the proxy %s, and the inventory has none: containerd does not read /etc/environment", withoutPassword(used)),
+		Fix:      "set in the inventory: proxy: {httpProxy: '" + sources.WithoutLogin(used) + "'}",
+	}}
 }
 
 // withoutPassword returns the address of a proxy without its password.

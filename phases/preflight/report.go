@@ -20,6 +20,7 @@ func Report(o Options, show Show) workflow.Phase {
 		Why:    "Reports every blocking problem, with its fix, before anything changes.",
 		Manual: []string{"slipway preflight"},
 	}, show, func(ctx context.Context, s *workflow.Step) (*check.Report, error) {
+		o.Credentials = s.Credentials()
 		return Run(ctx, s.Cluster(), s.Hosts(), o)
 	})
 }

@@ -48,7 +48,7 @@ func (cc *checkContext) readRepositories(ctx context.Context) {
 			return
 		}
 		wait.Go(func() {
-			problem := repositoryProblem(ctx, h, packages)
+			problem := cc.repositoryProblem(ctx, h, packages)
 			mu.Lock()
 			defer mu.Unlock()
 			problems[h.Config.Name] = problem
@@ -76,8 +76,12 @@ func (cc *checkContext) missingModules(h *workflow.Host, family distro.Family) [
 }
 
 // repositoryProblem returns why the host cannot install the packages; empty if it can.
-func repositoryProblem(ctx context.Context, h *workflow.Host, packages []string) string {
-	res, err := h.Conn.Query(ctx, host.Script("repository.sh", templates.Script("preflight/repository.sh"), packages...))
+func (cc *checkContext) repositoryProblem(ctx context.Context, h *workflow.Host, packages []string) string {
+	cmd, err := cc.credentials.Proxy(cc.cluster).Through(host.Script("repository.sh", templates.Script("preflight/repository.sh"), packages...))
+	if err != nil {
+		return err.Error()
+	}
+	res, err := h.Conn.Query(ctx, cmd)
 	if err != nil {
 		return "the package manager does not work: " + err.Error()
 	}

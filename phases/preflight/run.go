@@ -11,6 +11,7 @@ import (
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/probe/netprobe"
 	"slipway.io/slipway/provision/report/check"
+	"slipway.io/slipway/provision/sources"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -78,6 +79,8 @@ type Options struct {
 	Version   string
 	BundleErr error
 	Selection Selection
+	// Credentials are those of the proxy and of registries.
+	Credentials sources.Credentials
 	// NoPairs sends no packets between the hosts.
 	NoPairs bool
 }
@@ -99,7 +102,7 @@ func Describe() []check.Description {
 // of the context.
 func Run(ctx context.Context, cluster *config.Cluster, hosts *workflow.Hosts, o Options) (*check.Report, error) {
 	started := time.Now()
-	cc := &checkContext{cluster: cluster, hosts: readAll(ctx, hosts), version: o.Version, bundleErr: o.BundleErr, probe: netprobe.Probe}
+	cc := &checkContext{cluster: cluster, hosts: readAll(ctx, hosts), version: o.Version, bundleErr: o.BundleErr, probe: netprobe.Probe, credentials: o.Credentials}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -121,6 +124,9 @@ func Run(ctx context.Context, cluster *config.Cluster, hosts *workflow.Hosts, o 
 	}
 	if o.Selection.skipReason(etcdEndpoints) == "" {
 		cc.readEtcd(ctx)
+	}
+	if o.Selection.skipReason(sourcesCheck) == "" {
+		cc.readLogins(ctx)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"slipway.io/slipway/provision/bundle/install"
@@ -76,21 +77,30 @@ func installContainerd(ctx context.Context, s *workflow.Step) error {
 		host.File{Path: configFile, Content: config},
 		host.File{Path: serviceFile, Content: templates.File("runtime/containerd.service")},
 	)
-	mirrors, err := mirrorFiles(s.Cluster().Containerd.Mirrors)
+	mirrors, err := mirrorFiles(ctx, s.Cluster().Containerd.Mirrors, s.Credentials())
 	if err != nil {
 		return err
 	}
-	written, err := host.WriteDiffering(ctx, s, append(files, mirrors...)...)
+	proxy := proxyFiles(s.Proxy())
+	written, err := host.WriteDiffering(ctx, s, slices.Concat(files, mirrors, proxy)...)
 	if err != nil {
 		return err
 	}
 	if err := deleteMirrors(ctx, s); err != nil {
 		return err
 	}
+	gone, err := deleteProxy(ctx, s)
+	if err != nil {
+		return err
+	}
 	// containerd reads mirrors without a restart, and new pods run the current shim
 	// and runc. Pods keep running while containerd restarts: see KillMode in its unit.
 	containerd := systemd.Service{Name: service, Files: []string{configFile, serviceFile, install.BinDir + "/containerd"}}
-	if err := containerd.Ensure(ctx, s, append(written, uploaded...)...); err != nil {
+	for _, f := range proxy {
+		containerd.Files = append(containerd.Files, f.Path)
+	}
+	containerd.Files = append(containerd.Files, gone...)
+	if err := containerd.Ensure(ctx, s, slices.Concat(written, uploaded, gone)...); err != nil {
 		return err
 	}
 	if s.Planned(configFile) || s.Planned(install.BinDir+"/containerd") {

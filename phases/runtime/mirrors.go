@@ -2,23 +2,67 @@ package runtime
 
 import (
 	"context"
+	"fmt"
+	"io/fs"
 	"slices"
+	"strings"
 
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/sources"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/templates"
 )
 
-// mirrorFiles returns the hosts.toml of each mirrored registry.
-func mirrorFiles(mirrors []config.Mirror) ([]host.File, error) {
+// mirrorHost is an endpoint in hosts.toml.
+type mirrorHost struct {
+	Endpoint   string
+	SkipVerify bool
+	// CA is the path of certificates on the host. Authorization is the value of that
+	// header. Both may be empty.
+	CA, Authorization string
+}
+
+// mirrorFiles returns the hosts.toml of each mirrored registry, and the CAs of its
+// mirrors. Credentials are a header: containerd removes registry.configs.auth in 2.4, and
+// sends the headers of hosts.toml to token servers too.
+func mirrorFiles(ctx context.Context, mirrors []config.Mirror, credentials sources.Credentials) ([]host.File, error) {
 	var files []host.File
 	for _, m := range mirrors {
-		content, err := templates.Render("runtime/hosts.toml.tmpl", m)
+		dir := certsDir + "/" + m.Registry
+		var hosts []mirrorHost
+		ca := ""
+		for _, endpoint := range m.Endpoints {
+			h := mirrorHost{Endpoint: endpoint, SkipVerify: m.SkipVerify}
+			// With a CA, containerd would try TLS at an http endpoint, too.
+			if m.CAFile != "" && !m.SkipVerify && strings.HasPrefix(endpoint, "https://") {
+				ca = dir + "/ca.pem"
+				h.CA = ca
+			}
+			if m.CopyCredentials {
+				var err error
+				if h.Authorization, err = credentials.Authorization(ctx, endpoint); err != nil {
+					return nil, workflow.WithHint(fmt.Errorf("mirror of %s: %w", m.Registry, err), "see the preflight check sources")
+				}
+			}
+			hosts = append(hosts, h)
+		}
+		if ca != "" {
+			certificates, err := sources.ReadCAs(m.CAFile)
+			if err != nil {
+				return nil, fmt.Errorf("mirror of %s: caFile: %w", m.Registry, err)
+			}
+			files = append(files, host.File{Path: ca, Content: certificates})
+		}
+		content, err := templates.Render("runtime/hosts.toml.tmpl", map[string]any{"Registry": m.Registry, "Hosts": hosts})
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, host.File{Path: certsDir + "/" + m.Registry + "/hosts.toml", Content: content})
+		file := host.File{Path: dir + "/hosts.toml", Content: content}
+		if m.CopyCredentials {
+			file.Mode, file.Secret = fs.FileMode(0o600), true
+		}
+		files = append(files, file)
 	}
 	return files, nil
 }
@@ -33,7 +77,7 @@ func deleteMirrors(ctx context.Context, s *workflow.Step) error {
 			continue
 		}
 		dirs = append(dirs, certsDir+"/"+registry)
-		files = append(files, certsDir+"/"+registry+"/hosts.toml")
+		files = append(files, certsDir+"/"+registry+"/hosts.toml", certsDir+"/"+registry+"/ca.pem")
 	}
 	if len(files) == 0 {
 		return nil

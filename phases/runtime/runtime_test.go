@@ -12,6 +12,7 @@ import (
 
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/hosttest"
+	"slipway.io/slipway/provision/sources"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
@@ -132,10 +133,10 @@ func TestDumpIsCompared(t *testing.T) {
 
 func TestMirrorsAreFilesOfTheirRegistries(t *testing.T) {
 	t.Parallel()
-	files, err := mirrorFiles([]config.Mirror{
+	files, err := mirrorFiles(t.Context(), []config.Mirror{
 		{Registry: "docker.io", Endpoints: []string{"https://a.example", "https://b.example"}},
 		{Registry: "_default", Endpoints: []string{"http://c.example:5000"}, SkipVerify: true},
-	})
+	}, sources.Credentials{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +282,10 @@ func TestMirrorsThatTheInventoryNoLongerHasAreDeleted(t *testing.T) {
 	t.Parallel()
 	fixture, fake := installed(t, one+"containerd: {mirrors: [{registry: docker.io, endpoints: [https://a.example]}]}\n")
 	fixture.Facts("cp-1").Software.Mirrors = []string{"_default", "docker.io", "old.example:5000"}
-	files := []string{"/etc/containerd/certs.d/_default/hosts.toml", "/etc/containerd/certs.d/old.example:5000/hosts.toml"}
+	files := []string{
+		"/etc/containerd/certs.d/_default/hosts.toml", "/etc/containerd/certs.d/_default/ca.pem",
+		"/etc/containerd/certs.d/old.example:5000/hosts.toml", "/etc/containerd/certs.d/old.example:5000/ca.pem",
+	}
 	dirs := []string{"/etc/containerd/certs.d/_default", "/etc/containerd/certs.d/old.example:5000"}
 	want := []string{"run rm -f " + strings.Join(files, " "), "run rmdir --ignore-fail-on-non-empty " + strings.Join(dirs, " ")}
 	apply := func(phase workflow.Phase) {

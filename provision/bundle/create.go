@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"golang.org/x/sync/errgroup"
 
 	"slipway.io/slipway/provision/localhost"
@@ -31,15 +33,21 @@ type CreateOptions struct {
 	Cache string
 	// Client downloads files, and its Transport images. Default: a client that uses the environment's proxies.
 	Client *http.Client
+	// Keychain has the credentials of registries. Default: Docker's configuration.
+	Keychain authn.Keychain
 	// Rewrites replace URL prefixes, the longest match first: "https://dl.k8s.io/" with
 	// "https://mirror.example/k8s/".
 	Rewrites map[string]string
-	// RegistryMirrors replace registries, with or without a path: "registry.k8s.io" with "mirror.example:5000/k8s".
+	// RegistryMirrors replace registries: "registry.k8s.io" with "mirror.example:5000/k8s". A mirror without TLS begins
+	// with http://.
 	RegistryMirrors map[string]string
 	// Parallel is the number of concurrent downloads. Default 4.
 	Parallel int
 	// Progress receives the state of each download, from several goroutines.
 	Progress func(Progress)
+
+	// stall is how long a server may send nothing.
+	stall time.Duration
 }
 
 // Progress is the state of one download.
@@ -52,6 +60,10 @@ type Progress struct {
 	Cached, Done bool
 	// Waiting is set while another process uses the cache, and names it. The other fields are empty then.
 	Waiting error
+	// More downloads follow whose sizes are not known yet.
+	More bool
+	// Retrying is why another attempt follows. Only Name is set then, too.
+	Retrying error
 }
 
 // Create downloads released files and images into a bundle. It verifies every file against the sha256 in the catalogue
@@ -90,8 +102,10 @@ func create(ctx context.Context, catalogue Catalogue, o CreateOptions) (*Bundle,
 	errs := make([]error, len(tasks))
 	var g errgroup.Group
 	g.SetLimit(o.Parallel)
+	f.pending.Store(int64(len(tasks)))
 	for i, do := range tasks {
 		g.Go(func() error {
+			f.pending.Add(-1)
 			errs[i] = do(ctx, f, w)
 			return nil
 		})
@@ -112,6 +126,17 @@ func (o CreateOptions) withDefaults() (CreateOptions, error) {
 	}
 	if o.Client == nil {
 		o.Client = &http.Client{Transport: http.DefaultTransport}
+	}
+	if o.Client.Transport == nil {
+		client := *o.Client
+		client.Transport = http.DefaultTransport
+		o.Client = &client
+	}
+	if o.Keychain == nil {
+		o.Keychain = authn.DefaultKeychain
+	}
+	if o.stall == 0 {
+		o.stall = stall
 	}
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}

@@ -239,8 +239,9 @@ func TestAStalledDownloadFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	o.stall = 20 * time.Millisecond
 	f := newFetcher(o)
-	f.pause, f.stall = time.Millisecond, 20*time.Millisecond
+	f.pause = time.Millisecond
 	sum := m.catalogue().Components[0].SHA256["v1.36.4"]["amd64"]
 	if _, err := f.get(t.Context(), "kubelet", sum, f.download("kubelet", m.URL)); err == nil || !strings.Contains(err.Error(), "no data for") {
 		t.Errorf("got %v", err)

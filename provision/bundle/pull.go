@@ -2,10 +2,10 @@ package bundle
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 
@@ -14,8 +14,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
-
-	"slipway.io/slipway/provision/retry"
 )
 
 // addReleaseImage pulls an image for one architecture, from its registry or a mirror, and adds it under its own name.
@@ -39,31 +37,61 @@ func addReleaseImage(ctx context.Context, f *fetcher, w *Writer, image ReleaseIm
 
 // pull finds the image in its registry or the registry's mirror. Layers are downloaded when they are read.
 func (f *fetcher) pull(ctx context.Context, reference, arch string) (v1.Image, error) {
-	ref, err := name.ParseReference(f.mirrored(reference))
+	ref, err := f.reference(reference)
 	if err != nil {
 		return nil, err
 	}
-	options := []remote.Option{
-		remote.WithContext(ctx),
-		remote.WithPlatform(v1.Platform{OS: "linux", Architecture: arch}),
-		remote.WithAuthFromKeychain(authn.DefaultKeychain),
-	}
-	if f.client.Transport != nil {
-		options = append(options, remote.WithTransport(f.client.Transport))
-	}
-	image, err := remote.Image(ref, options...)
+	var found *cachedImage
+	label := reference + " " + arch
+	err = f.retry(ctx, label, nil, func(context.Context) error { // the image outlives the attempt
+		image, client, err := f.image(ctx, ref, arch)
+		if err != nil {
+			return lasting(fmt.Errorf("%s: %w", ref.Context().RegistryStr(), unwrapURL("https://"+ref.Context().RegistryStr(), err)))
+		}
+		found = &cachedImage{Image: image, ctx: ctx, name: label, repository: ref.Context(), client: client, fetcher: f}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
 	// An image without an index may be for another platform.
-	config, err := image.ConfigFile()
+	config, err := found.ConfigFile()
 	if err != nil {
 		return nil, err
 	}
 	if config.OS != "linux" || config.Architecture != arch {
 		return nil, fmt.Errorf("no such platform in the registry: the image is for %s/%s", config.OS, config.Architecture)
 	}
-	return &cachedImage{Image: image, ctx: ctx, name: reference + " " + arch, fetcher: f}, nil
+	return found, nil
+}
+
+// image reads the manifest and the configuration of an image. The client has logged in
+// to the registry.
+func (f *fetcher) image(ctx context.Context, ref name.Reference, arch string) (v1.Image, *http.Client, error) {
+	login, err := authn.Resolve(ctx, f.keychain, ref.Context())
+	if err != nil {
+		return nil, nil, fmt.Errorf("credentials: %w", err)
+	}
+	authorized, err := transport.NewWithContext(ctx, ref.Context().Registry, login, f.client.Transport, []string{ref.Scope(transport.PullScope)})
+	if err != nil {
+		return nil, nil, err
+	}
+	image, err := remote.Image(ref, remote.WithContext(ctx), remote.WithTransport(authorized),
+		remote.WithPlatform(v1.Platform{OS: "linux", Architecture: arch}))
+	if err != nil {
+		return nil, nil, err
+	}
+	_, err = image.RawConfigFile() // once: it is kept
+	return image, &http.Client{Transport: authorized}, err
+}
+
+// reference parses the reference of an image, with the mirror of its registry.
+func (f *fetcher) reference(reference string) (name.Reference, error) {
+	mirrored, insecure := strings.CutPrefix(f.mirrored(reference), "http://")
+	if insecure {
+		return name.ParseReference(mirrored, name.Insecure)
+	}
+	return name.ParseReference(mirrored)
 }
 
 // mirrored replaces the registry of a reference with its mirror.
@@ -79,8 +107,11 @@ func (f *fetcher) mirrored(reference string) string {
 type cachedImage struct {
 	v1.Image
 	// The context of the call that pulled the image, because the methods of v1.Image take none.
-	ctx     context.Context
-	name    string
+	ctx        context.Context
+	name       string
+	repository name.Repository
+	// client has logged in to the registry.
+	client  *http.Client
 	fetcher *fetcher
 }
 
@@ -101,44 +132,19 @@ type cachedLayer struct {
 
 // Compressed opens the layer, and downloads it unless it is cached.
 func (l *cachedLayer) Compressed() (io.ReadCloser, error) {
-	f := l.image.fetcher
-	label := l.image.name + " layer " + l.digest.Hex[:12]
-	local, err := f.get(l.image.ctx, label, l.digest.Hex, func(ctx context.Context, part *os.File) error {
-		// Registries need not support ranges: restart.
-		if err := errors.Join(part.Truncate(0), seekStart(part)); err != nil {
-			return err
-		}
-		size, err := l.Layer.Size()
-		if err != nil {
-			return err
-		}
-		r, err := l.Layer.Compressed()
-		if err != nil {
-			return permanent(err)
-		}
-		defer r.Close()
-		ctx, cancel := context.WithCancelCause(ctx)
-		defer cancel(nil)
-		stop := context.AfterFunc(ctx, func() { r.Close() })
-		defer stop()
-		return f.copy(ctx, cancel, part, r, Progress{Name: label, Total: size})
-	})
+	i := l.image
+	size, err := l.Size()
+	if err != nil {
+		return nil, err
+	}
+	blob := url.URL{
+		Scheme: i.repository.Scheme(), Host: i.repository.RegistryStr(),
+		Path: fmt.Sprintf("/v2/%s/blobs/%s", i.repository.RepositoryStr(), l.digest),
+	}
+	label := i.name + " layer " + l.digest.Hex[:12]
+	local, err := i.fetcher.get(i.ctx, label, l.digest.Hex, i.fetcher.downloadWith(i.client, label, blob.String(), size))
 	if err != nil {
 		return nil, err
 	}
 	return os.Open(local)
-}
-
-func seekStart(f *os.File) error {
-	_, err := f.Seek(0, io.SeekStart)
-	return err
-}
-
-// permanent marks the errors of a registry that another attempt does not change.
-func permanent(err error) error {
-	var response *transport.Error
-	if errors.As(err, &response) && response.StatusCode < 500 && response.StatusCode != http.StatusTooManyRequests {
-		return retry.Stop(err)
-	}
-	return err
 }

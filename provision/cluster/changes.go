@@ -32,6 +32,7 @@ func FieldChanges() []FieldChange {
 		ssh      = "The next connection uses it."
 		slipway  = "The next run uses it."
 		registry = "containerd reads it for the next pull, without a restart."
+		proxy    = "containerd restarts on each host. Pods keep running. The next run uses it."
 		addon    = "The objects of the addon change."
 	)
 	return []FieldChange{
@@ -64,6 +65,8 @@ func FieldChanges() []FieldChange {
 		{"containerd.mirrors[].registry", Applied, registry + " The configuration of a mirror that is deleted from the list is deleted."},
 		{"containerd.mirrors[].endpoints", Applied, registry},
 		{"containerd.mirrors[].skipVerify", Applied, registry},
+		{"containerd.mirrors[].caFile", Applied, registry},
+		{"containerd.mirrors[].copyCredentials", Applied, registry + " Credentials are copied by each apply."},
 		{"ssh.user", Applied, ssh},
 		{"ssh.port", Applied, ssh},
 		{"ssh.identityFile", Applied, ssh},
@@ -107,6 +110,11 @@ func FieldChanges() []FieldChange {
 		{"addons[].patches[].patch", Applied, addon},
 		{"artifacts.bundle", Applied, "The next run uses it. A bundle of another Kubernetes version than the cluster's is refused."},
 		{"artifacts.rewrites", Applied, slipway},
+		{"artifacts.registries", Applied, slipway},
+		{"artifacts.caFile", Applied, slipway + " It is also the default of `containerd.mirrors[].caFile`."},
+		{"proxy.httpProxy", Applied, proxy},
+		{"proxy.httpsProxy", Applied, proxy},
+		{"proxy.noProxy", Applied, proxy},
 		{"preflight.ignore[].check", Applied, slipway},
 		{"preflight.ignore[].reason", Applied, slipway},
 		{"preflight.expect[].name", Applied, slipway},

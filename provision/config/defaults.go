@@ -34,6 +34,10 @@ func (c *Cluster) SetDefaults() {
 		setDefault(&c.Network.CNI.Backend, BackendVXLAN)
 	}
 	setDefault(&c.Containerd.CgroupDriver, CgroupDriverSystemd)
+	for i := range c.Containerd.Mirrors {
+		setDefault(&c.Containerd.Mirrors[i].CAFile, c.Artifacts.CAFile)
+	}
+	setDefault(&c.Proxy.HTTPSProxy, c.Proxy.HTTPProxy)
 	if c.ControlPlane.Endpoint != "" {
 		setDefault(&c.ControlPlane.LoadBalancer.Type, LoadBalancerExternal)
 	}

@@ -83,6 +83,10 @@ type Cluster struct {
 	Addons []Addon `json:"addons,omitempty"`
 	// Artifacts sets the source of binaries and images.
 	Artifacts Artifacts `json:"artifacts,omitzero"`
+	// Proxy is the proxy through which slipway and the hosts reach release servers,
+	// registries and package mirrors. Default: none for hosts; slipway's own downloads
+	// use the proxies of its environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY).
+	Proxy Proxy `json:"proxy,omitzero"`
 	// Preflight configures the checks that run before any change.
 	Preflight Preflight `json:"preflight,omitzero"`
 }
@@ -220,6 +224,14 @@ type Mirror struct {
 	Endpoints []string `json:"endpoints" example:"https://mirror.example:5000"`
 	// SkipVerify accepts any TLS certificate of the mirror.
 	SkipVerify bool `json:"skipVerify,omitempty"`
+	// CAFile has the certificates of CAs that signed that of the mirror, in PEM, in
+	// addition to those that the hosts trust. A relative path is relative to the
+	// inventory. Default: artifacts.caFile.
+	CAFile string `json:"caFile,omitempty" example:"company-ca.pem"`
+	// CopyCredentials copies the credentials of the endpoints from Docker's
+	// configuration on this computer (`docker login`) to the hosts, in files that only
+	// root can read.
+	CopyCredentials bool `json:"copyCredentials,omitempty"`
 }
 
 // SSH sets how to connect to a host. The top-level section holds the defaults.
@@ -304,6 +316,28 @@ type Artifacts struct {
 	// Rewrites replace prefixes of download URLs, the longest match first: the
 	// key with the value.
 	Rewrites map[string]string `json:"rewrites,omitempty"`
+	// Registries replace the registries from which slipway itself pulls images:
+	// {registry.k8s.io: mirror.example:5000/k8s}. A mirror without TLS begins with
+	// http://. For the hosts, see containerd.mirrors.
+	Registries map[string]string `json:"registries,omitempty"`
+	// CAFile has certificates of CAs, in PEM, that slipway's own downloads and pulls
+	// trust in addition to those of the system. A relative path is relative to the
+	// inventory.
+	CAFile string `json:"caFile,omitempty" example:"company-ca.pem"`
+}
+
+// Proxy is the proxy through which slipway and the hosts reach release servers,
+// registries and package mirrors. Its credentials are not in the inventory: see
+// docs/sources.md.
+type Proxy struct {
+	// HTTPProxy is the proxy for http URLs, and for https URLs without httpsProxy.
+	HTTPProxy string `json:"httpProxy,omitempty" example:"http://proxy.example:3128"`
+	// HTTPSProxy is the proxy for https URLs. Default: httpProxy.
+	HTTPSProxy string `json:"httpsProxy,omitempty" example:"http://proxy.example:3128"`
+	// NoProxy lists names, domains (.example), addresses and ranges that are reached
+	// without the proxy, in addition to the addresses of the hosts, the endpoint, the
+	// ranges of pods and Services, and their domain.
+	NoProxy []string `json:"noProxy,omitempty" example:".example"`
 }
 
 // Preflight configures the checks that run before any change.

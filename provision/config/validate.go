@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
@@ -60,7 +59,8 @@ func (v *validator) all() {
 	v.ignoredChecks()
 	v.expected()
 	v.addons()
-	v.rewrites()
+	v.artifacts()
+	v.proxy()
 }
 
 // tags checks the struct tags: required, enum, minimum, maximum.
@@ -142,36 +142,6 @@ func (v *validator) label(at, value string) {
 	if value != "" && len(validation.IsDNS1123Label(value)) > 0 {
 		v.report(at, "use at most 63 lower-case letters, digits and '-', beginning and ending with a letter or a digit",
 			"%q is not a DNS label", value)
-	}
-}
-
-func (v *validator) mirror(at string, i int, m Mirror) {
-	if strings.Contains(m.Registry, "/") {
-		v.report(at+".registry", "write the first part of image references, such as docker.io",
-			"%q is not the name of a registry", m.Registry)
-	}
-	first := slices.IndexFunc(v.c.Containerd.Mirrors, func(o Mirror) bool { return o.Registry == m.Registry })
-	if m.Registry != "" && first < i {
-		v.report(at+".registry", "list all endpoints there", "duplicate registry %s; first defined in %s",
-			m.Registry, item("containerd.mirrors", first))
-	}
-	for j, endpoint := range m.Endpoints {
-		u, err := url.Parse(endpoint)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			v.report(item(at+".endpoints", j), "write a URL, such as https://mirror.example:5000",
-				"%q is not a URL", endpoint)
-		}
-	}
-}
-
-func (v *validator) rewrites() {
-	for from, to := range v.c.Artifacts.Rewrites {
-		for _, prefix := range []string{from, to} {
-			if u, err := url.Parse(prefix); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-				v.report(child("artifacts.rewrites", from), "write two URL prefixes, such as https://github.com/: https://mirror.example/github/",
-					"%q is not a URL prefix", prefix)
-			}
-		}
 	}
 }
 

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"net/netip"
-	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -151,8 +150,11 @@ func (v *validator) fetched(at, address, sum string) {
 		}
 		return
 	}
-	if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		v.report(at+".url", "write a URL, such as https://example.com/demo.yaml", "%q is not a URL", address)
+	switch u, err := webURL(address); {
+	case err != nil:
+		v.report(at+".url", "write a URL, such as https://example.com/demo.yaml", "%q is not a URL", withoutPassword(address))
+	case u.User != nil:
+		v.report(at+".url", "remove them, or download the file and set path", "the URL of %s has credentials", u.Host)
 	}
 	const remedy = "write the 64 hex digits that sha256sum prints"
 	switch {

@@ -246,7 +246,22 @@ func TestValidateRejects(t *testing.T) {
 		"an empty patch":                        {addons(`[{name: traefik, patches: [{kind: DaemonSet, name: traefik}]}]`), "addons[0].patches[0].patch: required field is missing"},
 		"a backend of the other CNI":            {func(c *Cluster) { c.Network.CNI = CNI{Name: CNICalico, Backend: BackendHostGW} }, "network.cni.backend: calico has no backend host-gw; use vxlan, ipip or bgp"},
 		"a rewrite to a word":                   {func(c *Cluster) { c.Artifacts.Rewrites = map[string]string{"https://x.example/": "here"} }, `artifacts.rewrites["https://x.example/"]: "here" is not a URL prefix`},
-		"a check twice":                         {func(c *Cluster) { c.Preflight.Ignore = slices.Repeat([]IgnoredCheck{{"mtu", "so"}}, 2) }, "preflight.ignore[1].check: duplicate check mtu"},
+		"a rewrite with credentials":            {rewrite("https://x.example/", "https://me:pw@y.example/"), `artifacts.rewrites["https://x.example/"]: the URL of y.example has credentials; remove them`},
+		"a registry with a path":                {registries("x.example/a", "y.example"), `artifacts.registries["x.example/a"]: "x.example/a" is not the name of a registry`},
+		"a mirror of a registry as a URL":       {registries("x.example", "https://y.example"), `artifacts.registries["x.example"]: "https://y.example" is not a registry with or without a path; write the name`},
+		"a mirror of a registry with a login":   {registries("x.example", "me:pw@y.example/z"), `artifacts.registries["x.example"]: the mirror of x.example has credentials; remove them: slipway takes the credentials of registries from Docker's configuration (docker login)`},
+		"a mirror's endpoint with a login": {func(c *Cluster) {
+			c.Containerd.Mirrors = []Mirror{{Registry: "a", Endpoints: []string{"https://me:pw@m.example"}}}
+		}, "containerd.mirrors[0].endpoints[0]: the URL of m.example has credentials; remove them; with copyCredentials: true"},
+		"a manifest with a login":     {addons(`[{name: shop, manifests: [{url: "https://me:pw@x.example/a", sha256: ` + sum + `}]}]`), "addons[0].manifests[0].url: the URL of x.example has credentials; remove them"},
+		"a proxy with credentials":    {proxy("http://me:pw@p.example:3128"), "proxy.httpProxy: the URL of p.example:3128 has credentials; remove them, and set SLIPWAY_PROXY_USERNAME and SLIPWAY_PROXY_PASSWORD in the environment of slipway"},
+		"a proxy without a scheme":    {proxy("p.example:3128"), `proxy.httpProxy: "p.example:3128" is not a URL`},
+		"a SOCKS proxy":               {proxy("socks5://p.example:3128"), `proxy.httpProxy: "socks5://p.example:3128" is not a URL`},
+		"a proxy with a path":         {proxy("http://p.example:3128/pac"), `proxy.httpProxy: "http://p.example:3128/pac" has more than a host and a port`},
+		"a proxy with a dollar":       {proxy("http://p$HOME:3128"), `proxy.httpProxy: "http://p$HOME:3128" has more than a host and a port`},
+		"exceptions without a proxy":  {func(c *Cluster) { c.Proxy.NoProxy = []string{".example"} }, "proxy.noProxy: there is no proxy; add httpProxy, or remove it"},
+		"two exceptions in one entry": {proxy("http://p.example:3128", ".a.example,.b.example"), `proxy.noProxy[0]: ".a.example,.b.example" is not an entry of NO_PROXY`},
+		"a check twice":               {func(c *Cluster) { c.Preflight.Ignore = slices.Repeat([]IgnoredCheck{{"mtu", "so"}}, 2) }, "preflight.ignore[1].check: duplicate check mtu"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -261,5 +276,69 @@ func TestValidateRejects(t *testing.T) {
 				t.Errorf("want one problem that begins with\n%s\ngot\n%v", test.want, err)
 			}
 		})
+	}
+}
+
+func rewrite(from, to string) func(*Cluster) {
+	return func(c *Cluster) { c.Artifacts.Rewrites = map[string]string{from: to} }
+}
+
+func registries(registry, mirror string) func(*Cluster) {
+	return func(c *Cluster) { c.Artifacts.Registries = map[string]string{registry: mirror} }
+}
+
+func proxy(address string, exceptions ...string) func(*Cluster) {
+	return func(c *Cluster) { c.Proxy = Proxy{HTTPProxy: address, HTTPSProxy: address, NoProxy: exceptions} }
+}
+
+func TestSourcesOfACompanyAreLoaded(t *testing.T) {
+	t.Parallel()
+	c, err := Parse("/etc/lab/inventory.yaml", []byte(`
+apiVersion: slipway.io/v1alpha1
+kind: Cluster
+hosts:
+  - {name: cp-1, address: 192.0.2.11, roles: [control-plane]}
+  - {name: w-1, address: w-1.example, nodeIP: 198.51.100.12}
+controlPlane: {endpoint: api.example}
+containerd:
+  mirrors:
+    - {registry: docker.io, endpoints: ["https://m.example"], copyCredentials: true}
+    - {registry: quay.io, endpoints: ["https://m.example"], caFile: other.pem}
+artifacts:
+  caFile: ca.pem
+  registries: {registry.k8s.io: "m.example:5000/k8s", docker.io: "http://m.example", localhost:5000: m.example}
+proxy: {httpProxy: "http://p.example:3128", noProxy: [.example, 192.0.2.11]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Proxy.HTTPSProxy != "http://p.example:3128" || c.Artifacts.CAFile != "/etc/lab/ca.pem" {
+		t.Errorf("got %+v, %+v", c.Proxy, c.Artifacts)
+	}
+	if m := c.Containerd.Mirrors; m[0].CAFile != "/etc/lab/ca.pem" || m[1].CAFile != "/etc/lab/other.pem" {
+		t.Errorf("mirrors have the CA files %q and %q", m[0].CAFile, m[1].CAFile)
+	}
+	want := "localhost 127.0.0.0/8 192.0.2.11 w-1.example 198.51.100.12 api.example 10.244.0.0/16 10.96.0.0/12 .svc .cluster.local .example"
+	if got := strings.Join(c.NoProxy(), " "); got != want {
+		t.Errorf("NO_PROXY is\n%s, want\n%s", got, want)
+	}
+}
+
+// An invalid value in a message must not show its password.
+func TestPasswordsAreNotInMessages(t *testing.T) {
+	t.Parallel()
+	for _, edit := range []func(*Cluster){
+		rewrite("https://me:hunter2@x.example/", "https://y.example/"), rewrite("me:hunter2@x", "https://y.example/"),
+		registries("me:hunter2@x.example", "y.example"), registries("x.example", "http://me:hunter2@y.example"),
+		proxy("me:hunter2@p.example:3128"), proxy("http://me:hunter2@p.example:3128"), proxy("ftp://me:hunter2@p"),
+		func(c *Cluster) {
+			c.Containerd.Mirrors = []Mirror{{Registry: "a", Endpoints: []string{"me:hunter2@m.example"}}}
+		},
+	} {
+		c := valid()
+		edit(c)
+		if err := c.Validate(); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("got %v", err)
+		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"slipway.io/slipway/provision/host/plan"
 	"slipway.io/slipway/provision/host/record"
 	"slipway.io/slipway/provision/report"
+	"slipway.io/slipway/provision/sources"
 )
 
 // Run is one run of a workflow on the hosts of one cluster. Runs share nothing:
@@ -28,7 +29,10 @@ type Run struct {
 	// which takes the version and reports its progress in lines.
 	Bundle     *bundle.Bundle
 	OpenBundle func(ctx context.Context, version string, progress func(string)) (*bundle.Bundle, error)
-	Sink       report.Sink
+	// Credentials has what the inventory does not have: those of the proxy and of
+	// registries.
+	Credentials sources.Credentials
+	Sink        report.Sink
 	// Selection is the part of the workflow to run.
 	Selection Selection
 	// Plan records changes instead of making them.

@@ -18,6 +18,7 @@ import (
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/host/record"
 	"slipway.io/slipway/provision/report"
+	"slipway.io/slipway/provision/sources"
 )
 
 // Step is a phase on a host: everything that a phase can see and do.
@@ -53,6 +54,12 @@ func (s *Step) OpenBundle(ctx context.Context, version string) error {
 	s.run.Bundle = opened
 	return nil
 }
+
+// Credentials has what the inventory does not have: those of the proxy and of registries.
+func (s *Step) Credentials() sources.Credentials { return s.run.Credentials }
+
+// Proxy is the proxy of the inventory, with its credentials.
+func (s *Step) Proxy() sources.Proxy { return s.run.Credentials.Proxy(s.Cluster()) }
 
 // Version is the Kubernetes version that the run installs: that of the cluster if it
 // exists, else that of the inventory, "v1.36.4".

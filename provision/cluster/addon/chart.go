@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"path"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/workflow"
 )
 
 // hook marks objects that Helm creates at certain points of a release's life.
@@ -68,9 +70,17 @@ func LoadChartArchive(name string, archive []byte) (*Chart, error) {
 // PullChart fetches a chart's archive from a registry, by a reference
 // "oci://host/path" and a version. The credentials are those of `helm registry
 // login`. A registry on localhost is reached without TLS.
-func PullChart(reference, version string) ([]byte, error) {
+func PullChart(s *workflow.Step, reference, version string) ([]byte, error) {
+	client, err := s.Credentials().Client(s.Cluster())
+	if err != nil {
+		return nil, err
+	}
+	return pullChart(client, reference, version)
+}
+
+func pullChart(web *http.Client, reference, version string) ([]byte, error) {
 	bare := strings.TrimPrefix(reference, "oci://")
-	var options []registry.ClientOption
+	options := []registry.ClientOption{registry.ClientOptHTTPClient(web)}
 	if local(bare) {
 		options = append(options, registry.ClientOptPlainHTTP())
 	}

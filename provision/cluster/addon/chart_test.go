@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -134,7 +135,7 @@ func TestAChartFromARegistryIsRendered(t *testing.T) {
 	if _, err := client.Push(archive(t), host+"/charts/shop:1.2.3"); err != nil {
 		t.Fatal(err)
 	}
-	data, err := PullChart("oci://"+host+"/charts/shop", "1.2.3")
+	data, err := pullChart(http.DefaultClient, "oci://"+host+"/charts/shop", "1.2.3")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +148,7 @@ func TestAChartFromARegistryIsRendered(t *testing.T) {
 		t.Fatal(err)
 	}
 	asWanted(t, got)
-	if _, err := PullChart("oci://"+host+"/charts/shop", "9.9.9"); err == nil {
+	if _, err := pullChart(http.DefaultClient, "oci://"+host+"/charts/shop", "9.9.9"); err == nil {
 		t.Error("a version that is not there is pulled")
 	}
 }

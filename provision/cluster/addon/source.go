@@ -62,7 +62,11 @@ func read(ctx context.Context, s *workflow.Step, addon, file string) ([]byte, er
 // Fetch downloads a URL through the inventory's mirrors and the cache on
 // localhost.
 func Fetch(ctx context.Context, s *workflow.Step, url, sha256 string) ([]byte, error) {
-	return bundle.Download(ctx, url, url, sha256, bundle.CreateOptions{Rewrites: s.Cluster().Artifacts.Rewrites})
+	client, err := s.Credentials().Client(s.Cluster())
+	if err != nil {
+		return nil, err
+	}
+	return bundle.Download(ctx, url, url, sha256, bundle.CreateOptions{Rewrites: s.Cluster().Artifacts.Rewrites, Client: client})
 }
 
 // catalogued returns the catalogue's entry of an addon.

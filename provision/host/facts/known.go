@@ -39,12 +39,15 @@ const (
 	BootCmdline     Path = "/boot/cmdline.txt"
 	// NetworkManagerConf is what slipway writes where NetworkManager is active.
 	NetworkManagerConf Path = "/etc/NetworkManager/conf.d/slipway.conf"
+	// ContainerdProxy gives containerd the proxy of the inventory.
+	ContainerdProxy Path = "/etc/systemd/system/containerd.service.d/slipway-proxy.conf"
 )
 
 var knownPaths = []Path{
 	AdminConf, KubeletConf, APIServerManifest, CAKey, KubeletConfig, EtcdMember, EtcdService, BootstrapConf, JoinConfig, JoinDiscovery,
 	Journal, ResetMark, KernelModules, InitiatorName, ResolvedConfig, SystemdInContainer, FlannelConflist, CalicoConflist,
 	FirmwareCmdline, BootCmdline, NetworkManagerConf,
+	ContainerdProxy,
 }
 
 // Sysctl is a kernel setting whose value is a fact.

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/templates"
@@ -124,7 +123,7 @@ func TestTheScriptFindsTheCommandsOfAResetThatEndMeanwhile(t *testing.T) {
 func TestTheScriptFindsTheMirrorsThatSlipwayWrote(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	file, err := templates.Render("runtime/hosts.toml.tmpl", config.Mirror{Registry: "old.example:5000", Endpoints: []string{"https://a.example"}})
+	file, err := templates.Render("runtime/hosts.toml.tmpl", map[string]any{"Registry": "old.example:5000", "Hosts": nil})
 	if err != nil {
 		t.Fatal(err)
 	}

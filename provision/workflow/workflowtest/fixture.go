@@ -20,6 +20,7 @@ import (
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/provision/report"
+	"slipway.io/slipway/provision/sources"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -34,6 +35,8 @@ type Fixture struct {
 	// more. Electing are those whose etcd knows no leader when it is asked first. See
 	// ServeEtcd.
 	CutOff, Electing []string
+	// Credentials are those of the proxy and of registries.
+	Credentials sources.Credentials
 	// Selection is the part of the hosts to work on.
 	Selection workflow.Selection
 	// Events are those of the last run.
@@ -183,7 +186,7 @@ func (b *Fixture) run(phase workflow.Phase, plan bool) error {
 	phase.Needs, phase.NeedsAll = nil, nil
 	b.Events = &report.Recorder{}
 	run := &workflow.Run{
-		Cluster: b.Cluster, Hosts: b.Hosts, Bundle: b.Bundle, Selection: b.Selection, Sink: b.Events, Plan: plan, Parallel: 10, Holder: "test",
+		Cluster: b.Cluster, Hosts: b.Hosts, Bundle: b.Bundle, Selection: b.Selection, Credentials: b.Credentials, Sink: b.Events, Plan: plan, Parallel: 10, Holder: "test",
 	}
 	return run.Do(b.t.Context(), workflow.Workflow{Name: "test", Phases: []workflow.Phase{phase}})
 }
