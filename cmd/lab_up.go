@@ -51,6 +51,7 @@ Before it creates virtual machines, the command checks this computer like
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.labUp(cmd.Context()) },
 	}
 	connectionFlags(cmd)
+	catalogueFlag(cmd)
 	lockFlags(cmd)
 	flags := cmd.Flags()
 	flags.String("provider", "", "Provider of the machines: vagrant or container. (default vagrant if a hypervisor is available)")

@@ -46,6 +46,7 @@ Probes: ` + strings.Join(validate.Names(), ", ") + `.`,
 		},
 	}
 	connectionFlags(cmd)
+	catalogueFlag(cmd)
 	flags := cmd.Flags()
 	flags.StringSlice("only", nil, "Probes to run. (default all)")
 	flags.StringSlice("skip", nil, "Probes to skip.")
@@ -70,7 +71,7 @@ func (a *app) validate(ctx context.Context, s *session) error {
 		return err
 	}
 	run := &workflow.Run{
-		Cluster: s.cluster, Hosts: s.hosts, Bundle: named, OpenBundle: cachedBundleOf(s.cluster),
+		Cluster: s.cluster, Hosts: s.hosts, Bundle: named, OpenBundle: cachedBundleOf(s),
 		Sink: report.SinkFunc(a.validateProgress),
 	}
 	var found report.ValidationReport

@@ -77,6 +77,8 @@ type Options struct {
 	// BundleErr says why the bundle that the inventory names cannot be used.
 	Version   string
 	BundleErr error
+	// Arches are the architectures for which the bundle has Kubernetes.
+	Arches    []string
 	Selection Selection
 	// NoPairs sends no packets between the hosts.
 	NoPairs bool
@@ -99,7 +101,7 @@ func Describe() []check.Description {
 // of the context.
 func Run(ctx context.Context, cluster *config.Cluster, hosts *workflow.Hosts, o Options) (*check.Report, error) {
 	started := time.Now()
-	cc := &checkContext{cluster: cluster, hosts: readAll(ctx, hosts), version: o.Version, bundleErr: o.BundleErr, probe: netprobe.Probe}
+	cc := &checkContext{cluster: cluster, hosts: readAll(ctx, hosts), version: o.Version, bundleErr: o.BundleErr, arches: o.Arches, probe: netprobe.Probe}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

@@ -178,11 +178,7 @@ func (f *fetcher) pinnedText(ctx context.Context, lock *Lock, name, url string) 
 		return nil, err
 	}
 	sum := sha256.Sum256(data)
-	_, err = lock.file(url, hex.EncodeToString(sum[:]))
-	if mismatch := (*PinError)(nil); errors.As(err, &mismatch) {
-		mismatch.Got = "sha256:" + hex.EncodeToString(sum[:])
-	}
-	return data, err
+	return data, lock.check(url, hex.EncodeToString(sum[:]))
 }
 
 // Key returns a short hash of all that the catalogue says about a bundle: another catalogue makes another bundle.

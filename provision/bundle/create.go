@@ -31,7 +31,7 @@ type CreateOptions struct {
 	Kubernetes string
 	// Addons are the pod networks and other addons of the catalogue to include.
 	Addons []string
-	// Arches are the architectures, by their Go names. Default amd64.
+	// Arches are the architectures, by their Go names. Default: DefaultArch.
 	Arches []string
 	// Cache is the directory that keeps downloads by sha256. Default slipway/artifacts in the user's cache directory.
 	Cache string
@@ -122,9 +122,16 @@ func create(ctx context.Context, catalogue Catalogue, o CreateOptions) (*Bundle,
 	return b, pins.Pin(b)
 }
 
+// Arches lists the architectures of hosts for which the projects publish files and images.
+func Arches() []string { return []string{"amd64", "arm64"} }
+
+// DefaultArch is the architecture of a bundle that is created without a look at the hosts. The architecture of the
+// computer that creates the bundle says nothing about them.
+const DefaultArch = "amd64"
+
 func (o CreateOptions) withDefaults() (CreateOptions, error) {
 	if len(o.Arches) == 0 {
-		o.Arches = []string{"amd64"}
+		o.Arches = []string{DefaultArch}
 	}
 	if o.Parallel <= 0 {
 		o.Parallel = 4

@@ -113,6 +113,14 @@ func (l *Lock) file(url, catalogued string) (string, error) {
 	return pinned, nil
 }
 
+// check compares the sum of a downloaded file with the pinned one.
+func (l *Lock) check(url, got string) error {
+	if pinned, ok := l.Files[url]; ok && pinned != got {
+		return &PinError{Lock: l.path, Name: url, Want: "sha256:" + pinned, Got: "sha256:" + got}
+	}
+	return nil
+}
+
 // image is file for the digest of an image.
 func (l *Lock) image(name, arch, catalogued string) (string, error) {
 	pinned, ok := l.Images[name][arch]
@@ -156,11 +164,9 @@ func (l *Lock) Pin(b *Bundle) error {
 	changed := false
 	for _, url := range slices.Sorted(maps.Keys(b.manifest.Downloads)) {
 		got := b.manifest.Downloads[url]
-		switch pinned, ok := l.Files[url]; {
-		case !ok:
+		errs = append(errs, l.check(url, got))
+		if _, ok := l.Files[url]; !ok {
 			l.Files[url], changed = got, true
-		case pinned != got:
-			errs = append(errs, &PinError{Lock: l.path, Name: url, Want: "sha256:" + pinned, Got: "sha256:" + got})
 		}
 	}
 	for _, image := range b.manifest.Images {
@@ -174,8 +180,8 @@ func (l *Lock) Pin(b *Bundle) error {
 			errs = append(errs, &PinError{Lock: l.path, Name: image.Name + " for " + image.Arch, Want: pinned, Got: image.Digest})
 		}
 	}
-	if len(errs) > 0 || !changed {
-		return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil || !changed {
+		return err
 	}
 	text, err := kyaml.Marshal(l)
 	if err != nil {

@@ -114,6 +114,7 @@ func syntaxProblem(err error) *Problem {
 // relative to the inventory's directory, ~ is the home directory.
 func (v *validator) resolvePaths(dir string) {
 	v.resolve("artifacts.bundle", &v.c.Artifacts.Bundle, dir)
+	v.resolve("artifacts.catalogue", &v.c.Artifacts.Catalogue, dir)
 	v.resolveSSH("ssh", &v.c.SSH, dir)
 	v.resolve("etcd.external.caFile", &v.c.Etcd.External.CAFile, dir)
 	v.resolve("etcd.external.certFile", &v.c.Etcd.External.CertFile, dir)

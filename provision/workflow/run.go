@@ -25,9 +25,10 @@ type Run struct {
 	Cluster *config.Cluster
 	Hosts   *Hosts
 	// Bundle is that of the cluster's version. Phase bundle opens it with OpenBundle,
-	// which takes the version and reports its progress in lines.
+	// which takes the version and the architectures of the hosts, and reports its
+	// progress in lines.
 	Bundle     *bundle.Bundle
-	OpenBundle func(ctx context.Context, version string, progress func(string)) (*bundle.Bundle, error)
+	OpenBundle func(ctx context.Context, version string, arches []string, progress func(string)) (*bundle.Bundle, error)
 	Sink       report.Sink
 	// Selection is the part of the workflow to run.
 	Selection Selection
