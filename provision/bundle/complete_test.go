@@ -350,6 +350,18 @@ func TestKubeadmTags(t *testing.T) {
 	}
 }
 
+// listed returns a release of the catalogue, to change it.
+func listed(t *testing.T, c *Catalogue, version string) *Release {
+	t.Helper()
+	for i := range c.Releases {
+		if c.Releases[i].Kubernetes == version {
+			return &c.Releases[i]
+		}
+	}
+	t.Fatalf("%s is not listed", version)
+	return nil
+}
+
 func TestTheKeyOfABundleHoldsWhatTheCatalogueSays(t *testing.T) {
 	t.Parallel()
 	key := func(version string, addons []string, change func(*Catalogue)) string {
@@ -377,9 +389,9 @@ func TestTheKeyOfABundleHoldsWhatTheCatalogueSays(t *testing.T) {
 	}
 	for title, another := range map[string]string{
 		"an image of an addon":  key(version, flannel, func(c *Catalogue) { c.Addons[0].Images[0].Name = "a.test/b:1" }),
-		"an image":              key(version, flannel, func(c *Catalogue) { c.Releases[0].Images[0].Name = "a.test/b:1" }),
+		"an image":              key(version, flannel, func(c *Catalogue) { listed(t, c, version).Images[0].Name = "a.test/b:1" }),
 		"a sum":                 key(version, flannel, func(c *Catalogue) { c.Components[0].SHA256[version]["arm64"] = strings.Repeat("0", 64) }),
-		"a component's version": key(version, flannel, func(c *Catalogue) { c.Releases[0].Components["runc"] = "v1.3.6" }),
+		"a component's version": key(version, flannel, func(c *Catalogue) { listed(t, c, version).Components["runc"] = "v1.3.6" }),
 		"where files come from": key(version, flannel, func(c *Catalogue) { c.Components[0].URL = "https://a.test/{version}/{arch}" }),
 		"the addons":            key(version, nil, nil),
 		"the minor version":     key("v1.35.9", flannel, nil),
