@@ -12,8 +12,9 @@ import (
 	"slipway.io/slipway/provision/retry"
 )
 
-// maxText is the largest file, in bytes, that is read as text: lists of checksums, and kubeadm's constants.
-const maxText = 1 << 20
+// maxText is the largest file, in bytes, that is downloaded without a known sum: lists of checksums, kubeadm's constants,
+// and manifests.
+const maxText = 4 << 20
 
 // text downloads a small file whose sha256 is not known.
 func (f *fetcher) text(ctx context.Context, name, url string) ([]byte, error) {
