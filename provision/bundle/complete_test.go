@@ -264,6 +264,7 @@ func TestADamagedLockFileIsRefused(t *testing.T) {
 	for title, test := range map[string]struct{ old, replacement, want string }{
 		"an unknown field":   {"files", "file", "line 3: field file not found"},
 		"another kind":       {"kind: Lock", "kind: Bundle", `kind: is "Bundle"`},
+		"no version":         {"apiVersion: slipway.io/v1alpha1\n", "", `apiVersion: is ""`},
 		"a sum that is none": {"0000\n", "\n", "64 hex digits"},
 	} {
 		t.Run(title, func(t *testing.T) {

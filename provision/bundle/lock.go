@@ -57,24 +57,29 @@ func (e *PinError) Error() string {
 
 // OpenLock reads a lock file. A file that does not exist pins nothing, and so does an empty path.
 func OpenLock(path string) (*Lock, error) {
-	l := &Lock{path: path, APIVersion: APIVersion, Kind: LockKind, Files: map[string]string{}, Images: map[string]map[string]string{}}
-	if path == "" {
-		return l, nil
+	l := &Lock{path: path}
+	if path != "" {
+		data, err := os.ReadFile(path)
+		switch {
+		case err == nil:
+			d := yaml.NewDecoder(bytes.NewReader(data))
+			d.KnownFields(true)
+			if err = d.Decode(l); err == nil {
+				err = l.validate()
+			}
+			if err != nil {
+				return nil, fmt.Errorf("lock file %s: %w; restore it from version control, or delete it to pin the next downloads", path, err)
+			}
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("lock file: %w", err)
+		}
 	}
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return l, nil
+	l.APIVersion, l.Kind = APIVersion, LockKind
+	if l.Files == nil {
+		l.Files = map[string]string{}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("lock file: %w", err)
-	}
-	d := yaml.NewDecoder(bytes.NewReader(data))
-	d.KnownFields(true)
-	if err = d.Decode(l); err == nil {
-		err = l.validate()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("lock file %s: %w; restore it from version control, or delete it to pin the next downloads", path, err)
+	if l.Images == nil {
+		l.Images = map[string]map[string]string{}
 	}
 	return l, nil
 }
