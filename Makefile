@@ -41,6 +41,10 @@ licenses: ## Update THIRD_PARTY_LICENSES and NOTICE
 test: ## Run the unit tests with the race detector; no root, no containers
 	go test -race ./...
 
+.PHONY: catalogue
+catalogue: ## Refresh the catalogue of releases: newest versions, sums, digests (needs the internet)
+	go generate ./provision/bundle
+
 .PHONY: lint
 lint: ## Check format (gofumpt), go vet, staticcheck, shellcheck
 	@unformatted=$$(go tool gofumpt -l .) || exit 1; if [ -n "$$unformatted" ]; then \

@@ -256,8 +256,8 @@ func misuse(directory, pkg, name string) string {
 	case "time.Sleep":
 		return "wait for a condition, with a context"
 	case "fmt.Print", "fmt.Printf", "fmt.Println", "os.Stdout", "os.Stderr", "os.Exit":
-		// The agent is a program that runs on the hosts.
-		if directory != "provision/probe/netprobe/agent" {
+		// Programs: the agent runs on the hosts, refresh is for developers.
+		if directory != "provision/probe/netprobe/agent" && directory != "provision/bundle/refresh" {
 			return "return it, or send it as an event: only cmd prints, through report"
 		}
 	}

@@ -47,7 +47,7 @@ type addonInfo struct {
 }
 
 func newAddonList(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List the known addons and those of the inventory",
 		Example: "  slipway addon list\n  slipway addon list -o json",
@@ -78,10 +78,12 @@ func newAddonList(a *app) *cobra.Command {
 			return report.Table(a.out, []string{"ADDON", "VERSION", "LISTED", "DESCRIPTION"}, rows)
 		},
 	}
+	catalogueFlag(cmd)
+	return cmd
 }
 
 func addonInfos(cluster *config.Cluster) ([]addonInfo, error) {
-	catalogue, err := bundle.LoadCatalogue()
+	catalogue, err := bundle.OpenCatalogue(cluster.Artifacts.Catalogue)
 	if err != nil {
 		return nil, err
 	}
@@ -173,6 +175,7 @@ func completeAddons(*cobra.Command, []string, string) ([]string, cobra.ShellComp
 
 func editFlags(cmd *cobra.Command) {
 	connectionFlags(cmd)
+	catalogueFlag(cmd)
 	lockFlags(cmd)
 	flags := cmd.Flags()
 	flags.Bool("no-apply", false, "Change the inventory only.")

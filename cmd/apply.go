@@ -57,6 +57,7 @@ The hosts need an SSH server, and a user that is root or can run sudo.`,
 		},
 	}
 	connectionFlags(cmd)
+	catalogueFlag(cmd)
 	lockFlags(cmd)
 	selectionFlags(cmd)
 	return cmd
@@ -80,6 +81,7 @@ inventory that apply cannot change on a running cluster, and otherwise 0.`,
 		},
 	}
 	connectionFlags(cmd)
+	catalogueFlag(cmd)
 	selectionFlags(cmd)
 	cmd.Flags().Bool("detailed-exitcode", false, "Exit with 12 if the cluster differs from the inventory.")
 	return cmd
@@ -241,7 +243,7 @@ func (a *app) runOn(
 
 func (a *app) newRun(s *session, selection workflow.Selection, plan bool) *workflow.Run {
 	return &workflow.Run{
-		Cluster: s.cluster, Hosts: s.hosts, Selection: selection, Plan: plan, OpenBundle: cachedBundleOf(s.cluster), Credentials: sources.Local(),
+		Cluster: s.cluster, Hosts: s.hosts, Selection: selection, Plan: plan, OpenBundle: cachedBundleOf(s), Credentials: sources.Local(),
 		Parallel: max(a.settings.GetInt("parallel"), 1), Holder: lockHolder(), Hint: hintFor,
 		Timeout: a.settings.GetDuration("timeout"), LockTimeout: a.settings.GetDuration("lock-timeout"),
 	}

@@ -1,13 +1,13 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -28,20 +28,28 @@ func newBundle(a *app) *cobra.Command {
 that a cluster needs, each with its sha256. To install hosts without internet access,
 create a bundle beforehand and set artifacts.bundle in the inventory.`,
 		Example: "  slipway bundle create ./bundle\n  slipway bundle verify ./bundle",
-	}, newBundleCreate(a), newBundleVerify(a), newBundleList(a))
+	}, newBundleCreate(a), newBundleVerify(a), newBundleList(a), newBundleCatalogue(a))
 }
 
 func newBundleCreate(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create DIR",
 		Short: "Download a bundle from the release servers",
-		Long: `Download all files of a bundle and verify each against the sha256 that slipway knows.
-Rerun the command to resume interrupted downloads. With -i, the bundle contains the
-Kubernetes version, the pod network and the addons of that inventory.`,
+		Long: `Download all files of a bundle and verify each against the sha256 that slipway knows,
+or else against the one that the release server publishes. Rerun the command to resume
+interrupted downloads. With -i, the bundle contains the Kubernetes version, the pod
+network and the addons of that inventory.
+
+Any patch release of the supported minor versions can be downloaded. With -i or --lock, the
+lock file pins the sha256 of each file and the digest of each image at the first download.
+
+The bundle is for amd64 hosts unless --arch says otherwise, whatever computer you create it
+on: the command does not connect to the hosts.`,
 		Example: `  slipway bundle create ./bundle
   slipway bundle create ./bundle --kubernetes v1.36.4 --arch amd64,arm64
   slipway bundle create ./bundle --addons flannel,local-path,traefik,metallb
   slipway bundle create ./bundle -i lab.yaml
+  slipway bundle create ./bundle --kubernetes v1.36.7 --lock ./bundle.lock.yaml
   slipway bundle create ./bundle --mirror https://dl.k8s.io/=https://mirror.example/k8s/ --registry registry.k8s.io=mirror.example:5000`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -58,13 +66,17 @@ Kubernetes version, the pod network and the addons of that inventory.`,
 			}
 			options := bundle.CreateOptions{
 				Dir: args[0], Kubernetes: a.settings.GetString("kubernetes"), Addons: a.list("addons"), Arches: a.list("arch"),
+				Lock:     a.settings.GetString("lock"),
 				Progress: showDownloads(func(line string) { fmt.Fprintf(a.err, "  %s\n", line) }).progress,
 			}
-			cluster := &config.Cluster{}
+			cluster, catalogue := &config.Cluster{}, a.settings.GetString("catalogue")
 			if cmd.Flags().Changed("inventory") {
-				if cluster, _, err = a.inventory(); err != nil {
+				var path string
+				if cluster, path, err = a.inventory(); err != nil {
 					return err
 				}
+				catalogue = cluster.Artifacts.Catalogue
+				options.Lock = cmp.Or(options.Lock, bundle.LockFile(path))
 				if !cmd.Flags().Changed("kubernetes") {
 					options.Kubernetes = cluster.Kubernetes.NewVersion()
 				}
@@ -72,6 +84,11 @@ Kubernetes version, the pod network and the addons of that inventory.`,
 					options.Addons = cluster.Catalogued()
 				}
 			}
+			known, err := bundle.OpenCatalogue(catalogue)
+			if err != nil {
+				return &usageError{err}
+			}
+			options.Catalogue = &known
 			if path := a.settings.GetString("ca-file"); path != "" {
 				cluster.Artifacts.CAFile = path
 			}
@@ -91,11 +108,28 @@ Kubernetes version, the pod network and the addons of that inventory.`,
 	flags := cmd.Flags()
 	flags.String("kubernetes", config.DefaultKubernetesVersion, "Version of Kubernetes.")
 	flags.StringSlice("addons", []string{config.CNIFlannel}, "Pod network and addons to include: "+strings.Join(slices.Concat(config.PodNetworks(), config.KnownAddons()), ", ")+".")
-	flags.StringSlice("arch", []string{runtime.GOARCH}, "Architectures of the hosts.")
+	flags.StringSlice("arch", []string{bundle.DefaultArch}, "Architectures of the hosts: "+strings.Join(bundle.Arches(), ", ")+".")
+	flags.String("lock", "", "Path to the lock file. (default with -i the one beside the inventory, such as inventory.lock.yaml)")
+	catalogueFlag(cmd)
 	flags.StringToString("mirror", nil, "Download URLs from a mirror, as PREFIX=MIRROR-PREFIX.")
 	flags.StringToString("registry", nil, "Pull images from a mirror, as REGISTRY=MIRROR[/PATH].")
 	flags.String("ca-file", "", "Path to a PEM file with CAs to trust in addition to those of the system.")
 	return cmd
+}
+
+func newBundleCatalogue(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "catalogue",
+		Short: "Print the catalogue of releases that is built into slipway",
+		Long: `Print the catalogue: the releases that slipway can install, where it downloads them, and
+their sums and images. Edit a copy, and pass it with --catalogue or set artifacts.catalogue.`,
+		Example: "  slipway bundle catalogue > catalogue.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := a.out.Write(bundle.BuiltInCatalogue())
+			return err
+		},
+	}
 }
 
 func newBundleVerify(a *app) *cobra.Command {
@@ -164,21 +198,29 @@ func openBundle(dir string) (*bundle.Bundle, error) {
 	return b, nil
 }
 
-// bundleDir is the cache directory for the bundle of a version with these addons.
-func bundleDir(version string, addons []string) (string, error) {
+// bundleDir is the cache directory for a bundle. It names all that the bundle depends on.
+func bundleDir(catalogue bundle.Catalogue, version string, arches, addons []string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", fmt.Errorf("cache directory: %w", err)
 	}
-	name := []string{version, runtime.GOARCH}
+	key, err := catalogue.Key(version, addons)
+	if err != nil {
+		return "", err
+	}
+	name := []string{version, strings.Join(arches, "+")}
 	if len(addons) > 0 {
 		name = append(name, strings.Join(slices.Sorted(slices.Values(addons)), "+"))
 	}
-	return filepath.Join(cache, "slipway", "bundles", strings.Join(name, "-")), nil
+	return filepath.Join(cache, "slipway", "bundles", strings.Join(append(name, key), "-")), nil
 }
 
-// namedBundle opens the bundle that the inventory names; nil if it names none.
+// namedBundle opens the bundle that the inventory names; nil if it names none. It also
+// refuses a catalogue that cannot be read.
 func namedBundle(cluster *config.Cluster) (*bundle.Bundle, error) {
+	if _, err := bundle.OpenCatalogue(cluster.Artifacts.Catalogue); err != nil {
+		return nil, &usageError{err}
+	}
 	if cluster.Artifacts.Bundle == "" {
 		return nil, nil
 	}
@@ -186,30 +228,52 @@ func namedBundle(cluster *config.Cluster) (*bundle.Bundle, error) {
 }
 
 // cachedBundleOf returns a function that opens the cached bundle of a version.
-func cachedBundleOf(cluster *config.Cluster) func(context.Context, string, func(string)) (*bundle.Bundle, error) {
-	return func(ctx context.Context, version string, progress func(string)) (*bundle.Bundle, error) {
-		return cachedBundle(ctx, cluster, version, progress)
+func cachedBundleOf(s *session) func(context.Context, string, []string, func(string)) (*bundle.Bundle, error) {
+	return func(ctx context.Context, version string, arches []string, progress func(string)) (*bundle.Bundle, error) {
+		if len(arches) == 0 { // no host could be asked
+			arches = []string{bundle.DefaultArch}
+		}
+		return cachedBundle(ctx, s.cluster, bundle.LockFile(s.inventory), version, arches, progress)
 	}
 }
 
 // cachedBundle opens the bundle for a cluster of a version in the user's cache
-// directory, and creates it if it does not exist.
-func cachedBundle(ctx context.Context, cluster *config.Cluster, version string, progress func(string)) (*bundle.Bundle, error) {
-	dir, err := bundleDir(version, cluster.Catalogued())
+// directory, and creates it if it does not exist, or if it is not the one that the lock
+// file pins.
+func cachedBundle(ctx context.Context, cluster *config.Cluster, lock, version string, arches []string, progress func(string)) (*bundle.Bundle, error) {
+	catalogue, err := bundle.OpenCatalogue(cluster.Artifacts.Catalogue)
 	if err != nil {
 		return nil, err
 	}
-	b, err := bundle.Open(dir)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return b, err
+	dir, err := bundleDir(catalogue, version, arches, cluster.Catalogued())
+	if err != nil {
+		return nil, err
 	}
-	progress(fmt.Sprintf("artifacts.bundle is not set: creating a bundle of %s in %s", version, dir))
+	pins, err := bundle.OpenLock(lock)
+	if err != nil {
+		return nil, &bundleError{err}
+	}
+	reason := "artifacts.bundle is not set"
+	b, err := bundle.Open(dir)
+	if err == nil {
+		if err = pins.Pin(b); err == nil {
+			return b, nil
+		}
+		var another *bundle.PinError
+		if !errors.As(err, &another) {
+			return nil, err
+		}
+		reason = "the cached bundle is not the one that " + lock + " pins"
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	client, err := sources.Local().Client(cluster)
 	if err != nil {
 		return nil, err
 	}
+	progress(fmt.Sprintf("%s: creating a bundle of %s for %s in %s", reason, version, strings.Join(arches, " and "), dir))
 	b, err = bundle.Create(ctx, bundle.CreateOptions{
-		Dir: dir, Kubernetes: version, Addons: cluster.Catalogued(), Arches: []string{runtime.GOARCH},
+		Dir: dir, Catalogue: &catalogue, Lock: lock, Kubernetes: version, Addons: cluster.Catalogued(), Arches: arches,
 		Rewrites: cluster.Artifacts.Rewrites, RegistryMirrors: cluster.Artifacts.Registries, Client: client,
 		Progress: showDownloads(progress).progress,
 	})

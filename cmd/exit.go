@@ -63,6 +63,7 @@ func exitCode(err error) int {
 		unusable *bundleError
 		corrupt  *bundle.CorruptError
 		missing  *bundle.NotFoundError
+		pinned   *bundle.PinError
 		findings *preflight.FindingsError
 		failed   *validate.FailedError
 		child    childExit
@@ -92,7 +93,7 @@ func exitCode(err error) int {
 		return exitValidation
 	case errors.As(err, &locked):
 		return exitLocked
-	case errors.As(err, &unusable), errors.As(err, &corrupt), errors.As(err, &missing):
+	case errors.As(err, &unusable), errors.As(err, &corrupt), errors.As(err, &missing), errors.As(err, &pinned):
 		return exitBundle
 	case errors.As(err, &child):
 		return int(child)

@@ -53,6 +53,7 @@ install them, and exits with 5. Containers need Linux and root.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.labUp(cmd.Context()) },
 	}
 	connectionFlags(cmd)
+	catalogueFlag(cmd)
 	lockFlags(cmd)
 	flags := cmd.Flags()
 	flags.String("provider", "", "Provider of the machines: vagrant or container. (default vagrant if a hypervisor is available)")

@@ -78,6 +78,7 @@ must already be done: they do not run.`,
 		},
 	}
 	connectionFlags(cmd)
+	catalogueFlag(cmd)
 	lockFlags(cmd)
 	flags := cmd.Flags()
 	flags.StringSlice("hosts", nil, "Names of the hosts to work on. (default all)")

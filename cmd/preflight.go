@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -50,6 +51,7 @@ formats: text, json, yaml, junit, html.`,
 		RunE:        func(cmd *cobra.Command, _ []string) error { return a.preflight(cmd.Context()) },
 	}
 	connectionFlags(cmd)
+	catalogueFlag(cmd)
 	flags := cmd.Flags()
 	flags.StringSlice("only", nil, "Checks to run. (default all)")
 	flags.StringSlice("skip-checks", nil, "Checks to skip.")
@@ -110,12 +112,11 @@ func (a *app) preflightHosts(ctx context.Context, selection preflight.Selection)
 	}
 	defer s.close()
 	options := preflight.Options{Selection: selection, NoPairs: a.settings.GetBool("no-pairs")}
-	if dir := s.cluster.Artifacts.Bundle; dir != "" {
-		if b, err := openBundle(dir); err != nil {
-			options.BundleErr = err
-		} else {
-			options.Version = b.Manifest().Kubernetes
-		}
+	switch b, err := namedBundle(s.cluster); {
+	case err != nil:
+		options.BundleErr = err
+	case b != nil:
+		options.Version, options.Arches = b.Manifest().Kubernetes, b.Arches()
 	}
 	if report.IsTerminal(a.err) {
 		fmt.Fprintf(a.err, "checking %d hosts\r", len(s.cluster.Hosts))
@@ -165,9 +166,14 @@ func (a *app) preflightLocal(ctx context.Context, selection preflight.Selection)
 	return a.query(ctx, onLocalhost(), phases.PreflightLocal(preflight.LocalOptions{Spec: spec, Selection: selection}, a.showVerdict))
 }
 
-// cachedBundleDir is the cached bundle for a cluster without addons, or empty.
+// cachedBundleDir is the cached bundle for a lab without addons, or empty. Its machines
+// have the architecture of this computer.
 func cachedBundleDir() (string, error) {
-	dir, err := bundleDir(config.DefaultKubernetesVersion, []string{config.CNIFlannel})
+	catalogue, err := bundle.LoadCatalogue()
+	if err != nil {
+		return "", err
+	}
+	dir, err := bundleDir(catalogue, config.DefaultKubernetesVersion, []string{runtime.GOARCH}, []string{config.CNIFlannel})
 	if err != nil {
 		return "", err
 	}

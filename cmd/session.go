@@ -40,7 +40,18 @@ func (a *app) inventory() (*config.Cluster, string, error) {
 	if errors.Is(err, os.ErrNotExist) {
 		err = &usageError{workflow.WithHint(err, "pass the inventory with -i, or create one with `slipway init`")}
 	}
+	if err != nil {
+		return cluster, path, err
+	}
+	if catalogue := a.settings.GetString("catalogue"); catalogue != "" {
+		cluster.Artifacts.Catalogue, err = filepath.Abs(catalogue)
+	}
 	return cluster, path, err
+}
+
+// catalogueFlag is the flag of commands that download what the catalogue lists.
+func catalogueFlag(cmd *cobra.Command) {
+	cmd.Flags().String("catalogue", "", "Path to a catalogue of releases. (default artifacts.catalogue of the inventory, or the one that is built in)")
 }
 
 // session is an inventory and the connections to its hosts, for one command.

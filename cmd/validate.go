@@ -47,6 +47,7 @@ Probes: ` + strings.Join(validate.Names(), ", ") + `.`,
 		},
 	}
 	connectionFlags(cmd)
+	catalogueFlag(cmd)
 	flags := cmd.Flags()
 	flags.StringSlice("only", nil, "Probes to run. (default all)")
 	flags.StringSlice("skip", nil, "Probes to skip.")
@@ -71,7 +72,7 @@ func (a *app) validate(ctx context.Context, s *session) error {
 		return err
 	}
 	run := &workflow.Run{
-		Cluster: s.cluster, Hosts: s.hosts, Bundle: named, OpenBundle: cachedBundleOf(s.cluster), Credentials: sources.Local(),
+		Cluster: s.cluster, Hosts: s.hosts, Bundle: named, OpenBundle: cachedBundleOf(s), Credentials: sources.Local(),
 		Sink: report.SinkFunc(a.validateProgress),
 	}
 	var found report.ValidationReport

@@ -209,7 +209,7 @@ func (b *builder) published(ctx context.Context, addon bundle.Addon, m bundle.Ad
 	return filepath.Join(strings.TrimSpace(string(out)), filepath.FromSlash(inRepository)), nil
 }
 
-// wantedImage is an image of the catalogue with its addon.
+// wantedImage is an image of pins.yaml with its addon.
 type wantedImage struct {
 	bundle.ReleaseImage
 	addon string

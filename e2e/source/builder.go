@@ -13,8 +13,9 @@ import (
 type builder struct {
 	options
 	// dir is the directory of this program.
-	dir       string
-	tc        toolchain
+	dir string
+	tc  toolchain
+	// catalogue has the names and roles of files.
 	catalogue bundle.Catalogue
 	release   bundle.Release
 	// addons to include.
@@ -48,11 +49,13 @@ func newBuilder(ctx context.Context, o options, log io.Writer) (*builder, error)
 			return nil, err
 		}
 	}
-	if b.release, err = b.catalogue.Release(b.versions["kubernetes"]); err != nil {
+	declared, err := loadPins()
+	if err != nil {
 		return nil, err
 	}
+	b.release = declared.Release
 	for _, name := range o.addons {
-		addon, err := b.catalogue.Addon(name)
+		addon, err := declared.addon(name)
 		if err != nil {
 			return nil, err
 		}

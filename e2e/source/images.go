@@ -4,7 +4,7 @@ import "strings"
 
 // imageSpec describes the content of an image.
 type imageSpec struct {
-	// repository is the image's name without its tag; the tag is the catalogue's.
+	// repository is the image's name without its tag; the tag is that of pins.yaml.
 	repository string
 	// debian puts the image on the base of Debian packages; otherwise it has its own files only.
 	debian bool

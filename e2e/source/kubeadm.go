@@ -27,7 +27,7 @@ func compareImages(wanted []string, release bundle.Release) error {
 	var errs []error
 	for _, name := range wanted {
 		if !slices.ContainsFunc(release.Images, func(i bundle.ReleaseImage) bool { return i.Name == name }) {
-			errs = append(errs, fmt.Errorf("kubeadm %s needs %s, which is not in the catalogue", release.Kubernetes, name))
+			errs = append(errs, fmt.Errorf("kubeadm %s needs %s, which is not in pins.yaml", release.Kubernetes, name))
 		}
 	}
 	return errors.Join(errs...)

@@ -38,7 +38,7 @@ type options struct {
 	cache    string
 	printKey bool
 	install  bool
-	// addons of the catalogue to include.
+	// addons of pins.yaml to include.
 	addons []string
 }
 

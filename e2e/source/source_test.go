@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,8 +15,8 @@ import (
 	"slipway.io/slipway/provision/bundle"
 )
 
-// pinned reads the versions that the committed modules require, and the release that goes with them.
-func pinned(t *testing.T) (map[string]string, bundle.Catalogue, bundle.Release) {
+// pinned reads the versions that the committed modules require, and what a bundle from them declares.
+func pinned(t *testing.T) (map[string]string, pins) {
 	t.Helper()
 	versions := map[string]string{}
 	for _, c := range components() {
@@ -25,36 +26,29 @@ func pinned(t *testing.T) (map[string]string, bundle.Catalogue, bundle.Release) 
 		}
 		versions[c.name] = v
 	}
-	catalogue, err := bundle.LoadCatalogue()
+	declared, err := loadPins()
 	if err != nil {
 		t.Fatal(err)
 	}
-	release, err := catalogue.Release(versions["kubernetes"])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return versions, catalogue, release
+	return versions, declared
 }
 
-// built are the addons for which something is built.
-func built(t *testing.T, catalogue bundle.Catalogue) []bundle.Addon {
-	t.Helper()
-	var addons []bundle.Addon
-	for _, name := range buildable() {
-		addon, err := catalogue.Addon(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		addons = append(addons, addon)
-	}
-	return addons
-}
-
-func TestPinnedVersionsAreThoseOfTheCatalogue(t *testing.T) {
+func TestABundleDeclaresWhatTheModulesRequire(t *testing.T) {
 	t.Parallel()
-	versions, catalogue, release := pinned(t)
-	if err := checkPins(release, built(t, catalogue), versions); err != nil {
+	versions, declared := pinned(t)
+	if err := checkPins(declared.Release, declared.Addons, versions); err != nil {
 		t.Error(err)
+	}
+	if got, want := declared.Release.Kubernetes, versions["kubernetes"]; got != want {
+		t.Errorf("the release is %s, want %s", got, want)
+	}
+	var names []string
+	for _, addon := range declared.Addons {
+		names = append(names, addon.Name)
+	}
+	slices.Sort(names)
+	if want := slices.Sorted(slices.Values(buildable())); !slices.Equal(names, want) {
+		t.Errorf("pins.yaml has the addons %q, want %q", names, want)
 	}
 }
 
@@ -67,9 +61,9 @@ func TestCheckPinsNamesWhatDiffers(t *testing.T) {
 	} {
 		t.Run("another "+component, func(t *testing.T) {
 			t.Parallel()
-			versions, catalogue, release := pinned(t)
+			versions, declared := pinned(t)
 			versions[component] = "v0.0.1"
-			if err := checkPins(release, built(t, catalogue), versions); err == nil || !strings.Contains(err.Error(), says) {
+			if err := checkPins(declared.Release, declared.Addons, versions); err == nil || !strings.Contains(err.Error(), says) {
 				t.Errorf("got %v, want it to say %q", err, says)
 			}
 		})
@@ -78,7 +72,12 @@ func TestCheckPinsNamesWhatDiffers(t *testing.T) {
 
 func TestEveryFileAndImageOfTheReleaseIsBuilt(t *testing.T) {
 	t.Parallel()
-	_, catalogue, release := pinned(t)
+	_, declared := pinned(t)
+	release := declared.Release
+	catalogue, err := bundle.LoadCatalogue()
+	if err != nil {
+		t.Fatal(err)
+	}
 	commands := map[string]bool{"pause/pause": true}
 	for _, c := range components() {
 		for _, p := range c.packages {
@@ -98,7 +97,7 @@ func TestEveryFileAndImageOfTheReleaseIsBuilt(t *testing.T) {
 	}
 	specs := imageSpecs()
 	images := release.Images
-	for _, addon := range built(t, catalogue) {
+	for _, addon := range declared.Addons {
 		images = append(images, addon.Images...)
 	}
 	for _, image := range images {
@@ -163,7 +162,8 @@ func TestKubernetesFlagsSetTheVersionEverywhere(t *testing.T) {
 
 func TestCompareImagesFailsWhenKubeadmWantsAnother(t *testing.T) {
 	t.Parallel()
-	_, _, release := pinned(t)
+	_, declared := pinned(t)
+	release := declared.Release
 	wanted := []string{"registry.k8s.io/kube-apiserver:v1.36.4", "registry.k8s.io/pause:3.10.2", "registry.k8s.io/etcd:3.6.8-0"}
 	if err := compareImages(wanted, release); err != nil {
 		t.Error(err)

@@ -38,6 +38,9 @@ type checkContext struct {
 	// bundleErr says why the bundle cannot be used.
 	version   string
 	bundleErr error
+	// arches are the architectures for which the bundle has Kubernetes; nil where they
+	// are not known.
+	arches []string
 	// probe measures between the hosts; nil if the run measures nothing.
 	probe prober
 	// matrix is what was measured between the hosts; nil if nothing was, for the

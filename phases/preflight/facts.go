@@ -115,7 +115,7 @@ func Bundle() workflow.Phase {
 		NeedsAll: []string{"cluster"},
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			if err := s.OpenBundle(ctx, s.Version()); err != nil {
+			if err := s.OpenBundle(ctx, s.Version(), s.Hosts().Architectures()); err != nil {
 				return err
 			}
 			without, err := imageless(s.Cluster(), s.Bundle())
@@ -135,7 +135,7 @@ func Bundle() workflow.Phase {
 // imageless returns the pod network and the addons that have images in the
 // catalogue but none in the bundle.
 func imageless(c *config.Cluster, b *bundle.Bundle) ([]string, error) {
-	catalogue, err := bundle.LoadCatalogue()
+	catalogue, err := bundle.OpenCatalogue(c.Artifacts.Catalogue)
 	if err != nil {
 		return nil, err
 	}

@@ -427,6 +427,7 @@ func TestEachCheckHasAFault(t *testing.T) {
 		"even-etcd": true,                                           // hosts_test.go
 		"lost-host": true, "absent-host": true, "etcd-quorum": true, // leaving_test.go
 		etcdEndpoints: true, // externaletcd_test.go
+		"sources":     true, // sources_test.go
 	}
 	for name := range hostFaults(t) {
 		fires[name] = true

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/report/check"
@@ -26,6 +27,15 @@ func hostsChecks() []Check {
 				Manual:   []string{"slipway bundle list"},
 			},
 			run: version,
+		},
+		{
+			Description: check.Description{
+				Name: "bundle-architecture", Title: "the bundle has the architecture of each host", Kind: check.AllHosts, Severity: check.Error,
+				Examines: "The architecture of each host, and those for which the bundle has Kubernetes.",
+				Why:      "The host would have no binaries or images, and the run would fail after other hosts have changed.",
+				Manual:   []string{"uname -m; slipway bundle list BUNDLE"},
+			},
+			run: bundleArchitecture,
 		},
 		{
 			Description: check.Description{
@@ -172,6 +182,26 @@ func evenEtcd(cc *checkContext) []check.Finding {
 		Evidence: fmt.Sprintf("%d %s: etcd tolerates no more failures than with %d", n, what, n-1),
 		Fix:      fmt.Sprintf("use %d or %d %s", n-1, n+1, what),
 	}}
+}
+
+func bundleArchitecture(cc *checkContext) []check.Finding {
+	if cc.arches == nil {
+		return nil
+	}
+	var found []check.Finding
+	for _, h := range cc.reachable() {
+		arch := h.Facts().Arch
+		if slices.Contains(cc.arches, arch) || !slices.Contains(bundle.Arches(), arch) { // the check architecture reports others
+			continue
+		}
+		found = append(found, check.Finding{
+			Host:     h.Config.Name,
+			Evidence: fmt.Sprintf("the architecture is %s, and the bundle has %s only", arch, names(cc.arches)),
+			Fix: fmt.Sprintf("slipway bundle create DIR -i INVENTORY --arch %s, and set artifacts.bundle: DIR",
+				strings.Join(cc.hosts.Architectures(), ",")),
+		})
+	}
+	return found
 }
 
 func clockSkew(cc *checkContext) []check.Finding {

@@ -30,7 +30,7 @@ func journaled(f *facts.Facts) { f.Existing = append(f.Existing, journal.Dir) }
 // reportOf is the report of a fixture whose bundle has the wanted version,
 // nothing measured.
 func reportOf(fixture *workflowtest.Fixture) *check.Report {
-	cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, version: workflowtest.Kubernetes, unmeasured: "no packets in this test"}
+	cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, version: workflowtest.Kubernetes, arches: []string{"amd64"}, unmeasured: "no packets in this test"}
 	return cc.report(Selection{})
 }
 
@@ -101,6 +101,7 @@ func hostsCases() []hostsCase {
 		}, nil},
 		{"two distributions", "", worker(func(f *facts.Facts) { f.OS = facts.OS{ID: "rocky", Version: "9"} }), []string{"os-mix  info"}},
 		{"a bundle of another version", "kubernetes: {version: v1.36.1}", func(*workflowtest.Fixture) {}, []string{"version  error"}},
+		{"an architecture that the bundle lacks", "", worker(func(f *facts.Facts) { f.Arch = "arm64" }), []string{"bundle-architecture w-1 error", "os-mix  info"}},
 		{"a clock that is off", "", worker(func(f *facts.Facts) { f.Skew = -31 * time.Second }), []string{"clock-skew w-1 error"}},
 		{"a clock that is a little off", "", worker(func(f *facts.Facts) { f.Skew = -30 * time.Second }), nil},
 		{"a clock that nothing keeps right", "", worker(func(f *facts.Facts) { f.ActiveUnits = nil }), []string{"clock-skew w-1 warning"}},
@@ -254,5 +255,24 @@ func TestAHostWithoutAnAddressIsReportedEvenIfItIsUnreachable(t *testing.T) {
 	found := reportOf(fixture).Findings(check.Error)
 	if len(found) != 1 || found[0].Check != "serving-certificate" || found[0].Fix != "set nodeIP of w-1 in the inventory" {
 		t.Errorf("got %+v", found)
+	}
+}
+
+func TestABundleWithoutAnArchitectureNamesTheHostAndTheCommand(t *testing.T) {
+	t.Parallel()
+	fixture := workflowtest.New(t, two)
+	fixture.Facts("w-1").Arch = "arm64"
+	for _, c := range reportOf(fixture).Checks {
+		if c.Name != "bundle-architecture" {
+			continue
+		}
+		want := []check.Finding{{
+			Check: c.Name, Host: "w-1", Severity: check.Error,
+			Evidence: "the architecture is arm64, and the bundle has amd64 only",
+			Fix:      "slipway bundle create DIR -i INVENTORY --arch amd64,arm64, and set artifacts.bundle: DIR",
+		}}
+		if diff := cmp.Diff(want, c.Findings); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
 	}
 }

@@ -71,7 +71,7 @@ func preflightWith(probe prober) workflow.Phase {
 		NeedsAll: []string{"facts", "bundle", "cluster"},
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			cc := &checkContext{cluster: s.Cluster(), hosts: hostsRead(s.Hosts()), probe: probe, version: s.Bundle().Manifest().Kubernetes, state: s.Hosts().State(), credentials: s.Credentials()}
+			cc := &checkContext{cluster: s.Cluster(), hosts: hostsRead(s.Hosts()), probe: probe, version: s.Bundle().Manifest().Kubernetes, arches: s.Bundle().Arches(), state: s.Hosts().State(), credentials: s.Credentials()}
 			if slices.ContainsFunc(cc.reachable(), func(h *workflow.Host) bool { return !installed(h.Facts()) }) {
 				cc.measure(ctx, Selection{})
 			} else {

@@ -78,6 +78,8 @@ type Options struct {
 	// BundleErr says why the bundle that the inventory names cannot be used.
 	Version   string
 	BundleErr error
+	// Arches are the architectures for which the bundle has Kubernetes.
+	Arches    []string
 	Selection Selection
 	// Credentials are those of the proxy and of registries.
 	Credentials sources.Credentials
@@ -102,7 +104,7 @@ func Describe() []check.Description {
 // of the context.
 func Run(ctx context.Context, cluster *config.Cluster, hosts *workflow.Hosts, o Options) (*check.Report, error) {
 	started := time.Now()
-	cc := &checkContext{cluster: cluster, hosts: readAll(ctx, hosts), version: o.Version, bundleErr: o.BundleErr, probe: netprobe.Probe, credentials: o.Credentials}
+	cc := &checkContext{cluster: cluster, hosts: readAll(ctx, hosts), version: o.Version, bundleErr: o.BundleErr, arches: o.Arches, probe: netprobe.Probe, credentials: o.Credentials}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

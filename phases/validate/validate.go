@@ -15,10 +15,14 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"slipway.io/slipway/provision/bundle"
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/probe/httpprobe"
@@ -72,7 +76,7 @@ func Phase(o Options, r *report.ValidationReport) workflow.Phase {
 				if server, err := client.Clientset().Discovery().ServerVersion(); err == nil {
 					version = server.GitVersion
 				}
-				if err := s.OpenBundle(ctx, version); err != nil {
+				if err := s.OpenBundle(ctx, version, architectures(ctx, client)); err != nil {
 					return err
 				}
 			}
@@ -91,6 +95,21 @@ func Phase(o Options, r *report.ValidationReport) workflow.Phase {
 			return v.validate(ctx, o, r)
 		},
 	}
+}
+
+// architectures returns those of the nodes, sorted; none if the API server does not
+// answer, which is the result of a probe.
+func architectures(ctx context.Context, client *kube.Client) []string {
+	var arches []string
+	nodes, err := client.Clientset().CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil
+	}
+	for _, node := range nodes.Items {
+		arches = append(arches, node.Status.NodeInfo.Architecture)
+	}
+	slices.Sort(arches)
+	return slices.Compact(arches)
 }
 
 // agnhostImage is the test image under the name by which hosts have it.

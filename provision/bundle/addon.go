@@ -20,6 +20,7 @@ func (a Addon) tasks(arches []string) []task {
 				return err
 			}
 			defer file.Close()
+			w.Downloaded(map[string]string{m.URL: m.SHA256})
 			return w.AddManifest(ctx, AddonFile{Addon: a.Name, Name: m.Name, Version: a.Version}, file)
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -57,7 +58,20 @@ func (b *Bundle) Manifest() Manifest {
 	m.Files = slices.Clone(m.Files)
 	m.Images = slices.Clone(m.Images)
 	m.Manifests = slices.Clone(m.Manifests)
+	m.Downloads = maps.Clone(m.Downloads)
 	return m
+}
+
+// Arches returns the architectures for which the bundle has Kubernetes, sorted.
+func (b *Bundle) Arches() []string {
+	var arches []string
+	for _, f := range b.manifest.Files {
+		if f.Name == "kubelet" {
+			arches = append(arches, f.Arch)
+		}
+	}
+	slices.Sort(arches)
+	return slices.Compact(arches)
 }
 
 // Files returns the files that a host with this role and architecture needs, in the order of bundle.yaml. An empty role

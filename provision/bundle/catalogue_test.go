@@ -1,11 +1,15 @@
 package bundle
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"slipway.io/slipway/provision/config"
 )
 
 func TestCatalogueHasEverythingForItsReleases(t *testing.T) {
@@ -14,14 +18,20 @@ func TestCatalogueHasEverythingForItsReleases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"v1.36.4", "v1.36.3", "v1.35.8"}, c.versions()); diff != "" {
-		t.Errorf("versions (-want +got):\n%s", diff)
+	var minors []string
+	for _, v := range c.versions() {
+		minors = append(minors, strings.Join(strings.Split(strings.TrimPrefix(v, "v"), ".")[:2], "."))
+	}
+	slices.Sort(minors)
+	if diff := cmp.Diff(config.SupportedMinors(), slices.Compact(minors)); diff != "" {
+		t.Errorf("minor versions (-supported +listed):\n%s", diff)
 	}
 	for _, version := range c.versions() {
 		r, err := c.Release(strings.TrimPrefix(version, "v"))
 		if err != nil {
 			t.Fatal(err)
 		}
+		published(c, r)
 		tasks, err := plan(c, r, nil, []string{"amd64", "arm64"})
 		if err != nil {
 			t.Error(err)
@@ -55,17 +65,55 @@ func TestCatalogueHasEverythingForItsReleases(t *testing.T) {
 	}
 }
 
+// published fills in the sums that a bundle takes from the release server.
+func published(c Catalogue, r Release) {
+	for name, version := range r.Components {
+		for i := range c.Components {
+			if comp := &c.Components[i]; comp.Name == name && comp.Checksums != "" && comp.SHA256[version] == nil {
+				comp.SHA256[version] = map[string]string{"amd64": strings.Repeat("0", 64), "arm64": strings.Repeat("0", 64)}
+			}
+		}
+	}
+}
+
+func TestTheDefaultVersionNeedsNoSumsOfAServer(t *testing.T) {
+	t.Parallel()
+	c, err := LoadCatalogue()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.Release(config.DefaultKubernetesVersion)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := plan(c, r, nil, Arches()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCatalogueURLs(t *testing.T) {
 	t.Parallel()
 	c, err := LoadCatalogue()
 	if err != nil {
 		t.Fatal(err)
 	}
-	tests := map[string]struct{ version, arch, want string }{
-		"kubelet":     {"v1.36.4", "amd64", "https://dl.k8s.io/release/v1.36.4/bin/linux/amd64/kubelet"},
-		"containerd":  {"v2.3.4", "arm64", "https://github.com/containerd/containerd/releases/download/v2.3.4/containerd-static-2.3.4-linux-arm64.tar.gz"},
-		"runc":        {"v1.4.3", "amd64", "https://github.com/opencontainers/runc/releases/download/v1.4.3/runc.amd64"},
-		"cni-plugins": {"v1.9.1", "amd64", "https://github.com/containernetworking/plugins/releases/download/v1.9.1/cni-plugins-linux-amd64-v1.9.1.tgz"},
+	tests := map[string]struct{ version, arch, want, sums string }{
+		"kubelet": {
+			"v1.36.4", "amd64", "https://dl.k8s.io/release/v1.36.4/bin/linux/amd64/kubelet",
+			"https://dl.k8s.io/release/v1.36.4/bin/linux/amd64/kubelet.sha256",
+		},
+		"containerd": {
+			"v2.3.4", "arm64", "https://github.com/containerd/containerd/releases/download/v2.3.4/containerd-static-2.3.4-linux-arm64.tar.gz",
+			"https://github.com/containerd/containerd/releases/download/v2.3.4/containerd-static-2.3.4-linux-arm64.tar.gz.sha256sum",
+		},
+		"runc": {
+			"v1.4.3", "amd64", "https://github.com/opencontainers/runc/releases/download/v1.4.3/runc.amd64",
+			"https://github.com/opencontainers/runc/releases/download/v1.4.3/runc.sha256sum",
+		},
+		"cni-plugins": {
+			"v1.9.1", "amd64", "https://github.com/containernetworking/plugins/releases/download/v1.9.1/cni-plugins-linux-amd64-v1.9.1.tgz",
+			"https://github.com/containernetworking/plugins/releases/download/v1.9.1/cni-plugins-linux-amd64-v1.9.1.tgz.sha256",
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -76,6 +124,9 @@ func TestCatalogueURLs(t *testing.T) {
 			}
 			if got := component.url(test.version, test.arch); got != test.want {
 				t.Errorf("got %s, want %s", got, test.want)
+			}
+			if got := expand(component.Checksums, test.version, test.arch); got != test.sums {
+				t.Errorf("sums: got %s, want %s", got, test.sums)
 			}
 		})
 	}
@@ -98,7 +149,11 @@ releases:
 		t.Fatal(err)
 	}
 	tests := map[string]struct{ old, replacement, want string }{
-		"an unknown field":            {"  url:", "  uri: x\n  url:", "uri"},
+		"an unknown field":            {"  url:", "  uri: x\n  url:", "line 3: field uri not found"},
+		"no releases":                 {"- kubernetes: v1.36.4\n  components: {runc: v1.4.3}\n  images:\n  - name: registry.k8s.io/pause:3.10.2\n", "", "releases: must not be empty"},
+		"a component twice":           {"components:\n- name: runc", "components:\n- {name: runc, url: \"https://a.test\"}\n- name: runc", "components[1].name: duplicate component runc"},
+		"a release of no version":     {"v1.36.4", "latest", "releases[0].kubernetes: is \"latest\""},
+		"a digest that is none":       {":3.10.2\n", ":3.10.2\n    digests: {amd64: \"sha256:12\"}\n", "releases[0].images[0].digests"},
 		"a url without encryption":    {"https:", "http:", "does not use https"},
 		"an empty sum":                {"aaaa}", "}", "sha256 of v1.4.3 for amd64"},
 		"a release without sums":      {"runc: v1.4.3", "runc: v1.5.2", "no sha256 for runc v1.5.2"},
@@ -121,5 +176,32 @@ func TestAnUnknownVersionListsTheKnownOnes(t *testing.T) {
 	_, err := Create(t.Context(), CreateOptions{Dir: t.TempDir(), Kubernetes: "v1.20.0"})
 	if err == nil || !strings.Contains(err.Error(), "v1.36.4") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestACatalogueFileTakesTheBuiltInOnesPlace(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "catalogue.yaml")
+	if err := os.WriteFile(path, BuiltInCatalogue(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	own, err := OpenCatalogue(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	builtIn, err := OpenCatalogue("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(builtIn, own); diff != "" {
+		t.Errorf("(-built in +file):\n%s", diff)
+	}
+	if err := os.WriteFile(path, []byte("components: []\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{path, path + ".none"} {
+		if _, err := OpenCatalogue(file); err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("%s: got %v", file, err)
+		}
 	}
 }

@@ -26,6 +26,7 @@ func addComponent(ctx context.Context, f *fetcher, w *Writer, c Component, versi
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	defer content.Close()
+	w.Downloaded(map[string]string{c.url(version, arch): sum})
 	add := func(file string, r io.Reader) error {
 		return w.AddFile(ctx, File{
 			Name: file, Version: version, OS: "linux", Arch: arch, Path: BinPath("linux", arch, file), Roles: c.Roles,

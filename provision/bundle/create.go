@@ -23,11 +23,17 @@ import (
 type CreateOptions struct {
 	// Dir is the directory of the bundle. An existing bundle is replaced once the new one is complete.
 	Dir string
-	// Kubernetes is a version in the catalogue, with or without its v.
+	// Catalogue says what there is to download. Nil: the one that is built into slipway.
+	Catalogue *Catalogue
+	// Lock is the path of a lock file, which is created if it does not exist: downloads must be the pinned ones, and
+	// new ones are pinned. Empty: nothing is pinned.
+	Lock string
+	// Kubernetes is a version, with or without its v: one that the catalogue lists, or another patch release of the
+	// same minor version.
 	Kubernetes string
 	// Addons are the pod networks and other addons of the catalogue to include.
 	Addons []string
-	// Arches are the architectures, by their Go names. Default amd64.
+	// Arches are the architectures, by their Go names. Default: DefaultArch.
 	Arches []string
 	// Cache is the directory that keeps downloads by sha256. Default slipway/artifacts in the user's cache directory.
 	Cache string
@@ -67,8 +73,12 @@ type Progress struct {
 }
 
 // Create downloads released files and images into a bundle. It verifies every file against the sha256 in the catalogue
-// and every blob of an image against its digest. Interrupted downloads resume. The error joins those of all downloads.
+// or in the lock file, else against the one that the release server publishes, and every blob of an image against its
+// digest. Interrupted downloads resume. The error joins those of all downloads.
 func Create(ctx context.Context, o CreateOptions) (*Bundle, error) {
+	if o.Catalogue != nil {
+		return create(ctx, *o.Catalogue, o)
+	}
 	catalogue, err := LoadCatalogue()
 	if err != nil {
 		return nil, err
@@ -77,11 +87,16 @@ func Create(ctx context.Context, o CreateOptions) (*Bundle, error) {
 }
 
 func create(ctx context.Context, catalogue Catalogue, o CreateOptions) (*Bundle, error) {
-	release, err := catalogue.Release(o.Kubernetes)
+	o, err := o.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("create bundle: %w", err)
 	}
-	o, err = o.withDefaults()
+	pins, err := OpenLock(o.Lock)
+	if err != nil {
+		return nil, fmt.Errorf("create bundle: %w", err)
+	}
+	f := newFetcher(o)
+	catalogue, release, sources, err := catalogue.complete(ctx, f, pins, wanted{o.Kubernetes, o.Addons, o.Arches})
 	if err != nil {
 		return nil, fmt.Errorf("create bundle: %w", err)
 	}
@@ -89,16 +104,16 @@ func create(ctx context.Context, catalogue Catalogue, o CreateOptions) (*Bundle,
 	if err != nil {
 		return nil, fmt.Errorf("create bundle: %w", err)
 	}
-	lock, err := o.lockCache(ctx)
+	cache, err := o.lockCache(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("create bundle: %w", err)
 	}
-	defer lock.Release()
+	defer cache.Release()
 	w, err := NewWriter(o.Dir, release.Kubernetes, OriginRelease)
 	if err != nil {
 		return nil, err
 	}
-	f := newFetcher(o)
+	w.Downloaded(sources)
 	errs := make([]error, len(tasks))
 	var g errgroup.Group
 	g.SetLimit(o.Parallel)
@@ -106,7 +121,7 @@ func create(ctx context.Context, catalogue Catalogue, o CreateOptions) (*Bundle,
 	for i, do := range tasks {
 		g.Go(func() error {
 			f.pending.Add(-1)
-			errs[i] = do(ctx, f, w)
+			errs[i] = pins.explain(do(ctx, f, w))
 			return nil
 		})
 	}
@@ -114,12 +129,23 @@ func create(ctx context.Context, catalogue Catalogue, o CreateOptions) (*Bundle,
 	if err := errors.Join(errs...); err != nil {
 		return nil, errors.Join(fmt.Errorf("create bundle: %w", err), w.Abort())
 	}
-	return w.Commit(ctx)
+	b, err := w.Commit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return b, pins.Pin(b)
 }
+
+// Arches lists the architectures of hosts for which the projects publish files and images.
+func Arches() []string { return []string{"amd64", "arm64"} }
+
+// DefaultArch is the architecture of a bundle that is created without a look at the hosts. The architecture of the
+// computer that creates the bundle says nothing about them.
+const DefaultArch = "amd64"
 
 func (o CreateOptions) withDefaults() (CreateOptions, error) {
 	if len(o.Arches) == 0 {
-		o.Arches = []string{"amd64"}
+		o.Arches = []string{DefaultArch}
 	}
 	if o.Parallel <= 0 {
 		o.Parallel = 4

@@ -35,6 +35,9 @@ type Manifest struct {
 	Images []Image `json:"images,omitempty"`
 	// Manifests are the files of addons, as their projects publish them.
 	Manifests []AddonFile `json:"manifests,omitempty"`
+	// Downloads holds the sha256 of each downloaded file, by its URL at the release server: files, or archives of them.
+	// A bundle from source has none.
+	Downloads map[string]string `json:"downloads,omitempty"`
 }
 
 // File is one file of a bundle.

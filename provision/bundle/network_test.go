@@ -64,7 +64,7 @@ func quick(t *testing.T, client *http.Client, stall time.Duration) *fetcher {
 	return f
 }
 
-func sumOf(data []byte) string {
+func checksumOf(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
 }
@@ -189,7 +189,7 @@ func TestDownloadsEndWithWhatHappened(t *testing.T) {
 				stall = 100 * time.Millisecond
 			}
 			f := quick(t, s.Client(), stall)
-			sum := sumOf(content)
+			sum := checksumOf(content)
 			if test.part != "" {
 				if err := os.MkdirAll(f.cache, 0o700); err != nil {
 					t.Fatal(err)
@@ -226,7 +226,7 @@ func TestATLSHandshakeThatStallsEnds(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = l.Close() })
 	f := quick(t, &http.Client{Transport: http.DefaultTransport}, 50*time.Millisecond)
-	_, err = f.get(t.Context(), "the file", sumOf(content), f.download("the file", "https://"+l.Addr().String()+"/file"))
+	_, err = f.get(t.Context(), "the file", checksumOf(content), f.download("the file", "https://"+l.Addr().String()+"/file"))
 	if err == nil || !strings.Contains(err.Error(), "timed out: no response for 50ms") {
 		t.Errorf("got %v", err)
 	}
@@ -237,7 +237,7 @@ func TestAnUnknownCAIsReportedAtOnce(t *testing.T) {
 	s := tlsServer(t, serve)
 	f := quick(t, &http.Client{Transport: http.DefaultTransport}, 10*time.Second)
 	f.pause = time.Hour
-	_, err := f.get(t.Context(), "the file", sumOf(content), f.download("the file", s.URL+"/file"))
+	_, err := f.get(t.Context(), "the file", checksumOf(content), f.download("the file", s.URL+"/file"))
 	if err == nil || !strings.Contains(err.Error(), "certificate signed by unknown authority") {
 		t.Errorf("got %v", err)
 	}
@@ -265,7 +265,7 @@ func TestAServerThatWantsAPauseGetsIt(t *testing.T) {
 		}
 	}
 	start := time.Now()
-	if _, err := f.get(t.Context(), "the file", sumOf(content), f.download("the file", s.URL)); err != nil {
+	if _, err := f.get(t.Context(), "the file", checksumOf(content), f.download("the file", s.URL)); err != nil {
 		t.Fatal(err)
 	}
 	if pause := time.Unix(0, asked.Load()).Sub(start); pause < time.Second {

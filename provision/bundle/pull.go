@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -19,7 +20,10 @@ import (
 // addReleaseImage pulls an image for one architecture, from its registry or a mirror, and adds it under its own name.
 // addon is empty for an image that every cluster needs.
 func addReleaseImage(ctx context.Context, f *fetcher, w *Writer, image ReleaseImage, addon, arch string) error {
-	pulled, err := f.pull(ctx, image.Name, arch)
+	pulled, err := f.pull(ctx, image.reference(arch), arch)
+	if image.Digests[arch] != "" && unknownManifest(err) {
+		pulled, err = f.pull(ctx, image.Name, arch) // to name the digest that the registry has
+	}
 	if err != nil {
 		return fmt.Errorf("pull %s for %s: %w", image.Name, arch, err)
 	}
@@ -147,4 +151,10 @@ func (l *cachedLayer) Compressed() (io.ReadCloser, error) {
 		return nil, err
 	}
 	return os.Open(local)
+}
+
+// unknownManifest reports whether a registry does not have the image.
+func unknownManifest(err error) bool {
+	var response *transport.Error
+	return errors.As(err, &response) && response.StatusCode == http.StatusNotFound
 }

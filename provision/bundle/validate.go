@@ -66,13 +66,13 @@ func (m Manifest) validate() error {
 type mistakes []error
 
 func (m *mistakes) add(field, format string, args ...any) {
-	*m = append(*m, errors.New(field+": "+fmt.Sprintf(format, args...)))
+	*m = append(*m, fmt.Errorf("%s: "+format, append([]any{field}, args...)...))
 }
 
 func (m *mistakes) required(at string, fields map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if fields[name] == "" {
-			m.add(at+"."+name, "must not be empty: %s", recreate)
+			m.add(at+"."+name, "must not be empty")
 		}
 	}
 }
@@ -97,7 +97,7 @@ func (m *mistakes) size(at string, size int64) {
 // unique reports a value that another field has; seen maps values to fields.
 func (m *mistakes) unique(seen map[string]string, field, value string) {
 	if first, found := seen[value]; found {
-		m.add(field, "duplicate %s; first defined in %s: remove one of them, or %s", value, first, recreate)
+		m.add(field, "duplicate %s; first defined in %s: remove one of them", value, first)
 		return
 	}
 	seen[value] = field

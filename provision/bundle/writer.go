@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -98,6 +99,16 @@ func (w *Writer) AddManifest(ctx context.Context, f AddonFile, r io.Reader) erro
 	defer w.mu.Unlock()
 	w.manifest.Manifests = append(w.manifest.Manifests, f)
 	return nil
+}
+
+// Downloaded records the sha256 of downloaded files, by their URL.
+func (w *Writer) Downloaded(files map[string]string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.manifest.Downloads == nil {
+		w.manifest.Downloads = map[string]string{}
+	}
+	maps.Copy(w.manifest.Downloads, files)
 }
 
 // add validates the path before put.

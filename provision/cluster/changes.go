@@ -109,6 +109,7 @@ func FieldChanges() []FieldChange {
 		{"addons[].patches[].namespace", Applied, addon},
 		{"addons[].patches[].patch", Applied, addon},
 		{"artifacts.bundle", Applied, "The next run uses it. A bundle of another Kubernetes version than the cluster's is refused."},
+		{"artifacts.catalogue", Applied, "The next run uses it. A cluster that exists keeps its Kubernetes version."},
 		{"artifacts.rewrites", Applied, slipway},
 		{"artifacts.registries", Applied, slipway},
 		{"artifacts.caFile", Applied, slipway + " It is also the default of `containerd.mirrors[].caFile`."},

@@ -118,6 +118,7 @@ func (v *validator) resolvePaths(dir string) {
 	for i := range v.c.Containerd.Mirrors {
 		v.resolve(item("containerd.mirrors", i)+".caFile", &v.c.Containerd.Mirrors[i].CAFile, dir)
 	}
+	v.resolve("artifacts.catalogue", &v.c.Artifacts.Catalogue, dir)
 	v.resolveSSH("ssh", &v.c.SSH, dir)
 	v.resolve("etcd.external.caFile", &v.c.Etcd.External.CAFile, dir)
 	v.resolve("etcd.external.certFile", &v.c.Etcd.External.CertFile, dir)

@@ -313,6 +313,10 @@ type Artifacts struct {
 	// Bundle is the path of a bundle directory, relative to the inventory. By
 	// default, slipway downloads a bundle and caches it on localhost.
 	Bundle string `json:"bundle,omitempty" example:"bundle"`
+	// Catalogue is the path of a catalogue file, relative to the inventory: the
+	// releases that slipway can install, with their sums and images. By default,
+	// the one that is built into slipway.
+	Catalogue string `json:"catalogue,omitempty" example:"catalogue.yaml"`
 	// Rewrites replace prefixes of download URLs, the longest match first: the
 	// key with the value.
 	Rewrites map[string]string `json:"rewrites,omitempty"`

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
@@ -118,6 +119,19 @@ func (h *Hosts) Version(inventory *config.Cluster) string {
 		return state.Version
 	}
 	return inventory.Kubernetes.NewVersion()
+}
+
+// Architectures returns those of the hosts whose facts are known, sorted, as far as there
+// are bundles for them. Hosts that leave the cluster need no bundle.
+func (h *Hosts) Architectures() []string {
+	var arches []string
+	for _, host := range h.All {
+		if f := host.Facts(); f != nil && slices.Contains(bundle.Arches(), f.Arch) {
+			arches = append(arches, f.Arch)
+		}
+	}
+	slices.Sort(arches)
+	return slices.Compact(arches)
 }
 
 // Observed returns the hosts as package cluster compares them.

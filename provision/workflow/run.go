@@ -26,9 +26,10 @@ type Run struct {
 	Cluster *config.Cluster
 	Hosts   *Hosts
 	// Bundle is that of the cluster's version. Phase bundle opens it with OpenBundle,
-	// which takes the version and reports its progress in lines.
+	// which takes the version and the architectures of the hosts, and reports its
+	// progress in lines.
 	Bundle     *bundle.Bundle
-	OpenBundle func(ctx context.Context, version string, progress func(string)) (*bundle.Bundle, error)
+	OpenBundle func(ctx context.Context, version string, arches []string, progress func(string)) (*bundle.Bundle, error)
 	// Credentials has what the inventory does not have: those of the proxy and of
 	// registries.
 	Credentials sources.Credentials

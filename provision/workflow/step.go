@@ -41,12 +41,13 @@ func (s *Step) Cluster() *config.Cluster { return s.run.Cluster }
 // Bundle holds the binaries and images to install; nil before OpenBundle.
 func (s *Step) Bundle() *bundle.Bundle { return s.run.Bundle }
 
-// OpenBundle opens the bundle of a Kubernetes version, unless the run has a bundle.
-func (s *Step) OpenBundle(ctx context.Context, version string) error {
+// OpenBundle opens the bundle of a Kubernetes version for these architectures, unless the
+// run has a bundle.
+func (s *Step) OpenBundle(ctx context.Context, version string, arches []string) error {
 	if s.run.Bundle != nil {
 		return nil
 	}
-	opened, err := s.run.OpenBundle(ctx, version, s.Waiting)
+	opened, err := s.run.OpenBundle(ctx, version, arches, s.Waiting)
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func read(ctx context.Context, s *workflow.Step, addon, file string) ([]byte, er
 	if !errors.Is(err, fs.ErrNotExist) {
 		return data, err
 	}
-	known, err := catalogued(addon)
+	known, err := catalogued(s, addon)
 	if err != nil {
 		return nil, err
 	}
@@ -70,8 +70,8 @@ func Fetch(ctx context.Context, s *workflow.Step, url, sha256 string) ([]byte, e
 }
 
 // catalogued returns the catalogue's entry of an addon.
-func catalogued(addon string) (bundle.Addon, error) {
-	catalogue, err := bundle.LoadCatalogue()
+func catalogued(s *workflow.Step, addon string) (bundle.Addon, error) {
+	catalogue, err := bundle.OpenCatalogue(s.Cluster().Artifacts.Catalogue)
 	if err != nil {
 		return bundle.Addon{}, err
 	}
@@ -86,7 +86,7 @@ func Image(s *workflow.Step, addon, repository string) (string, error) {
 			return image.Name, nil
 		}
 	}
-	known, err := catalogued(addon)
+	known, err := catalogued(s, addon)
 	if err != nil {
 		return "", err
 	}
