@@ -188,7 +188,7 @@ var ownTemplates = []string{
 	"templates/endpoint/check.bash", "templates/endpoint/disconnect.sh", "templates/endpoint/haproxy-unit.conf",
 	"templates/endpoint/haproxy.cfg.tmpl", "templates/endpoint/keepalived-unit.conf.tmpl", "templates/endpoint/keepalived.conf.tmpl",
 	"templates/runtime/config-v2.toml.tmpl", "templates/runtime/config-v3.toml.tmpl", "templates/runtime/hosts.toml.tmpl",
-	"templates/runtime/pin-images.sh",
+	"templates/runtime/pin-images.sh", "templates/runtime/proxy.conf",
 }
 
 // A new template of an addon is either attributed or listed as slipway's own.

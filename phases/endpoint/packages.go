@@ -24,5 +24,7 @@ func install(ctx context.Context, s *workflow.Step, wanted ...distro.Package) er
 	if err != nil {
 		return err
 	}
-	return s.InstallPackages(ctx, family, family.Names(missing...)...)
+	names := family.Names(missing...)
+	err = s.InstallPackages(ctx, family, names...)
+	return workflow.WithHint(err, family.Remedy(err, names...))
 }

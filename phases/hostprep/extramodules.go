@@ -23,7 +23,7 @@ func extraModules(ctx context.Context, s *workflow.Step) error {
 	}
 	extra := family.MoreModules(f.Kernel)
 	if err := s.InstallPackages(ctx, family, extra); err != nil {
-		return workflow.WithHint(err, workflow.Hint(err)+"; if the mirror has only a newer kernel, a reboot is needed: "+
+		return workflow.WithHint(err, family.Remedy(err, extra)+"; if the mirror has only a newer kernel, a reboot is needed: "+
 			"dnf upgrade -y 'kernel*' && dnf install -y kernel-modules-extra && reboot")
 	}
 	if s.Planning() {

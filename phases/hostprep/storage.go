@@ -126,7 +126,9 @@ func packages(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	return s.InstallPackages(ctx, family, family.Names(missing...)...)
+	names := family.Names(missing...)
+	err = s.InstallPackages(ctx, family, names...)
+	return workflow.WithHint(err, family.Remedy(err, names...))
 }
 
 // multipath configures multipathd, where it runs, to ignore Longhorn's disks.

@@ -9,7 +9,8 @@ import (
 )
 
 // InstallPackages installs packages by the family's names, through the proxy of the
-// inventory. What the package manager waits for is the progress of the phase.
+// inventory. What the package manager waits for is the progress of the phase. Callers add
+// the hint to errors: family.Remedy.
 func (s *Step) InstallPackages(ctx context.Context, family distro.Family, names ...string) error {
 	cmd, err := s.Proxy().Through(host.Script("packages.sh", templates.Script(family.Script), names...))
 	if err != nil {
@@ -17,5 +18,5 @@ func (s *Step) InstallPackages(ctx context.Context, family distro.Family, names 
 	}
 	cmd.Output = s.Output()
 	_, err = s.Run(ctx, cmd)
-	return WithHint(err, family.Remedy(err, names...))
+	return err
 }
