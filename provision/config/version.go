@@ -18,7 +18,7 @@ func (k Kubernetes) NewVersion() string { return cmp.Or(k.Version, DefaultKubern
 
 // SupportedMinors returns the supported Kubernetes releases, oldest first. A new
 // release also needs an entry in the catalogue of package bundle.
-func SupportedMinors() []string { return []string{"1.35", "1.36"} }
+func SupportedMinors() []string { return []string{"1.35", "1.36", "1.37"} }
 
 // parseVersion normalizes "1.36.4" to "v1.36.4". It does not check whether
 // slipway supports the version.
