@@ -7,7 +7,7 @@ LDFLAGS := -s -w -X slipway.io/slipway/cmd.version=$(VERSION)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # slipway embeds the network probe for all architectures, and uploads it to hosts.
 PROBES := $(foreach arch,amd64 arm64,provision/probe/netprobe/embedded/probe-linux-$(arch).gz)
@@ -63,6 +63,12 @@ e2e-chaos: build ## Kill COUNT installs at moments that SEED selects, and repair
 .PHONY: e2e-ha
 e2e-ha: build ## Lose machines, networks and API servers of three control planes (root, Debian; see CONTRIBUTING.md)
 	SLIPWAY_E2E_HA=long e2e/run -run '^Test(HA|ExternalEtcd)$$' -timeout 3h
+
+VERSIONS ?= v1.35.8 v1.36.4 v1.37.2
+
+.PHONY: e2e-versions
+e2e-versions: build ## Test a cluster of each version of Kubernetes in VERSIONS (root, Debian; see CONTRIBUTING.md)
+	e2e/versions.sh $(VERSIONS)
 
 .PHONY: e2e-vagrant
 e2e-vagrant: build ## Test on virtual machines: Vagrant, libvirt, QEMU (root, Debian; see CONTRIBUTING.md)

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -91,8 +92,8 @@ func (s *scenario) version(t *testing.T) string {
 	if err := yaml.Unmarshal(content, &manifest); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasPrefix(manifest.Kubernetes, "v1.36.") {
-		t.Fatalf("the bundle has Kubernetes %s, want v1.36", manifest.Kubernetes)
+	if want := cmp.Or(os.Getenv("SLIPWAY_E2E_VERSION"), "v1.36."); !strings.HasPrefix(manifest.Kubernetes, want) {
+		t.Fatalf("the bundle has Kubernetes %s, want %s", manifest.Kubernetes, want)
 	}
 	return manifest.Kubernetes
 }
