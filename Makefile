@@ -70,6 +70,10 @@ VERSIONS ?= v1.35.8 v1.36.4 v1.37.2
 e2e-versions: build ## Test a cluster of each version of Kubernetes in VERSIONS (root, Debian; see CONTRIBUTING.md)
 	e2e/versions.sh $(VERSIONS)
 
+.PHONY: e2e-arm64
+e2e-arm64: build ## Test a cluster on an emulated machine of arm64 (root, Debian; see CONTRIBUTING.md)
+	e2e/arm64/run
+
 .PHONY: e2e-vagrant
 e2e-vagrant: build ## Test on virtual machines: Vagrant, libvirt, QEMU (root, Debian; see CONTRIBUTING.md)
 	e2e/vagrant/run

@@ -21,6 +21,13 @@ import (
 // kubectl runs the bundle's kubectl with the output of slipway kubeconfig.
 func (s *scenario) kubectl(ctx context.Context, t *testing.T, args ...string) (string, error) {
 	t.Helper()
+	if s.remote != "" {
+		words := make([]string, 0, len(args))
+		for _, arg := range args {
+			words = append(words, "'"+arg+"'")
+		}
+		return s.ssh(ctx, s.remote, "/usr/local/bin/kubectl --kubeconfig /etc/kubernetes/admin.conf "+strings.Join(words, " "))
+	}
 	conf := s.slipway.run(ctx, t, s.kubeconfig()...)
 	if conf.code != 0 {
 		return "", fmt.Errorf("%s", conf)
