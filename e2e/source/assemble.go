@@ -65,13 +65,16 @@ func (b *builder) existing(ctx context.Context, target string) (*bundle.Bundle, 
 }
 
 // compiled is programs with a build cache that is deleted unless every test shares it.
-func (b *builder) compiled(ctx context.Context) (_ map[string]string, err error) {
+func (b *builder) compiled(ctx context.Context) (map[string]string, error) {
 	remove, err := b.ownGoCache()
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, remove()) }()
-	return b.programs(ctx)
+	programs, err := b.programs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return programs, remove()
 }
 
 // programs builds every component and returns their directories.

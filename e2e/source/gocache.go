@@ -9,7 +9,7 @@ import (
 
 // ownGoCache gives the compilers a build cache of their own if the bundle has another version or architecture than that
 // of every test, and returns a function that deletes it. A build of Kubernetes leaves gigabytes, which nothing else uses.
-// A run that was killed leaves the directory, and the next one continues with it.
+// A build that fails or is interrupted keeps the directory, and the next one continues with it.
 func (b *builder) ownGoCache() (func() error, error) {
 	if b.kubernetes == "" && b.tc.arch == runtime.GOARCH {
 		return func() error { return nil }, nil
