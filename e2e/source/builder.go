@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -20,6 +19,8 @@ type builder struct {
 	release   bundle.Release
 	// addons to include.
 	addons []bundle.Addon
+	// other is the version of Kubernetes if it is not the one in modules/.
+	other string
 	// versions and keys of the components, by name.
 	versions, keys map[string]string
 	// key of the bundle.
@@ -38,22 +39,18 @@ func newBuilder(ctx context.Context, o options, log io.Writer) (*builder, error)
 	if b.dir, err = output(ctx, "go", "list", "-f", "{{.Dir}}", "slipway.io/slipway/e2e/source"); err != nil {
 		return nil, fmt.Errorf("run this in slipway's source: %w", err)
 	}
-	if err := b.chooseVersion(); err != nil {
-		return nil, err
-	}
 	if b.catalogue, err = bundle.LoadCatalogue(); err != nil {
 		return nil, err
 	}
 	for _, c := range b.components() {
-		file := cmp.Or(c.modfile, filepath.Join(b.moduleDir(c), "go.mod"))
-		if b.versions[c.name], err = requiredVersion(file, c.module); err != nil {
+		if b.versions[c.name], err = moduleVersion(b.moduleDir(c), c.module); err != nil {
 			return nil, err
 		}
 		if b.keys[c.name], err = componentKey(c, b.moduleDir(c), b.versions[c.name], b.tc); err != nil {
 			return nil, err
 		}
 	}
-	if b.release, err = b.wantedRelease(); err != nil {
+	if b.release, err = b.catalogue.Release(b.versions["kubernetes"]); err != nil {
 		return nil, err
 	}
 	for _, name := range o.addons {
@@ -62,6 +59,9 @@ func newBuilder(ctx context.Context, o options, log io.Writer) (*builder, error)
 			return nil, err
 		}
 		b.addons = append(b.addons, addon)
+	}
+	if err := b.useVersion(o.kubernetes); err != nil {
+		return nil, err
 	}
 	if err := checkPins(b.release, b.addons, b.versions); err != nil {
 		return nil, err
@@ -74,45 +74,9 @@ func newBuilder(ctx context.Context, o options, log io.Writer) (*builder, error)
 	return b, nil
 }
 
-// wantedRelease returns the release that the components make.
-func (b *builder) wantedRelease() (bundle.Release, error) {
-	if b.kubernetes == "" {
-		return b.catalogue.Release(b.versions["kubernetes"])
-	}
-	own, err := b.ownVersion()
-	if err != nil {
-		return bundle.Release{}, err
-	}
-	base, err := b.catalogue.Release(own)
-	if err != nil {
-		return bundle.Release{}, err
-	}
-	return otherVersions()[b.kubernetes].release(base, b.versions)
-}
-
-// ownVersion returns the version of Kubernetes in modules/.
-func (b *builder) ownVersion() (string, error) {
-	return moduleVersion(filepath.Join(b.dir, "modules", "kubernetes"), "k8s.io/kubernetes")
-}
-
-// chooseVersion checks the version of the command line. The one of modules/ is no other version.
-func (b *builder) chooseVersion() error {
-	own, err := b.ownVersion()
-	if err != nil {
-		return err
-	}
-	if b.kubernetes == own {
-		b.kubernetes = ""
-	}
-	if _, known := otherVersions()[b.kubernetes]; !known && b.kubernetes != "" {
-		return fmt.Errorf("kubernetes %s cannot be built from source: choose one of %s", b.kubernetes, choices(own))
-	}
-	return nil
-}
-
 // components returns the components to build.
 func (b *builder) components() []component {
-	return forVersion(selected(b.options.addons), b.dir, b.kubernetes)
+	return forVersion(selected(b.options.addons), b.dir, b.other)
 }
 
 func (b *builder) moduleDir(c component) string { return filepath.Join(b.dir, "modules", c.name) }

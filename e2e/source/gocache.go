@@ -11,7 +11,7 @@ import (
 // of every test, and returns a function that deletes it. A build of Kubernetes leaves gigabytes, which nothing else uses.
 // A build that fails or is interrupted keeps the directory, and the next one continues with it.
 func (b *builder) ownGoCache() (func() error, error) {
-	if b.kubernetes == "" && b.tc.arch == runtime.GOARCH {
+	if b.other == "" && b.tc.arch == runtime.GOARCH {
 		return func() error { return nil }, nil
 	}
 	dir := filepath.Join(b.options.cache, "gocache-"+b.versions["kubernetes"]+"-"+b.tc.arch)

@@ -8,7 +8,7 @@ import (
 
 func TestAnotherVersionHasAGoCacheThatIsDeleted(t *testing.T) {
 	t.Setenv("GOCACHE", "/before")
-	b := &builder{options: options{cache: t.TempDir(), kubernetes: "v1.37.2"}, tc: toolchain{arch: runtime.GOARCH}, versions: map[string]string{"kubernetes": "v1.37.2"}}
+	b := &builder{options: options{cache: t.TempDir()}, other: "v1.37.2", tc: toolchain{arch: runtime.GOARCH}, versions: map[string]string{"kubernetes": "v1.37.2"}}
 	remove, err := b.ownGoCache()
 	if err != nil {
 		t.Fatal(err)
@@ -23,7 +23,7 @@ func TestAnotherVersionHasAGoCacheThatIsDeleted(t *testing.T) {
 	if _, err := os.Stat(dir); !os.IsNotExist(err) || os.Getenv("GOCACHE") != "/before" {
 		t.Errorf("%s is left, GOCACHE is %s: %v", dir, os.Getenv("GOCACHE"), err)
 	}
-	b.kubernetes = ""
+	b.other = ""
 	if _, err := b.ownGoCache(); err != nil || os.Getenv("GOCACHE") != "/before" {
 		t.Errorf("the usual version has GOCACHE %s: %v", os.Getenv("GOCACHE"), err)
 	}

@@ -72,7 +72,31 @@ func imageTag(component string, versions map[string]string) string {
 	return versions[component]
 }
 
-// choices lists the versions of Kubernetes that can be built.
-func choices(own string) string {
-	return strings.Join(append(slices.Sorted(maps.Keys(otherVersions())), own), ", ")
+// useVersion replaces the components that another version of Kubernetes has, and the release.
+func (b *builder) useVersion(kubernetes string) error {
+	own := b.versions["kubernetes"]
+	if kubernetes == "" || kubernetes == own {
+		return nil
+	}
+	other, known := otherVersions()[kubernetes]
+	if !known {
+		choices := append(slices.Sorted(maps.Keys(otherVersions())), own)
+		return fmt.Errorf("kubernetes %s cannot be built from source: choose one of %s", kubernetes, strings.Join(choices, ", "))
+	}
+	b.other = kubernetes
+	for _, c := range b.components() {
+		if c.modfile == "" {
+			continue
+		}
+		var err error
+		if b.versions[c.name], err = requiredVersion(c.modfile, c.module); err != nil {
+			return err
+		}
+		if b.keys[c.name], err = componentKey(c, b.moduleDir(c), b.versions[c.name], b.tc); err != nil {
+			return err
+		}
+	}
+	var err error
+	b.release, err = other.release(b.release, b.versions)
+	return err
 }

@@ -138,23 +138,15 @@ func TestTheKeyOfAComponentChangesWithTheFilesOfAnotherVersion(t *testing.T) {
 	key()
 }
 
-func TestAnUnknownVersionIsRefusedAndItsOwnIsNoOther(t *testing.T) {
+func TestAnUnknownVersionIsRefusedAndTheUsualIsNoOther(t *testing.T) {
 	t.Parallel()
-	dir, err := filepath.Abs(".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &builder{dir: dir, options: options{kubernetes: "v1.34.0"}}
-	if err := b.chooseVersion(); err == nil || !strings.Contains(err.Error(), "v1.35.8, v1.37.2") {
+	own, _, _ := pinned(t)
+	b := &builder{versions: own}
+	if err := b.useVersion("v1.34.0"); err == nil || !strings.Contains(err.Error(), "v1.35.8, v1.37.2, "+own["kubernetes"]) {
 		t.Errorf("got %v", err)
 	}
-	own, err := b.ownVersion()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.kubernetes = own
-	if err := b.chooseVersion(); err != nil || b.kubernetes != "" {
-		t.Errorf("%s is %q, %v", own, b.kubernetes, err)
+	if err := b.useVersion(own["kubernetes"]); err != nil || b.other != "" {
+		t.Errorf("the usual version is %q, %v", b.other, err)
 	}
 	if _, err := parse([]string{"-arch", "riscv64"}, io.Discard); err == nil {
 		t.Error("an unknown architecture is accepted")
