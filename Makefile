@@ -80,6 +80,16 @@ e2e-chaos: build ## Kill COUNT installs at moments that SEED selects, and repair
 e2e-ha: build ## Lose machines, networks and API servers of three control planes (root, Debian; see CONTRIBUTING.md)
 	SLIPWAY_E2E_HA=long e2e/run -run '^Test(HA|ExternalEtcd)$$' -timeout 3h
 
+VERSIONS ?= v1.35.8 v1.36.4 v1.37.2
+
+.PHONY: e2e-versions
+e2e-versions: build ## Test a cluster of each version of Kubernetes in VERSIONS (root, Debian; see CONTRIBUTING.md)
+	e2e/versions.sh $(VERSIONS)
+
+.PHONY: e2e-arm64
+e2e-arm64: build ## Test a cluster on an emulated machine of arm64 (root, Debian; see CONTRIBUTING.md)
+	e2e/arm64/run
+
 .PHONY: e2e-vagrant
 e2e-vagrant: build ## Test on virtual machines: Vagrant, libvirt, QEMU (root, Debian; see CONTRIBUTING.md)
 	e2e/vagrant/run

@@ -89,6 +89,8 @@ type scenario struct {
 	lab     lab
 	// server is the URL of an API server, where this computer does not reach the endpoint.
 	server string
+	// remote is the machine on which kubectl runs, where the bundle has none for this computer.
+	remote string
 	// scratch is a directory for inventories, keys and other files.
 	scratch   string
 	artifacts string

@@ -5,12 +5,17 @@
 // with `make e2e`. Only the tests of the client and the writer of TestHA have no tag.
 // TestVagrant and TestPowerLoss need virtual machines: run them with
 // `make e2e-vagrant` and `make e2e-power`. TestVagrantfile needs Vagrant alone: run it
-// with `make vagrant-validate`. The tests read these environment variables:
+// with `make vagrant-validate`. TestVersion needs a bundle of another version of
+// Kubernetes, and TestARM64 an emulated machine: run them with `make e2e-versions` and
+// `make e2e-arm64`. The tests read these environment variables:
 //
 //	SLIPWAY_BIN       the binary (default ../bin/slipway)
 //	SLIPWAY_BUNDLE    the bundle to install from; required
 //	SLIPWAY_E2E_LAB   the lab's name (default e2e-PID)
 //	SLIPWAY_E2E_BOX   the Vagrant box, for tests on virtual machines
+//	SLIPWAY_E2E_ARM64 the files of the emulated machine
+//	SLIPWAY_E2E_VERSION
+//	                  the version of Kubernetes in the bundle (default: any v1.36)
 //	SLIPWAY_KEEP_LAB  1 keeps the lab, to inspect it after a failure
 //	SLIPWAY_E2E_HA    long selects the long form of TestHA (make e2e-ha)
 //	ARTIFACTS         the directory for logs after a failure (default ../artifacts)

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,6 +21,13 @@ import (
 // kubectl runs the bundle's kubectl with the output of slipway kubeconfig.
 func (s *scenario) kubectl(ctx context.Context, t *testing.T, args ...string) (string, error) {
 	t.Helper()
+	if s.remote != "" {
+		words := make([]string, 0, len(args))
+		for _, arg := range args {
+			words = append(words, "'"+arg+"'")
+		}
+		return s.ssh(ctx, s.remote, "/usr/local/bin/kubectl --kubeconfig /etc/kubernetes/admin.conf "+strings.Join(words, " "))
+	}
 	conf := s.slipway.run(ctx, t, s.kubeconfig()...)
 	if conf.code != 0 {
 		return "", fmt.Errorf("%s", conf)
@@ -91,8 +99,8 @@ func (s *scenario) version(t *testing.T) string {
 	if err := yaml.Unmarshal(content, &manifest); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasPrefix(manifest.Kubernetes, "v1.36.") {
-		t.Fatalf("the bundle has Kubernetes %s, want v1.36", manifest.Kubernetes)
+	if want := cmp.Or(os.Getenv("SLIPWAY_E2E_VERSION"), "v1.36."); !strings.HasPrefix(manifest.Kubernetes, want) {
+		t.Fatalf("the bundle has Kubernetes %s, want %s", manifest.Kubernetes, want)
 	}
 	return manifest.Kubernetes
 }

@@ -2,24 +2,36 @@
 # Checks that this computer can run machine containers, builds a bundle from source or
 # reuses a cached one, and prints its path.
 #
-#   e2e/prepare.sh [--install | --packages] [--addons]
+#   e2e/prepare.sh [--install | --packages] [--addons] [--kubernetes VERSION] [--arch ARCH]
 #
 # --install installs missing Debian packages. --packages only installs packages.
 # --addons adds all addons that can be built from source to the bundle.
+# --kubernetes and --arch select another version and another architecture.
 # SLIPWAY_BUNDLE is the path of a bundle to use instead.
 set -eu
 cd "$(dirname "$0")/.."
 install=
 addons=flannel
-for option; do
-	case $option in
-	--install | --packages) install=$option ;;
+kubernetes=
+arch=
+while [ $# -gt 0 ]; do
+	case $1 in
+	--install | --packages) install=$1 ;;
 	--addons) addons=flannel,local-path,metallb,metrics-server,traefik ;;
+	--kubernetes)
+		kubernetes=${2:?}
+		shift
+		;;
+	--arch)
+		arch=${2:?}
+		shift
+		;;
 	*)
-		echo "unknown option: $option" >&2
+		echo "unknown option: $1" >&2
 		exit 1
 		;;
 	esac
+	shift
 done
 
 if [ "$(id -u)" -ne 0 ]; then
@@ -41,7 +53,6 @@ if ! command -v go >/dev/null; then
 fi
 # With the settings of "make build", the two share Go's build cache.
 export GOGC="${GOGC:-400}" CGO_ENABLED=0
-if [ "$install" = --install ]; then
-	exec go run -trimpath ./e2e/source -addons "$addons" -install
-fi
-exec go run -trimpath ./e2e/source -addons "$addons"
+set -- -addons "$addons" ${kubernetes:+-kubernetes "$kubernetes"} ${arch:+-arch "$arch"}
+[ "$install" != --install ] || set -- "$@" -install
+exec go run -trimpath ./e2e/source "$@"

@@ -33,11 +33,11 @@ func (b *builder) bundle(ctx context.Context) (*bundle.Bundle, error) {
 	} else if !errors.Is(err, os.ErrNotExist) {
 		b.say("rebuilding %s: %v", target, err)
 	}
-	programs, err := b.programs(ctx)
+	programs, err := b.compiled(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkKubeadm(ctx, filepath.Join(programs["kubernetes"], "kubeadm"), b.release); err != nil {
+	if err := b.checkKubeadm(ctx, filepath.Join(programs["kubernetes"], "kubeadm")); err != nil {
 		return nil, err
 	}
 	built, err := b.assemble(ctx, target, programs)
@@ -62,6 +62,19 @@ func (b *builder) existing(ctx context.Context, target string) (*bundle.Bundle, 
 		return nil, err
 	}
 	return found, found.Verify(ctx)
+}
+
+// compiled is programs with a build cache that is deleted unless every test shares it.
+func (b *builder) compiled(ctx context.Context) (map[string]string, error) {
+	remove, err := b.ownGoCache()
+	if err != nil {
+		return nil, err
+	}
+	programs, err := b.programs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return programs, remove()
 }
 
 // programs builds every component and returns their directories.
@@ -113,7 +126,7 @@ func (b *builder) pause(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return b.cache.entry("pause", digest(sum, b.tc.c, b.tc.arch), func(dir string) error {
-		return compilePause(ctx, source, filepath.Join(dir, "pause"))
+		return compilePause(ctx, b.tc.compiler, source, filepath.Join(dir, "pause"))
 	})
 }
 

@@ -20,6 +20,8 @@ type builder struct {
 	release   bundle.Release
 	// addons to include.
 	addons []bundle.Addon
+	// other is the version of Kubernetes if it is not the one in modules/.
+	other string
 	// versions and keys of the components, by name.
 	versions, keys map[string]string
 	// key of the bundle.
@@ -32,7 +34,7 @@ func newBuilder(ctx context.Context, o options, log io.Writer) (*builder, error)
 	b := &builder{options: o, say: newProgress(log).say, versions: map[string]string{}, keys: map[string]string{}}
 	b.cache = cache{dir: filepath.Join(o.cache, "builds"), say: b.say}
 	var err error
-	if b.tc, err = installTools(ctx, o.install, b.say); err != nil {
+	if b.tc, err = toolsFor(ctx, o, b.say); err != nil {
 		return nil, err
 	}
 	if b.dir, err = output(ctx, "go", "list", "-f", "{{.Dir}}", "slipway.io/slipway/e2e/source"); err != nil {
@@ -61,6 +63,9 @@ func newBuilder(ctx context.Context, o options, log io.Writer) (*builder, error)
 		}
 		b.addons = append(b.addons, addon)
 	}
+	if err := b.useVersion(o.kubernetes); err != nil {
+		return nil, err
+	}
 	if err := checkPins(b.release, b.addons, b.versions); err != nil {
 		return nil, err
 	}
@@ -73,6 +78,8 @@ func newBuilder(ctx context.Context, o options, log io.Writer) (*builder, error)
 }
 
 // components returns the components to build.
-func (b *builder) components() []component { return selected(b.options.addons) }
+func (b *builder) components() []component {
+	return forVersion(selected(b.options.addons), b.dir, b.other)
+}
 
 func (b *builder) moduleDir(c component) string { return filepath.Join(b.dir, "modules", c.name) }

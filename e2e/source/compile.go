@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
@@ -34,6 +35,9 @@ func (b *builder) fetch(ctx context.Context, all []component) {
 
 // goCommand returns the go command in the module of a component.
 func goCommand(ctx context.Context, c component, moduleDir, arch string, args ...string) *exec.Cmd {
+	if c.modfile != "" {
+		args = slices.Insert(slices.Clone(args), 1, "-modfile="+c.modfile)
+	}
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = moduleDir
 	// The compiler is faster with less garbage collection. The caller's GOGC
@@ -47,7 +51,7 @@ func goCommand(ctx context.Context, c component, moduleDir, arch string, args ..
 }
 
 // compilePause builds the program of the pause image.
-func compilePause(ctx context.Context, source, out string) error {
-	_, err := output(ctx, "gcc", "-Os", "-Wall", "-Werror", "-static", "-s", "-o", out, source)
+func compilePause(ctx context.Context, compiler, source, out string) error {
+	_, err := output(ctx, compiler, "-Os", "-Wall", "-Werror", "-static", "-s", "-o", out, source)
 	return err
 }

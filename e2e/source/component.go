@@ -21,6 +21,8 @@ type component struct {
 	cgo bool
 	// addon that needs the component; empty if every cluster needs it.
 	addon string
+	// modfile replaces the go.mod of the module for another version; empty for the one under modules/.
+	modfile string
 }
 
 // kubernetesDate replaces the build time, for reproducible binaries.

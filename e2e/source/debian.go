@@ -31,9 +31,12 @@ var isUnneeded = regexp.MustCompile(`^usr/share/(doc|man|info|locale|lintian|bug
 func mergedUsr() []string { return []string{"bin", "sbin", "lib", "lib64"} }
 
 // downloadDebs downloads the packages and all that they depend on into dir.
-func downloadDebs(ctx context.Context, dir string, packages []string) error {
+func downloadDebs(ctx context.Context, apt foreignApt, dir string, packages []string) error {
 	// With an empty status file, apt also lists packages that localhost has already.
 	empty := []string{"-o", "Dir::State::status=/dev/null"}
+	if apt.arch != "" {
+		empty = apt.options()
+	}
 	args := append([]string{"install", "--print-uris", "--yes", "--quiet", "--quiet", "--no-install-recommends"}, empty...)
 	text, err := output(ctx, "apt-get", append(args, packages...)...)
 	if err != nil {
@@ -168,8 +171,21 @@ func linkCommands(t tree, busybox []string) {
 	}
 }
 
-// busyboxCommands lists the commands of the tree's busybox.
-func busyboxCommands(ctx context.Context, t tree, dir string) ([]string, error) {
+// busyboxCommands lists the commands of the tree's busybox. One for another architecture does not run here, and has the
+// same commands as this computer's.
+func (b *builder) busyboxCommands(ctx context.Context, t tree, dir string) ([]string, error) {
+	if b.tc.apt.arch != "" {
+		native, err := os.MkdirTemp(dir, "native-")
+		if err != nil {
+			return nil, err
+		}
+		if err := downloadDebs(ctx, foreignApt{}, native, []string{"busybox-static"}); err != nil {
+			return nil, err
+		}
+		if t, err = unpackDebs(ctx, native); err != nil {
+			return nil, err
+		}
+	}
 	file := filepath.Join(dir, "busybox")
 	if err := os.WriteFile(file, t["usr/bin/busybox"].body, 0o755); err != nil {
 		return nil, err

@@ -30,14 +30,14 @@ func (b *builder) debianBase(ctx context.Context) (string, error) {
 			return err
 		}
 		defer os.RemoveAll(tmp)
-		if err := downloadDebs(ctx, tmp, debianPackages()); err != nil {
+		if err := downloadDebs(ctx, b.tc.apt, tmp, debianPackages()); err != nil {
 			return err
 		}
 		t, err := unpackDebs(ctx, tmp)
 		if err != nil {
 			return err
 		}
-		commands, err := busyboxCommands(ctx, t, tmp)
+		commands, err := b.busyboxCommands(ctx, t, tmp)
 		if err != nil {
 			return err
 		}

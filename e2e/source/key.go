@@ -34,6 +34,15 @@ func componentKey(c component, moduleDir, version string, tc toolchain) (string,
 	if c.cgo {
 		parts = append(parts, tc.c)
 	}
+	if c.modfile != "" {
+		for _, file := range []string{c.modfile, sumfile(c.modfile)} {
+			sum, err := fileSum(file)
+			if err != nil {
+				return "", fmt.Errorf("%s: %w", c.name, err)
+			}
+			parts = append(parts, sum)
+		}
+	}
 	parts = append(parts, c.arguments(version)...)
 	return digest(append(parts, c.environment(tc.arch)...)...), nil
 }
@@ -117,7 +126,11 @@ func bundleKey(builder string, tc toolchain, components map[string]string) strin
 
 // moduleVersion returns the version of a module in the go.mod of moduleDir.
 func moduleVersion(moduleDir, module string) (string, error) {
-	file := filepath.Join(moduleDir, "go.mod")
+	return requiredVersion(filepath.Join(moduleDir, "go.mod"), module)
+}
+
+// requiredVersion returns the version of a module in a file in the format of go.mod.
+func requiredVersion(file, module string) (string, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return "", err

@@ -4,14 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 
 	"slipway.io/slipway/provision/bundle"
 )
 
-// checkKubeadm reports images that the built kubeadm needs but that are not in the release.
-func checkKubeadm(ctx context.Context, kubeadm string, release bundle.Release) error {
+// checkKubeadm reports images that the built kubeadm needs but that are not in the release. A kubeadm for another
+// architecture does not run here; it has the same list.
+func (b *builder) checkKubeadm(ctx context.Context, kubeadm string) error {
+	release := b.release
+	if b.tc.arch != runtime.GOARCH {
+		return nil
+	}
 	text, err := output(ctx, kubeadm, "config", "images", "list", "--kubernetes-version", release.Kubernetes)
 	if err != nil {
 		return err

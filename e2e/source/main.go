@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -40,6 +41,10 @@ type options struct {
 	install  bool
 	// addons of pins.yaml to include.
 	addons []string
+	// kubernetes is the version, with its v; empty for the one in modules/.
+	kubernetes string
+	// arch is the architecture of the bundle.
+	arch string
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
@@ -50,12 +55,17 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.cache, "cache", "", "directory of build results (default: slipway/source in the user's cache)")
 	flags.BoolVar(&o.printKey, "print-key", false, "print the key of the bundle and exit")
 	addons := flags.String("addons", podNetwork, "comma-separated addons to include: "+strings.Join(buildable(), ", "))
+	flags.StringVar(&o.kubernetes, "kubernetes", "", "version of Kubernetes (default: the one in modules/)")
+	flags.StringVar(&o.arch, "arch", runtime.GOARCH, "architecture: amd64 or arm64")
 	flags.BoolVar(&o.install, "install", false, "install missing Debian packages with apt-get")
 	if err := flags.Parse(args); err != nil {
 		return options{}, err
 	}
 	if flags.NArg() > 0 {
 		return options{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if !slices.Contains([]string{"amd64", "arm64"}, o.arch) {
+		return options{}, fmt.Errorf("unknown architecture %q: choose amd64 or arm64", o.arch)
 	}
 	for _, name := range strings.FieldsFunc(*addons, func(r rune) bool { return r == ',' }) {
 		if !slices.Contains(buildable(), name) {

@@ -20,6 +20,10 @@ type toolchain struct {
 	// debian is the release of the packages in images, such as "debian 12".
 	debian string
 	arch   string
+	// compiler is the C compiler.
+	compiler string
+	// apt has the packages of the architecture if this computer has another one.
+	apt foreignApt
 }
 
 // tool is a program with its Debian package.
@@ -78,7 +82,7 @@ func detectTools(ctx context.Context) (toolchain, error) {
 		golang: golang,
 		c:      "gcc " + gcc + ", " + libc + ", libseccomp " + seccomp,
 		debian: osRelease(string(release)),
-		arch:   runtime.GOARCH,
+		arch:   runtime.GOARCH, compiler: "gcc",
 	}, nil
 }
 
@@ -101,16 +105,20 @@ func installTools(ctx context.Context, install bool, say func(string, ...any)) (
 		if !errors.As(err, &missing) || !install {
 			return tc, err
 		}
-		say("installing %s", strings.Join(missing.Packages, " "))
-		if _, err := output(ctx, "apt-get", "update"); err != nil {
-			return toolchain{}, err
-		}
-		args := append([]string{"install", "--yes", "--no-install-recommends"}, missing.Packages...)
-		if _, err := output(ctx, "apt-get", args...); err != nil {
+		if err := installPackages(ctx, missing.Packages, say); err != nil {
 			return toolchain{}, err
 		}
 	}
 	return detectTools(ctx)
+}
+
+func installPackages(ctx context.Context, packages []string, say func(string, ...any)) error {
+	say("installing %s", strings.Join(packages, " "))
+	if _, err := output(ctx, "apt-get", "update"); err != nil {
+		return err
+	}
+	_, err := output(ctx, "apt-get", append([]string{"install", "--yes", "--no-install-recommends"}, packages...)...)
+	return err
 }
 
 // output runs a program and returns its trimmed output. The error has the end of stderr.

@@ -7,7 +7,7 @@ import (
 
 // The fields of kubeadm.k8s.io/v1beta4, to find typos in overrides: kubeadm
 // only warns about an unknown field and ignores it. Copied from
-// cmd/kubeadm/app/apis/kubeadm/v1beta4/types.go of Kubernetes v1.36, which is not
+// cmd/kubeadm/app/apis/kubeadm/v1beta4/types.go of Kubernetes v1.36 and v1.37, which is not
 // published as a module.
 
 type kubeadmCluster struct {

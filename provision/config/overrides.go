@@ -9,7 +9,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	kubeproxy "k8s.io/kube-proxy/config/v1alpha1"
-	kubelet "k8s.io/kubelet/config/v1beta1"
 )
 
 // override is a section of the inventory that is merged into a rendered document.
@@ -28,7 +27,7 @@ func (k Kubernetes) overrides() []override {
 		{"clusterConfiguration", k.ClusterConfiguration, reflect.TypeFor[kubeadmCluster](), ownedByCluster()},
 		{"initConfiguration", k.InitConfiguration, reflect.TypeFor[kubeadmInit](), ownedByNode(initOnly())},
 		{"joinConfiguration", k.JoinConfiguration, reflect.TypeFor[kubeadmJoin](), ownedByNode(joinOnly())},
-		{"kubeletConfiguration", k.KubeletConfiguration, reflect.TypeFor[kubelet.KubeletConfiguration](), ownedByKubelet()},
+		{"kubeletConfiguration", k.KubeletConfiguration, reflect.TypeFor[kubeletConfiguration](), ownedByKubelet()},
 		{"kubeProxyConfiguration", k.KubeProxyConfiguration, reflect.TypeFor[kubeproxy.KubeProxyConfiguration](), ownedByKubeProxy()},
 	}
 }

@@ -48,6 +48,7 @@ func (v *validator) all() {
 	v.label("metadata.name", v.c.Metadata.Name)
 	v.version()
 	v.overrides()
+	v.kubeletFields()
 	v.network()
 	v.controlPlane()
 	v.etcd()

@@ -77,8 +77,12 @@ func TestValidateAccepts(t *testing.T) {
 		"the largest service subnet":            func(c *Cluster) { c.Network.ServiceSubnet = "10.96.0.0/12" },
 		"the smallest service subnet":           func(c *Cluster) { c.Network.ServiceSubnet = "10.96.0.0/28" },
 		"the oldest minor":                      func(c *Cluster) { c.Kubernetes.Version = "v1.35.0" },
-		"a chain of jump hosts":                 func(c *Cluster) { c.SSH.Bastion = "a@one.example:2222,192.0.2.9" },
-		"no jump host":                          func(c *Cluster) { c.Hosts[0].SSH.Bastion = "none" },
+		"the newest minor":                      func(c *Cluster) { c.Kubernetes.Version = "v1.37.2" },
+		"a kubelet field of the newest minor": func(c *Cluster) {
+			c.Kubernetes = Kubernetes{Version: "v1.37.2", KubeletConfiguration: map[string]any{"defaultPodSysctls": map[string]any{"net.core.somaxconn": "1024"}}}
+		},
+		"a chain of jump hosts": func(c *Cluster) { c.SSH.Bastion = "a@one.example:2222,192.0.2.9" },
+		"no jump host":          func(c *Cluster) { c.Hosts[0].SSH.Bastion = "none" },
 		"an external load balancer on the port of kubelet": func(c *Cluster) {
 			c.ControlPlane = ControlPlane{Endpoint: "api.example:10250", BindPort: 10241, LoadBalancer: LoadBalancer{Type: LoadBalancerExternal}}
 		},
@@ -213,11 +217,15 @@ func TestValidateRejects(t *testing.T) {
 		"a taint twice": {func(c *Cluster) {
 			c.Hosts[0].Taints = slices.Repeat([]Taint{{Key: "a", Effect: "NoExecute"}}, 2)
 		}, "hosts[0].taints[1].key: duplicate taint a:NoExecute"},
-		"a taint with a bad key":                {func(c *Cluster) { c.Hosts[0].Taints = []Taint{{Key: "/", Effect: "NoExecute"}} }, `hosts[0].taints[0].key: "/" is not a taint key`},
-		"a taint with a bad value":              {func(c *Cluster) { c.Hosts[0].Taints = []Taint{{Key: "a", Value: "b c", Effect: "NoExecute"}} }, `hosts[0].taints[0].value: "b c" is not a taint value`},
-		"a version without numbers":             {func(c *Cluster) { c.Kubernetes.Version = "latest" }, `kubernetes.version: invalid version "latest": not of the form v1.2.3; use a version of 1.35, 1.36 or 1.37, such as v1.36.4`},
-		"a version without patch level":         {func(c *Cluster) { c.Kubernetes.Version = "v1.36" }, `kubernetes.version: invalid version "v1.36": not of the form v1.2.3`},
-		"a version too old":                     {func(c *Cluster) { c.Kubernetes.Version = "v1.34.9" }, "kubernetes.version: unsupported Kubernetes release 1.34; use a version of 1.35, 1.36 or 1.37, such as v1.36.4"},
+		"a taint with a bad key":        {func(c *Cluster) { c.Hosts[0].Taints = []Taint{{Key: "/", Effect: "NoExecute"}} }, `hosts[0].taints[0].key: "/" is not a taint key`},
+		"a taint with a bad value":      {func(c *Cluster) { c.Hosts[0].Taints = []Taint{{Key: "a", Value: "b c", Effect: "NoExecute"}} }, `hosts[0].taints[0].value: "b c" is not a taint value`},
+		"a version without numbers":     {func(c *Cluster) { c.Kubernetes.Version = "latest" }, `kubernetes.version: invalid version "latest": not of the form v1.2.3; use a version of 1.35, 1.36 or 1.37, such as v1.36.4`},
+		"a version without patch level": {func(c *Cluster) { c.Kubernetes.Version = "v1.36" }, `kubernetes.version: invalid version "v1.36": not of the form v1.2.3`},
+		"a version too old":             {func(c *Cluster) { c.Kubernetes.Version = "v1.34.9" }, "kubernetes.version: unsupported Kubernetes release 1.34; use a version of 1.35, 1.36 or 1.37, such as v1.36.4"},
+		"a version too new":             {func(c *Cluster) { c.Kubernetes.Version = "v1.38.0" }, "kubernetes.version: unsupported Kubernetes release 1.38"},
+		"a kubelet field of a newer minor": {func(c *Cluster) {
+			c.Kubernetes = Kubernetes{Version: "v1.36.4", KubeletConfiguration: map[string]any{"defaultPodSysctls": map[string]any{}}}
+		}, "kubernetes.kubeletConfiguration.defaultPodSysctls: unknown to kubelet 1.36; remove it, or set kubernetes.version to a version of 1.37"},
 		"a check without reason":                {func(c *Cluster) { c.Preflight.Ignore = []IgnoredCheck{{Check: "swap-returns"}} }, "preflight.ignore[0].reason: required field is missing"},
 		"a check with an empty reason":          {func(c *Cluster) { c.Preflight.Ignore = []IgnoredCheck{{"swap-returns", "  "}} }, "preflight.ignore[0].reason: must not be empty"},
 		"a reason without check":                {func(c *Cluster) { c.Preflight.Ignore = []IgnoredCheck{{Reason: "so"}} }, "preflight.ignore[0].check: required field is missing"},
