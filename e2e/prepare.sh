@@ -2,10 +2,11 @@
 # Checks that this computer can run machine containers, builds a bundle from source or
 # reuses a cached one, and prints its path.
 #
-#   e2e/prepare.sh [--install | --packages] [--addons]
+#   e2e/prepare.sh [--install | --packages] [--addons | --calico]
 #
 # --install installs missing Debian packages. --packages only installs packages.
-# --addons adds all addons that can be built from source to the bundle.
+# --addons adds all addons that can be built from source to the bundle. --calico adds
+# Calico, whose manifests are read from SLIPWAY_UPSTREAM.
 # SLIPWAY_BUNDLE is the path of a bundle to use instead.
 set -eu
 cd "$(dirname "$0")/.."
@@ -15,6 +16,7 @@ for option; do
 	case $option in
 	--install | --packages) install=$option ;;
 	--addons) addons=flannel,local-path,metallb,metrics-server,traefik ;;
+	--calico) addons=calico,flannel ;;
 	*)
 		echo "unknown option: $option" >&2
 		exit 1

@@ -21,6 +21,8 @@ type component struct {
 	cgo bool
 	// addon that needs the component; empty if every cluster needs it.
 	addon string
+	// upstream components have a module of another version than the addon, whose manifests are read from SLIPWAY_UPSTREAM.
+	upstream bool
 }
 
 // kubernetesDate replaces the build time, for reproducible binaries.
@@ -121,6 +123,7 @@ func components() []component {
 			ldflags:  setVersion("main.VERSION"),
 			addon:    "local-path",
 		},
+		calicoComponent(),
 	}
 }
 
