@@ -51,17 +51,29 @@ func (cc *checkContext) needs() []netprobe.Need {
 	if cni := cc.cluster.Network.CNI; cni.Name == config.CNIFlannel && cni.Backend == config.BackendVXLAN {
 		needs = append(needs, netprobe.Need{Protocol: netprobe.UDP, Port: flannelVXLAN, Use: "VXLAN of Flannel", From: all, To: all})
 	}
-	if cc.cluster.Expects("calico") {
-		needs = append(needs,
-			netprobe.Need{Protocol: netprobe.UDP, Port: calicoVXLAN, Use: "VXLAN of Calico", From: all, To: all},
-			netprobe.Need{Protocol: netprobe.TCP, Port: calicoBGP, Use: "BGP of Calico", From: all, To: all})
-	}
+	needs = append(needs, calicoNeeds(cc.cluster, all)...)
 	if cc.cluster.Expects("load-balancer") {
 		needs = append(needs,
 			netprobe.Need{Protocol: netprobe.TCP, Port: memberlist, Use: "members of the load balancer", From: all, To: all},
 			netprobe.Need{Protocol: netprobe.UDP, Port: memberlist, Use: "members of the load balancer", From: all, To: all})
 	}
 	return needs
+}
+
+// calicoNeeds are the connections of Calico between all nodes. Which ones a Calico needs that slipway does not install is
+// not known.
+func calicoNeeds(c *config.Cluster, all []string) []netprobe.Need {
+	vxlan := netprobe.Need{Protocol: netprobe.UDP, Port: calicoVXLAN, Use: "VXLAN of Calico", From: all, To: all}
+	bgp := netprobe.Need{Protocol: netprobe.TCP, Port: calicoBGP, Use: "BGP of Calico", From: all, To: all}
+	switch cni := c.Network.CNI; {
+	case cni.Name == config.CNICalico && cni.Backend == config.BackendVXLAN:
+		return []netprobe.Need{vxlan}
+	case cni.Name == config.CNICalico:
+		return []netprobe.Need{bgp}
+	case c.Expects("calico"):
+		return []netprobe.Need{vxlan, bgp}
+	}
+	return nil
 }
 
 // members are the hosts on which slipway runs etcd.
