@@ -90,6 +90,10 @@ e2e-versions: build ## Test a cluster of each version of Kubernetes in VERSIONS 
 e2e-arm64: build ## Test a cluster on an emulated machine of arm64 (root, Debian; see CONTRIBUTING.md)
 	e2e/arm64/run
 
+.PHONY: e2e-calico
+e2e-calico: build ## Test Calico with enforced network policies, then Flannel on the same hosts (root, Debian; see CONTRIBUTING.md)
+	SLIPWAY_BUNDLE=$$(e2e/prepare.sh --calico) e2e/run -run '^TestCalico$$'
+
 .PHONY: e2e-vagrant
 e2e-vagrant: build ## Test on virtual machines: Vagrant, libvirt, QEMU (root, Debian; see CONTRIBUTING.md)
 	e2e/vagrant/run

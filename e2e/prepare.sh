@@ -2,10 +2,11 @@
 # Checks that this computer can run machine containers, builds a bundle from source or
 # reuses a cached one, and prints its path.
 #
-#   e2e/prepare.sh [--install | --packages] [--addons] [--kubernetes VERSION] [--arch ARCH]
+#   e2e/prepare.sh [--install | --packages] [--addons | --calico] [--kubernetes VERSION] [--arch ARCH]
 #
 # --install installs missing Debian packages. --packages only installs packages.
-# --addons adds all addons that can be built from source to the bundle.
+# --addons adds all addons that can be built from source to the bundle. --calico adds
+# Calico, whose manifests are read from SLIPWAY_UPSTREAM.
 # --kubernetes and --arch select another version and another architecture.
 # SLIPWAY_BUNDLE is the path of a bundle to use instead.
 set -eu
@@ -18,6 +19,7 @@ while [ $# -gt 0 ]; do
 	case $1 in
 	--install | --packages) install=$1 ;;
 	--addons) addons=flannel,local-path,metallb,metrics-server,traefik ;;
+	--calico) addons=calico,flannel ;;
 	--kubernetes)
 		kubernetes=${2:?}
 		shift

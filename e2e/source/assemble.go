@@ -114,7 +114,12 @@ func (b *builder) programs(ctx context.Context) (map[string]string, error) {
 		programs[c.name] = dirs[i]
 	}
 	var err error
-	programs["pause"], err = b.pause(ctx)
+	if programs["pause"], err = b.pause(ctx); err != nil {
+		return nil, err
+	}
+	if slices.Contains(b.options.addons, calicoAddon) {
+		programs["runit"], err = b.runit(ctx)
+	}
 	return programs, err
 }
 
@@ -214,12 +219,11 @@ func (b *builder) published(ctx context.Context, addon bundle.Addon, m bundle.Ad
 		return "", fmt.Errorf("no module for %s", m.URL)
 	}
 	c := b.components()[i]
-	cmd := goCommand(ctx, c, b.moduleDir(c), b.tc.arch, "list", "-m", "-f", "{{.Dir}}", c.module)
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("go list -m %s: %w", c.module, err)
+	if c.upstream {
+		return b.upstreamManifest(addon, m)
 	}
-	return filepath.Join(strings.TrimSpace(string(out)), filepath.FromSlash(inRepository)), nil
+	source, err := b.moduleSource(ctx, c.name)
+	return filepath.Join(source, filepath.FromSlash(inRepository)), err
 }
 
 // wantedImage is an image of pins.yaml with its addon.
@@ -262,7 +266,11 @@ func (b *builder) addImages(ctx context.Context, w *bundle.Writer, programs map[
 			return fmt.Errorf("image %s: no imageSpec", image.Name)
 		}
 		g.Go(func() error {
-			layer, err := newLayer(spec.layer(programs), tmp, fmt.Sprint(i))
+			content := spec.layer(programs)
+			if err := b.addScripts(ctx, content, spec); err != nil {
+				return err
+			}
+			layer, err := newLayer(content, tmp, fmt.Sprint(i))
 			if err != nil {
 				return err
 			}

@@ -23,6 +23,8 @@ type component struct {
 	addon string
 	// modfile replaces the go.mod of the module for another version; empty for the one under modules/.
 	modfile string
+	// upstream components have a module of another version than the addon, whose manifests are read from SLIPWAY_UPSTREAM.
+	upstream bool
 }
 
 // kubernetesDate replaces the build time, for reproducible binaries.
@@ -123,6 +125,7 @@ func components() []component {
 			ldflags:  setVersion("main.VERSION"),
 			addon:    "local-path",
 		},
+		calicoComponent(),
 	}
 }
 

@@ -79,7 +79,7 @@ func newImage(s imageSpec, arch string, labels map[string]string, layers ...v1.L
 	config.Created = v1.Time{Time: time.Unix(0, 0).UTC()}
 	config.History = nil
 	config.Config = v1.Config{
-		Env:        []string{imagePath},
+		Env:        append([]string{imagePath}, s.env...),
 		Entrypoint: s.entrypoint,
 		Cmd:        s.cmd,
 		User:       s.user,

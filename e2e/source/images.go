@@ -15,7 +15,11 @@ type imageSpec struct {
 	// directories are empty and writable by everybody.
 	directories []string
 	// links are symbolic links: path in the image, and target.
-	links      map[string]string
+	links map[string]string
+	// scripts are directories of components' modules: directory in the image, and component/directory.
+	scripts map[string]string
+	// env is set in addition to PATH.
+	env        []string
 	entrypoint []string
 	cmd        []string
 	// user is uid:gid; empty is root.
@@ -81,7 +85,7 @@ func imageSpecs() []imageSpec {
 			files:      map[string]string{"flannel": "flannel-cni-plugin/flannel"},
 		},
 	}
-	specs = append(specs, addonSpecs()...)
+	specs = append(append(specs, addonSpecs()...), calicoSpecs()...)
 	for _, name := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"} {
 		specs = append(specs, imageSpec{
 			repository: "registry.k8s.io/" + name,

@@ -79,6 +79,9 @@ func TestEveryFileAndImageOfTheReleaseIsBuilt(t *testing.T) {
 		t.Fatal(err)
 	}
 	commands := map[string]bool{"pause/pause": true}
+	for _, name := range runitPrograms() {
+		commands["runit/"+name] = true
+	}
 	for _, c := range components() {
 		for _, p := range c.packages {
 			commands[c.name+"/"+commandName(p)] = true

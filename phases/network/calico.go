@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -30,7 +31,11 @@ func calico(ctx context.Context, s *workflow.Step) (addon.Objects, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := setEnv(node, "calico-node", calicoEnv(network)); err != nil {
+	if err := setEnv(node, "containers", "calico-node", calicoEnv(network)); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	// The plugins that phase kubelet installs stay those of the bundle: Calico's image has other versions of some.
+	if err := setEnv(node, "initContainers", "install-cni", map[string]string{"SKIP_CNI_BINARIES": bundlePlugins(s)}); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	settings, err := objects.Find("ConfigMap", "calico-config")
@@ -58,9 +63,21 @@ func calicoEnv(network config.Network) map[string]string {
 	}
 }
 
-// setEnv sets environment variables of a workload's container.
-func setEnv(o *unstructured.Unstructured, name string, wanted map[string]string) error {
-	containers, _, err := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
+// bundlePlugins lists the CNI plugins of the bundle, separated by commas.
+func bundlePlugins(s *workflow.Step) string {
+	var plugins []string
+	for _, file := range s.Bundle().Files("", s.Facts().Arch) {
+		if plugin, ok := strings.CutPrefix(file.Name, "cni/"); ok {
+			plugins = append(plugins, plugin)
+		}
+	}
+	slices.Sort(plugins)
+	return strings.Join(plugins, ",")
+}
+
+// setEnv sets environment variables of a workload's container, which is in the list "containers" or "initContainers".
+func setEnv(o *unstructured.Unstructured, list, name string, wanted map[string]string) error {
+	containers, _, err := unstructured.NestedSlice(o.Object, "spec", "template", "spec", list)
 	if err != nil {
 		return err
 	}
@@ -71,7 +88,7 @@ func setEnv(o *unstructured.Unstructured, name string, wanted map[string]string)
 		}
 		env, _ := container["env"].([]any)
 		container["env"] = withEnv(env, wanted)
-		return unstructured.SetNestedSlice(o.Object, containers, "spec", "template", "spec", "containers")
+		return unstructured.SetNestedSlice(o.Object, containers, "spec", "template", "spec", list)
 	}
 	return fmt.Errorf("%s %s has no container %s", o.GetKind(), o.GetName(), name)
 }

@@ -57,7 +57,13 @@ func networkChecks() []Check {
 				Why:      "Calico uses the first address that it finds. The address of docker0 is the same on all hosts.",
 				Manual:   []string{"ip -br -4 addr show type bridge", "kubectl set env daemonset/calico-node -n kube-system IP_AUTODETECTION_METHOD=kubernetes-internal-ip"},
 			},
-			applies: expects("calico"), run: eachHost(calicoInterface),
+			applies: func(c *config.Cluster) string {
+				if c.Network.CNI.Name == config.CNICalico {
+					return "slipway sets IP_AUTODETECTION_METHOD"
+				}
+				return expects("calico")(c)
+			},
+			run: eachHost(calicoInterface),
 		},
 		{
 			Description: check.Description{

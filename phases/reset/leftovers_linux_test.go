@@ -46,7 +46,7 @@ func TestLeftoversScriptDeletesOnlyTheFilesOfTheCluster(t *testing.T) {
 		"/etc/cni/net.d/multus.d/multus.kubeconfig", "/opt/cni/bin/calico", "/opt/cni/bin/calico-ipam", "/opt/cni/bin/flannel",
 		"/etc/kubernetes/admin.conf", "/etc/kubernetes/pki/ca.key", "/etc/kubernetes/manifests/etcd.yaml", "/etc/kubernetes/tmp/x/y",
 		"/usr/libexec/kubernetes/kubelet-plugins/volume/exec/nodeagent~uds/uds",
-		"/run/flannel/subnet.env", "/run/calico/x", "/var/lib/calico/nodename", "/var/log/calico/cni/cni.log",
+		"/run/flannel/subnet.env", "/run/calico/x", "/run/nodeagent/socket", "/var/lib/calico/nodename", "/var/log/calico/cni/cni.log",
 		"/var/lib/cni/flannel/1", "/var/lib/cni/networks/cbr0/10.244.0.2", "/var/lib/cni/results/cbr0-1-eth0",
 		"/var/lib/etcd/member/wal/0.wal", "/var/log/pods/kube-system_etcd_1/etcd/0.log", "/var/lib/slipway/units/kubeadm-init/argv",
 		"/run/slipway/services/kubelet.service/0123",

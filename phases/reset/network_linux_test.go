@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"slipway.io/slipway/provision/host"
+	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/templates"
 )
 
@@ -241,6 +243,28 @@ func TestSetsScriptDeletesOnlyWhatTheClusterNames(t *testing.T) {
 	}
 	if diff := cmp.Diff("could not delete the ipset KUBE-CLUSTER-IP\n", out); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Calico's image has its own ipset.
+func TestSetsScriptSaysThatTheSetsOfCalicoStay(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ file, want string }{
+		"Calico was here": {"/nodename", "ipset is not installed: the ipsets of Calico stay, unused, until the next boot\n"},
+		"no Calico":       {"/other", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root := t.TempDir()
+			write(t, root+test.file, "w1", 0o600)
+			script := string(templates.Script("reset/sets.sh"))
+			script = strings.NewReplacer("command -v ipset", "command -v no-ipset", "/var/lib/calico/nodename", root+"/nodename").Replace(script)
+			local := hosttest.Local{Env: []string{hosttest.Programs(t, map[string]string{"nft": "exit 1", "ip": "exit 1", "ipvsadm": "exit 1"})}}
+			res, err := local.Run(t.Context(), host.Script("sets.sh", []byte(script)))
+			if err != nil || string(res.Stdout) != test.want {
+				t.Errorf("%v: it printed %q, want %q", err, res.Stdout, test.want)
+			}
+		})
 	}
 }
 

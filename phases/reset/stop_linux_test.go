@@ -112,14 +112,14 @@ func TestUnmountScriptUnmountsOnlyThePods(t *testing.T) {
 		"/", "/var/lib/kubelet", "/var/lib/containerd", "/run/netns/cni-1",
 		"/var/lib/kubelet/pods/1/volumes/a\\040b", "/var/lib/kubelet/pods/1/volumes/a\\040b/sub", "/var/lib/kubelet/plugins/x/globalmount",
 		"/run/containerd/io.containerd.runtime.v2.task/k8s.io/1/rootfs", "/run/containerd/io.containerd.runtime.v2.task/default/1/rootfs",
-		"/run/containerd/io.containerd.grpc.v1.cri/sandboxes/1/shm", "/run/containerd/fifo",
+		"/run/containerd/io.containerd.grpc.v1.cri/sandboxes/1/shm", "/run/containerd/fifo", "/run/calico/cgroup", "/sys/fs/bpf",
 	} {
 		fmt.Fprintf(&mounts, "%d 1 0:1 / %s rw - tmpfs tmpfs rw\n", i, path)
 	}
 	write(t, root+"/mountinfo", mounts.String(), 0o600)
 	sh(t, "reset/unmount.sh", map[string]string{"umount": `echo "$2" >>` + root + `/unmounted`}, root+"/mountinfo")
 	want := "/var/lib/kubelet/pods/1/volumes/a b/sub\n/var/lib/kubelet/pods/1/volumes/a b\n/var/lib/kubelet/plugins/x/globalmount\n" +
-		"/run/containerd/io.containerd.runtime.v2.task/k8s.io/1/rootfs\n/run/containerd/io.containerd.grpc.v1.cri/sandboxes/1/shm\n"
+		"/run/containerd/io.containerd.runtime.v2.task/k8s.io/1/rootfs\n/run/containerd/io.containerd.grpc.v1.cri/sandboxes/1/shm\n/run/calico/cgroup\n"
 	if diff := cmp.Diff(want, contents(t, root+"/unmounted")); diff != "" {
 		t.Error(diff)
 	}

@@ -86,8 +86,13 @@ func (c *Cluster) Connections(hosts []Host) []Connection {
 	if cni := c.Network.CNI; cni.Name == CNIFlannel && cni.Backend == BackendVXLAN {
 		add("VXLAN of Flannel", ProtocolUDP, flannelVXLAN, nodes, nodes)
 	}
-	if c.Expects(CNICalico) {
+	// The backend of a Calico that slipway does not install is not known.
+	others := c.Network.CNI.Name != CNICalico && c.Expects(CNICalico)
+	vxlan := c.Network.CNI.Name == CNICalico && c.Network.CNI.Backend == BackendVXLAN
+	if vxlan || others {
 		add("VXLAN of Calico", ProtocolUDP, calicoVXLAN, nodes, nodes)
+	}
+	if !vxlan && c.Expects(CNICalico) {
 		add("BGP of Calico", ProtocolTCP, calicoBGP, nodes, nodes)
 	}
 	if c.Expects("load-balancer") {

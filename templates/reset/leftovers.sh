@@ -24,7 +24,7 @@ fi
 
 # Flannel, Calico, and the addresses of pods: cbr0 and k8s-pod-network are the names
 # of the networks.
-delete "$root/run/flannel" "$root/run/calico" "$root/var/lib/calico" "$root/var/log/calico"
+delete "$root/run/flannel" "$root/run/calico" "$root/run/nodeagent" "$root/var/lib/calico" "$root/var/log/calico"
 cni=$root/var/lib/cni
 delete "$cni/flannel" "$cni/networks/cbr0" "$cni/networks/k8s-pod-network" \
 	"$cni/results/cbr0-"* "$cni/results/k8s-pod-network-"* "$cni/results/cni-loopback-"*

@@ -33,4 +33,6 @@ if command -v ipset >/dev/null 2>&1; then
 		KUBE-* | cali[46]*) ipset destroy "$set" </dev/null || echo "could not delete the ipset $set" ;;
 		esac
 	done
+elif [ -e /var/lib/calico/nodename ]; then
+	echo "ipset is not installed: the ipsets of Calico stay, unused, until the next boot"
 fi

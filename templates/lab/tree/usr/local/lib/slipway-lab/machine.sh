@@ -14,3 +14,7 @@ for controller in /sys/fs/cgroup/*/; do
 		mount -o remount,bind,rw,nosuid,nodev,noexec "$controller"
 	fi
 done
+
+# On a real machine, the kernel has this directory, and Calico mounts the BPF file system
+# there.
+mkdir -p /sys/fs/bpf
