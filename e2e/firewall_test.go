@@ -58,7 +58,8 @@ func (f *firewalled) machinesComeUp(ctx context.Context, t *testing.T) {
 	f.ignoreDisk(t)
 }
 
-// downloads returns the packages of a program and of what a machine lacks for it.
+// downloads returns the packages of a program and of what machines lack for it: cp3 gets
+// no firewall.
 func (f *firewalled) downloads(ctx context.Context, t *testing.T, program string) []string {
 	t.Helper()
 	dir := t.TempDir()
@@ -67,7 +68,7 @@ func (f *firewalled) downloads(ctx context.Context, t *testing.T, program string
 			t.Fatal(err)
 		}
 	}
-	status := filepath.Join(f.lab.tree("w1"), "var/lib/dpkg/status")
+	status := filepath.Join(f.lab.tree("cp3"), "var/lib/dpkg/status")
 	for _, args := range [][]string{{"update"}, {"install", "--download-only", "--yes", "--no-install-recommends", program}} {
 		argv := append([]string{
 			"--option=Dir::State=" + dir + "/state", "--option=Dir::State::status=" + status, "--option=Dir::Cache=" + dir + "/cache",
@@ -116,8 +117,7 @@ func (f *firewalled) installFirewalls(ctx context.Context, t *testing.T) {
 				write(t, filepath.Join(target, filepath.Base(file)), string(content))
 			}
 			f.mustSSH(ctx, t, m, `export DEBIAN_FRONTEND=noninteractive
-dpkg --unpack --force-depends /root/debs/*.deb >/root/dpkg.log 2>&1
-dpkg --configure --pending >>/root/dpkg.log 2>&1
+{ dpkg --unpack --force-depends /root/debs/*.deb && dpkg --configure --pending; } >/root/dpkg.log 2>&1 || { cat /root/dpkg.log >&2; exit 1; }
 rm -r /root/debs
 `+activate[program])
 			f.before[m] = f.firewall(ctx, t, m)
