@@ -10,9 +10,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 )
 
 // firewalls has the firewall of each machine of TestFirewalls that has one.
@@ -85,14 +87,19 @@ func (f *firewalled) downloads(ctx context.Context, t *testing.T, program string
 	return files
 }
 
-// activate starts a firewall that lets SSH in and has rules of the administrator. One of them
-// the cluster needs, too.
+const install = `export DEBIAN_FRONTEND=noninteractive
+{ dpkg --unpack --force-depends /root/debs/*.deb && dpkg --configure --pending; } >/root/dpkg.log 2>&1 || { cat /root/dpkg.log >&2; exit 1; }
+rm -r /root/debs
+`
+
+// activate installs a firewall that lets SSH in, and adds rules of the administrator. One of
+// them the cluster needs, too.
 var activate = map[string]string{
-	"firewalld": `systemctl is-active firewalld
+	"firewalld": install + `systemctl is-active firewalld
 firewall-cmd --permanent --add-port=9100/tcp
 firewall-cmd --permanent --add-rich-rule='rule family="ipv4" port port="30000-32767" protocol="udp" accept'
 firewall-cmd --reload`,
-	"ufw": `ufw allow 22/tcp
+	"ufw": install + `ufw allow 22/tcp
 ufw allow 9100/tcp comment 'node exporter'
 ufw route allow from 10.244.0.0/16
 ufw --force enable`,
@@ -101,7 +108,7 @@ ufw --force enable`,
 func (f *firewalled) installFirewalls(ctx context.Context, t *testing.T) {
 	for _, program := range []string{"firewalld", "ufw"} {
 		files := f.downloads(ctx, t, program)
-		for _, m := range f.lab.names() {
+		for m := range firewalls {
 			if firewalls[m] != program {
 				continue
 			}
@@ -116,13 +123,32 @@ func (f *firewalled) installFirewalls(ctx context.Context, t *testing.T) {
 				}
 				write(t, filepath.Join(target, filepath.Base(file)), string(content))
 			}
-			f.mustSSH(ctx, t, m, `export DEBIAN_FRONTEND=noninteractive
-{ dpkg --unpack --force-depends /root/debs/*.deb && dpkg --configure --pending; } >/root/dpkg.log 2>&1 || { cat /root/dpkg.log >&2; exit 1; }
-rm -r /root/debs
-`+activate[program])
-			f.before[m] = f.firewall(ctx, t, m)
 		}
 	}
+	f.onEach(ctx, t, activate)
+	f.before = f.onEach(ctx, t, snapshot)
+}
+
+// onEach runs the script of each machine's firewall, on all machines at the same time, and
+// returns what they print.
+func (f *firewalled) onEach(ctx context.Context, t *testing.T, scripts map[string]string) map[string]string {
+	t.Helper()
+	var group errgroup.Group
+	var mu sync.Mutex
+	printed := map[string]string{}
+	for m, program := range firewalls {
+		group.Go(func() error {
+			out, err := f.ssh(ctx, m, scripts[program])
+			mu.Lock()
+			defer mu.Unlock()
+			printed[m] = out
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	return printed
 }
 
 // snapshot prints a firewall: what is permanent, what holds now, and its files. firewalld
@@ -141,11 +167,6 @@ iptables -S | grep -e '^-P'
 cd /etc/ufw; find . -type f | sort | xargs sha256sum; cat user.rules user6.rules`,
 }
 
-func (f *firewalled) firewall(ctx context.Context, t *testing.T, machine string) string {
-	t.Helper()
-	return f.mustSSH(ctx, t, machine, snapshot[firewalls[machine]])
-}
-
 // left checks that the firewalls block the cluster, and that nothing of it is changed.
 func (f *firewalled) left(ctx context.Context, t *testing.T) {
 	path, inventory := f.copied(t)
@@ -161,12 +182,10 @@ func (f *firewalled) left(ctx context.Context, t *testing.T) {
 
 func (f *firewalled) unchangedFirewalls(ctx context.Context, t *testing.T) {
 	t.Helper()
-	for _, m := range f.lab.names() {
-		if firewalls[m] == "" {
-			continue
-		}
-		if diff := cmp.Diff(f.before[m], f.firewall(ctx, t, m)); diff != "" {
-			t.Errorf("%s of %s is not as before (-want +got):\n%s", firewalls[m], m, diff)
+	after := f.onEach(ctx, t, snapshot)
+	for m, program := range firewalls {
+		if diff := cmp.Diff(f.before[m], after[m]); diff != "" {
+			t.Errorf("%s of %s is not as before (-want +got):\n%s", program, m, diff)
 		}
 	}
 }
@@ -196,12 +215,8 @@ func (f *firewalled) plans(ctx context.Context, t *testing.T) {
 const ports = "2379 2380 6444 10250"
 
 func (f *firewalled) narrow(ctx context.Context, t *testing.T) {
-	for m, program := range firewalls {
-		script := "ufw status"
-		if program == "firewalld" {
-			script = "firewall-cmd --list-all-zones"
-		}
-		out := f.mustSSH(ctx, t, m, script)
+	accepted := map[string]string{"firewalld": "firewall-cmd --list-all-zones", "ufw": "ufw status"}
+	for m, out := range f.onEach(ctx, t, accepted) {
 		for _, port := range strings.Fields(ports) {
 			if strings.HasPrefix(m, "cp") != strings.Contains(out, port) && port != "10250" {
 				t.Errorf("port %s on %s:\n%s", port, m, out)
@@ -283,13 +298,10 @@ func (f *firewalled) powerCycles(ctx context.Context, t *testing.T) {
 		}
 		return nil
 	})
-	for m, program := range firewalls {
-		if program == "firewalld" {
-			f.mustSSH(ctx, t, m, "firewall-cmd --state")
-		} else {
-			f.mustSSH(ctx, t, m, "iptables -S INPUT | grep -e '-P INPUT DROP'; iptables -S ufw-user-forward | grep 10.244.0.0/16")
-		}
-	}
+	f.onEach(ctx, t, map[string]string{
+		"firewalld": "firewall-cmd --zone=trusted --query-source=10.244.0.0/16",
+		"ufw":       "iptables -S INPUT | grep -e '-P INPUT DROP'; iptables -S ufw-user-forward | grep -e '-d 10.244.0.0/16'",
+	})
 }
 
 func (f *firewalled) resets(ctx context.Context, t *testing.T) {
