@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sync/errgroup"
@@ -304,9 +305,15 @@ func (f *firewalled) powerCycles(ctx context.Context, t *testing.T) {
 	})
 }
 
+// resetBound is the time limit of a reset: kubeadm gives up on the last member of etcd before.
+const resetBound = time.Minute
+
 func (f *firewalled) resets(ctx context.Context, t *testing.T) {
 	r := f.slipway.must(ctx, t, f.on("reset", "--yes", "-o", "json")...)
 	f.took("reset", r.took)
+	if r.took > resetBound {
+		t.Errorf("the reset took %s, want at most %s", r.took, resetBound)
+	}
 	for _, e := range events(t, r.stdout) {
 		if e.Kind == "note" && strings.Contains(e.Message, "firewall") {
 			t.Errorf("the reset says %s", e.Message)
