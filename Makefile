@@ -80,6 +80,10 @@ e2e-chaos: build ## Kill COUNT installs at moments that SEED selects, and repair
 e2e-ha: build ## Lose machines, networks and API servers of three control planes (root, Debian; see CONTRIBUTING.md)
 	SLIPWAY_E2E_HA=long e2e/run -run '^Test(HA|ExternalEtcd)$$' -timeout 3h
 
+.PHONY: e2e-firewalls
+e2e-firewalls: build ## Install a cluster with addons through firewalld and ufw (root, Debian)
+	SLIPWAY_E2E_FIREWALLS=long e2e/run -run '^TestFirewalls$$'
+
 .PHONY: e2e-vagrant
 e2e-vagrant: build ## Test on virtual machines: Vagrant, libvirt, QEMU (root, Debian; see CONTRIBUTING.md)
 	e2e/vagrant/run
