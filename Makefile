@@ -94,6 +94,10 @@ e2e-arm64: build ## Test a cluster on an emulated machine of arm64 (root, Debian
 e2e-calico: build ## Test Calico with enforced network policies, then Flannel on the same hosts (root, Debian; see CONTRIBUTING.md)
 	SLIPWAY_BUNDLE=$$(e2e/prepare.sh --calico) e2e/run -run '^TestCalico$$'
 
+.PHONY: e2e-firewalls
+e2e-firewalls: build ## Install a cluster with addons through firewalld and ufw (root, Debian)
+	SLIPWAY_E2E_FIREWALLS=long e2e/run -run '^TestFirewalls$$'
+
 .PHONY: e2e-vagrant
 e2e-vagrant: build ## Test on virtual machines: Vagrant, libvirt, QEMU (root, Debian; see CONTRIBUTING.md)
 	e2e/vagrant/run

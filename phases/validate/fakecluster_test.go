@@ -184,8 +184,10 @@ func (c *testCluster) created(object kubetest.Object) {
 			if node == c.sick {
 				status = "{phase: Pending, containerStatuses: [{name: agnhost, state: {waiting: {reason: ErrImagePull}}}]}"
 			}
-			c.Put(fmt.Sprintf("{apiVersion: v1, kind: Pod, metadata: {name: %s, namespace: %s}, spec: {nodeName: %s}, status: %s}",
-				pod, namespace, node, status))
+			c.Put(fmt.Sprintf("{apiVersion: v1, kind: Pod, metadata: {name: %s, namespace: %s, labels: {app.kubernetes.io/name: %s}}, spec: {nodeName: %s}, status: %s}",
+				pod, namespace, name, node, status))
+			// Another probe has a pod on the node.
+			c.Put(fmt.Sprintf("{apiVersion: v1, kind: Pod, metadata: {name: volume-%d, namespace: %s}, spec: {nodeName: %s}, status: {phase: Pending}}", i, namespace, node))
 		}
 	default:
 		c.createdWorkload(object)

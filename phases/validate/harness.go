@@ -122,7 +122,8 @@ func (n *namespaceHarness) readAddresses(ctx context.Context, f *fixture) error 
 func (n *namespaceHarness) awaitPods(ctx context.Context, nodes []corev1.Node, say func(string)) []testNode {
 	found := match(nodes, nil)
 	_ = retry.Do(ctx, func(ctx context.Context) error {
-		pods, err := n.client.Clientset().CoreV1().Pods(n.namespace).List(ctx, metav1.ListOptions{})
+		// Other probes have pods in the namespace at the same time.
+		pods, err := n.client.Clientset().CoreV1().Pods(n.namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + probeName})
 		if err != nil {
 			return fmt.Errorf("test pods: %w", err)
 		}
