@@ -74,6 +74,7 @@ func TestRehearsal(t *testing.T) {
 		r.step("a bundle for two architectures is created through faults", r.createsThroughFaults, true),
 		r.step("a second bundle comes from the cache", r.comesFromCache, false),
 		r.step("clear errors without the credentials or the CA", r.refusals, false),
+		r.step("a run that does not use the proxy is noticed", r.direct, false),
 		r.step("a patch release that is not listed is pinned", r.pins, false),
 		r.step("a machine comes up", r.machineComesUp, true),
 		r.step("apply downloads a bundle and creates a cluster", r.applies, true),
@@ -544,6 +545,26 @@ func (r *rehearsal) refusals(ctx context.Context, t *testing.T) {
 	}
 }
 
+// direct checks that a run that does not use the proxy is noticed.
+func (r *rehearsal) direct(ctx context.Context, t *testing.T) {
+	content, err := os.ReadFile(r.inventory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(filepath.Dir(r.inventory), "direct.yaml")
+	write(t, path, regexp.MustCompile(`(?m)^proxy:\n( .*\n)+`).ReplaceAllString(string(content), ""))
+	run := r.run(ctx, t, "cache-direct", "bundle", "create", filepath.Join(r.dir, "direct"), "-i", path)
+	if run.code != 1 || !strings.Contains(run.stderr, "lookup dl.k8s.io") {
+		t.Errorf("without the proxy: %s", run)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !slices.Contains(r.queries, "dl.k8s.io.") {
+		t.Errorf("it asked the name server only for %q", r.queries)
+	}
+	r.queries = nil
+}
+
 // constants is what kubeadm's constants.go says of the images of the release.
 func (r *rehearsal) constants(t *testing.T) string {
 	t.Helper()
@@ -631,6 +652,10 @@ func (r *rehearsal) startStalled(ctx context.Context, t *testing.T) {
 	server.Inject(standin.Fault{URL: run.url, Kind: standin.Stall, After: stalledAfter, Times: 1},
 		standin.Fault{URL: run.url, Kind: standin.Stall, Times: standin.Always})
 	b := r.behindProxy(t, "stalled-cache", server.Username, server.Password)
+	r.whole.Cleanup(func() {
+		for range r.stalled { // the end of the run
+		}
+	})
 	go func() {
 		defer close(r.stalled)
 		run.result = b.run(ctx, r.whole, "bundle", "create", filepath.Join(r.dir, "stalled-bundle"), "-i", run.inventory, "--arch", standin.Other)

@@ -28,12 +28,10 @@ type blob struct {
 	content []byte
 }
 
-// login is how a registry wants its clients to log in.
+// login is how a registry wants its clients to log in. The zero value wants nothing.
 type login string
 
 const (
-	// anonymous wants nothing.
-	anonymous login = ""
 	// token wants a token of the registry's token server, which everybody gets.
 	token login = "token"
 	// basic wants a name and a password.
