@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -747,12 +748,20 @@ func (r *rehearsal) machineComesUp(ctx context.Context, t *testing.T) {
 		t.Fatal(err)
 	}
 	inventory["proxy"], inventory["artifacts"] = r.company(t, r.server, address, "machine")
-	inventory["containerd"].(map[string]any)["mirrors"] = []any{object{
-		"registry": "docker.io", "endpoints": []any{"https://" + standin.Mirror + "/v2/docker.io"}, "copyCredentials": true,
-	}}
-	inventory["kubernetes"].(map[string]any)["version"] = r.version(t)
+	for section, fields := range map[string]object{
+		"kubernetes": {"version": r.version(t)},
+		"containerd": {"mirrors": []any{object{
+			"registry": "docker.io", "endpoints": []any{"https://" + standin.Mirror + "/v2/docker.io"}, "copyCredentials": true,
+		}}},
+	} {
+		if inventory[section] == nil {
+			inventory[section] = object{}
+		}
+		maps.Copy(inventory[section].(object), fields)
+	}
 	delete(inventory, "addons")
 	write(t, r.lab.Inventory, marshal(t, inventory))
+	r.bare = r.lister.list(t, r.lab)
 }
 
 func (r *rehearsal) applies(ctx context.Context, t *testing.T) {
@@ -877,10 +886,10 @@ func (r *rehearsal) changesNothing(ctx context.Context, t *testing.T) {
 func (r *rehearsal) resets(ctx context.Context, t *testing.T) {
 	run := r.mustRun(ctx, t, "apply-cache", r.on("reset", "--yes")...)
 	r.took("reset", run.took)
-	left := r.mustSSH(ctx, t, "cp1", `for path in /etc/containerd /etc/systemd/system/containerd.service.d /etc/systemd/system/containerd.service; do
-	if [ -e "$path" ]; then echo "$path"; fi
-done`)
-	if left != "" {
-		t.Errorf("reset left %s", left)
+	same(t, r.bare.afterReset(), r.lister.list(t, r.lab).afterReset())
+	for _, path := range []string{"/etc/containerd", "/etc/systemd/system/containerd.service.d"} {
+		if _, err := os.Lstat(filepath.Join(r.lab.tree("cp1"), path)); err == nil {
+			t.Errorf("reset left %s", path)
+		}
 	}
 }
