@@ -60,7 +60,7 @@ func renderings() []rendering {
 	mirror := func(skip bool, endpoints ...string) values {
 		var hosts []values
 		for _, endpoint := range endpoints {
-			hosts = append(hosts, values{"Endpoint": endpoint, "SkipVerify": skip, "CA": "", "Authorization": ""})
+			hosts = append(hosts, values{"Endpoint": endpoint, "OverridePath": false, "SkipVerify": skip, "CA": "", "Authorization": ""})
 		}
 		return values{"Registry": "docker.io", "Hosts": hosts}
 	}
@@ -92,8 +92,8 @@ func renderings() []rendering {
 		{"runtime/hosts.toml.tmpl", mirror(false, "https://a.example", "http://b.example:5000"), "hosts.toml"},
 		{"runtime/hosts.toml.tmpl", mirror(true, "https://a.example"), "hosts-skip-verify.toml"},
 		{"runtime/hosts.toml.tmpl", values{"Registry": "docker.io", "Hosts": []values{
-			{"Endpoint": "https://a.example", "SkipVerify": false, "CA": "/etc/containerd/certs.d/docker.io/ca.pem", "Authorization": "Basic bWU6cHc="},
-			{"Endpoint": "https://b.example", "SkipVerify": false, "CA": "", "Authorization": "Basic eW91OnB3"},
+			{"Endpoint": "https://a.example/v2/hub", "OverridePath": true, "SkipVerify": false, "CA": "/etc/containerd/certs.d/docker.io/ca.pem", "Authorization": "Basic bWU6cHc="},
+			{"Endpoint": "https://b.example", "OverridePath": false, "SkipVerify": false, "CA": "", "Authorization": "Basic eW91OnB3"},
 		}}, "hosts-login.toml"},
 	})
 }

@@ -51,7 +51,7 @@ func TestFirewallsAreOpenedByRole(t *testing.T) {
 		{"a host of etcd", etcd, "e-1", false, []string{"192.0.2.11 tcp 2379"}},
 		{"Calico with IPIP", strings.Replace(two, "hosts:", "network: {cni: {name: calico, backend: ipip}}\nhosts:", 1), "w-1", false, []string{
 			"pods 10.244.0.0/16", "services 10.96.0.0/12",
-			"192.0.2.11 ipip -", "192.0.2.11 tcp 179,10250", "192.0.2.11 udp 4789", "any tcp 30000:32767", "any udp 30000:32767",
+			"192.0.2.11 ipip -", "192.0.2.11 tcp 179,10250", "any tcp 30000:32767", "any udp 30000:32767",
 		}},
 		{"beside a host that leaves", strings.Replace(two, "192.0.2.21}", "192.0.2.21, state: absent}", 1), "cp-1", true, []string{
 			"pods 10.244.0.0/16", "services 10.96.0.0/12", "192.0.2.21 udp 8472", "any tcp 6443,30000:32767", "any udp 30000:32767",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -18,6 +19,8 @@ import (
 type mirrorHost struct {
 	Endpoint   string
 	SkipVerify bool
+	// OverridePath: the path of the endpoint is the root of the API.
+	OverridePath bool
 	// CA is the path of certificates on the host. Authorization is the value of that
 	// header. Both may be empty.
 	CA, Authorization string
@@ -33,7 +36,7 @@ func mirrorFiles(ctx context.Context, mirrors []config.Mirror, credentials sourc
 		var hosts []mirrorHost
 		ca := ""
 		for _, endpoint := range m.Endpoints {
-			h := mirrorHost{Endpoint: endpoint, SkipVerify: m.SkipVerify}
+			h := mirrorHost{Endpoint: endpoint, SkipVerify: m.SkipVerify, OverridePath: rootOfAPI(endpoint)}
 			// With a CA, containerd would try TLS at an http endpoint, too.
 			if m.CAFile != "" && !m.SkipVerify && strings.HasPrefix(endpoint, "https://") {
 				ca = dir + "/ca.pem"
@@ -65,6 +68,13 @@ func mirrorFiles(ctx context.Context, mirrors []config.Mirror, credentials sourc
 		files = append(files, file)
 	}
 	return files, nil
+}
+
+// rootOfAPI reports whether the path of an endpoint is below /v2, as in
+// https://mirror.example:5000/v2/hub. containerd adds /v2 to other paths.
+func rootOfAPI(endpoint string) bool {
+	u, err := url.Parse(endpoint)
+	return err == nil && strings.Contains(strings.TrimSuffix(u.Path, "/"), "/v2/")
 }
 
 // deleteMirrors deletes the configuration of mirrors that are no longer in the

@@ -144,6 +144,28 @@ func (k keychain) Resolve(r authn.Resource) (authn.Authenticator, error) {
 	return authn.Anonymous, nil
 }
 
+func TestThePathOfAMirrorIsTheRootOfTheAPIBelowV2(t *testing.T) {
+	t.Parallel()
+	for endpoint, want := range map[string]bool{
+		"https://m.example":            false,
+		"https://m.example/v2":         false,
+		"https://m.example/v2/":        false,
+		"https://m.example/hub":        false,
+		"https://m.example/api/hub/v2": false,
+		"https://m.example/v2/hub":     true,
+		"https://m.example/v2/hub/":    true,
+		"https://m.example/api/v2/hub": true,
+	} {
+		files, err := mirrorFiles(t.Context(), []config.Mirror{{Registry: "docker.io", Endpoints: []string{endpoint}}}, sources.Credentials{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(string(files[0].Content), "\noverride_path = true\n"); got != want {
+			t.Errorf("%s: override_path is %t", endpoint, got)
+		}
+	}
+}
+
 func TestMirrorsHaveTheirCAAndCredentials(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewTLSServer(http.NotFoundHandler())
