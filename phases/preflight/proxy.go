@@ -50,10 +50,10 @@ func proxy(cc *checkContext) []check.Finding {
 			return found
 		}
 		all := strings.Join(append(nonEmpty(settings["no_proxy"]), missing...), ",")
-		return append(found, check.Finding{
+		return append([]check.Finding{{
 			Evidence: fmt.Sprintf("the proxy %s is also used for %s", withoutPassword(used), names(missing)),
 			Fix:      "set in /etc/environment: NO_PROXY=" + all,
-		})
+		}}, found...)
 	})(cc)
 }
 
