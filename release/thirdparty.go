@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	xmodule "golang.org/x/mod/module"
 )
 
 const (
@@ -26,10 +24,10 @@ contain. It is generated: run "make licenses" to update it.
 const sourceIntro = `
 Source code
 
-The source code of every module in this list is available at
-https://proxy.golang.org/MODULE/@v/VERSION.zip, and that of the Go standard library
-at https://go.dev/dl. These modules contain files under the Mozilla Public License
-2.0. You can get their source code, at no charge, from:
+"go mod download MODULE@VERSION" downloads the source code of every module in this
+list, and https://pkg.go.dev/MODULE@VERSION leads to it. That of the Go standard
+library is at https://go.dev/dl. These modules contain files under the Mozilla Public
+License 2.0. You can get their source code, at no charge, from:
 
 `
 
@@ -51,29 +49,14 @@ func thirdPartyLicenses(modules []module) (string, error) {
 		}
 		fmt.Fprintf(&list, "%s\n    %s %s\n", m, strings.Join(ids, ", "), strings.Join(numbers, " "))
 		if slices.Contains(ids, "MPL-2.0") {
-			url, err := sourceURL(m)
-			if err != nil {
-				return "", err
-			}
-			fmt.Fprintf(&sources, "%s\n    %s\n", m, url)
+			fmt.Fprintf(&sources, "%s\n    %s\n", m, sourceURL(m))
 		}
 	}
 	return thirdPartyIntro + list.String() + sourceIntro + sources.String() + texts.String(), nil
 }
 
-// sourceURL is the address of the source code of a module, in the mirror from which
-// the go command downloads it.
-func sourceURL(m module) (string, error) {
-	name, err := xmodule.EscapePath(m.path)
-	if err != nil {
-		return "", err
-	}
-	version, err := xmodule.EscapeVersion(m.version)
-	if err != nil {
-		return "", err
-	}
-	return "https://proxy.golang.org/" + name + "/@v/" + version + ".zip", nil
-}
+// sourceURL is the address of the page that leads to the source code of a module.
+func sourceURL(m module) string { return "https://pkg.go.dev/" + m.path + "@" + m.version }
 
 // numberedTexts are distinct texts with the files that contain them. Texts that differ
 // only in white space are the same.
