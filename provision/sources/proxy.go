@@ -160,7 +160,7 @@ func (p Proxy) Through(script host.Cmd) (host.Cmd, error) {
 		// libcurl reads http_proxy in lower case only.
 		variables.WriteString(strings.ToLower(name) + "=" + value + "\n" + v + "\n")
 	}
-	_, arguments, _ := cutAfter(script.Argv, "--")
+	arguments := script.Argv[slices.Index(script.Argv, "--")+1:]
 	cmd := script
 	cmd.Name = script.String()
 	cmd.Argv = append([]string{
@@ -170,12 +170,4 @@ func (p Proxy) Through(script host.Cmd) (host.Cmd, error) {
 	cmd.Stdin = &variables
 	cmd.Secret = slices.Concat(script.Secret, p.passwords)
 	return cmd, nil
-}
-
-// cutAfter returns the words before and after a word.
-func cutAfter(words []string, word string) (before, after []string, found bool) {
-	if i := slices.Index(words, word); i >= 0 {
-		return words[:i], words[i+1:], true
-	}
-	return words, nil, false
 }
