@@ -218,8 +218,10 @@ func bundleDir(catalogue bundle.Catalogue, version string, arches, addons []stri
 // namedBundle opens the bundle that the inventory names; nil if it names none. It also
 // refuses a catalogue that cannot be read.
 func namedBundle(cluster *config.Cluster) (*bundle.Bundle, error) {
-	if _, err := bundle.OpenCatalogue(cluster.Artifacts.Catalogue); err != nil {
-		return nil, &usageError{err}
+	if path := cluster.Artifacts.Catalogue; path != "" {
+		if _, err := bundle.OpenCatalogue(path); err != nil {
+			return nil, &usageError{err}
+		}
 	}
 	if cluster.Artifacts.Bundle == "" {
 		return nil, nil
