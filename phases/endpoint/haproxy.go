@@ -80,7 +80,7 @@ func runHAProxy(ctx context.Context, s *workflow.Step) error {
 			return err
 		}
 	}
-	written, err := host.WriteDiffering(ctx, s, differ...)
+	written, err := host.WriteAll(ctx, s, differ...)
 	if err != nil {
 		return err
 	}

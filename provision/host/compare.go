@@ -15,13 +15,22 @@ func EnsureFiles(ctx context.Context, h Host, files ...File) (changed bool, err 
 // WriteDiffering writes the files that differ on the host, and returns their paths.
 func WriteDiffering(ctx context.Context, h Host, files ...File) (written []string, err error) {
 	differ, err := h.Differs(ctx, files...)
-	if err != nil || len(differ) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	if err := h.WriteFiles(ctx, differ...); err != nil {
+	return WriteAll(ctx, h, differ...)
+}
+
+// WriteAll writes files that differ on the host, as Differs returns them, and returns
+// their paths.
+func WriteAll(ctx context.Context, h Host, files ...File) (written []string, err error) {
+	if len(files) == 0 {
+		return nil, nil
+	}
+	if err := h.WriteFiles(ctx, files...); err != nil {
 		return nil, err
 	}
-	for _, file := range differ {
+	for _, file := range files {
 		written = append(written, file.Path)
 	}
 	return written, nil
