@@ -7,24 +7,38 @@ import (
 	"embed"
 	"fmt"
 	"path"
+	"slices"
 	"text/template"
 )
 
 //go:embed addons endpoint etcd facts hostprep journal kubeadm kubelet network lock preflight reset runtime systemd
 var files embed.FS
 
-// Script returns a shell script, to run with host.Script. The name is the path
-// below this directory. Script panics if there is no such file.
+// beginnings has the scripts that begin with another one, which they share.
+var beginnings = map[string]string{
+	"hostprep/packages-debian.sh": "hostprep/package-locks.sh",
+	"hostprep/packages-redhat.sh": "hostprep/package-locks.sh",
+	"journal/append.sh":           "journal/begin.sh",
+	"journal/files.sh":            "journal/begin.sh",
+}
+
+// Script returns a shell script with its beginning, to run with host.Script. The name is
+// the path below this directory. Script panics if there is no such file.
 func Script(name string) []byte {
-	script, err := files.ReadFile(name)
-	if err != nil {
-		panic(err)
+	if beginning, ok := beginnings[name]; ok {
+		return slices.Concat(File(beginning), File(name))
 	}
-	return script
+	return File(name)
 }
 
 // File returns a file that is not a template. It panics if there is no such file.
-func File(name string) []byte { return Script(name) }
+func File(name string) []byte {
+	file, err := files.ReadFile(name)
+	if err != nil {
+		panic(err)
+	}
+	return file
+}
 
 // Render executes the template of that name. A field that is missing in the data is
 // an error.

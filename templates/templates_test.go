@@ -259,6 +259,9 @@ func TestEveryFileIsUsed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for _, beginning := range beginnings {
+		code.WriteString(`"` + beginning + `"`)
+	}
 	for _, name := range embedded(t) {
 		if !strings.Contains(code.String(), `"`+name+`"`) && !strings.Contains(code.String(), `"`+path.Base(name)+`"`) {
 			t.Errorf("no code names %s", name)
@@ -272,7 +275,7 @@ func TestScriptsHaveADescriptionAndStopAtErrors(t *testing.T) {
 		if path.Ext(name) != ".sh" {
 			continue
 		}
-		lines := strings.SplitN(string(Script(name)), "\n", 3)
+		lines := strings.SplitN(string(File(name)), "\n", 3)
 		if lines[0] != "#!/bin/sh" || !strings.HasPrefix(lines[1], "# ") {
 			t.Errorf("%s begins with %q", name, lines[:2])
 		}

@@ -1,34 +1,16 @@
 #!/bin/sh
-# Adds paths to the journal before they are written, and copies the files that
-# exist, so that reset restores them. Skips what the journal contains. On a host with
+# Adds paths to the journal, after begin.sh, before they are written, and copies the
+# files that exist, so that reset restores them. Skips what the journal contains. On a host with
 # SELinux, prints the paths whose context must be set after they are written, with the
 # parents that will be created.
 # Arguments: journal directory, phase, then for each path: kind ("file" or
 # "dir"), path, SHA-256 of the content to write ("" for a directory).
+# shellcheck disable=SC2154 # begin.sh assigns journal and entries
 set -eu
-journal=$1 phase=$2
+phase=$2
 shift 2
 
-(umask 077 && mkdir -p "$journal")
-entries=$journal/entries.jsonl
-exec 9>>"$entries"
-flock 9
-if [ ! -s "$entries" ]; then
-	# Kubernetes changes kernel settings that reset restores.
-	sysctl -a --pattern '^(kernel|vm|net.ipv4.conf.all|net.netfilter)[.]' >"$journal/sysctls" 2>/dev/null || true
-	# Packages of Debian enable and start their services before slipway does.
-	for packaged in keepalived.service haproxy.service; do
-		! systemctl is-enabled --quiet "$packaged" 2>/dev/null || echo "enabled $packaged"
-		! systemctl is-active --quiet "$packaged" 2>/dev/null || echo "active $packaged"
-	done >"$journal/services"
-	sync "$journal/sysctls" "$journal/services" "$journal"
-fi
-# Start a new line after one that a full disk or a power loss truncated, or that ends
-# in zeros. A truncated line does not end in "}" and is ignored.
-[ ! -s "$entries" ] || [ "$(tail -c 1 "$entries" | wc -l)" -eq 1 ] || echo >&9
 now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-
-recorded() { grep -asF -- "$1" "$entries" | grep -aq '}$'; }
 
 exists() { [ -e "$path" ] || [ -L "$path" ]; }
 
