@@ -33,7 +33,8 @@ func (e stopError) Error() string { return e.err.Error() }
 func (e stopError) Unwrap() error { return e.err }
 
 // Stop marks an error that another attempt would not change: Do and Until
-// return it at once, without the mark. Stop(nil) is nil.
+// return it at once, without the mark. The error of an attempt that the end of the
+// time or of the context cut short is no such error, marked or not. Stop(nil) is nil.
 func Stop(err error) error {
 	if err == nil {
 		return nil
@@ -81,7 +82,10 @@ func repeat(ctx context.Context, attempt func(context.Context) error, o Options)
 		case err == nil:
 			return nil, nil
 		case errors.As(err, &stop):
-			return stop.err, nil
+			if err = stop.err; ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
+				return err, nil
+			}
+			return last, err
 		case ctx.Err() != nil || expired(ctx):
 			<-ctx.Done() // at once
 			return last, err

@@ -59,19 +59,27 @@ func busyFor(attempts int) func(int) error {
 
 func TestAnAttemptThatIsCutShortDoesNotHideTheErrorBefore(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		n := 0
-		err := Do(t.Context(), func(ctx context.Context) error {
-			if n++; n == 1 {
-				return errBusy
-			}
-			<-ctx.Done()
-			return ctx.Err()
-		}, Options{Timeout: time.Minute})
-		if !errors.Is(err, errBusy) {
-			t.Errorf("error %v, want %v", err, errBusy)
-		}
-	})
+	for name, mark := range map[string]func(error) error{
+		"as it is": func(err error) error { return err },
+		"marked":   Stop,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := 0
+				err := Do(t.Context(), func(ctx context.Context) error {
+					if n++; n == 1 {
+						return errBusy
+					}
+					<-ctx.Done()
+					return mark(ctx.Err())
+				}, Options{Timeout: time.Minute})
+				if !errors.Is(err, errBusy) {
+					t.Errorf("error %v, want %v", err, errBusy)
+				}
+			})
+		})
+	}
 }
 
 func TestDoWrapsTheCauseOfItsContextsEndAndTheLastError(t *testing.T) {
