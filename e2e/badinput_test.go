@@ -143,7 +143,7 @@ func (s *scenario) hostKeysRecorded(ctx context.Context, t *testing.T) {
 	inventory, _ := unknownHostKey(ctx, t, s)
 	known := filepath.Join(filepath.Dir(inventory), "known_hosts")
 	before := s.lister.list(t, s.lab)
-	s.slipway.must(ctx, t, "preflight", "--inventory", inventory, "--accept-new-host-keys")
+	s.slipway.must(ctx, t, "preflight", "--inventory", inventory, "--accept-new-host-keys", anyDisk)
 	s.unchanged(t, before)
 	content, err := os.ReadFile(known)
 	if err != nil {
@@ -155,7 +155,7 @@ func (s *scenario) hostKeysRecorded(ctx context.Context, t *testing.T) {
 			t.Errorf("%s lacks the key of %s:\n%s", known, m.Name, content)
 		}
 	}
-	s.slipway.must(ctx, t, "preflight", "--inventory", inventory) // now it is known
+	s.slipway.must(ctx, t, "preflight", "--inventory", inventory, anyDisk) // now it is known
 }
 
 // hostKey returns the host key of a machine, from the directory of the lab.

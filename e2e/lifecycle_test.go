@@ -126,7 +126,7 @@ func (s *scenario) reset(ctx context.Context, t *testing.T) {
 		s.nothingLeft(ctx, t, m)
 	}
 	s.unlocked(ctx, t, s.lab.names()...)
-	s.slipway.must(ctx, t, s.on("preflight")...)
+	s.slipway.must(ctx, t, s.on("preflight", anyDisk)...)
 }
 
 // Network links and packet filter rules of a cluster.
