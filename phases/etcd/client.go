@@ -52,7 +52,7 @@ func clientFiles(ctx context.Context, s *workflow.Step) ([]host.File, error) {
 	if from.Facts() == nil || from.Unreachable() != nil {
 		return nil, errors.New("no host with the role etcd can be reached, which has the client certificate of etcd")
 	}
-	if s.Planning() && s.Selected(from) && len(kubeadm.RecreateEtcd(from.Facts().Kubernetes)) > 0 {
+	if s.Planning() && s.Selected(from) && !kubeadm.EtcdClientUsable(from.Facts().Kubernetes) { // it is renewed there first
 		return nil, fmt.Errorf("the client certificate of etcd: %w", host.ErrPlanned)
 	}
 	return read(ctx, s.On(from), kubeadm.EtcdClientFiles())
