@@ -86,7 +86,7 @@ func (k Kubernetes) CAHash() string { return k.hash(caFile) }
 func (k Kubernetes) EtcdCAHash() string { return k.hash(etcdCAFile) }
 
 func (k Kubernetes) hash(path string) string {
-	certificate := k.certificate(path)
+	certificate := k.Certificate(path)
 	if certificate == nil {
 		return ""
 	}
@@ -97,15 +97,15 @@ func (k Kubernetes) hash(path string) string {
 // Serves reports whether a certificate is valid until a time, and signed by a CA. It is
 // true for one that the host does not have, and for a CA that it does not have.
 func (k Kubernetes) Serves(path, ca string, until time.Time) bool {
-	certificate, authority := k.certificate(path), k.certificate(ca)
+	certificate, authority := k.Certificate(path), k.Certificate(ca)
 	if certificate == nil {
 		return true
 	}
 	return until.Before(certificate.NotAfter) && (authority == nil || certificate.CheckSignatureFrom(authority) == nil)
 }
 
-// certificate returns the certificate in a file, or nil.
-func (k Kubernetes) certificate(path string) *x509.Certificate {
+// Certificate returns the certificate in a file of Certificates, or nil.
+func (k Kubernetes) Certificate(path string) *x509.Certificate {
 	for _, c := range k.Certificates {
 		if c.Path == path {
 			return parse(c.PEM)
