@@ -16,12 +16,12 @@ import (
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/host/systemd"
 	"slipway.io/slipway/provision/workflow"
-	"slipway.io/slipway/templates"
 )
 
 const (
 	// unitName is the unit in which kubeadm renews certificates.
-	unitName = "kubeadm-certs-renew"
+	unitName       = "kubeadm-certs-renew"
+	kubeadmProgram = "/usr/local/bin/kubeadm"
 	// etcdConfig is what kubeadm reads on a host with the role etcd.
 	etcdConfig = kubeadm.Dir + "/etcd.yaml"
 )
@@ -163,17 +163,17 @@ func renew(ctx context.Context, s *workflow.Step, chosen choice) error {
 // runKubeadm renews certificates. kubeadm writes a key before its certificate: a pair that
 // it did not complete has the old certificate, which is due.
 func runKubeadm(ctx context.Context, s *workflow.Step, renewed []kubeadm.Certificate, now time.Time) error {
-	configuration := ""
-	if s.Target.Config.Has(config.RoleEtcd) {
-		configuration = etcdConfig
-	}
-	argv := []string{"sh", "-c", string(templates.Script("kubeadm/renew.sh")), "renew.sh", configuration}
 	for _, c := range renewed {
+		argv := []string{kubeadmProgram, "certs", "renew", c.Name}
+		if s.Target.Config.Has(config.RoleEtcd) {
+			argv = append(argv, "--config", etcdConfig) // there is no API server to ask for it
+		}
 		s.Changed("renew %s: %d of %d days are left", c.Path, c.Days(now), int(c.NotAfter.Sub(c.NotBefore).Hours()/24))
-		argv = append(argv, c.Name)
+		if _, err := systemd.Run(ctx, s, systemd.Unit{Name: unitName, Argv: argv, Output: s.Output(), Sync: []string{"/etc/kubernetes"}}); err != nil {
+			return err
+		}
 	}
-	_, err := systemd.Run(ctx, s, systemd.Unit{Name: unitName, Argv: argv, Output: s.Output(), Sync: []string{"/etc/kubernetes"}})
-	return err
+	return nil
 }
 
 // readAgain reads the facts of the host again. In a plan, nothing has changed.
