@@ -221,7 +221,7 @@ func (h *ha) renewCertificates(ctx context.Context, t *testing.T) {
 		t.Errorf("no write was acknowledged for %s, want at most %s; failed writes: %q", gap, renewalBound, failed)
 	}
 	h.oneAtATime(t, r)
-	h.renewed(ctx, t)
+	h.lasts(ctx, t)
 }
 
 // oneAtATime checks that no two hosts renew certificates at once.
@@ -244,9 +244,9 @@ func (h *ha) oneAtATime(t *testing.T, r result) {
 	}
 }
 
-// renewed checks that no certificate expires soon, neither in the files nor in what the
+// lasts checks that no certificate expires soon, neither in the files nor in what the
 // API servers serve.
-func (h *ha) renewed(ctx context.Context, t *testing.T) {
+func (h *ha) lasts(ctx context.Context, t *testing.T) {
 	t.Helper()
 	if status := h.certificates(ctx, t); len(status.expiring()) > 0 || len(status.Warnings) > 0 {
 		t.Errorf("still due: %v, warnings %q", status.expiring(), status.Warnings)
@@ -276,7 +276,7 @@ func (h *ha) killedRenewal(ctx context.Context, t *testing.T) {
 		return len(hosts) == 2
 	}, h.on("apply", "-o", "json")...)
 	h.slipway.must(ctx, t, h.on("apply")...)
-	h.renewed(ctx, t)
+	h.lasts(ctx, t)
 	h.changesNothing(ctx, t)
 }
 
