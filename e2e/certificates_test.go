@@ -51,6 +51,11 @@ func (h *ha) certificateSteps() []step {
 	}
 }
 
+// authoritySteps replace the CAs.
+func (h *ha) authoritySteps() []step {
+	return []step{h.step("the CAs are rotated as the documentation describes it", h.rotateCAs, true)}
+}
+
 // leaves are the files of kubeadm with certificates that a CA has signed, by that CA.
 var leaves = map[string][]string{
 	"ca":             {"apiserver.crt", "apiserver-kubelet-client.crt", "../admin.conf", "../controller-manager.conf", "../scheduler.conf"},
@@ -328,4 +333,79 @@ func (w *numberedWrites) result(from, to time.Time) (gap time.Duration, failed [
 	defer w.mu.Unlock()
 	slices.SortFunc(w.acknowledged, time.Time.Compare)
 	return longestGap(w.acknowledged, from, to), w.failed
+}
+
+// rotateCAs runs docs/rotate-ca.sh as docs/certificates.md describes it.
+func (h *ha) rotateCAs(ctx context.Context, t *testing.T) {
+	const script, next = "/root/rotate-ca.sh", "etc/kubernetes/ca-next"
+	h.stop() // their kubeconfig has the old CA
+	h.checkWritten(ctx, t)
+	content := readFile(t, "../docs/rotate-ca.sh")
+	for _, m := range h.lab.Machines {
+		if err := os.WriteFile(filepath.Join(h.lab.tree(m.Name), script), content, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(machine, arguments string) string { return h.mustSSH(ctx, t, machine, "sh "+script+" "+arguments) }
+	controlPlanes := h.controlPlanes()
+	nodes := slices.Clone(controlPlanes)
+	for _, name := range h.lab.names() {
+		if !slices.Contains(nodes, name) {
+			nodes = append(nodes, name)
+		}
+	}
+	first := controlPlanes[0]
+	before := parsed(t, readFile(t, filepath.Join(h.lab.tree(first), "etc/kubernetes/pki/ca.crt")))
+	run(first, "new "+h.version(t))
+	for _, name := range nodes[1:] {
+		if slices.Contains(controlPlanes, name) {
+			if err := os.CopyFS(filepath.Join(h.lab.tree(name), next), os.DirFS(filepath.Join(h.lab.tree(first), next))); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if err := os.Mkdir(filepath.Join(h.lab.tree(name), next), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(h.lab.tree(name), next, "ca.crt"), string(readFile(t, filepath.Join(h.lab.tree(first), next, "ca.crt"))))
+	}
+	for _, name := range nodes {
+		run(name, "trust")
+	}
+	h.restartPods(ctx, t, first)
+	for _, name := range controlPlanes {
+		run(name, "switch")
+	}
+	for _, name := range nodes {
+		issued := run(first, "issue "+name)
+		h.mustSSH(ctx, t, name, "sh "+script+" take <<'PEM'\n"+strings.TrimSpace(issued)+"\nPEM\n")
+	}
+	for _, name := range nodes {
+		run(name, "forget")
+	}
+	h.restartPods(ctx, t, first)
+	h.slipway.must(ctx, t, h.on("apply")...)
+	h.changesNothing(ctx, t)
+	h.validate(ctx, t)
+	for _, name := range nodes {
+		after := parsed(t, readFile(t, filepath.Join(h.lab.tree(name), "etc/kubernetes/pki/ca.crt")))
+		if after.Equal(before) {
+			t.Errorf("%s has the old CA", name)
+		}
+	}
+	h.start(ctx, t) // with the new kubeconfig
+}
+
+// restartPods restarts what uses the API server in pods, and waits until it is rolled out.
+func (h *ha) restartPods(ctx context.Context, t *testing.T, machine string) {
+	t.Helper()
+	time.Sleep(10 * time.Second) // until kube-root-ca.crt has the CAs
+	h.mustSSH(ctx, t, machine, `export KUBECONFIG=/etc/kubernetes/admin.conf PATH=/usr/local/bin:$PATH
+		for kind in deployments daemonsets statefulsets; do
+			kubectl get $kind -A -o jsonpath='{range .items[*]}{.metadata.namespace} {.metadata.name}{"\n"}{end}' |
+				while read -r namespace name; do
+					kubectl -n "$namespace" rollout restart "$kind" "$name" </dev/null
+					kubectl -n "$namespace" rollout status --timeout 5m "$kind" "$name" </dev/null
+				done
+		done`)
 }
