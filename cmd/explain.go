@@ -59,7 +59,7 @@ would do it by hand. Without a name, list all checks and phases.`,
 // topics lists all phases, then all checks.
 func topics() []topic {
 	var all []topic
-	for _, w := range []workflow.Workflow{phases.Apply(), phases.Remove(), phases.Reset(), phases.Validate(validate.Options{}, nil)} {
+	for _, w := range []workflow.Workflow{phases.Apply(), phases.Remove(), phases.Reset(), phases.Certificates(), phases.Validate(validate.Options{}, nil)} {
 		for _, p := range w.Phases {
 			// Reset shares its first phases with apply.
 			if slices.ContainsFunc(all, func(t topic) bool { return t.Name == p.Name }) {

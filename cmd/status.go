@@ -20,8 +20,9 @@ func newStatus(a *app) *cobra.Command {
 		Use:   "status",
 		Short: "Show the state of the cluster and what differs from the inventory",
 		Long: `Show what exists on the hosts and in the cluster: nodes, versions, API servers, etcd
-members, the endpoint, the days until the first certificate of each host expires, and what
-differs from the inventory. It reads only.
+members, the endpoint, the days until each certificate of each host expires, and what
+differs from the inventory. It warns of certificates that need somebody, such as those
+that no apply has renewed. It reads only.
 
 The exit code is 13 if the cluster works, but is degraded: a host is off, an API server or
 an etcd member is not healthy, or not exactly one host has the address that the control
@@ -59,6 +60,7 @@ func (a *app) showStatus(s status.Status) error {
 	}
 	err := report.Table(a.out, []string{"HOST", "ROLES", "NODE", "KUBELET", "CERTIFICATES", "NOTE"}, rows)
 	a.showControlPlanes(s)
+	err = errors.Join(err, a.showCertificates(s))
 	var installed []string
 	for _, a := range s.Addons {
 		if a.Installed {
@@ -71,6 +73,7 @@ func (a *app) showStatus(s status.Status) error {
 	if l := s.Lock; l != nil {
 		fmt.Fprintf(a.out, "locked by %s (%s) since %s\n", l.Holder, l.Run, l.Since)
 	}
+	a.showWarnings(s)
 	for _, d := range s.Degradations {
 		fmt.Fprintln(a.out, "degraded: "+d)
 	}

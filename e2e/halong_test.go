@@ -41,6 +41,7 @@ func (h *ha) longSteps() []step {
 		h.step("a dead control plane is replaced", h.replacement, true),
 		h.step("validate passes after the replacement", h.validate, false),
 		h.step("no acknowledged object is lost", h.nothingLost, false),
+	}, h.certificateSteps(), h.authoritySteps(), []step{
 		h.step("reset", h.resets, true),
 		h.step("a cluster of one control plane with an endpoint", h.single, true),
 		h.step("validate passes with one control plane", h.validate, false),

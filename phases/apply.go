@@ -4,6 +4,7 @@ package phases
 
 import (
 	"slipway.io/slipway/phases/addons"
+	"slipway.io/slipway/phases/certificates"
 	"slipway.io/slipway/phases/controlplane"
 	"slipway.io/slipway/phases/endpoint"
 	"slipway.io/slipway/phases/etcd"
@@ -50,6 +51,7 @@ func Apply() workflow.Workflow {
 		// Set up etcd, if it does not run on the control planes.
 		etcd.Authority(),
 		etcd.Member(),
+		certificates.EtcdHosts(),
 		etcd.Ready(),
 		etcd.Client(),
 		etcd.Data(),
@@ -67,6 +69,7 @@ func Apply() workflow.Workflow {
 		nodes.Metadata(),
 		nodes.Serving(),
 		nodes.Ready(),
+		certificates.ControlPlanes(),
 		network.Ready(),
 		network.DNS(),
 	}, addons.Phases()...)}

@@ -43,10 +43,13 @@ needs are done there; "everywhere" means on all hosts. Run a single phase with `
 ` + "`--skip-phases`" + `, or select a range with ` + "`--from` and `--until`" + `. The commands below each phase do or check the same
 by hand; ` + "`slipway explain PHASE`" + ` prints them too.
 `)
-	for _, w := range []workflow.Workflow{Apply(), Remove(), Reset(), Validate(validate.Options{}, nil)} {
+	for _, w := range []workflow.Workflow{Apply(), Remove(), Reset(), Certificates(), Validate(validate.Options{}, nil)} {
 		title := "slipway " + w.Name
 		if w.Name == Remove().Name {
 			title = "slipway apply, for hosts that are absent"
+		}
+		if w.Name == Certificates().Name {
+			title = "slipway certificates renew"
 		}
 		fmt.Fprintf(&b, "\n## %s\n", title)
 		for _, p := range w.Phases {

@@ -22,7 +22,7 @@ import (
 
 func workflows() []workflow.Workflow {
 	return append([]workflow.Workflow{
-		Apply(), Remove(), Balance(), Reset(), Validate(validate.Options{}, &report.ValidationReport{}),
+		Apply(), Remove(), Balance(), Reset(), Certificates(), Validate(validate.Options{}, &report.ValidationReport{}),
 		LabCluster(validate.Options{}, &report.ValidationReport{}, nil),
 	}, readOnly()...)
 }

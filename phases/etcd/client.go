@@ -39,6 +39,27 @@ func Client() workflow.Phase {
 	}
 }
 
+// ClientAgain is Client for a certificate that the hosts of etcd have renewed although it
+// was not due: it copies that one too.
+func ClientAgain() workflow.Phase {
+	p := Client()
+	p.Needs, p.NeedsAll = []string{"lock"}, []string{"etcd-certificates"}
+	p.Enabled = hasHosts
+	p.Do = func(ctx context.Context, s *workflow.Step) error {
+		from := s.Hosts().EtcdSeed()
+		if s.Planning() && s.Selected(from) {
+			return fmt.Errorf("the client certificate of etcd: %w", host.ErrPlanned)
+		}
+		files, err := read(ctx, s.On(from), kubeadm.EtcdClientFiles())
+		if err != nil {
+			return err
+		}
+		_, err = host.EnsureFiles(ctx, s, files...)
+		return err
+	}
+	return p
+}
+
 // clientFiles returns the files that a control plane needs; nil if it has them. Each host
 // of etcd has a client certificate of its own: any of them will do.
 func clientFiles(ctx context.Context, s *workflow.Step) ([]host.File, error) {
@@ -52,7 +73,7 @@ func clientFiles(ctx context.Context, s *workflow.Step) ([]host.File, error) {
 	if from.Facts() == nil || from.Unreachable() != nil {
 		return nil, errors.New("no host with the role etcd can be reached, which has the client certificate of etcd")
 	}
-	if s.Planning() && s.Selected(from) && len(kubeadm.RecreateEtcd(from.Facts().Kubernetes)) > 0 {
+	if s.Planning() && s.Selected(from) && !kubeadm.EtcdClientUsable(from.Facts().Kubernetes) { // it is renewed there first
 		return nil, fmt.Errorf("the client certificate of etcd: %w", host.ErrPlanned)
 	}
 	return read(ctx, s.On(from), kubeadm.EtcdClientFiles())

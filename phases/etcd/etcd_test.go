@@ -260,7 +260,7 @@ func selfSigned(t *testing.T, left time.Duration) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(left)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(left - 365*24*time.Hour), NotAfter: time.Now().Add(left)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -268,10 +268,10 @@ func selfSigned(t *testing.T, left time.Duration) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-func TestCertificatesThatExpireSoonAreRenewed(t *testing.T) {
+func TestCertificatesThatHaveExpiredAreCreatedAgain(t *testing.T) {
 	t.Parallel()
 	const client = "/etc/kubernetes/pki/apiserver-etcd-client"
-	soon := []facts.Certificate{{Path: client + ".crt", PEM: selfSigned(t, time.Hour)}}
+	expired := []facts.Certificate{{Path: client + ".crt", PEM: selfSigned(t, -time.Hour)}}
 	fixture := workflowtest.New(t, three)
 	fixture.Hosts.SetState(&cluster.State{Exists: true})
 	putAuthority(fixture, "etcd-1")
@@ -281,7 +281,7 @@ func TestCertificatesThatExpireSoonAreRenewed(t *testing.T) {
 		fixture.Host("cp-1").Put(file.Path, "old")
 		fixture.Host("etcd-1").Put(file.Path, "old")
 	}
-	fixture.Facts("etcd-1").Kubernetes.Certificates, fixture.Facts("cp-1").Kubernetes.Certificates = soon, soon
+	fixture.Facts("etcd-1").Kubernetes.Certificates, fixture.Facts("cp-1").Kubernetes.Certificates = expired, expired
 	// The plan shows what apply changes on the control planes.
 	fixture.MustPlan(Client())
 	if planned := fixture.Changes(); len(planned) != 1 {
@@ -303,6 +303,29 @@ func TestCertificatesThatExpireSoonAreRenewed(t *testing.T) {
 	fixture.MustApply(Client())
 	if file, _ := fixture.Host("cp-1").File(client + ".crt"); string(file.Content) != "new" {
 		t.Errorf("the control plane has %q", file.Content)
+	}
+}
+
+// The phase etcd-certificates renews it on the host of etcd first.
+func TestThePlanCopiesAClientCertificateThatIsRenewed(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		left time.Duration
+		want int
+	}{"it expires soon": {24 * time.Hour, 1}, "it lasts": {300 * 24 * time.Hour, 0}} {
+		fixture := workflowtest.New(t, three)
+		putAuthority(fixture, "etcd-1")
+		for _, host := range []string{"etcd-1", "cp-1"} {
+			for _, file := range kubeadm.EtcdClientFiles() {
+				addFile(fixture.Facts(host), file.Path)
+				fixture.Host(host).Put(file.Path, "same")
+			}
+			fixture.Facts(host).Kubernetes.Certificates = []facts.Certificate{{Path: "/etc/kubernetes/pki/apiserver-etcd-client.crt", PEM: selfSigned(t, test.left)}}
+		}
+		fixture.MustPlan(Client())
+		if planned := fixture.Changes(); len(planned) != test.want {
+			t.Errorf("%s: planned %q", name, planned)
+		}
 	}
 }
 

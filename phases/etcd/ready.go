@@ -29,7 +29,7 @@ func Ready() workflow.Phase {
 			"etcdctl --endpoints ENDPOINTS --cacert /etc/kubernetes/pki/etcd/ca.crt --cert /etc/kubernetes/pki/etcd/healthcheck-client.crt --key /etc/kubernetes/pki/etcd/healthcheck-client.key endpoint health",
 		},
 		On:       workflow.Localhost,
-		NeedsAll: []string{"etcd-host"},
+		NeedsAll: []string{"etcd-host", "etcd-certificates"},
 		Enabled:  hasHosts,
 		Done: func(_ context.Context, s *workflow.Step) (bool, error) {
 			return s.Planning() || s.Hosts().State().Answers(), nil

@@ -62,28 +62,24 @@ func TestTheRemedyForACertificateThatExpires(t *testing.T) {
 	for name, test := range map[string]struct {
 		inventory, host, path string
 		fix                   string
-		expired               check.Severity
+		soon, expired         check.Severity
 	}{
-		"a server on a host of etcd":           {etcdHosts, "etcd-1", "/etc/kubernetes/pki/etcd/server.crt", "run slipway apply on all hosts", check.Warning},
-		"the client on a host of etcd":         {etcdHosts, "etcd-1", client, "run slipway apply on all hosts", check.Warning},
-		"its copy on a control plane":          {etcdHosts, "cp-1", client, "run slipway apply on all hosts", check.Warning},
-		"the CA on a host of etcd":             {etcdHosts, "etcd-1", ca, "Manual Rotation of CA Certificates", check.Error},
-		"another one on a control plane":       {etcdHosts, "cp-1", "/etc/kubernetes/pki/apiserver.crt", "kubeadm certs renew all", check.Error},
-		"the client of an etcd that exists":    {existing, "cp-1", client, "replace etcd.external.certFile and keyFile", check.Warning},
-		"the CA of an etcd that exists":        {existing, "cp-1", ca, "replace etcd.external.caFile", check.Warning},
-		"the client of etcd on control planes": {two, "cp-1", client, "kubeadm certs renew all", check.Error},
+		"a server on a host of etcd":           {etcdHosts, "etcd-1", "/etc/kubernetes/pki/etcd/server.crt", "slipway", check.Info, check.Warning},
+		"the client on a host of etcd":         {etcdHosts, "etcd-1", client, "slipway", check.Info, check.Warning},
+		"its copy on a control plane":          {etcdHosts, "cp-1", client, "run `slipway apply` on all hosts", check.Info, check.Warning},
+		"the CA on a host of etcd":             {etcdHosts, "etcd-1", ca, "Rotate a CA", check.Warning, ""},
+		"another one on a control plane":       {etcdHosts, "cp-1", "/etc/kubernetes/pki/apiserver.crt", "slipway", check.Info, ""},
+		"the client of an etcd that exists":    {existing, "cp-1", client, "replace etcd.external.certFile and keyFile", check.Warning, check.Warning},
+		"the CA of an etcd that exists":        {existing, "cp-1", ca, "replace etcd.external.caFile", check.Warning, check.Warning},
+		"the client of etcd on control planes": {two, "cp-1", client, "slipway", check.Info, ""},
 	} {
-		for _, left := range []time.Duration{29 * 24 * time.Hour, -time.Hour} {
+		for left, severity := range map[time.Duration]check.Severity{29 * 24 * time.Hour: test.soon, -time.Hour: test.expired} {
 			fixture := workflowtest.New(t, test.inventory)
 			f := fixture.Facts(test.host)
-			certificate(t, left)(f)
+			signed(certificate(t, left))(f)
 			f.Kubernetes.Certificates[0].Path = test.path
 			h, _ := fixture.Cluster.Host(test.host)
 			found := certExpiry(fixture.Cluster)(h, f)
-			severity := check.Warning
-			if left < 0 && test.expired == check.Error {
-				severity = "" // that of the check
-			}
 			if len(found) != 1 || found[0].Severity != severity || !strings.Contains(found[0].Fix, test.fix) {
 				t.Errorf("%s, %v left: got %+v", name, left, found)
 			}

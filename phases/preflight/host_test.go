@@ -239,9 +239,11 @@ func hostFaults(t *testing.T) map[string][]fault {
 			{"an older kubelet", "", func(f *facts.Facts) { f.Software.Kubelet = "v1.33.0" }, nil, "", ""},
 		},
 		"cert-expiry": {
-			{"one that is over", "", certificate(t, -time.Hour), bad, "/etc/kubernetes/pki/apiserver.crt expired on", "kubeadm certs renew all"},
-			{"one that ends soon", "", certificate(t, 29*24*time.Hour+time.Hour), warn, "in 29 days", "kubeadm certs renew all"},
-			{"one that lasts", "", certificate(t, 31*24*time.Hour), nil, "", ""},
+			{"one that is over", "", signed(certificate(t, -time.Hour)), bad, "/etc/kubernetes/pki/apiserver.crt expired on", "slipway certificates renew"},
+			{"one that apply renews", "", signed(certificate(t, 29*24*time.Hour+time.Hour)), info, "in 29 days", "run `slipway apply` on all hosts, which renews it"},
+			{"one of another CA that ends soon", "", certificate(t, 29*24*time.Hour+time.Hour), warn, "in 29 days", "its key is not on the host"},
+			{"one of another CA that is over", "", certificate(t, -time.Hour), bad, "/etc/kubernetes/pki/apiserver.crt expired on", "its key is not on the host"},
+			{"one that lasts", "", certificate(t, 61*24*time.Hour), nil, "", ""},
 			{"one that cannot be read", "", func(f *facts.Facts) {
 				f.Kubernetes.Certificates = []facts.Certificate{{Path: "/x.crt", PEM: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})}}
 			}, unknown, "/x.crt", "check-expiration"},
@@ -365,7 +367,7 @@ func certificate(t *testing.T, left time.Duration) func(*facts.Facts) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(left)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(left - 365*24*time.Hour), NotAfter: time.Now().Add(left)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -374,6 +376,14 @@ func certificate(t *testing.T, left time.Duration) func(*facts.Facts) {
 		f.Kubernetes.Certificates = []facts.Certificate{{
 			Path: "/etc/kubernetes/pki/apiserver.crt", PEM: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		}}
+	}
+}
+
+// signed adds the key of the CA.
+func signed(plant func(*facts.Facts)) func(*facts.Facts) {
+	return func(f *facts.Facts) {
+		plant(f)
+		f.Kubernetes.Files = append(f.Kubernetes.Files, facts.KubeFile{Path: "/etc/kubernetes/pki/ca.key"}, facts.KubeFile{Path: "/etc/kubernetes/pki/etcd/ca.key"})
 	}
 }
 

@@ -1,10 +1,8 @@
 package preflight
 
 import (
-	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"strings"
 	"time"
 
 	goversion "github.com/hashicorp/go-version"
@@ -49,10 +47,10 @@ func kubeadmChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "cert-expiry", Title: "the certificates of kubeadm do not expire soon", Kind: check.Host, Severity: check.Error,
-				Examines: "The expiry dates of the certificates in /etc/kubernetes/pki.",
-				Why: "They expire after a year. Then no client can connect to the API server. `kubeadm certs renew all` leaves out those of " +
-					"external etcd, which `slipway apply` replaces in the last 30 days.",
+				Name: "cert-expiry", Title: "the certificates of kubeadm and kubelet do not expire soon", Kind: check.Host, Severity: check.Error,
+				Examines: "The expiry dates of the certificates in /etc/kubernetes/pki, in the kubeconfigs there, and of those of kubelet.",
+				Why: "They expire after a year. Then no client can connect to the API server. `slipway apply` renews them once less than a " +
+					"sixth of their lifetime is left, but not those of a CA whose key is not on the host, and not the CAs.",
 				Manual: []string{"kubeadm certs check-expiration", "kubeadm certs renew all"},
 			},
 			run: func(cc *checkContext) []check.Finding { return eachHost(certExpiry(cc.cluster))(cc) },
@@ -174,49 +172,36 @@ func certExpiry(c *config.Cluster) func(config.Host, *facts.Facts) []check.Findi
 	return func(h config.Host, f *facts.Facts) []check.Finding {
 		var found []check.Finding
 		for _, file := range f.Kubernetes.Certificates {
-			block, _ := pem.Decode(file.PEM)
-			if block == nil {
-				continue
+			if block, _ := pem.Decode(file.PEM); block == nil || file.Parse() != nil {
+				continue // damaged files have a check of their own
 			}
-			certificate, err := x509.ParseCertificate(block.Bytes)
-			if err != nil {
-				found = append(found, check.Finding{Severity: check.Unknown, Evidence: file.Path + ": " + err.Error(), Fix: "kubeadm certs check-expiration"})
-				continue
+			found = append(found, check.Finding{Severity: check.Unknown, Evidence: file.Path + " has a certificate that cannot be read", Fix: "kubeadm certs check-expiration"})
+		}
+		now := time.Now()
+		for _, certificate := range kubeadm.Certificates(c, h, f.Kubernetes) {
+			if certificate.Due(now) {
+				found = append(found, expiring(h, certificate, now))
 			}
-			finding := check.Finding{Fix: renewal(c, h, file.Path)}
-			left := time.Until(certificate.NotAfter)
-			day := certificate.NotAfter.UTC().Format(time.DateOnly)
-			switch {
-			case left >= kubeadm.RenewBefore:
-				continue
-			case left > 0:
-				finding.Severity = check.Warning
-				finding.Evidence = fmt.Sprintf("%s expires on %s, in %d days", file.Path, day, int(left.Hours()/24))
-			default:
-				finding.Evidence = file.Path + " expired on " + day
-				if kubeadm.RenewsEtcd(c, h, file.Path) {
-					finding.Severity = check.Warning // an error would stop the apply that renews it
-				}
-			}
-			found = append(found, finding)
 		}
 		return found
 	}
 }
 
-// renewal returns how to renew a certificate on a host.
-func renewal(c *config.Cluster, h config.Host, path string) string {
-	existing := len(c.Etcd.External.Endpoints) > 0
+// expiring is the finding of a certificate that is due. An error would stop the apply that
+// renews it; but the API server may not answer with one that has expired.
+func expiring(h config.Host, c kubeadm.Certificate, now time.Time) check.Finding {
+	day := c.NotAfter.UTC().Format(time.DateOnly)
+	finding := check.Finding{Severity: check.Warning, Fix: c.Remedy(now), Evidence: fmt.Sprintf("%s expires on %s, in %d days", c.Path, day, c.Days(now))}
+	renewed := c.Renewer == kubeadm.RenewedBySlipway || c.Renewer == kubeadm.RenewedByApproval
 	switch {
-	case existing && path == kubeadm.EtcdCA+".crt":
-		return "replace etcd.external.caFile, run slipway apply, then restart the container of kube-apiserver"
-	case strings.HasSuffix(path, "ca.crt"):
-		return "replace the CA: see \"Manual Rotation of CA Certificates\" in the documentation of Kubernetes; kubeadm does not renew it"
-	case existing && kubeadm.RenewsEtcd(c, h, path):
-		return "replace etcd.external.certFile and keyFile, then run slipway apply, which copies them"
-	case kubeadm.RenewsEtcd(c, h, path):
-		return "run slipway apply on all hosts, which renews it"
-	default:
-		return "kubeadm certs renew all, then restart the control plane's pods"
+	case !c.Expired(now) && renewed:
+		finding.Severity = check.Info
+	case c.Expired(now):
+		finding.Evidence = c.Path + " expired on " + day
+		repaired := renewed || c.Renewer == kubeadm.RenewedFromInventory
+		if !repaired || c.Name != "" && !h.Has(config.RoleEtcd) {
+			finding.Severity = "" // that of the check
+		}
 	}
+	return finding
 }

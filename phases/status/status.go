@@ -49,6 +49,8 @@ type Status struct {
 	Addons []Addon `json:"addons,omitempty"`
 	// Lock is who holds the lock of the cluster; absent if nobody does.
 	Lock *Lock `json:"lock,omitempty"`
+	// Warnings say what somebody has to do about certificates, a sentence each.
+	Warnings []string `json:"warnings,omitempty"`
 	// Differences say what differs from the inventory, a sentence each.
 	Differences []string `json:"differences,omitempty"`
 }
@@ -70,9 +72,10 @@ type Host struct {
 	// StaticPods are the images of the control plane's pods, by component.
 	StaticPods map[string]string `json:"staticPods,omitempty"`
 	// CertificateDays are the whole days until the first certificate of the host
-	// expires: those of kubeadm, and the client certificate of kubelet. Absent
-	// without certificates.
+	// expires, of those that something verifies. Absent without certificates.
 	CertificateDays *int `json:"certificateDays,omitempty"`
+	// Certificates are those of kubeadm and kubelet.
+	Certificates []Certificate `json:"certificates,omitempty"`
 	// Node is its Node; absent if it has not joined, or the API is silent.
 	Node *cluster.Node `json:"node,omitempty"`
 	// Member: etcd has a member of it.
@@ -126,14 +129,14 @@ func of(inventory *config.Cluster, hosts *workflow.Hosts, l live, now time.Time)
 	if state.Silent != nil {
 		status.API = state.Silent.Error()
 	}
-	for _, h := range hosts.All {
-		status.Hosts = append(status.Hosts, hostOf(h, state, now))
-	}
-	for _, h := range hosts.Leaving {
-		status.Hosts = append(status.Hosts, hostOf(h, state, now))
+	for _, h := range slices.Concat(hosts.All, hosts.Leaving) {
+		shown := hostOf(h, state)
+		certificates, warnings := certificatesOf(inventory, h, now)
+		shown.Certificates, shown.CertificateDays = certificates, firstExpiry(certificates)
+		status.Hosts, status.Warnings = append(status.Hosts, shown), append(status.Warnings, warnings...)
 	}
 	for _, h := range inventory.Lost() {
-		status.Hosts = append(status.Hosts, hostOf(&workflow.Host{Config: h}, state, now))
+		status.Hosts = append(status.Hosts, hostOf(&workflow.Host{Config: h}, state))
 	}
 	for _, node := range state.Nodes {
 		if !slices.Contains(inventory.Names(), node.Name) {
@@ -177,7 +180,7 @@ func addonsOf(inventory *config.Cluster, installed []string) []Addon {
 	return all
 }
 
-func hostOf(h *workflow.Host, state *cluster.State, now time.Time) Host {
+func hostOf(h *workflow.Host, state *cluster.State) Host {
 	shown := Host{
 		Name: h.Config.Name, Address: h.Config.Address, Roles: h.Config.Roles,
 		Node: state.Node(h.Config.Name), Member: h.HasMemberIn(state),
@@ -190,10 +193,6 @@ func hostOf(h *workflow.Host, state *cluster.State, now time.Time) Host {
 	}
 	if f := h.Facts(); f != nil {
 		shown.Kubelet, shown.Containerd, shown.StaticPods = f.Software.Kubelet, f.Software.Containerd, f.Kubernetes.StaticPods
-		if expiry := f.Kubernetes.Expiry(); !expiry.IsZero() {
-			days := int(expiry.Sub(now).Hours() / 24)
-			shown.CertificateDays = &days
-		}
 	}
 	return shown
 }

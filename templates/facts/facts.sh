@@ -209,6 +209,25 @@ fi
 for certificate in /etc/kubernetes/pki/*.crt /etc/kubernetes/pki/etcd/*.crt; do
 	[ -e "$certificate" ] && fact certificate "$certificate $(base64 -w 0 "$certificate")"
 done
+# Those in kubeconfigs, and those with which kubelet serves. Keys stay on the host.
+for conf in /etc/kubernetes/*.conf; do
+	[ "$conf" = /etc/kubernetes/kubelet.conf ] || awk -v path="$conf" '
+		$1 == "client-certificate-data:" { print "certificate\t" path " " $2; exit }' "$conf" 2>/dev/null
+done
+for certificate in /var/lib/kubelet/pki/kubelet.crt /var/lib/kubelet/pki/kubelet-server-current.pem; do
+	[ -r "$certificate" ] && fact certificate "$certificate $(sed -n '/-BEGIN CERTIFICATE-/,/-END CERTIFICATE-/p' "$certificate" | base64 -w 0)"
+done
+# When the processes started that read their kubeconfig only then, and when it was
+# written. The UIDs of static pods have no dashes: other pods may run the same programs.
+pgrep -x 'kube-controller|kube-scheduler|kube-vip' 2>/dev/null | while read -r pid; do
+	grep -Eqs 'pod[0-9a-f]{32}[./]' "/proc/$pid/cgroup" &&
+		awk -v hz="$(getconf CLK_TCK)" '
+			FILENAME == "/proc/stat" { if ($1 == "btime") boot = $2; next }
+			{ gsub(/[()]/, "", $2); printf "started\t%s %d\n", $2, boot + $22 / hz }' /proc/stat "/proc/$pid/stat" 2>/dev/null
+done
+for conf in /etc/kubernetes/*.conf; do
+	[ -e "$conf" ] && fact written "$conf $(stat -c %Y "$conf")"
+done
 
 # The cluster of this host: the certificate of kubelet, without the key that follows
 # it in the same file, and the images of the control plane's pods.

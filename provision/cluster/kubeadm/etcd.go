@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -86,13 +85,10 @@ func CheckEtcdFiles(files []host.File) error {
 	return nil
 }
 
-// RenewBefore is how long before its expiry a certificate is to be renewed: preflight
-// reports it, and apply creates those of external etcd again.
-const RenewBefore = 30 * 24 * time.Hour
-
 // RecreateEtcd returns the files of a member of etcd that must be deleted, so that kubeadm
-// creates them again: pairs of a certificate and a key that are not whole, that expire soon
-// or that the CA on the host has not signed.
+// creates them again: pairs of a certificate and a key that are not whole, that have expired
+// or that the CA on the host has not signed. Those that expire soon are renewed in place: see
+// Certificate.Due.
 func RecreateEtcd(k facts.Kubernetes) []string {
 	r := recreation{k: k, damaged: k.Damaged()}
 	for _, name := range etcdCertificates() {
@@ -123,7 +119,13 @@ func EtcdClientUsable(k facts.Kubernetes) bool {
 			return false
 		}
 	}
-	return k.Serves(etcdClient+".crt", EtcdCA+".crt", time.Now().Add(RenewBefore))
+	client := Certificate{Renewer: RenewedBySlipway}
+	for _, file := range k.Certificates {
+		if file.Path == etcdClient+".crt" {
+			client = client.of(file)
+		}
+	}
+	return (client.NotAfter.IsZero() || !client.Due(time.Now())) && k.Serves(etcdClient+".crt", EtcdCA+".crt", time.Now())
 }
 
 // EtcdMemberFiles returns what kubeadm has created for a member of etcd, but for the CA.
@@ -136,20 +138,9 @@ func EtcdMemberFiles(k facts.Kubernetes) []string {
 	return r.files
 }
 
-// RenewsEtcd reports whether apply replaces a certificate of external etcd on a host: those
-// that the CA of etcd has signed on its hosts, and what control planes get from there, or from
-// the inventory.
-func RenewsEtcd(c *config.Cluster, h config.Host, path string) bool {
-	if !h.Has(config.RoleEtcd) {
-		existing := len(c.Etcd.External.Endpoints) > 0
-		return c.ExternalEtcd() && path == etcdClient+".crt" || existing && path == EtcdCA+".crt"
-	}
-	return slices.ContainsFunc(etcdCertificates(), func(name string) bool { return path == pkiDir+"/"+name+".crt" })
-}
-
-// usable reports whether a pair of a certificate and a key of etcd can be used for a while.
+// usable reports whether a pair of a certificate and a key of etcd can be used.
 func (r *recreation) usable(name string) bool {
-	return r.whole(name+".crt", name+".key") && r.k.Serves(pkiDir+"/"+name+".crt", EtcdCA+".crt", time.Now().Add(RenewBefore))
+	return r.whole(name+".crt", name+".key") && r.k.Serves(pkiDir+"/"+name+".crt", EtcdCA+".crt", time.Now())
 }
 
 // etcdCertificates are the certificates that the CA of etcd signs.

@@ -35,7 +35,8 @@ func issueFor(t *testing.T, ca *issued, left time.Duration) issued {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(left),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
+		NotBefore: time.Now().Add(left - 365*24*time.Hour), NotAfter: time.Now().Add(left),
 		IsCA: ca == nil, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	parent, signer := template, key
@@ -101,18 +102,19 @@ func memberFacts(ca issued, name string, certificate []byte) facts.Kubernetes {
 	return k
 }
 
-func TestWhichCertificatesOfEtcdAreRenewed(t *testing.T) {
+// A certificate that expires soon is renewed in place. Control planes copy it then.
+func TestWhichCertificatesOfEtcdAreCreatedAgain(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
 	ca, other := issueFor(t, nil, 1000*day), issueFor(t, nil, 1000*day)
 	for name, test := range map[string]struct {
-		certificate issued
-		renewed     bool
+		certificate      issued
+		renewed, replace bool
 	}{
-		"one that lasts":           {issueFor(t, &ca, RenewBefore+day), false},
-		"one that expires soon":    {issueFor(t, &ca, RenewBefore-day), true},
-		"one that has expired":     {issueFor(t, &ca, -day), true},
-		"one that another CA made": {issueFor(t, &other, 300*day), true},
+		"one that lasts":           {issueFor(t, &ca, 300*day), false, false},
+		"one that expires soon":    {issueFor(t, &ca, time.Minute), false, true},
+		"one that has expired":     {issueFor(t, &ca, -day), true, true},
+		"one that another CA made": {issueFor(t, &other, 300*day), true, true},
 	} {
 		for _, base := range []string{"etcd/server", "apiserver-etcd-client"} {
 			k := memberFacts(ca, base, test.certificate.cert())
@@ -123,7 +125,7 @@ func TestWhichCertificatesOfEtcdAreRenewed(t *testing.T) {
 			if got := RecreateEtcd(k); !slices.Equal(got, want) || EtcdComplete(k) == test.renewed {
 				t.Errorf("%s: %s: deleted %q, complete %t", name, base, got, EtcdComplete(k))
 			}
-			if client := base == "apiserver-etcd-client"; EtcdClientUsable(k) == (client && test.renewed) {
+			if client := base == "apiserver-etcd-client"; EtcdClientUsable(k) == (client && test.replace) {
 				t.Errorf("%s: %s: the API server can connect: %t", name, base, EtcdClientUsable(k))
 			}
 		}

@@ -7,13 +7,15 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
 // Kubernetes is what a host has of a cluster, whichever installer created it.
 type Kubernetes struct {
-	// Certificates are the certificates in /etc/kubernetes/pki.
+	// Certificates are those in /etc/kubernetes/pki, those of the administrators and
+	// components in kubeconfigs, and those with which kubelet serves.
 	Certificates []Certificate
 	// Kubelet is the client certificate of kubelet in PEM; empty before it joined.
 	Kubelet []byte
@@ -29,6 +31,10 @@ type Kubernetes struct {
 	// Files are the files of kubeadm and kubelet: certificates, keys, kubeconfigs,
 	// manifests, kubelet's configuration.
 	Files []KubeFile
+	// Started is when the processes of static pods started that read their kubeconfig
+	// only then, by component: "kube-controller-manager", "kube-scheduler", "kube-vip".
+	// Written is when each kubeconfig was written last, by path.
+	Started, Written map[string]time.Time
 }
 
 // KubeFile is a file that kubeadm or kubelet wrote.
@@ -57,7 +63,7 @@ func (k Kubernetes) Damaged() []string {
 	return damaged
 }
 
-// Certificate is a certificate file of kubeadm.
+// Certificate is a file with a certificate, and the certificate in PEM.
 type Certificate struct {
 	Path string
 	PEM  []byte
@@ -80,7 +86,7 @@ func (k Kubernetes) CAHash() string { return k.hash(caFile) }
 func (k Kubernetes) EtcdCAHash() string { return k.hash(etcdCAFile) }
 
 func (k Kubernetes) hash(path string) string {
-	certificate := k.certificate(path)
+	certificate := k.Certificate(path)
 	if certificate == nil {
 		return ""
 	}
@@ -91,15 +97,15 @@ func (k Kubernetes) hash(path string) string {
 // Serves reports whether a certificate is valid until a time, and signed by a CA. It is
 // true for one that the host does not have, and for a CA that it does not have.
 func (k Kubernetes) Serves(path, ca string, until time.Time) bool {
-	certificate, authority := k.certificate(path), k.certificate(ca)
+	certificate, authority := k.Certificate(path), k.Certificate(ca)
 	if certificate == nil {
 		return true
 	}
 	return until.Before(certificate.NotAfter) && (authority == nil || certificate.CheckSignatureFrom(authority) == nil)
 }
 
-// certificate returns the certificate in a file, or nil.
-func (k Kubernetes) certificate(path string) *x509.Certificate {
+// Certificate returns the certificate in a file of Certificates, or nil.
+func (k Kubernetes) Certificate(path string) *x509.Certificate {
 	for _, c := range k.Certificates {
 		if c.Path == path {
 			return parse(c.PEM)
@@ -122,22 +128,6 @@ func (k Kubernetes) NodeName() string {
 	return name
 }
 
-// Expiry returns when the first certificate of the host expires: those of kubeadm,
-// and the one of kubelet. It is zero without any.
-func (k Kubernetes) Expiry() time.Time {
-	var first time.Time
-	all := [][]byte{k.Kubelet}
-	for _, c := range k.Certificates {
-		all = append(all, c.PEM)
-	}
-	for _, text := range all {
-		if c := parse(text); c != nil && (first.IsZero() || c.NotAfter.Before(first)) {
-			first = c.NotAfter
-		}
-	}
-	return first
-}
-
 // set sets a fact about a cluster. It returns false if the key is not one.
 func (k *Kubernetes) set(key string, words []string) bool {
 	switch {
@@ -153,6 +143,14 @@ func (k *Kubernetes) set(key string, words []string) bool {
 		k.CgroupDriver = words[0]
 	case key == "kubeFile" && len(words) == 2:
 		k.Files = append(k.Files, KubeFile{Path: words[0], Damaged: words[1] != "ok"})
+	case key == "started" && len(words) == 2:
+		name := words[0]
+		if name == "kube-controller" { // the kernel keeps 15 characters
+			name = "kube-controller-manager"
+		}
+		setTime(&k.Started, name, words[1])
+	case key == "written" && len(words) == 2:
+		setTime(&k.Written, words[0], words[1])
 	case key == "staticPod" && len(words) == 2:
 		if k.StaticPods == nil {
 			k.StaticPods = map[string]string{}
@@ -162,6 +160,29 @@ func (k *Kubernetes) set(key string, words []string) bool {
 		return false
 	}
 	return true
+}
+
+// Parse returns the certificate, or nil if it cannot be read.
+func (c Certificate) Parse() *x509.Certificate { return parse(c.PEM) }
+
+// Stale reports whether the process of a component started before its kubeconfig was
+// written. Times are whole seconds, so that a second more or less does not count. A file
+// from the future does not either: the clock was set back.
+func (k Kubernetes) Stale(component, kubeconfig string, now time.Time) bool {
+	started, written := k.Started[component], k.Written[kubeconfig]
+	return !started.IsZero() && written.Sub(started) > time.Second && written.Before(now)
+}
+
+// setTime sets the time of a name.
+func setTime(times *map[string]time.Time, name, seconds string) {
+	unix, err := strconv.ParseInt(seconds, 10, 64)
+	if err != nil {
+		return
+	}
+	if *times == nil {
+		*times = map[string]time.Time{}
+	}
+	(*times)[name] = time.Unix(unix, 0)
 }
 
 // parse returns the first certificate in PEM, or nil.

@@ -120,6 +120,14 @@ func TestParse(t *testing.T) {
 				StaticPods: map[string]string{"etcd": "registry.k8s.io/etcd:3.6.5-0"},
 			}},
 		},
+		{
+			"when components started and their kubeconfigs were written",
+			"started\tkube-controller 1700000000\nstarted\tkube-scheduler 1700000001\nstarted\tkube-vip x\nwritten\t/etc/kubernetes/scheduler.conf 1700000002\n",
+			Facts{Kubernetes: Kubernetes{
+				Started: map[string]time.Time{"kube-controller-manager": time.Unix(1700000000, 0), "kube-scheduler": time.Unix(1700000001, 0)},
+				Written: map[string]time.Time{"/etc/kubernetes/scheduler.conf": time.Unix(1700000002, 0)},
+			}},
+		},
 		{"unknown lines: of a newer script, of a login message", "Welcome!\n\nfuture\tx y z\nfuture\t\n", Facts{}},
 	}
 	for _, test := range tests {
