@@ -16,6 +16,7 @@ var files embed.FS
 
 // beginnings has the scripts that begin with another one, which they share.
 var beginnings = map[string]string{
+	"etcd/snapshot.sh":            "etcd/tool.sh",
 	"hostprep/packages-debian.sh": "hostprep/package-locks.sh",
 	"hostprep/packages-redhat.sh": "hostprep/package-locks.sh",
 	"journal/append.sh":           "journal/begin.sh",
