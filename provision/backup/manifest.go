@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/snapshot"
 )
 
@@ -55,8 +56,9 @@ type Manifest struct {
 	PKI bool `json:"pki"`
 	// Encryption is "none" or "age".
 	Encryption string `json:"encryption"`
-	// Fixed are the fields of the inventory that the cluster cannot change, by name.
-	Fixed map[string]string `json:"fixed,omitempty"`
+	// Fixed are the fields of the inventory that the cluster cannot change; nil if the API
+	// server did not answer.
+	Fixed *cluster.Fixed `json:"fixed,omitempty"`
 	// Files are those in the content.
 	Files []File `json:"files"`
 }

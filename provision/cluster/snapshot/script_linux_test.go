@@ -2,11 +2,13 @@ package snapshot_test
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"slipway.io/slipway/provision/backup"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/hosttest"
 	"slipway.io/slipway/templates"
@@ -46,13 +48,18 @@ type machine struct {
 
 func newMachine(t *testing.T, snapshot string) machine {
 	t.Helper()
+	return newMachineWith(t, "etcd/snapshot.sh", snapshot)
+}
+
+func newMachineWith(t *testing.T, script, snapshot string) machine {
+	t.Helper()
 	m := machine{root: t.TempDir()}
 	path := hosttest.Programs(t, map[string]string{"ctr": fakeCtr})
 	bin, _, _ := strings.Cut(strings.TrimPrefix(path, "PATH="), ":")
 	// The script has absolute paths.
 	m.script = strings.NewReplacer(
 		"/usr/local/bin/ctr", bin+"/ctr", "/run/slipway", m.root+"/run", "/etc/kubernetes", m.root+"/kubernetes",
-	).Replace(string(templates.Script("etcd/snapshot.sh")))
+	).Replace(string(templates.Script(script)))
 	m.write(t, "kubernetes/manifests/etcd.yaml", "spec:\n  containers:\n  - command:\n    - etcd\n    image: registry.k8s.io/etcd:3.6.8-0\n")
 	m.write(t, "kubernetes/pki/etcd/ca.crt", "")
 	m.write(t, "snapshot", snapshot)
@@ -146,5 +153,67 @@ func TestTheScriptNamesAHostWithoutEtcd(t *testing.T) {
 	}
 	if out, err := m.run(t, m.root+"/backups/one.db"); err == nil || !strings.Contains(err.Error(), "runs no member of etcd") {
 		t.Errorf("%q, %v", out, err)
+	}
+}
+
+// The timer of a host runs this script; slipway reads what it writes.
+func TestTheScriptOfTheTimerWritesABackup(t *testing.T) {
+	t.Parallel()
+	content := etcdSnapshot("the data")
+	m := newMachineWith(t, "etcd/backup.sh", content)
+	m.write(t, "kubernetes/manifests/kube-apiserver.yaml", "    image: registry.k8s.io/kube-apiserver:v1.36.5\n")
+	m.write(t, "fixed.json", `{"podSubnet":"10.244.0.0/16"}`+"\n")
+	dir := m.root + "/backups"
+	for day := range 4 { // older ones, another cluster, and what a killed run has left
+		m.write(t, fmt.Sprintf("backups/lab-2026010%dT000000Z.slipway.tar", day+1), "old")
+	}
+	m.write(t, "backups/lab-2-20260101T000000Z.slipway.tar", "of another cluster")
+	m.write(t, "backups/.incomplete-abc/content.tar.gz", "left")
+	out, err := m.run(t, dir+"/.snapshot.db", "lab", "cp-1", "v1.36.4", m.root+"/fixed.json", "3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out, "deleted "+dir+"/lab-20260101T000000Z.slipway.tar\n") || strings.Count(out, "deleted") != 2 {
+		t.Errorf("it printed %q", out)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 4 {
+		t.Fatalf("the directory has %v, %v", entries, err)
+	}
+	kept, err := backup.List(dir, "lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := kept[0].Path
+	manifest, whole, err := backup.Verify(t.Context(), path, nil)
+	if err != nil || !whole {
+		t.Fatalf("%v, %v", whole, err)
+	}
+	if manifest.Kubernetes != "v1.36.5" || manifest.Host != "cp-1" || manifest.Etcd.Revision != 42 || manifest.Etcd.StorageVersion != "3.6.0" || manifest.Fixed.PodSubnet != "10.244.0.0/16" {
+		t.Errorf("the manifest is %+v", manifest)
+	}
+	if filepath.Base(path) != manifest.FileName() {
+		t.Errorf("it is %s, not %s", path, manifest.FileName())
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	opened, err := backup.Open(t.Context(), path, t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(opened.Snapshot); err != nil || string(got) != content {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	damaged, _ := os.ReadFile(path)
+	for _, at := range []int{0, 600, len(damaged) / 2, len(damaged) - 200, len(damaged) - 1} {
+		damaged[at] ^= 1
+		if err := os.WriteFile(path, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := backup.Verify(t.Context(), path, nil); err == nil {
+			t.Errorf("damaged at byte %d: accepted", at)
+		}
+		damaged[at] ^= 1
 	}
 }

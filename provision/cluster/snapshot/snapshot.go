@@ -38,22 +38,27 @@ type Snapshot struct {
 // is at the path is replaced when the new snapshot is whole and on disk. In a plan, the
 // result has the path only.
 func Take(ctx context.Context, s *workflow.Step, file string) (Snapshot, error) {
+	return TakeOn(ctx, s, s.Target, file)
+}
+
+// TakeOn is Take on another host than that of the step.
+func TakeOn(ctx context.Context, s *workflow.Step, h *workflow.Host, file string) (Snapshot, error) {
 	if !path.IsAbs(file) {
 		return Snapshot{}, fmt.Errorf("the path of a snapshot must be absolute, not %q", file)
 	}
 	script := host.Script("etcd-snapshot.sh", templates.Script("etcd/snapshot.sh"), file)
 	script.Output = s.Output()
-	res, err := s.Run(ctx, script)
+	res, err := s.On(h).Run(ctx, script)
 	if err != nil {
 		return Snapshot{}, workflow.WithHint(fmt.Errorf("snapshot of etcd: %w", err),
-			fmt.Sprintf("see whether etcd works: slipway status; and its log on %s: /var/log/pods/kube-system_etcd-*", s.Target.Config.Name))
+			fmt.Sprintf("see whether etcd works: slipway status; and its log on %s: /var/log/pods/kube-system_etcd-*", h.Config.Name))
 	}
 	if s.Planning() {
 		return Snapshot{Path: file}, nil
 	}
 	taken, err := parse(string(res.Stdout))
 	if err != nil {
-		return Snapshot{}, fmt.Errorf("%s: snapshot of etcd: %w", s, err)
+		return Snapshot{}, fmt.Errorf("%s: snapshot of etcd: %w", h.Config.Name, err)
 	}
 	taken.Path = file
 	return taken, nil
