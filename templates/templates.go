@@ -17,6 +17,7 @@ var files embed.FS
 // beginnings has the scripts that begin with another one, which they share.
 var beginnings = map[string]string{
 	"etcd/backup.sh":              "etcd/snapshot.sh",
+	"etcd/restore.sh":             "etcd/tool.sh",
 	"etcd/snapshot.sh":            "etcd/tool.sh",
 	"hostprep/packages-debian.sh": "hostprep/package-locks.sh",
 	"hostprep/packages-redhat.sh": "hostprep/package-locks.sh",
