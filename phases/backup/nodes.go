@@ -132,4 +132,3 @@ func forget(ctx context.Context, s *workflow.Step, client *kube.Client) error {
 	}
 	return nil
 }
-
