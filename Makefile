@@ -80,6 +80,10 @@ e2e-chaos: build ## Kill COUNT installs at moments that SEED selects, and repair
 e2e-ha: build ## Lose machines, networks and API servers of three control planes (root, Debian; see CONTRIBUTING.md)
 	SLIPWAY_E2E_HA=long e2e/run -run '^Test(HA|ExternalEtcd)$$' -timeout 3h
 
+.PHONY: e2e-backup
+e2e-backup: build ## Back up a cluster, destroy all machines, and restore it onto new ones (root, Debian)
+	SLIPWAY_E2E_BACKUP=1 e2e/run -run '^TestBackup$$'
+
 VERSIONS ?= v1.35.8 v1.36.4 v1.37.2
 
 .PHONY: e2e-versions

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"slipway.io/slipway/phases"
+	"slipway.io/slipway/phases/backup"
 	"slipway.io/slipway/phases/preflight"
 	"slipway.io/slipway/phases/validate"
 	"slipway.io/slipway/provision/report"
@@ -59,7 +60,10 @@ would do it by hand. Without a name, list all checks and phases.`,
 // topics lists all phases, then all checks.
 func topics() []topic {
 	var all []topic
-	for _, w := range []workflow.Workflow{phases.Apply(), phases.Remove(), phases.Reset(), phases.Certificates(), phases.Validate(validate.Options{}, nil)} {
+	for _, w := range []workflow.Workflow{
+		phases.Apply(), phases.Remove(), phases.Reset(), phases.Certificates(), phases.Backup(backup.Options{}, nil), phases.Restore(backup.Source{}),
+		phases.Validate(validate.Options{}, nil),
+	} {
 		for _, p := range w.Phases {
 			// Reset shares its first phases with apply.
 			if slices.ContainsFunc(all, func(t topic) bool { return t.Name == p.Name }) {

@@ -272,6 +272,10 @@ var untried = map[string]string{
 	"addons[].chart.version":                    "belongs to the reference",
 	"preflight.ignore[].reason":                 "appears beside the result of the check",
 	"preflight.expect[].addresses":              "belongs to the name",
+	"backup.schedule":                           "TestBackup has a timer; unit tests add and delete it",
+	"backup.directory":                          "belongs to the schedule",
+	"backup.retention":                          "belongs to the schedule; a unit test runs the script of the timer",
+	"backup.recipients":                         "used by slipway backup create alone; unit tests encrypt to them",
 }
 
 // changes edits each field of the inventory of a running cluster: plans show the

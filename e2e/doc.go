@@ -17,6 +17,8 @@
 //	SLIPWAY_E2E_VERSION
 //	                  the version of Kubernetes in the bundle (default: any v1.36)
 //	SLIPWAY_KEEP_LAB  1 keeps the lab, to inspect it after a failure
+//	SLIPWAY_E2E_BACKUP
+//	                  1 runs TestBackup (make e2e-backup)
 //	SLIPWAY_E2E_HA    long selects the long form of TestHA (make e2e-ha)
 //	ARTIFACTS         the directory for logs after a failure (default ../artifacts)
 //

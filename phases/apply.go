@@ -5,6 +5,7 @@ package phases
 import (
 	"slipway.io/slipway/phases/addons"
 	"slipway.io/slipway/phases/certificates"
+	"slipway.io/slipway/phases/backup"
 	"slipway.io/slipway/phases/controlplane"
 	"slipway.io/slipway/phases/endpoint"
 	"slipway.io/slipway/phases/etcd"
@@ -65,6 +66,7 @@ func Apply() workflow.Workflow {
 		nodes.Join(),
 		nodes.Tokens(),
 		controlplane.Record(),
+		backup.Timer(),
 		network.CNI(),
 		nodes.Metadata(),
 		nodes.Serving(),

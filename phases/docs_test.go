@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"slipway.io/slipway/phases/backup"
 	"slipway.io/slipway/phases/validate"
 	"slipway.io/slipway/provision/workflow"
 )
@@ -43,16 +44,25 @@ needs are done there; "everywhere" means on all hosts. Run a single phase with `
 ` + "`--skip-phases`" + `, or select a range with ` + "`--from` and `--until`" + `. The commands below each phase do or check the same
 by hand; ` + "`slipway explain PHASE`" + ` prints them too.
 `)
-	for _, w := range []workflow.Workflow{Apply(), Remove(), Reset(), Certificates(), Validate(validate.Options{}, nil)} {
+	described := map[string]bool{}
+	for _, w := range []workflow.Workflow{
+		Apply(), Remove(), Reset(), Certificates(), Backup(backup.Options{}, nil), Restore(backup.Source{}), Validate(validate.Options{}, nil),
+	} {
 		title := "slipway " + w.Name
-		if w.Name == Remove().Name {
+		switch w.Name {
+		case Remove().Name:
 			title = "slipway apply, for hosts that are absent"
-		}
-		if w.Name == Certificates().Name {
+		case Certificates().Name:
 			title = "slipway certificates renew"
+		case "backup":
+			title = "slipway backup create"
 		}
 		fmt.Fprintf(&b, "\n## %s\n", title)
 		for _, p := range w.Phases {
+			if (w.Name == "backup" || w.Name == "restore") && described[p.Name] {
+				continue // those of apply, with the phases below among them
+			}
+			described[p.Name] = true
 			fmt.Fprintf(&b, "\n### %s\n\n%s, on %s%s. %s\n\n", p.Name, upper(p.Title), where(p), needs(p), p.Why)
 			for _, line := range p.Manual {
 				fmt.Fprintf(&b, "    %s\n", line)

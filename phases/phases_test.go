@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"slipway.io/slipway/phases/access"
+	"slipway.io/slipway/phases/backup"
 	"slipway.io/slipway/phases/machines"
 	"slipway.io/slipway/phases/preflight"
 	"slipway.io/slipway/phases/validate"
@@ -22,7 +23,8 @@ import (
 
 func workflows() []workflow.Workflow {
 	return append([]workflow.Workflow{
-		Apply(), Remove(), Balance(), Reset(), Certificates(), Validate(validate.Options{}, &report.ValidationReport{}),
+		Apply(), Remove(), Balance(), Reset(), Certificates(), Restore(backup.Source{}), Backup(backup.Options{}, nil),
+		Validate(validate.Options{}, &report.ValidationReport{}),
 		LabCluster(validate.Options{}, &report.ValidationReport{}, nil),
 	}, readOnly()...)
 }
@@ -136,7 +138,7 @@ func TestAControlPlaneJoinsAfterItsKeepalivedStarted(t *testing.T) {
 
 func TestNothingIsChangedWithoutTheLockOrBeforeTheChecks(t *testing.T) {
 	t.Parallel()
-	for _, w := range []workflow.Workflow{Apply(), Remove(), Balance(), Reset()} {
+	for _, w := range []workflow.Workflow{Apply(), Remove(), Balance(), Reset(), Restore(backup.Source{})} {
 		for _, p := range w.Phases {
 			if p.ReadOnly || p.Name == "lock" {
 				continue

@@ -70,6 +70,14 @@ func Init() workflow.Phase {
 	}
 }
 
+// InitRestored is Init on a host that has the keys and the data of a lost cluster. It runs
+// kubeadm init whatever the data says, and workers of the cluster may be left.
+func InitRestored() workflow.Phase {
+	p := Init()
+	p.Done, p.Do = nil, create
+	return p
+}
+
 // Answers reports whether the API server of an existing cluster answered when the run
 // read the state of the cluster.
 func Answers(s *workflow.Step) bool { return s.Hosts().State().Answers() }
@@ -194,6 +202,11 @@ func initialise(ctx context.Context, s *workflow.Step) error {
 	if err := onlyCluster(s); err != nil {
 		return err
 	}
+	return create(ctx, s)
+}
+
+// create runs kubeadm init.
+func create(ctx context.Context, s *workflow.Step) error {
 	s.CreatesCluster()
 	ip, err := s.Target.NodeIP()
 	if err != nil {

@@ -63,6 +63,8 @@ type checkContext struct {
 	login       []check.Finding
 	// state is that of the cluster on the hosts.
 	state *cluster.State
+	// restoring: the run restores a cluster.
+	restoring bool
 }
 
 // reachable are the hosts whose facts are known.

@@ -45,6 +45,15 @@ func identityChecks() []Check {
 		},
 		{
 			Description: check.Description{
+				Name: "interrupted-restore", Title: "no restore of the host was interrupted", Kind: check.Host, Severity: check.Error,
+				Examines: "The mark that a restore keeps on the first control plane until the cluster is complete.",
+				Why:      "The host may have the keys of a cluster without its data: kubeadm init would create an empty cluster.",
+				Manual:   []string{"ls " + string(facts.RestoreMark)},
+			},
+			run: interruptedRestore,
+		},
+		{
+			Description: check.Description{
 				Name: "fixed-fields", Title: "the inventory does not change what cannot change", Kind: check.AllHosts, Severity: check.Error,
 				Examines: "The name, the address ranges, the DNS domain, the pod network, the endpoint with its load balancer and port of the API servers, and the cgroup driver of the running cluster, and those of the inventory.",
 				Why:      "Pods, Services and certificates contain them. A change of one of them would break the cluster halfway. Another name may also be an inventory that has the wrong hosts.",
@@ -101,6 +110,20 @@ func clusterIdentity(cc *checkContext) []check.Finding {
 			found = append(found, check.Finding{
 				Host: h.Config.Name, Evidence: "a reset of this host was interrupted, after it had deleted the data of etcd",
 				Fix: "finish it: slipway reset --yes --hosts " + h.Config.Name,
+			})
+		}
+	}
+	return found
+}
+
+// interruptedRestore finds hosts on which only a restore may continue.
+func interruptedRestore(cc *checkContext) []check.Finding {
+	var found []check.Finding
+	for _, h := range cc.reachable() {
+		if h.Facts().Exists(facts.RestoreMark) && !cc.restoring {
+			found = append(found, check.Finding{
+				Host: h.Config.Name, Evidence: "a restore of the cluster was interrupted",
+				Fix: "resume it: slipway restore BACKUP --yes, with the same backup; or discard it: slipway reset --yes --hosts " + h.Config.Name,
 			})
 		}
 	}

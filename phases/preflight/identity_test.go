@@ -51,6 +51,10 @@ func TestIdentityChecks(t *testing.T) {
 			f.Facts("cp-1").Existing = []facts.Path{facts.Journal, facts.ResetMark}
 			return nil
 		}, nil, "", ""},
+		{"a host on which a restore was interrupted", func(f *workflowtest.Fixture) *cluster.State {
+			f.Facts("cp-1").Existing = []facts.Path{facts.Journal, facts.RestoreMark}
+			return nil
+		}, []string{"interrupted-restore cp-1 error"}, "a restore of the cluster was interrupted", "resume it: slipway restore BACKUP --yes"},
 		{"another pod subnet", func(f *workflowtest.Fixture) *cluster.State {
 			state := running(f)
 			state.Fixed.PodSubnet = "10.1.0.0/16"
@@ -113,7 +117,7 @@ func TestIdentityChecks(t *testing.T) {
 			t.Parallel()
 			fixture := workflowtest.New(t, two)
 			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "none", state: test.prepare(fixture)}
-			report := cc.report(Selection{Only: []string{"cluster-identity", "node-identity", "fixed-fields", "node-address-change", "version-change", "settings-change"}})
+			report := cc.report(Selection{Only: []string{"cluster-identity", "node-identity", "interrupted-restore", "fixed-fields", "node-address-change", "version-change", "settings-change"}})
 			complete(t, report)
 			if diff := cmp.Diff(test.want, told(report)); diff != "" {
 				t.Fatal(diff)

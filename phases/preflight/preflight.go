@@ -53,12 +53,15 @@ func line(f check.Finding) string {
 // Preflight runs every check on the hosts that the run has read, and fails on
 // errors. It sends packets between the hosts until each of them has a kubelet:
 // from then on the cluster uses the ports, and validate tests the network.
-func Preflight() workflow.Phase { return preflightWith(netprobe.Probe) }
+func Preflight() workflow.Phase { return preflightWith(netprobe.Probe, false) }
+
+// PreflightRestore is Preflight for a restore, which may continue an interrupted one.
+func PreflightRestore() workflow.Phase { return preflightWith(netprobe.Probe, true) }
 
 // prober is netprobe.Probe.
 type prober func(context.Context, []netprobe.Node, []netprobe.Need, netprobe.Options) (*netprobe.Matrix, error)
 
-func preflightWith(probe prober) workflow.Phase {
+func preflightWith(probe prober, restoring bool) workflow.Phase {
 	return workflow.Phase{
 		Name:  "preflight",
 		Title: "check the hosts",
@@ -71,7 +74,7 @@ func preflightWith(probe prober) workflow.Phase {
 		NeedsAll: []string{"facts", "bundle", "cluster"},
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			cc := &checkContext{cluster: s.Cluster(), hosts: hostsRead(s.Hosts()), probe: probe, version: s.Bundle().Manifest().Kubernetes, arches: s.Bundle().Arches(), state: s.Hosts().State(), credentials: s.Credentials()}
+			cc := &checkContext{cluster: s.Cluster(), hosts: hostsRead(s.Hosts()), probe: probe, version: s.Bundle().Manifest().Kubernetes, arches: s.Bundle().Arches(), state: s.Hosts().State(), credentials: s.Credentials(), restoring: restoring}
 			if slices.ContainsFunc(cc.reachable(), func(h *workflow.Host) bool { return !installed(h.Facts()) }) {
 				cc.measure(ctx, Selection{})
 			} else {

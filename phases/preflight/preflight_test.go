@@ -50,7 +50,7 @@ func TestPreflightRefusesOnErrorsOnly(t *testing.T) {
 			fixture := workflowtest.New(t, two+test.more)
 			fixture.Bundle = workflowtest.NewBundle(t)
 			test.change(fixture.Facts("cp-1"))
-			err := fixture.Apply(preflightWith(noPackets))
+			err := fixture.Apply(preflightWith(noPackets, false))
 			var found *FindingsError
 			if errors.As(err, &found) != (test.refused != nil) || err != nil && found == nil {
 				t.Fatalf("got %v", err)
@@ -126,7 +126,7 @@ func TestPreflightRefusesAHostThatIsUnreachable(t *testing.T) {
 	cause := fmt.Errorf("w-1: connect: %w", host.ErrUnreachable)
 	fixture.Hosts.All[1].SetFacts(nil)
 	fixture.Hosts.All[1].SetUnreachable(cause)
-	err := fixture.Apply(preflightWith(noPackets))
+	err := fixture.Apply(preflightWith(noPackets, false))
 	var found *FindingsError
 	if !errors.As(err, &found) || !errors.Is(err, cause) {
 		t.Fatalf("got %v", err)
@@ -169,7 +169,7 @@ func TestAnUnreachableWorkerDoesNotHoldUpACluster(t *testing.T) {
 			fixture.Hosts.SetState(&state)
 			fixture.Hosts.All[test.host].SetFacts(nil)
 			fixture.Hosts.All[test.host].SetUnreachable(fmt.Errorf("connect: %w", test.cause))
-			err := fixture.Apply(preflightWith(noPackets))
+			err := fixture.Apply(preflightWith(noPackets, false))
 			var found *FindingsError
 			if errors.As(err, &found) != test.refused || !errors.Is(err, test.cause) {
 				t.Errorf("got %v", err)
@@ -183,7 +183,7 @@ func TestPreflightChecksOnlyHostsThatTheRunHasRead(t *testing.T) {
 	fixture := workflowtest.New(t, two)
 	fixture.Bundle = workflowtest.NewBundle(t)
 	fixture.Hosts.All[1].SetFacts(nil)
-	if err := fixture.Apply(preflightWith(noPackets)); err != nil {
+	if err := fixture.Apply(preflightWith(noPackets, false)); err != nil {
 		t.Fatal(err)
 	}
 	if notes := fixture.Notes(); notes != nil {
