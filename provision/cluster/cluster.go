@@ -108,6 +108,8 @@ type Node struct {
 	Addresses []string `json:"addresses,omitempty"`
 	// Cordoned: no new pods are scheduled on it.
 	Cordoned bool `json:"cordoned,omitempty"`
+	// CordonReason is why slipway has cordoned it; empty if somebody else has.
+	CordonReason kube.CordonReason `json:"cordonReason,omitempty"`
 }
 
 // Node returns the Node of that name, or nil. A nil State has none.
