@@ -46,7 +46,7 @@ func drain(ctx context.Context, s *workflow.Step) error {
 	reportDrain(s, done)
 	if err != nil {
 		return workflow.WithHint(err, fmt.Sprintf(
-			"start more replicas, or change the PodDisruptionBudget, or wait longer with --timeout; then rerun `slipway apply` to resume. To keep the node, set the state back and run: kubectl uncordon %s", name))
+			"start more replicas, or change the PodDisruptionBudget, or wait longer with --timeout; then rerun `slipway apply` to resume. To keep the node, set the state back and run `slipway node uncordon %s`", name))
 	}
 	return nil
 }
