@@ -54,6 +54,9 @@ type State struct {
 	// Lease is the lock of the cluster; nil if nobody has taken it yet.
 	Lease *coordinationv1.Lease
 
+	// Upgrade is what matters for another version; nil if it was not read.
+	Upgrade *Upgrade
+
 	// Members are those of etcd, as MembersOf answered, a host of the inventory;
 	// empty if no host has etcd. MembersErr is why it did not answer.
 	Members    []kube.EtcdMember
