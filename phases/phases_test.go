@@ -23,7 +23,7 @@ import (
 
 func workflows() []workflow.Workflow {
 	return append([]workflow.Workflow{
-		Apply(), Remove(), Balance(), Reset(), Certificates(), Restore(backup.Source{}), Backup(backup.Options{}, nil),
+		Apply(), Remove(), Balance(), NodeDrain(), NodeUncordon(), Reset(), Certificates(), Restore(backup.Source{}), Backup(backup.Options{}, nil),
 		Validate(validate.Options{}, &report.ValidationReport{}),
 		LabCluster(validate.Options{}, &report.ValidationReport{}, nil),
 	}, readOnly()...)
@@ -33,7 +33,7 @@ func workflows() []workflow.Workflow {
 func readOnly() []workflow.Workflow {
 	return []workflow.Workflow{
 		Preflight(preflight.Options{}, nil), PreflightLocal(preflight.LocalOptions{}, nil),
-		Status(nil), Kubeconfig("", nil), Console(access.Console{}), AddonStatus("", nil),
+		Status(nil), UpgradePlan(nil, nil), Kubeconfig("", nil), Console(access.Console{}), AddonStatus("", nil),
 	}
 }
 
@@ -138,7 +138,7 @@ func TestAControlPlaneJoinsAfterItsKeepalivedStarted(t *testing.T) {
 
 func TestNothingIsChangedWithoutTheLockOrBeforeTheChecks(t *testing.T) {
 	t.Parallel()
-	for _, w := range []workflow.Workflow{Apply(), Remove(), Balance(), Reset(), Restore(backup.Source{})} {
+	for _, w := range []workflow.Workflow{Apply(), Remove(), Balance(), NodeDrain(), NodeUncordon(), Reset(), Restore(backup.Source{})} {
 		for _, p := range w.Phases {
 			if p.ReadOnly || p.Name == "lock" {
 				continue
