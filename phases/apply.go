@@ -4,8 +4,8 @@ package phases
 
 import (
 	"slipway.io/slipway/phases/addons"
-	"slipway.io/slipway/phases/certificates"
 	"slipway.io/slipway/phases/backup"
+	"slipway.io/slipway/phases/certificates"
 	"slipway.io/slipway/phases/controlplane"
 	"slipway.io/slipway/phases/endpoint"
 	"slipway.io/slipway/phases/etcd"
