@@ -198,8 +198,9 @@ func expiring(h config.Host, c kubeadm.Certificate, now time.Time) check.Finding
 		finding.Severity = check.Info
 	case c.Expired(now):
 		finding.Evidence = c.Path + " expired on " + day
-		repaired := renewed || c.Renewer == kubeadm.RenewedFromInventory
-		if !repaired || c.Name != "" && !h.Has(config.RoleEtcd) {
+		// Without its client certificate, only this node is not ready.
+		others := renewed || c.Renewer == kubeadm.RenewedFromInventory || c.Renewer == kubeadm.RenewedByKubelet
+		if !others || c.Name != "" && !h.Has(config.RoleEtcd) {
 			finding.Severity = "" // that of the check
 		}
 	}

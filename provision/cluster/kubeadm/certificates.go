@@ -137,11 +137,12 @@ func Certificates(c *config.Cluster, h config.Host, k facts.Kubernetes) []Certif
 		}
 		all = append(all, Certificate{Path: file, Renewer: RenewedByKubelet}.of(facts.Certificate{PEM: k.Kubelet}))
 	}
+	signed := c.ServerTLSBootstrap()
 	has := func(path string) bool {
 		return slices.ContainsFunc(k.Certificates, func(file facts.Certificate) bool { return file.Path == path })
 	}
 	for _, file := range k.Certificates {
-		if file.Path == kubeletSelfSigned && has(kubeletServingFile) {
+		if file.Path == kubeletSelfSigned && signed && has(kubeletServingFile) || file.Path == kubeletServingFile && !signed {
 			continue // kubelet does not use it any more
 		}
 		all = append(all, renewerOf(c, h, k, file.Path).of(file))

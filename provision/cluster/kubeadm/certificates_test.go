@@ -2,6 +2,7 @@ package kubeadm
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,7 @@ func TestWhoRenewsACertificate(t *testing.T) {
 	t.Parallel()
 	const (
 		stacked = "hosts: [{name: h, address: 192.0.2.11, roles: [control-plane]}]\n"
+		serving = stacked + "kubernetes: {kubeletConfiguration: {serverTLSBootstrap: true}}\n"
 		own     = "hosts: [{name: h, address: 192.0.2.31, roles: [etcd]}, {name: cp-1, address: 192.0.2.11, roles: [control-plane]}]\n"
 		client  = "hosts: [{name: etcd-1, address: 192.0.2.31, roles: [etcd]}, {name: h, address: 192.0.2.11, roles: [control-plane]}]\n"
 		foreign = stacked + "etcd: {external: {endpoints: ['https://192.0.2.31:2379'], caFile: /a, certFile: /b, keyFile: /c}}\n"
@@ -84,7 +86,7 @@ func TestWhoRenewsACertificate(t *testing.T) {
 		{stacked, "/etc/kubernetes/other.conf", keys, RenewedByHand, "", "kubeadm does not"},
 		{stacked, "/etc/kubernetes/pki/mine.crt", keys, RenewedByHand, "", "kubeadm does not"},
 		{stacked, "/etc/kubernetes/pki/ca.crt", keys, RenewedByHand, "", "Rotate a CA"},
-		{stacked, "/var/lib/kubelet/pki/kubelet-server-current.pem", keys, RenewedByApproval, "", "approves the request"},
+		{serving, "/var/lib/kubelet/pki/kubelet-server-current.pem", keys, RenewedByApproval, "", "approves the request"},
 		{stacked, "/var/lib/kubelet/pki/kubelet.crt", keys, NotRenewed, "", ""},
 		{own, "/etc/kubernetes/pki/etcd/server.crt", keys, RenewedBySlipway, "etcd-server", "slipway apply"},
 		{own, "/etc/kubernetes/pki/apiserver-etcd-client.crt", keys, RenewedBySlipway, "apiserver-etcd-client", "slipway apply"},
@@ -113,20 +115,29 @@ func TestWhoRenewsACertificate(t *testing.T) {
 	}
 }
 
-func TestTheCertificateOfKubelet(t *testing.T) {
+func TestTheCertificatesOfKubelet(t *testing.T) {
 	t.Parallel()
-	for finalized, want := range map[bool]string{true: "/var/lib/kubelet/pki/kubelet-client-current.pem", false: "/etc/kubernetes/kubelet.conf"} {
-		k := facts.Kubernetes{Kubelet: issueFor(t, nil, 300*oneDay).cert(), Finalized: finalized, Certificates: []facts.Certificate{
+	const client, conf = "/var/lib/kubelet/pki/kubelet-client-current.pem kubelet", "/etc/kubernetes/kubelet.conf kubelet"
+	const approved, selfSigned = "/var/lib/kubelet/pki/kubelet-server-current.pem kubelet, approved by slipway", "/var/lib/kubelet/pki/kubelet.crt nobody"
+	for name, test := range map[string]struct {
+		more      string
+		finalized bool
+		want      []string
+	}{
+		"the cluster signs":           {"kubernetes: {kubeletConfiguration: {serverTLSBootstrap: true}}\n", true, []string{client, approved}},
+		"kubelet signs its own again": {"", true, []string{client, selfSigned}},
+		"it is in the kubeconfig":     {"", false, []string{conf, selfSigned}},
+	} {
+		k := facts.Kubernetes{Kubelet: issueFor(t, nil, 300*oneDay).cert(), Finalized: test.finalized, Certificates: []facts.Certificate{
 			{Path: "/var/lib/kubelet/pki/kubelet.crt", PEM: issueFor(t, nil, oneDay).cert()},
 			{Path: "/var/lib/kubelet/pki/kubelet-server-current.pem", PEM: issueFor(t, nil, oneDay).cert()},
 		}}
 		var got []string
-		for _, c := range Certificates(&config.Cluster{}, config.Host{}, k) {
+		for _, c := range Certificates(inventory(t, test.more), config.Host{}, k) {
 			got = append(got, fmt.Sprint(c.Path, " ", c.Renewer))
 		}
-		all := strings.Join(got, ", ")
-		if len(got) != 2 || !strings.Contains(all, want+" kubelet") || !strings.Contains(all, "kubelet-server-current.pem kubelet, approved by slipway") {
-			t.Errorf("got %s", all)
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s: got %q", name, got)
 		}
 	}
 }

@@ -28,7 +28,7 @@ const (
 	// pause of kubelet before it starts a container that ended twice within minutes.
 	healthyTimeout = 4 * time.Minute
 	healthyPause   = 500 * time.Millisecond
-	askTimeout     = 5 * time.Second
+	askTimeout     = 15 * time.Second // that of kubelet's probes
 	ctr            = "/usr/local/bin/ctr"
 )
 
