@@ -102,7 +102,7 @@ func uncordonTurn(ctx context.Context, s *workflow.Step) error {
 				return workflow.WithHint(err, fmt.Sprintf("see `journalctl -u kubelet` on %s; then rerun `slipway apply` to resume: it uncordons the node", name))
 			}
 		}
-		if stuck, err = client.Unschedulable(ctx); err != nil {
+		if stuck, err = client.Unschedulable(ctx, name); err != nil {
 			return err
 		}
 	}
