@@ -169,6 +169,8 @@ func nodeRow(node *cluster.Node) string {
 		return "-"
 	case !node.Ready:
 		return "not ready"
+	case node.CordonReason != "":
+		return fmt.Sprintf("ready, cordoned (%s)", node.CordonReason)
 	case node.Cordoned:
 		return "ready, cordoned"
 	default:

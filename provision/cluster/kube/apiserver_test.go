@@ -394,7 +394,7 @@ spec: {maxUnavailable: 0, selector: {matchLabels: {app: guarded}}}
 	if err != nil || len(done.Blocked) != 1 || len(done.Evicted) > 0 {
 		t.Errorf("drained %+v, %v", done, err)
 	}
-	if pending, err := client.Unschedulable(t.Context()); err != nil || len(pending) > 0 {
+	if pending, err := client.Unschedulable(t.Context(), "cordoned"); err != nil || len(pending) > 0 {
 		t.Errorf("unschedulable %v, %v", pending, err)
 	}
 	// A deprecated API without a planned removal, which every API server serves.
