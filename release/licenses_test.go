@@ -184,7 +184,8 @@ func TestOnlyKnownLicensesAreAccepted(t *testing.T) {
 // project.
 var ownTemplates = []string{
 	"templates/addons/namespace.yaml.tmpl",
-	"templates/etcd/log.sh", "templates/etcd/phases.sh",
+	"templates/etcd/backup.sh", "templates/etcd/log.sh", "templates/etcd/phases.sh", "templates/etcd/restore.sh",
+	"templates/etcd/snapshot.sh", "templates/etcd/tool.sh",
 	"templates/endpoint/check.bash", "templates/endpoint/disconnect.sh", "templates/endpoint/haproxy-unit.conf",
 	"templates/endpoint/haproxy.cfg.tmpl", "templates/endpoint/keepalived-unit.conf.tmpl", "templates/endpoint/keepalived.conf.tmpl",
 	"templates/runtime/config-v2.toml.tmpl", "templates/runtime/config-v3.toml.tmpl", "templates/runtime/hosts.toml.tmpl",
