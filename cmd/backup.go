@@ -87,7 +87,15 @@ server encrypts objects. Without encryption, private keys do not leave the hosts
 				return err
 			}
 			options := phase.Options{Dir: dir, Recipients: recipients, Now: time.Now()}
-			return a.query(cmd.Context(), s, phases.Backup(options, a.showBackup))
+			err = a.query(cmd.Context(), s, phases.Backup(options, a.showBackup))
+			var left *workflow.UnreachableError
+			if errors.As(err, &left) { // the backup does not need them
+				for _, host := range left.Hosts {
+					fmt.Fprintf(a.err, "note: %v\n", host)
+				}
+				return nil
+			}
+			return err
 		},
 	}
 	connectionFlags(cmd)

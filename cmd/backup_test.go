@@ -128,3 +128,35 @@ func TestTheKeysOfABackupAreChecked(t *testing.T) {
 		}
 	}
 }
+
+func TestARestoreIsConfirmedAndOnlyFromAWholeBackup(t *testing.T) {
+	home := alone(t)
+	t.Setenv("TMPDIR", home)
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := backups(t, home+"/backups", 1, identity.Recipient())[0]
+	write(t, home+"/inventory.yaml", single)
+	write(t, home+"/key", identity.String()+"\n")
+	_, complaints, code := slipway(t, "restore", path, "--identity", "key")
+	if code != exitUsage || !strings.Contains(complaints, `with the data of cluster "lab"`) || !strings.Contains(complaints, "--yes") {
+		t.Errorf("not confirmed: exit code %d, %s", code, complaints)
+	}
+	if _, complaints, code := slipway(t, "restore", path, "--yes"); code != exitUsage || !strings.Contains(complaints, "pass --identity FILE") {
+		t.Errorf("without a key: exit code %d, %s", code, complaints)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[len(content)-100] ^= 1
+	write(t, path, string(content))
+	// The inventory has hosts that do not exist: no connection is tried.
+	if _, complaints, code := slipway(t, "restore", path, "--identity", "key", "--yes"); code != exitBundle || !strings.Contains(complaints, "is damaged") {
+		t.Errorf("damaged: exit code %d, %s", code, complaints)
+	}
+	if left, _ := filepath.Glob(home + "/slipway-restore-*"); len(left) > 0 {
+		t.Errorf("it left %v", left)
+	}
+}

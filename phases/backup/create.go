@@ -24,7 +24,7 @@ import (
 )
 
 // saved is where a snapshot is on its host until it has been copied to localhost.
-const saved = "/var/lib/slipway/snapshots/backup.db"
+const saved = snapshot.Dir + "/backup.db"
 
 // Options of Create.
 type Options struct {

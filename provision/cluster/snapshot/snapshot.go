@@ -16,6 +16,9 @@ import (
 	"slipway.io/slipway/templates"
 )
 
+// Dir is where slipway saves snapshots on hosts for itself. Reset leaves it.
+const Dir = "/var/lib/slipway/snapshots"
+
 // Snapshot is a verified snapshot of etcd.
 type Snapshot struct {
 	// Path is where it is on the host.
