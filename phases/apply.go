@@ -13,11 +13,14 @@ import (
 	"slipway.io/slipway/phases/preflight"
 	"slipway.io/slipway/phases/reset"
 	"slipway.io/slipway/phases/runtime"
+	"slipway.io/slipway/phases/upgrade"
 	"slipway.io/slipway/provision/workflow"
 )
 
-// Apply installs the cluster that the inventory describes, and its addons.
+// Apply installs the cluster that the inventory describes, and its addons, or brings the
+// one that exists there.
 func Apply() workflow.Workflow {
+	planes, workers := upgrade.ControlPlanes(), upgrade.Workers()
 	return workflow.Workflow{Name: "apply", Phases: append([]workflow.Phase{
 		// Read and check. Nothing changes before this is done on all hosts.
 		preflight.Facts(),
@@ -59,6 +62,14 @@ func Apply() workflow.Workflow {
 		endpoint.KubeVIPPermissions(),
 		endpoint.Claimed(),
 		nodes.Lost(),
+
+		// Bring the nodes of a running cluster to the inventory, before others join.
+		upgrade.Settings(),
+		upgrade.ControlPlane(planes),
+		upgrade.ControlPlaneKubelet(planes),
+		upgrade.WorkerKubelet(workers),
+
+		// Add nodes, and install what runs on them.
 		nodes.JoinControlPlane(),
 		nodes.Join(),
 		nodes.Tokens(),

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"slipway.io/slipway/provision/bundle/install"
+	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
@@ -20,8 +21,8 @@ import (
 
 const (
 	service     = "kubelet.service"
-	serviceFile = "/etc/systemd/system/kubelet.service"
-	dropIn      = "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf"
+	serviceFile = kubeadm.KubeletUnit
+	dropIn      = kubeadm.KubeletDropIn
 )
 
 // directories are those that Kubernetes uses: reset deletes those that did not exist.
@@ -35,12 +36,6 @@ func directories() []host.File {
 		directories = append(directories, host.File{Path: path, Mode: fs.ModeDir | 0o755})
 	}
 	return directories
-}
-
-// kubeletService is kubelet with the files that it reads when it starts. systemd
-// knows kubeadm-flags.env from the drop-in.
-func kubeletService() systemd.Service {
-	return systemd.Service{Name: service, Files: []string{install.BinDir + "/kubelet", serviceFile, dropIn, kubeletConfig}}
 }
 
 // Kubelet installs kubelet, kubeadm, the CNI plugins, and on control planes
@@ -86,7 +81,7 @@ func installKubelet(ctx context.Context, s *workflow.Step) error {
 		return err
 	}
 	if s.Facts().Exists(facts.KubeletConf) && s.Facts().Exists(facts.KubeletConfig) {
-		return kubeletService().Ensure(ctx, s, append(written, uploaded...)...)
+		return kubeadm.KubeletService().Ensure(ctx, s, append(written, uploaded...)...)
 	}
 	// The host has not joined a cluster: kubelet would fail until kubeadm configures it.
 	if len(written) == 0 {

@@ -81,7 +81,13 @@ func TestIdentityChecks(t *testing.T) {
 			state := running(f)
 			f.Cluster.Kubernetes.KubeletConfiguration = map[string]any{"maxPods": 50}
 			return state
-		}, []string{"settings-change  warning"}, "kubernetes.kubeletConfiguration.maxPods is not set in the cluster, and 50", "slipway reset --yes, then slipway apply"},
+		}, nil, "", ""},
+		{"a setting that kubeadm init has read", func(f *workflowtest.Fixture) *cluster.State {
+			state := running(f)
+			state.Record = &cluster.Record{Settings: cluster.Settings{"initConfiguration": {}}}
+			f.Cluster.Kubernetes.InitConfiguration = map[string]any{"skipPhases": []any{"addon/kube-proxy"}}
+			return state
+		}, []string{"settings-change  error"}, "it cannot change, since `kubeadm init` has read it", "slipway reset --yes, then slipway apply"},
 		{"another address of a node", func(f *workflowtest.Fixture) *cluster.State {
 			state := running(f)
 			state.Nodes = []cluster.Node{{Name: "w-1", Addresses: []string{"198.51.100.9"}}, {Name: "cp-1", Addresses: []string{"192.0.2.11"}}}

@@ -28,7 +28,7 @@ type FieldChange struct {
 func FieldChanges() []FieldChange {
 	const (
 		fixed    = "Set it back, or reinstall the cluster: `slipway reset --yes`, then `slipway apply`."
-		later    = "Set it back, or reinstall the cluster. New hosts get the setting of the cluster."
+		kubeadm  = "A setting that is deleted from the inventory gets the default of kubeadm again."
 		ssh      = "The next connection uses it."
 		slipway  = "The next run uses it."
 		registry = "containerd reads it for the next pull, without a restart."
@@ -40,11 +40,11 @@ func FieldChanges() []FieldChange {
 		{"kind", Refused, "The inventory is invalid with another value."},
 		{"metadata.name", Refused, "Certificates and kubeconfigs contain the name. " + fixed},
 		{"kubernetes.version", Deferred, "The cluster keeps its version, and new hosts get it. Without the field, the cluster keeps its version too."},
-		{"kubernetes.clusterConfiguration", Deferred, later},
-		{"kubernetes.initConfiguration", Deferred, "`kubeadm init` has read it. Set it back, or reinstall the cluster."},
+		{"kubernetes.clusterConfiguration", Applied, "API server, controller manager, scheduler or etcd restart if their arguments change, on one control plane after another. " + kubeadm + " Refused: `etcd.local.dataDir`, the names of certificates of etcd, `dns`, `proxy`, and the lifetime of the CA, which `kubeadm init` has used."},
+		{"kubernetes.initConfiguration", Refused, "`kubeadm init` has read it. " + fixed},
 		{"kubernetes.joinConfiguration", Applied, "Hosts that join later use it. `kubeadm join` has read it on the others."},
-		{"kubernetes.kubeletConfiguration", Deferred, later + " `serverTLSBootstrap` is applied: kubelet restarts."},
-		{"kubernetes.kubeProxyConfiguration", Deferred, later},
+		{"kubernetes.kubeletConfiguration", Applied, "kubelet restarts, on one control plane after another, then on the workers in batches. Pods keep running. " + kubeadm},
+		{"kubernetes.kubeProxyConfiguration", Applied, "kube-proxy restarts, on one node after another. Connections through Services continue."},
 		{"network.podSubnet", Refused, "Pods and nodes have addresses of the range. " + fixed},
 		{"network.serviceSubnet", Refused, "Services and certificates have addresses of the range. " + fixed},
 		{"network.dnsDomain", Refused, "Pods and certificates contain the domain. " + fixed},
@@ -55,7 +55,7 @@ func FieldChanges() []FieldChange {
 		{"controlPlane.loadBalancer.type", Refused, "All hosts reach the API servers through it. " + fixed},
 		{"controlPlane.loadBalancer.virtualRouterID", Applied, "keepalived reads its configuration again on all control planes. Connections through the endpoint break once, and new ones work after about a second."},
 		{"controlPlane.bindPort", Refused, "The load balancer, kubeconfigs and the pod network have the port. " + fixed},
-		{"controlPlane.certSANs", Deferred, "The certificate of the API server keeps its names. Set it back, or reinstall the cluster."},
+		{"controlPlane.certSANs", Applied, "Each API server gets a certificate with the names, and reads it without a restart."},
 		{"etcd.external.endpoints", Refused, "The data of the cluster is there. The same holds for the set of hosts with the role `etcd`. " + fixed},
 		{"etcd.external.caFile", Applied, "The control planes get the new file. API servers read it when they start."},
 		{"etcd.external.certFile", Applied, "The control planes get the new file. API servers use it for new connections to etcd."},

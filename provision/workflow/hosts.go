@@ -219,6 +219,17 @@ func (h *Hosts) RunsAPIServer(host *Host) bool {
 	return f != nil && host.isControlPlane() && f.Exists(facts.APIServerManifest) && h.Belongs(host) != cluster.AnotherCluster
 }
 
+// Joined reports whether the host was a node of the cluster when the run read its state: a
+// host that joins in this run gets its settings and its version when it does. Without an
+// answer of the API server, none has joined.
+func (h *Hosts) Joined(host *Host) bool {
+	state, f := h.State(), host.Facts()
+	if !state.Answers() || state.Node(host.Config.Name) == nil || f == nil || f.Joining() {
+		return false
+	}
+	return f.Exists(facts.KubeletConf) && f.Exists(facts.KubeletConfig) && (!host.isControlPlane() || f.Exists(facts.APIServerManifest))
+}
+
 // Names returns the names of all hosts.
 func (h *Hosts) Names() []string {
 	names := make([]string, 0, len(h.All))
