@@ -29,7 +29,7 @@ func updateControlPlane(ctx context.Context, s *workflow.Step) error {
 	if err != nil || len(changes) == 0 {
 		return err
 	}
-	if err := s.WaitFor(ctx, othersHealthy(s), settleTimeout); err != nil {
+	if err := s.WaitFor(ctx, othersHealthy(s), 0); err != nil {
 		return workflow.WithHint(fmt.Errorf("%s is not changed: %w", s.Target.Config.Name, err),
 			"repair the other control plane, then rerun `slipway apply` to resume")
 	}
@@ -70,10 +70,10 @@ func replace(ctx context.Context, s *workflow.Step, change manifestChange) error
 // ready waits until a static pod runs with another manifest than before, and with it etcd
 // is healthy.
 func ready(ctx context.Context, s *workflow.Step, component, before string) error {
-	if err := s.WaitFor(ctx, runs(s, component, func(hash string) bool { return hash != before }), startTimeout); err != nil || component != etcd {
+	if err := s.WaitFor(ctx, runs(s, component, func(hash string) bool { return hash != before }), 0); err != nil || component != etcd {
 		return err
 	}
-	return s.WaitFor(ctx, allMembersHealthy(s), startTimeout)
+	return s.WaitFor(ctx, allMembersHealthy(s), 0)
 }
 
 // restore brings the manifest back with which the static pod ran before, and returns the
@@ -86,7 +86,7 @@ func restore(ctx context.Context, s *workflow.Step, change manifestChange, befor
 		return workflow.WithHint(fmt.Errorf("%w; its old manifest could not be restored: %w", failed, err), hint)
 	}
 	again := runs(s, change.component, func(hash string) bool { return before == "" || hash == before })
-	if err := s.WaitFor(ctx, again, startTimeout); err != nil {
+	if err := s.WaitFor(ctx, again, 0); err != nil {
 		return workflow.WithHint(fmt.Errorf("%w; with its old manifest, which is restored, it does not start either: %w", failed, err), hint)
 	}
 	return workflow.WithHint(fmt.Errorf("%w\nit runs with its old manifest again", failed), hint)

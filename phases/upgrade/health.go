@@ -22,12 +22,6 @@ import (
 )
 
 const (
-	// startTimeout bounds the start of a static pod or of kubelet. An API server that gets
-	// slow disks needs a minute.
-	startTimeout = 4 * time.Minute
-	// settleTimeout bounds the wait for the other control planes, which may have started
-	// just before.
-	settleTimeout = 2 * time.Minute
 	// maxRestarts is after how many starts a container counts as failed: an API server may
 	// end once or twice while etcd starts.
 	maxRestarts = 3

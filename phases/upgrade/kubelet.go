@@ -45,5 +45,5 @@ func configureKubelet(ctx context.Context, s *workflow.Step, content []byte) err
 	if err := kubeadm.KubeletService().Ensure(ctx, s, kubeadm.KubeletConfig); err != nil {
 		return err
 	}
-	return s.WaitFor(ctx, reports(s, before), startTimeout)
+	return s.WaitFor(ctx, reports(s, before), 0)
 }
