@@ -58,6 +58,7 @@ func Apply() workflow.Workflow {
 		etcd.Data(),
 
 		// Create the cluster.
+		controlplane.Files(),
 		controlplane.Init(),
 		endpoint.KubeVIPPermissions(),
 		endpoint.Claimed(),

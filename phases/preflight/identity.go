@@ -73,8 +73,8 @@ func identityChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "settings-change", Title: "the inventory changes no setting that a running cluster keeps", Kind: check.AllHosts, Severity: check.Error,
-				Examines: "kubernetes.initConfiguration, and the fields of kubernetes.clusterConfiguration that `kubeadm init` alone reads, in the inventory and in the cluster.",
+				Name: "settings-change", Title: "the settings of the components can be applied", Kind: check.AllHosts, Severity: check.Error,
+				Examines: "The files of controlPlane.apiServer; kubernetes.initConfiguration, and the fields of kubernetes.clusterConfiguration that `kubeadm init` alone reads, in the inventory and in the cluster.",
 				Why:      "`kubeadm init` has read them: a change has no effect on a cluster that exists, or would move its data.",
 				Manual:   []string{"kubectl -n kube-system get configmap kubeadm-config slipway -o yaml"},
 			},
@@ -248,6 +248,9 @@ func versionChange(cc *checkContext) []check.Finding {
 }
 
 func settingsChange(cc *checkContext) []check.Finding {
+	if _, err := kubeadm.APIServerFiles(cc.cluster); err != nil {
+		return []check.Finding{{Evidence: err.Error(), Fix: "correct the path or the file"}}
+	}
 	if !cc.configured() {
 		return nil
 	}

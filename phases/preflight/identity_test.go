@@ -88,6 +88,10 @@ func TestIdentityChecks(t *testing.T) {
 			f.Cluster.Kubernetes.InitConfiguration = map[string]any{"skipPhases": []any{"addon/kube-proxy"}}
 			return state
 		}, []string{"settings-change  error"}, "it cannot change, since `kubeadm init` has read it", "slipway reset --yes, then slipway apply"},
+		{"a file of the API server that does not exist", func(f *workflowtest.Fixture) *cluster.State {
+			f.Cluster.ControlPlane.APIServer.AuditPolicyFile = "/nonexistent/audit.yaml"
+			return nil
+		}, []string{"settings-change  error"}, "controlPlane.apiServer.auditPolicyFile: open /nonexistent/audit.yaml", "correct the path"},
 		{"another address of a node", func(f *workflowtest.Fixture) *cluster.State {
 			state := running(f)
 			state.Nodes = []cluster.Node{{Name: "w-1", Addresses: []string{"198.51.100.9"}}, {Name: "cp-1", Addresses: []string{"192.0.2.11"}}}

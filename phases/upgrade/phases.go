@@ -38,7 +38,7 @@ func ControlPlane(roll *workflow.Roll) workflow.Phase {
 			"kubeadm init phase certs apiserver --config kubeadm.yaml    # after moving apiserver.crt and apiserver.key away",
 		},
 		On:       workflow.JoinedControlPlanes,
-		Needs:    []string{"cluster-settings"},
+		Needs:    []string{"cluster-settings", "api-server-files"},
 		NeedsAll: []string{"images", "kubelet"},
 		Roll:     roll,
 		Do:       updateControlPlane,

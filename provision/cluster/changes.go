@@ -29,6 +29,7 @@ func FieldChanges() []FieldChange {
 	const (
 		fixed    = "Set it back, or reinstall the cluster: `slipway reset --yes`, then `slipway apply`."
 		kubeadm  = "A setting that is deleted from the inventory gets the default of kubeadm again."
+		server   = "The control planes get the file, and their API servers restart one after another, also if its content has changed."
 		ssh      = "The next connection uses it."
 		slipway  = "The next run uses it."
 		registry = "containerd reads it for the next pull, without a restart."
@@ -56,6 +57,9 @@ func FieldChanges() []FieldChange {
 		{"controlPlane.loadBalancer.virtualRouterID", Applied, "keepalived reads its configuration again on all control planes. Connections through the endpoint break once, and new ones work after about a second."},
 		{"controlPlane.bindPort", Refused, "The load balancer, kubeconfigs and the pod network have the port. " + fixed},
 		{"controlPlane.certSANs", Applied, "Each API server gets a certificate with the names, and reads it without a restart."},
+		{"controlPlane.apiServer.auditPolicyFile", Applied, server},
+		{"controlPlane.apiServer.encryptionConfigurationFile", Applied, server + " Objects are encrypted anew when they are written: see [Change a key](inventory.md#files-of-the-api-server)."},
+		{"controlPlane.apiServer.admissionConfigurationFile", Applied, server},
 		{"etcd.external.endpoints", Refused, "The data of the cluster is there. The same holds for the set of hosts with the role `etcd`. " + fixed},
 		{"etcd.external.caFile", Applied, "The control planes get the new file. API servers read it when they start."},
 		{"etcd.external.certFile", Applied, "The control planes get the new file. API servers use it for new connections to etcd."},
