@@ -19,16 +19,19 @@ import (
 func newNode(a *app) *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "node",
-		Short: "Remove nodes from the cluster",
-		Long: `Remove nodes from the cluster. "slipway node remove" and "slipway node lost" set the state
-of hosts in the inventory, keep the rest of the file as it is, and then apply the
-inventory.
+		Short: "Drain nodes for maintenance, or remove them from the cluster",
+		Long: `Drain nodes for maintenance, or remove them from the cluster. "slipway node remove" and
+"slipway node lost" set the state of hosts in the inventory, keep the rest of the file as
+it is, and then apply the inventory. "slipway node drain" and "slipway node uncordon" do
+not change the inventory.
 
 "remove" needs SSH access to the host. Use "lost" for a host that does not exist any more.
 To add a node, add its host to the inventory and run "slipway apply".`,
-		Example: `  slipway node remove w-3
+		Example: `  slipway node drain w-1
+  slipway node uncordon w-1
+  slipway node remove w-3
   slipway node lost cp-2`,
-	}, newNodeRemove(a), newNodeLost(a))
+	}, newNodeDrain(a), newNodeUncordon(a), newNodeRemove(a), newNodeLost(a))
 }
 
 func newNodeRemove(a *app) *cobra.Command {

@@ -120,6 +120,19 @@ func TestAnInventoryThatIsNoYAMLIsReportedWithItsLine(t *testing.T) {
 	}
 }
 
+func TestNodeDrainAndUncordonRefuseNamesThatDoNotExist(t *testing.T) {
+	for _, verb := range []string{"drain", "uncordon"} {
+		home := alone(t)
+		write(t, home+"/inventory.yaml", three)
+		if _, said, code := slipway(t, "node", verb, "w-9"); code != exitUsage || !strings.Contains(said, `unknown host "w-9"; the hosts of the inventory are cp-1, w-1, w-2`) {
+			t.Errorf("%s: exit code %d, said %q", verb, code, said)
+		}
+		if _, said, code := slipway(t, "node", verb); code != exitUsage || !strings.Contains(said, "requires at least 1 arg") {
+			t.Errorf("%s: exit code %d, said %q", verb, code, said)
+		}
+	}
+}
+
 func TestNodeNamesAreCompleted(t *testing.T) {
 	home := alone(t)
 	write(t, home+"/inventory.yaml", strings.Replace(three, "{name: w-2,", "{name: w-2, state: lost,", 1))

@@ -119,12 +119,13 @@ func (b binary) preflightOf(t *testing.T, servers []*hosttest.Server) (check.Rep
 	return report, r
 }
 
-// mayBeSkipped are checks that --no-pairs skips, or that need an addon, an endpoint
-// or an external etcd, which the inventory does not have.
+// mayBeSkipped are checks that --no-pairs skips, or that need an addon, an endpoint, an
+// external etcd or another Kubernetes version, which the inventory does not have.
 var mayBeSkipped = []string{
 	"disk-latency", "ingress-nginx-retired", "vip-taken",
 	"endpoint-port", "load-balancer-packages", "endpoint-address", "virtual-router-id",
 	"etcd-endpoints",
+	"upgrade-skew", "upgrade-budgets", "upgrade-apis", "upgrade-etcd", "upgrade-disk", "upgrade-hosts",
 }
 
 // allRan fails the test if a check was skipped that could run.

@@ -22,7 +22,7 @@ import (
 
 func workflows() []workflow.Workflow {
 	return append([]workflow.Workflow{
-		Apply(), Remove(), Balance(), Reset(), Validate(validate.Options{}, &report.ValidationReport{}),
+		Apply(), Remove(), Balance(), NodeDrain(), NodeUncordon(), Reset(), Validate(validate.Options{}, &report.ValidationReport{}),
 		LabCluster(validate.Options{}, &report.ValidationReport{}, nil),
 	}, readOnly()...)
 }
@@ -136,7 +136,7 @@ func TestAControlPlaneJoinsAfterItsKeepalivedStarted(t *testing.T) {
 
 func TestNothingIsChangedWithoutTheLockOrBeforeTheChecks(t *testing.T) {
 	t.Parallel()
-	for _, w := range []workflow.Workflow{Apply(), Remove(), Balance(), Reset()} {
+	for _, w := range []workflow.Workflow{Apply(), Remove(), Balance(), NodeDrain(), NodeUncordon(), Reset()} {
 		for _, p := range w.Phases {
 			if p.ReadOnly || p.Name == "lock" {
 				continue

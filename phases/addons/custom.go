@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"slipway.io/slipway/provision/cluster/addon"
@@ -92,15 +91,9 @@ func customManifest(ctx context.Context, s *workflow.Step, source config.Manifes
 		}
 		return kube.Decode(text)
 	}
-	files := []string{source.Path}
-	info, err := os.Stat(source.Path)
+	files, err := addon.Files(source.Path)
 	if err != nil {
 		return nil, err
-	}
-	if info.IsDir() {
-		if files, err = yamlFiles(source.Path); err != nil {
-			return nil, err
-		}
 	}
 	var objects addon.Objects
 	for _, file := range files {
@@ -157,22 +150,4 @@ func loadChart(ctx context.Context, s *workflow.Step, source config.Chart) (*add
 	default:
 		return addon.LoadChart(source.Path)
 	}
-}
-
-// yamlFiles returns the YAML and JSON files of a directory, sorted.
-func yamlFiles(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var files []string
-	for _, e := range entries {
-		if ext := filepath.Ext(e.Name()); !e.IsDir() && (ext == ".yaml" || ext == ".yml" || ext == ".json") {
-			files = append(files, filepath.Join(dir, e.Name()))
-		}
-	}
-	if len(files) == 0 {
-		return nil, fmt.Errorf("%s contains no .yaml, .yml or .json file", dir)
-	}
-	return files, nil
 }

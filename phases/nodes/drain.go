@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -34,7 +35,7 @@ func drain(ctx context.Context, s *workflow.Step) error {
 		return err
 	}
 	name := s.Target.Config.Name
-	cordoned, err := client.Cordon(ctx, name)
+	cordoned, err := client.Cordon(ctx, name, kube.CordonedForRemoval)
 	if err != nil {
 		return err
 	}
@@ -42,6 +43,16 @@ func drain(ctx context.Context, s *workflow.Step) error {
 		s.Changed("cordon node %s", name)
 	}
 	done, err := client.Drain(ctx, name, s.WaitOptions("drain"))
+	reportDrain(s, done)
+	if err != nil {
+		return workflow.WithHint(err, fmt.Sprintf(
+			"start more replicas, or change the PodDisruptionBudget, or wait longer with --timeout; then rerun `slipway apply` to resume. To keep the node, set the state back and run `slipway node uncordon %s`", name))
+	}
+	return nil
+}
+
+// reportDrain counts the evictions as changes.
+func reportDrain(s *workflow.Step, done *kube.Drained) {
 	for _, pod := range done.Evicted {
 		s.Changed("evict pod %s", pod)
 	}
@@ -51,9 +62,4 @@ func drain(ctx context.Context, s *workflow.Step) error {
 	if len(done.Unmanaged) > 0 {
 		s.Note("no controller starts these pods on another node: %s", strings.Join(done.Unmanaged, ", "))
 	}
-	if err != nil {
-		return workflow.WithHint(err, fmt.Sprintf(
-			"start more replicas, or change the PodDisruptionBudget, or wait longer with --timeout; then rerun `slipway apply` to resume. To keep the node, set the state back and run: kubectl uncordon %s", name))
-	}
-	return nil
 }

@@ -26,6 +26,9 @@ type Check struct {
 	// deferred: its findings are differences between the inventory and the cluster
 	// that apply leaves as they are.
 	deferred bool
+	// upgrade: it is about another Kubernetes version, and does not apply if the version
+	// stays.
+	upgrade bool
 	// run runs the check. A finding without a severity has the check's own.
 	run func(*checkContext) []check.Finding
 }
@@ -63,6 +66,11 @@ type checkContext struct {
 	login       []check.Finding
 	// state is that of the cluster on the hosts.
 	state *cluster.State
+	// target is the Kubernetes version that the cluster gets; empty if it keeps its own.
+	target string
+	// manifests are the kinds in the manifests of addons that a release removes, and why
+	// some of them could not be read.
+	manifests []removedKind
 }
 
 // reachable are the hosts whose facts are known.
@@ -107,6 +115,7 @@ func Checks() []Check {
 		hostsChecks(),
 		etcdChecks(),
 		leavingChecks(),
+		upgradeChecks(),
 		pairChecks(),
 		loadBalancerChecks(),
 		sourceChecks(),

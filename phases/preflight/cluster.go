@@ -8,6 +8,7 @@ import (
 
 	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -17,7 +18,13 @@ const apiTimeout = 30 * time.Second
 // Cluster reads the state of the cluster: Nodes, etcd, the fields that cannot
 // change. Without a cluster there is nothing to read. A silent API server is part of
 // the state, and no failure.
-func Cluster() workflow.Phase {
+func Cluster() workflow.Phase { return clusterPhase(false) }
+
+// ClusterForUpgrade also reads what matters for another version, whatever the inventory
+// says.
+func ClusterForUpgrade() workflow.Phase { return clusterPhase(true) }
+
+func clusterPhase(upgrade bool) workflow.Phase {
 	return workflow.Phase{
 		Name:     "cluster",
 		Title:    "read the state of the cluster",
@@ -27,14 +34,17 @@ func Cluster() workflow.Phase {
 		NeedsAll: []string{"facts"},
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			s.Hosts().SetState(observe(ctx, s.Hosts(), s.Kube))
+			s.Hosts().SetState(observe(ctx, s.Cluster(), s.Hosts(), s.Kube, upgrade))
 			return ctx.Err()
 		},
 	}
 }
 
-// observe reads the state of the cluster on hosts whose facts are known.
-func observe(ctx context.Context, hosts *workflow.Hosts, connect func(context.Context) (*kube.Client, error)) *cluster.State {
+// observe reads the state of the cluster on hosts whose facts are known. What matters for
+// another version is read with upgrade, or if the inventory changes the version.
+func observe(
+	ctx context.Context, inventory *config.Cluster, hosts *workflow.Hosts, connect func(context.Context) (*kube.Client, error), upgrade bool,
+) *cluster.State {
 	state := &cluster.State{}
 	hosts.SetAside()
 	joined := hosts.WithLeaving().Where(func(h *workflow.Host) bool { return h.Facts() != nil && h.Facts().Joined() })
@@ -50,6 +60,9 @@ func observe(ctx context.Context, hosts *workflow.Hosts, connect func(context.Co
 	group.Go(func() { observeEtcd(ctx, state, members) })
 	group.Go(func() { observeAPI(ctx, state, hosts, connect) })
 	group.Wait()
+	if state.Answers() && (upgrade || state.NewVersion(inventory) != "") {
+		state.Upgrade = observeUpgrade(ctx, state, inventory, hosts, connect)
+	}
 	hosts.TakeBack(func(h *workflow.Host) bool {
 		return state.Node(h.Config.Name) != nil || h.HasMemberIn(state)
 	})

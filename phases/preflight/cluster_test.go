@@ -40,13 +40,13 @@ func TestEtcdIsReadWhileTheAPIServerHangs(t *testing.T) {
 	cp1 := fixture.Hosts.All[0]
 	cp1.Conn = dialed{cp1.Conn, sync.OnceFunc(func() { close(asked) })}
 	errHangs := errors.New("the API server hangs")
-	state := observe(t.Context(), fixture.Hosts, func(ctx context.Context) (*kube.Client, error) {
+	state := observe(t.Context(), fixture.Cluster, fixture.Hosts, func(ctx context.Context) (*kube.Client, error) {
 		select {
 		case <-asked:
 		case <-ctx.Done():
 		}
 		return nil, errHangs
-	})
+	}, false)
 	if !errors.Is(state.Silent, errHangs) || state.MembersErr != nil || !state.EtcdAnswers("cp-1") {
 		t.Errorf("got %+v", state)
 	}

@@ -426,8 +426,9 @@ func TestEachCheckHasAFault(t *testing.T) {
 		"cluster-identity": true, "node-identity": true, "fixed-fields": true, "node-address-change": true, "version-change": true, "settings-change": true, // identity_test.go
 		"even-etcd": true,                                           // hosts_test.go
 		"lost-host": true, "absent-host": true, "etcd-quorum": true, // leaving_test.go
-		etcdEndpoints: true, // externaletcd_test.go
-		"sources":     true, // sources_test.go
+		etcdEndpoints:  true,                                                                                                                // externaletcd_test.go
+		"sources":      true,                                                                                                                // sources_test.go
+		"upgrade-skew": true, "upgrade-budgets": true, upgradeAPIs: true, "upgrade-etcd": true, "upgrade-disk": true, "upgrade-hosts": true, // upgrade_test.go
 	}
 	for name := range hostFaults(t) {
 		fires[name] = true

@@ -72,6 +72,7 @@ func preflightWith(probe prober) workflow.Phase {
 		ReadOnly: true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			cc := &checkContext{cluster: s.Cluster(), hosts: hostsRead(s.Hosts()), probe: probe, version: s.Bundle().Manifest().Kubernetes, arches: s.Bundle().Arches(), state: s.Hosts().State(), credentials: s.Credentials()}
+			cc.target = cc.state.NewVersion(cc.cluster)
 			if slices.ContainsFunc(cc.reachable(), func(h *workflow.Host) bool { return !installed(h.Facts()) }) {
 				cc.measure(ctx, Selection{})
 			} else {
@@ -81,6 +82,7 @@ func preflightWith(probe prober) workflow.Phase {
 			cc.alive = cc.hosts.SignsOfLife(ctx, cc.cluster)
 			cc.readEtcd(ctx)
 			cc.readLogins(ctx)
+			cc.readManifests(ctx)
 			if err := ctx.Err(); err != nil {
 				return err
 			}

@@ -84,6 +84,12 @@ func diskSpace(_ config.Host, f *facts.Facts) []check.Finding {
 	if installed(f) {
 		return nil
 	}
+	return full(f, needMiB)
+}
+
+// full returns a finding for each file system without the free space that is needed below
+// some paths.
+func full(f *facts.Facts, needMiB map[string]int) []check.Finding {
 	needed := map[string]int{}
 	for _, d := range f.Disks {
 		needed[d.MountPoint] += needMiB[d.Path]

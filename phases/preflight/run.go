@@ -108,10 +108,11 @@ func Run(ctx context.Context, cluster *config.Cluster, hosts *workflow.Hosts, o 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	cc.state = observe(ctx, cc.hosts, func(ctx context.Context) (*kube.Client, error) {
+	cc.state = observe(ctx, cluster, cc.hosts, func(ctx context.Context) (*kube.Client, error) {
 		return cc.hosts.Connect(ctx, kube.Options{DryRun: true, Port: cc.cluster.ControlPlane.BindPort})
-	})
+	}, false)
 	cc.hosts.SetState(cc.state)
+	cc.target = cc.state.NewVersion(cluster)
 	if o.NoPairs {
 		cc.unmeasured = "skipped with --no-pairs"
 	} else {
@@ -129,6 +130,9 @@ func Run(ctx context.Context, cluster *config.Cluster, hosts *workflow.Hosts, o 
 	}
 	if o.Selection.skipReason(sourcesCheck) == "" {
 		cc.readLogins(ctx)
+	}
+	if o.Selection.skipReason(upgradeAPIs) == "" {
+		cc.readManifests(ctx)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -187,6 +191,9 @@ func (cc *checkContext) skipReason(c Check, selection Selection) string {
 	}
 	if c.measured && cc.matrix == nil && cc.measureErr == nil {
 		return cc.unmeasured
+	}
+	if c.upgrade && cc.target == "" {
+		return "the Kubernetes version does not change"
 	}
 	return ""
 }

@@ -54,6 +54,9 @@ type State struct {
 	// Lease is the lock of the cluster; nil if nobody has taken it yet.
 	Lease *coordinationv1.Lease
 
+	// Upgrade is what matters for another version; nil if it was not read.
+	Upgrade *Upgrade
+
 	// Members are those of etcd, as MembersOf answered, a host of the inventory;
 	// empty if no host has etcd. MembersErr is why it did not answer.
 	Members    []kube.EtcdMember
@@ -110,6 +113,8 @@ type Node struct {
 	Addresses []string `json:"addresses,omitempty"`
 	// Cordoned: no new pods are scheduled on it.
 	Cordoned bool `json:"cordoned,omitempty"`
+	// CordonReason is why slipway has cordoned it; empty if somebody else has.
+	CordonReason kube.CordonReason `json:"cordonReason,omitempty"`
 }
 
 // Node returns the Node of that name, or nil. A nil State has none.

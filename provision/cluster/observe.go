@@ -75,7 +75,7 @@ func (s *State) readNodes(ctx context.Context, client *kube.Client) error {
 	}
 	for i := range list.Items {
 		node := &list.Items[i]
-		n := Node{Name: node.Name, Version: node.Status.NodeInfo.KubeletVersion, MachineID: node.Status.NodeInfo.MachineID, Cordoned: node.Spec.Unschedulable}
+		n := Node{Name: node.Name, Version: node.Status.NodeInfo.KubeletVersion, MachineID: node.Status.NodeInfo.MachineID, Cordoned: node.Spec.Unschedulable, CordonReason: kube.CordonedBySlipway(node)}
 		_, n.ControlPlane = node.Labels[controlPlaneLabel]
 		if n.Ready, n.Why = kube.NodeIsReady(node); n.Ready {
 			n.Why = ""

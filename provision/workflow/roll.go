@@ -44,7 +44,15 @@ type Roll struct {
 	//
 	// In a plan, an answer that depends on a recorded change counts as true.
 	Disruptive func(context.Context, *Step) (bool, error)
+	// Moved is called with the number of pods that a drain has moved away from a
+	// host, for figures. It is called by several hosts at the same time. Nil: nobody
+	// counts.
+	Moved func(host string, pods int)
 }
+
+// Disruptive reports whether the turn of the step's host in its roll is disruptive.
+// Outside of a roll it is false.
+func (s *Step) Disruptive() bool { return s.turn != nil && s.turn.disruptive }
 
 // defaultBatch is the batch size of rolls if neither they nor the run set one.
 var defaultBatch = intstr.FromString("10%")

@@ -188,7 +188,7 @@ func (r *Run) task(ctx context.Context, t *task, slots chan struct{}) (changes i
 // phase runs t, which holds a slot, and reports the result.
 func (r *Run) phase(ctx context.Context, t *task, slots chan struct{}) (int, error) {
 	start := time.Now()
-	step := &Step{Target: t.host, run: r, phase: t.phase}
+	step := &Step{Target: t.host, run: r, phase: t.phase, turn: t.turn}
 	if t.host != nil {
 		step.Host = r.wrap(step, t.host)
 	}

@@ -31,6 +31,7 @@ type Step struct {
 
 	run     *Run
 	phase   Phase
+	turn    *turn // nil outside of a roll
 	changes atomic.Int64
 	leave   func() // lets the next host in, set before Do
 }

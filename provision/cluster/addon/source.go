@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -96,4 +98,27 @@ func Image(s *workflow.Step, addon, repository string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("addon %s has no image %s in the catalogue", addon, repository)
+}
+
+// Files returns a path that is a file; if it is a directory, the YAML and JSON files in it,
+// sorted.
+func Files(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return []string{path}, err
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, e := range entries {
+		if ext := filepath.Ext(e.Name()); !e.IsDir() && (ext == ".yaml" || ext == ".yml" || ext == ".json") {
+			files = append(files, filepath.Join(path, e.Name()))
+		}
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s contains no .yaml, .yml or .json file", path)
+	}
+	return files, nil
 }

@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,41 +18,11 @@ import (
 	"slipway.io/slipway/provision/retry"
 )
 
-// cordonedAnnotation marks Nodes that slipway has cordoned.
-const cordonedAnnotation = "slipway.io/cordoned"
-
 // drainInterval is between two attempts to evict the pods that are left.
 const drainInterval = time.Second
 
 // drainAttempt bounds one attempt to evict all of them.
 const drainAttempt = time.Minute
-
-// Cordon keeps new pods from a Node, and reports whether that changed the Node. A Node
-// that does not exist needs nothing.
-func (c *Client) Cordon(ctx context.Context, name string) (changed bool, err error) {
-	nodes := c.clientset.CoreV1().Nodes()
-	node, err := retried(ctx, func() (*corev1.Node, error) { return nodes.Get(ctx, name, metav1.GetOptions{}) })
-	if apierrors.IsNotFound(err) || err == nil && node.Spec.Unschedulable {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"annotations": map[string]string{cordonedAnnotation: "true"}},
-		"spec":     map[string]any{"unschedulable": true},
-	})
-	if err != nil {
-		return false, err
-	}
-	_, err = retried(ctx, func() (*corev1.Node, error) {
-		return nodes.Patch(ctx, name, types.StrategicMergePatchType, patch, metav1.PatchOptions{FieldManager: FieldManager})
-	})
-	if err != nil {
-		return false, fmt.Errorf("cordon node %s: %w", name, err)
-	}
-	return true, nil
-}
 
 // Drained is what Drain did.
 type Drained struct {
@@ -64,6 +33,10 @@ type Drained struct {
 	Unmanaged []string
 	// Blocked says of the pods that a dry run could not evict why.
 	Blocked []string
+
+	// workloads are the controllers of the pods on the Node, as they were before; nil
+	// until they are read.
+	workloads []workload
 }
 
 // Drain evicts the pods of a Node, and waits until they have terminated. It respects
@@ -77,6 +50,11 @@ func (c *Client) Drain(ctx context.Context, name string, options WaitOptions) (*
 		pods, err := c.podsToEvict(ctx, name)
 		if err != nil {
 			return err
+		}
+		if done.workloads == nil {
+			if done.workloads, err = c.readWorkloads(ctx, pods); err != nil {
+				return err
+			}
 		}
 		waiting, blocked, err := c.evict(ctx, pods, done)
 		if err != nil {
@@ -117,7 +95,7 @@ func (c *Client) evict(ctx context.Context, pods []corev1.Pod, done *Drained) (w
 		switch {
 		case apierrors.IsNotFound(err), apierrors.IsConflict(err): // it is gone, or another pod
 			continue
-		case apierrors.IsTooManyRequests(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), err != nil && transient(err):
+		case apierrors.IsTooManyRequests(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), err != nil && (transient(err) || c.dryRun):
 			blocked = append(blocked, title+": "+evictionRefusal(err))
 			continue
 		case err != nil:
@@ -164,12 +142,19 @@ func (c *Client) podsToEvict(ctx context.Context, node string) ([]corev1.Pod, er
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(list.Items, func(pod corev1.Pod) bool {
-		owner := metav1.GetControllerOf(&pod)
-		_, static := pod.Annotations[corev1.MirrorPodAnnotationKey]
-		finished := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-		return static || finished || owner != nil && owner.Kind == "DaemonSet"
-	}), nil
+	return slices.DeleteFunc(list.Items, func(pod corev1.Pod) bool { return stays(&pod) }), nil
+}
+
+// stays reports whether a drain leaves a pod alone.
+func stays(pod *corev1.Pod) bool {
+	owner := metav1.GetControllerOf(pod)
+	_, static := pod.Annotations[corev1.MirrorPodAnnotationKey]
+	return static || finished(pod) || owner != nil && owner.Kind == "DaemonSet"
+}
+
+// finished reports whether the containers of a pod have ended for good.
+func finished(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
 // notReady reports whether the kubelet of a Node does not work.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"slipway.io/slipway/provision/cluster/kubetest"
 )
@@ -70,7 +71,7 @@ func TestDrainEvictsWhatRunsElsewhereAfterwards(t *testing.T) {
 	server.Put(nodeWithPods)
 	client := testClient(t, server)
 	for _, want := range []bool{true, false} { // the second time, it is cordoned
-		if changed, err := client.Cordon(t.Context(), "w-1"); err != nil || changed != want {
+		if changed, err := client.Cordon(t.Context(), "w-1", CordonedForRemoval); err != nil || changed != want {
 			t.Errorf("changed %v, %v", changed, err)
 		}
 	}
@@ -79,7 +80,7 @@ func TestDrainEvictsWhatRunsElsewhereAfterwards(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Drained{Evicted: []string{"shop/alone", "shop/web"}, Unmanaged: []string{"shop/alone"}}
-	if diff := cmp.Diff(want, done); diff != "" {
+	if diff := cmp.Diff(want, done, cmpopts.IgnoreUnexported(Drained{})); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]string{"agent", "static", "finished", "elsewhere"}, pods(server)); diff != "" {
@@ -153,7 +154,7 @@ func TestADryRunOfADrainSaysWhatIsEvictedAndWhatIsNot(t *testing.T) {
 	refuseEvictions(server, -1)
 	before := pods(server)
 	client := dryRunClient(t, server)
-	if changed, err := client.Cordon(t.Context(), "w-1"); err != nil || !changed {
+	if changed, err := client.Cordon(t.Context(), "w-1", CordonedForRemoval); err != nil || !changed {
 		t.Errorf("changed %v, %v", changed, err)
 	}
 	done, err := client.Drain(t.Context(), "w-1", drainOptions())
@@ -161,7 +162,7 @@ func TestADryRunOfADrainSaysWhatIsEvictedAndWhatIsNot(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Drained{Evicted: []string{"shop/alone"}, Unmanaged: []string{"shop/alone"}, Blocked: []string{"shop/web: The disruption budget web needs 1 healthy pods"}}
-	if diff := cmp.Diff(want, done); diff != "" {
+	if diff := cmp.Diff(want, done, cmpopts.IgnoreUnexported(Drained{})); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff(before, pods(server)); diff != "" {

@@ -15,7 +15,7 @@ import (
 // only tries what would change it. Requests that cannot be tried fail with
 // host.ErrPlanned.
 func dryRunTransport(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(request *http.Request) (*http.Response, error) {
+	return roundTripper{next: next, roundTrip: func(request *http.Request) (*http.Response, error) {
 		if hasEffect(request.URL.Path) {
 			return nil, fmt.Errorf("%s %s: %w", request.Method, request.URL.Path, host.ErrPlanned)
 		}
@@ -37,12 +37,18 @@ func dryRunTransport(next http.RoundTripper) http.RoundTripper {
 			request.Header.Del("Content-Type")
 		}
 		return next.RoundTrip(request)
-	})
+	}}
 }
 
-type roundTripper func(*http.Request) (*http.Response, error)
+type roundTripper struct {
+	next      http.RoundTripper
+	roundTrip func(*http.Request) (*http.Response, error)
+}
 
-func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return r(request) }
+func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return r.roundTrip(request) }
+
+// WrappedRoundTripper lets client-go find the transport whose connections it closes.
+func (r roundTripper) WrappedRoundTripper() http.RoundTripper { return r.next }
 
 // effects are the subresources that act although their storage is not written:
 // a dry run of them does the same. The API server can dry-run evictions and

@@ -97,13 +97,13 @@ func TestADryRunRefusesRequestsThatItCannotTry(t *testing.T) {
 func TestADryRunSendsEvictionsAndObjectsWithMisleadingNames(t *testing.T) {
 	t.Parallel()
 	var sent []string
-	transport := dryRunTransport(roundTripper(func(r *http.Request) (*http.Response, error) {
+	transport := dryRunTransport(roundTripper{roundTrip: func(r *http.Request) (*http.Response, error) {
 		sent = append(sent, r.URL.Path)
 		if r.URL.Query().Get("dryRun") != "All" {
 			t.Errorf("%s is no dry run", r.URL)
 		}
 		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(""))}, nil
-	}))
+	}})
 	for _, path := range []string{
 		"/api/v1/namespaces/a/pods/b/eviction", "/api/v1/namespaces/proxy/pods", "/api/v1/namespaces/token",
 		"/api/v1/namespaces/a/pods/exec", "/apis/apps/v1/namespaces/a/deployments/proxy",

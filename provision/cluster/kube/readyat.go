@@ -28,6 +28,30 @@ const (
 func (c *Client) ReadyAt(ctx context.Context, from host.Host, address string) (expiry time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
+	response, done, err := c.getAt(ctx, from, address, "/readyz")
+	if err != nil {
+		return expiry, err
+	}
+	defer done()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxReadyAnswer))
+	if err != nil {
+		return expiry, fmt.Errorf("https://%s: %w", address, err)
+	}
+	if response.TLS != nil && len(response.TLS.PeerCertificates) > 0 {
+		expiry = response.TLS.PeerCertificates[0].NotAfter
+	}
+	if response.StatusCode == http.StatusOK {
+		return expiry, nil
+	}
+	if failed := failedChecks(string(body)); failed != "" {
+		return expiry, fmt.Errorf("https://%s/readyz: not ready: %s", address, failed)
+	}
+	return expiry, fmt.Errorf("https://%s/readyz: %s", address, response.Status)
+}
+
+// getAt requests a path from what serves the API at an address, as ReadyAt does. done
+// closes the response and its connection.
+func (c *Client) getAt(ctx context.Context, from host.Host, address, path string) (response *http.Response, done func(), err error) {
 	config := rest.CopyConfig(c.config)
 	config.Host = "https://" + address
 	// The certificate is compared with the address, whatever the kubeconfig says.
@@ -39,30 +63,16 @@ func (c *Client) ReadyAt(ctx context.Context, from host.Host, address string) (e
 	}
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
-		return expiry, err
+		return nil, nil, err
 	}
-	defer utilnet.CloseIdleConnectionsFor(client.Transport)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, config.Host+"/readyz", http.NoBody)
+	idle := func() { utilnet.CloseIdleConnectionsFor(client.Transport) }
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, config.Host+path, http.NoBody)
 	if err != nil {
-		return expiry, err
+		return nil, nil, err
 	}
-	response, err := client.Do(request)
-	if err != nil {
-		return expiry, err
+	if response, err = client.Do(request); err != nil {
+		idle()
+		return nil, nil, err
 	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxReadyAnswer))
-	if err != nil {
-		return expiry, fmt.Errorf("%s: %w", config.Host, err)
-	}
-	if response.TLS != nil && len(response.TLS.PeerCertificates) > 0 {
-		expiry = response.TLS.PeerCertificates[0].NotAfter
-	}
-	if response.StatusCode == http.StatusOK {
-		return expiry, nil
-	}
-	if failed := failedChecks(string(body)); failed != "" {
-		return expiry, fmt.Errorf("%s/readyz: not ready: %s", config.Host, failed)
-	}
-	return expiry, fmt.Errorf("%s/readyz: %s", config.Host, response.Status)
+	return response, func() { response.Body.Close(); idle() }, nil
 }

@@ -132,12 +132,17 @@ func (s *Server) evict(w http.ResponseWriter, r *http.Request, pod string) {
 	Answer(w, http.StatusCreated, Object{"apiVersion": "v1", "kind": "Status", "status": "Success"})
 }
 
-// onNode reports whether a pod runs on the node of a field selector: the only one that
-// the server knows.
-func onNode(selector string, object Object) bool {
-	node, ok := strings.CutPrefix(selector, "spec.nodeName=")
-	spec, _ := object["spec"].(Object)
-	return !ok || spec["nodeName"] == node
+// selected reports whether a pod runs on the node, or is in the phase, of a field
+// selector: the only ones that the server knows.
+func selected(selector string, object Object) bool {
+	for field, value := range map[string]string{"spec.nodeName=": "spec", "status.phase=": "status"} {
+		if wanted, ok := strings.CutPrefix(selector, field); ok {
+			part, _ := object[value].(Object)
+			name := strings.TrimSuffix(strings.TrimPrefix(field, value+"."), "=")
+			return part[name] == wanted
+		}
+	}
+	return true
 }
 
 func (s *Server) list(w http.ResponseWriter, r *http.Request, k kind) {
@@ -151,7 +156,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, k kind) {
 		found, _ := s.find(where)
 		// Without a namespace in the path, all of them are listed.
 		inside := strings.HasPrefix(where, r.URL.Path+"/") || !strings.Contains(r.URL.Path, "/namespaces/")
-		if found == k && inside && selector.Matches(labelsOf(object)) && onNode(r.URL.Query().Get("fieldSelector"), object) {
+		if found == k && inside && selector.Matches(labelsOf(object)) && selected(r.URL.Query().Get("fieldSelector"), object) {
 			items = append(items, object)
 		}
 	}
