@@ -8,6 +8,7 @@ import (
 
 	"slipway.io/slipway/phases/preflight"
 	"slipway.io/slipway/phases/validate"
+	"slipway.io/slipway/provision/backup"
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
@@ -25,7 +26,7 @@ const (
 	exitPreflight   = 5   // checks found errors; nothing changed
 	exitValidation  = 6   // the validation of the cluster failed
 	exitLocked      = 7   // another slipway is running
-	exitBundle      = 8   // the bundle is incomplete or damaged
+	exitBundle      = 8   // the bundle or the backup is incomplete or damaged
 	exitUnknown     = 10  // some checks are inconclusive
 	exitWarnings    = 11  // checks found only warnings
 	exitChanges     = 12  // plan --detailed-exitcode: there are changes
@@ -64,6 +65,7 @@ func exitCode(err error) int {
 		corrupt  *bundle.CorruptError
 		missing  *bundle.NotFoundError
 		pinned   *bundle.PinError
+		damaged  *backup.DamagedError
 		findings *preflight.FindingsError
 		failed   *validate.FailedError
 		child    childExit
@@ -93,7 +95,7 @@ func exitCode(err error) int {
 		return exitValidation
 	case errors.As(err, &locked):
 		return exitLocked
-	case errors.As(err, &unusable), errors.As(err, &corrupt), errors.As(err, &missing), errors.As(err, &pinned):
+	case errors.As(err, &unusable), errors.As(err, &corrupt), errors.As(err, &missing), errors.As(err, &pinned), errors.As(err, &damaged):
 		return exitBundle
 	case errors.As(err, &child):
 		return int(child)

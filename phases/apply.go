@@ -4,6 +4,7 @@ package phases
 
 import (
 	"slipway.io/slipway/phases/addons"
+	"slipway.io/slipway/phases/backup"
 	"slipway.io/slipway/phases/controlplane"
 	"slipway.io/slipway/phases/endpoint"
 	"slipway.io/slipway/phases/etcd"
@@ -75,6 +76,7 @@ func Apply() workflow.Workflow {
 		nodes.Join(),
 		nodes.Tokens(),
 		controlplane.Record(),
+		backup.Timer(),
 		network.CNI(),
 		nodes.Metadata(),
 		nodes.Serving(),

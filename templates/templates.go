@@ -11,11 +11,13 @@ import (
 	"text/template"
 )
 
-//go:embed addons endpoint etcd facts hostprep journal kubeadm kubelet network lock preflight reset runtime systemd upgrade
+//go:embed addons backup endpoint etcd facts hostprep journal kubeadm kubelet network lock preflight reset runtime systemd upgrade
 var files embed.FS
 
 // beginnings has the scripts that begin with another one, which they share.
 var beginnings = map[string]string{
+	"etcd/backup.sh":              "etcd/snapshot.sh",
+	"etcd/snapshot.sh":            "etcd/tool.sh",
 	"hostprep/packages-debian.sh": "hostprep/package-locks.sh",
 	"hostprep/packages-redhat.sh": "hostprep/package-locks.sh",
 	"journal/append.sh":           "journal/begin.sh",
@@ -26,7 +28,7 @@ var beginnings = map[string]string{
 // the path below this directory. Script panics if there is no such file.
 func Script(name string) []byte {
 	if beginning, ok := beginnings[name]; ok {
-		return slices.Concat(File(beginning), File(name))
+		return slices.Concat(Script(beginning), File(name))
 	}
 	return File(name)
 }

@@ -64,7 +64,13 @@ func renderings() []rendering {
 		}
 		return values{"Registry": "docker.io", "Hosts": hosts}
 	}
+	timer := values{
+		"Cluster": "lab", "Host": "cp-1", "Version": "v1.36.4", "Directory": "/var/backups/slipway", "Retention": 7, "Schedule": "daily",
+		"Script": "/usr/local/lib/slipway/etcd-backup.sh", "Fixed": "/usr/local/lib/slipway/etcd-backup.json",
+	}
 	return slices.Concat(addonRenderings(), endpointRenderings(), []rendering{
+		{"backup/slipway-backup.service.tmpl", timer, "slipway-backup.service"},
+		{"backup/slipway-backup.timer.tmpl", timer, "slipway-backup.timer"},
 		{"hostprep/hosts-block.tmpl", hosts(values{"Address": "192.0.2.11", "Name": "node-1"}, values{"Address": "192.0.2.12", "Name": "node-2"}), "hosts-block"},
 		{"hostprep/sysctl.conf.tmpl", values{"Settings": []values{sysctl("net.ipv4.ip_forward", 1), sysctl("fs.inotify.max_user_watches", 524288)}}, "sysctl.conf"},
 		{"kubeadm/init.yaml.tmpl", node, "init.yaml"},

@@ -35,6 +35,7 @@ func FieldChanges() []FieldChange {
 		registry = "containerd reads it for the next pull, without a restart."
 		proxy    = "containerd restarts on each host. Pods keep running. The next run uses it."
 		addon    = "The objects of the addon change."
+		backup   = "The timer on the hosts that run etcd changes."
 	)
 	return []FieldChange{
 		{"apiVersion", Refused, "The inventory is invalid with another value."},
@@ -124,5 +125,9 @@ func FieldChanges() []FieldChange {
 		{"preflight.ignore[].reason", Applied, slipway},
 		{"preflight.expect[].name", Applied, slipway},
 		{"preflight.expect[].addresses", Applied, slipway},
+		{"backup.schedule", Applied, backup + " Without the field, the timer is deleted, and the backups stay."},
+		{"backup.directory", Applied, backup + " Backups in the old directory stay there, and none of them is deleted any more."},
+		{"backup.retention", Applied, backup + " The next backup deletes those that are too many."},
+		{"backup.recipients", Applied, "The next `slipway backup create` encrypts to them. Backups that exist stay as they are."},
 	}
 }

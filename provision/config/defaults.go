@@ -15,6 +15,9 @@ const (
 	defaultVirtualRouterID = 51
 	// defaultClusterName is kubeadm's clusterName.
 	defaultClusterName = "kubernetes"
+	// defaultBackups is where hosts keep snapshots, DefaultRetention how many stay there,
+	// and on localhost.
+	defaultBackups, DefaultRetention = "/var/backups/slipway", 7
 )
 
 // SetDefaults sets the fields that the inventory omits, and normalizes the
@@ -48,6 +51,8 @@ func (c *Cluster) SetDefaults() {
 		setDefault(&c.ControlPlane.BindPort, haproxyBindPort)
 	}
 	setDefault(&c.ControlPlane.BindPort, defaultBindPort)
+	setDefault(&c.Backup.Directory, defaultBackups)
+	setDefault(&c.Backup.Retention, DefaultRetention)
 	for i := range c.Hosts {
 		if len(c.Hosts[i].Roles) == 0 {
 			c.Hosts[i].Roles = []Role{RoleWorker}

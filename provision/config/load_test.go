@@ -69,6 +69,7 @@ hosts:
 			{Name: "node-1", Address: "192.0.2.11", Roles: []Role{RoleControlPlane}},
 			{Name: "node-2", Address: "192.0.2.12", Roles: []Role{RoleWorker}},
 		},
+		Backup: Backup{Directory: "/var/backups/slipway", Retention: 7},
 	}
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -89,6 +89,8 @@ type Cluster struct {
 	Proxy Proxy `json:"proxy,omitzero"`
 	// Preflight configures the checks that run before any change.
 	Preflight Preflight `json:"preflight,omitzero"`
+	// Backup saves the data of the cluster.
+	Backup Backup `json:"backup,omitzero"`
 }
 
 // Metadata names the cluster.
@@ -385,4 +387,18 @@ type IgnoredCheck struct {
 	Check string `json:"check" example:"disk-latency"`
 	// Reason appears beside the result.
 	Reason string `json:"reason" example:"a lab on slow disks"`
+}
+
+// Backup saves the data of the cluster.
+type Backup struct {
+	// Schedule is when each host that runs etcd saves a snapshot to its own disk, as a
+	// calendar event of systemd, such as "daily" or "*-*-* 03:30". Default: never.
+	Schedule string `json:"schedule,omitempty" example:"daily"`
+	// Directory is where the hosts keep these snapshots. Default /var/backups/slipway.
+	Directory string `json:"directory,omitempty" example:"/var/backups/slipway"`
+	// Retention is how many of them each host keeps. Default 7.
+	Retention int `json:"retention,omitempty" minimum:"1" maximum:"10000" example:"7"`
+	// Recipients are public keys of age, to which `slipway backup create` encrypts the
+	// backup, with the keys of the cluster. Default: none; then the keys stay out.
+	Recipients []string `json:"recipients,omitempty" example:"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"`
 }

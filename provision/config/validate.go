@@ -62,6 +62,7 @@ func (v *validator) all() {
 	v.addons()
 	v.artifacts()
 	v.proxy()
+	v.backup()
 }
 
 // tags checks the struct tags: required, enum, minimum, maximum.

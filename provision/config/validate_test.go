@@ -261,15 +261,20 @@ func TestValidateRejects(t *testing.T) {
 		"a mirror's endpoint with a login": {func(c *Cluster) {
 			c.Containerd.Mirrors = []Mirror{{Registry: "a", Endpoints: []string{"https://me:pw@m.example"}}}
 		}, "containerd.mirrors[0].endpoints[0]: the URL of m.example has credentials; remove them; with copyCredentials: true"},
-		"a manifest with a login":     {addons(`[{name: shop, manifests: [{url: "https://me:pw@x.example/a", sha256: ` + sum + `}]}]`), "addons[0].manifests[0].url: the URL of x.example has credentials; remove them"},
-		"a proxy with credentials":    {proxy("http://me:pw@p.example:3128"), "proxy.httpProxy: the URL of p.example:3128 has credentials; remove them, and set SLIPWAY_PROXY_USERNAME and SLIPWAY_PROXY_PASSWORD in the environment of slipway"},
-		"a proxy without a scheme":    {proxy("p.example:3128"), `proxy.httpProxy: "p.example:3128" is not a URL`},
-		"a SOCKS proxy":               {proxy("socks5://p.example:3128"), `proxy.httpProxy: "socks5://p.example:3128" is not a URL`},
-		"a proxy with a path":         {proxy("http://p.example:3128/pac"), `proxy.httpProxy: "http://p.example:3128/pac" has more than a host and a port`},
-		"a proxy with a dollar":       {proxy("http://p$HOME:3128"), `proxy.httpProxy: "http://p$HOME:3128" has more than a host and a port`},
-		"exceptions without a proxy":  {func(c *Cluster) { c.Proxy.NoProxy = []string{".example"} }, "proxy.noProxy: there is no proxy; add httpProxy, or remove it"},
-		"two exceptions in one entry": {proxy("http://p.example:3128", ".a.example,.b.example"), `proxy.noProxy[0]: ".a.example,.b.example" is not an entry of NO_PROXY`},
-		"a check twice":               {func(c *Cluster) { c.Preflight.Ignore = slices.Repeat([]IgnoredCheck{{"mtu", "so"}}, 2) }, "preflight.ignore[1].check: duplicate check mtu"},
+		"a manifest with a login":      {addons(`[{name: shop, manifests: [{url: "https://me:pw@x.example/a", sha256: ` + sum + `}]}]`), "addons[0].manifests[0].url: the URL of x.example has credentials; remove them"},
+		"backups at no time":           {func(c *Cluster) { c.Backup.Schedule = "daily;reboot" }, `backup.schedule: "daily;reboot" is not a calendar event`},
+		"backups in a relative path":   {func(c *Cluster) { c.Backup.Directory = "backups" }, `backup.directory: "backups" cannot be used`},
+		"backups that a reset deletes": {func(c *Cluster) { c.Backup.Directory = "/var/lib/etcd/backups" }, "backup.directory: backups do not stay in /var/lib/etcd/backups"},
+		"no backup that stays":         {func(c *Cluster) { c.Backup.Retention = -1 }, "backup.retention: -1 is out of range"},
+		"a recipient that is a key":    {func(c *Cluster) { c.Backup.Recipients = []string{"AGE-SECRET-KEY-1"} }, "backup.recipients[0]: it is not a public key of age; use"},
+		"a proxy with credentials":     {proxy("http://me:pw@p.example:3128"), "proxy.httpProxy: the URL of p.example:3128 has credentials; remove them, and set SLIPWAY_PROXY_USERNAME and SLIPWAY_PROXY_PASSWORD in the environment of slipway"},
+		"a proxy without a scheme":     {proxy("p.example:3128"), `proxy.httpProxy: "p.example:3128" is not a URL`},
+		"a SOCKS proxy":                {proxy("socks5://p.example:3128"), `proxy.httpProxy: "socks5://p.example:3128" is not a URL`},
+		"a proxy with a path":          {proxy("http://p.example:3128/pac"), `proxy.httpProxy: "http://p.example:3128/pac" has more than a host and a port`},
+		"a proxy with a dollar":        {proxy("http://p$HOME:3128"), `proxy.httpProxy: "http://p$HOME:3128" has more than a host and a port`},
+		"exceptions without a proxy":   {func(c *Cluster) { c.Proxy.NoProxy = []string{".example"} }, "proxy.noProxy: there is no proxy; add httpProxy, or remove it"},
+		"two exceptions in one entry":  {proxy("http://p.example:3128", ".a.example,.b.example"), `proxy.noProxy[0]: ".a.example,.b.example" is not an entry of NO_PROXY`},
+		"a check twice":                {func(c *Cluster) { c.Preflight.Ignore = slices.Repeat([]IgnoredCheck{{"mtu", "so"}}, 2) }, "preflight.ignore[1].check: duplicate check mtu"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -41,13 +41,18 @@ const (
 	NetworkManagerConf Path = "/etc/NetworkManager/conf.d/slipway.conf"
 	// ContainerdProxy gives containerd the proxy of the inventory.
 	ContainerdProxy Path = "/etc/systemd/system/containerd.service.d/slipway-proxy.conf"
+	// BackupTimer saves snapshots of etcd on the host.
+	BackupTimer Path = "/etc/systemd/system/slipway-backup.timer"
+	// RestoreMark exists while a cluster is restored on the host, and after a restore that
+	// was interrupted. It has the checksum of the backup.
+	RestoreMark Path = "/var/lib/slipway/restore/backup"
 )
 
 var knownPaths = []Path{
 	AdminConf, KubeletConf, APIServerManifest, CAKey, KubeletConfig, EtcdMember, EtcdService, BootstrapConf, JoinConfig, JoinDiscovery,
 	Journal, ResetMark, KernelModules, InitiatorName, ResolvedConfig, SystemdInContainer, FlannelConflist, CalicoConflist,
 	FirmwareCmdline, BootCmdline, NetworkManagerConf,
-	ContainerdProxy,
+	ContainerdProxy, BackupTimer, RestoreMark,
 }
 
 // Sysctl is a kernel setting whose value is a fact.
