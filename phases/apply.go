@@ -66,10 +66,16 @@ func Apply() workflow.Workflow {
 		nodes.Lost(),
 
 		// Bring the nodes of a running cluster to the inventory, before others join.
+		upgrade.Snapshot(),
 		upgrade.Settings(),
+		turn(nodes.DrainTurn(planes), workflow.JoinedControlPlanes, "cluster-settings", "api-server-files", "etcd-snapshot"),
 		upgrade.ControlPlane(planes),
 		upgrade.ControlPlaneKubelet(planes),
+		turn(nodes.UncordonTurn(planes), workflow.JoinedControlPlanes, "control-plane-kubelet"),
+		upgrade.Version(),
+		turn(nodes.DrainTurn(workers), workflow.JoinedWorkers, "cluster-version"),
 		upgrade.WorkerKubelet(workers),
+		turn(nodes.UncordonTurn(workers), workflow.JoinedWorkers, "worker-kubelet"),
 
 		// Add nodes, and install what runs on them.
 		nodes.JoinControlPlane(),
@@ -84,4 +90,14 @@ func Apply() workflow.Workflow {
 		network.Ready(),
 		network.DNS(),
 	}, addons.Phases()...)}
+}
+
+// turn gives a phase of a roll its place. The first phase of a turn waits until all hosts
+// have the images and programs that it needs.
+func turn(p workflow.Phase, on workflow.Place, needs ...string) workflow.Phase {
+	p.On, p.Needs = on, needs
+	if p.OnDisruption {
+		p.NeedsAll = []string{"images", "kubelet"}
+	}
+	return p
 }

@@ -31,7 +31,7 @@ func CNI() workflow.Phase {
 		On:     workflow.Seed,
 		Needs:  []string{"kubeadm-init"},
 		// It restarts pods on each node: not while they take their turns.
-		NeedsAll: []string{"worker-kubelet"},
+		NeedsAll: []string{"uncordon-workers"},
 		Enabled:  wanted,
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			if err := neverSwitch(ctx, s); err != nil {

@@ -490,7 +490,7 @@ func TestAMissingKeyOfTheSeedIsNamed(t *testing.T) {
 func TestControlPlanesJoinOneAtATime(t *testing.T) {
 	t.Parallel()
 	// The phase that they all wait for runs on no host that joins.
-	if phase := JoinControlPlane(); !phase.OneAtATime || phase.On.String() != workflow.OtherControlPlanes.String() || !slices.Equal(phase.NeedsAll, []string{"control-plane-kubelet"}) {
+	if phase := JoinControlPlane(); !phase.OneAtATime || phase.On.String() != workflow.OtherControlPlanes.String() || !slices.Equal(phase.NeedsAll, []string{"uncordon-control-planes"}) {
 		t.Errorf("got %+v", phase)
 	}
 }

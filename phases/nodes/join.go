@@ -59,8 +59,8 @@ func Join() workflow.Phase {
 			"kubeadm token delete TOKEN    # on the control plane",
 		},
 		On:       workflow.Workers,
-		Needs:    []string{"swap-off", "kernel", "network-manager", "hosts-file", "firewall", "images", "kubelet", "kubeadm-init", "haproxy", "endpoint", "lost-hosts", "cluster-settings"},
-		NeedsAll: []string{"control-plane-kubelet"},
+		Needs:    []string{"swap-off", "kernel", "network-manager", "hosts-file", "firewall", "images", "kubelet", "kubeadm-init", "haproxy", "endpoint", "lost-hosts", "cluster-version"},
+		NeedsAll: []string{"uncordon-control-planes"},
 		// kubeadm also starts kubelet.
 		Creates: []string{"/etc/kubernetes/", "/var/lib/kubelet/"},
 		Done: func(ctx context.Context, s *workflow.Step) (bool, error) {

@@ -46,7 +46,7 @@ func Kubelet() workflow.Phase {
 		Title: "install kubelet, kubeadm and the CNI plugins",
 		Why: "They come from the bundle instead of a package repository: no expired key stops an installation, and no " +
 			"unattended upgrade replaces a running kubelet. On a node, kubelet restarts only when its binary, configuration, " +
-			"flags, unit or a drop-in has changed.",
+			"flags, unit or a drop-in has changed. The programs of another version wait in /usr/local/lib/slipway until the node is drained.",
 		Manual: []string{
 			"install -m 755 kubelet kubeadm kubectl /usr/local/bin/",
 			"mkdir -p /opt/cni/bin && install -m 755 CNI_PLUGINS /opt/cni/bin/",
@@ -70,9 +70,16 @@ func installKubelet(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	var names []string
+	names := install.KubernetesPrograms(s)
+	if s.Upgrades() != "" {
+		// The host switches to them in its turn of the upgrade.
+		if err := install.Stage(ctx, s, names); err != nil {
+			return err
+		}
+		names = nil
+	}
 	for _, file := range s.Bundle().Files(install.Role(s.Target.Config), s.Facts().Arch) {
-		if strings.HasPrefix(file.Name, "kube") || node && wantedPlugin(s.Cluster().Network.CNI.Name, file.Name) {
+		if node && wantedPlugin(s.Cluster().Network.CNI.Name, file.Name) {
 			names = append(names, file.Name)
 		}
 	}

@@ -43,7 +43,7 @@ func Serving() workflow.Phase {
 			"kubectl get csr && kubectl certificate approve CSR    # check its names and addresses first",
 		},
 		On:    workflow.Nodes,
-		Needs: []string{"kubeadm-init", "control-plane-kubelet", "worker-kubelet", "join-control-plane", "join"},
+		Needs: []string{"kubeadm-init", "uncordon-control-planes", "uncordon-workers", "join-control-plane", "join"},
 		Do:    serving,
 	}
 }

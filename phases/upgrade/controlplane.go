@@ -12,6 +12,13 @@ import (
 // updateControlPlane brings the static pods and the certificate of the API server of a host
 // to the documents of the cluster.
 func updateControlPlane(ctx context.Context, s *workflow.Step) error {
+	if err := checkDowngrade(s); err != nil {
+		return err
+	}
+	if have := imageVersion(s.Facts().Kubernetes.StaticPods[apiServer]); s.Planning() && s.Upgrades() != "" && have != s.Version() {
+		s.Changed("upgrade the static pods of the control plane from %s to %s", have, s.Version())
+		return nil // kubeadm of the new version is not on the host yet
+	}
 	phases := "control-plane all,etcd local"
 	if s.Cluster().ExternalEtcd() {
 		phases = "control-plane all"

@@ -58,8 +58,10 @@ type rolling struct {
 	broken map[string]bool
 	// heartbeats counts the restarts of kubelets, by host.
 	heartbeats map[string]int
-	// mute are the hosts whose kubelet does not report.
-	mute map[string]bool
+	// kubelets are the versions of kubelets, by host.
+	kubelets map[string]string
+	// kubeadm is the program that renders.
+	kubeadm string
 }
 
 // newRolling returns a fixture whose cluster was made from the inventory three, and which
@@ -67,7 +69,7 @@ type rolling struct {
 func newRolling(t *testing.T, more string) *rolling {
 	t.Helper()
 	f := &rolling{
-		Fixture: workflowtest.New(t, three), t: t, broken: map[string]bool{}, heartbeats: map[string]int{}, mute: map[string]bool{},
+		Fixture: workflowtest.New(t, three), t: t, broken: map[string]bool{}, heartbeats: map[string]int{}, kubelets: map[string]string{}, kubeadm: install.BinDir + "/kubeadm",
 		server: kubetest.New(t, "192.0.2.11", "192.0.2.12", "192.0.2.13"),
 	}
 	f.server.Put("apiVersion: v1\nkind: Namespace\nmetadata: {name: kube-system}\n")
@@ -181,7 +183,7 @@ func (f *rolling) intercept(w http.ResponseWriter, r *http.Request) bool {
 		seconds := f.heartbeats[name]
 		kubetest.Answer(w, http.StatusOK, kubetest.Object{
 			"apiVersion": "v1", "kind": "Node", "metadata": kubetest.Object{"name": name},
-			"status": kubetest.Object{"conditions": []any{kubetest.Object{
+			"status": kubetest.Object{"nodeInfo": kubetest.Object{"kubeletVersion": f.kubelets[name]}, "conditions": []any{kubetest.Object{
 				"type": "Ready", "status": "True", "lastHeartbeatTime": time.Unix(int64(1_000_000_000+seconds), 0).UTC().Format(time.RFC3339),
 			}}},
 		})
@@ -305,7 +307,7 @@ func (f *rolling) expectKubelet(name, wanted string) *hosttest.Expectation {
 }
 
 func (f *rolling) expectRendered(name, phases string, paths []string, wanted map[string]string) *hosttest.Expectation {
-	args := append([]string{install.BinDir + "/kubeadm", "<any>", phases}, paths...)
+	args := append([]string{f.kubeadm, "<any>", phases}, paths...)
 	e := f.Host(name).ExpectQueryScript("render.sh", args...)
 	answer := func() {
 		var out strings.Builder
@@ -331,3 +333,18 @@ func (f *rolling) content(name, path string) string {
 type clusterNode = cluster.Node
 
 func mustPrefix(text string) netip.Prefix { return netip.MustParsePrefix(text) }
+
+type contextType = context.Context
+
+// rendersWith makes the following expectations expect another kubeadm.
+func (f *rolling) rendersWith(program string) { f.kubeadm = program }
+
+// blob is a program of the bundle, as Binaries compares it.
+func (f *rolling) blob(name string) host.Blob {
+	f.t.Helper()
+	file, err := f.Bundle.File(name, "amd64")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return host.Blob{Path: install.Path(name), SHA256: file.SHA256}
+}

@@ -194,15 +194,15 @@ func reportedAt(node *corev1.Node) time.Time {
 	return time.Time{}
 }
 
-// reports: kubelet has reported since that its Node is ready.
-func reports(s *workflow.Step, since time.Time) kube.Condition {
+// reports: kubelet has reported its Node since its restart, and that it is ready.
+func reports(s *workflow.Step, since func(*corev1.Node) bool) kube.Condition {
 	name := s.Target.Config.Name
 	return kube.Condition{Name: "node " + name + " ready", Check: func(ctx context.Context, client *kube.Client) (bool, string, error) {
 		node, err := client.Node(ctx, name)
 		if err != nil {
 			return false, "", err
 		}
-		if !reportedAt(node).After(since) {
+		if !since(node) {
 			return false, "its kubelet has not reported since the restart", nil
 		}
 		ready, why := kube.NodeIsReady(node)

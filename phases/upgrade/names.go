@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"slipway.io/slipway/provision/bundle/install"
 	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/diff"
 	"slipway.io/slipway/provision/host"
@@ -115,7 +114,7 @@ func updateNames(ctx context.Context, s *workflow.Step, certificate []byte) erro
 		return err
 	}
 	_, err = systemd.Run(ctx, s, systemd.Unit{
-		Name: "certificate-names", Argv: []string{"sh", script, install.BinDir + "/kubeadm", namesFile},
+		Name: "certificate-names", Argv: []string{"sh", script, kubeadmOf(s), namesFile},
 		Input: systemd.InputOf(content), Sync: kubeadm.Directories(), Output: s.Output(), Timeout: namesTimeout,
 	})
 	if err != nil {

@@ -1,8 +1,6 @@
 package upgrade
 
 import (
-	"context"
-
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -28,7 +26,7 @@ func ControlPlane(roll *workflow.Roll) workflow.Phase {
 	return workflow.Phase{
 		Name:  "control-plane-update",
 		Title: "update the static pods of the control plane",
-		Why: "API server, controller manager, scheduler and etcd get new settings when kubelet finds a new manifest. kubeadm renders " +
+		Why: "API server, controller manager, scheduler and etcd get new settings, or a new version, when kubelet finds a new manifest. kubeadm renders " +
 			"it, and only a pod whose manifest differs restarts, one after another and on one control plane at a time: the other " +
 			"API servers answer meanwhile. The leader of etcd moves to another member before its own restarts.",
 		Manual: []string{
@@ -37,11 +35,10 @@ func ControlPlane(roll *workflow.Roll) workflow.Phase {
 			"kubeadm upgrade node phase control-plane",
 			"kubeadm init phase certs apiserver --config kubeadm.yaml    # after moving apiserver.crt and apiserver.key away",
 		},
-		On:       workflow.JoinedControlPlanes,
-		Needs:    []string{"cluster-settings", "api-server-files"},
-		NeedsAll: []string{"images", "kubelet"},
-		Roll:     roll,
-		Do:       updateControlPlane,
+		On:    workflow.JoinedControlPlanes,
+		Needs: []string{"drain-control-planes"},
+		Roll:  roll,
+		Do:    updateControlPlane,
 	}
 }
 
@@ -57,20 +54,17 @@ func ControlPlaneKubelet(roll *workflow.Roll) workflow.Phase {
 func WorkerKubelet(roll *workflow.Roll) workflow.Phase {
 	p := kubelet(roll)
 	p.Name, p.On = "worker-kubelet", workflow.JoinedWorkers
-	p.NeedsAll = []string{"images", "kubelet", "control-plane-kubelet"}
+	p.Needs = []string{"drain-workers"}
 	return p
 }
 
 func kubelet(roll *workflow.Roll) workflow.Phase {
 	return workflow.Phase{
 		Title: "update kubelet",
-		Why: "kubelet reads its configuration when it starts. Running pods stay when it restarts. The next hosts take their turn " +
-			"when its node is ready again.",
-		Manual: []string{"kubeadm upgrade node phase kubelet-config", "systemctl restart kubelet"},
+		Why: "kubelet reads its configuration when it starts, and running pods stay when it restarts. For another version, the node " +
+			"is drained before. The next hosts take their turn when its node is ready again.",
+		Manual: []string{"install -m 755 kubelet kubeadm kubectl /usr/local/bin/", "kubeadm upgrade node phase kubelet-config", "systemctl restart kubelet"},
 		Roll:   roll,
 		Do:     updateKubelet,
 	}
 }
-
-// disruptive reports whether the turn of a host restarts its pods.
-func disruptive(context.Context, *workflow.Step) (bool, error) { return false, nil }

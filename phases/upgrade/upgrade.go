@@ -18,7 +18,6 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"slipway.io/slipway/provision/bundle/install"
 	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
@@ -62,7 +61,7 @@ func render(ctx context.Context, s *workflow.Step, phases string, paths ...strin
 	if err != nil || content == nil {
 		return files{}, err
 	}
-	program := install.BinDir + "/kubeadm"
+	program := kubeadmOf(s)
 	query := host.Script("render.sh", templates.Script("upgrade/render.sh"), append([]string{program, string(content), phases}, paths...)...)
 	query.Requires = []string{program}
 	res, err := s.Query(ctx, query)
