@@ -63,16 +63,6 @@ func identityChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "version-change", Title: "the Kubernetes version of the cluster does not change", Kind: check.AllHosts, Severity: check.Warning,
-				Examines: "The version of the running control plane, and kubernetes.version.",
-				Why:      "An upgrade drains and restarts the nodes in order, which slipway does not do yet. It installs new nodes with the version of the cluster.",
-				Manual:   []string{"kubectl version"},
-			},
-			run:      versionChange,
-			deferred: true,
-		},
-		{
-			Description: check.Description{
 				Name: "settings-change", Title: "the settings of the components can be applied", Kind: check.AllHosts, Severity: check.Error,
 				Examines: "The files of controlPlane.apiServer; kubernetes.initConfiguration, and the fields of kubernetes.clusterConfiguration that `kubeadm init` alone reads, in the inventory and in the cluster.",
 				Why:      "`kubeadm init` has read them: a change has no effect on a cluster that exists, or would move its data.",
@@ -234,17 +224,6 @@ func changedAddress(cc *checkContext) []check.Finding {
 		})
 	}
 	return found
-}
-
-func versionChange(cc *checkContext) []check.Finding {
-	named := cc.cluster.Kubernetes.Version
-	if !cc.configured() || named == "" || cc.state.Version == named {
-		return nil
-	}
-	return []check.Finding{{
-		Evidence: cluster.Difference{Field: "kubernetes.version", Have: cc.state.Version, Want: named}.String(),
-		Fix:      "slipway does not upgrade clusters yet, and keeps the version: set it back to " + cc.state.Version,
-	}}
 }
 
 func settingsChange(cc *checkContext) []check.Finding {

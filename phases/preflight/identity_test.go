@@ -8,7 +8,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"slipway.io/slipway/provision/cluster"
-	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
@@ -67,11 +66,6 @@ func TestIdentityChecks(t *testing.T) {
 			f.Cluster.ControlPlane.BindPort = 6444
 			return state
 		}, []string{"fixed-fields  error"}, "controlPlane.bindPort is 6443 in the cluster, and 6444", "set controlPlane.bindPort back to 6443"},
-		{"another version", func(f *workflowtest.Fixture) *cluster.State {
-			state := running(f)
-			f.Cluster.Kubernetes.Version = "v1.35.8"
-			return state
-		}, []string{"version-change  warning"}, "kubernetes.version is " + config.DefaultKubernetesVersion + " in the cluster, and v1.35.8", "set it back to " + config.DefaultKubernetesVersion},
 		{"an older cluster, and no version in the inventory", func(f *workflowtest.Fixture) *cluster.State {
 			state := running(f)
 			state.Version = "v1.35.8"
@@ -123,7 +117,7 @@ func TestIdentityChecks(t *testing.T) {
 			t.Parallel()
 			fixture := workflowtest.New(t, two)
 			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "none", state: test.prepare(fixture)}
-			report := cc.report(Selection{Only: []string{"cluster-identity", "node-identity", "fixed-fields", "node-address-change", "version-change", "settings-change"}})
+			report := cc.report(Selection{Only: []string{"cluster-identity", "node-identity", "fixed-fields", "node-address-change", "settings-change"}})
 			complete(t, report)
 			if diff := cmp.Diff(test.want, told(report)); diff != "" {
 				t.Fatal(diff)

@@ -9,9 +9,6 @@ const (
 	Applied Outcome = "applied"
 	// Refused: preflight reports an error, and nothing changes.
 	Refused Outcome = "refused"
-	// Deferred: plan and apply report the difference and leave the old value. The
-	// exit code of `slipway plan --detailed-exitcode` is 12.
-	Deferred Outcome = "not applied yet"
 )
 
 // FieldChange is the outcome of a change of one field.
@@ -41,7 +38,7 @@ func FieldChanges() []FieldChange {
 		{"apiVersion", Refused, "The inventory is invalid with another value."},
 		{"kind", Refused, "The inventory is invalid with another value."},
 		{"metadata.name", Refused, "Certificates and kubeconfigs contain the name. " + fixed},
-		{"kubernetes.version", Deferred, "The cluster keeps its version, and new hosts get it. Without the field, the cluster keeps its version too."},
+		{"kubernetes.version", Applied, "Upgrades the cluster: a patch, or the next minor version. Control planes change one after another, then the workers in batches; each node is drained. Older versions, and more than one minor version at once, are refused. Without the field, the cluster keeps its version. See [Upgrade a cluster](upgrade.md)."},
 		{"kubernetes.clusterConfiguration", Applied, "API server, controller manager, scheduler or etcd restart if their arguments change, on one control plane after another. " + kubeadm + " Refused: `etcd.local.dataDir`, the names of certificates of etcd, `dns`, `proxy`, and the lifetime of the CA, which `kubeadm init` has used."},
 		{"kubernetes.initConfiguration", Refused, "`kubeadm init` has read it. " + fixed},
 		{"kubernetes.joinConfiguration", Applied, "Hosts that join later use it. `kubeadm join` has read it on the others."},
@@ -113,8 +110,8 @@ func FieldChanges() []FieldChange {
 		{"addons[].patches[].name", Applied, addon},
 		{"addons[].patches[].namespace", Applied, addon},
 		{"addons[].patches[].patch", Applied, addon},
-		{"artifacts.bundle", Applied, "The next run uses it. A bundle of another Kubernetes version than the cluster's is refused."},
-		{"artifacts.catalogue", Applied, "The next run uses it. A cluster that exists keeps its Kubernetes version."},
+		{"artifacts.bundle", Applied, "The next run uses it. A bundle of another Kubernetes version than `kubernetes.version`, or else the cluster's, is refused."},
+		{"artifacts.catalogue", Applied, "The next run uses it. A cluster that exists keeps its Kubernetes version, unless `kubernetes.version` names another one."},
 		{"artifacts.rewrites", Applied, slipway},
 		{"artifacts.registries", Applied, slipway},
 		{"artifacts.caFile", Applied, slipway + " It is also the default of `containerd.mirrors[].caFile`."},
