@@ -21,8 +21,9 @@ var allChanges = os.Getenv("SLIPWAY_E2E_CHANGES") == "all"
 // fieldEdit is an edit of one field of docs/changes.md.
 type fieldEdit struct {
 	edit func(inventory map[string]any)
-	// invalid: the loader refuses the edited inventory.
-	invalid bool
+	// invalid: the loader refuses the edited inventory. refused: preflight does, although
+	// other edits of the field are applied.
+	invalid, refused bool
 	// says is a part of the refusal or of the reported difference. Default: the field.
 	says string
 	// changes: a plan of the applied edit lists changes.
@@ -149,26 +150,52 @@ func (s *scenario) fieldEdits(t *testing.T, dir string) map[string]fieldEdit {
 		driver = "systemd"
 	}
 	return map[string]fieldEdit{
-		"apiVersion":                        {edit: set("slipway.io/v2", "apiVersion"), invalid: true},
-		"kind":                              {edit: set("Clusters", "kind"), invalid: true},
-		"metadata.name":                     {edit: set("renamed", "metadata", "name")},
-		"kubernetes.version":                {edit: set("v1.35.8", "kubernetes", "version")},
-		"kubernetes.clusterConfiguration":   {edit: set(object{"apiServer": object{"extraArgs": []any{object{"name": "profiling", "value": "false"}}}}, "kubernetes", "clusterConfiguration")},
-		"kubernetes.initConfiguration":      {edit: set([]any{"addon/kube-proxy"}, "kubernetes", "initConfiguration", "skipPhases")},
-		"kubernetes.joinConfiguration":      {edit: set("10m0s", "kubernetes", "joinConfiguration", "timeouts", "tlsBootstrap")},
-		"kubernetes.kubeletConfiguration":   {edit: set(77, "kubernetes", "kubeletConfiguration", "maxPods")},
-		"kubernetes.kubeProxyConfiguration": {edit: set("nftables", "kubernetes", "kubeProxyConfiguration", "mode")},
-		"network.podSubnet":                 {edit: set("10.200.0.0/16", "network", "podSubnet")},
-		"network.serviceSubnet":             {edit: set("10.201.0.0/16", "network", "serviceSubnet")},
-		"network.dnsDomain":                 {edit: set("c.example", "network", "dnsDomain")},
-		"network.cni.name":                  {edit: set("none", "network", "cni", "name")},
-		"network.cni.backend":               {edit: set("host-gw", "network", "cni", "backend")},
+		"apiVersion":         {edit: set("slipway.io/v2", "apiVersion"), invalid: true},
+		"kind":               {edit: set("Clusters", "kind"), invalid: true},
+		"metadata.name":      {edit: set("renamed", "metadata", "name")},
+		"kubernetes.version": {edit: set("v1.35.8", "kubernetes", "version"), refused: true, says: "downgrade"},
+		"kubernetes.clusterConfiguration": {
+			edit:    set(object{"apiServer": object{"extraArgs": []any{object{"name": "profiling", "value": "false"}}}}, "kubernetes", "clusterConfiguration"),
+			changes: true, together: true,
+			effect: machineSays("--profiling=false", "cp1", `tr '\0' ' ' </proc/$(pgrep -xo kube-apiserver)/cmdline`),
+		},
+		"kubernetes.initConfiguration": {edit: set([]any{"addon/kube-proxy"}, "kubernetes", "initConfiguration", "skipPhases")},
+		"kubernetes.joinConfiguration": {edit: set("10m0s", "kubernetes", "joinConfiguration", "timeouts", "tlsBootstrap")},
+		"kubernetes.kubeletConfiguration": {
+			edit: set(77, "kubernetes", "kubeletConfiguration", "maxPods"), changes: true, together: true,
+			effect: kubectlSays("77 77 77", "get", "nodes", "-o", "jsonpath={.items[*].status.capacity.pods}"),
+		},
+		"kubernetes.kubeProxyConfiguration": {
+			edit: set("10s", "kubernetes", "kubeProxyConfiguration", "configSyncPeriod"), changes: true, together: true,
+			effect: kubectlSays("slipway.io/configuration", "-n", "kube-system", "get", "pods", "-l", "k8s-app=kube-proxy", "-o", "jsonpath={.items[*].metadata.annotations}"),
+		},
+		"network.podSubnet":     {edit: set("10.200.0.0/16", "network", "podSubnet")},
+		"network.serviceSubnet": {edit: set("10.201.0.0/16", "network", "serviceSubnet")},
+		"network.dnsDomain":     {edit: set("c.example", "network", "dnsDomain")},
+		"network.cni.name":      {edit: set("none", "network", "cni", "name")},
+		"network.cni.backend":   {edit: set("host-gw", "network", "cni", "backend")},
 		"network.cni.mtu": {
 			edit: set(1300, "network", "cni", "mtu"), changes: true,
 			effect: kubectlSays(`"MTU": 1300`, "-n", "kube-flannel", "get", "configmap", "kube-flannel-cfg", "-o", "jsonpath={.data.net-conf\\.json}"),
 		},
-		"controlPlane.endpoint":   {edit: set(cp+":6443", "controlPlane", "endpoint")},
-		"controlPlane.certSANs":   {edit: set([]any{"api.example"}, "controlPlane", "certSANs")},
+		"controlPlane.endpoint": {edit: set(cp+":6443", "controlPlane", "endpoint")},
+		"controlPlane.certSANs": {
+			edit: set([]any{"api.example"}, "controlPlane", "certSANs"), changes: true, together: true,
+			effect: kubectlSays("ok", "--tls-server-name=api.example", "get", "--raw", "/readyz"),
+		},
+		"controlPlane.apiServer.auditPolicyFile": {
+			edit:    set(document(t, dir, "audit", "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"), "controlPlane", "apiServer", "auditPolicyFile"),
+			changes: true, together: true,
+			effect: machineSays(`"kind":"Event"`, "cp1", "tail -n 1 /var/log/kubernetes/audit/audit.log"),
+		},
+		"controlPlane.apiServer.encryptionConfigurationFile": {
+			edit:    set(document(t, dir, "encryption", "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources: [{resources: [secrets], providers: [{identity: {}}]}]\n"), "controlPlane", "apiServer", "encryptionConfigurationFile"),
+			changes: true, effect: machineSays("--encryption-provider-config=", "cp1", `tr '\0' ' ' </proc/$(pgrep -xo kube-apiserver)/cmdline`),
+		},
+		"controlPlane.apiServer.admissionConfigurationFile": {
+			edit:    set(document(t, dir, "admission", "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins: []\n"), "controlPlane", "apiServer", "admissionConfigurationFile"),
+			changes: true, effect: machineSays("--admission-control-config-file=", "cp1", `tr '\0' ' ' </proc/$(pgrep -xo kube-apiserver)/cmdline`),
+		},
 		"containerd.cgroupDriver": {edit: set(driver, "containerd", "cgroupDriver")},
 		"containerd.config": {
 			edit: set("debug", "containerd", "config", "debug", "level"), changes: true, together: true,
@@ -345,43 +372,34 @@ func (s *scenario) planned(ctx context.Context, t *testing.T, c cluster.FieldCha
 		if !slices.Contains([]int{1, 3}, r.code) || !strings.Contains(r.stderr+r.stdout, says) {
 			t.Errorf("want an invalid inventory: %s", r)
 		}
-	case c.Outcome == cluster.Refused:
+	case c.Outcome == cluster.Refused || e.refused:
 		if !slices.Contains([]int{3, 5}, r.code) || !strings.Contains(r.stderr+r.stdout, says) {
 			t.Errorf("want a refusal: %s", r)
 		}
-	case c.Outcome == cluster.Deferred:
-		deferred, changes := outcome(t, r)
-		if r.code != 12 || len(deferred) != 1 || !strings.HasPrefix(deferred[0], says) || changes > 0 {
-			t.Errorf("want a difference that is not applied and no change, got %q: %s", deferred, r)
-		}
 	default:
-		deferred, changes := outcome(t, r)
+		changes := changesOf(t, r)
 		code := 0
 		if e.changes {
 			code = 12
 		}
-		if r.code != code || len(deferred) > 0 || e.changes != (changes > 0) {
-			t.Errorf("want exit code %d, got %d changes and %q: %s", code, changes, deferred, r)
+		if r.code != code || e.changes != (changes > 0) {
+			t.Errorf("want exit code %d, got %d changes: %s", code, changes, r)
 		}
 	}
 }
 
-// outcome returns the differences that a run did not apply, and the number of its
-// changes.
-func outcome(t *testing.T, r result) (deferred []string, changes int) {
+// changesOf returns the number of the changes of a run.
+func changesOf(t *testing.T, r result) (changes int) {
 	t.Helper()
 	for _, e := range events(t, r.stdout) {
-		switch e.Kind {
-		case "deferred":
-			deferred = append(deferred, e.Message)
-		case "change":
+		if e.Kind == "change" {
 			changes++
 		}
 	}
-	return deferred, changes
+	return changes
 }
 
-// appliedTogether applies several edits, one of which is not applied yet.
+// appliedTogether applies several edits.
 func (s *scenario) appliedTogether(ctx context.Context, t *testing.T, all map[string]fieldEdit) {
 	t.Helper()
 	path, inventory := s.copied(t)
@@ -390,21 +408,19 @@ func (s *scenario) appliedTogether(ctx context.Context, t *testing.T, all map[st
 			e.edit(inventory)
 		}
 	}
-	all["kubernetes.kubeletConfiguration"].edit(inventory)
 	write(t, path, marshal(t, inventory))
 	r := s.slipway.must(ctx, t, "apply", "-o", "json", "--inventory", path)
-	s.took("apply of five edits", r.took)
-	if deferred, changes := outcome(t, r); len(deferred) != 1 || changes == 0 {
-		t.Errorf("got %d changes and %q", changes, deferred)
+	s.took("apply of ten edits", r.took)
+	if changesOf(t, r) == 0 {
+		t.Error("no changes")
 	}
 	for field, e := range all {
 		if e.together {
 			t.Run(field, func(t *testing.T) { e.effect(ctx, t, s) })
 		}
 	}
-	kubectlSays("110", "get", "node", "w1", "-o", "jsonpath={.status.capacity.pods}")(ctx, t, s)
 	again := s.slipway.run(ctx, t, "plan", "--detailed-exitcode", "-o", "json", "--inventory", path)
-	if deferred, changes := outcome(t, again); again.code != 12 || len(deferred) != 1 || changes > 0 {
+	if changes := changesOf(t, again); again.code != 0 || changes > 0 {
 		t.Errorf("a plan after it: %s", again)
 	}
 	s.nodesReady(ctx, t)
@@ -424,22 +440,22 @@ func (s *scenario) appliedEach(ctx context.Context, t *testing.T, all map[string
 			e.edit(inventory)
 			write(t, path, marshal(t, inventory))
 			r := s.slipway.run(ctx, t, "apply", "-o", "json", "--inventory", path)
-			if c.Outcome == cluster.Refused {
+			if c.Outcome == cluster.Refused || e.refused {
 				if !slices.Contains([]int{3, 5}, r.code) {
 					t.Errorf("want a refusal: %s", r)
 				}
 				s.slipway.must(ctx, t, s.on("plan", "--detailed-exitcode")...)
 				return
 			}
-			deferred, changes := outcome(t, r)
-			if r.code != 0 || (c.Outcome == cluster.Deferred) != (len(deferred) == 1) || e.changes != (changes > 0) {
-				t.Fatalf("got %d changes and %q: %s", changes, deferred, r)
+			changes := changesOf(t, r)
+			if r.code != 0 || e.changes != (changes > 0) {
+				t.Fatalf("got %d changes: %s", changes, r)
 			}
 			if e.effect != nil {
 				e.effect(ctx, t, s)
 			}
 			again := s.slipway.run(ctx, t, "plan", "--detailed-exitcode", "-o", "json", "--inventory", path)
-			if _, changes := outcome(t, again); changes > 0 {
+			if changesOf(t, again) > 0 {
 				t.Errorf("a plan after it: %s", again)
 			}
 		})
@@ -454,5 +470,13 @@ func authority(t *testing.T, dir string) string {
 	_, certificate, _ := clientCertificate(t)
 	path := filepath.Join(dir, "authority.pem")
 	write(t, path, string(certificate))
+	return path
+}
+
+// document writes a file that the inventory names, and returns its path.
+func document(t *testing.T, dir, name, content string) string {
+	t.Helper()
+	path := filepath.Join(dir, name+".yaml")
+	write(t, path, content)
 	return path
 }

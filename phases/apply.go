@@ -15,11 +15,14 @@ import (
 	"slipway.io/slipway/phases/preflight"
 	"slipway.io/slipway/phases/reset"
 	"slipway.io/slipway/phases/runtime"
+	"slipway.io/slipway/phases/upgrade"
 	"slipway.io/slipway/provision/workflow"
 )
 
-// Apply installs the cluster that the inventory describes, and its addons.
+// Apply installs the cluster that the inventory describes, and its addons, or brings the
+// one that exists there.
 func Apply() workflow.Workflow {
+	planes, workers := upgrade.ControlPlanes(), upgrade.Workers()
 	return workflow.Workflow{Name: "apply", Phases: append([]workflow.Phase{
 		// Read and check. Nothing changes before this is done on all hosts.
 		preflight.Facts(),
@@ -58,10 +61,25 @@ func Apply() workflow.Workflow {
 		etcd.Data(),
 
 		// Create the cluster.
+		controlplane.Files(),
 		controlplane.Init(),
 		endpoint.KubeVIPPermissions(),
 		endpoint.Claimed(),
 		nodes.Lost(),
+
+		// Bring the nodes of a running cluster to the inventory, before others join.
+		upgrade.Snapshot(),
+		upgrade.Settings(),
+		turn(nodes.DrainTurn(planes), workflow.JoinedControlPlanes, "cluster-settings", "api-server-files", "etcd-snapshot"),
+		upgrade.ControlPlane(planes),
+		upgrade.ControlPlaneKubelet(planes),
+		turn(nodes.UncordonTurn(planes), workflow.JoinedControlPlanes, "control-plane-kubelet"),
+		upgrade.Version(),
+		turn(nodes.DrainTurn(workers), workflow.JoinedWorkers, "cluster-version"),
+		upgrade.WorkerKubelet(workers),
+		turn(nodes.UncordonTurn(workers), workflow.JoinedWorkers, "worker-kubelet"),
+
+		// Add nodes, and install what runs on them.
 		nodes.JoinControlPlane(),
 		nodes.Join(),
 		nodes.Tokens(),
@@ -75,4 +93,14 @@ func Apply() workflow.Workflow {
 		network.Ready(),
 		network.DNS(),
 	}, addons.Phases()...)}
+}
+
+// turn gives a phase of a roll its place. The first phase of a turn waits until all hosts
+// have the images and programs that it needs.
+func turn(p workflow.Phase, on workflow.Place, needs ...string) workflow.Phase {
+	p.On, p.Needs = on, needs
+	if p.OnDisruption {
+		p.NeedsAll = []string{"images", "kubelet"}
+	}
+	return p
 }

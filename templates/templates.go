@@ -11,7 +11,7 @@ import (
 	"text/template"
 )
 
-//go:embed addons backup endpoint etcd facts hostprep journal kubeadm kubelet network lock preflight reset runtime staticpod systemd
+//go:embed addons backup endpoint etcd facts hostprep journal kubeadm kubelet network lock preflight reset runtime staticpod systemd upgrade
 var files embed.FS
 
 // beginnings has the scripts that begin with another one, which they share.

@@ -55,7 +55,7 @@ func Init() workflow.Phase {
 		// endpoint (kubernetes#138449, and 1.36, cmd/kubeadm/app/cmd/init.go). Those of 1.35.0
 		// to 1.35.4 and of 1.36.0 do; then keepalived starts while they wait. kube-vip is a
 		// static pod, and starts with the API server.
-		Needs: []string{"swap-off", "kernel", "network-manager", "hosts-file", "firewall-check", "images", "kubelet", "kube-vip", "etcd-empty"},
+		Needs: []string{"swap-off", "kernel", "network-manager", "hosts-file", "firewall-check", "images", "kubelet", "kube-vip", "etcd-empty", "api-server-files"},
 		// Whether init may run depends on all hosts.
 		NeedsAll: []string{"facts"},
 		Creates:  []string{"/etc/kubernetes/", "/var/lib/kubelet/", "/var/lib/etcd/"},

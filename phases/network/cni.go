@@ -27,10 +27,12 @@ func CNI() workflow.Phase {
 		Title: "install the pod network",
 		Why: "Without one, nodes are not ready and pods have no addresses. It uses the interface that has the node's address, " +
 			"not the NAT interface of a virtual machine.",
-		Manual:  []string{"kubectl apply --server-side -f kube-flannel.yml    # with net-conf.json's Network set to podSubnet"},
-		On:      workflow.Seed,
-		Needs:   []string{"kubeadm-init"},
-		Enabled: wanted,
+		Manual: []string{"kubectl apply --server-side -f kube-flannel.yml    # with net-conf.json's Network set to podSubnet"},
+		On:     workflow.Seed,
+		Needs:  []string{"kubeadm-init"},
+		// It restarts pods on each node: not while they take their turns.
+		NeedsAll: []string{"uncordon-workers"},
+		Enabled:  wanted,
 		Do: func(ctx context.Context, s *workflow.Step) error {
 			if err := neverSwitch(ctx, s); err != nil {
 				return err

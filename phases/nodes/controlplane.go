@@ -48,7 +48,8 @@ func JoinControlPlane() workflow.Phase {
 		},
 		On:         workflow.OtherControlPlanes,
 		OneAtATime: true,
-		Needs:      []string{"swap-off", "kernel", "network-manager", "hosts-file", "firewall", "images", "kubelet", "kubeadm-init", "haproxy", "keepalived-start", "kube-vip", "endpoint", "lost-hosts", "etcd-client"},
+		Needs:      []string{"swap-off", "kernel", "network-manager", "hosts-file", "firewall", "images", "kubelet", "kubeadm-init", "haproxy", "keepalived-start", "kube-vip", "endpoint", "lost-hosts", "etcd-client", "api-server-files", "cluster-version"},
+		NeedsAll:   []string{"uncordon-control-planes"},
 		Creates:    []string{"/etc/kubernetes/", "/var/lib/kubelet/", "/var/lib/etcd/"},
 		Done: func(ctx context.Context, s *workflow.Step) (bool, error) {
 			if len(secrets(s)) > 0 || !s.Facts().Exists(facts.APIServerManifest) || emptied(s) || expelled(s) {

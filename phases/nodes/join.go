@@ -58,8 +58,9 @@ func Join() workflow.Phase {
 			"kubeadm join --config join.yaml    # with discovery.file or discovery.bootstrapToken, criSocket, node-ip",
 			"kubeadm token delete TOKEN    # on the control plane",
 		},
-		On:    workflow.Workers,
-		Needs: []string{"swap-off", "kernel", "network-manager", "hosts-file", "firewall", "images", "kubelet", "kubeadm-init", "haproxy", "endpoint", "lost-hosts"},
+		On:       workflow.Workers,
+		Needs:    []string{"swap-off", "kernel", "network-manager", "hosts-file", "firewall", "images", "kubelet", "kubeadm-init", "haproxy", "endpoint", "lost-hosts", "cluster-version"},
+		NeedsAll: []string{"uncordon-control-planes"},
 		// kubeadm also starts kubelet.
 		Creates: []string{"/etc/kubernetes/", "/var/lib/kubelet/"},
 		Done: func(ctx context.Context, s *workflow.Step) (bool, error) {

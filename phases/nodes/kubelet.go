@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"slipway.io/slipway/provision/bundle/install"
+	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
@@ -20,8 +21,8 @@ import (
 
 const (
 	service     = "kubelet.service"
-	serviceFile = "/etc/systemd/system/kubelet.service"
-	dropIn      = "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf"
+	serviceFile = kubeadm.KubeletUnit
+	dropIn      = kubeadm.KubeletDropIn
 )
 
 // directories are those that Kubernetes uses: reset deletes those that did not exist.
@@ -37,12 +38,6 @@ func directories() []host.File {
 	return directories
 }
 
-// kubeletService is kubelet with the files that it reads when it starts. systemd
-// knows kubeadm-flags.env from the drop-in.
-func kubeletService() systemd.Service {
-	return systemd.Service{Name: service, Files: []string{install.BinDir + "/kubelet", serviceFile, dropIn, kubeletConfig}}
-}
-
 // Kubelet installs kubelet, kubeadm, the CNI plugins, and on control planes
 // kubectl. kubeadm starts kubelet for the first time.
 func Kubelet() workflow.Phase {
@@ -51,7 +46,7 @@ func Kubelet() workflow.Phase {
 		Title: "install kubelet, kubeadm and the CNI plugins",
 		Why: "They come from the bundle instead of a package repository: no expired key stops an installation, and no " +
 			"unattended upgrade replaces a running kubelet. On a node, kubelet restarts only when its binary, configuration, " +
-			"flags, unit or a drop-in has changed.",
+			"flags, unit or a drop-in has changed. The programs of another version wait in /usr/local/lib/slipway until the node is drained.",
 		Manual: []string{
 			"install -m 755 kubelet kubeadm kubectl /usr/local/bin/",
 			"mkdir -p /opt/cni/bin && install -m 755 CNI_PLUGINS /opt/cni/bin/",
@@ -75,9 +70,16 @@ func installKubelet(ctx context.Context, s *workflow.Step) error {
 	if err != nil {
 		return err
 	}
-	var names []string
+	names := install.KubernetesPrograms(s)
+	if s.Upgrades() != "" {
+		// The host switches to them in its turn of the upgrade.
+		if err := install.Stage(ctx, s, names); err != nil {
+			return err
+		}
+		names = nil
+	}
 	for _, file := range s.Bundle().Files(install.Role(s.Target.Config), s.Facts().Arch) {
-		if strings.HasPrefix(file.Name, "kube") || node && wantedPlugin(s.Cluster().Network.CNI.Name, file.Name) {
+		if node && wantedPlugin(s.Cluster().Network.CNI.Name, file.Name) {
 			names = append(names, file.Name)
 		}
 	}
@@ -86,7 +88,7 @@ func installKubelet(ctx context.Context, s *workflow.Step) error {
 		return err
 	}
 	if s.Facts().Exists(facts.KubeletConf) && s.Facts().Exists(facts.KubeletConfig) {
-		return kubeletService().Ensure(ctx, s, append(written, uploaded...)...)
+		return kubeadm.KubeletService().Ensure(ctx, s, append(written, uploaded...)...)
 	}
 	// The host has not joined a cluster: kubelet would fail until kubeadm configures it.
 	if len(written) == 0 {

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/diff"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/retry"
@@ -21,7 +22,7 @@ import (
 )
 
 const (
-	kubeletConfig = "/var/lib/kubelet/config.yaml"
+	kubeletConfig = kubeadm.KubeletConfig
 	kubeletPort   = "10250"
 	// servingTimeout is for a kubelet that starts and gets its certificate.
 	servingTimeout = 2 * time.Minute
@@ -42,7 +43,7 @@ func Serving() workflow.Phase {
 			"kubectl get csr && kubectl certificate approve CSR    # check its names and addresses first",
 		},
 		On:    workflow.Nodes,
-		Needs: []string{"kubeadm-init", "join-control-plane", "join"},
+		Needs: []string{"kubeadm-init", "uncordon-control-planes", "uncordon-workers", "join-control-plane", "join"},
 		Do:    serving,
 	}
 }
@@ -118,7 +119,7 @@ func setBootstrap(ctx context.Context, s *workflow.Step, wanted bool) error {
 	if _, err := host.EnsureFiles(ctx, s, host.File{Path: kubeletConfig, Content: edited, Mode: 0o644}); err != nil {
 		return err
 	}
-	return kubeletService().Ensure(ctx, s, kubeletConfig)
+	return kubeadm.KubeletService().Ensure(ctx, s, kubeletConfig)
 }
 
 // setForAll sets it in the configuration that kubeadm gives to kubelets that join

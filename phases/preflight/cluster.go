@@ -94,6 +94,7 @@ func observeEtcd(ctx context.Context, state *cluster.State, members []*workflow.
 		return
 	}
 	state.Members, state.MembersOf = etcd.Members, etcd.Serving()[0].Config.Name
+	state.Leader = etcd.Leader
 	for _, h := range etcd.Serving() {
 		state.Answering = append(state.Answering, h.Config.Name)
 	}

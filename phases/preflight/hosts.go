@@ -155,10 +155,10 @@ func version(cc *checkContext) []check.Finding {
 	switch {
 	case cc.version == "" || cc.version == wanted:
 		return nil
-	case cc.configured():
+	case cc.configured() && cc.target == "":
 		return []check.Finding{{
 			Evidence: fmt.Sprintf("the cluster runs %s, but the bundle has %s", wanted, cc.version),
-			Fix:      "slipway does not upgrade clusters yet: create a bundle of the version of the cluster: slipway bundle create --kubernetes " + wanted,
+			Fix:      "to upgrade the cluster, set kubernetes.version: " + cc.version + "; to keep its version, create a bundle of it: slipway bundle create --kubernetes " + wanted,
 		}}
 	}
 	return []check.Finding{{

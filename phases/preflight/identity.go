@@ -72,23 +72,12 @@ func identityChecks() []Check {
 		},
 		{
 			Description: check.Description{
-				Name: "version-change", Title: "the Kubernetes version of the cluster does not change", Kind: check.AllHosts, Severity: check.Warning,
-				Examines: "The version of the running control plane, and kubernetes.version.",
-				Why:      "An upgrade drains and restarts the nodes in order, which slipway does not do yet. It installs new nodes with the version of the cluster.",
-				Manual:   []string{"kubectl version"},
+				Name: "settings-change", Title: "the settings of the components can be applied", Kind: check.AllHosts, Severity: check.Error,
+				Examines: "The files of controlPlane.apiServer; kubernetes.initConfiguration, and the fields of kubernetes.clusterConfiguration that `kubeadm init` alone reads, in the inventory and in the cluster.",
+				Why:      "`kubeadm init` has read them: a change has no effect on a cluster that exists, or would move its data.",
+				Manual:   []string{"kubectl -n kube-system get configmap kubeadm-config slipway -o yaml"},
 			},
-			run:      versionChange,
-			deferred: true,
-		},
-		{
-			Description: check.Description{
-				Name: "settings-change", Title: "the settings of the components do not change", Kind: check.AllHosts, Severity: check.Warning,
-				Examines: "The configuration of kubelet, kube-proxy and the control plane that kubeadm keeps in the cluster, and the one of the inventory.",
-				Why:      "A changed setting restarts its component on one node after the other, which slipway does not do yet. It reports the setting and leaves it.",
-				Manual:   []string{"kubectl -n kube-system get configmap kubeadm-config kubelet-config kube-proxy -o yaml"},
-			},
-			run:      settingsChange,
-			deferred: true,
+			run: settingsChange,
 		},
 	}
 }
@@ -260,33 +249,25 @@ func changedAddress(cc *checkContext) []check.Finding {
 	return found
 }
 
-func versionChange(cc *checkContext) []check.Finding {
-	named := cc.cluster.Kubernetes.Version
-	if !cc.configured() || named == "" || cc.state.Version == named {
-		return nil
-	}
-	return []check.Finding{{
-		Evidence: cluster.Difference{Field: "kubernetes.version", Have: cc.state.Version, Want: named}.String(),
-		Fix:      "slipway does not upgrade clusters yet, and keeps the version: set it back to " + cc.state.Version,
-	}}
-}
-
 func settingsChange(cc *checkContext) []check.Finding {
+	if _, err := kubeadm.APIServerFiles(cc.cluster); err != nil {
+		return []check.Finding{{Evidence: err.Error(), Fix: "correct the path or the file"}}
+	}
 	if !cc.configured() {
 		return nil
 	}
-	drift, err := cc.state.Drift(cc.cluster)
+	refused, err := cc.state.Refused(cc.cluster)
 	if err != nil {
 		return []check.Finding{{Severity: check.Unknown, Evidence: err.Error(), Fix: "correct the section kubernetes of the inventory"}}
 	}
 	var found []check.Finding
-	for _, d := range drift {
+	for _, d := range refused {
 		if ofEndpoint(d) {
 			continue // the check fixed-fields refuses it
 		}
 		found = append(found, check.Finding{
-			Evidence: d.String(),
-			Fix:      "slipway does not change it on a running cluster yet: set it back, or reinstall the cluster: slipway reset --yes, then slipway apply",
+			Evidence: fmt.Sprintf("%s: it cannot change, since %s", d, d.Unchangeable()),
+			Fix:      "set it back, or reinstall the cluster: slipway reset --yes, then slipway apply",
 		})
 	}
 	return found

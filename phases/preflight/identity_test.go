@@ -8,7 +8,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"slipway.io/slipway/provision/cluster"
-	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
@@ -71,11 +70,6 @@ func TestIdentityChecks(t *testing.T) {
 			f.Cluster.ControlPlane.BindPort = 6444
 			return state
 		}, []string{"fixed-fields  error"}, "controlPlane.bindPort is 6443 in the cluster, and 6444", "set controlPlane.bindPort back to 6443"},
-		{"another version", func(f *workflowtest.Fixture) *cluster.State {
-			state := running(f)
-			f.Cluster.Kubernetes.Version = "v1.35.8"
-			return state
-		}, []string{"version-change  warning"}, "kubernetes.version is " + config.DefaultKubernetesVersion + " in the cluster, and v1.35.8", "set it back to " + config.DefaultKubernetesVersion},
 		{"an older cluster, and no version in the inventory", func(f *workflowtest.Fixture) *cluster.State {
 			state := running(f)
 			state.Version = "v1.35.8"
@@ -85,7 +79,17 @@ func TestIdentityChecks(t *testing.T) {
 			state := running(f)
 			f.Cluster.Kubernetes.KubeletConfiguration = map[string]any{"maxPods": 50}
 			return state
-		}, []string{"settings-change  warning"}, "kubernetes.kubeletConfiguration.maxPods is not set in the cluster, and 50", "slipway reset --yes, then slipway apply"},
+		}, nil, "", ""},
+		{"a setting that kubeadm init has read", func(f *workflowtest.Fixture) *cluster.State {
+			state := running(f)
+			state.Record = &cluster.Record{Settings: cluster.Settings{"initConfiguration": {}}}
+			f.Cluster.Kubernetes.InitConfiguration = map[string]any{"skipPhases": []any{"addon/kube-proxy"}}
+			return state
+		}, []string{"settings-change  error"}, "it cannot change, since `kubeadm init` has read it", "slipway reset --yes, then slipway apply"},
+		{"a file of the API server that does not exist", func(f *workflowtest.Fixture) *cluster.State {
+			f.Cluster.ControlPlane.APIServer.AuditPolicyFile = "/nonexistent/audit.yaml"
+			return nil
+		}, []string{"settings-change  error"}, "controlPlane.apiServer.auditPolicyFile: open /nonexistent/audit.yaml", "correct the path"},
 		{"another address of a node", func(f *workflowtest.Fixture) *cluster.State {
 			state := running(f)
 			state.Nodes = []cluster.Node{{Name: "w-1", Addresses: []string{"198.51.100.9"}}, {Name: "cp-1", Addresses: []string{"192.0.2.11"}}}
@@ -117,7 +121,7 @@ func TestIdentityChecks(t *testing.T) {
 			t.Parallel()
 			fixture := workflowtest.New(t, two)
 			cc := &checkContext{cluster: fixture.Cluster, hosts: fixture.Hosts, unmeasured: "none", state: test.prepare(fixture)}
-			report := cc.report(Selection{Only: []string{"cluster-identity", "node-identity", "interrupted-restore", "fixed-fields", "node-address-change", "version-change", "settings-change"}})
+			report := cc.report(Selection{Only: []string{"cluster-identity", "node-identity", "interrupted-restore", "fixed-fields", "node-address-change", "settings-change"}})
 			complete(t, report)
 			if diff := cmp.Diff(test.want, told(report)); diff != "" {
 				t.Fatal(diff)

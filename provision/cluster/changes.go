@@ -9,9 +9,6 @@ const (
 	Applied Outcome = "applied"
 	// Refused: preflight reports an error, and nothing changes.
 	Refused Outcome = "refused"
-	// Deferred: plan and apply report the difference and leave the old value. The
-	// exit code of `slipway plan --detailed-exitcode` is 12.
-	Deferred Outcome = "not applied yet"
 )
 
 // FieldChange is the outcome of a change of one field.
@@ -28,7 +25,8 @@ type FieldChange struct {
 func FieldChanges() []FieldChange {
 	const (
 		fixed    = "Set it back, or reinstall the cluster: `slipway reset --yes`, then `slipway apply`."
-		later    = "Set it back, or reinstall the cluster. New hosts get the setting of the cluster."
+		kubeadm  = "A setting that is deleted from the inventory gets the default of kubeadm again."
+		server   = "The control planes get the file, and their API servers restart one after another, also if its content has changed."
 		ssh      = "The next connection uses it."
 		slipway  = "The next run uses it."
 		registry = "containerd reads it for the next pull, without a restart."
@@ -40,12 +38,12 @@ func FieldChanges() []FieldChange {
 		{"apiVersion", Refused, "The inventory is invalid with another value."},
 		{"kind", Refused, "The inventory is invalid with another value."},
 		{"metadata.name", Refused, "Certificates and kubeconfigs contain the name. " + fixed},
-		{"kubernetes.version", Deferred, "The cluster keeps its version, and new hosts get it. Without the field, the cluster keeps its version too."},
-		{"kubernetes.clusterConfiguration", Deferred, later},
-		{"kubernetes.initConfiguration", Deferred, "`kubeadm init` has read it. Set it back, or reinstall the cluster."},
+		{"kubernetes.version", Applied, "Upgrades the cluster: a patch, or the next minor version. Control planes change one after another, then the workers in batches; each node is drained. Older versions, and more than one minor version at once, are refused. Without the field, the cluster keeps its version. See [Upgrade a cluster](upgrade.md)."},
+		{"kubernetes.clusterConfiguration", Applied, "API server, controller manager, scheduler or etcd restart if their arguments change, on one control plane after another. " + kubeadm + " Refused: `etcd.local.dataDir`, the names of certificates of etcd, `dns`, `proxy`, and the lifetime of the CA, which `kubeadm init` has used."},
+		{"kubernetes.initConfiguration", Refused, "`kubeadm init` has read it. " + fixed},
 		{"kubernetes.joinConfiguration", Applied, "Hosts that join later use it. `kubeadm join` has read it on the others."},
-		{"kubernetes.kubeletConfiguration", Deferred, later + " `serverTLSBootstrap` is applied: kubelet restarts."},
-		{"kubernetes.kubeProxyConfiguration", Deferred, later},
+		{"kubernetes.kubeletConfiguration", Applied, "kubelet restarts, on one control plane after another, then on the workers in batches. Pods keep running. " + kubeadm},
+		{"kubernetes.kubeProxyConfiguration", Applied, "kube-proxy restarts, on one node after another. Connections through Services continue."},
 		{"network.podSubnet", Refused, "Pods and nodes have addresses of the range. " + fixed},
 		{"network.serviceSubnet", Refused, "Services and certificates have addresses of the range. " + fixed},
 		{"network.dnsDomain", Refused, "Pods and certificates contain the domain. " + fixed},
@@ -56,7 +54,10 @@ func FieldChanges() []FieldChange {
 		{"controlPlane.loadBalancer.type", Refused, "All hosts reach the API servers through it. " + fixed},
 		{"controlPlane.loadBalancer.virtualRouterID", Applied, "keepalived reads its configuration again on all control planes. Connections through the endpoint break once, and new ones work after about a second."},
 		{"controlPlane.bindPort", Refused, "The load balancer, kubeconfigs and the pod network have the port. " + fixed},
-		{"controlPlane.certSANs", Deferred, "The certificate of the API server keeps its names. Set it back, or reinstall the cluster."},
+		{"controlPlane.certSANs", Applied, "Each API server gets a certificate with the names, and reads it without a restart."},
+		{"controlPlane.apiServer.auditPolicyFile", Applied, server},
+		{"controlPlane.apiServer.encryptionConfigurationFile", Applied, server + " Objects are encrypted anew when they are written: see [Change a key](inventory.md#files-of-the-api-server)."},
+		{"controlPlane.apiServer.admissionConfigurationFile", Applied, server},
 		{"etcd.external.endpoints", Refused, "The data of the cluster is there. The same holds for the set of hosts with the role `etcd`. " + fixed},
 		{"etcd.external.caFile", Applied, "The control planes get the new file. API servers read it when they start."},
 		{"etcd.external.certFile", Applied, "The control planes get the new file. API servers use it for new connections to etcd."},
@@ -109,8 +110,8 @@ func FieldChanges() []FieldChange {
 		{"addons[].patches[].name", Applied, addon},
 		{"addons[].patches[].namespace", Applied, addon},
 		{"addons[].patches[].patch", Applied, addon},
-		{"artifacts.bundle", Applied, "The next run uses it. A bundle of another Kubernetes version than the cluster's is refused."},
-		{"artifacts.catalogue", Applied, "The next run uses it. A cluster that exists keeps its Kubernetes version."},
+		{"artifacts.bundle", Applied, "The next run uses it. A bundle of another Kubernetes version than `kubernetes.version`, or else the cluster's, is refused."},
+		{"artifacts.catalogue", Applied, "The next run uses it. A cluster that exists keeps its Kubernetes version, unless `kubernetes.version` names another one."},
 		{"artifacts.rewrites", Applied, slipway},
 		{"artifacts.registries", Applied, slipway},
 		{"artifacts.caFile", Applied, slipway + " It is also the default of `containerd.mirrors[].caFile`."},

@@ -53,14 +53,12 @@ func changesPage() []byte {
 
 This page is generated from the code with ` + "`go test ./provision/cluster -update`" + `.
 
-Edit the inventory, look at ` + "`slipway plan`" + `, and run ` + "`slipway apply`" + `. Each changed field has one of three outcomes:
+Edit the inventory, look at ` + "`slipway plan`" + `, and run ` + "`slipway apply`" + `. Each changed field has one of two outcomes:
 
 - **applied**: apply brings the cluster to the new value, and plan shows what changes.
 - **refused**: preflight reports an error with the remedy, and nothing changes on any host.
-- **not applied yet**: plan and apply report the difference and leave the cluster as it is. They apply the other changes.
-  ` + "`slipway plan --detailed-exitcode`" + ` exits with 12.
 
-` + "`slipway status`" + ` lists the differences that are refused or not applied.
+` + "`slipway status`" + ` lists the differences of the settings, the version and the fields that cannot change.
 
 | field | outcome | effect |
 |---|---|---|

@@ -62,6 +62,8 @@ type State struct {
 	Members    []kube.EtcdMember
 	MembersOf  string
 	MembersErr error
+	// Leader is the member that leads the others; empty if it is not known.
+	Leader string
 	// Answering are the hosts whose etcd answered; if members have a majority, those
 	// without it are not among them.
 	Answering []string

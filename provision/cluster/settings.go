@@ -138,8 +138,8 @@ func (s *State) Drift(c *config.Cluster) ([]Difference, error) {
 	return s.Settings.Differences(recorded, wanted), nil
 }
 
-// Edits returns all fields of the inventory that differ from the cluster and that
-// apply does not change: those that cannot change, the version, and the settings.
+// Edits returns all fields of the inventory that differ from the cluster, whether apply
+// changes them or not: those that cannot change, the version, and the settings.
 func (s *State) Edits(c *config.Cluster) ([]Difference, error) {
 	if s.Version == "" {
 		return nil, nil // there is no cluster, or it does not answer

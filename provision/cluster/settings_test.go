@@ -72,7 +72,7 @@ func TestWithoutRecordedSettingsTheClusterItselfIsCompared(t *testing.T) {
 	state := running(t, edits["kubernetes.kubeletConfiguration"])
 	state.Record = nil
 	want := []Difference{{"kubernetes.kubeletConfiguration.maxPods", "200", "100"}}
-	found, err := state.Edits(inventory(t, "kubernetes: {kubeletConfiguration: {maxPods: 100}}"))
+	found, err := state.Pending(inventory(t, "kubernetes: {kubeletConfiguration: {maxPods: 100}}"))
 	if diff := cmp.Diff(want, found); err != nil || diff != "" {
 		t.Error(err, diff)
 	}

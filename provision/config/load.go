@@ -120,6 +120,10 @@ func (v *validator) resolvePaths(dir string) {
 	}
 	v.resolve("artifacts.catalogue", &v.c.Artifacts.Catalogue, dir)
 	v.resolveSSH("ssh", &v.c.SSH, dir)
+	server := &v.c.ControlPlane.APIServer
+	v.resolve("controlPlane.apiServer.auditPolicyFile", &server.AuditPolicyFile, dir)
+	v.resolve("controlPlane.apiServer.encryptionConfigurationFile", &server.EncryptionConfigurationFile, dir)
+	v.resolve("controlPlane.apiServer.admissionConfigurationFile", &server.AdmissionConfigurationFile, dir)
 	v.resolve("etcd.external.caFile", &v.c.Etcd.External.CAFile, dir)
 	v.resolve("etcd.external.certFile", &v.c.Etcd.External.CertFile, dir)
 	v.resolve("etcd.external.keyFile", &v.c.Etcd.External.KeyFile, dir)

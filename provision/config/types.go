@@ -167,6 +167,23 @@ type ControlPlane struct {
 	// CertSANs are additional names and addresses in the API server's
 	// certificate.
 	CertSANs []string `json:"certSANs,omitempty" example:"api.cluster.example"`
+	// APIServer are files that slipway places on the control planes, for the API servers.
+	APIServer APIServer `json:"apiServer,omitzero"`
+}
+
+// APIServer are files of API servers. slipway places them on each control plane, readable
+// for root only, mounts them, and sets the arguments. A relative path is relative to the
+// inventory.
+type APIServer struct {
+	// AuditPolicyFile says which requests API servers write to the audit log,
+	// /var/log/kubernetes/audit/audit.log: a Policy (audit.k8s.io/v1).
+	AuditPolicyFile string `json:"auditPolicyFile,omitempty" example:"audit-policy.yaml"`
+	// EncryptionConfigurationFile says how API servers encrypt resources in etcd: an
+	// EncryptionConfiguration (apiserver.config.k8s.io/v1). It has keys.
+	EncryptionConfigurationFile string `json:"encryptionConfigurationFile,omitempty" example:"encryption.yaml"`
+	// AdmissionConfigurationFile configures admission plugins: an AdmissionConfiguration
+	// (apiserver.config.k8s.io/v1).
+	AdmissionConfigurationFile string `json:"admissionConfigurationFile,omitempty" example:"admission.yaml"`
 }
 
 // LoadBalancer distributes the connections to the endpoint over the API servers.

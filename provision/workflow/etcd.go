@@ -29,12 +29,16 @@ type Etcd struct {
 	// Answered are the hosts whose etcd answered. Healthy are those of them whose member
 	// has a majority: a member that is cut off from the others answers too.
 	Answered, Healthy []*Host
+	// Leader is the name of the member that leads the others; empty if none that has a
+	// majority has answered.
+	Leader string
 }
 
 // etcdAnswer is what the etcd of one host answered.
 type etcdAnswer struct {
 	members []kube.EtcdMember
 	healthy bool
+	leader  uint64
 	err     error
 }
 
@@ -64,6 +68,11 @@ func ReadEtcd(ctx context.Context, hosts []*Host) (*Etcd, error) {
 		found.Answered = append(found.Answered, h)
 		if a.healthy {
 			found.Healthy = append(found.Healthy, h)
+			for _, m := range a.members {
+				if m.ID == a.leader {
+					found.Leader = m.Name
+				}
+			}
 		}
 	}
 	if len(found.Answered) == 0 {
@@ -77,15 +86,16 @@ func askEtcd(ctx context.Context, h *Host) (a etcdAnswer) {
 	defer cancel()
 	etcd := kube.NewEtcdClient(h.Conn)
 	if a.members, a.err = etcd.Members(ctx); a.err == nil {
-		a.healthy = hasMajority(ctx, etcd)
+		a.leader, a.healthy = hasMajority(ctx, etcd)
 	}
 	return a
 }
 
-// hasMajority reports whether a member serves the cluster.
-func hasMajority(ctx context.Context, etcd kube.EtcdClient) bool {
+// hasMajority reports whether a member serves the cluster, and the ID of its leader.
+func hasMajority(ctx context.Context, etcd kube.EtcdClient) (leader uint64, healthy bool) {
 	err := retry.Do(ctx, func(ctx context.Context) error {
 		status, err := etcd.Status(ctx)
+		leader = status.Leader
 		switch {
 		case err != nil:
 			return retry.Stop(err)
@@ -94,7 +104,7 @@ func hasMajority(ctx context.Context, etcd kube.EtcdClient) bool {
 		}
 		return retry.Stop(status.Unhealthy)
 	}, retry.Options{Attempts: leaderAttempts, Pause: retry.Every(leaderPause)})
-	return err == nil
+	return leader, err == nil
 }
 
 // Serving are the healthy hosts. Without a majority, none is healthy: then they are those

@@ -112,13 +112,18 @@ func (h *Hosts) State() *cluster.State { return h.state.Load() }
 // SetState is for the phase that reads it.
 func (h *Hosts) SetState(s *cluster.State) { h.state.Store(s) }
 
-// Version returns the version of the cluster on the hosts, or, if it does not exist,
-// the one that the inventory gives it: "v1.36.4".
+// Version returns the version that the cluster on the hosts has when the run ends:
+// "v1.36.4". It is the one of the inventory, and without one that of the cluster. Control
+// planes get it before other hosts join, and before the kubelets of workers.
 func (h *Hosts) Version(inventory *config.Cluster) string {
-	if state := h.State(); state != nil && state.Version != "" {
-		return state.Version
+	state := h.State()
+	if state == nil || state.Version == "" {
+		return inventory.Kubernetes.NewVersion()
 	}
-	return inventory.Kubernetes.NewVersion()
+	if upgrade := state.NewVersion(inventory); upgrade != "" {
+		return upgrade
+	}
+	return state.Version
 }
 
 // Architectures returns those of the hosts whose facts are known, sorted, as far as there
@@ -217,6 +222,17 @@ func (h *Hosts) EtcdHosts() []*Host { return h.Where((*Host).isEtcdHost) }
 func (h *Hosts) RunsAPIServer(host *Host) bool {
 	f := host.Facts()
 	return f != nil && host.isControlPlane() && f.Exists(facts.APIServerManifest) && h.Belongs(host) != cluster.AnotherCluster
+}
+
+// Joined reports whether the host was a node of the cluster when the run read its state: a
+// host that joins in this run gets its settings and its version when it does. Without an
+// answer of the API server, none has joined.
+func (h *Hosts) Joined(host *Host) bool {
+	state, f := h.State(), host.Facts()
+	if !state.Answers() || state.Node(host.Config.Name) == nil || f == nil || f.Joining() {
+		return false
+	}
+	return f.Exists(facts.KubeletConf) && f.Exists(facts.KubeletConfig) && (!host.isControlPlane() || f.Exists(facts.APIServerManifest))
 }
 
 // Names returns the names of all hosts.

@@ -54,6 +54,14 @@ var (
 	NewControlPlanes = Place{name: "each new control plane", hosts: func(all *Hosts) []*Host {
 		return all.Where(func(h *Host) bool { return h.isControlPlane() && !all.RunsAPIServer(h) })
 	}}
+	// JoinedControlPlanes is every control plane that Hosts.Joined selects.
+	JoinedControlPlanes = Place{name: "each control plane that has joined", hosts: func(all *Hosts) []*Host {
+		return all.Where(func(h *Host) bool { return h.isControlPlane() && all.Joined(h) })
+	}}
+	// JoinedWorkers is every worker that Hosts.Joined selects.
+	JoinedWorkers = Place{name: "each worker that has joined", hosts: func(all *Hosts) []*Host {
+		return all.Where(func(h *Host) bool { return h.isNode() && !h.isControlPlane() && all.Joined(h) })
+	}}
 	// Workers is every node that is not a control plane.
 	Workers = Where("each worker", func(h *Host) bool { return h.isNode() && !h.isControlPlane() })
 	// Localhost is the computer that slipway runs on. The Step has no host.

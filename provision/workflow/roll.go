@@ -19,7 +19,7 @@ import (
 //
 // Within a turn the phases run one after another. Hosts take their turns in
 // batches: the seed comes first, the others follow in the order of the
-// inventory. A batch starts when every turn of the batch before it has
+// inventory (or see Order). A batch starts when every turn of the batch before it has
 // succeeded. A failure therefore stops the roll: the turns of the batch finish,
 // and the remaining hosts are not touched. Other rolls, and phases outside of
 // the roll, continue.
@@ -33,6 +33,10 @@ type Roll struct {
 	// percentage of the hosts of the run that have a turn, rounded down and at
 	// least 1. The zero value is Run.Batch.
 	Batch intstr.IntOrString
+	// Order sorts the turns by the number that it returns for each host, in front of the
+	// order of the inventory. It is called when the facts and the state of the cluster are
+	// known. Nil: the seed comes first.
+	Order func(*Hosts, *Host) int
 	// Disruptive is called once when a host's turn starts, and reports whether
 	// its phases are going to disrupt the workloads of the host. If they are not,
 	// the phases with OnDisruption do not run; the others do, and usually find
@@ -121,7 +125,12 @@ func (r *Roll) link(turns []*turn, hosts *Hosts, batch intstr.IntOrString) error
 	turns = slices.DeleteFunc(turns, func(u *turn) bool {
 		return !slices.ContainsFunc(u.tasks, func(t *task) bool { return !t.skip })
 	})
-	slices.SortFunc(turns, func(a, b *turn) int { return cmp.Compare(hosts.order(a.host), hosts.order(b.host)) })
+	slices.SortStableFunc(turns, func(a, b *turn) int {
+		if r.Order != nil {
+			return cmp.Or(cmp.Compare(r.Order(hosts, a.host), r.Order(hosts, b.host)), cmp.Compare(slices.Index(hosts.All, a.host), slices.Index(hosts.All, b.host)))
+		}
+		return cmp.Compare(hosts.order(a.host), hosts.order(b.host))
+	})
 	size, err := r.batch(batch, len(turns))
 	if err != nil {
 		return err

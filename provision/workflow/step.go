@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/version"
+
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/config"
@@ -63,9 +65,27 @@ func (s *Step) Credentials() sources.Credentials { return s.run.Credentials }
 // Proxy is the proxy of the inventory, with its credentials.
 func (s *Step) Proxy() sources.Proxy { return s.run.Credentials.Proxy(s.Cluster()) }
 
-// Version is the Kubernetes version that the run installs: that of the cluster if it
-// exists, else that of the inventory, "v1.36.4".
+// Version is the Kubernetes version that the cluster has when the run ends: see
+// Hosts.Version.
 func (s *Step) Version() string { return s.Hosts().Version(s.Cluster()) }
+
+// Upgrades returns the version of the kubelet of the host if this run upgrades it, and
+// else an empty text. The answer stays the same during the run.
+func (s *Step) Upgrades() (from string) {
+	node := s.Hosts().State().Node(s.Target.Config.Name)
+	if node == nil || !s.Hosts().Joined(s.Target) {
+		return ""
+	}
+	have, err := version.ParseSemantic(node.Version)
+	if err != nil {
+		return ""
+	}
+	wanted, err := version.ParseSemantic(s.Version())
+	if err != nil || !have.LessThan(wanted) {
+		return ""
+	}
+	return node.Version
+}
 
 // Hosts are all hosts of the run. A run on some hosts may not have read the facts
 // of the others.

@@ -28,9 +28,34 @@ func Role(h config.Host) string {
 	return string(config.RoleWorker)
 }
 
+// KubernetesPrograms returns the names of the programs of Kubernetes that a host needs.
+func KubernetesPrograms(s *workflow.Step) []string {
+	var names []string
+	for _, file := range s.Bundle().Files(Role(s.Target.Config), s.Facts().Arch) {
+		if strings.HasPrefix(file.Name, "kube") {
+			names = append(names, file.Name)
+		}
+	}
+	return names
+}
+
+// StageDir returns the directory in which programs of a version wait until the host
+// switches to it.
+func StageDir(version string) string { return "/usr/local/lib/slipway/" + version }
+
+// Stage uploads files of the bundle, by name, to the StageDir of its version.
+func Stage(ctx context.Context, s *workflow.Step, names []string) error {
+	_, err := binaries(ctx, s, names, func(name string) string { return StageDir(s.Version()) + "/" + name })
+	return err
+}
+
 // Binaries uploads those files of the bundle, by name, that the host lacks, and
 // returns their paths.
 func Binaries(ctx context.Context, s *workflow.Step, names []string) (uploaded []string, err error) {
+	return binaries(ctx, s, names, Path)
+}
+
+func binaries(ctx context.Context, s *workflow.Step, names []string, pathOf func(string) string) (uploaded []string, err error) {
 	var blobs []host.Blob
 	var paths []string
 	for _, name := range names {
@@ -39,9 +64,9 @@ func Binaries(ctx context.Context, s *workflow.Step, names []string) (uploaded [
 			return nil, err
 		}
 		blobs = append(blobs, host.Blob{
-			Path: Path(name), Source: s.Bundle().Path(file), SHA256: file.SHA256, Size: file.Size, Mode: 0o755,
+			Path: pathOf(name), Source: s.Bundle().Path(file), SHA256: file.SHA256, Size: file.Size, Mode: 0o755,
 		})
-		paths = append(paths, Path(name))
+		paths = append(paths, pathOf(name))
 	}
 	have, err := journal.Sums(ctx, s, paths)
 	if err != nil {

@@ -44,16 +44,28 @@ type Node struct {
 type document struct {
 	template string
 	layers   []map[string]any
+	// complete adds to the merged document. It may be nil.
+	complete func(map[string]any) error
 }
 
-func layered(template string, layers ...map[string]any) document { return document{template, layers} }
+func layered(template string, layers ...map[string]any) document {
+	return document{template: template, layers: layers}
+}
+
+// clusterDocument is the ClusterConfiguration. What the inventory says of the API server
+// elsewhere comes last: a list of an override replaces that of the template.
+func clusterDocument(c *config.Cluster) document {
+	doc := layered("kubeadm/cluster.yaml.tmpl", c.Kubernetes.ClusterConfiguration)
+	doc.complete = func(merged map[string]any) error { return addAPIServerFiles(c, merged) }
+	return doc
+}
 
 // Init returns what `kubeadm init --config` reads: InitConfiguration,
 // ClusterConfiguration, KubeletConfiguration and KubeProxyConfiguration.
 func Init(c *config.Cluster, node Node) ([]byte, error) {
 	return render(values(c, node),
 		layered("kubeadm/init.yaml.tmpl", taintsOf(c, node), c.Kubernetes.InitConfiguration),
-		layered("kubeadm/cluster.yaml.tmpl", c.Kubernetes.ClusterConfiguration),
+		clusterDocument(c),
 		layered("kubeadm/kubelet.yaml.tmpl", c.Kubernetes.KubeletConfiguration),
 		layered("kubeadm/kube-proxy.yaml.tmpl", c.Kubernetes.KubeProxyConfiguration),
 	)
@@ -66,7 +78,7 @@ func Settings(c *config.Cluster, version string) (map[string]map[string]any, err
 	data := values(c, Node{Version: version})
 	settings := map[string]map[string]any{}
 	for section, doc := range map[string]document{
-		"clusterConfiguration":   layered("kubeadm/cluster.yaml.tmpl", c.Kubernetes.ClusterConfiguration),
+		"clusterConfiguration":   clusterDocument(c),
 		"kubeletConfiguration":   layered("kubeadm/kubelet.yaml.tmpl", c.Kubernetes.KubeletConfiguration),
 		"kubeProxyConfiguration": layered("kubeadm/kube-proxy.yaml.tmpl", c.Kubernetes.KubeProxyConfiguration),
 	} {
@@ -80,7 +92,7 @@ func Settings(c *config.Cluster, version string) (map[string]map[string]any, err
 		}
 		settings[section] = decoded
 	}
-	overrides, err := merge(nil, []map[string]any{c.Kubernetes.InitConfiguration})
+	overrides, err := merge(nil, []map[string]any{c.Kubernetes.InitConfiguration}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +185,7 @@ func render(d data, documents ...document) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if text, err = merge(text, doc.layers); err != nil {
+		if text, err = merge(text, doc.layers, doc.complete); err != nil {
 			return nil, fmt.Errorf("%s: %w", doc.template, err)
 		}
 		out.Write(text)
@@ -183,13 +195,18 @@ func render(d data, documents ...document) ([]byte, error) {
 
 // merge merges by RFC 7396 (JSON merge patch). Documents without an override are
 // merged too, so that they are formatted the same.
-func merge(text []byte, layers []map[string]any) ([]byte, error) {
+func merge(text []byte, layers []map[string]any, complete func(map[string]any) error) ([]byte, error) {
 	var document map[string]any
 	if err := yaml.Unmarshal(text, &document); err != nil {
 		return nil, err
 	}
 	for _, layer := range layers {
 		document = config.Merge(document, layer)
+	}
+	if complete != nil {
+		if err := complete(document); err != nil {
+			return nil, err
+		}
 	}
 	return yaml.Marshal(document)
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/cluster/kube"
@@ -39,6 +40,8 @@ type Fixture struct {
 	Credentials sources.Credentials
 	// Selection is the part of the hosts to work on.
 	Selection workflow.Selection
+	// Timeout bounds waits for conditions of the cluster: see workflow.Run.
+	Timeout time.Duration
 	// Events are those of the last run.
 	Events *report.Recorder
 
@@ -186,7 +189,7 @@ func (b *Fixture) run(phase workflow.Phase, plan bool) error {
 	phase.Needs, phase.NeedsAll = nil, nil
 	b.Events = &report.Recorder{}
 	run := &workflow.Run{
-		Cluster: b.Cluster, Hosts: b.Hosts, Bundle: b.Bundle, Selection: b.Selection, Credentials: b.Credentials, Sink: b.Events, Plan: plan, Parallel: 10, Holder: "test",
+		Cluster: b.Cluster, Hosts: b.Hosts, Bundle: b.Bundle, Selection: b.Selection, Credentials: b.Credentials, Sink: b.Events, Plan: plan, Parallel: 10, Holder: "test", Timeout: b.Timeout,
 	}
 	return run.Do(b.t.Context(), workflow.Workflow{Name: "test", Phases: []workflow.Phase{phase}})
 }
