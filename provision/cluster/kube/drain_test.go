@@ -128,7 +128,7 @@ func TestDrainNamesTheDisruptionBudgetInTheEnd(t *testing.T) {
 	server.Put(nodeWithPods)
 	refuseEvictions(server, -1)
 	options := drainOptions()
-	options.Timeout = 50 * time.Millisecond
+	options.Timeout = time.Second
 	_, err := testClient(t, server).Drain(t.Context(), "w-1", options)
 	if err == nil || !strings.Contains(err.Error(), "The disruption budget web") {
 		t.Errorf("got %v", err)
