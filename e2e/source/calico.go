@@ -29,6 +29,10 @@ func calicoComponent() component {
 			"kube-controllers/cmd/check-status", "kube-controllers/cmd/kube-controllers", "node/cmd/calico-node", "node/cmd/mountns"),
 			modulesPath+"calico/kubecontrollers"),
 		ldflags: func(version string) []string {
+			// The first node writes its version to the cluster, and the others refuse one
+			// before v3, which the tag of the module says: its code is of the branch
+			// release-v3.28.
+			version = strings.Replace(version, "v1.11.0-cni-plugin.", "v3.28.0-", 1)
 			return []string{
 				"-X", "main.VERSION=" + version,
 				"-X", "github.com/projectcalico/calico/node/pkg/lifecycle/startup.VERSION=" + version,
