@@ -351,7 +351,9 @@ func (h *ha) rotateCAs(ctx context.Context, t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	run := func(machine, arguments string) string { return h.mustSSH(ctx, t, machine, "sh "+script+" "+arguments+" </dev/null") }
+	run := func(machine, arguments string) string {
+		return h.mustSSH(ctx, t, machine, "sh "+script+" "+arguments+" </dev/null")
+	}
 	controlPlanes := h.controlPlanes()
 	nodes := slices.Clone(controlPlanes)
 	for _, name := range h.lab.names() {
