@@ -32,8 +32,8 @@ const (
 	// certificateDays are what is left of the lifetime of certificates that apply renews.
 	certificateDays = 30
 	// renewalInterval is the time between two writes while certificates are renewed, and
-	// renewalTimeout that for one of them. No write may fail, and the gap between two
-	// acknowledged ones is that of a busy computer.
+	// renewalTimeout that for one of them, which a busy computer may miss. What counts is the
+	// gap between two acknowledged ones, and that no acknowledged one is lost.
 	renewalInterval = 100 * time.Millisecond
 	renewalTimeout  = time.Second
 	renewalBound    = time.Second
@@ -222,8 +222,12 @@ func (h *ha) renewCertificates(ctx context.Context, t *testing.T) {
 	gap, failed := writes.result(from, time.Now())
 	h.took("renewal of the certificates of three control planes", r.took)
 	h.took("renewal of certificates: longest gap between acknowledged writes", gap)
-	if len(failed) > 0 || gap > renewalBound {
-		t.Errorf("no write was acknowledged for %s, want at most %s; failed writes: %q", gap, renewalBound, failed)
+	t.Logf("%d writes were acknowledged; the others: %q", len(writes.names), failed)
+	if gap > renewalBound {
+		t.Errorf("no write was acknowledged for %s, want at most %s", gap, renewalBound)
+	}
+	if lost, err := (&writer{access: h.client.access, pageSize: 500, acknowledged: writes.names}).lost(ctx); err != nil || len(lost) > 0 {
+		t.Errorf("lost %q, %v", lost, err)
 	}
 	h.oneAtATime(t, r)
 	h.lasts(ctx, t)
@@ -292,6 +296,7 @@ type numberedWrites struct {
 
 	mu           sync.Mutex
 	acknowledged []time.Time
+	names        []string // of the acknowledged ones
 	failed       []string
 }
 
@@ -314,13 +319,13 @@ func (w *numberedWrites) run(ctx context.Context) {
 func (w *numberedWrites) write(ctx context.Context, name string) {
 	limited, cancel := context.WithTimeout(ctx, renewalTimeout)
 	defer cancel()
-	object := fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":%q}}`, name)
+	object := fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":%q,"labels":{"slipway.io/e2e":"writer"}}}`, name)
 	_, err := w.do(limited, http.MethodPost, writePath, object, http.StatusCreated)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
 	case err == nil:
-		w.acknowledged = append(w.acknowledged, time.Now())
+		w.acknowledged, w.names = append(w.acknowledged, time.Now()), append(w.names, name)
 	case ctx.Err() == nil:
 		w.failed = append(w.failed, name+": "+reason(err))
 	}

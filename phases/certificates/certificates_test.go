@@ -1,6 +1,7 @@
 package certificates
 
 import (
+	stdcmp "cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -10,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"math/big"
 	"net"
 	"slices"
@@ -66,6 +68,7 @@ type onHost struct {
 	certificates     map[string]tls.Certificate
 	started, written map[string]time.Time
 	external         bool
+	address          string // 192.0.2.11 if empty
 }
 
 func (o onHost) kubernetes() facts.Kubernetes {
@@ -82,7 +85,7 @@ func (o onHost) kubernetes() facts.Kubernetes {
 // output is what facts.sh prints on the host.
 func (o onHost) output() string {
 	var b strings.Builder
-	b.WriteString("arch\tx86_64\nkernel\t6.1.0\naddress\teth0 192.0.2.11/24\n")
+	fmt.Fprintf(&b, "arch\tx86_64\nkernel\t6.1.0\naddress\teth0 %s/24\n", stdcmp.Or(o.address, "192.0.2.11"))
 	for path, c := range o.certificates {
 		fmt.Fprintf(&b, "certificate\t%s %s\n", path, base64.StdEncoding.EncodeToString(inPEM(c)))
 	}
@@ -100,9 +103,10 @@ func (o onHost) output() string {
 
 // with returns a copy with other certificates, which were written now.
 func (o onHost) with(renewed map[string]tls.Certificate) onHost {
-	after := onHost{certificates: map[string]tls.Certificate{}, written: map[string]time.Time{}, started: o.started, external: o.external}
-	for path, c := range o.certificates {
-		after.certificates[path] = c
+	after := o
+	after.certificates, after.written = maps.Clone(o.certificates), maps.Clone(o.written)
+	if after.written == nil {
+		after.written = map[string]time.Time{}
 	}
 	for path, c := range renewed {
 		after.certificates[path] = c
