@@ -128,6 +128,7 @@ func TestOnlyHostsWithoutAClusterAreRestored(t *testing.T) {
 		{name: "an interrupted restore", cp: ofCluster(ca, facts.CAKey, facts.EtcdMember, facts.RestoreMark), worker: none},
 		{name: "a control plane of the cluster", cp: ofCluster(ca, facts.CAKey, facts.EtcdMember), worker: none, want: "cp-1 still has the cluster of the backup", hint: "slipway reset --yes --hosts cp-1"},
 		{name: "a control plane of another cluster", cp: ofCluster(otherCA, facts.CAKey, facts.EtcdMember), worker: none, want: "cp-1 belongs to another cluster", hint: "slipway reset --yes --hosts cp-1"},
+		{name: "a worker of the cluster as a control plane", cp: ofCluster(ca, facts.KubeletConf), worker: none, want: "cp-1 is a worker of the cluster", hint: "slipway reset --yes --hosts cp-1"},
 		{name: "a worker of another cluster", cp: none, worker: ofCluster(otherCA, facts.KubeletConf), want: "w-1 belongs to another cluster"},
 		{name: "data of etcd without anything else", cp: func(f *facts.Facts) { f.Existing = []facts.Path{facts.EtcdMember} }, worker: none, want: "cp-1 belongs to another cluster"},
 		{name: "a backup without keys", cp: none, worker: none, edit: func(s *Source) { s.Keys = nil }, want: "the backup has no keys", hint: "--keys-from"},
@@ -176,14 +177,10 @@ func TestRestoreBeginsWithoutACluster(t *testing.T) {
 		return nil
 	}}
 	fixture := workflowtest.New(t, three)
-	fixture.MustApply(RestoreState(read))
-	if !fixture.Hosts.State().Exists {
-		t.Error("the state of a cluster was not read")
-	}
-	fixture.Facts("cp-1").Existing = []facts.Path{facts.RestoreMark}
+	fixture.Facts("w-1").Existing = []facts.Path{facts.KubeletConf}
 	fixture.MustApply(RestoreState(read))
 	if fixture.Hosts.State().Exists {
-		t.Error("what an interrupted restore has left counts as a cluster")
+		t.Error("what is left of the lost cluster counts as a cluster")
 	}
 }
 
