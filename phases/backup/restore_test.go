@@ -245,6 +245,8 @@ func TestNodesThatDoNotExistAreDeleted(t *testing.T) {
 				server.Put(node(name))
 			}
 			server.Put("{apiVersion: v1, kind: Pod, metadata: {name: lost, namespace: default, uid: uid-lost}, spec: {nodeName: cp-2}}")
+			server.Put("{apiVersion: v1, kind: Pod, metadata: {name: orphan, namespace: default, uid: uid-orphan}, spec: {nodeName: cp-3}}")
+			server.Put("{apiVersion: v1, kind: Pod, metadata: {name: pending, namespace: default, uid: uid-pending}}")
 			server.Put("{apiVersion: v1, kind: Pod, metadata: {name: kept, namespace: default, uid: uid-kept}, spec: {nodeName: w-1}}")
 			server.Put("{apiVersion: v1, kind: ConfigMap, metadata: {name: slipway, namespace: kube-system}}")
 			server.Intercept(func(http.ResponseWriter, *http.Request) bool { return false })
@@ -261,8 +263,10 @@ func TestNodesThatDoNotExistAreDeleted(t *testing.T) {
 					t.Errorf("node %s stays", name)
 				}
 			}
-			if server.Get("/api/v1/namespaces/default/pods/lost") != nil || server.Get("/api/v1/namespaces/default/pods/kept") == nil {
-				t.Error("the pods are not those of machines that exist")
+			for name, stays := range map[string]bool{"lost": false, "orphan": false, "pending": true, "kept": true} {
+				if stays != (server.Get("/api/v1/namespaces/default/pods/"+name) != nil) {
+					t.Errorf("pod %s stays: %v", name, !stays)
+				}
 			}
 			if recorded := server.Get("/api/v1/namespaces/kube-system/configmaps/slipway") != nil; recorded == test.rehearse {
 				t.Errorf("the record stays: %v", recorded)
