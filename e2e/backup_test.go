@@ -119,7 +119,7 @@ func (l *lost) backsUp(ctx context.Context, t *testing.T) {
 	}
 	// Nothing of it stays on the hosts.
 	for _, m := range l.controlPlanes() {
-		if left := l.mustSSH(ctx, t, m, "ls -A /var/lib/slipway/snapshots 2>/dev/null; /usr/local/bin/ctr -n k8s.io containers list -q | grep slipway || true"); left != "" {
+		if left := l.mustSSH(ctx, t, m, "ls -A /var/lib/slipway/snapshots 2>/dev/null || true; /usr/local/bin/ctr -n k8s.io containers list -q | grep slipway || true"); left != "" {
 			t.Errorf("%s still has %s", m, left)
 		}
 	}
