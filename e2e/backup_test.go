@@ -52,7 +52,7 @@ func TestBackup(t *testing.T) {
 		l.step("objects and tokens are those of the backup", l.isAsBefore, false),
 		l.step("validate passes", l.validate, false),
 		l.step("a second apply changes nothing", l.changesNothing, false),
-		l.step("the snapshot of a host is restored with the keys of another backup", l.restoresFromTimer, false),
+		l.step("the snapshot of a host is restored with the keys of another backup, and a worker stays", l.restoresFromTimer, false),
 	})
 }
 
@@ -119,7 +119,7 @@ func (l *lost) backsUp(ctx context.Context, t *testing.T) {
 	}
 	// Nothing of it stays on the hosts.
 	for _, m := range l.controlPlanes() {
-		if left := l.mustSSH(ctx, t, m, "ls -A /var/lib/slipway/snapshots 2>/dev/null; /usr/local/bin/ctr -n k8s.io containers list -q | grep slipway || true"); left != "" {
+		if left := l.mustSSH(ctx, t, m, "ls -A /var/lib/slipway/snapshots 2>/dev/null || true; /usr/local/bin/ctr -n k8s.io containers list -q | grep slipway || true"); left != "" {
 			t.Errorf("%s still has %s", m, left)
 		}
 	}
@@ -255,9 +255,14 @@ func (l *lost) restoresFromTimer(ctx context.Context, t *testing.T) {
 	if l.fromTimer == "" {
 		t.Skip("there is none")
 	}
-	l.slipway.must(ctx, t, l.on("reset", "--yes")...)
+	// The worker stays, with its kubelet.
+	kubelet := l.mustSSH(ctx, t, "w1", "systemctl show --property=MainPID kubelet")
+	l.slipway.must(ctx, t, l.on("reset", "--yes", "--hosts", strings.Join(l.controlPlanes(), ","))...)
 	r := l.slipway.must(ctx, t, l.on("restore", l.fromTimer, "--keys-from", l.backup, "--identity", l.identity, "--yes")...)
 	l.took("restore of a host's snapshot", r.took)
 	l.hasObjects(ctx, t)
+	if now := l.mustSSH(ctx, t, "w1", "systemctl show --property=MainPID kubelet"); now != kubelet {
+		t.Errorf("the kubelet of the worker was %s, and is %s", kubelet, now)
+	}
 	l.validate(ctx, t)
 }

@@ -50,13 +50,13 @@ func deleteNodes(ctx context.Context, s *workflow.Step, client *kube.Client, fro
 	if err != nil {
 		return err
 	}
-	gone := map[string]bool{}
+	left := map[string]bool{}
 	for i := range nodes.Items {
 		node := &nodes.Items[i]
 		if lives(s, from, node.Name) {
+			left[node.Name] = true
 			continue
 		}
-		gone[node.Name] = true
 		deleted, err := client.DeleteNode(ctx, node.Name, node.UID)
 		if err != nil {
 			return fmt.Errorf("delete node %s: %w", node.Name, err)
@@ -65,7 +65,7 @@ func deleteNodes(ctx context.Context, s *workflow.Step, client *kube.Client, fro
 			s.Changed("delete node %s", node.Name)
 		}
 	}
-	return deletePods(ctx, s, client, gone)
+	return deletePods(ctx, s, client, left)
 }
 
 // lives reports whether a Node may be that of a machine that exists: the seed, a host that
@@ -87,12 +87,11 @@ func lives(s *workflow.Step, from Source, name string) bool {
 	return true
 }
 
-// deletePods deletes the pods of machines that are gone. The garbage collection of pods
-// would leave them in the endpoints of Services for most of a minute.
-func deletePods(ctx context.Context, s *workflow.Step, client *kube.Client, gone map[string]bool) error {
-	if len(gone) == 0 {
-		return nil
-	}
+// deletePods deletes the pods that are on none of the nodes that are left, also if a killed
+// run has deleted their Nodes. The garbage collection of pods would leave them in the
+// endpoints of Services for most of a minute, and kubeadm join asks the etcd of each control
+// plane that has a pod (cmd/kubeadm/app/util/etcd, getRawEtcdEndpointsFromPodAnnotation).
+func deletePods(ctx context.Context, s *workflow.Step, client *kube.Client, left map[string]bool) error {
 	pods, err := client.Clientset().CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return err
@@ -100,7 +99,7 @@ func deletePods(ctx context.Context, s *workflow.Step, client *kube.Client, gone
 	now, count := int64(0), 0
 	for i := range pods.Items {
 		pod := &pods.Items[i]
-		if !gone[pod.Spec.NodeName] {
+		if pod.Spec.NodeName == "" || left[pod.Spec.NodeName] {
 			continue
 		}
 		err := client.Clientset().CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{

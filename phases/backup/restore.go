@@ -13,6 +13,7 @@ import (
 	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/cluster/snapshot"
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/host"
 	"slipway.io/slipway/provision/host/facts"
 	"slipway.io/slipway/provision/workflow"
@@ -57,17 +58,12 @@ func (s Source) caHash() string {
 const caFile = "/etc/kubernetes/pki/ca.crt"
 
 // RestoreState makes a run begin without a cluster: what an interrupted restore has left is
-// no cluster yet, and what the API server says of it is that of the lost one.
+// no cluster yet, what the API server says of it is that of the lost one, and workers wait
+// for the one that is restored. RestoreCheck refuses hosts that have another one.
 func RestoreState(observe workflow.Phase) workflow.Phase {
-	do := observe.Do
-	observe.Do = func(ctx context.Context, s *workflow.Step) error {
-		for _, h := range s.Hosts().All {
-			if h.Facts() != nil && h.Facts().Exists(facts.RestoreMark) {
-				s.Hosts().SetState(&cluster.State{})
-				return nil
-			}
-		}
-		return do(ctx, s)
+	observe.Do = func(_ context.Context, s *workflow.Step) error {
+		s.Hosts().SetState(&cluster.State{})
+		return nil
 	}
 	return observe
 }
@@ -172,6 +168,10 @@ func vacant(s *workflow.Step, from Source) error {
 		case f.Exists(facts.CAKey) || f.Exists(facts.EtcdMember):
 			refuse(h, "if the cluster works, there is nothing to restore: slipway apply; to go back to the backup, and lose what has changed since: slipway reset --yes --hosts "+name+", and the same for each other control plane, then rerun the restore",
 				"still has the cluster of the backup")
+		case f.Kubernetes.NodeName() != "" && f.Kubernetes.NodeName() != name:
+			refuse(h, "set name: "+f.Kubernetes.NodeName()+" in the inventory", "is the node %s of the cluster, and a node cannot be renamed", f.Kubernetes.NodeName())
+		case h.Config.Has(config.RoleControlPlane):
+			refuse(h, "remove the role control-plane from this host; or let it join again: slipway reset --yes --hosts "+name, "is a worker of the cluster, and a control plane in the inventory")
 		}
 	}
 	return errors.Join(errs...)

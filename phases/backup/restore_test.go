@@ -128,6 +128,7 @@ func TestOnlyHostsWithoutAClusterAreRestored(t *testing.T) {
 		{name: "an interrupted restore", cp: ofCluster(ca, facts.CAKey, facts.EtcdMember, facts.RestoreMark), worker: none},
 		{name: "a control plane of the cluster", cp: ofCluster(ca, facts.CAKey, facts.EtcdMember), worker: none, want: "cp-1 still has the cluster of the backup", hint: "slipway reset --yes --hosts cp-1"},
 		{name: "a control plane of another cluster", cp: ofCluster(otherCA, facts.CAKey, facts.EtcdMember), worker: none, want: "cp-1 belongs to another cluster", hint: "slipway reset --yes --hosts cp-1"},
+		{name: "a worker of the cluster as a control plane", cp: ofCluster(ca, facts.KubeletConf), worker: none, want: "cp-1 is a worker of the cluster", hint: "slipway reset --yes --hosts cp-1"},
 		{name: "a worker of another cluster", cp: none, worker: ofCluster(otherCA, facts.KubeletConf), want: "w-1 belongs to another cluster"},
 		{name: "data of etcd without anything else", cp: func(f *facts.Facts) { f.Existing = []facts.Path{facts.EtcdMember} }, worker: none, want: "cp-1 belongs to another cluster"},
 		{name: "a backup without keys", cp: none, worker: none, edit: func(s *Source) { s.Keys = nil }, want: "the backup has no keys", hint: "--keys-from"},
@@ -176,14 +177,10 @@ func TestRestoreBeginsWithoutACluster(t *testing.T) {
 		return nil
 	}}
 	fixture := workflowtest.New(t, three)
-	fixture.MustApply(RestoreState(read))
-	if !fixture.Hosts.State().Exists {
-		t.Error("the state of a cluster was not read")
-	}
-	fixture.Facts("cp-1").Existing = []facts.Path{facts.RestoreMark}
+	fixture.Facts("w-1").Existing = []facts.Path{facts.KubeletConf}
 	fixture.MustApply(RestoreState(read))
 	if fixture.Hosts.State().Exists {
-		t.Error("what an interrupted restore has left counts as a cluster")
+		t.Error("what is left of the lost cluster counts as a cluster")
 	}
 }
 
@@ -248,6 +245,8 @@ func TestNodesThatDoNotExistAreDeleted(t *testing.T) {
 				server.Put(node(name))
 			}
 			server.Put("{apiVersion: v1, kind: Pod, metadata: {name: lost, namespace: default, uid: uid-lost}, spec: {nodeName: cp-2}}")
+			server.Put("{apiVersion: v1, kind: Pod, metadata: {name: orphan, namespace: default, uid: uid-orphan}, spec: {nodeName: cp-3}}")
+			server.Put("{apiVersion: v1, kind: Pod, metadata: {name: pending, namespace: default, uid: uid-pending}}")
 			server.Put("{apiVersion: v1, kind: Pod, metadata: {name: kept, namespace: default, uid: uid-kept}, spec: {nodeName: w-1}}")
 			server.Put("{apiVersion: v1, kind: ConfigMap, metadata: {name: slipway, namespace: kube-system}}")
 			server.Intercept(func(http.ResponseWriter, *http.Request) bool { return false })
@@ -264,8 +263,10 @@ func TestNodesThatDoNotExistAreDeleted(t *testing.T) {
 					t.Errorf("node %s stays", name)
 				}
 			}
-			if server.Get("/api/v1/namespaces/default/pods/lost") != nil || server.Get("/api/v1/namespaces/default/pods/kept") == nil {
-				t.Error("the pods are not those of machines that exist")
+			for name, stays := range map[string]bool{"lost": false, "orphan": false, "pending": true, "kept": true} {
+				if stays != (server.Get("/api/v1/namespaces/default/pods/"+name) != nil) {
+					t.Errorf("pod %s stays: %v", name, !stays)
+				}
 			}
 			if recorded := server.Get("/api/v1/namespaces/kube-system/configmaps/slipway") != nil; recorded == test.rehearse {
 				t.Errorf("the record stays: %v", recorded)

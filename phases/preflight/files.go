@@ -67,6 +67,9 @@ func offline(f *facts.Facts, e *kubeadm.AuthorityError) bool {
 // settled reports whether the init of the cluster is complete: nothing is deleted and
 // created again without being asked for.
 func settled(cc *checkContext, h *workflow.Host) bool {
+	if cc.restoring {
+		return false // workers of the lost cluster may be left
+	}
 	return cc.state != nil && cc.state.Record != nil || h.Facts().Kubernetes.Finalized ||
 		slices.ContainsFunc(cc.reachable(), func(other *workflow.Host) bool { return other != h && other.Facts().Joined() })
 }

@@ -83,6 +83,9 @@ func identityChecks() []Check {
 }
 
 func clusterIdentity(cc *checkContext) []check.Finding {
+	if cc.restoring {
+		return nil // the phase restore-check compares the hosts with the backup
+	}
 	var found []check.Finding
 	observed := cc.hosts.Observed()
 	for _, c := range slices.Concat(cluster.Conflicts(observed), cluster.EtcdKindConflicts(cc.cluster.ExternalEtcd(), observed)) {
