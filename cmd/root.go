@@ -83,7 +83,7 @@ for --inventory), or else from ~/.config/slipway/config.yaml.`,
 		&cobra.Group{ID: "prepare", Title: "Preparation Commands:"},
 	)
 	for _, c := range []*cobra.Command{
-		newApply(a), newPlan(a), newStatus(a), newValidate(a), newAddon(a), newNode(a), newBackup(a), newConsole(a), newReset(a), newKubeconfig(a), newPhase(a),
+		newApply(a), newPlan(a), newStatus(a), newValidate(a), newAddon(a), newNode(a), newUpgrade(a), newBackup(a), newConsole(a), newReset(a), newKubeconfig(a), newPhase(a),
 	} {
 		c.GroupID = "cluster"
 		root.AddCommand(c)

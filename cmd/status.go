@@ -139,11 +139,7 @@ func summary(s status.Status) string {
 }
 
 func hostRow(s status.Status, h status.Host) report.Row {
-	roles := make([]string, 0, len(h.Roles))
-	for _, role := range h.Roles {
-		roles = append(roles, string(role))
-	}
-	row := report.Row{Status: report.StatusOK, Cells: []string{h.Name, strings.Join(roles, ","), nodeRow(h.Node), h.Kubelet, "", ""}}
+	row := report.Row{Status: report.StatusOK, Cells: []string{h.Name, roleList(h.Roles), nodeRow(h.Node), h.Kubelet, "", ""}}
 	if h.CertificateDays != nil {
 		row.Cells[4] = fmt.Sprintf("%d days", *h.CertificateDays)
 	}
@@ -170,6 +166,8 @@ func nodeRow(node *cluster.Node) string {
 		return "-"
 	case !node.Ready:
 		return "not ready"
+	case node.CordonReason != "":
+		return fmt.Sprintf("ready, cordoned (%s)", node.CordonReason)
 	case node.Cordoned:
 		return "ready, cordoned"
 	default:

@@ -103,3 +103,18 @@ func TestTheExitCodeOfStatus(t *testing.T) {
 		})
 	}
 }
+
+func TestTheStatusOfANodeSaysWhyItIsCordoned(t *testing.T) {
+	t.Parallel()
+	for want, node := range map[string]*cluster.Node{
+		"-":                             nil,
+		"ready":                         {Ready: true},
+		"not ready":                     {Cordoned: true},
+		"ready, cordoned":               {Ready: true, Cordoned: true},
+		"ready, cordoned (maintenance)": {Ready: true, Cordoned: true, CordonReason: kube.CordonedForMaintenance},
+	} {
+		if got := nodeRow(node); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

@@ -73,7 +73,7 @@ func (h *ha) install() []step {
 }
 
 func (h *ha) steps() []step {
-	return slices.Concat(h.install(), []step{
+	return slices.Concat(h.install(), h.upgradePlanSteps(), []step{
 		h.step("power off of the machine with the address", h.losesPower, true),
 		h.step("all commands work while it is off", h.commandsWork, false),
 		h.step("the machine comes back", h.comesBack, true),

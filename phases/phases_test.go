@@ -31,7 +31,7 @@ func workflows() []workflow.Workflow {
 func readOnly() []workflow.Workflow {
 	return []workflow.Workflow{
 		Preflight(preflight.Options{}, nil), PreflightLocal(preflight.LocalOptions{}, nil),
-		Status(nil), Kubeconfig("", nil), Console(access.Console{}), AddonStatus("", nil),
+		Status(nil), UpgradePlan(nil, nil), Kubeconfig("", nil), Console(access.Console{}), AddonStatus("", nil),
 	}
 }
 

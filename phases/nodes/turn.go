@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"slipway.io/slipway/provision/cluster/kube"
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -96,10 +97,12 @@ func uncordonTurn(ctx context.Context, s *workflow.Step) error {
 	name := s.Target.Config.Name
 	var stuck []corev1.Pod
 	if !s.Planning() {
-		if err := s.WaitFor(ctx, kube.NodesReady(name), 0); err != nil {
-			return err
+		if s.Cluster().Network.CNI.Name != config.CNINone { // nodes are not ready without a pod network
+			if err := s.WaitFor(ctx, kube.NodesReady(name), 0); err != nil {
+				return workflow.WithHint(err, fmt.Sprintf("see `journalctl -u kubelet` on %s; then rerun `slipway apply` to resume: it uncordons the node", name))
+			}
 		}
-		if stuck, err = client.Unschedulable(ctx); err != nil {
+		if stuck, err = client.Unschedulable(ctx, name); err != nil {
 			return err
 		}
 	}
@@ -116,5 +119,6 @@ func uncordonTurn(ctx context.Context, s *workflow.Step) error {
 		return nil
 	}
 	s.Changed("uncordon node %s", name)
-	return client.Returned(ctx, name, stuck, s.WaitOptions("pods"))
+	err = client.Returned(ctx, name, stuck, s.WaitOptions("pods"))
+	return workflow.WithHint(err, "find out why these pods do not start: kubectl get pods -A; then rerun `slipway apply` to resume")
 }

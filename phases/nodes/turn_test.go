@@ -11,6 +11,7 @@ import (
 	"slipway.io/slipway/provision/cluster"
 	"slipway.io/slipway/provision/cluster/kube"
 	"slipway.io/slipway/provision/cluster/kubetest"
+	"slipway.io/slipway/provision/config"
 	"slipway.io/slipway/provision/workflow"
 	"slipway.io/slipway/provision/workflow/workflowtest"
 )
@@ -142,5 +143,42 @@ func TestATurnUncordonsOnlyWhatSlipwayCordoned(t *testing.T) {
 				t.Errorf("cordoned: %v", isCordoned(server))
 			}
 		})
+	}
+}
+
+func TestATurnEndsWhenTheNodeIsReadyAgain(t *testing.T) {
+	t.Parallel()
+	fixture, server := rolling(t, cluster.Node{Cordoned: true, CordonReason: kube.CordonedForRoll}, "slipway.io/cordoned: roll")
+	const notReady = "{apiVersion: v1, kind: Node, metadata: {name: w-1, annotations: {slipway.io/cordoned: roll}}, spec: {unschedulable: true}, status: {conditions: [{type: Ready, status: 'False'}]}}"
+	server.Put(notReady)
+	looks := 0
+	server.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/api/v1/nodes" {
+			if looks++; looks == 3 {
+				server.Put(strings.Replace(notReady, "'False'", "'True'", 1))
+			}
+		}
+		if r.Method == http.MethodPatch && looks < 3 {
+			t.Error("it is uncordoned before it is ready")
+		}
+		return false
+	})
+	_, uncordon, _ := turn(true)
+	fixture.MustApply(uncordon)
+	if isCordoned(server) || looks < 3 {
+		t.Errorf("cordoned: %v, looked %d times", isCordoned(server), looks)
+	}
+}
+
+// Without a pod network, nodes are never ready.
+func TestATurnDoesNotWaitForTheNodeWithoutAPodNetwork(t *testing.T) {
+	t.Parallel()
+	fixture, server := rolling(t, cluster.Node{Cordoned: true, CordonReason: kube.CordonedForRoll}, "slipway.io/cordoned: roll")
+	fixture.Cluster.Network.CNI.Name = config.CNINone
+	server.Put("{apiVersion: v1, kind: Node, metadata: {name: w-1, annotations: {slipway.io/cordoned: roll}}, spec: {unschedulable: true}, status: {conditions: [{type: Ready, status: 'False'}]}}")
+	_, uncordon, _ := turn(true)
+	fixture.MustApply(uncordon)
+	if isCordoned(server) {
+		t.Error("it is still cordoned")
 	}
 }

@@ -159,9 +159,12 @@ func minorsBehind(have, target *goversion.Version) int {
 }
 
 // apiServerVersion is that of the image of the API server; empty if the host runs none.
-func apiServerVersion(f *facts.Facts) string {
-	image := f.Kubernetes.StaticPods["kube-apiserver"]
-	return image[strings.LastIndex(image, ":")+1:]
+func apiServerVersion(f *facts.Facts) string { return tag(f.Kubernetes.StaticPods["kube-apiserver"]) }
+
+// tag is that of an image; empty without one.
+func tag(image string) string {
+	_, last, _ := strings.Cut(image[strings.LastIndex(image, "/")+1:], ":")
+	return last
 }
 
 // changing reports whether a node is going to get the new version.

@@ -228,6 +228,8 @@ func TestAgainstARealAPIServer(t *testing.T) {
 		realApply(t, client, dryRun, pod)
 	})
 	t.Run("labels and taints follow the inventory", func(t *testing.T) { realNode(t, client) })
+	t.Run("nodes are cordoned, and uncordoned", func(t *testing.T) { realCordon(t, client, dryRun) })
+	t.Run("what blocks a drain, and uses deprecated APIs, is found", func(t *testing.T) { realObstacles(t, client, dryRun) })
 	t.Run("a token is created and deleted", func(t *testing.T) {
 		token, err := client.CreateBootstrapToken(t.Context(), time.Minute)
 		if err != nil {
@@ -310,5 +312,97 @@ func realNode(t *testing.T, client *Client) {
 		if ours := slices.ContainsFunc(got.Spec.Taints, func(t corev1.Taint) bool { return t.Key == "gpu" }); ours != (step.taints != nil) {
 			t.Errorf("step %d: taints %v", i, got.Spec.Taints)
 		}
+	}
+}
+
+func realCordon(t *testing.T, client, dryRun *Client) {
+	if _, err := client.clientset.CoreV1().Nodes().Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "cordoned"}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	read := func(unschedulable bool, reason CordonReason) {
+		t.Helper()
+		node, err := client.Node(t.Context(), "cordoned")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if node.Spec.Unschedulable != unschedulable || CordonedBySlipway(node) != reason {
+			t.Errorf("unschedulable: %v, annotations %v", node.Spec.Unschedulable, node.Annotations)
+		}
+	}
+	if changed, err := dryRun.Cordon(t.Context(), "cordoned", CordonedForRoll); err != nil || !changed {
+		t.Errorf("a dry run: changed %v, %v", changed, err)
+	}
+	read(false, "")
+	for _, want := range []bool{true, false} {
+		if changed, err := client.Cordon(t.Context(), "cordoned", CordonedForRoll); err != nil || changed != want {
+			t.Errorf("cordon: changed %v, %v", changed, err)
+		}
+	}
+	read(true, CordonedForRoll)
+	// The labels of the inventory are applied in between.
+	if _, _, err := client.SetNode(t.Context(), "cordoned", map[string]string{"a": "1"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	read(true, CordonedForRoll)
+	for _, want := range []bool{true, false} {
+		if changed, err := client.Uncordon(t.Context(), "cordoned", CordonedForRoll); err != nil || changed != want {
+			t.Errorf("uncordon: changed %v, %v", changed, err)
+		}
+	}
+	read(false, "")
+}
+
+func realObstacles(t *testing.T, client, dryRun *Client) {
+	if _, err := client.Apply(t.Context(), []byte(`
+apiVersion: v1
+kind: Pod
+metadata: {name: guarded, namespace: kube-system, labels: {app: guarded}}
+spec: {nodeName: cordoned, containers: [{name: a, image: a}]}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: never, namespace: kube-system}
+spec: {maxUnavailable: 0, selector: {matchLabels: {app: guarded}}}
+`)); err != nil {
+		t.Fatal(err)
+	}
+	// There is no kubelet, and no controller.
+	pod, err := client.clientset.CoreV1().Pods("kube-system").Get(t.Context(), "guarded", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pod.Status.Phase = corev1.PodRunning
+	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+	if _, err := client.clientset.CoreV1().Pods("kube-system").UpdateStatus(t.Context(), pod, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	budgets := client.clientset.PolicyV1().PodDisruptionBudgets("kube-system")
+	budget, err := budgets.Get(t.Context(), "never", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	budget.Status.ObservedGeneration, budget.Status.CurrentHealthy, budget.Status.DesiredHealthy, budget.Status.ExpectedPods = budget.Generation, 1, 1, 1
+	if _, err := budgets.UpdateStatus(t.Context(), budget, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	// What Blocking says is what the API server does.
+	blocked, err := client.Blocking(t.Context(), "cordoned")
+	if err != nil || len(blocked) != 1 || !blocked[0].Never || blocked[0].Pod != "kube-system/guarded" {
+		t.Errorf("blocked %+v, %v", blocked, err)
+	}
+	done, err := dryRun.Drain(t.Context(), "cordoned", WaitOptions{})
+	if err != nil || len(done.Blocked) != 1 || len(done.Evicted) > 0 {
+		t.Errorf("drained %+v, %v", done, err)
+	}
+	if pending, err := client.Unschedulable(t.Context(), "cordoned"); err != nil || len(pending) > 0 {
+		t.Errorf("unschedulable %v, %v", pending, err)
+	}
+	// A deprecated API without a planned removal, which every API server serves.
+	if _, err := client.clientset.CoreV1().ComponentStatuses().List(t.Context(), metav1.ListOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	apis, err := client.DeprecatedAPIs(t.Context(), nil, strings.TrimPrefix(client.config.Host, "https://"))
+	if err != nil || !slices.Contains(apis, DeprecatedAPI{Version: "v1", Resource: "componentstatuses"}) {
+		t.Errorf("deprecated %+v, %v", apis, err)
 	}
 }

@@ -45,7 +45,9 @@ type roundTripper struct {
 	roundTrip func(*http.Request) (*http.Response, error)
 }
 
-func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return r.roundTrip(request) }
+func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
+	return r.roundTrip(request)
+}
 
 // WrappedRoundTripper lets client-go find the transport whose connections it closes.
 func (r roundTripper) WrappedRoundTripper() http.RoundTripper { return r.next }

@@ -204,16 +204,38 @@ func unschedulable(pod *corev1.Pod) string {
 	return ""
 }
 
+// cordonSlack is how much the clocks of an API server and a controller manager may differ.
+const cordonSlack = time.Minute
+
 // Unschedulable returns the pods that fit on no node, such as those that a drain evicted
-// and that can only run where they ran. See Returned.
-func (c *Client) Unschedulable(ctx context.Context) ([]corev1.Pod, error) {
+// and that can only run where they ran. Pods that are older than the cordon of the node had
+// no node before it. See Returned.
+func (c *Client) Unschedulable(ctx context.Context, node string) ([]corev1.Pod, error) {
+	drained, err := c.Node(ctx, node)
+	if err != nil {
+		return nil, err
+	}
+	cordoned := cordonTime(drained)
 	list, err := retried(ctx, func() (*corev1.PodList, error) {
 		return c.clientset.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{FieldSelector: "status.phase=Pending"})
 	})
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(list.Items, func(pod corev1.Pod) bool { return pod.Spec.NodeName != "" || unschedulable(&pod) == "" }), nil
+	return slices.DeleteFunc(list.Items, func(pod corev1.Pod) bool {
+		return pod.Spec.NodeName != "" || unschedulable(&pod) == "" || pod.CreationTimestamp.Time.Before(cordoned)
+	}), nil
+}
+
+// cordonTime is when the node controller has seen that a Node is cordoned, less the slack;
+// zero if it has not.
+func cordonTime(node *corev1.Node) time.Time {
+	for _, taint := range node.Spec.Taints {
+		if taint.Key == corev1.TaintNodeUnschedulable && taint.TimeAdded != nil {
+			return taint.TimeAdded.Add(-cordonSlack)
+		}
+	}
+	return time.Time{}
 }
 
 // Returned waits until those of the pods that the scheduler assigns to a Node are ready

@@ -173,11 +173,17 @@ func TestPodsThatFitNowhereElseAreReadyAgainAfterTheTurn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		client, server := inMemory(t)
-		for _, name := range []string{"back", "elsewhere", "nowhere", "deleted"} {
-			server.Put(podOf("StatefulSet", name, name, "", podNowhere))
+		// The node was cordoned at noon.
+		server.Put("{apiVersion: v1, kind: Node, metadata: {name: w-1}, spec: {unschedulable: true, taints: [{key: node.kubernetes.io/unschedulable, effect: NoSchedule, timeAdded: '2026-01-01T12:00:00Z'}]}}")
+		created := func(pod, at string) string {
+			return strings.Replace(pod, "metadata: {", "metadata: {creationTimestamp: '2026-01-01T"+at+":00Z', ", 1)
 		}
+		for _, name := range []string{"back", "elsewhere", "nowhere", "deleted"} {
+			server.Put(created(podOf("StatefulSet", name, name, "", podNowhere), "12:05"))
+		}
+		server.Put(created(podOf("StatefulSet", "before", "before", "", podNowhere), "11:00"))
 		server.Put(podOf("StatefulSet", "starting", "starting", "w-1", podStarting))
-		pods, err := client.Unschedulable(t.Context())
+		pods, err := client.Unschedulable(t.Context(), "w-1")
 		if err != nil || len(pods) != 4 {
 			t.Fatalf("%d pods, %v", len(pods), err)
 		}
