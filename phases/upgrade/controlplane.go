@@ -81,6 +81,13 @@ func replace(ctx context.Context, s *workflow.Step, changes []manifestChange) er
 			return err
 		}
 	}
+	var seen *crashes
+	if !s.Planning() {
+		var err error
+		if seen, err = watch(ctx, s, changes, before); err != nil {
+			return err
+		}
+	}
 	for _, change := range changes {
 		if err := writeManifest(ctx, s, change.component, change.wanted); err != nil {
 			return err
@@ -95,12 +102,13 @@ func replace(ctx context.Context, s *workflow.Step, changes []manifestChange) er
 		return nil
 	}
 	for _, change := range changes {
-		err := ready(ctx, s, change.component, before[change.component])
+		err := ready(ctx, s, change.component, before[change.component], seen)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
-			return restore(ctx, s, changes, before, change.component, whyNot(ctx, s, change.component, err))
+			component := blame(change.component, err)
+			return restore(ctx, s, changes, before, component, whyNot(ctx, s, component, err))
 		}
 	}
 	return nil
@@ -120,8 +128,9 @@ func restartAPIServer(ctx context.Context, s *workflow.Step) error {
 
 // ready waits until a static pod runs with another manifest than before, and with it etcd
 // is healthy.
-func ready(ctx context.Context, s *workflow.Step, component, before string) error {
-	if err := s.WaitFor(ctx, runs(s, component, func(hash string) bool { return hash != before }), 0); err != nil || component != etcd {
+func ready(ctx context.Context, s *workflow.Step, component, before string, seen *crashes) error {
+	running := runs(s, component, func(hash string) bool { return hash != before })
+	if err := s.WaitFor(ctx, seen.unless(s, running), 0); err != nil || component != etcd {
 		return err
 	}
 	return s.WaitFor(ctx, allMembersHealthy(s), 0)

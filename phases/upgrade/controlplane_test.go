@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"slipway.io/slipway/provision/cluster/kubeadm"
+	"slipway.io/slipway/provision/cluster/kubetest"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -111,6 +113,28 @@ func TestEtcdAndAPIServerRestartTogether(t *testing.T) {
 		if got := f.content("cp-2", manifestPath(component)); !sameDocument([]byte(got), []byte(manifest(component, "--v=2"))) {
 			t.Errorf("%s is\n%s", component, got)
 		}
+	}
+}
+
+// The kubelet of a control plane cannot tell its own API server that it does not start.
+func TestAStaticPodThatEndsAgainAndAgainIsNoticedOnItsHost(t *testing.T) {
+	t.Parallel()
+	f := newRolling(t, "")
+	f.Selection.Hosts = []string{"cp-2"}
+	f.has("cp-2")
+	f.expectRender("cp-2", map[string]string{apiServer: manifest(apiServer, "--silent")})
+	f.Host("cp-2").ExpectQueryScript("log.sh", apiServer).Returns("unknown flag\n")
+	f.server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/pods/kube-apiserver-cp-2") && strings.Contains(f.content("cp-2", manifestPath(apiServer)), "--silent") {
+			f.ends.Add(1)
+			kubetest.Refuse(w, http.StatusServiceUnavailable, "ServiceUnavailable", "connection refused")
+			return true
+		}
+		return f.intercept(w, r)
+	})
+	err := f.Apply(ControlPlane(ControlPlanes()))
+	if err == nil || !strings.Contains(err.Error(), "it has ended") || !strings.Contains(err.Error(), "unknown flag") {
+		t.Errorf("got %v", err)
 	}
 }
 
