@@ -40,61 +40,119 @@ func updateControlPlane(ctx context.Context, s *workflow.Step) error {
 		return workflow.WithHint(fmt.Errorf("%s is not changed: %w", s.Target.Config.Name, err),
 			"repair the other control plane, then rerun `slipway apply` to resume")
 	}
-	for _, change := range changes {
-		if err := replace(ctx, s, change); err != nil {
+	for _, together := range groups(changes) {
+		if err := replace(ctx, s, together); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// replace writes the manifest of a static pod and waits until the pod runs with it. If it
-// does not, the old manifest comes back: the host keeps an API server, without which no
-// later run could reach the cluster of a single control plane.
-func replace(ctx context.Context, s *workflow.Step, change manifestChange) error {
-	if s.Planning() {
-		return writeManifest(ctx, s, change.component, change.wanted)
+// groups returns the changes that are made together: etcd and API server restart at the
+// same time, everything else alone.
+func groups(changes []manifestChange) [][]manifestChange {
+	if len(changes) > 1 && changes[0].component == etcd && changes[1].component == apiServer {
+		return append([][]manifestChange{changes[:2]}, groups(changes[2:])...)
 	}
-	if change.component == etcd {
+	var all [][]manifestChange
+	for _, change := range changes {
+		all = append(all, []manifestChange{change})
+	}
+	return all
+}
+
+// replace writes manifests of static pods and waits until the pods run with them. If they
+// do not, the old manifests come back: the host keeps an API server, without which no later
+// run could reach the cluster of a single control plane.
+func replace(ctx context.Context, s *workflow.Step, changes []manifestChange) error {
+	before := map[string]string{}
+	for _, change := range changes {
+		if s.Planning() {
+			break
+		}
+		hash, err := manifestHash(ctx, s, change.component)
+		if err != nil {
+			return err
+		}
+		before[change.component] = hash
+	}
+	if changes[0].component == etcd && !s.Planning() {
 		if err := moveLeader(ctx, s); err != nil {
 			return err
 		}
 	}
-	before, err := manifestHash(ctx, s, change.component)
-	if err != nil {
-		return err
+	var seen *crashes
+	if !s.Planning() {
+		var err error
+		if seen, err = watch(ctx, s, changes, before); err != nil {
+			return err
+		}
 	}
-	if err := writeManifest(ctx, s, change.component, change.wanted); err != nil {
-		return err
+	for _, change := range changes {
+		if err := writeManifest(ctx, s, change.component, change.wanted); err != nil {
+			return err
+		}
 	}
-	err = ready(ctx, s, change.component, before)
-	if err == nil || ctx.Err() != nil {
-		return err
+	if changes[0].component == etcd && len(changes) == 1 {
+		if err := restartAPIServer(ctx, s); err != nil {
+			return err
+		}
 	}
-	return restore(ctx, s, change, before, whyNot(ctx, s, change.component, err))
+	if s.Planning() {
+		return nil
+	}
+	for _, change := range changes {
+		err := ready(ctx, s, change.component, before[change.component], seen)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			component := blame(change.component, err)
+			return restore(ctx, s, changes, before, component, whyNot(ctx, s, component, err))
+		}
+	}
+	return nil
+}
+
+// restartAPIServer ends the API server of the host, which kubelet starts again. One whose
+// etcd restarts accepts requests that it cannot answer, for up to a minute: its client
+// waits longer and longer before it connects again. One that does not run refuses them, and
+// load balancers use another one.
+func restartAPIServer(ctx context.Context, s *workflow.Step) error {
+	_, err := s.Run(ctx, host.Cmd{Argv: []string{"pkill", "-TERM", "-x", apiServer}, Sudo: true})
+	if host.Exited(err) {
+		return nil // it does not run
+	}
+	return err
 }
 
 // ready waits until a static pod runs with another manifest than before, and with it etcd
 // is healthy.
-func ready(ctx context.Context, s *workflow.Step, component, before string) error {
-	if err := s.WaitFor(ctx, runs(s, component, func(hash string) bool { return hash != before }), 0); err != nil || component != etcd {
+func ready(ctx context.Context, s *workflow.Step, component, before string, seen *crashes) error {
+	running := runs(s, component, func(hash string) bool { return hash != before })
+	if err := s.WaitFor(ctx, seen.unless(s, running), 0); err != nil || component != etcd {
 		return err
 	}
 	return s.WaitFor(ctx, allMembersHealthy(s), 0)
 }
 
-// restore brings the manifest back with which the static pod ran before, and returns the
-// cause.
-func restore(ctx context.Context, s *workflow.Step, change manifestChange, before string, cause error) error {
+// restore brings the manifests back with which static pods ran before, and returns why one
+// of them does not start.
+func restore(ctx context.Context, s *workflow.Step, changes []manifestChange, before map[string]string, component string, cause error) error {
 	name := s.Target.Config.Name
-	hint := fmt.Sprintf("correct the setting in the inventory and rerun `slipway apply`; see /var/log/pods/kube-system_%s-%s_* on %s", change.component, name, name)
-	failed := fmt.Errorf("%s does not start with the new manifest: %w", change.component, cause)
-	if err := writeManifest(ctx, s, change.component, change.have); err != nil {
-		return workflow.WithHint(fmt.Errorf("%w; its old manifest could not be restored: %w", failed, err), hint)
+	hint := fmt.Sprintf("correct the setting in the inventory and rerun `slipway apply`; see /var/log/pods/kube-system_%s-%s_* on %s", component, name, name)
+	failed := fmt.Errorf("%s does not start with the new manifest: %w", component, cause)
+	for _, change := range changes {
+		if err := writeManifest(ctx, s, change.component, change.have); err != nil {
+			return workflow.WithHint(fmt.Errorf("%w; its old manifest could not be restored: %w", failed, err), hint)
+		}
 	}
-	again := runs(s, change.component, func(hash string) bool { return before == "" || hash == before })
-	if err := s.WaitFor(ctx, again, 0); err != nil {
-		return workflow.WithHint(fmt.Errorf("%w; with its old manifest, which is restored, it does not start either: %w", failed, err), hint)
+	for _, change := range changes {
+		hash := before[change.component]
+		again := runs(s, change.component, func(now string) bool { return hash == "" || now == hash })
+		if err := s.WaitFor(ctx, again, 0); err != nil {
+			return workflow.WithHint(fmt.Errorf("%w; with its old manifest, which is restored, it does not start either: %w", failed, err), hint)
+		}
 	}
 	return workflow.WithHint(fmt.Errorf("%w\nit runs with its old manifest again", failed), hint)
 }

@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"slipway.io/slipway/provision/cluster/kubeadm"
+	"slipway.io/slipway/provision/cluster/kubetest"
 	"slipway.io/slipway/provision/workflow"
 )
 
@@ -65,6 +67,7 @@ func TestTheLeaderOfEtcdMovesBeforeItsRestartAndComesLast(t *testing.T) {
 	for _, name := range planeNames {
 		f.has(name)
 		f.expectRender(name, map[string]string{etcd: manifest(etcd, "--quota-backend-bytes=1")})
+		f.Host(name).ExpectRun("pkill", "-TERM", "-x", apiServer)
 	}
 	f.MustApply(ControlPlane(ControlPlanes()))
 	var order []string
@@ -73,9 +76,65 @@ func TestTheLeaderOfEtcdMovesBeforeItsRestartAndComesLast(t *testing.T) {
 			order = append(order, e.Host+" "+e.Message)
 		}
 	}
-	write := " write " + manifestPath(etcd)
-	if diff := cmp.Diff([]string{"cp-2" + write, "cp-3" + write, "cp-1 make etcd member cp-2 the leader", "cp-1" + write}, order); diff != "" {
+	// An API server whose etcd restarts hangs.
+	write, end := " write "+manifestPath(etcd), " run pkill -TERM -x kube-apiserver"
+	if diff := cmp.Diff([]string{"cp-2" + write, "cp-2" + end, "cp-3" + write, "cp-3" + end, "cp-1 make etcd member cp-2 the leader", "cp-1" + write, "cp-1" + end}, order); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestEtcdAndAPIServerRestartTogether(t *testing.T) {
+	t.Parallel()
+	f := newRolling(t, "")
+	f.Selection.Hosts = []string{"cp-2"}
+	f.has("cp-2")
+	changed := map[string]string{}
+	for _, component := range components {
+		changed[component] = manifest(component, "--v=2")
+	}
+	f.expectRender("cp-2", changed)
+	f.MustApply(ControlPlane(ControlPlanes()))
+	var want []string
+	for _, component := range components {
+		want = append(want, "write "+manifestPath(component))
+	}
+	if diff := cmp.Diff(want, f.Changes()); diff != "" {
+		t.Error(diff)
+	}
+	// If etcd does not start, neither does the API server: both get their old manifests.
+	changed[etcd] = manifest(etcd, "--bad")
+	changed[apiServer] = manifest(apiServer, "--v=3")
+	f.expectRender("cp-2", changed)
+	f.Host("cp-2").ExpectQueryScript("log.sh", etcd).Returns("unknown flag\n")
+	if err := f.Apply(ControlPlane(ControlPlanes())); err == nil || !strings.Contains(err.Error(), "etcd does not start with the new manifest") {
+		t.Errorf("got %v", err)
+	}
+	for _, component := range components {
+		if got := f.content("cp-2", manifestPath(component)); !sameDocument([]byte(got), []byte(manifest(component, "--v=2"))) {
+			t.Errorf("%s is\n%s", component, got)
+		}
+	}
+}
+
+// The kubelet of a control plane cannot tell its own API server that it does not start.
+func TestAStaticPodThatEndsAgainAndAgainIsNoticedOnItsHost(t *testing.T) {
+	t.Parallel()
+	f := newRolling(t, "")
+	f.Selection.Hosts = []string{"cp-2"}
+	f.has("cp-2")
+	f.expectRender("cp-2", map[string]string{apiServer: manifest(apiServer, "--silent")})
+	f.Host("cp-2").ExpectQueryScript("log.sh", apiServer).Returns("unknown flag\n")
+	f.server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/pods/kube-apiserver-cp-2") && strings.Contains(f.content("cp-2", manifestPath(apiServer)), "--silent") {
+			f.ends.Add(1)
+			kubetest.Refuse(w, http.StatusServiceUnavailable, "ServiceUnavailable", "connection refused")
+			return true
+		}
+		return f.intercept(w, r)
+	})
+	err := f.Apply(ControlPlane(ControlPlanes()))
+	if err == nil || !strings.Contains(err.Error(), "it has ended") || !strings.Contains(err.Error(), "unknown flag") {
+		t.Errorf("got %v", err)
 	}
 }
 

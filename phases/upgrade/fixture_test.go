@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,6 +61,8 @@ type rolling struct {
 	heartbeats map[string]int
 	// kubelets are the versions of kubelets, by host.
 	kubelets map[string]string
+	// ends is how often static pods have ended.
+	ends atomic.Int32
 	// kubeadm is the program that renders.
 	kubeadm string
 }
@@ -114,6 +117,10 @@ status: {observedGeneration: 1, desiredNumberScheduled: 4, updatedNumberSchedule
 			h.Conn = plane{h.Conn, f, name}
 		}
 		f.Facts(name).Existing = existing
+		for _, args := range [][]string{{"<any>", "<any>"}, {etcd, "<any>", apiServer, "<any>"}} {
+			e := f.Host(name).ExpectQueryScript("restarts.sh", args...).AnyTimes()
+			e.Then(func() { e.Returns(strings.Repeat(fmt.Sprintln(f.ends.Load()), len(args)/2)) })
+		}
 	}
 	client, err := kube.New(f.server.Kubeconfig(""), nil)
 	if err != nil {

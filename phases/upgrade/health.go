@@ -23,8 +23,8 @@ import (
 
 const (
 	// maxRestarts is after how many starts a container counts as failed: an API server may
-	// end once or twice while etcd starts.
-	maxRestarts = 3
+	// end a few times while etcd starts.
+	maxRestarts = 5
 	// hashAnnotation identifies the manifest of a static pod: kubelet gives each content
 	// another one.
 	hashAnnotation = "kubernetes.io/config.hash"

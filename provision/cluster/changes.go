@@ -56,7 +56,7 @@ func FieldChanges() []FieldChange {
 		{"controlPlane.bindPort", Refused, "The load balancer, kubeconfigs and the pod network have the port. " + fixed},
 		{"controlPlane.certSANs", Applied, "Each API server gets a certificate with the names, and reads it without a restart."},
 		{"controlPlane.apiServer.auditPolicyFile", Applied, server},
-		{"controlPlane.apiServer.encryptionConfigurationFile", Applied, server + " Objects are encrypted with it when they are written again: see [Change a key](inventory.md#files-of-the-api-server)."},
+		{"controlPlane.apiServer.encryptionConfigurationFile", Applied, server + " An object is encrypted with it when it is next written: see [Change a key](inventory.md#files-of-the-api-server)."},
 		{"controlPlane.apiServer.admissionConfigurationFile", Applied, server},
 		{"etcd.external.endpoints", Refused, "The data of the cluster is there. The same holds for the set of hosts with the role `etcd`. " + fixed},
 		{"etcd.external.caFile", Applied, "The control planes get the new file. API servers read it when they start."},
