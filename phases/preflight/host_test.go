@@ -422,7 +422,7 @@ func TestEachCheckHasAFault(t *testing.T) {
 	t.Parallel()
 	fires := map[string]bool{
 		"etcd-data": true, "ghost-member": true, // etcd_test.go
-		"cluster-files":    true,                                                                                                                            // files_test.go
+		"cluster-files":    true,                                                                                                    // files_test.go
 		"cluster-identity": true, "node-identity": true, "fixed-fields": true, "node-address-change": true, "settings-change": true, // identity_test.go
 		"even-etcd": true,                                           // hosts_test.go
 		"lost-host": true, "absent-host": true, "etcd-quorum": true, // leaving_test.go
