@@ -97,7 +97,7 @@ func (s *scenario) calicoRuns(ctx context.Context, t *testing.T) {
 			t.Errorf("%s: %s", m, link)
 		}
 		// A block of addresses of each other machine is routed through the tunnel.
-		routes := s.mustSSH(ctx, t, m, "ip route show proto 80 dev vxlan.calico")
+		routes := s.mustSSH(ctx, t, m, "ip route show dev vxlan.calico")
 		if got, want := strings.Count(routes, "\n"), len(s.lab.Machines)-1; got < want {
 			t.Errorf("%s has %d routes to other machines, want at least %d:\n%s", m, got, want, routes)
 		}
