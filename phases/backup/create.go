@@ -93,7 +93,7 @@ func create(ctx context.Context, s *workflow.Step, o Options) (result Result, er
 	taken.Path = ""
 	state := s.Hosts().State()
 	result.Manifest = backup.Manifest{
-		Cluster: s.Cluster().Metadata.Name, Created: o.Now.UTC().Truncate(time.Second), Kubernetes: s.Version(), Host: from.Config.Name,
+		Cluster: s.Cluster().Metadata.Name, Created: o.Now.UTC().Truncate(time.Second), Kubernetes: s.Hosts().State().Version, Host: from.Config.Name,
 		Etcd: taken, PKI: len(o.Recipients) > 0,
 	}
 	sources := []backup.Source{{File: backup.File{Name: backup.SnapshotName, SHA256: taken.SHA256, Mode: 0o600}, Path: local}}

@@ -3,6 +3,7 @@ package upgrade
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"slipway.io/slipway/provision/cluster/kubeadm"
 	"slipway.io/slipway/provision/host"
@@ -49,16 +50,13 @@ func updateControlPlane(ctx context.Context, s *workflow.Step) error {
 }
 
 // groups returns the changes that are made together: etcd and API server restart at the
-// same time, everything else alone.
+// same time, then what connects to that API server, also at the same time.
 func groups(changes []manifestChange) [][]manifestChange {
-	if len(changes) > 1 && changes[0].component == etcd && changes[1].component == apiServer {
-		return append([][]manifestChange{changes[:2]}, groups(changes[2:])...)
+	servers := slices.IndexFunc(changes, func(c manifestChange) bool { return c.component != etcd && c.component != apiServer })
+	if servers <= 0 {
+		return [][]manifestChange{changes}
 	}
-	var all [][]manifestChange
-	for _, change := range changes {
-		all = append(all, []manifestChange{change})
-	}
-	return all
+	return [][]manifestChange{changes[:servers], changes[servers:]}
 }
 
 // replace writes manifests of static pods and waits until the pods run with them. If they

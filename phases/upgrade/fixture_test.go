@@ -117,7 +117,7 @@ status: {observedGeneration: 1, desiredNumberScheduled: 4, updatedNumberSchedule
 			h.Conn = plane{h.Conn, f, name}
 		}
 		f.Facts(name).Existing = existing
-		for _, args := range [][]string{{"<any>", "<any>"}, {etcd, "<any>", apiServer, "<any>"}} {
+		for _, args := range [][]string{{"<any>", "<any>"}, {"<any>", "<any>", "<any>", "<any>"}} {
 			e := f.Host(name).ExpectQueryScript("restarts.sh", args...).AnyTimes()
 			e.Then(func() { e.Returns(strings.Repeat(fmt.Sprintln(f.ends.Load()), len(args)/2)) })
 		}
