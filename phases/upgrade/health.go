@@ -154,7 +154,7 @@ func moveLeader(ctx context.Context, s *workflow.Step) error {
 		if m.Name == s.Target.Config.Name || !m.Voting || m.Problem != nil {
 			continue
 		}
-		if err := kube.MoveEtcdLeader(ctx, s.Target.Conn, m.ID); err != nil {
+		if err := kube.NewEtcdClient(s.Target.Conn).MoveLeader(ctx, m.ID); err != nil {
 			return err
 		}
 		s.Changed("make etcd member %s the leader", m.Name)

@@ -55,15 +55,3 @@ func AskEtcdMember(ctx context.Context, through host.Host, m EtcdMember) error {
 	}
 	return problem
 }
-
-// MoveEtcdLeader makes the member with this ID the leader, instead of the etcd of a host,
-// which must be the leader. Writes wait for the new leader, and none of them is lost.
-func MoveEtcdLeader(ctx context.Context, h host.Host, to uint64) error {
-	request := struct {
-		Target uint64 `json:"targetID,string"`
-	}{to}
-	if err := localEtcd(h)(ctx, "/v3/maintenance/transfer-leadership", request, &struct{}{}); err != nil {
-		return fmt.Errorf("etcd: move the leader to member %x: %w", to, err)
-	}
-	return nil
-}
