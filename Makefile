@@ -84,6 +84,12 @@ e2e-ha: build ## Lose machines, networks and API servers of three control planes
 e2e-backup: build ## Back up a cluster, destroy all machines, and restore it onto new ones (root, Debian)
 	SLIPWAY_E2E_BACKUP=1 e2e/run -run '^TestBackup$$'
 
+UPGRADE_TO ?= v1.37.2
+
+.PHONY: e2e-upgrade
+e2e-upgrade: build ## Upgrade a highly available cluster to UPGRADE_TO while a client writes (root, Debian; see CONTRIBUTING.md)
+	SLIPWAY_E2E_UPGRADE_VERSION=$(UPGRADE_TO) SLIPWAY_E2E_UPGRADE_BUNDLE=$$(e2e/prepare.sh --kubernetes $(UPGRADE_TO)) e2e/run -run '^TestUpgrade$$'
+
 VERSIONS ?= v1.35.8 v1.36.4 v1.37.2
 
 .PHONY: e2e-versions
