@@ -97,7 +97,9 @@ func (u *upgrade) upgrades(ctx context.Context, t *testing.T) {
 		Items []struct {
 			Metadata struct{ Name string }
 			Spec     struct{ Unschedulable bool }
-			Status   struct{ NodeInfo struct{ KubeletVersion string } }
+			Status   struct {
+				NodeInfo struct{ KubeletVersion string }
+			}
 		}
 	}
 	u.get(ctx, t, &nodes, "nodes")
