@@ -17,6 +17,10 @@ import (
 // CoreDNS.
 const evictTimeout = time.Minute
 
+// settleTimeout bounds the wait for the pod network on nodes that are ready: Calico starts
+// after them.
+const settleTimeout = 2 * time.Minute
+
 // DNS waits until CoreDNS has started, and moves a replica if all are on one node.
 func DNS() workflow.Phase {
 	return workflow.Phase{
@@ -63,6 +67,15 @@ func spreadDNS(ctx context.Context, s *workflow.Step) error {
 	replicas, err := client.ReadDNSReplicas(ctx)
 	if err != nil {
 		return err
+	}
+	if replicas.Unsettled() {
+		// The cluster works with all replicas on one node too.
+		if err := s.WaitFor(ctx, kube.DNSNodesSettled(), settleTimeout); ctx.Err() != nil {
+			return err
+		}
+		if replicas, err = client.ReadDNSReplicas(ctx); err != nil {
+			return err
+		}
 	}
 	node := replicas.Crowded()
 	if node == "" {

@@ -124,6 +124,15 @@ func hostsCases() []hostsCase {
 		{"ranges of the inventory", "network: {podSubnet: 172.20.0.0/16}", worker(func(f *facts.Facts) {
 			f.Routes = append(f.Routes, facts.Route{Destination: prefix("172.20.3.0/24"), Interface: "eth1"})
 		}), []string{"cidr-overlap w-1 error"}},
+		{"routes through Calico's tunnels", "", worker(func(f *facts.Facts) {
+			for _, name := range []string{"vxlan.calico", "tunl0", "wireguard.cali", "cali0f1e2d3c4b5"} {
+				f.Routes = append(f.Routes, facts.Route{Destination: prefix("10.244.80.192/26"), Interface: name})
+			}
+		}), nil},
+		{"Calico's own routes without a tunnel", "network: {cni: {name: calico, backend: bgp}}", worker(func(f *facts.Facts) {
+			journaled(f)
+			f.Routes = append(f.Routes, facts.Route{Destination: prefix("10.244.80.192/26"), Interface: "eth0"})
+		}), nil},
 		{"host-gw's own routes", "network: {cni: {backend: host-gw}}", worker(func(f *facts.Facts) {
 			journaled(f)
 			f.Routes = append(f.Routes, facts.Route{Destination: prefix("10.244.1.0/24"), Interface: "eth0"})

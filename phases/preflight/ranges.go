@@ -91,13 +91,13 @@ func meets(prefix netip.Prefix, f *facts.Facts, backend string) []string {
 
 // ownRoute reports whether the route belongs to the pod network of this cluster: it
 // uses an interface of the CNI, or leads to another node's part of the range
-// (host-gw).
+// (host-gw, bgp).
 func ownRoute(r facts.Route, prefix netip.Prefix, f *facts.Facts, backend string) bool {
-	for _, name := range []string{"cni", "flannel", "cali"} {
+	for _, name := range []string{"cni", "flannel", "cali", "vxlan.calico", "tunl", "wireguard.cali"} {
 		if strings.HasPrefix(r.Interface, name) {
 			return true
 		}
 	}
 	within := prefix.Contains(r.Destination.Addr()) && r.Destination.Bits() > prefix.Bits()
-	return backend == config.BackendHostGW && within && f.Exists(facts.Journal)
+	return (backend == config.BackendHostGW || backend == config.BackendBGP) && within && f.Exists(facts.Journal)
 }

@@ -21,6 +21,9 @@ type DNSReplicas struct {
 	// Nodes can take a replica: they are ready, not cordoned, and CoreDNS tolerates
 	// their taints. Sorted.
 	Nodes []string
+	// Settling are ready nodes that can take a replica in a moment: their taints say
+	// that they have just become ready, or that their pod network starts. Sorted.
+	Settling []string
 
 	// pods are those that stay, sorted by name.
 	pods []corev1.Pod
@@ -50,11 +53,15 @@ func (c *Client) ReadDNSReplicas(ctx context.Context) (DNSReplicas, error) {
 		return d, err
 	}
 	for i := range nodes.Items {
-		if takes(&nodes.Items[i], deployment.Spec.Template.Spec) {
+		switch takes, settles := takes(&nodes.Items[i], deployment.Spec.Template.Spec); {
+		case takes:
 			d.Nodes = append(d.Nodes, nodes.Items[i].Name)
+		case settles:
+			d.Settling = append(d.Settling, nodes.Items[i].Name)
 		}
 	}
 	slices.Sort(d.Nodes)
+	slices.Sort(d.Settling)
 	return d, nil
 }
 
@@ -70,16 +77,25 @@ func (c *Client) dnsPods(ctx context.Context) ([]corev1.Pod, error) {
 }
 
 // takes reports whether the scheduler may place a pod on the node, as far as its
-// condition, its taints and the pod's nodeSelector say.
-func takes(node *corev1.Node, pod corev1.PodSpec) bool {
+// condition, its taints and the pod's nodeSelector say; settles, whether it may when the
+// taints are gone that the node controller removes by itself from a ready node.
+func takes(node *corev1.Node, pod corev1.PodSpec) (takes, settles bool) {
 	ready, _ := NodeIsReady(node)
 	if !ready || node.Spec.Unschedulable || !labels.SelectorFromSet(pod.NodeSelector).Matches(labels.Set(node.Labels)) {
-		return false
+		return false, false
 	}
-	return !slices.ContainsFunc(node.Spec.Taints, func(taint corev1.Taint) bool {
-		return taint.Effect != corev1.TaintEffectPreferNoSchedule &&
-			!slices.ContainsFunc(pod.Tolerations, func(t corev1.Toleration) bool { return t.ToleratesTaint(klog.Background(), &taint, false) })
-	})
+	takes = true
+	for _, taint := range node.Spec.Taints {
+		tolerated := slices.ContainsFunc(pod.Tolerations, func(t corev1.Toleration) bool { return t.ToleratesTaint(klog.Background(), &taint, false) })
+		switch {
+		case taint.Effect == corev1.TaintEffectPreferNoSchedule || tolerated:
+		case taint.Key == corev1.TaintNodeNotReady || taint.Key == corev1.TaintNodeNetworkUnavailable:
+			takes = false
+		default:
+			return false, false
+		}
+	}
+	return takes, !takes
 }
 
 // ReadyOn returns the nodes of the ready pods, each once, sorted.
@@ -114,11 +130,32 @@ func (d DNSReplicas) Crowded() string {
 	if len(d.pods) < 2 || len(d.Elsewhere()) == 0 {
 		return ""
 	}
-	node := d.pods[0].Spec.NodeName
-	if slices.ContainsFunc(d.pods, func(pod corev1.Pod) bool { return pod.Spec.NodeName != node }) {
-		return "" // also one that is not scheduled yet
+	if d.spread() {
+		return "" // also if one is not scheduled yet
 	}
-	return node
+	return d.pods[0].Spec.NodeName
+}
+
+// Unsettled reports whether all replicas, at least two, are on one node, and another one
+// can take one of them in a moment, but none can now.
+func (d DNSReplicas) Unsettled() bool {
+	return len(d.pods) > 1 && len(d.Settling) > 0 && len(d.Elsewhere()) == 0 && !d.spread()
+}
+
+// DNSNodesSettled: DNSReplicas are not Unsettled.
+func DNSNodesSettled() Condition {
+	return Condition{Name: "a node that can take CoreDNS", Check: func(ctx context.Context, c *Client) (bool, string, error) {
+		d, err := c.ReadDNSReplicas(ctx)
+		if err != nil || !d.Unsettled() {
+			return err == nil, "settled", err
+		}
+		return false, "the pod network starts on " + strings.Join(d.Settling, ", "), nil
+	}}
+}
+
+// spread reports whether the replicas are not all on one node.
+func (d DNSReplicas) spread() bool {
+	return slices.ContainsFunc(d.pods, func(pod corev1.Pod) bool { return pod.Spec.NodeName != d.pods[0].Spec.NodeName })
 }
 
 // Removable returns a replica that can be evicted while DNS keeps a ready one: one

@@ -37,40 +37,50 @@ func TestDNSReplicas(t *testing.T) {
 		nodes     []string
 		crowded   string
 		removable string
+		unsettled bool
 	}{
 		"both on the first control plane of several": {
-			append(both, dnsNode("cp-1", controlPlane, "True"), dnsNode("cp-2", controlPlane, "True")), []string{"cp-1", "cp-2"}, "cp-1", "b",
+			append(both, dnsNode("cp-1", controlPlane, "True"), dnsNode("cp-2", controlPlane, "True")), []string{"cp-1", "cp-2"}, "cp-1", "b", false,
 		},
-		"both on the only node": {append(both, dnsNode("cp-1", controlPlane, "True")), []string{"cp-1"}, "", "b"},
+		"both on the only node": {append(both, dnsNode("cp-1", controlPlane, "True")), []string{"cp-1"}, "", "b", false},
 		"the other node is not ready": {
-			append(both, dnsNode("cp-1", controlPlane, "True"), dnsNode("w-1", "", "Unknown")), []string{"cp-1"}, "", "b",
+			append(both, dnsNode("cp-1", controlPlane, "True"), dnsNode("w-1", "", "Unknown")), []string{"cp-1"}, "", "b", false,
 		},
 		"the other node is cordoned": {
-			append(both, dnsNode("cp-1", controlPlane, "True"), dnsNode("w-1", "unschedulable: true", "True")), []string{"cp-1"}, "", "b",
+			append(both, dnsNode("cp-1", controlPlane, "True"), dnsNode("w-1", "unschedulable: true", "True")), []string{"cp-1"}, "", "b", false,
 		},
 		"the other node has a taint": {
-			append(both, dnsNode("cp-1", controlPlane, "True"), dnsNode("w-1", taint("gpu", "NoSchedule"), "True")), []string{"cp-1"}, "", "b",
+			append(both, dnsNode("cp-1", controlPlane, "True"), dnsNode("w-1", taint("gpu", "NoSchedule"), "True")), []string{"cp-1"}, "", "b", false,
 		},
 		"the other node has a taint that only discourages": {
-			append(both, dnsNode("cp-1", controlPlane, "True"), dnsNode("w-1", taint("gpu", "PreferNoSchedule"), "True")), []string{"cp-1", "w-1"}, "cp-1", "b",
+			append(both, dnsNode("cp-1", controlPlane, "True"), dnsNode("w-1", taint("gpu", "PreferNoSchedule"), "True")), []string{"cp-1", "w-1"}, "cp-1", "b", false,
+		},
+		"the pod network of the other node starts": {
+			append(both, dnsNode("cp-1", controlPlane, "True"), dnsNode("w-1", taint("node.kubernetes.io/network-unavailable", "NoSchedule"), "True")), []string{"cp-1"}, "", "b", true,
+		},
+		"the pod network of a third node starts": {
+			append(both, dnsNode("cp-1", controlPlane, "True"), dnsNode("w-1", "", "True"), dnsNode("w-2", taint("node.kubernetes.io/not-ready", "NoSchedule"), "True")), []string{"cp-1", "w-1"}, "cp-1", "b", false,
+		},
+		"the pod network of another node with a taint starts": {
+			append(both, dnsNode("cp-1", controlPlane, "True"), dnsNode("w-1", "taints: [{key: gpu, effect: NoSchedule}, {key: node.kubernetes.io/not-ready, effect: NoSchedule}]", "True")), []string{"cp-1"}, "", "b", false,
 		},
 		"one on each of two nodes": {
 			[]string{dnsPod("a", "cp-1", true), dnsPod("b", "w-1", true), dnsNode("cp-1", controlPlane, "True"), dnsNode("w-1", "", "True")},
 			[]string{"cp-1", "w-1"},
-			"", "b",
+			"", "b", false,
 		},
 		"one is not scheduled yet": {
 			[]string{dnsPod("a", "cp-1", true), dnsPod("b", "", false), dnsNode("cp-1", controlPlane, "True"), dnsNode("w-1", "", "True")},
 			[]string{"cp-1", "w-1"},
-			"", "b",
+			"", "b", false,
 		},
 		"one is not ready": {
 			[]string{dnsPod("a", "cp-1", false), dnsPod("b", "cp-1", true), dnsNode("cp-1", controlPlane, "True"), dnsNode("w-1", "", "True")},
 			[]string{"cp-1", "w-1"},
-			"cp-1", "a",
+			"cp-1", "a", false,
 		},
 		"the only one is never evicted": {
-			[]string{dnsPod("a", "cp-1", true), dnsNode("cp-1", controlPlane, "True"), dnsNode("w-1", "", "True")}, []string{"cp-1", "w-1"}, "", "",
+			[]string{dnsPod("a", "cp-1", true), dnsNode("cp-1", controlPlane, "True"), dnsNode("w-1", "", "True")}, []string{"cp-1", "w-1"}, "", "", false,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -86,6 +96,9 @@ func TestDNSReplicas(t *testing.T) {
 			}
 			if got := d.Crowded(); got != test.crowded {
 				t.Errorf("crowded: %q, want %q", got, test.crowded)
+			}
+			if got := d.Unsettled(); got != test.unsettled {
+				t.Errorf("unsettled: %t, want %t", got, test.unsettled)
 			}
 			removable := ""
 			if pod := d.Removable(); pod != nil {
