@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"slipway.io/slipway/phases"
 	"slipway.io/slipway/provision/config"
@@ -50,6 +51,7 @@ other changes. Hosts with "state: lost" are removed from the cluster without a l
 The hosts need an SSH server, and a user that is root or can run sudo.`,
 		Example: `  slipway apply
   slipway apply -i lab.yaml --hosts w-3
+  slipway apply --batch 25%
   slipway apply --until kubelet -v`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -60,7 +62,26 @@ The hosts need an SSH server, and a user that is root or can run sudo.`,
 	catalogueFlag(cmd)
 	lockFlags(cmd)
 	selectionFlags(cmd)
+	batchFlag(cmd)
 	return cmd
+}
+
+// batchFlag is for workflows in which workers take turns.
+func batchFlag(cmd *cobra.Command) {
+	cmd.Flags().String("batch", "10%", "Number or percentage of the workers that change at the same time, at least 1.")
+}
+
+// batch returns the value of the flag.
+func (a *app) batch() (intstr.IntOrString, error) {
+	text := a.settings.GetString("batch")
+	size := intstr.Parse(text)
+	if text == "" {
+		return size, nil // the command has no such flag
+	}
+	if n, err := intstr.GetScaledValueFromIntOrPercent(&size, 100, false); err != nil || n < 1 || n > 100 && size.Type == intstr.String {
+		return size, &usageError{fmt.Errorf("--batch %s: use a number such as 2, or a percentage such as 10%%", text)}
+	}
+	return size, nil
 }
 
 func newPlan(a *app) *cobra.Command {
@@ -83,6 +104,7 @@ inventory that apply cannot change on a running cluster, and otherwise 0.`,
 	connectionFlags(cmd)
 	catalogueFlag(cmd)
 	selectionFlags(cmd)
+	batchFlag(cmd)
 	cmd.Flags().Bool("detailed-exitcode", false, "Exit with 12 if the cluster differs from the inventory.")
 	return cmd
 }
@@ -200,11 +222,14 @@ func (a *app) runOn(
 	then ...func(*session, workflow.Selection, error, noteFunc) *stage,
 ) error {
 	run := a.newRun(s, selection, plan)
+	var err error
+	if run.Batch, err = a.batch(); err != nil {
+		return err
+	}
 	if err := selection.Check(w, s.hosts.WithLeaving().Names()); err != nil {
 		return err
 	}
 	if _, needs := w.Phase("bundle"); needs {
-		var err error
 		if run.Bundle, err = namedBundle(s.cluster); err != nil {
 			return err // before slipway connects to a host
 		}
