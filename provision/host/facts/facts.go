@@ -27,7 +27,8 @@ type Facts struct {
 	SELinuxBooleans map[string]bool
 	// Init is the name of process 1: systemd on every supported host.
 	Init string
-	// MachineID, ProductUUID and MACs must be unique for each node.
+	// MachineID, ProductUUID and MACs must be unique for each node. MACs are without those
+	// of interfaces of pods.
 	MachineID, ProductUUID string
 	MACs                   []string
 	// Skew is how far the host's clock is ahead of the clock of localhost. The

@@ -140,7 +140,9 @@ func (f *Facts) set(key, value string) (err error) {
 func (f *Facts) setFields(key string, words []string) error {
 	switch {
 	case key == "mac" && len(words) == 2:
-		f.MACs = append(f.MACs, words[1])
+		if !ofPods(words[0]) {
+			f.MACs = append(f.MACs, words[1])
+		}
 	case key == "address" && len(words) >= 2:
 		prefix, err := parseAddress(words[1])
 		if err != nil {
@@ -263,4 +265,12 @@ func goArch(machine string) string {
 		return "arm64"
 	}
 	return machine
+}
+
+// ofPods reports whether an interface is the host's end of a pod, or belongs to a pod
+// network: those of Calico have the same MAC address, ee:ee:ee:ee:ee:ee, on all hosts.
+func ofPods(link string) bool {
+	return slices.ContainsFunc([]string{"cali", "veth", "cni", "flannel", "vxlan.calico"}, func(prefix string) bool {
+		return strings.HasPrefix(link, prefix)
+	})
 }

@@ -42,7 +42,7 @@ func TestParse(t *testing.T) {
 			Facts{Swap: Swap{Active: []string{"/dev/sda2", "/swapfile"}, Fstab: []string{"UUID=x"}, Units: []string{"dev-sda2.swap"}, Zram: []string{"/etc/zram"}}},
 		},
 		{
-			"lists", "module\toverlay\nloadable\tvxlan\ncriSocket\t/run/a\ncniConfig\t10-a.conf\nexists\t/etc/b\ncommand\tmount\nmac\teth0 aa:bb\n",
+			"lists", "module\toverlay\nloadable\tvxlan\ncriSocket\t/run/a\ncniConfig\t10-a.conf\nexists\t/etc/b\ncommand\tmount\nmac\teth0 aa:bb\nmac\tcali0f1e2d3c4b5 ee:ee\nmac\tveth01 cc:dd\n",
 			Facts{Modules: []string{"overlay"}, Loadable: []string{"vxlan"}, CRISockets: []string{"/run/a"}, CNIConfigs: []string{"10-a.conf"}, Existing: []Path{"/etc/b"}, Commands: []string{"mount"}, MACs: []string{"aa:bb"}},
 		},
 		{
