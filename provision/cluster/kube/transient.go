@@ -15,8 +15,9 @@ import (
 
 // transientFor is how long to wait for an API that is briefly unavailable, from the
 // first error on: etcd elects a leader, an API server restarts, a webhook's Pod
-// starts.
-const transientFor = 30 * time.Second
+// starts. kube-proxy asks a server again that was away at intervals of up to 30 s, and pods
+// reach the API server only then.
+const transientFor = time.Minute
 
 // retryTransient repeats f while its error is transient.
 func retryTransient(ctx context.Context, f func() error) error {
@@ -55,6 +56,13 @@ func webhookUnavailable(err error) bool {
 	return apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed calling webhook")
 }
 
+// webhookCutOff reports whether a webhook refused an object because it could not reach
+// something itself, usually the API server after a restart. It answers as if the object
+// were invalid.
+func webhookCutOff(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "denied the request") && strings.Contains(err.Error(), ": dial tcp ")
+}
+
 // transient reports whether the same request may succeed in a moment. Invalid
 // objects and missing permissions are not transient.
 func transient(err error) bool {
@@ -68,7 +76,7 @@ func transient(err error) bool {
 	case apierrors.IsServerTimeout(err), apierrors.IsTimeout(err), apierrors.IsTooManyRequests(err),
 		apierrors.IsServiceUnavailable(err):
 		return true
-	case webhookUnavailable(err):
+	case webhookUnavailable(err), webhookCutOff(err):
 		return true
 	case apierrors.IsInternalError(err):
 		return strings.Contains(err.Error(), "etcdserver:")

@@ -24,6 +24,8 @@ func TestTransient(t *testing.T) {
 		{"a handshake that the server has no time for", handshakeTimeout(t), true},
 		{"too many requests", apierrors.NewTooManyRequests("later", 1), true},
 		{"a webhook that does not answer", apierrors.NewInternalError(unreached), true},
+		{"a webhook that does not reach the API server", apierrors.NewForbidden(schema.GroupResource{Resource: "ipaddresspools"}, "slipway", errors.New(`admission webhook "w" denied the request: Get "https://10.96.0.1:443/apis": dial tcp 10.96.0.1:443: connect: connection refused`)), true},
+		{"a webhook that refuses the object", apierrors.NewForbidden(schema.GroupResource{Resource: "ipaddresspools"}, "slipway", errors.New(`admission webhook "w" denied the request: the pool overlaps another one`)), false},
 		{"what a webhook has no say in", &WebhookUnavailableError{Err: apierrors.NewInternalError(unreached)}, false},
 		{"another internal error", apierrors.NewInternalError(errors.New("nil pointer")), false},
 		{"etcd without a leader", apierrors.NewInternalError(errors.New("etcdserver: no leader")), true},
