@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"slipway.io/slipway/phases"
 	"slipway.io/slipway/provision/config"
@@ -69,19 +68,6 @@ The hosts need an SSH server, and a user that is root or can run sudo.`,
 // batchFlag is for workflows in which workers take turns.
 func batchFlag(cmd *cobra.Command) {
 	cmd.Flags().String("batch", "10%", "Number or percentage of the workers that change at the same time, at least 1.")
-}
-
-// batch returns the value of the flag.
-func (a *app) batch() (intstr.IntOrString, error) {
-	text := a.settings.GetString("batch")
-	size := intstr.Parse(text)
-	if text == "" {
-		return size, nil // the command has no such flag
-	}
-	if n, err := intstr.GetScaledValueFromIntOrPercent(&size, 100, false); err != nil || n < 1 || n > 100 && size.Type == intstr.String {
-		return size, &usageError{fmt.Errorf("--batch %s: use a number such as 2, or a percentage such as 10%%", text)}
-	}
-	return size, nil
 }
 
 func newPlan(a *app) *cobra.Command {
@@ -223,8 +209,8 @@ func (a *app) runOn(
 ) error {
 	run := a.newRun(s, selection, plan)
 	var err error
-	if run.Batch, err = a.batch(); err != nil {
-		return err
+	if run.Batch, err = workflow.ParseBatch(a.settings.GetString("batch")); err != nil {
+		return &usageError{fmt.Errorf("--batch %w", err)}
 	}
 	if err := selection.Check(w, s.hosts.WithLeaving().Names()); err != nil {
 		return err

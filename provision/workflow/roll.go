@@ -57,6 +57,20 @@ func (s *Step) Disruptive() bool { return s.turn != nil && s.turn.disruptive }
 // defaultBatch is the batch size of rolls if neither they nor the run set one.
 var defaultBatch = intstr.FromString("10%")
 
+// ParseBatch parses the size of a batch: a number of hosts, or a percentage from 1% to 100%.
+// Empty text is the zero value.
+func ParseBatch(text string) (intstr.IntOrString, error) {
+	if text == "" {
+		return intstr.IntOrString{}, nil
+	}
+	size := intstr.Parse(text)
+	n, err := intstr.GetScaledValueFromIntOrPercent(&size, 100, false)
+	if err != nil || n < 1 || size.Type == intstr.String && n > 100 {
+		return size, fmt.Errorf("%s: use a number such as 2, or a percentage such as 10%%", text)
+	}
+	return size, nil
+}
+
 // batch returns the number of hosts in a batch, of those that have a turn.
 func (r *Roll) batch(run intstr.IntOrString, turns int) (int, error) {
 	size := cmp.Or(r.Batch, run, defaultBatch)
