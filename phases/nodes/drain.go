@@ -35,12 +35,8 @@ func drain(ctx context.Context, s *workflow.Step) error {
 		return err
 	}
 	name := s.Target.Config.Name
-	cordoned, err := client.Cordon(ctx, name, kube.CordonedForRemoval)
-	if err != nil {
+	if err := cordon(ctx, s, client, kube.CordonedForRemoval); err != nil {
 		return err
-	}
-	if cordoned {
-		s.Changed("cordon node %s", name)
 	}
 	done, err := client.Drain(ctx, name, s.WaitOptions("drain"))
 	reportDrain(s, done)
@@ -49,6 +45,15 @@ func drain(ctx context.Context, s *workflow.Step) error {
 			"start more replicas, or change the PodDisruptionBudget, or wait longer with --timeout; then rerun `slipway apply` to resume. To keep the node, set the state back and run `slipway node uncordon %s`", name))
 	}
 	return nil
+}
+
+// cordon keeps new pods from the node of the host.
+func cordon(ctx context.Context, s *workflow.Step, client *kube.Client, reason kube.CordonReason) error {
+	cordoned, err := client.Cordon(ctx, s.Target.Config.Name, reason)
+	if cordoned {
+		s.Changed("cordon node %s", s.Target.Config.Name)
+	}
+	return err
 }
 
 // reportDrain counts the evictions as changes.

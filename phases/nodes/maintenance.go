@@ -22,15 +22,11 @@ func Cordon() workflow.Phase {
 		NeedsAll: []string{"cluster"},
 		Offline:  true,
 		Do: func(ctx context.Context, s *workflow.Step) error {
-			client, name, err := nodeOf(ctx, s)
+			client, _, err := nodeOf(ctx, s)
 			if err != nil {
 				return err
 			}
-			cordoned, err := client.Cordon(ctx, name, kube.CordonedForMaintenance)
-			if cordoned {
-				s.Changed("cordon node %s", name)
-			}
-			return err
+			return cordon(ctx, s, client, kube.CordonedForMaintenance)
 		},
 	}
 }

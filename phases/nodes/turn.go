@@ -35,12 +35,8 @@ func drainTurn(ctx context.Context, s *workflow.Step, roll *workflow.Roll) error
 		return err
 	}
 	name := s.Target.Config.Name
-	cordoned, err := client.Cordon(ctx, name, kube.CordonedForRoll)
-	if err != nil {
+	if err := cordon(ctx, s, client, kube.CordonedForRoll); err != nil {
 		return err
-	}
-	if cordoned {
-		s.Changed("cordon node %s", name)
 	}
 	done, err := client.Drain(ctx, name, s.WaitOptions("drain"))
 	reportDrain(s, done)
