@@ -63,41 +63,28 @@ func groups(changes []manifestChange) [][]manifestChange {
 // do not, the old manifests come back: the host keeps an API server, without which no later
 // run could reach the cluster of a single control plane.
 func replace(ctx context.Context, s *workflow.Step, changes []manifestChange) error {
+	if s.Planning() {
+		return writeManifests(ctx, s, changes)
+	}
 	before := map[string]string{}
 	for _, change := range changes {
-		if s.Planning() {
-			break
-		}
 		hash, err := manifestHash(ctx, s, change.component)
 		if err != nil {
 			return err
 		}
 		before[change.component] = hash
 	}
-	if changes[0].component == etcd && !s.Planning() {
+	if changes[0].component == etcd {
 		if err := moveLeader(ctx, s); err != nil {
 			return err
 		}
 	}
-	var seen *crashes
-	if !s.Planning() {
-		var err error
-		if seen, err = watch(ctx, s, changes, before); err != nil {
-			return err
-		}
+	seen, err := watch(ctx, s, changes, before)
+	if err != nil {
+		return err
 	}
-	for _, change := range changes {
-		if err := writeManifest(ctx, s, change.component, change.wanted); err != nil {
-			return err
-		}
-	}
-	if changes[0].component == etcd && len(changes) == 1 {
-		if err := restartAPIServer(ctx, s); err != nil {
-			return err
-		}
-	}
-	if s.Planning() {
-		return nil
+	if err := writeManifests(ctx, s, changes); err != nil {
+		return err
 	}
 	for _, change := range changes {
 		err := ready(ctx, s, change.component, before[change.component], seen)
@@ -108,6 +95,19 @@ func replace(ctx context.Context, s *workflow.Step, changes []manifestChange) er
 			component := blame(change.component, err)
 			return restore(ctx, s, changes, before, component, whyNot(ctx, s, component, err))
 		}
+	}
+	return nil
+}
+
+// writeManifests writes the wanted manifests. The API server restarts with its etcd.
+func writeManifests(ctx context.Context, s *workflow.Step, changes []manifestChange) error {
+	for _, change := range changes {
+		if err := writeManifest(ctx, s, change.component, change.wanted); err != nil {
+			return err
+		}
+	}
+	if changes[0].component == etcd && len(changes) == 1 {
+		return restartAPIServer(ctx, s)
 	}
 	return nil
 }
