@@ -15,9 +15,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/random"
-
 	"slipway.io/slipway/provision/backup"
 	"slipway.io/slipway/provision/bundle"
 	"slipway.io/slipway/provision/cluster"
@@ -62,22 +59,7 @@ func bundleWithEtcd(t *testing.T) *bundle.Bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	image, err := random.Image(64, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := image.ConfigFile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	file = file.DeepCopy()
-	file.OS, file.Architecture = "linux", "amd64"
-	if image, err = mutate.ConfigFile(image, file); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.AddImage(t.Context(), bundle.Image{Name: etcdImage, Arch: "amd64"}, image); err != nil {
-		t.Fatal(err)
-	}
+	workflowtest.AddImage(t, w, bundle.Image{Name: etcdImage})
 	made, err := w.Commit(t.Context())
 	if err != nil {
 		t.Fatal(err)

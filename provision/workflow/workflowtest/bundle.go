@@ -59,7 +59,7 @@ func NewBundle(t testing.TB) *bundle.Bundle {
 		{Name: FlannelPluginImage, Addon: config.CNIFlannel},
 		{Name: TraefikImage, Addon: config.AddonTraefik},
 	} {
-		addImage(t, w, image)
+		AddImage(t, w, image)
 	}
 	made, err := w.Commit(t.Context())
 	if err != nil {
@@ -68,7 +68,8 @@ func NewBundle(t testing.TB) *bundle.Bundle {
 	return made
 }
 
-func addImage(t testing.TB, w *bundle.Writer, of bundle.Image) {
+// AddImage adds an image of random content to a bundle, for amd64.
+func AddImage(t testing.TB, w *bundle.Writer, of bundle.Image) {
 	t.Helper()
 	image, err := random.Image(64, 1)
 	if err != nil {
