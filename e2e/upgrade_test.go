@@ -77,22 +77,7 @@ func (u *upgrade) plans(ctx context.Context, t *testing.T) {
 }
 
 func (u *upgrade) upgrades(ctx context.Context, t *testing.T) {
-	writes := &numberedWrites{access: u.client.access}
-	stop := inBackground(ctx, writes.run)
-	from := time.Now()
-	r := u.slipway.must(ctx, t, u.on("apply", "-o", "json")...)
-	time.Sleep(2 * time.Second)
-	stop()
-	gap, failed := writes.result(from, time.Now())
-	u.took("upgrade of three control planes and a worker", r.took)
-	u.took("upgrade: longest gap between acknowledged writes", gap)
-	t.Logf("%d writes were acknowledged, and %d not: %q", len(writes.names), len(failed), failed)
-	if gap > upgradeBound {
-		t.Errorf("no write was acknowledged for %s, want at most %s", gap, upgradeBound)
-	}
-	if lost, err := (&writer{access: u.client.access, pageSize: 500, acknowledged: writes.names}).lost(ctx); err != nil || len(lost) > 0 {
-		t.Errorf("lost %q, %v", lost, err)
-	}
+	u.appliesWhileWriting(ctx, t, "upgrade of three control planes and a worker", upgradeBound)
 	var nodes struct {
 		Items []struct {
 			Metadata struct{ Name string }
